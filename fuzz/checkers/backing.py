@@ -144,7 +144,9 @@ class Backing:
         while done < hva + size:
             page = ipa + done - hva
             run = host.run_at(done)
-            if run is None or run.flags & ABSENT or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
+            # A device's frame stays what its area says, also where user space has no entry for it yet.
+            there = run is not None and run.flags & (ABSENT | DEVICE) != ABSENT
+            if run is None or not there or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
                 return "wrong frame", page
             wrong = self.rights_of(entry, run)
             if wrong:

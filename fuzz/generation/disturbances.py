@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..language import operations as ops
-from ..language.program import GIB, KIB, MIB, Slot
+from ..language.program import DEVICES, GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
@@ -171,7 +171,7 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     fail = random.choice((1, 2)) if builder.chance(20) else None
     if slot.name not in builder.state.live:
         ipa = None if builder.chance(60) else somewhere
-        log = slot.backing != "device" and builder.chance(40)
+        log = slot.backing not in DEVICES and builder.chance(40)
         builder.add(ops.SlotCreate(slot.name, ipa, log, builder.chance(10), fail))
     elif builder.chance(40):
         builder.add(ops.SlotMove(slot.name, somewhere, fail))

@@ -127,11 +127,14 @@ class HostPages(AddressSpace):
 
         A read of anonymous memory maps a page of zeroes, read-only (``do_anonymous_page()``,
         ``do_huge_pmd_anonymous_page()``), one of private hugetlb a page that a later write makes writable
-        (``hugetlb_no_page()``, ``hugetlb_wp()``).
+        (``hugetlb_no_page()``, ``hugetlb_wp()``). Either maps a device's own frame (``fixup_user_fault()``).
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
         if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
+            return
+        if run.flags & DEVICE:
+            self.map_device(vma, run, hva)
             return
         # Who may not write the area finds what a read finds.
         write = write and not vma.readonly
@@ -149,6 +152,14 @@ class HostPages(AddressSpace):
             return
         pages = size >> self.page_shift
         self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
+
+    def map_device(self, vma: Vma, run: PageRun, hva: int) -> None:
+        """A device's frame is mapped again: by a block if nothing of it is there and the area has all of it."""
+        size, flags = self.page_size, run.flags & ~(ABSENT | THP)
+        if run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
+            size, flags = self.pmd_size, flags | THP
+        start = hva & -size
+        self.replace(start, size, vma.pgoff + ((start - vma.start) >> self.page_shift), flags)
 
     def block_in(self, vma: Vma, hva: int) -> bool:
         """Tell whether an area holds the whole block around *hva*."""
