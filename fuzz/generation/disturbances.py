@@ -34,12 +34,18 @@ def split(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    if slot.backing != "hugetlb1g":
+    if slot.backing == "devicehuge":
+        unmap(builder, slot, offset)
+    elif slot.backing != "hugetlb1g":
         size = min(builder.page * builder.random.choice((1, 1, 2, 5)), slot.size - offset)
         builder.add(ops.HostMigrate(slot.name, offset, size))
 
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    if slot.backing == "devicehuge":
+        # All that takes its blocks from user space.
+        unmap(builder, slot, offset)
+        return
     builder.add(ops.HostDiscard(slot.name, *builder.range_at(slot, offset)))
 
 
