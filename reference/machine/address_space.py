@@ -81,6 +81,14 @@ class PageRun:
         self.stride = 0 if flags & (ZEROES | THP) == ZEROES else 1
 
 
+def has_frames(run: PageRun) -> bool:
+    """Tell whether pages have frames now; those of a device do while there is an area, mapped or not (``vm_pgoff``).
+
+    5.12 maps these when a slot is made, without a look at the tables of user space (``kvm_phys_addr_ioremap()``).
+    """
+    return run.flags & (ABSENT | DEVICE) != ABSENT
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Listener:
     """Receives the changes of an address space: ``struct mmu_notifier_ops``, and the event log."""

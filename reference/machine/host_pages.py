@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The pages of the host process: frames with owners and contents, and what a touch of a page makes."""
 
-from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, AddressSpace, PageRun, Vma
+from .address_space import (
+    ABSENT,
+    DEVICE,
+    FOLIO,
+    POISON,
+    SOLE,
+    THP,
+    WRITABLE,
+    ZEROES,
+    AddressSpace,
+    PageRun,
+    Vma,
+    has_frames,
+)
 from .memory import DEVICE as DEVICE_FRAME
 from .memory import FREE, OWNED, Memory
 
@@ -60,7 +73,7 @@ class HostPages(AddressSpace):
     def frame_of(self, hva: int) -> int:
         """The frame behind *hva* now; -1 where there is none."""
         run = self.run_at(hva)
-        return -1 if run is None or run.flags & ABSENT else self.pfn_in(run, hva)
+        return -1 if run is None or not has_frames(run) else self.pfn_in(run, hva)
 
     def unit_at(self, hva: int) -> tuple[int, int]:
         """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
