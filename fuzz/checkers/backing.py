@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.kvm import kvm_memory_slot
-from reference.machine.address_space import ABSENT, DEVICE, WRITABLE, PageRun
+from reference.machine.address_space import DEVICE, WRITABLE, PageRun, has_frames
 from reference.machine.descriptor import (
     AF_BIT,
     RIGHTS_BITS,
@@ -144,7 +144,7 @@ class Backing:
         while done < hva + size:
             page = ipa + done - hva
             run = host.run_at(done)
-            if run is None or run.flags & ABSENT or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
+            if run is None or not has_frames(run) or host.pfn_in(run, done) << host.page_shift != pa + done - hva:
                 return "wrong frame", page
             wrong = self.rights_of(entry, run)
             if wrong:

@@ -8,6 +8,7 @@ from reference.machine.address_space import POISON
 from reference.services.errors import ENOMEM
 
 from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
+from ..language.program import DEVICES
 from ..sides.outcome import Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY
@@ -168,7 +169,7 @@ class Contract(RefusalChecker):
         run = self.side.host.run_at(layout.hva + op.offset)
         if run is None or run.flags & POISON:
             return True
-        if layout.slot.backing == "device" and op.kind in ("fetch", "walk"):
+        if layout.slot.backing in DEVICES and op.kind in ("fetch", "walk"):
             return status == "abort"
         return layout.readonly and op.kind in ("write", "clean") and status == "io"
 

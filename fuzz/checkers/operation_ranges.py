@@ -2,6 +2,7 @@
 """Guest addresses that an operation may change, or whose mappings a fault in it may rebuild."""
 
 from ..language import operations as ops
+from ..language.program import DEVICES
 from ..sides.guest import Guest, walked_range
 
 
@@ -78,7 +79,7 @@ def resident(guest: Guest) -> list[tuple[int, int]]:
     return [
         (layout.ipa, layout.ipa + layout.size)
         for layout in guest.layouts
-        if layout.live and layout.slot.backing != "device"
+        if layout.live and layout.slot.backing not in DEVICES
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from reference.services.errors import EFAULT, EINVAL
 
 from ..language.operations import GuestConflict, Operation, SetLog, SlotCreate, SlotMove
+from ..language.program import DEVICES
 from ..sides.outcome import Outcome
 from .checker import Checker
 
@@ -44,7 +45,7 @@ class RefusalChecker(Checker):
                 return BEHIND
         elif isinstance(op, SetLog) and op.on:
             layout = side.by_name[op.slot]
-            if layout.slot.backing == "device":
+            if layout.slot.backing in DEVICES:
                 end = layout.hva + layout.size
                 if any(vma.pfnmap and vma.start < end and vma.end > layout.hva for vma in side.host.vmas):
                     return LOGGED_DEVICE

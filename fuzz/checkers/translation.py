@@ -13,6 +13,7 @@ from reference.machine.descriptor import (
 )
 
 from ..language import operations as ops
+from ..language.program import DEVICES
 from ..sides.guest import Guest, Watcher
 from ..sides.outcome import Outcome
 from .backing import Backing
@@ -272,7 +273,7 @@ class Translation(GuestChecker):
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     # A slot that is new at a place is mapped there on faults only, but for device memory.
                     layout = self.guest.layout_of(ipa)
-                    if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and layout and layout.slot.backing == "device":
+                    if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and layout and layout.slot.backing in DEVICES:
                         continue
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                     self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)

@@ -26,7 +26,7 @@ from ..language.binary import RECORD_SIZE, decode, encode
 from ..language.block_repair import RECORDS
 from ..language.bounds import MAX_SLOTS
 from ..language.operations import Operation
-from ..language.program import Program, has_blocks
+from ..language.program import DEVICES, Program, has_blocks
 from ..language.repair import large_size
 from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
@@ -188,7 +188,7 @@ def slow(program: Program) -> bool:
         return True
     device, large = DEVICE_PAGES * program.vm.granule, large_size(program.vm.granule)
     vast = {slot.name for slot in program.slots if slot.backing in ("anon", "thp") and slot.size > large}
-    if any(slot.backing == "device" and slot.size > device for slot in program.slots):
+    if any(slot.backing in DEVICES and slot.size > device for slot in program.slots):
         return True
     # Where all pages begin dirty, the whole log is cleared.
     costly = has_blocks(program) or program.vm.manual == "set"

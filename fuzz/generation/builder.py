@@ -8,7 +8,7 @@ from reference.compiled.annotations import mypyc_attr
 
 from ..language.bounds import MAX_SLOT_SIZE
 from ..language.operations import AccessKind, GuestAccess, Operation
-from ..language.program import GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backing, Program, ProgramError, Slot, Vm
+from ..language.program import DEVICES, GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backing, Program, ProgramError, Slot, Vm
 from ..language.validation_state import ValidationState
 
 GRANULES: Final = (*(4 * KIB,) * 6, 16 * KIB, 64 * KIB)
@@ -24,6 +24,9 @@ KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch
 NAMES: Final = "abcd"
 # Pages of a block of device memory, at most.
 _FEW: Final = 512
+# Of a hundred slots of device memory, those that user space maps by blocks; those where a block has more pages.
+_BY_BLOCKS: Final = 50
+_BY_MANY_PAGES: Final = 8
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -111,10 +114,23 @@ class ProgramBuilder:
         if backing == "device":
             # Mapped page by page when the slot is made: as large as a block where that has few pages, now and then.
             blocks = (block, block + page, 2 * block) if self.entries <= _FEW and self.chance(25) else ()
-            return backing, choice(blocks) if blocks else page * choice((1, 4, 40))
+            return self.by_blocks(choice(blocks) if blocks else page * choice((1, 4, 40)))
         if self.chance(4):
             return backing, page * choice(self.limits)
         return backing, choice(sizes)
+
+    def by_blocks(self, size: int) -> tuple[Backing, int]:
+        """Draw how user space maps device memory, and its size where that is by blocks.
+
+        :param size: in bytes, else
+        """
+        # Drawn apart: all programs without such a slot stay what they were.
+        apart = random.Random(f"devicehuge {self.vm} {self.slots} {size}")
+        if apart.randrange(100) >= (_BY_BLOCKS if self.entries <= _FEW else _BY_MANY_PAGES):
+            return "device", size
+        block, page = self.block, self.page
+        more = (2 * block, 2 * block, block + 5 * page, 2 * block - page, 40 * page) if self.entries <= _FEW else ()
+        return "devicehuge", apart.choice((block, block, *more))
 
     def add_slot(self) -> None:
         """Add a slot behind the others: aligned, alike skewed, or skewed against the host."""
@@ -157,7 +173,7 @@ class ProgramBuilder:
 
     def declare(self, backing: Backing, ipa: int, size: int, offset: int, vm: int, alias: str) -> None:
         """Add a slot, unless it does not fit."""
-        log = backing != "device" and self.chance(40)
+        log = backing not in DEVICES and self.chance(40)
         slot = Slot(NAMES[len(self.slots)], ipa, size, backing, offset, log, self.chance(4), vm, alias)
         try:
             self.state.declare(slot)
@@ -170,7 +186,7 @@ class ProgramBuilder:
 
     def pick_slot(self) -> Slot:
         slot = self.random.choice(self.slots)
-        if slot.backing == "device" and self.chance(70):
+        if slot.backing in DEVICES and self.chance(70):
             slot = self.random.choice(self.slots)
         return slot
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..language import operations as ops
 from ..language.bounds import outside, wanted_backings
-from ..language.program import GIB, KIB, MIB, Slot
+from ..language.program import DEVICES, GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
@@ -41,12 +41,18 @@ def split(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    if slot.backing != "hugetlb1g":
+    if slot.backing == "devicehuge":
+        unmap(builder, slot, offset)
+    elif slot.backing != "hugetlb1g":
         size = min(builder.page * builder.random.choice((1, 1, 2, 5)), slot.size - offset)
         builder.add(ops.HostMigrate(slot.name, offset, size))
 
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    if slot.backing == "devicehuge":
+        # All that takes its blocks from user space.
+        unmap(builder, slot, offset)
+        return
     start, size = builder.range_at(slot, offset)
     # Drawn apart: other operations stay as they were.
     apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
@@ -197,7 +203,7 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     fail = random.choice((1, 2)) if builder.chance(20) else None
     if slot.name not in builder.state.live:
         ipa = None if builder.chance(60) else somewhere
-        log = slot.backing != "device" and builder.chance(40)
+        log = slot.backing not in DEVICES and builder.chance(40)
         builder.add(ops.SlotCreate(slot.name, ipa, log, builder.chance(10), fail))
     elif builder.chance(40):
         builder.add(ops.SlotMove(slot.name, somewhere, fail))

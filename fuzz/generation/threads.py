@@ -74,6 +74,9 @@ def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[o
     found: list[ops.Threaded] = []
     for number in range(2 if builder.chance(_TWO) else 1):
         operation = builder.random.choice(MAKES)(builder, slot, builder.random.choice(pages))
+        if slot.backing == "devicehuge" and not isinstance(operation, (ops.HostAge, ops.HostTestAge)):
+            # All that takes its blocks from user space.
+            operation = unmap(builder, slot, builder.random.choice(pages))
         if slot.backing in wanted_backings(type(operation), builder.vm.granule):
             found.append(ops.Threaded(ops.HOSTS[number], operation))
     if len(found) == 1:

@@ -16,16 +16,19 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 Backing: TypeAlias = Literal[
-    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "memfd"
+    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "devicehuge", "memfd"
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
 # A file of KVM's own (guest_memfd), which only some versions have: no choice from `BACKINGS` gives it.
 MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
+# Frames of a device, which user space maps by pages, or by blocks of level 2 where these fit
+# (``vfio_pci_mmap_huge_fault()``).
+DEVICES: Final[tuple[Backing, ...]] = ("device", "devicehuge")
 # The backings without dirty logs.
-UNLOGGED: Final = ("device", MEMFD)
+UNLOGGED: Final = (*DEVICES, MEMFD)
 # Those that a VM with MTE may not have.
-TAGLESS: Final = ("device", MEMFD)
+TAGLESS: Final = (*DEVICES, MEMFD)
 
 # log2 of the sizes of hugetlb pages.
 HUGE_SHIFT: Final = {"hugetlb64k": 16, "hugetlb2m": 21, "hugetlb32m": 25, "hugetlb512m": 29, "hugetlb1g": 30}
@@ -49,7 +52,7 @@ RING_SIZES: Final = tuple(KIB << shift for shift in range(2, 9))
 
 def backings(granule: int) -> tuple[Backing, ...]:
     """Return the backings that a slot may have on a host with this page size; `MEMFD` comes on top."""
-    return "anon", "thp", *HUGE_PAGES[granule], "device"
+    return "anon", "thp", *HUGE_PAGES[granule], *DEVICES
 
 
 class ProgramError(ValueError):

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from ..language import operations as ops
-from ..language.program import Program
+from ..language.program import DEVICES, Program
 from ..language.text import headings
 from ..sides.outcome import Outcome
 from .answers import CREATION, RealAnswers, RealOutcome
@@ -66,7 +66,7 @@ def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcom
         return isinstance(outcome.value, list) and words(outcome.value) == real.value
     if isinstance(op, ops.GuestAccess) and op.kind != "write":
         # What device memory held before is unknown.
-        unknown = outcome.value == -1 and backing(program, op.slot) == "device"
+        unknown = outcome.value == -1 and backing(program, op.slot) in DEVICES
         return not outcome.predictable or unknown or str(outcome.value) == real.value
     return True
 

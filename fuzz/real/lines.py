@@ -78,7 +78,8 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
     addresses = host_addresses(program)
     for number, slot in enumerate(program.slots):
         if slot.backing not in MOST:
-            what = "a guest_memfd" if slot.backing == MEMFD else f"pages of {slot.backing}"
+            blocks = "device memory that user space maps by blocks"
+            what = {MEMFD: "a guest_memfd", "devicehuge": blocks}.get(slot.backing, f"pages of {slot.backing}")
             raise UnplayableError(f"slot {slot.name} is {what}, which the emulated machine does not have")
         if not slot.alias:
             total[slot.backing] = total.get(slot.backing, 0) + room(slot, addresses[slot.name])

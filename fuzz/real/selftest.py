@@ -12,7 +12,7 @@ from typing import Final
 from candidate import Candidate
 
 from ..language.operations import GetLog, GuestAccess, Operation
-from ..language.program import Program
+from ..language.program import DEVICES, Program
 from ..language.text import headings, print_program
 from ..sides.outcome import Outcome
 from .compare import SILENT, words
@@ -40,7 +40,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     :param name: of the file of the program, for people
     :raises fuzz.real.errors.UnplayableError: no user space can play it
     """
-    if any(slot.backing == "device" for slot in program.slots):
+    if any(slot.backing in DEVICES for slot in program.slots):
         raise UnplayableError("it has device memory, of which this machine may have none to spare")
     part = played(program, program.vm.granule)
     model = ModelRun(version, part.program)

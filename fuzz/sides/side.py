@@ -16,14 +16,14 @@ from reference.capabilities import (
 )
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, Listener, PageRun, Vma
+from reference.machine.address_space import Listener
 from reference.machine.computer import Computer
 from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
-from reference.machine.memory import INITIAL
 from reference.stores import writes_once
 
-from ..language.program import GIB, HUGE_SHIFT, MEMFD, Program, Slot, Vm
+from ..language.program import GIB, Program, Slot, Vm
+from .backing import back
 from .guest import Guest, SlotLayout
 from .pulse import PULSE
 
@@ -196,37 +196,12 @@ class Side(Listener):
         self.enter("kvm_set_memory_region")
         for layout in self.layouts:
             if not layout.slot.alias:
-                self.back(layout)
+                back(self.host, layout.slot, layout.hva)
             self.active = self.guests[layout.slot.vm]
             ret = self.active.set_region(layout)
             if ret:
                 return ret
         return 0
-
-    def back(self, layout: SlotLayout) -> None:
-        """Make and populate the host area of a slot, as its backing says."""
-        backing = layout.slot.backing
-        shift = HUGE_SHIFT.get(backing, self.granule.page_shift)
-        if backing in ("thp", "anon"):
-            shift = self.granule.level_shift(2)
-        start = layout.hva & -(1 << shift)
-        end = (layout.hva + layout.size + (1 << shift) - 1) & -(1 << shift)
-        pages = (end - start) >> self.granule.page_shift
-        if backing == "device":
-            pfn = self.host.new_device_frames(pages, 1)
-            self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | DEVICE))
-            self.host.vmas.append(Vma(start, end, True, 0, pfn))
-            return
-        if backing == MEMFD:
-            # A file without pages: whoever touches one first gets it.
-            self.host.runs.append(PageRun(start, pages, 0, ABSENT))
-            self.host.vmas.append(Vma(start, end, False, 0, 0, advised=False, file=True))
-            return
-        align = 1 << (shift - self.granule.page_shift)
-        pfn = self.host.new_frames(pages, 1 if backing == "anon" else align)
-        self.memory.host_write(pfn, pages, INITIAL)
-        self.host.runs.append(PageRun(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
-        self.host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0, advised=backing == "thp"))
 
     def destroy(self) -> None:
         """Destroy all VMs, as when user space is gone: its memory goes first, and the notifier of each VM with it."""

@@ -10,6 +10,7 @@ from typing import Final
 from ..compiled.annotations import mypyc_attr
 
 WRITABLE: Final = 1 << 0
+# One entry of level 2 maps it: a huge transparent page, or (with DEVICE) as many frames of a device.
 THP: Final = 1 << 1
 DEVICE: Final = 1 << 2
 # Broken memory: nobody may use it (with ABSENT: and its frame is gone).
@@ -78,6 +79,14 @@ class PageRun:
         self.flags = flags
         # Frames from one page to the next: all small pages of zeroes are one frame.
         self.stride = 0 if flags & (ZEROES | THP) == ZEROES else 1
+
+
+def has_frames(run: PageRun) -> bool:
+    """Tell whether pages have frames now; those of a device do while there is an area, mapped or not (``vm_pgoff``).
+
+    5.12 maps these when a slot is made, without a look at the tables of user space (``kvm_phys_addr_ioremap()``).
+    """
+    return run.flags & (ABSENT | DEVICE) != ABSENT
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -259,7 +268,8 @@ class AddressSpace:
     def split(self, hva: int) -> None:
         """Have small entries map the transparent huge page around *hva*: ``__split_huge_pmd()``.
 
-        They map the same frames, those of a huge page of zeroes the small one.
+        They map the same frames, those of a huge page of zeroes the small one. Of a device nothing is mapped any more
+        (``vma_is_special_huge()``).
         """
         start = hva & -(1 << self.pmd_shift)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
@@ -275,5 +285,7 @@ class AddressSpace:
         if run is not None and run.flags & THP and not run.flags & ABSENT:
             if run.flags & ZEROES:
                 self.add_run(start, pages, self.zero_frame(), run.flags & ~THP)
+            elif run.flags & DEVICE:
+                self.add_run(start, pages, self.pfn_in(run, start), run.flags | ABSENT)
             else:
                 self.add_run(start, pages, self.pfn_in(run, start), run.flags & ~THP | FOLIO)

@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The pages of the host process: frames with owners and contents, and what a touch of a page makes."""
 
-from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, AddressSpace, PageRun, Vma
+from .address_space import (
+    ABSENT,
+    DEVICE,
+    FOLIO,
+    POISON,
+    SOLE,
+    THP,
+    WRITABLE,
+    ZEROES,
+    AddressSpace,
+    PageRun,
+    Vma,
+    has_frames,
+)
 from .memory import DEVICE as DEVICE_FRAME
 from .memory import FREE, OWNED, Memory
 
@@ -68,7 +81,7 @@ class HostPages(AddressSpace):
     def frame_of(self, hva: int) -> int:
         """The frame behind *hva* now; -1 where there is none."""
         run = self.run_at(hva)
-        return -1 if run is None or run.flags & ABSENT else self.pfn_in(run, hva)
+        return -1 if run is None or not has_frames(run) else self.pfn_in(run, hva)
 
     def unit_at(self, hva: int) -> tuple[int, int]:
         """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
@@ -135,11 +148,14 @@ class HostPages(AddressSpace):
 
         A read of anonymous memory maps a page of zeroes, read-only (``do_anonymous_page()``,
         ``do_huge_pmd_anonymous_page()``), one of private hugetlb a page that a later write makes writable
-        (``hugetlb_no_page()``, ``hugetlb_wp()``).
+        (``hugetlb_no_page()``, ``hugetlb_wp()``). Either maps a device's own frame (``fixup_user_fault()``).
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
         if run is None or vma is None or not run.flags & ABSENT or run.flags & POISON:
+            return
+        if run.flags & DEVICE:
+            self.map_device(vma, run, hva)
             return
         # Who may not write the area finds what a read finds.
         write = write and not vma.readonly
@@ -157,6 +173,14 @@ class HostPages(AddressSpace):
             return
         pages = size >> self.page_shift
         self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
+
+    def map_device(self, vma: Vma, run: PageRun, hva: int) -> None:
+        """A device's frame is mapped again: by a block if nothing of it is there and the area has all of it."""
+        size, flags = self.page_size, run.flags & ~(ABSENT | THP)
+        if run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
+            size, flags = self.pmd_size, flags | THP
+        start = hva & -size
+        self.replace(start, size, vma.pgoff + ((start - vma.start) >> self.page_shift), flags)
 
     def block_in(self, vma: Vma, hva: int) -> bool:
         """Tell whether an area holds the whole block around *hva*."""

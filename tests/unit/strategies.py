@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fuzz.language import operations as ops
 from fuzz.language.bounds import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
 from fuzz.language.operations import OPERATIONS, Operation
-from fuzz.language.program import GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
+from fuzz.language.program import DEVICES, GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class ProgramBuilder:
             return
         start, free = self.one(gaps)
         most = min(free, MAX_SLOT_SIZE)
-        backing = self.one(cast("tuple[Backing, ...]", ("anon", "thp", "device", *HUGE_PAGES[page])))
+        backing = self.one(cast("tuple[Backing, ...]", ("anon", "thp", *DEVICES, *HUGE_PAGES[page])))
         alias, room = "", GIB
         shared: bool = self.draw(FLAG)
         own = [slot for slot in self.slots if not slot.alias]
@@ -123,7 +123,7 @@ class ProgramBuilder:
         size = self.number(page, most, page)
         offset = self.number(0, min(room - size if alias else room, GIB - page), page)
         ipa = start + self.number(0, free - size, page)
-        log = backing != "device" and self.draw(FLAG)
+        log = backing not in DEVICES and self.draw(FLAG)
         slot = Slot(name, ipa, size, backing, offset, log, self.draw(FLAG), vm, alias)
         self.slots.append(slot)
         self.exists(slot, ipa, log)
@@ -140,7 +140,7 @@ class ProgramBuilder:
             return slot.vm not in self.ended and any(each.vm not in {slot.vm, *self.ended} for each in self.slots)
         if slot.vm in self.ended and make not in WITHOUT_VM:
             return False
-        if issubclass(make, NEEDS_RAM) and slot.backing == "device":
+        if issubclass(make, NEEDS_RAM) and slot.backing in DEVICES:
             return False
         if issubclass(make, NEEDS_PAGED) and slot.backing not in ("anon", "thp"):
             return False
@@ -162,7 +162,7 @@ class ProgramBuilder:
         operation = cast("Operation", make(**{field.name: values[field.name] for field in fields(make)}))
         match operation:
             case ops.SetLog(_, on):
-                (self.logged.add if on and slot.backing != "device" else self.logged.discard)(slot.name)
+                (self.logged.add if on and slot.backing not in DEVICES else self.logged.discard)(slot.name)
             case ops.SlotDelete():
                 self.live.discard(slot.name)
                 self.logged.discard(slot.name)
@@ -181,7 +181,7 @@ class ProgramBuilder:
         cpus = self.vm.cpus
         values: dict[str, Any] = {name: self.draw(FLAG) for name in ("on", "mmu", "flush", "ro")}
         values["vm"] = slot.vm
-        values["log"] = slot.backing != "device" and self.draw(FLAG)
+        values["log"] = slot.backing not in DEVICES and self.draw(FLAG)
         values["cpu"] = slot.vm * cpus + self.number(0, cpus - 1)
         values["to"] = self.number(0, cpus - 1)
         values["fail"] = self.draw(FAIL)

@@ -3,12 +3,12 @@
 
 import re
 from dataclasses import MISSING, fields
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
 from fuzz.language.forms import FORMS
-from fuzz.language.program import Vm, show_bytes
+from fuzz.language.program import Backing, Vm, show_bytes
 
 from .console import ROOT
 from .pages import blocks, prose
@@ -24,6 +24,12 @@ def test_every_operation_is_explained(usage: str) -> None:
 
 def test_no_other_operation_is_explained() -> None:
     assert sorted(re.findall(r"^(\S.*)$", EXPLANATIONS, re.MULTILINE)) == sorted(usage for _, usage in FORMS[2:])
+
+
+def test_every_backing_is_named() -> None:
+    row = re.search(r"^\| `backing=` \|(.*)$", prose(PAGE), re.MULTILINE)
+    assert row is not None
+    assert set(get_args(Backing)) <= set(re.findall(r"`(\w+)`", row[1]))
 
 
 @pytest.mark.parametrize(("make", "usage"), FORMS[:2], ids=["vm", "slot"])

@@ -57,7 +57,8 @@ def page_of(mm: AddressSpace, hva: int, how: int) -> Page:
     huge = vma.huge_shift if vma is not None and vma.start <= hva else 0
     shift, level, thp = mm.page_shift, 3, 0
     if run.flags & THP:
-        shift, level, thp = mm.pmd_shift, 2, 4
+        # Frames of a device have no page structures, which could say so.
+        shift, level, thp = mm.pmd_shift, 2, 0 if device else 4
     elif huge >= pud_shift:
         shift, level = pud_shift, 1
     elif huge >= mm.pmd_shift:

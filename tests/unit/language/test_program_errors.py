@@ -3,14 +3,16 @@
 
 import pickle
 from dataclasses import replace
+from itertools import product
 from typing import cast
 
 import pytest
 
 from fuzz.language import operations as ops
 from fuzz.language import program as model
+from fuzz.language.bounds import wanted_backings
 from fuzz.language.forms import FORMS
-from fuzz.language.program import BACKINGS, GIB, MEMFD, Program, ProgramError, Slot, Vm
+from fuzz.language.program import BACKINGS, DEVICES, GIB, GRANULES, MEMFD, UNLOGGED, Program, ProgramError, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
@@ -57,7 +59,8 @@ TEXT_ERRORS = {
                              "log clear with manual=off", "manual=on, manual=set"),
     "vms": ("s2fuzz 1\nvm vms=3\nslot a size=4K backing=thp vm=3\n", 3, "vm=3", "0 to 2"),
     "huge page of another host": ("s2fuzz 1\nvm granule=16K\nslot a size=1M backing=hugetlb64k\n", 3,
-                                  "backing='hugetlb64k'", "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device, memfd"),
+                                  "backing='hugetlb64k'",
+                                  "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device, devicehuge, memfd"),
     "pages of 16K": ("s2fuzz 1\nvm granule=16K\nslot a size=4K backing=thp\n", 3, "size=4K",
                      "16K to 16G in steps of 16K"),
     "pages of 64K": ("s2fuzz 1\nvm granule=64K\nslot a size=1M backing=thp\nhost split a+4K\n", 4,
@@ -93,7 +96,7 @@ SLOT_ERRORS = {
     "slot b size=4K": ("backing= is missing", SLOT),
     "slot b fly": ("unknown 'fly'", SLOT),
     "slot b size=4K backing=ram": ("backing='ram'", ", ".join((*BACKINGS, MEMFD))),
-    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device, memfd"),
+    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device, devicehuge, memfd"),
     **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "17G")},
     **{f"slot b size=4K backing=thp offset={offset}": (f"offset={offset}", "0 to 1048572K in steps of 4K")
        for offset in ("2K", "1G")},
@@ -103,7 +106,8 @@ SLOT_ERRORS = {
     "slot b size=2G backing=thp ipa=1023G": ("slot b ends at 1025G", "up to 1024G with ipa=40"),
     "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that lie apart"),
     "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that lie apart"),
-    "slot b size=4K backing=device log=on": ("log=on with backing=device (-EINVAL)", "log=off"),
+    **{f"slot b size=4K backing={backing} log=on": (f"log=on with backing={backing} (-EINVAL)", "log=off")
+       for backing in DEVICES},
     "slot b size=4K backing=memfd log=on": ("log=on with backing=memfd (-EINVAL)", "log=off"),
     "slot b size=4K backing=memfd ro=on": ("ro=on with backing=memfd (-EINVAL)", "ro=off"),
     "slot b size=4K backing=memfd alias=a": ("alias= with backing=memfd", "a slot with memory of its own"),
@@ -112,7 +116,7 @@ SLOT_ERRORS = {
     "slot b size=4K backing=thp alias=a\nslot c size=4K backing=thp alias=b":
         ("alias=b, an alias itself", "a slot with memory of its own"),
     **{f"slot b size=4K backing={backing} alias=a": (f"backing={backing} and alias=a", "thp")
-       for backing in ("anon", "hugetlb2m", "device")},
+       for backing in ("anon", "hugetlb2m", *DEVICES)},
     **{f"slot b size={size} backing=thp offset={offset} alias=a":
        ("slot b ends behind slot a", "offset and size within the 4M of slot a")
        for size, offset in (("4M", "4K"), ("4100K", "0"), ("4K", "4M"))},
@@ -242,6 +246,13 @@ def test_error(name: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_what_a_device_has_not_it_has_not_by_blocks_either() -> None:
+    for operation, granule in product(ops.OPERATIONS, GRANULES):
+        wanted = wanted_backings(operation, granule)
+        assert {"device", "devicehuge"} <= {*wanted} or not {"device", "devicehuge"} & {*wanted}
+    assert set(DEVICES) <= set(UNLOGGED)
+
+
 ALLOWED = {
     "device": "host age d+0 4K\nhost testage d+0\ncpu0 fetch d+1\ncpu0 write d+1\ntable map d+0 1M rw\nslot d move 8G",
     "hugetlb": "host discard h+0 4K\nhost migrate h+4K 4K\nhost write h+0 4M\nlog h on\nlog h get\n"
@@ -294,7 +305,7 @@ def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
         (Program(replace(vm, granule=0), (slot,)), 2, "granule=0; allowed: 4K, 16K, 64K"),
         (Program(replace(vm, manual=cast("model.ManualLog", "no")), (slot,)), 2, "manual='no'; allowed: off, on, set"),
         (Program(vm, (replace(slot, backing=cast("model.Backing", "x")),)), 3,
-         f"backing='x'; allowed: {RAM}, device, memfd"),
+         f"backing='x'; allowed: {RAM}, device, devicehuge, memfd"),
         (Program(vm, (slot,), (ops.GuestSetWay(1), access)), 5, f"{nowhere}: a+4K; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (replace(access, offset=-1),)), 4, f"{nowhere}: a+-0x1; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch, walk, clean"),

@@ -132,9 +132,9 @@ def test_short_text_means_the_defaults_and_canonical_text_leaves_them_out() -> N
 
 def test_every_host_has_its_own_huge_pages() -> None:
     allowed = {
-        "4K": ["anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device"],
-        "16K": ["anon", "thp", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device"],
-        "64K": ["anon", "thp", "hugetlb2m", "hugetlb512m", "device"],
+        "4K": ["anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device", "devicehuge"],
+        "16K": ["anon", "thp", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device", "devicehuge"],
+        "64K": ["anon", "thp", "hugetlb2m", "hugetlb512m", "device", "devicehuge"],
     }
     for granule, some in allowed.items():
         for backing in BACKINGS:

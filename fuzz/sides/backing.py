@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host memory of a slot: an area of the host process, and the pages that are there from the start."""
+
+from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, PageRun, Vma
+from reference.machine.host import Host
+from reference.machine.memory import INITIAL
+
+from ..language.program import DEVICES, HUGE_SHIFT, MEMFD, Slot
+
+
+def back(host: Host, slot: Slot, hva: int) -> None:
+    """Make and populate the area of a slot at a host address, as its backing says."""
+    backing = slot.backing
+    shift = HUGE_SHIFT.get(backing, host.page_shift)
+    if backing in ("thp", "anon"):
+        shift = host.pmd_shift
+    start = hva & -(1 << shift)
+    end = (hva + slot.size + (1 << shift) - 1) & -(1 << shift)
+    pages = (end - start) >> host.page_shift
+    if backing in DEVICES:
+        back_by_device(host, start, end, backing == "devicehuge")
+        return
+    if backing == MEMFD:
+        # A file without pages: whoever touches one first gets it.
+        host.runs.append(PageRun(start, pages, 0, ABSENT))
+        host.vmas.append(Vma(start, end, False, 0, 0, advised=False, file=True))
+        return
+    align = 1 << (shift - host.page_shift)
+    pfn = host.new_frames(pages, 1 if backing == "anon" else align)
+    host.memory.host_write(pfn, pages, INITIAL)
+    host.runs.append(PageRun(start, pages, pfn, WRITABLE | (THP if backing == "thp" else 0)))
+    host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0, advised=backing == "thp"))
+
+
+def back_by_device(host: Host, start: int, end: int, blocks: bool) -> None:
+    """Make an area of device frames, all of which are mapped (``vfio_pci_mmap_huge_fault()``).
+
+    :param blocks: frames and addresses lie alike within a block of level 2, and blocks map what holds whole ones
+    """
+    size, shift = host.pmd_size, host.page_shift
+    # Frames that nobody maps, from the beginning of the block on.
+    skipped = start % size >> shift if blocks else 0
+    pfn = skipped + host.new_device_frames(skipped + (end - start >> shift), size >> shift if blocks else 1)
+    first, last = (start + size - 1) & -size, end & -size
+    if not blocks or first >= last:
+        first = last = end
+    for at, stop, huge in (start, first, 0), (first, last, THP), (last, end, 0):
+        if at < stop:
+            frames = pfn + (at - start >> shift)
+            host.runs.append(PageRun(at, stop - at >> shift, frames, WRITABLE | DEVICE | huge))
+    host.vmas.append(Vma(start, end, True, 0, pfn))
