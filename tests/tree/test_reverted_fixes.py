@@ -45,6 +45,13 @@ FIXES: Final = {
         "fault-order: kvm_handle_guest_abort: notifier sequence sampled after the mmap lock was dropped after a "
         "translation fault",
     ),
+    "8c2e8ac8ad4b": Reverted(
+        "6.12",
+        MMU,
+        (("\tvma = NULL;\n", ""), ("\t\tif (mte_allowed) {\n", "\t\tif (kvm_vma_mte_allowed(vma)) {\n")),
+        f"vm mte=on\n{ONE_PAGE}\ncpu0 read a+0",
+        "locking: kvm_handle_guest_abort: VMA read after the mmap lock was dropped",
+    ),
     "a9f0e3d5a089": Reverted(
         "6.12",
         PGTABLE,
