@@ -34,7 +34,7 @@ def asks_for_more(program: Program) -> bool:
     """Tell whether a program asks for what only some trees have."""
     vm = program.vm
     lpa2 = vm.pa > 48 and vm.granule < 64 * KIB
-    return vm.split > 0 or vm.ring > 0 or lpa2 or any(slot.backing == MEMFD for slot in program.slots)
+    return vm.split > 0 or vm.ring > 0 or vm.mte or lpa2 or any(slot.backing == MEMFD for slot in program.slots)
 
 
 def real_tree(name: str = "6.12") -> Path:
