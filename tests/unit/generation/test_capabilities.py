@@ -11,7 +11,7 @@ from fuzz.generation.capping import splits_long
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import ClearLog, Operation, SetLog
-from fuzz.language.program import KIB, MEMFD
+from fuzz.language.program import HUGE_SHIFT, KIB, MEMFD, TAGLESS
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
@@ -43,6 +43,25 @@ def test_programs_ask_for_what_is_offered_alone() -> None:
     assert rings > COUNT // 16
     assert graces > COUNT // 40
     assert fails > 1
+
+
+@pytest.mark.parametrize("hugetlb", [False, True])
+def test_vms_have_mte_where_it_is_offered(hugetlb: bool) -> None:
+    plain, offered = Generator(3), Generator(3, offers=Offers(mte=True, tagged_hugetlb=hugetlb))
+    found = large = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        if not program.vm.mte:
+            assert program == without
+            continue
+        found += 1
+        assert not any(slot.backing in TAGLESS for slot in program.slots)
+        large += any(slot.backing in HUGE_SHIFT for slot in program.slots)
+        validate(program)
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+    assert found > COUNT // 16
+    assert (large > 0) is hugetlb
 
 
 def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:
