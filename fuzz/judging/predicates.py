@@ -25,6 +25,7 @@ PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
 REPLACED: Final = "leaf of the fault replaced under the lock"
 SPLIT_OFF: Final = "area of a device ends within the block"
+BEHEADED: Final = "area of a device begins within the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
 DEFERRED: Final = "flushes by range, with forced write-back"
 RELAXED: Final = "leaf relaxed without execution"
@@ -44,6 +45,7 @@ PREDICATES: Final = {
     LOGGED: "the slot of a guest's access has a dirty log, or had one when a fault of it began",
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
+    BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
     GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
     RELAXED: "a leaf is relaxed directly (table relax), to rights without execution",
@@ -76,6 +78,6 @@ OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (
-    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, GUEST_MEMFD),
+    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED, GUEST_MEMFD),
     *("read", "write", "fetch", "walk", "clean"),
 )
