@@ -9,7 +9,8 @@ how many objects there are may take so many.
 
 A block over pages that the host does not map huge is nothing that a fault
 would have made, but a direct call can: the permission fault that
-splits one is not judged.
+splits one is not judged. Nor is that on a block of device memory once a direct
+call has mapped some: 5.12 maps by pages what user space maps by blocks.
 """
 
 from typing import Final
@@ -17,7 +18,8 @@ from typing import Final
 from reference.belongings import Own, Owns
 from reference.machine.walk import PERMISSION, Walk
 
-from ..language.operations import Operation
+from ..language.operations import Operation, TableMap
+from ..language.program import DEVICES
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .rule import Rule
@@ -74,12 +76,16 @@ class Memcache(Checker):
         # Of the actor that runs.
         self.own = Promise()
         self.owns = Owns(self.own)
+        # A direct call has mapped device memory.
+        self.device_mapped = False
 
     def turn(self, actor: int) -> None:
         self.own = self.owns.of(actor)
 
     def before_operation(self, op: Operation | None) -> None:
         self.own.forget()
+        if isinstance(op, TableMap) and self.side.by_name[op.slot].slot.backing in DEVICES:
+            self.device_mapped = True
 
     def actor_begins(self, op: Operation) -> None:
         self.own.forget()
@@ -87,13 +93,15 @@ class Memcache(Checker):
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         # The guest runs: the fault before, if there was one, is over.
         self.own.forget()
-        self.own.splits_what_no_fault_made = walk.fault == PERMISSION and self.larger_than_host(cpu, ipa, walk.level)
+        self.own.splits_what_no_fault_made = walk.fault == PERMISSION and self.made_directly(cpu, ipa, walk.level)
 
-    def larger_than_host(self, cpu: int, ipa: int, level: int) -> bool:
-        """Tell whether a leaf at this level is larger than the host's page behind it."""
+    def made_directly(self, cpu: int, ipa: int, level: int) -> bool:
+        """Tell whether a direct call may have made a leaf at this level that no fault makes."""
         layout = self.side.guest_of(cpu).layout_of(ipa)
         if layout is None or level == 3:
             return False
+        if self.device_mapped and layout.slot.backing in DEVICES:
+            return True
         return self.side.host.unit_at(layout.hva + ipa - layout.ipa)[1] < self.granule.level_size(level)
 
     def mc_count(self, objects: int) -> None:

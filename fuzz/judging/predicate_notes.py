@@ -25,6 +25,7 @@ from .hinted_flushes import HintedFlushes
 from .known import EARLIER, known_bugs
 from .last_fault import HeldPredicates, LastFault
 from .predicates import (
+    BEHEADED,
     BLOCK,
     COPIED,
     DATA_OUTSIDE,
@@ -178,6 +179,9 @@ class PredicateNotes(Checker):
             return layout.slot.backing == MEMFD
         if predicate == SPLIT_OFF:
             return self.is_split_off(layout.hva + op.offset)
+        if predicate == BEHEADED:
+            area = self.side.host.vma_at(layout.hva + op.offset)
+            return area is not None and area.pfnmap and area.start > (layout.hva + op.offset) & -self.block
         return predicate == op.kind
 
     def is_logged(self, layout: SlotLayout) -> bool:

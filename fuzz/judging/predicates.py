@@ -25,6 +25,7 @@ PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
 REPLACED: Final = "leaf of the fault replaced under the lock"
 SPLIT_OFF: Final = "area of a device ends within the block"
+BEHEADED: Final = "area of a device begins within the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
 HUGETLB: Final = "slot of hugetlb"
 OUTSIDE: Final = "access behind the guest's address space"
@@ -48,6 +49,7 @@ PREDICATES: Final = {
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
     HUGETLB: "the slot of a guest's access has the memory of hugetlb",
+    BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
     GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
     OUTSIDE: "a guest accesses an address behind its address space (cpuN outside)",
@@ -82,6 +84,7 @@ OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (
-    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, GUEST_MEMFD, HUGETLB, OUTSIDE, DATA_OUTSIDE),
+    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
+    *(GUEST_MEMFD, HUGETLB, OUTSIDE, DATA_OUTSIDE),
     *("read", "write", "fetch", "walk", "clean"),
 )

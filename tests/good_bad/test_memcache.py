@@ -116,6 +116,13 @@ def test_a_block_that_no_fault_would_have_made() -> None:
     assert Case("", "", broken(), text).all_good() == []
 
 
+def test_a_block_of_device_memory_that_no_fault_would_have_made() -> None:
+    """A direct call maps by a block what user space maps by one, and KVM by pages."""
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=devicehuge\n"
+    text += "table unmap a+0 2M\ntable map a+0 2M r\ncpu0 write a+64K\n"
+    assert Case("", "", broken(), text).all_good() == []
+
+
 def test_leftovers_and_an_empty_cache_are_the_same_bug() -> None:
     """M1: cpu0 has filled its cache before, cpu1 never has."""
     found = [[v.signature for v in violations(broken(), BLOCK + f"cpu{cpu} fetch a+0\n")] for cpu in (0, 1)]

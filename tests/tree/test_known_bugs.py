@@ -21,10 +21,10 @@ from fuzz.language.text import load, parse
 from .trees import planted, real_tree, version
 
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
-# By release: stable kernels get fixes, and V1 is gone between these two of 6.1.
+# By release: stable kernels get fixes, and V1 and V2 are gone between these two of 6.1.
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1", "O1"},
-    "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "F1", "T2"},
+    "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "V2", "F1", "T2"},
     "6.1.192": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "F1", "T2"},
     "6.12.117": {"F1", "D2", "M1", "M3", "P1", "R1", "U1", "T2"},
     "7.3.4": {"F1", "D2", "M3", "P1", "U1", "T1", "T2"},
