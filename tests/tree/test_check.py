@@ -48,8 +48,8 @@ def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: py
 def test_each_feature_is_found_by_what_is_declared(tmp_path: Path) -> None:
     tree = small_tree(tmp_path)
     assert unreachable(TreeSource(tree), []) == []
-    (tree / MMU).write_text("static bool x(struct kvm *kvm)\n{\n\treturn kvm_has_mte(kvm);\n}\n")
-    assert [feature.name for feature in unreachable(TreeSource(tree), [])] == ["MTE"]
+    (tree / MMU).write_text("static bool x(struct kvm *kvm)\n{\n\treturn is_protected_kvm_enabled();\n}\n")
+    assert [feature.name for feature in unreachable(TreeSource(tree), [])] == ["protected VMs (pKVM)"]
 
 
 def test_a_feature_that_is_one_function_is_out_of_reach_while_nothing_calls_it(tmp_path: Path) -> None:

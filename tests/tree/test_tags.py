@@ -124,7 +124,7 @@ SILENT: Final = (
     "slot a size=2M backing=thp\ncpu0 read a+0\ncpu0 write a+0\nhost split a+0\ncpu0 write a+4K\n",
     "slot a size=8K backing=anon\ncpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\ncpu0 write a+4K\n",
     "slot a size=2M backing=thp\ncpu0 read a+0\nhost split a+0\ncpu0 write a+0\nhost migrate a+0 4K\ncpu0 write a+0\n",
-    "slot a size=8K backing=anon\ncpu0 read a+0\nhost share a+0 8K\ncpu0 write a+0\nhost merge a+4K\ncpu0 read a+4K\n",
+    "slot a size=8K backing=anon\ncpu0 read a+0\nhost share a+0 8K\ncpu0 write a+0\ncpu0 read a+4K\n",
 )
 
 
