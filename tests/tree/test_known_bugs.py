@@ -105,15 +105,18 @@ def test_what_is_not_modelled_gives_no_answer(tmp_path: Path) -> None:
 
 def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     tree = str(real_tree("6.12"))
+    have = HAVE.get(facts.version(TreeSource(real_tree("6.12"))))
+    if have is None:
+        pytest.skip("what this release of 6.12 has is not known")
     assert cli.main(["tree", "check", tree]) == 0
     out = capsys.readouterr().out
     assert "    has P1: A 1G hugetlb page " in out
     assert "[corpus/regressions/livelock-two-levels.s2]" in out
-    assert f"    does not show {' '.join(bug for bug in IDS if bug not in HAVE['6.12'])}\n" in out
+    assert f"    does not show {' '.join(bug for bug in IDS if bug not in have)}\n" in out
     assert cli.main(["tree", "check", tree, "--json"]) == 0
     bugs = json.loads(capsys.readouterr().out)["bugs"]
     assert [each["id"] for each in bugs] == IDS
-    assert {each["id"] for each in bugs if each["signature"]} == HAVE["6.12"]
+    assert {each["id"] for each in bugs if each["signature"]} == have
 
 
 # Both have the mmu lock for reading: what the second one maps, the walk of the first one comes to.
