@@ -34,7 +34,7 @@ class ClearedTags(Checker):
         "a guest would read the tags that another owner has left, or lose those that it has set",
         Severity.CORRUPTION,
         rank=10,
-        finer=(("*: tags of a frame not owned cleared*", Severity.LIFETIME, 15),),
+        finer=(("*: tags of a frame not owned cleared*", Severity.LIFETIME, 18),),
     )
 
     def __init__(self, side: Side, peers: Peers) -> None:

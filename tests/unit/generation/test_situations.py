@@ -10,7 +10,7 @@ import candidate
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.language.operations import HypMap, TableMap
-from fuzz.language.program import GIB, KIB, Program
+from fuzz.language.program import DEVICES, GIB, KIB, Program
 from reference.services.errors import ENOMEM
 from reference.tlbflush import MAX_TLBI_RANGE_PAGES
 
@@ -35,7 +35,7 @@ def situations(program: Program) -> set[str]:
     for slot in program.slots:
         if slot.ipa + slot.size == 1 << vm.ipa:
             found.add("a slot that ends with the guest's address space")
-        if slot.backing == "device" and slot.size >= block:
+        if slot.backing in DEVICES and slot.size >= block:
             found.add("device memory as large as a block")
             found.add(f"such, {'aligned' if slot.ipa % block == slot.offset % block else 'skewed'}")
         if slot.backing == "hugetlb1g" and slot.size >= GIB and slot.ipa % GIB == slot.offset % GIB == 0:
