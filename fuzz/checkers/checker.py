@@ -83,6 +83,8 @@ class Checker(Observer):
         self.kernel = side.kernel
         self.granule = side.granule
         self.found: list[Violation] = []
+        # Its VM is one of those that the rule is not for: it hears no `changed`.
+        self.nothing_to_judge = False
 
     def report(
         self,

@@ -66,6 +66,7 @@ class Dcache(GuestChecker):
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
+        self.nothing_to_judge = guest.fwb
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         self.owed = peers.at(Tlb, guest).owed
@@ -87,8 +88,6 @@ class Dcache(GuestChecker):
             self.written = written_beside(self.guest, op)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if self.guest.fwb:
-            return
         if new & VALID_BIT:
             if kind(new, level, self.granule) == LEAF and is_cacheable(new):
                 self.exposed(ipa, level, old, new)

@@ -7,22 +7,21 @@ side of the same fault was cleaned: what an instruction cache fetches in
 between is stale again.
 """
 
-from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, XN_BIT, address_bits, kind
+from reference.machine.descriptor import XN_BIT, address_bits
 from reference.machine.spans import Spans
 
 from ..language.operations import Operation, Par
 from ..sides.guest import Guest
 from .beside import left_of, written_beside
-from .checker import GuestChecker, Peers
+from .checker import Peers
 from .exposed import Exposed
 from .places import Places, Range
 from .rule import Rule
 from .severity import Severity
-from .shadow import Shadow
-from .table import Table
+from .visible import VisibleLeaves
 
 
-class Icache(GuestChecker):
+class Icache(VisibleLeaves):
     """Judges each leaf that becomes executable, by a store or with the table that holds it."""
 
     rule = Rule(
@@ -35,8 +34,7 @@ class Icache(GuestChecker):
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
-        self.shifts = self.granule.shifts
+        self.nothing_to_judge = guest.dic
         # Frames invalidated in this operation while host data was in the data
         # cache only.
         self.early = Spans()
@@ -84,29 +82,7 @@ class Icache(GuestChecker):
                     self.refetched.grow(self.guest.memory.frames, 0)
                     self.refetched.fill(begin, stop, 1)
 
-    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if self.guest.dic or not new & VALID_BIT:
-            return
-        what = kind(new, level, self.granule)
-        if what == TABLE:
-            child = self.shadow.table_at(ipa, level + 1)
-            if child is not None:
-                self.linked(child)
-        elif what == LEAF:
-            self.mapped(ipa, level, new)
-
-    def linked(self, table: Table) -> None:
-        """A table was linked: what it brings with it becomes visible. One leaf that is wrong says enough."""
-        before = len(self.found)
-        for index, leaf in table.leaves.items():
-            self.mapped(table.base + (index << self.shifts[table.level]), table.level, leaf)
-            if len(self.found) > before:
-                return
-        for child in table.children.values():
-            self.linked(child)
-
     def mapped(self, ipa: int, level: int, new: int) -> None:
-        """A leaf became visible to the hardware."""
         if new & XN_BIT:
             return
         shift = self.granule.page_shift

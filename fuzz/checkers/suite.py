@@ -95,7 +95,7 @@ class CheckerSuite:
         number = checker.guest.number
         if heard.translated:
             self.on_translated[number].append(checker)
-        if heard.changed and not checker.on_demand:
+        if heard.changed and not checker.on_demand and not checker.nothing_to_judge:
             self.shadows[number].listen(checker)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:

@@ -7,19 +7,18 @@ mapped before at that address needs no more. Direct calls map what their callers
 answer for; device frames have no tags.
 """
 
-from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, address_bits, kind
+from reference.machine.descriptor import address_bits
 from reference.machine.memory import DEVICE, FREE
 from reference.machine.spans import Spans
 
 from ..language.operations import Operation, TableMap
 from ..sides.guest import Guest
 from ..sides.side import Side
-from .checker import Checker, GuestChecker, Peers
+from .checker import Checker, Peers
 from .places import Places, Range
 from .rule import Rule
 from .severity import Severity
-from .shadow import Shadow
-from .table import Table
+from .visible import VisibleLeaves
 
 
 class ClearedTags(Checker):
@@ -73,46 +72,24 @@ class ClearedTags(Checker):
         self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
 
 
-class Tags(GuestChecker):
+class Tags(VisibleLeaves):
     """Judges each leaf that is new, by a store or with the table that holds it."""
 
     rule = ClearedTags.rule
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
+        self.nothing_to_judge = not self.side.tagged
         self.cleared = peers.of(ClearedTags)
-        self.shifts = self.granule.shifts
-        self.tagged = self.side.tagged
         # The operation under way is a direct call.
         self.direct = False
 
     def before_operation(self, op: Operation | None) -> None:
         self.direct = isinstance(op, TableMap)
 
-    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if not self.tagged or self.direct or not new & VALID_BIT:
-            return
-        what = kind(new, level, self.granule)
-        if what == TABLE:
-            child = self.shadow.table_at(ipa, level + 1)
-            if child is not None:
-                self.linked(child)
-        elif what == LEAF:
-            self.mapped(ipa, level, new)
-
-    def linked(self, table: Table) -> None:
-        """A table was linked: what it brings with it becomes visible. One leaf that is wrong says enough."""
-        before = len(self.found)
-        for index, leaf in table.leaves.items():
-            self.mapped(table.base + (index << self.shifts[table.level]), table.level, leaf)
-            if len(self.found) > before:
-                return
-        for child in table.children.values():
-            self.linked(child)
-
     def mapped(self, ipa: int, level: int, new: int) -> None:
-        """A leaf became visible to the hardware: frames whose tags nobody has cleared were mapped there before."""
+        if self.direct:
+            return
         memory, shift = self.guest.memory, self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - memory.first
         end = start + (1 << (self.shifts[level] - shift))

@@ -19,13 +19,14 @@ from fuzz.checkers.refusal_checker import RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Rule
 from fuzz.checkers.severity import Severity
+from fuzz.checkers.visible import VisibleLeaves
 
 from .case import Case
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # The pages that may have the table of rules; one of them must.
-BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker)
+BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker, VisibleLeaves)
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
 

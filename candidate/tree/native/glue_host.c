@@ -16,7 +16,7 @@ void *shim_zalloc(unsigned long n);
 struct mm_struct *shim_mm;
 void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
 unsigned long shim_vma_tags(int device, int huge);	/* glue_tags.c */
-void shim_huge_folio(unsigned long pfn, unsigned int order);
+void shim_huge_folio(unsigned long pfn, unsigned long hva);
 void shim_follow_copies(void);
 
 #define SOFT_RO		BIT(7)
@@ -67,17 +67,6 @@ static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
 	}
 }
 
-/* log2 of the pages of a hugetlb page, in the area of an address; 0: it has none. */
-static unsigned int huge_order(unsigned long hva)
-{
-	int i;
-
-	for (i = 0; i < shim_control->nvma; i++)
-		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start)
-			return shim_control->vma[i].flags >> 8 ? (shim_control->vma[i].flags >> 8) - PAGE_SHIFT : 0;
-	return 0;
-}
-
 static void user_map(const struct shim_page *page)
 {
 	kvm_pte_t *e = user_entry(page->hva, page->level, 1);
@@ -97,7 +86,7 @@ static void user_map(const struct shim_page *page)
 	}
 #endif
 	shim_follow_copies();
-	shim_huge_folio(page->pfn, huge_order(page->hva));
+	shim_huge_folio(page->pfn, page->hva);
 	*e = entry_of(page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }

@@ -35,6 +35,9 @@ unsigned long shim_vma_tags(int device, int huge) { return 0; }
 #endif
 
 #ifdef HAVE_MTE
+/* Their type differs between trees. */
+static unsigned long *flags_of(unsigned long pfn) { return (unsigned long *)&pfn_to_page(pfn)->flags; }
+
 /* copy_highpage(): what the host has copied is flagged as the original is, before anybody looks it up. */
 void shim_follow_copies(void)
 {
@@ -45,26 +48,37 @@ void shim_follow_copies(void)
 		return;
 	if (shim_control->ncopy - done > SHIM_MAX_COPIES)
 		shim_refuse("more pages copied at once than there is room for");
-	for (; done < shim_control->ncopy; done++)
-		for (i = 0; i < shim_control->copy[done % SHIM_MAX_COPIES].pages; i++) {
-			unsigned long *from = (unsigned long *)&pfn_to_page(shim_control->copy[done % SHIM_MAX_COPIES].old + i)->flags;
-			unsigned long *to = (unsigned long *)&pfn_to_page(shim_control->copy[done % SHIM_MAX_COPIES].new + i)->flags;
+	for (; done < shim_control->ncopy; done++) {
+		struct shim_copy copy = shim_control->copy[done % SHIM_MAX_COPIES];
 
-			*to |= *from & TAG_FLAGS;
-		}
+		for (i = 0; i < copy.pages; i++)
+			*flags_of(copy.new + i) |= *flags_of(copy.old + i) & TAG_FLAGS;
+	}
 }
 #else
 void shim_follow_copies(void) { }
 #endif
 
 #ifdef HAVE_TAGS_OF_HUGETLB
-/* A page of hugetlb is a folio: that has tags as a whole. */
-void shim_huge_folio(unsigned long pfn, unsigned int order)
+/* log2 of the pages of a hugetlb page, in the area of an address; 0: it has none. */
+static unsigned int huge_order(unsigned long hva)
 {
+	int i;
+
+	for (i = 0; i < shim_control->nvma; i++)
+		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start)
+			return shim_control->vma[i].flags >> 8 ? (shim_control->vma[i].flags >> 8) - PAGE_SHIFT : 0;
+	return 0;
+}
+
+/* A page of hugetlb is a folio: that has tags as a whole. */
+void shim_huge_folio(unsigned long pfn, unsigned long hva)
+{
+	unsigned int order = system_supports_mte() ? huge_order(hva) : 0;
 	struct page *head = pfn_to_page(pfn & -(1UL << order));
 	unsigned long i;
 
-	if (!order || !system_supports_mte() || PageHead(head))
+	if (!order || PageHead(head))
 		return;
 	__SetPageHead(head);
 	for (i = 1; i < 1UL << order; i++)
@@ -82,5 +96,5 @@ void shim_huge_folio(unsigned long pfn, unsigned int order)
 #endif
 }
 #else
-void shim_huge_folio(unsigned long pfn, unsigned int order) { }
+void shim_huge_folio(unsigned long pfn, unsigned long hva) { }
 #endif
