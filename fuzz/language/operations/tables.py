@@ -46,7 +46,7 @@ declare(
     26,
     "table map SLOT+OFF SIZE r|rw|rx|rwx [fail=COUNT]",
     needs=(LIVE,),
-    checkers=("translation", "contract", "tags"),
+    checkers=("translation", "contract", "memcache", "tags"),
 )
 
 
