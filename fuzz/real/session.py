@@ -28,6 +28,9 @@ SYMBOLS: Final = "symbols"
 # Seconds for a boot, of which it takes 10 to 30; for one line of a program that is being played.
 BOOT_PATIENCE: Final = 300.0
 PLAY_PATIENCE: Final = 120.0
+# Seconds in which a machine that waits for a program comes to rest: QEMU does not save when a timer of EL2 is to fire, and
+# a kernel that is busy waits for its next tick.
+REST: Final = 0.5
 # A machine is saved so often at most until it is saved well.
 SAVES: Final = 3
 # The machine waits, for somebody to look at its tables.
@@ -86,7 +89,7 @@ class RealSession(Closing):
             self.restored = time.monotonic() - began
             if self.timers_work(self.machine):
                 break
-            # QEMU does not save when a timer of EL2 is to fire; at most moments nothing depends on it.
+            # It was saved when a timer was about to fire.
             self.close()
             shutil.rmtree(saved, ignore_errors=True)
         else:
@@ -119,6 +122,7 @@ class RealSession(Closing):
         with RealMachine(self.kernel.image, self.initrd, self.append, cpu=self.cpu) as machine:
             ready = self.until_ready(machine)
             symbols = self.symbols(machine)
+            time.sleep(REST)
             try:
                 machine.monitor.ask("stop")
                 machine.monitor.share_memory()
