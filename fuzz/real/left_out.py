@@ -70,17 +70,19 @@ class EmulatedCpu:
     :param fwb: forced write-back; without it, caches are cleaned
     :param ttl: level hints of TLBIs
     :param range: TLBIs by range
+    :param mte: memory has tags
     """
 
     name: str
     fwb: bool
     ttl: bool
     range: bool
+    mte: bool
 
 
 # Little of it takes time to emulate.
-CPU: Final = EmulatedCpu("max,pauth-impdef=on,sve=off,sme=off,lpa2=off", fwb=True, ttl=True, range=True)
-OLD_CPU: Final = EmulatedCpu("neoverse-n1", fwb=False, ttl=False, range=False)
+CPU: Final = EmulatedCpu("max,pauth-impdef=on,sve=off,sme=off,lpa2=off", fwb=True, ttl=True, range=True, mte=True)
+OLD_CPU: Final = EmulatedCpu("neoverse-n1", fwb=False, ttl=False, range=False, mte=False)
 
 
 def reason_for_leaving_out(op: Operation) -> str:
@@ -113,8 +115,8 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
     """
     if vm.ring:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
-    if vm.mte:
-        raise UnplayableError("its VMs have MTE (mte=), which /init does not ask for")
+    if vm.mte and not cpu.mte:
+        raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} has not")
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]

@@ -71,8 +71,8 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
     """
     vm = program.vm
     stub, mmio = free_windows(program)
-    head = f"v {vm.ipa} {vm.cpus} {vm.vms} {MANUAL_LOG[vm.manual]} {vm.split} {stub:#x} {mmio:#x} {int(synchronous)}"
-    lines = [head]
+    head = f"v {vm.ipa} {vm.cpus} {vm.vms} {MANUAL_LOG[vm.manual]} {vm.split} {stub:#x} {mmio:#x}"
+    lines = [f"{head} {int(synchronous)} {int(vm.mte)}"]
     total: dict[str, int] = {}
     numbers = {slot.name: number for number, slot in enumerate(program.slots)}
     addresses = host_addresses(program)

@@ -47,8 +47,9 @@ _CHUNK: Final = 65536
 
 def command_of(program: str, kernel: Path, initrd: Path, append: str, cpu: EmulatedCpu) -> list[str]:
     """The command that starts QEMU, but for its memory, console and monitor."""
+    machine = f"virt,virtualization=on,gic-version=3,mte={'on' if cpu.mte else 'off'}"
     return [
-        *(program, "-machine", "virt,virtualization=on,gic-version=3", "-accel", "tcg", "-cpu", cpu.name, "-smp", "1"),
+        *(program, "-machine", machine, "-accel", "tcg", "-cpu", cpu.name, "-smp", "1"),
         *("-m", f"{sum(NODES) >> 20}M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{APPEND} {append}".strip()),
     ]

@@ -42,8 +42,11 @@ MOST_SHOWN: Final = 3
 
 
 def cpu_for(program: Program) -> EmulatedCpu:
-    """The CPU on which a program is watched: one that needs its caches cleaned, where the program's does."""
-    return CPU if program.vm.fwb else OLD_CPU
+    """The CPU on which a program is watched: one that needs its caches cleaned, where the program's does.
+
+    That one has no MTE.
+    """
+    return CPU if program.vm.fwb or program.vm.mte else OLD_CPU
 
 
 @dataclass

@@ -167,13 +167,15 @@ def stamp_one(
     :param done: what the program has shown
     :raises RealError: QEMU died or does not answer
     """
+    from ...real import tags
     from ...real.filing import file_stamp, signature_of
     from ...real.run import with_stamps
     from ...real.stream import RULES
 
+    looked = tags.stamps(session, version, program)
     # One machine at a time.
     session.close()
-    stamps = witness.stamps(version, program, session.page_size)
+    stamps = looked + witness.stamps(version, program, session.page_size)
     done = with_stamps(done, stamps)
     absent = None
     try:

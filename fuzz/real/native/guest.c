@@ -14,7 +14,7 @@
 
 #include "init.h"
 
-extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_vectors[], stub_end[];
+extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_tags[], stub_vectors[], stub_end[];
 
 /* Behind the code: the root of the guest's own tables, and tables of level 1. */
 #define ROOT 0x2000UL
@@ -23,6 +23,12 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 /* Control registers with MMU and caches on, and off. */
 #define SCTLR_ON 0x30d01805UL
 #define SCTLR_OFF 0x30d00800UL
+/* With access to tags too, of normal memory that has some. */
+#define SCTLR_TAGS (SCTLR_ON | 1UL << 43)
+#define NORMAL 0xff
+#define NORMAL_TAGGED 0xf0
+/* An address, as a tag stands above it. */
+#define TAG_SHIFT 56
 #define CORE(field) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(field))
 
 /* Microseconds after which a guest that has not come back is looked at. */
@@ -37,7 +43,7 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 #define NEVER (-2)
 
 struct vm vms[MAX_VMS];
-int vm_count = 1, cpu_count = 2;
+int vm_count = 1, cpu_count = 2, has_tags;
 u64 stub_ipa, mmio_ipa;
 static int kvm = -1, run_size;
 
@@ -64,9 +70,9 @@ int init_vcpu(int vm, int cpu)
 
 	if (ioctl(vms[vm].fd, KVM_ARM_PREFERRED_TARGET, &init) || ioctl(fd, KVM_ARM_VCPU_INIT, &init))
 		return -errno;
-	/* VBAR_EL1, MAIR_EL1 (0: normal), TCR_EL1 (48 bits, cacheable, no TTBR1), TTBR0_EL1 */
+	/* VBAR_EL1, MAIR_EL1 (for index 0), TCR_EL1 (48 bits, cacheable, no TTBR1), TTBR0_EL1 */
 	set_register(fd, ARM64_SYS_REG(3, 0, 12, 0, 0), stub_ipa + (stub_vectors - stub));
-	set_register(fd, ARM64_SYS_REG(3, 0, 10, 2, 0), 0xff);
+	set_register(fd, ARM64_SYS_REG(3, 0, 10, 2, 0), has_tags ? NORMAL_TAGGED : NORMAL);
 	set_register(fd, ARM64_SYS_REG(3, 0, 2, 0, 2), 16 | 1 << 8 | 1 << 10 | 3 << 12 | 1UL << 23 | 5UL << 32);
 	set_register(fd, ARM64_SYS_REG(3, 0, 2, 0, 0), stub_ipa + ROOT);
 	/* EL1 with SP_EL1, all interrupts masked. */
@@ -117,6 +123,13 @@ static int make_vm(int vm, int bits, int manual, u64 split)
 #else
 	if (!ret && split)
 		ret = enable(vm, 228, split);
+#endif
+#ifdef KVM_CAP_ARM_MTE
+	if (!ret && has_tags)
+		ret = enable(vm, KVM_CAP_ARM_MTE, 0);
+#else
+	if (!ret && has_tags)
+		ret = enable(vm, 205, 0);
 #endif
 	if (!ret)
 		ret = make_stub(vm, bits);
@@ -201,7 +214,11 @@ static void report(char kind, struct kvm_run *run)
 	u64 data = 0, address = run->mmio.phys_addr;
 
 	memcpy(&data, run->mmio.data, sizeof(data));
-	if (address == mmio_ipa && kind == 'F')
+	if (address == mmio_ipa && kind == 'T' && !data)
+		result("ok", "none");
+	else if (address == mmio_ipa && kind == 'T')
+		result("ok", "tag %lx of %#lx", data >> TAG_SHIFT, data & ((1UL << TAG_SHIFT) - 1));
+	else if (address == mmio_ipa && kind == 'F')
 		result("ok", "%lu", data);
 	else if (address == mmio_ipa && kind != 'R')
 		result("ok", "0");
@@ -220,9 +237,14 @@ static void report(char kind, struct kvm_run *run)
 		result("io", "%s:%lx", run->mmio.is_write ? "write" : "read", address);
 }
 
+static struct vcpu *vcpu_of(int number)
+{
+	return &vms[number / cpu_count].vcpus[number % cpu_count];
+}
+
 static void enter_at(int number, char kind, char *routine, u64 address, u64 data)
 {
-	struct vcpu *vcpu = &vms[number / cpu_count].vcpus[number % cpu_count];
+	struct vcpu *vcpu = vcpu_of(number);
 	long exits = 0;
 	int error;
 
@@ -270,4 +292,12 @@ void guest_caches(int number, int on)
 		enter_at(number, 'C', stub_setway, 0, 0);
 	else
 		enter_at(number, 'C', stub_control, 0, on ? SCTLR_ON : SCTLR_OFF);
+}
+
+/* It looks at the tags of the pages of a range, one granule of each. */
+void guest_tags(int number, u64 start, u64 end)
+{
+	set_register(vcpu_of(number)->fd, CORE(regs.regs[3]), page_size);
+	set_register(vcpu_of(number)->fd, CORE(regs.regs[4]), SCTLR_TAGS);
+	enter_at(number, 'T', stub_tags, start, end);
 }

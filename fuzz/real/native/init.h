@@ -36,7 +36,7 @@ struct vm {
 
 extern struct slot slots[MAX_SLOTS];
 extern struct vm vms[MAX_VMS];
-extern int vm_count, cpu_count, operation;
+extern int vm_count, cpu_count, has_tags, operation;
 extern u64 page_size, stub_ipa, mmio_ipa, device_memory;
 
 /* Where a signal of bad memory goes. */
@@ -65,6 +65,10 @@ int make_vms(int bits, int manual, u64 split);
 int init_vcpu(int vm, int cpu);
 void enter(int number, char kind, u64 address);
 void guest_caches(int number, int on);
+void guest_tags(int number, u64 start, u64 end);
+
+/* tags.c */
+int leave_tags(void);
 
 /* slots.c: memory slots and their logs */
 int set_region(struct slot *slot, u64 size);

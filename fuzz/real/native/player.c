@@ -2,9 +2,11 @@
 /*
  * A program, line by line, in a process of its own. Numbers are as strtoull() takes them.
  *
- * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC	the machine, once, first; SYNC: wait behind it and each operation
+ * o							free memory has tags of another owner; before all others
+ * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC MTE	the machine, once; SYNC: wait behind it and each operation; MTE: VMs have it
  * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
  * R|W|F VCPU SLOT OFFSET				a guest access
+ * T VCPU ADDRESS SIZE					the guest looks at the tags of pages that are mapped there
  * C VCPU on|off|way					the guest's caches
  * I VCPU						the vCPU is initialised once more
  * Z							nothing, which is an operation too
@@ -59,6 +61,8 @@ static void vcpu_operation(char **words, int count)
 		done(init_vcpu(vcpu / cpu_count, vcpu % cpu_count));
 	else if (*words[0] == 'C' && count > 2)
 		guest_caches(vcpu, !strcmp(words[2], "way") ? -1 : !strcmp(words[2], "on"));
+	else if (*words[0] == 'T' && count > 3)
+		guest_tags(vcpu, number(words[2]), number(words[2]) + number(words[3]));
 	else if (count > 3)
 		enter(vcpu, *words[0], (slots[atoi(words[2])].ipa + number(words[3])) & -page_size);
 }
@@ -76,7 +80,7 @@ static void run_operation(char **words, int count)
 		result("unknown", "0");
 		return;
 	}
-	if (strchr("RWFCI", *words[0])) {
+	if (strchr("RWFCIT", *words[0])) {
 		vcpu_operation(words, count);
 		return;
 	}
@@ -103,16 +107,26 @@ static int machine(char **words, int count)
 {
 	int ret;
 
-	if (count < 9)
+	if (count < 10)
 		return -EINVAL;
 	cpu_count = atoi(words[2]);
 	vm_count = atoi(words[3]);
 	stub_ipa = number(words[6]);
 	mmio_ipa = number(words[7]);
 	synchronous = atoi(words[8]);
+	has_tags = atoi(words[9]);
 	ret = make_vms(atoi(words[1]), atoi(words[4]), number(words[5]));
 	if (ret)
 		cannot("the VM", ret);
+	return ret;
+}
+
+static int leave(void)
+{
+	int ret = leave_tags();
+
+	if (ret)
+		cannot("memory with tags", ret);
 	return ret;
 }
 
@@ -154,8 +168,8 @@ void play(char *text)
 			words[count++] = word;
 		if (!count)
 			continue;
-		if (*words[0] == 'v' || *words[0] == 's') {
-			if (*words[0] == 'v' ? machine(words, count) : make_slot(words, count))
+		if (strchr("ovs", *words[0])) {
+			if (*words[0] == 'o' ? leave() : *words[0] == 'v' ? machine(words, count) : make_slot(words, count))
 				return;
 			continue;
 		}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The code of the guest. x0: the address to access; x1: the data to write; x2: where to report, by MMIO:
- * what was read at x2, that a write is done at x2 + 8, the syndrome of an exception at x2 + 16.
+ * what was read at x2, that a write is done at x2 + 8, the syndrome of an exception at x2 + 16. stub_tags looks at the tag of each page
+ * from x0 to x1, in steps of x3, with the control register x4: address and tag of the first one that has one are reported at x2; else 0.
  */
-	.global stub, stub_read, stub_write, stub_fetch, stub_control, stub_setway, stub_vectors, stub_end
+	.global stub, stub_read, stub_write, stub_fetch, stub_control, stub_setway, stub_tags, stub_vectors, stub_end
+	.arch	armv8.5-a+memtag
 	.section .rodata
 	.balign 4096
 stub:
@@ -38,6 +40,22 @@ stub_setway:
 	dc	cisw, xzr
 	dsb	sy
 	str	x1, [x2]
+	b	.
+	.balign 16
+stub_tags:
+	msr	sctlr_el1, x4
+	isb
+1:	cmp	x0, x1
+	b.hs	2f
+	mov	x5, xzr
+	ldg	x5, [x0]
+	cbnz	x5, 3f
+	add	x0, x0, x3
+	b	1b
+2:	str	xzr, [x2]
+	b	.
+3:	orr	x5, x5, x0
+	str	x5, [x2]
 	b	.
 	.balign 2048
 stub_vectors:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tags of another owner that a guest with MTE can read: the guest of a real kernel looks at them itself.
+
+Before it makes VMs, /init owns most of free memory with tags, and gives it back (native/tags.c). A page whose tags the
+kernel clears has none when the guest looks; one that it forgets has those of /init.
+"""
+
+from typing import Final
+
+from candidate import Candidate
+
+from ..checkers import Violation
+from ..checkers.places import Places, ipa_of, vm_of
+from ..checkers.tags import ClearedTags
+from ..language.program import Program
+from .answers import RealAnswers, parse
+from .model import ModelRun
+from .session import RealSession
+from .stamp import CONFIRMED, INVISIBLE, NOT_CONFIRMED, Stamp
+from .translate import Played, played
+
+RULE: Final = ClearedTags.rule.name
+# The outcome of a look at pages without tags.
+NONE: Final = "none"
+# The line by which /init leaves tags in free memory.
+LEAVE: Final = "o"
+
+
+def looks(violation: Violation, program: Program) -> list[str]:
+    """The lines by which guests look at the tags of the pages of a violation, one for each range.
+
+    :param program: as it is played
+    :returns: nothing, if it is not about pages that a guest got
+    """
+    if violation.checker != RULE or not isinstance(violation.places, Places):
+        return []
+    return [
+        f"T {vm_of(start) * program.vm.cpus} {ipa_of(start):#x} {end - start:#x}"
+        for start, end in violation.places.ranges
+    ]
+
+
+def up_to(part: Played, at: int) -> tuple[str, ...]:
+    """The lines of a program up to an operation, and with it.
+
+    :param at: index of the operation; -1: those alone that make VMs and slots
+    """
+    return part.lines[: 1 + len(part.program.slots) + at + 1]
+
+
+def stamps(session: RealSession, version: Candidate, program: Program) -> list[tuple[Violation, Stamp]]:
+    """A stamp for each kind of violation of the rule that the model has.
+
+    :param session: plays the program once more for each, up to the violation, on a machine that has played none
+    :param version: the model
+    :raises fuzz.real.errors.UnplayableError: no user space can play it
+    :raises fuzz.real.errors.RealError: QEMU died or does not answer
+    """
+    if not program.vm.mte:
+        return []
+    part = played(program, session.page_size)
+    first: dict[str, Violation] = {}
+    for each in ModelRun(version, part.program).finish().violations:
+        if each.checker == RULE:
+            first.setdefault(each.signature, each)
+    return [(each, look(session, part, each)) for each in first.values()]
+
+
+def look(session: RealSession, part: Played, violation: Violation) -> Stamp:
+    """The stamp of a violation: guests look behind the operation at which it was seen."""
+    lines = looks(violation, part.program)
+    if not lines:
+        return Stamp(INVISIBLE, "no guest of ours sets tags")
+    session.start()
+    answers = parse(session.play([LEAVE, *up_to(part, violation.at), *lines]))
+    return judged(answers, range(violation.at + 1, violation.at + 1 + len(lines)))
+
+
+def judged(answers: RealAnswers, places: range) -> Stamp:
+    """The stamp that looks give.
+
+    :param places: their numbers among the operations
+    """
+    seen = [answers.outcomes.get(at) for at in places]
+    for outcome in seen:
+        if outcome is not None and outcome.status == "ok" and outcome.value != NONE:
+            return Stamp(CONFIRMED, f"the guest reads {outcome.value}, which another owner has left")
+    for outcome in seen:
+        if outcome is None or outcome.status != "ok":
+            return Stamp(INVISIBLE, f"the guest could not look: {outcome or 'that was not reached'}")
+    return Stamp(NOT_CONFIRMED, "the guest reads no tags, in memory most of which had some")
