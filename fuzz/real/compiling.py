@@ -18,5 +18,7 @@ def compile_c(command: Sequence[str], what: str, seconds: float, failed: Callabl
     except (OSError, subprocess.TimeoutExpired) as error:
         raise failed(f"{command[0]} cannot be run: {error}") from None
     if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if "error:" in line.lower()), f"exit code {done.returncode}")
+        said = next(
+            (line for line in done.stderr.splitlines() if "error:" in line.lower()), f"exit code {done.returncode}"
+        )
         raise failed(f"{command[0]} cannot compile {what}: {said.strip()}")

@@ -6,15 +6,18 @@ kernel's user headers, and none of ours.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from candidate import Candidate
 
+from ..checkers import Violation
 from ..language.operations import GetLog, GuestAccess, Operation
 from ..language.program import DEVICES, Program
 from ..language.text import headings, print_program
 from ..sides.outcome import Outcome
+from . import tags
 from .compare import SILENT, words
 from .errors import UnplayableError
 from .initrd import NATIVE
@@ -22,7 +25,7 @@ from .model import ModelRun
 from .translate import Played, played
 
 # In this order; say.c and main.c are those of the emulated machine, judge.c stands for both.
-PARTS: Final = ("init.h", "number.c", "guest.c", "slots.c", "host.c", "player.c")
+PARTS: Final = ("init.h", "number.c", "guest.c", "slots.c", "host.c", "tags.c", "player.c")
 JUDGE: Final = "selftest/judge.c"
 CODE_OF_GUEST: Final = "stub.S"
 # Rules that are broken by a warning of the kernel.
@@ -45,7 +48,10 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     part = played(program, program.vm.granule)
     model = ModelRun(version, part.program)
     found = model.finish()
+    if found.refused:
+        raise UnplayableError(f"{version.name}, which says what is right, has no verdict ({found.refused})")
     warning = any(each.checker in WARNING_RULES for each in found.violations)
+    part, looked = with_looks(part, found.violations)
     bodies = [(NATIVE / each).read_text() for each in PARTS]
     includes = sorted({each for body in bodies for each in _INCLUDE.findall(body) if each[0] == "<"} | set(_MORE))
     return "".join(
@@ -60,7 +66,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
             assembly((NATIVE / CODE_OF_GUEST).read_text()),
             *("\n" + inner(body) for body in bodies[1:]),
             "\n",
-            data(part, found.outcomes, warning),
+            data(part, found.outcomes, warning, looked),
             "\n",
             inner((NATIVE / JUDGE).read_text()),
         ]
@@ -100,13 +106,32 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def data(part: Played, outcomes: list[Outcome], warning: bool) -> str:
-    """The program and the expected outcomes, as C."""
+def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
+    """The part of a program up to the first tags that a guest gets uncleared, and lines by which it looks at them.
+
+    :param violations: of the model
+    :returns: all of it and 0, where there are none; else with the number of looks
+    """
+    found = next((each for each in violations if tags.looks(each, part.program)), None)
+    if found is None:
+        return part, 0
+    lines = tags.looks(found, part.program)
+    program = replace(part.program, operations=part.program.operations[: found.at + 1])
+    return replace(part, program=program, lines=(tags.LEAVE, *tags.up_to(part, found.at), *lines)), len(lines)
+
+
+def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:
+    """The program and the expected outcomes, as C.
+
+    :param looked: how many looks at tags come last, of which none should see one
+    """
     names = headings(part.program)
-    rows = []
-    for at, (op, outcome) in enumerate(zip(part.program.operations, outcomes, strict=True)):
-        title = names[at + 1].partition(": ")[2]
-        rows.append("\t{ " + ", ".join(map(quoted, (title, *wanted(op, outcome)))) + " },\n")
+    expected: list[tuple[str, str, str]] = []
+    operations = part.program.operations
+    for at, (op, outcome) in enumerate(zip(operations, outcomes[: len(operations)], strict=True)):
+        expected.append((names[at + 1].partition(": ")[2], *wanted(op, outcome)))
+    expected += [(f"look at tags: {line}", "ok", tags.NONE) for line in part.lines[len(part.lines) - looked :]]
+    rows = ["\t{ " + ", ".join(map(quoted, each)) + " },\n" for each in expected]
     lines = "".join(f"\t{quoted(line + chr(10))}\n" for line in part.lines)
     return (
         f"#define PAGE {part.program.vm.granule}\n#define WARNING_IS_EXPECTED {int(warning)}\n\n"

@@ -28,8 +28,8 @@ SYMBOLS: Final = "symbols"
 # Seconds for a boot, of which it takes 10 to 30; for one line of a program that is being played.
 BOOT_PATIENCE: Final = 300.0
 PLAY_PATIENCE: Final = 120.0
-# Seconds in which a machine that waits for a program comes to rest: QEMU does not save when a timer of EL2 is to fire, and
-# a kernel that is busy waits for its next tick.
+# Seconds in which a machine that waits for a program comes to rest: QEMU does not save when a timer of EL2 is to fire,
+# and a kernel that is busy waits for its next tick.
 REST: Final = 0.5
 # A machine is saved so often at most until it is saved well.
 SAVES: Final = 3

@@ -10,7 +10,7 @@ from fuzz.language.operations import OPERATIONS, Par
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 from fuzz.real.errors import UnplayableError
-from fuzz.real.left_out import ACCESSES, LEFT_OUT
+from fuzz.real.left_out import ACCESSES, LEFT_OUT, OLD_CPU
 from fuzz.real.lines import HOST_CODES, free_windows
 from fuzz.real.translate import Played, played
 
@@ -31,7 +31,7 @@ def test_a_program_as_lines() -> None:
     text = (ROOT / "corpus/regressions/livelock-two-levels.s2").read_text()
     part = of(text)
     assert part.lines == (
-        "v 32 1 1 0 0 0x8000000 0xa000000 0",
+        "v 32 1 1 0 0 0x8000000 0xa000000 0 0",
         "s 0 0 0x40000000 0x40000000 0x7f0000000000 30 -1 0 hugetlb1g",
         "R 0 0 0x0",
         "F 0 0 0x0",
@@ -112,7 +112,6 @@ def test_a_block_is_played_in_order() -> None:
         ("s2fuzz 1\nvm granule=64K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "pages of 64K, and the kernel"),
         (f"{HEAD}cpu0 evict a+0\n", "no operation that user space can cause"),
         ("s2fuzz 1\nvm ring=4K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "dirty rings"),
-        ("s2fuzz 1\nvm mte=on\nslot a size=4M backing=thp\ncpu0 read a+0\n", "VMs have MTE"),
         ("s2fuzz 1\nvm pa=52\nslot a size=4M backing=thp\ncpu0 read a+0\n", "addresses of 52 bits"),
         ("s2fuzz 1\nvm\nslot a size=4M backing=memfd\ncpu0 read a+0\n", "slot a is a guest_memfd"),
         ("s2fuzz 1\nvm\nslot a size=1G backing=thp\ncpu0 read a+0\n", "1G of thp memory, and the emulated machine has"),
@@ -122,6 +121,13 @@ def test_a_block_is_played_in_order() -> None:
 def test_refused(text: str, words: str) -> None:
     with pytest.raises(UnplayableError, match=words):
         of(text)
+
+
+def test_vms_have_mte_where_the_cpu_has_it() -> None:
+    program = parse("s2fuzz 1\nvm mte=on\nslot a size=4M backing=thp\ncpu0 read a+0\n")
+    assert played(program, PAGE).lines[0].endswith(" 1")
+    with pytest.raises(UnplayableError, match="VMs have MTE"):
+        played(program, PAGE, cpu=OLD_CPU)
 
 
 def test_of_hugetlb_whole_pages_go() -> None:
