@@ -12,6 +12,9 @@ PANIC: Final = "PANIC "
 # Numbers of operations: when VMs and slots are made, and when they are gone.
 CREATION: Final = -1
 DESTRUCTION: Final = -2
+# The value of an abort that tells the guest the address of its access (FAR_EL1), and the beginning of another one's.
+AT_ITS_ADDRESS: Final = "at its address"
+AT_ANOTHER: Final = "at 0x"
 # First lines of what a kernel says when something is wrong with it.
 _COMPLAINT: Final = re.compile(
     r"WARNING: |BUG: |kernel BUG at|Unable to handle kernel|Internal error: |Kernel panic|INFO: task .* blocked"

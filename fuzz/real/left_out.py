@@ -38,7 +38,6 @@ LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
     (HostWriteback, "when caches write back is the CPU's own affair"),
     (GuestExternalAbort, "memory of the emulated machine does not fail"),
     (GuestConflict, "the TLB of the emulated machine has no conflicts"),
-    (GuestOutside, "our code in the guest accesses slots alone"),
     (HostAge, "user space cannot have pages aged at will"),
     (HostTestAge, "user space cannot have pages aged at will"),
     (HostReap, "the OOM reaper comes to those alone that die"),
@@ -90,7 +89,7 @@ def reason_for_leaving_out(op: Operation) -> str:
     for kind, reason in LEFT_OUT:
         if isinstance(op, kind):
             return reason
-    if isinstance(op, GuestAccess) and op.kind not in ACCESSES:
+    if isinstance(op, GuestAccess | GuestOutside) and op.kind not in ACCESSES:
         return f"our code in the guest knows no {op.kind}"
     return ""
 

@@ -127,6 +127,8 @@ class PlayedLines:
         """The line of one operation."""
         if isinstance(op, ops.GuestAccess):
             return f"{ACCESSES[op.kind]} {op.cpu} {self.numbers[op.slot]} {op.offset:#x}"
+        if isinstance(op, ops.GuestOutside):
+            return f"O {op.cpu} {ACCESSES[op.kind]} {op.ipa:#x} {int(op.mmu)}"
         if isinstance(op, ops.GuestCache):
             return f"C {op.cpu} {'on' if op.on else 'off'}"
         if isinstance(op, ops.GuestSetWay):

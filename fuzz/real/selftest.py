@@ -13,11 +13,12 @@ from typing import Final
 from candidate import Candidate
 
 from ..checkers import Violation
-from ..language.operations import GetLog, GuestAccess, Operation
+from ..language.operations import GetLog, GuestAccess, GuestOutside, Operation
 from ..language.program import DEVICES, Program
 from ..language.text import headings, print_program
 from ..sides.outcome import Outcome
 from . import tags
+from .answers import AT_ITS_ADDRESS
 from .compare import SILENT, words
 from .errors import UnplayableError
 from .initrd import NATIVE
@@ -145,6 +146,8 @@ def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> s
 
 def wanted(op: Operation, outcome: Outcome) -> tuple[str, str]:
     """Status and value that are right; a value of "" is any."""
+    if isinstance(op, GuestOutside):
+        return "abort", AT_ITS_ADDRESS
     if isinstance(op, SILENT) or outcome.status == "stuck":
         return "ok", ""
     status = "error" if outcome.status == "efault" else outcome.status

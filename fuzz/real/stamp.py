@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..checkers import Violation
-from .answers import DESTRUCTION, RealAnswers
+from .answers import AT_ANOTHER, AT_ITS_ADDRESS, DESTRUCTION, RealAnswers, RealOutcome
 
 CONFIRMED: Final = "confirmed"
 NOT_CONFIRMED: Final = "not confirmed"
@@ -77,10 +77,21 @@ def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
     """A warning of the kernel."""
+    if violation.what.startswith("abort at another address"):
+        return address(answers.outcomes.get(at))
     if "WARN" not in violation.what:
         return by_outcome(violation, answers, differs, at)
     warned = answers.complaints(at)
     return Stamp(CONFIRMED, warned[0]) if warned else Stamp(NOT_CONFIRMED, "no warning")
+
+
+def address(real: RealOutcome | None) -> Stamp:
+    """An abort that tells the guest another address than that of its access."""
+    if real is not None and real.value.startswith(AT_ANOTHER):
+        return Stamp(CONFIRMED, str(real))
+    if real is not None and real.value == AT_ITS_ADDRESS:
+        return Stamp(NOT_CONFIRMED, str(real))
+    return Stamp(INVISIBLE, "our code in the guest accesses memory by its guest addresses")
 
 
 def by_outcome(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:

@@ -16,10 +16,22 @@
 
 extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_tags[], stub_vectors[], stub_end[];
 
-/* Behind the code: the root of the guest's own tables, and tables of level 1. */
+/*
+ * Behind the code: the root of the guest's own tables, and tables of level 1. The last one is for addresses behind the guest's address
+ * space: blocks of 1G, as they are needed, at one of two places, which is not their own.
+ */
 #define ROOT 0x2000UL
 #define TABLES 0x3000UL
 #define TABLE 0x1000UL
+#define ENTRIES 512
+#define BLOCK_SHIFT_1G 30
+#define ROOT_SHIFT 39
+#define ELSEWHERE 511
+#define NOT_THERE 510
+#define MAPPED_BLOCK 0x701UL
+#define SCTLR_MMU 1UL
+#define SYS_SCTLR ARM64_SYS_REG(3, 0, 1, 0, 0)
+#define SYS_FAR ARM64_SYS_REG(3, 0, 6, 0, 0)
 /* Control registers with MMU and caches on, and off. */
 #define SCTLR_ON 0x30d01805UL
 #define SCTLR_OFF 0x30d00800UL
@@ -63,6 +75,16 @@ static void set_register(int fd, u64 id, u64 value)
 		say("# register %lx: %s\n", id, strerror(errno));
 }
 
+static u64 get_register(int fd, u64 id)
+{
+	u64 value = 0;
+	struct kvm_one_reg one = { id, (u64)&value };
+
+	if (ioctl(fd, KVM_GET_ONE_REG, &one))
+		say("# register %lx: %s\n", id, strerror(errno));
+	return value;
+}
+
 int init_vcpu(int vm, int cpu)
 {
 	struct kvm_vcpu_init init;
@@ -83,8 +105,8 @@ int init_vcpu(int vm, int cpu)
 /* The slot with our code, and tables by which the guest maps all addresses to themselves in blocks of 1G. */
 static int make_stub(int vm, int bits)
 {
-	u64 roots = bits > 39 ? 1UL << (bits - 39) : 1;
-	u64 size = (TABLES + roots * TABLE + page_size - 1) & -page_size;
+	u64 roots = bits > ROOT_SHIFT ? 1UL << (bits - ROOT_SHIFT) : 1;
+	u64 size = (TABLES + (roots + 1) * TABLE + page_size - 1) & -page_size;
 	char *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct kvm_userspace_memory_region region = { STUB_SLOT, 0, stub_ipa, size, (u64)memory };
 
@@ -95,8 +117,13 @@ static int make_stub(int vm, int bits)
 		u64 *level1 = (u64 *)(memory + TABLES + i * TABLE);
 
 		((u64 *)(memory + ROOT))[i] = (stub_ipa + TABLES + i * TABLE) | 3;
-		for (u64 j = 0; j < 512; j++)
-			level1[j] = i << 39 | j << 30 | 0x701;
+		for (u64 j = 0; j < ENTRIES; j++)
+			level1[j] = i << ROOT_SHIFT | j << BLOCK_SHIFT_1G | MAPPED_BLOCK;
+	}
+	if (roots <= NOT_THERE) {
+		vms[vm].outside = (u64 *)(memory + TABLES + roots * TABLE);
+		for (u64 i = NOT_THERE; i <= ELSEWHERE; i++)
+			((u64 *)(memory + ROOT))[i] = (stub_ipa + TABLES + roots * TABLE) | 3;
 	}
 	return ioctl(vms[vm].fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
 }
@@ -209,9 +236,10 @@ static int run(struct vcpu *vcpu, long *exits)
 	return error;
 }
 
-static void report(char kind, struct kvm_run *run)
+static void report(char kind, struct vcpu *vcpu, u64 asked)
 {
-	u64 data = 0, address = run->mmio.phys_addr;
+	struct kvm_run *run = vcpu->run;
+	u64 data = 0, address = run->mmio.phys_addr, told;
 
 	memcpy(&data, run->mmio.data, sizeof(data));
 	if (address == mmio_ipa && kind == 'T' && !data)
@@ -228,7 +256,13 @@ static void report(char kind, struct kvm_run *run)
 		result("ok", "garbage:%lx", data);
 	else if (address == mmio_ipa + 8)
 		result("ok", "0");
-	else if (address == mmio_ipa + 16 && kind == 'F' && !(data >> 26 & 0x3f))
+	else if (address == mmio_ipa + 16 && kind == 'O') {
+		told = get_register(vcpu->fd, SYS_FAR);
+		if (told == asked)
+			result("abort", "at its address");
+		else
+			result("abort", "at %#lx in place of %#lx", told, asked);
+	} else if (address == mmio_ipa + 16 && kind == 'F' && !(data >> 26 & 0x3f))
 		/* A page of zeroes is no instruction. */
 		result("ok", "0");
 	else if (address == mmio_ipa + 16)
@@ -270,7 +304,7 @@ static void enter_at(int number, char kind, char *routine, u64 address, u64 data
 	else if (vcpu->run->exit_reason != KVM_EXIT_MMIO)
 		result("exit", "%u", vcpu->run->exit_reason);
 	else {
-		report(kind, vcpu->run);
+		report(kind, vcpu, address);
 		/* Completes the access, and does not enter the guest. */
 		vcpu->run->immediate_exit = 1;
 		ioctl(vcpu->fd, KVM_RUN, 0);
@@ -283,6 +317,37 @@ void enter(int number, char kind, u64 address)
 	char *routine = kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
 
 	enter_at(number, kind, routine, address, VERSION(operation + 1));
+}
+
+/* Where the guest's own tables lead to an address behind its address space; 0: there is no room for more such addresses. */
+static u64 mapped_outside(u64 *table, u64 address)
+{
+	u64 block = address >> BLOCK_SHIFT_1G << BLOCK_SHIFT_1G, root = address >> ROOT_SHIFT == ELSEWHERE ? NOT_THERE : ELSEWHERE;
+
+	for (u64 i = 0; table && i < ENTRIES; i++) {
+		if (table[i] && table[i] != (block | MAPPED_BLOCK))
+			continue;
+		table[i] = block | MAPPED_BLOCK;
+		return root << ROOT_SHIFT | i << BLOCK_SHIFT_1G | (address - block);
+	}
+	return 0;
+}
+
+/* It accesses an address behind its address space, with its MMU on or off. */
+void guest_outside(int number, char kind, u64 address, int mmu)
+{
+	char *routine = kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
+	struct vcpu *vcpu = vcpu_of(number);
+	u64 control = get_register(vcpu->fd, SYS_SCTLR), at = mmu ? mapped_outside(vms[number / cpu_count].outside, address) : address;
+
+	if (!at) {
+		result("unknown", "0");
+		return;
+	}
+	/* The guest itself would have KVM clean its memory. */
+	set_register(vcpu->fd, SYS_SCTLR, mmu ? control | SCTLR_MMU : control & ~SCTLR_MMU);
+	enter_at(number, 'O', routine, at, 0);
+	set_register(vcpu->fd, SYS_SCTLR, control);
 }
 
 /* It turns its caches on or off; below 0: cleans them by set and way. */

@@ -31,6 +31,8 @@ struct vcpu {
 
 struct vm {
 	int fd;
+	/* The guest's own table for addresses behind its address space; 0: there are none. */
+	u64 *outside;
 	struct vcpu vcpus[MAX_CPUS];
 };
 
@@ -65,6 +67,7 @@ int make_vms(int bits, int manual, u64 split);
 int init_vcpu(int vm, int cpu);
 void enter(int number, char kind, u64 address);
 void guest_caches(int number, int on);
+void guest_outside(int number, char kind, u64 address, int mmu);
 void guest_tags(int number, u64 start, u64 end);
 
 /* tags.c */

@@ -6,6 +6,7 @@
  * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC MTE	the machine, once; SYNC: wait behind it and each operation; MTE: VMs have it
  * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
  * R|W|F VCPU SLOT OFFSET				a guest access
+ * O VCPU R|W|F ADDRESS MMU				an access behind the guest's address space; MMU: 1 on, 0 off
  * T VCPU ADDRESS SIZE					the guest looks at the tags of pages that are mapped there
  * C VCPU on|off|way					the guest's caches
  * I VCPU						the vCPU is initialised once more
@@ -61,6 +62,8 @@ static void vcpu_operation(char **words, int count)
 		done(init_vcpu(vcpu / cpu_count, vcpu % cpu_count));
 	else if (*words[0] == 'C' && count > 2)
 		guest_caches(vcpu, !strcmp(words[2], "way") ? -1 : !strcmp(words[2], "on"));
+	else if (*words[0] == 'O' && count > 4)
+		guest_outside(vcpu, *words[2], number(words[3]), atoi(words[4]));
 	else if (*words[0] == 'T' && count > 3)
 		guest_tags(vcpu, number(words[2]), number(words[2]) + number(words[3]));
 	else if (count > 3)
@@ -80,7 +83,7 @@ static void run_operation(char **words, int count)
 		result("unknown", "0");
 		return;
 	}
-	if (strchr("RWFCIT", *words[0])) {
+	if (strchr("RWFCIOT", *words[0])) {
 		vcpu_operation(words, count);
 		return;
 	}

@@ -132,6 +132,15 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
     assert (stamp.word, stamp.why) == (word, why)
 
 
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [("at 0x10 in place of 0x20", CONFIRMED), ("at its address", NOT_CONFIRMED), ("esr:96000010", INVISIBLE)],
+)
+def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
+    found = violation("contract", "abort at another address", at=0)
+    assert stamp_of(found, parse([f"r 0 abort {value}"]), False, 1).word == word
+
+
 def test_a_rule_has_one_kind_of_stamp() -> None:
     assert set(JUDGES) & set(HIDDEN_RULES) == set()
     assert DESTRUCTION not in range(-1, 10_000)

@@ -49,6 +49,7 @@ cpu0 cache on
 cpu0 setway
 cpu0 move 1
 cpu1 reset
+cpu0 outside read 1024G
 host write a+0 8K
 host collapse a+0
 host split a+0
@@ -69,7 +70,8 @@ slot a create ipa=4G log=on
     part = of(f"{HEAD.replace('vm', 'vm manual=on')}{lines}")
     assert part.left_out == ()
     assert part.lines[2:] == (
-        *("R 0 0 0x0", "W 0 0 0x1000", "F 0 0 0x2000", "C 0 on", "C 0 way", "Z", "I 1", "H 0 0x0 0x2000", "K 0 0x0"),
+        *("R 0 0 0x0", "W 0 0 0x1000", "F 0 0 0x2000", "C 0 on", "C 0 way", "Z", "I 1"),
+        *("O 0 R 0x10000000000 1", "H 0 0x0 0x2000", "K 0 0x0"),
         *("S 0 0x0", "G 0 0x0 0x1000", "D 0 0x0 0x1000", "P 0 0x3000", "V 0 0x0 0x2000", "U 0 0x1000 0x1000"),
         *("A 0 0x2000 0x1000", "a 0 0x2000 0x1000"),
         *("L 0 on", "g 0", "c 0 0x0 0x400000", "m 0 0x200000000", "X 0", "N 0 0x100000000 1"),
@@ -123,6 +125,12 @@ def test_refused(text: str, words: str) -> None:
         of(text)
 
 
+def test_an_access_behind_the_address_space() -> None:
+    part = of(f"{HEAD}cpu0 outside fetch 1024G\ncpu1 outside write 2048G mmu=off\ncpu0 outside walk 1024G\n")
+    assert part.lines[2:] == ("O 0 F 0x10000000000 1", "O 1 W 0x20000000000 0")
+    assert part.left_out == ("operation 3: cpu0 outside walk 1024G: our code in the guest knows no walk",)
+
+
 def test_vms_have_mte_where_the_cpu_has_it() -> None:
     program = parse("s2fuzz 1\nvm mte=on\nslot a size=4M backing=thp\ncpu0 read a+0\n")
     assert played(program, PAGE).lines[0].endswith(" 1")
@@ -139,7 +147,7 @@ def test_of_hugetlb_whole_pages_go() -> None:
 def test_random_programs() -> None:
     """The rest of each is a valid program, with a line for each operation, and room for our code."""
     generator, number = Generator(1, PAGE), 0
-    codes = {*ACCESSES.values(), *HOST_CODES.values(), *"aCIZLgcXNm"}
+    codes = {*ACCESSES.values(), *HOST_CODES.values(), *"aCIOZLgcXNm"}
     for _ in range(200):
         program = generator.next()
         try:
