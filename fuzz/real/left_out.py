@@ -91,6 +91,8 @@ def reason_for_leaving_out(op: Operation) -> str:
             return reason
     if isinstance(op, GuestAccess | GuestOutside) and op.kind not in ACCESSES:
         return f"our code in the guest knows no {op.kind}"
+    if isinstance(op, GuestOutside) and op.ipa >> MOST_ADDRESS_BITS:
+        return f"the emulated CPU has addresses of {MOST_ADDRESS_BITS} bits"
     return ""
 
 

@@ -14,7 +14,7 @@ from fuzz.real.kernels import RealKernel
 from fuzz.real.session import RealSession
 
 # One of each series that is at hand.
-SERIES: Final = ("6.12", "6.1")
+SERIES: Final = ("7.3", "6.12", "6.1")
 
 
 def missing() -> str:
