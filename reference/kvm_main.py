@@ -43,6 +43,8 @@ class KvmMain(Listener):
     FREES_BY_RANGE: ClassVar[bool] = False
     # The host of that kernel: a huge page that is split gives its pages of nothing but zeroes back.
     SPLIT_DROPS_ZEROES: ClassVar[bool] = False
+    # A write to the huge page of zeroes gets a huge page.
+    FILLS_HUGE_ZEROES: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

@@ -87,6 +87,7 @@ def opened(name: str) -> Opened:
         return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
     declared = probes.found(source)
+    number = facts.version(source)
     device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
 
     class Bound(TreePgtable):
@@ -130,13 +131,14 @@ def opened(name: str) -> Opened:
         HAS_MTE = "HAVE_MTE" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
+        FILLS_HUGE_ZEROES = facts.host_since(number, 6, 13)
         SPLIT_DROPS_ZEROES = found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None
 
         def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
             super().__init__(kvm, mmu)
 
     how = " with sanitizers" if sanitize else ""
-    called = f" (Linux {number})" if (number := facts.version(source)) else ""
+    called = f" (Linux {number})" if number else ""
     origin = f"the kernel tree {source.name}{called}, compiled{how}"
     return Opened(Bound, BoundMmu, BoundMain, origin, first.library.parent.name)
 

@@ -137,6 +137,7 @@ class Side(Listener):
         # One of both stores by compare-exchange under that lock.
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
         self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
+        self.host.fills_zeroes = standard.main.FILLS_HUGE_ZEROES
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

@@ -143,6 +143,8 @@ class AddressSpace:
         self.copies: list[tuple[int, int, int]] | None = None
         # The frame of the small page of zeroes; -1: nobody has needed it.
         self.zeroes = -1
+        # A write to the huge page of zeroes gets a huge page, and no small one.
+        self.fills_zeroes = False
         self.listener = Listener()
 
     def find_vma(self, hva: int) -> Vma | None:
@@ -232,8 +234,9 @@ class AddressSpace:
     def break_cow(self, hva: int) -> None:
         """Give *hva* a frame of its own that may be written (``do_wp_page()``, ``hugetlb_wp()``).
 
-        A huge transparent page is split first (``do_huge_pmd_wp_page()``). The guest is told by an
-        invalidation, in it (but for hugetlb) by change_pte. Of a page that nobody else has nobody is told.
+        A huge transparent page is split first (``do_huge_pmd_wp_page()``), one of zeroes where the host does not put
+        another huge page there. The guest is told by an invalidation, in it (but for hugetlb) by change_pte. Of a page
+        that nobody else has nobody is told.
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
@@ -245,6 +248,9 @@ class AddressSpace:
         if run.flags & SOLE:
             start = hva & -(1 << shift)
             self.add_run(start, 1 << (shift - self.page_shift), self.pfn_in(run, start), run.flags & ~SOLE | WRITABLE)
+            return
+        if run.flags & (THP | ZEROES) == THP | ZEROES and self.fills_zeroes:
+            self.fill_zeroes(hva)
             return
         if run.flags & THP:
             self.split(hva)
@@ -264,6 +270,18 @@ class AddressSpace:
             if not vma.huge_shift:
                 listener.change_pte(start, pfn)
         listener.invalidate_range_end()
+
+    def fill_zeroes(self, hva: int) -> None:
+        """Put a huge page in the place of that of zeroes around *hva*: ``do_huge_zero_wp_pmd()``, since v6.13."""
+        start = hva & -(1 << self.pmd_shift)
+        pages = 1 << (self.pmd_shift - self.page_shift)
+        pfn = self.new_frames(pages, pages)
+        self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
+        run = self.run_at(hva)
+        # Meanwhile another thread may have done it, or taken the page away.
+        if run is not None and run.flags & (THP | ZEROES | ABSENT) == THP | ZEROES:
+            self.add_run(start, pages, pfn, WRITABLE | THP)
+        self.listener.invalidate_range_end()
 
     def split(self, hva: int) -> None:
         """Have small entries map the transparent huge page around *hva*: ``__split_huge_pmd()``.

@@ -77,7 +77,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
 
 
 def version(source: TreeSource) -> str:
-    """The version that the tree's Makefile says, for people only; "" if it says none."""
+    """The version that the tree's Makefile says, for people, and for `host_since`; "" if it says none."""
     try:
         text = (source.root / "Makefile").read_text(errors="replace")
     except OSError:
@@ -85,6 +85,15 @@ def version(source: TreeSource) -> str:
     parts = dict(_NUMBER.findall(text))
     numbers = [parts[name] for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if parts.get(name)]
     return ".".join(numbers) + parts.get("EXTRAVERSION", "") if numbers else ""
+
+
+def host_since(number: str, major: int, minor: int) -> bool:
+    """Tell whether memory management is that of a version or a later one: it is no part of what is compiled.
+
+    :param number: from `version`
+    """
+    found = re.match(r"(\d+)\.(\d+)", number)
+    return found is not None and (int(found[1]), int(found[2])) >= (major, minor)
 
 
 def commit(source: TreeSource) -> str:

@@ -285,6 +285,23 @@ def test_a_large_folio_that_small_entries_map_is_split() -> None:
     assert f.flags(0) == WRITABLE
 
 
+def test_a_write_fills_the_huge_page_of_zeroes() -> None:
+    """As the kernel does since v6.13, and the version says; the guest of the old page is told."""
+    f = Fixture(THP)
+    f.host.discard(HVA, HVA + BLOCK)
+    f.host.populate(HVA, False)
+    assert (f.flags(0), f.flags(511)) == (ZEROES | THP, ZEROES | THP)
+    old = f.frame(0)
+    f.log.calls.clear()
+    f.host.fills_zeroes = True
+    f.host.break_cow(HVA + 7 * PAGE)
+    assert f.log.calls == ["start 0..512", "end"]
+    assert (f.flags(0), f.flags(511)) == (WRITABLE | THP, WRITABLE | THP)
+    assert f.frame(511) == f.frame(0) + 511
+    assert f.frame(0) != old
+    assert f.host.memory.guest_read(f.frame(7), True) == 0
+
+
 def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
     """As the kernel does since v6.12, and the version says."""
     f = Fixture(THP)
