@@ -10,7 +10,7 @@ import pytest
 import candidate
 from fuzz.language.text import load
 from fuzz.real.answers import RealOutcome, parse
-from fuzz.real.kernels import RealKernel
+from fuzz.real.kernels import RealKernel, series
 from fuzz.real.model import PORT, Expected, ModelRun, model_for
 from fuzz.real.run import RealRun, run
 from fuzz.real.session import RealSession
@@ -24,6 +24,13 @@ P1: Final = "corpus/regressions/livelock-two-levels.s2"
 M1: Final = "corpus/regressions/m1-cache-empty.s2"
 NVHE: Final = "kvm-arm.mode=nvhe"
 CLEAN: Final = "corpus/seeds/thp-blocks.s2"
+# Its fix is in this one.
+WITHOUT_M1: Final = ("7.3",)
+
+
+def has_m1(kernel: RealKernel) -> bool:
+    """Tell whether a kernel has M1."""
+    return series(kernel.name) not in WITHOUT_M1
 
 
 def answer(kernel: RealKernel, capture: pytest.CaptureFixture[str], *files: str) -> tuple[int, list[dict[str, Any]]]:
@@ -38,16 +45,17 @@ def test_known_bugs_are_confirmed(kernel: RealKernel, capsys: pytest.CaptureFixt
     """P1: a guest that hangs; M1: a warning. Each program gets a machine of its own."""
     code, (hang, warning) = answer(kernel, capsys, P1, M1)
     assert code == 1
-    assert (hang["result"], warning["result"]) == ("finding confirmed", "finding confirmed")
+    assert hang["result"] == "finding confirmed"
+    assert warning["result"] == ("finding confirmed" if has_m1(kernel) else "as the model says")
     (finding,) = hang["findings"]
     assert finding["signature"] == "progress: kvm_handle_guest_abort: access does not complete"
     assert (finding["stamp"], finding["operation"]) == ("confirmed", "operation 2: cpu0 fetch a+0")
     assert "exits, and no progress" in finding["why"]
     assert hang["outcomes"][0] == "ok 0"
     stamps = {each["signature"].partition(":")[0]: each for each in warning["findings"]}
-    assert stamps["memcache"]["stamp"] == "confirmed"
-    assert "kvm_mmu_memory_cache_alloc()" in stamps["memcache"]["why"]
-    assert warning["complaints"] == [stamps["memcache"]["why"]]
+    assert stamps["memcache"]["stamp"] == ("confirmed" if has_m1(kernel) else "not confirmed")
+    assert ("kvm_mmu_memory_cache_alloc()" in stamps["memcache"]["why"]) is has_m1(kernel)
+    assert warning["complaints"] == ([stamps["memcache"]["why"]] if has_m1(kernel) else [])
     assert warning["differences"] == hang["differences"] == []
 
 
@@ -116,11 +124,11 @@ def test_the_area_of_a_device_is_that_of_its_slot(kernel: RealKernel, machine: R
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
 
 
-def test_one_machine_plays_many_programs(machine: RealSession) -> None:
+def test_one_machine_plays_many_programs(kernel: RealKernel, machine: RealSession) -> None:
     """Nothing of one program is left for the next, no tables of VMs either."""
     for _ in range(3):
         found = result(machine, M1)
-        assert len(found.complaints) == 1
+        assert len(found.complaints) == has_m1(kernel)
         assert found.answers.tables <= 0
 
 

@@ -67,10 +67,10 @@ def planted_in_memory(monkeypatch: pytest.MonkeyPatch, kernel: RealKernel) -> No
 
 
 def test_a_bug_of_caches_is_confirmed_or_not(
-    newest: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A tree that does not clean, beside a kernel that does, and beside one that does not."""
-    if series(newest.name) != "6.12":
+    if series(kernel.name) != "6.12":
         pytest.skip("the kernel is not one of 6.12")
     body = "\t__clean_dcache_guest_page(va, size);\n"
     model = planted("6.12", tmp_path / "tree", MMU, body, "")
@@ -81,20 +81,20 @@ def test_a_bug_of_caches_is_confirmed_or_not(
     )
     file = tmp_path / "x.s2"
     file.write_text(f"# signature: {signature}\n{EXPOSED}")
-    real = in_process(capsys, "real", "run", str(file), "--kernel", newest.name, "--json")
+    real = in_process(capsys, "real", "run", str(file), "--kernel", kernel.name, "--json")
 
     code, out, _ = real("--model", model)
     (found,) = [each for each in json.loads(out)["programs"][0]["findings"] if each["signature"] == signature]
     assert found["stamp"] == NOT_CONFIRMED
     assert found["why"] == f"4 stores, DC 2M, where {model} has 4 stores, no DC"
-    assert f"# real: not confirmed on Linux {newest.name}: 4 stores, DC 2M" in file.read_text()
+    assert f"# real: not confirmed on Linux {kernel.name}: 4 stores, DC 2M" in file.read_text()
     # The tree as it is does not have the bug, and does what the kernel does.
     assert real("--model", version("6.12"))[0] == 0
     assert "# real: not confirmed on Linux 6.12" in file.read_text()
 
-    planted_in_memory(monkeypatch, newest)
+    planted_in_memory(monkeypatch, kernel)
     code, out, _ = real("--model", model)
     (found,) = [each for each in json.loads(out)["programs"][0]["findings"] if each["signature"] == signature]
     assert (code, found["stamp"]) == (1, CONFIRMED)
     assert found["why"] == f"the same as {model}, in the same order: 4 stores, no DC"
-    assert f"# real: confirmed on Linux {newest.name}: the same as" in file.read_text()
+    assert f"# real: confirmed on Linux {kernel.name}: the same as" in file.read_text()

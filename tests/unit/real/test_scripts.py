@@ -11,7 +11,22 @@ import pytest
 from ..console import ROOT
 
 # What the scripts use beside packages.
-TOOLS: Final = ("bash", "env", "mkdir", "mktemp", "rm", "rmdir", "timeout", "cut", "sort", "tail", "ls", "tr", "cat", "awk")
+TOOLS: Final = (
+    "bash",
+    "env",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "rmdir",
+    "timeout",
+    "cut",
+    "sort",
+    "tail",
+    "ls",
+    "tr",
+    "cat",
+    "awk",
+)
 
 
 @pytest.fixture
