@@ -126,9 +126,8 @@ def test_refused(text: str, words: str) -> None:
 
 
 def test_an_access_behind_the_address_space() -> None:
-    part = of(
-        f"{HEAD}cpu0 outside fetch 1024G\ncpu1 outside write 2048G mmu=off\ncpu0 outside walk 1024G\ncpu0 outside read 262144G\n"
-    )
+    lines = ("cpu0 outside fetch 1024G", "cpu1 outside write 2048G mmu=off", "cpu0 outside walk 1024G")
+    part = of("\n".join([HEAD.strip(), *lines, "cpu0 outside read 262144G", ""]))
     assert part.lines[2:] == ("O 0 F 0x10000000000 1", "O 1 W 0x20000000000 0")
     assert part.left_out == (
         "operation 3: cpu0 outside walk 1024G: our code in the guest knows no walk",
