@@ -21,6 +21,8 @@ _COMPLAINT: Final = re.compile(
     r"|rcu: INFO: .*stall|Bad page state|list_(?:add|del) corruption|refcount_t: "
 )
 _WARNING: Final = re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<file>\S+) (?P<function>\w+)")
+# Since 6.19, with the condition where the kernel keeps that.
+_NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P<function>\w+)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class RealAnswers:
 
 def complaint(line: str) -> str:
     """Return the first line of a complaint without what differs from time to time."""
-    match = _WARNING.search(line)
+    match = _WARNING.search(line) or _NEW_WARNING.search(line)
     if match:
         return f"WARNING at {match['file'].rpartition('../')[2]} {match['function']}()"
     return line.strip()

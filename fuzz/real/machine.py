@@ -30,11 +30,11 @@ from .registers import Registers
 # Memory that the kernel leaves alone, at the end: what slots of device memory are made of.
 DEVICE_MIB: Final = 128
 MEMORY_MIB: Final = (sum(NODES) >> 20) - DEVICE_MIB
-# Quiet, quick to boot, one hugetlb page of 1G, and gone after a panic.
+# Quiet, quick to boot, one hugetlb page of 1G, nobody who ages pages (DAMON does, since 6.17), and gone after a panic.
 APPEND: Final = (
     f"console=ttyAMA0 quiet loglevel=1 nokaslr mem={MEMORY_MIB}M hugepagesz=1G hugepages=1 "
     "rodata=off random.trust_cpu=on lpj=1000000 audit=0 apparmor=0 nosoftlockup rcupdate.rcu_expedited=1 "
-    "cryptomgr.notests panic=-1"
+    "cryptomgr.notests damon_stat.enabled=0 panic=-1"
 )
 # Seconds for the monitor to answer, and for a machine that was told to end.
 PATIENCE: Final = 60.0

@@ -8,7 +8,7 @@ import pytest
 from fuzz.checkers import Violation
 from fuzz.language.program import Program
 from fuzz.language.text import parse as parse_program
-from fuzz.real.answers import DESTRUCTION, PANIC, RealAnswers, RealOutcome, parse
+from fuzz.real.answers import DESTRUCTION, PANIC, RealAnswers, RealOutcome, complaint, parse
 from fuzz.real.compare import differences
 from fuzz.real.model import Expected
 from fuzz.real.stamp import CONFIRMED, HIDDEN, HIDDEN_RULES, INVISIBLE, JUDGES, NOT_CONFIRMED, stamp_of
@@ -47,6 +47,20 @@ def test_lines_of_a_program() -> None:
     assert answers.complaints(0) == []
     assert answers.complaints(1) == [SHORT]
     assert answers.complaints() == ["WARNING at mm/page_alloc.c:1 free_page()", SHORT]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        WARNING,
+        f"WARNING: arch/arm64/kvm/../../../virt/kvm/kvm_main.c:471 at {FUNCTION}+0x4c/0xb0, CPU#0: init/90",
+        f"WARNING: [!mc->nobjs] arch/arm64/kvm/../../../virt/kvm/kvm_main.c:471 at {FUNCTION}+0x4c/0xb0, CPU#0: init/90",
+        f"WARNING: at virt/kvm/kvm_main.c:471 {FUNCTION}+0x4c/0xa8",
+    ],
+    ids=["old", "new", "with its condition", "short"],
+)
+def test_a_warning_in_the_words_of_each_version(line: str) -> None:
+    assert complaint(line) == SHORT
 
 
 def test_a_panic_is_a_complaint() -> None:
