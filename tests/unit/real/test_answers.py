@@ -54,7 +54,7 @@ def test_lines_of_a_program() -> None:
     [
         WARNING,
         f"WARNING: arch/arm64/kvm/../../../virt/kvm/kvm_main.c:471 at {FUNCTION}+0x4c/0xb0, CPU#0: init/90",
-        f"WARNING: [!mc->nobjs] arch/arm64/kvm/../../../virt/kvm/kvm_main.c:471 at {FUNCTION}+0x4c/0xb0, CPU#0: init/90",
+        f"WARNING: [!mc->nobjs] arch/arm64/kvm/../../../virt/kvm/kvm_main.c:471 at {FUNCTION}+0x4c/0xb0, CPU#0: init/9",
         f"WARNING: at virt/kvm/kvm_main.c:471 {FUNCTION}+0x4c/0xa8",
     ],
     ids=["old", "new", "with its condition", "short"],
