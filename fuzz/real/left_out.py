@@ -10,6 +10,7 @@ from ..language.operations import (
     GuestAccess,
     GuestConflict,
     GuestExternalAbort,
+    GuestMove,
     GuestOutside,
     HostAge,
     HostMerge,
@@ -103,8 +104,10 @@ def without_failure(op: Operation) -> Operation:
     return op
 
 
-def cached(op: Operation) -> Operation:
-    """The operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
+def on_machine(op: Operation) -> Operation:
+    """The operation on the emulated machine, which has one CPU, and no caches that an access could bypass (MMU off)."""
+    if isinstance(op, GuestMove):
+        return replace(op, to=0)
     return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
 
 

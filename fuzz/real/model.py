@@ -37,12 +37,17 @@ class Expected:
 
 
 class ModelRun:
-    """A program on one version of the kernel code, under the checkers, one operation at a time."""
+    """A program on one version of the kernel code, under the checkers, one operation at a time.
+
+    All vCPUs run on one CPU, as on the emulated machine: a flush of its own TLB is one for all of them.
+    """
 
     def __init__(self, version: Candidate, program: Program) -> None:
         self.program = program
         self.found = Expected()
         self.executor = Executor(version, program)
+        cpus = self.executor.side.cpu_of
+        cpus[:] = [0] * len(cpus)
         take(self.found, -1, self.executor.create())
 
     def step(self) -> bool:
