@@ -45,6 +45,8 @@ class KvmMain(Listener):
     SPLIT_DROPS_ZEROES: ClassVar[bool] = False
     # A write to the huge page of zeroes gets a huge page.
     FILLS_HUGE_ZEROES: ClassVar[bool] = False
+    # A discard frees the host's tables in which nothing is left.
+    DISCARD_FREES_TABLES: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

@@ -138,6 +138,7 @@ class Side(Listener):
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
         self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
         self.host.fills_zeroes = standard.main.FILLS_HUGE_ZEROES
+        self.host.frees_tables = standard.main.DISCARD_FREES_TABLES
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

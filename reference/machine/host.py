@@ -240,6 +240,8 @@ class Host(HostAreas):
         for first, stop in ((start, last), (last, end)):
             if first < stop:
                 self.zap(first, stop)
+                if self.frees_tables:
+                    self.free_tables(first, stop)
         self.listener.invalidate_range_end()
 
     def zap(self, start: int, end: int) -> None:
@@ -250,6 +252,14 @@ class Host(HostAreas):
             vma = self.find_vma(hva)
             huge = run.flags & THP if vma is not None and vma.advised else 0
             self.replace(hva, stop - hva, 0, ABSENT | huge)
+
+    def free_tables(self, start: int, end: int) -> None:
+        """Free tables of small entries that map nothing any more: ``try_get_and_clear_pmd()``. Huge pages may come back."""
+        size = self.pmd_size
+        for block in range((start + size - 1) & -size, end - size + 1, size):
+            vma = self.find_vma(block)
+            if vma is not None and vma.advised and self.block_in(vma, block):
+                self.replace(block, size, 0, ABSENT | THP)
 
     def truncate(self, start: int, end: int) -> None:
         """Take pages from a file that user space does not map: no notifier is called, the file's owner unmaps them."""

@@ -34,6 +34,8 @@ class HostPages(AddressSpace):
         self.version = 1
         # A huge page that is split gives its pages of nothing but zeroes back (..._USE_SHARED_ZEROPAGE).
         self.drops_zeroes = False
+        # A discard frees the tables in which nothing is left (CONFIG_PT_RECLAIM).
+        self.frees_tables = False
         # The first frame of the huge page of zeroes; -1: nobody has needed it.
         self.huge_zeroes = -1
 

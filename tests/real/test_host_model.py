@@ -27,6 +27,7 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+4K", "cpu0 read a+0", "host write a+8K 4K"),
     ),
     "huge page of zeroes, to the host": ("thp", ("host discard a+0 2M", "cpu0 read a+0", "host migrate a+0 2M")),
+    "discard of all small entries": ("thp", ("host share a+0 12K", "host discard a+0 2M", "cpu0 write a+8K")),
     "private hugetlb page": ("hugetlb2m", ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+0")),
     "boundary, of a fork": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host share a+4K 4K", "cpu0 read a+4K")),
     "boundary, of munmap": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host unmap a+4K 4K", "cpu0 write a+0")),

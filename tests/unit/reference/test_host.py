@@ -150,6 +150,18 @@ def test_a_whole_block_discarded_comes_back_huge() -> None:
     assert f.flags(0) == WRITABLE | THP
 
 
+@pytest.mark.parametrize("frees", [False, True])
+def test_a_discard_of_small_entries_frees_their_table(frees: bool) -> None:
+    """As the kernel does since v7.0, and the version says, where the whole table goes: a huge page may come back."""
+    f = Fixture(THP)
+    f.host.frees_tables = frees
+    small_entries(f)
+    f.host.discard(HVA, HVA + BLOCK - PAGE)
+    assert f.flags(0) == ABSENT
+    f.host.discard(HVA, HVA + BLOCK)
+    assert f.flags(0) == f.flags(511) == (ABSENT | THP if frees else ABSENT)
+
+
 def test_without_advice_a_whole_block_discarded_comes_back_small() -> None:
     f = Fixture(0)
     f.host.vmas[0].advised = False
