@@ -254,7 +254,7 @@ class Host(HostAreas):
             self.replace(hva, stop - hva, 0, ABSENT | huge)
 
     def free_tables(self, start: int, end: int) -> None:
-        """Free tables of small entries that map nothing any more: ``try_get_and_clear_pmd()``. Huge pages may come back."""
+        """Free tables of small entries that map nothing any more (``try_get_and_clear_pmd()``): huge pages may come."""
         size = self.pmd_size
         for block in range((start + size - 1) & -size, end - size + 1, size):
             vma = self.find_vma(block)
