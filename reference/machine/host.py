@@ -185,7 +185,7 @@ class Host(HostAreas):
         end = block + self.pmd_size
         self.listener.invalidate_range_start(block, end, True)
         parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
-        if parts != [(block, end)]:
+        if sum([stop - start for start, stop in parts]) != self.pmd_size:
             self.dissolve(block)
         pages = self.pmd_size >> self.page_shift
         first = self.new_frames(pages, pages) if parts else 0

@@ -28,6 +28,10 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "huge page of zeroes, to the host": ("thp", ("host discard a+0 2M", "cpu0 read a+0", "host migrate a+0 2M")),
     "discard of all small entries": ("thp", ("host share a+0 12K", "host discard a+0 2M", "cpu0 write a+8K")),
+    "large folio, shared in part, moved and split": (
+        "thp",
+        ("host share a+1M 8K", "cpu0 read a+0", "host migrate a+0 4K", "cpu0 read a+4K", "host split a+0"),
+    ),
     "private hugetlb page": ("hugetlb2m", ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+0")),
     "boundary, of a fork": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host share a+4K 4K", "cpu0 read a+4K")),
     "boundary, of munmap": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host unmap a+4K 4K", "cpu0 write a+0")),

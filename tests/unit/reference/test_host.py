@@ -287,6 +287,13 @@ def test_a_large_folio_that_small_entries_map_moves_as_a_whole() -> None:
     assert f.log.calls == ["start 0..1", "end"]
 
 
+def test_a_large_folio_that_is_shared_in_part_has_lost_nothing() -> None:
+    f = Fixture(THP)
+    f.host.share(HVA + PAGE, HVA + 2 * PAGE)
+    f.host.migrate(HVA, HVA + PAGE)
+    assert (f.flags(0), f.flags(1), f.flags(2)) == (WRITABLE | FOLIO, FOLIO, WRITABLE | FOLIO)
+
+
 def test_a_large_folio_that_small_entries_map_is_split() -> None:
     f = Fixture(THP)
     small_entries(f)
