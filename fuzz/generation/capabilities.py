@@ -5,8 +5,8 @@ import random
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from ..language.bounds import MAX_SLOT_SIZE
-from ..language.operations import ClearLog, Operation, SetLog, SlotCreate
+from ..language.bounds import MAX_SLOT_SIZE, outside
+from ..language.operations import ClearLog, GuestOutside, Operation, SetLog, SlotCreate
 from ..language.program import HUGE_SHIFT, KIB, MEMFD, RING_SIZES, SPLIT_SIZES, TAGLESS, Program
 from .capping import WHOLE, splits_long
 from .legal import alone, legal_part
@@ -138,22 +138,27 @@ def with_lpa(program: Program, source: random.Random) -> Program:
 def widened(program: Program, ipa: int) -> Program:
     """Return the program with physical addresses of 52 bits.
 
-    :param ipa: bits of a guest address, to whose end all slots move together; 0: as before
+    :param ipa: bits of a guest address, to whose end all slots move together; 0: as before. With 52 of them nothing
+        lies behind
     """
     vm = program.vm
     if ipa <= vm.ipa:
         return replace(program, vm=replace(vm, pa=52))
     by = (1 << ipa) - (1 << vm.ipa)
+    wide = replace(vm, ipa=ipa, pa=52)
+    behind = outside(wide)
 
     def moved(operation: Operation) -> Operation:
         each: Any = operation
+        if isinstance(operation, GuestOutside) and operation.ipa in behind:
+            return operation
         where = getattr(each, "ipa", None)
         changed: Operation = operation if where is None else replace(each, ipa=where + by)
         return changed
 
     slots = tuple(replace(slot, ipa=slot.ipa + by) for slot in program.slots)
-    operations = tuple(moved(operation) for operation in program.operations)
-    return Program(replace(vm, ipa=ipa, pa=52), slots, operations)
+    kept = [each for each in program.operations if behind or not isinstance(each, GuestOutside)]
+    return Program(wide, slots, tuple(map(moved, kept)))
 
 
 def on_memfd(program: Program, source: random.Random) -> Program:

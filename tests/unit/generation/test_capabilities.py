@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fuzz.generation.capabilities import Offers, equipped
+from fuzz.generation.capabilities import Offers, equipped, widened
 from fuzz.generation.capping import splits_long
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
@@ -136,6 +136,17 @@ def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
         assert decode(encode(program)) == parse(print_program(program)) == program
     other = Generator(3, 4 * KIB)
     assert {other.next().vm.pa for _ in range(COUNT)} == {48}
+
+
+@pytest.mark.parametrize("ipa", [49, 50, 51, 52])
+def test_what_lies_behind_a_wide_address_space_still_does(ipa: int) -> None:
+    """Behind one of 52 bits is nothing."""
+    places = (1 << 40, (1 << 40) + 4096, 1 << 51, (1 << 52) - 8)
+    lines = [f"cpu0 outside read {place:#x}" for place in places]
+    program = parse("\n".join(["s2fuzz 1", "vm ipa=40", "slot a size=4K backing=anon", *lines, "cpu0 read a+0", ""]))
+    wide = widened(program, ipa)
+    validate(wide)
+    assert len(wide.operations) == (1 if ipa == 52 else 5)
 
 
 def test_addresses_are_narrow_where_wide_ones_take_long() -> None:
