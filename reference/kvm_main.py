@@ -47,6 +47,8 @@ class KvmMain(Listener):
     FILLS_HUGE_ZEROES: ClassVar[bool] = False
     # A discard frees the host's tables in which nothing is left.
     DISCARD_FREES_TABLES: ClassVar[bool] = False
+    # Pages become a huge one where none of them may be written, too.
+    COLLAPSES_READ_ONLY: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

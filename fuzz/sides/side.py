@@ -139,6 +139,7 @@ class Side(Listener):
         self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
         self.host.fills_zeroes = standard.main.FILLS_HUGE_ZEROES
         self.host.frees_tables = standard.main.DISCARD_FREES_TABLES
+        self.host.collapses_read_only = standard.main.COLLAPSES_READ_ONLY
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

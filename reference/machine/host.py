@@ -93,14 +93,14 @@ class Host(HostAreas):
                 new = pfn + ((piece - start) >> self.page_shift)
                 self.copy(self.pfn_in(run, piece), new, count)
         self.release_frames(start, end)
-        self.replace(start, self.pmd_size, pfn, WRITABLE | THP)
+        self.replace(start, self.pmd_size, pfn, (WRITABLE if self.may_write(start) else SOLE) | THP)
         self.listener.invalidate_range_end()
 
     def collapses(self, start: int) -> bool:
         """Tell whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
 
-        One area has them all, one of them at least is there and may be written, and none has failed. Others may be
-        shared, pages of zeroes, or not there.
+        One area has them all, one of them at least is there, which may be written where the host asks for that, and
+        none has failed. Others may be shared, pages of zeroes, or not there.
         """
         end = start + self.pmd_size
         vma = self.find_vma(start)
@@ -109,7 +109,8 @@ class Host(HostAreas):
         runs = [run for _, _, run in self.pieces(start, end)]
         if any(run.flags & (THP | POISON | DEVICE) != 0 for run in runs):
             return False
-        return any(run.flags & (WRITABLE | ABSENT) == WRITABLE for run in runs)
+        wanted = 0 if self.collapses_read_only else WRITABLE
+        return any(run.flags & (wanted | ABSENT) == wanted for run in runs)
 
     def split_huge(self, hva: int) -> None:
         """``split_huge_page()`` of the huge page around *hva*, or of the large folio that small entries map.

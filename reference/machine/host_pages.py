@@ -36,6 +36,8 @@ class HostPages(AddressSpace):
         self.drops_zeroes = False
         # A discard frees the tables in which nothing is left (CONFIG_PT_RECLAIM).
         self.frees_tables = False
+        # Pages that nobody may write can become a huge one.
+        self.collapses_read_only = False
         # The first frame of the huge page of zeroes; -1: nobody has needed it.
         self.huge_zeroes = -1
 

@@ -32,6 +32,10 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "thp",
         ("host share a+1M 8K", "cpu0 read a+0", "host migrate a+0 4K", "cpu0 read a+4K", "host split a+0"),
     ),
+    "collapse in a read-only area": (
+        "anon",
+        ("host protect a+0 2M on", "cpu0 read a+8K", "host collapse a+0", "cpu0 read a+8K", "host protect a+0 2M off"),
+    ),
     "private hugetlb page": ("hugetlb2m", ("host discard a+0 2M", "cpu0 read a+0", "cpu0 write a+0")),
     "boundary, of a fork": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host share a+4K 4K", "cpu0 read a+4K")),
     "boundary, of munmap": ("anon", ("cpu0 write a+0", "cpu0 write a+64K", "host unmap a+4K 4K", "cpu0 write a+0")),

@@ -252,6 +252,22 @@ def test_no_page_that_may_be_written_no_collapse() -> None:
     assert f.log.calls == ["start 0..512", "end"]
 
 
+def test_collapse_of_what_nobody_may_write() -> None:
+    """As the kernel does since v6.18, and the version says; the area decides whether the huge page may be written."""
+    f = Fixture(0)
+    f.host.collapses_read_only = True
+    f.host.share(HVA, HVA + BLOCK)
+    f.host.collapse(HVA)
+    assert f.flags(0) == f.flags(511) == WRITABLE | THP
+    f = Fixture(0)
+    f.host.collapses_read_only = True
+    f.host.protect(HVA, HVA + BLOCK, True)
+    f.host.collapse(HVA)
+    assert f.flags(0) == f.flags(511) == SOLE | THP
+    f.host.protect(HVA, HVA + BLOCK, False)
+    assert f.flags(0) == WRITABLE | THP
+
+
 def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
     f = Fixture(0)
     f.host.share(HVA + PAGE, HVA + 513 * PAGE)
