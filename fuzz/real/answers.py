@@ -20,6 +20,9 @@ _COMPLAINT: Final = re.compile(
     r"WARNING: |BUG: |kernel BUG at|Unable to handle kernel|Internal error: |Kernel panic|INFO: task .* blocked"
     r"|rcu: INFO: .*stall|Bad page state|list_(?:add|del) corruption|refcount_t: "
 )
+# A remark of /init that an operation of the host was not done, or not wholly: there is too little memory left, say. A
+# collapse need not be possible.
+_HINDERED: Final = re.compile(r"(?:discard|migrate|poison|protect|split): ")
 _WARNING: Final = re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<file>\S+) (?P<function>\w+)")
 # Since 6.19, with the condition where the kernel keeps that.
 _NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P<function>\w+)")
@@ -63,6 +66,11 @@ class RealAnswers:
     seconds: float = 0.0
     status: int = 0
     panic: str = ""
+
+    @property
+    def hindered(self) -> bool:
+        """Tell whether the machine could not do all that the program says."""
+        return CREATION in self.outcomes or any(map(_HINDERED.match, self.notes))
 
     def complaints(self, at: int | None = None) -> list[str]:
         """The complaints of the kernel, one line each.

@@ -9,7 +9,7 @@ from candidate import Candidate
 from ..checkers import Violation
 from ..language.program import Program
 from ..language.text import headings
-from .answers import CREATION, DESTRUCTION, RealAnswers, parse
+from .answers import DESTRUCTION, RealAnswers, parse
 from .compare import OutcomeDifference, differences
 from .errors import UnplayableError
 from .model import Expected, ModelRun
@@ -151,7 +151,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     part = played(program, session.page_size, tables)
     fresh = session.fresh
     found = attempt(session, version, part, tables)
-    if CREATION in found.answers.outcomes and not fresh:
+    if found.answers.hindered and not fresh:
         # Earlier programs have used memory up: pages that were poisoned do not come back.
         session.start()
         found = attempt(session, version, part, tables)

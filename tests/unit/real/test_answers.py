@@ -63,6 +63,20 @@ def test_a_warning_in_the_words_of_each_version(line: str) -> None:
     assert complaint(line) == SHORT
 
 
+@pytest.mark.parametrize(
+    ("line", "hindered"),
+    [
+        ("# migrate: 1 pages stay", True),
+        ("# protect: Cannot allocate memory", True),
+        ("r -1 error -12 of the VM", True),
+        ("# register 1: Invalid argument", False),
+        ("r 0 error -12", False),
+    ],
+)
+def test_what_a_machine_could_not_do(line: str, hindered: bool) -> None:
+    assert parse([line]).hindered is hindered
+
+
 def test_a_panic_is_a_complaint() -> None:
     answers = parse(["r 0 ok 0", f"{PANIC}Kernel panic - not syncing: Oops"])
     assert answers.complaints() == ["Kernel panic - not syncing: Oops"]
