@@ -118,7 +118,7 @@ def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
         return part, 0
     lines = tags.looks(found, part.program)
     program = replace(part.program, operations=part.program.operations[: found.at + 1])
-    return replace(part, program=program, lines=(tags.LEAVE, *tags.up_to(part, found.at), *lines)), len(lines)
+    return replace(part, program=program, lines=(tags.leave(program), *tags.up_to(part, found.at), *lines)), len(lines)
 
 
 def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:

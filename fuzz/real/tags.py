@@ -12,7 +12,7 @@ from candidate import Candidate
 from ..checkers import Violation
 from ..checkers.places import Places, ipa_of, vm_of
 from ..checkers.tags import ClearedTags
-from ..language.program import Program
+from ..language.program import HUGE_SHIFT, Program
 from .answers import RealAnswers, parse
 from .model import ModelRun
 from .session import RealSession
@@ -22,8 +22,12 @@ from .translate import Played, played
 RULE: Final = ClearedTags.rule.name
 # The outcome of a look at pages without tags.
 NONE: Final = "none"
-# The line by which /init leaves tags in free memory.
-LEAVE: Final = "o"
+
+
+def leave(program: Program) -> str:
+    """The line by which /init leaves tags in free memory, and in the free pages of the hugetlb that a program has."""
+    shifts = sorted({HUGE_SHIFT[slot.backing] for slot in program.slots if slot.backing in HUGE_SHIFT})
+    return " ".join(["o", *map(str, shifts)])
 
 
 def looks(violation: Violation, program: Program) -> list[str]:
@@ -72,7 +76,7 @@ def look(session: RealSession, part: Played, violation: Violation) -> Stamp:
     if not lines:
         return Stamp(INVISIBLE, "no guest of ours sets tags")
     session.start()
-    answers = parse(session.play([LEAVE, *up_to(part, violation.at), *lines]))
+    answers = parse(session.play([leave(part.program), *up_to(part, violation.at), *lines]))
     return judged(answers, range(violation.at + 1, violation.at + 1 + len(lines)))
 
 

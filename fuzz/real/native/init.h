@@ -71,7 +71,7 @@ void guest_outside(int number, char kind, u64 address, int mmu);
 void guest_tags(int number, u64 start, u64 end);
 
 /* tags.c */
-int leave_tags(void);
+int leave_tags(char **shifts, int count);
 
 /* slots.c: memory slots and their logs */
 int set_region(struct slot *slot, u64 size);

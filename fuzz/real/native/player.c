@@ -2,7 +2,7 @@
 /*
  * A program, line by line, in a process of its own. Numbers are as strtoull() takes them.
  *
- * o							free memory has tags of another owner; before all others
+ * o SHIFT...						free memory has tags of another owner, and hugetlb pages of these sizes; before all others
  * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC MTE	the machine, once; SYNC: wait behind it and each operation; MTE: VMs have it
  * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
  * R|W|F VCPU SLOT OFFSET				a guest access
@@ -124,9 +124,9 @@ static int machine(char **words, int count)
 	return ret;
 }
 
-static int leave(void)
+static int leave(char **words, int count)
 {
-	int ret = leave_tags();
+	int ret = leave_tags(words + 1, count - 1);
 
 	if (ret)
 		cannot("memory with tags", ret);
@@ -172,7 +172,7 @@ void play(char *text)
 		if (!count)
 			continue;
 		if (strchr("ovs", *words[0])) {
-			if (*words[0] == 'o' ? leave() : *words[0] == 'v' ? machine(words, count) : make_slot(words, count))
+			if (*words[0] == 'o' ? leave(words, count) : *words[0] == 'v' ? machine(words, count) : make_slot(words, count))
 				return;
 			continue;
 		}

@@ -2,6 +2,7 @@
 /* Free memory with tags of another owner: ours, who had it before. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -57,8 +58,8 @@ static void own_pool(int shift)
 		own((u64)pages << shift, MAP_HUGETLB | shift << 26);
 }
 
-/* Returns 0 or a negative errno. */
-int leave_tags(void)
+/* shifts: log2 of the sizes of the hugetlb pages that are to have some. Returns 0 or a negative errno. */
+int leave_tags(char **shifts, int count)
 {
 	long free_kib = number_in("/proc/meminfo", "MemFree:");
 	int ret = 0;
@@ -69,8 +70,7 @@ int leave_tags(void)
 		free_kib = LEFT + MOST;
 	if (free_kib > LEFT)
 		ret = own(((u64)(free_kib - LEFT) << 10) & -BLOCK, 0);
-	own_pool(16);
-	own_pool(21);
-	own_pool(25);
+	for (int i = 0; i < count; i++)
+		own_pool(atoi(shifts[i]));
 	return ret;
 }

@@ -59,9 +59,15 @@ def test_the_stamp_of_looks(outcomes: tuple[tuple[str, str], ...], word: str, wh
     assert stamp.why.startswith(why)
 
 
+def test_hugetlb_pages_of_the_program_get_tags() -> None:
+    slots = ("slot a size=2M backing=hugetlb2m", "slot b size=2M backing=hugetlb64k", "slot c size=4K backing=anon")
+    program = parse("\n".join(["s2fuzz 1", "vm mte=on", *slots, "cpu0 read a+0", ""]))
+    assert tags.leave(program) == "o 16 21"
+
+
 def test_a_c_file_ends_with_looks() -> None:
     """Behind the operation with which the guest got the tags; what comes later would clear some."""
     part, looked = with_looks(PART, [SECOND_VM])
     assert looked == 2
-    assert part.lines == (tags.LEAVE, *PART.lines[:5], *tags.looks(SECOND_VM, PROGRAM))
+    assert part.lines == ("o", *PART.lines[:5], *tags.looks(SECOND_VM, PROGRAM))
     assert part.program.operations == PROGRAM.operations[:2]
