@@ -106,7 +106,7 @@ hardware: compiled
 
 # Kernels and tools that are missing are fetched first; tests/real needs them. Exit code 1 of `run`: the bugs are shown.
 KERNELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/s2fuzz/real/kernels
-KNOWN := corpus/regressions/livelock-two-levels.s2 corpus/regressions/m1-cache-empty.s2
+KNOWN := $(addprefix corpus/regressions/,livelock-two-levels.s2 m1-cache-empty.s2 t2-tags-permission-fault.s2 f1-far-outside.s2)
 CHECK ?= --seconds 60
 real: $(TEST)
 	.ci/real-tools

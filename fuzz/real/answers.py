@@ -15,6 +15,8 @@ DESTRUCTION: Final = -2
 # The value of an abort that tells the guest the address of its access (FAR_EL1), and the beginning of another one's.
 AT_ITS_ADDRESS: Final = "at its address"
 AT_ANOTHER: Final = "at 0x"
+# The beginning of the model's violation then.
+ANOTHER_ADDRESS: Final = "abort at another address"
 # First lines of what a kernel says when something is wrong with it.
 _COMPLAINT: Final = re.compile(
     r"WARNING: |BUG: |kernel BUG at|Unable to handle kernel|Internal error: |Kernel panic|INFO: task .* blocked"

@@ -10,7 +10,6 @@ from ..language.operations import (
     GuestAccess,
     GuestConflict,
     GuestExternalAbort,
-    GuestMove,
     GuestOutside,
     HostAge,
     HostMerge,
@@ -105,9 +104,7 @@ def without_failure(op: Operation) -> Operation:
 
 
 def on_machine(op: Operation) -> Operation:
-    """The operation on the emulated machine, which has one CPU, and no caches that an access could bypass (MMU off)."""
-    if isinstance(op, GuestMove):
-        return replace(op, to=0)
+    """The operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
     return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
 
 
@@ -120,7 +117,7 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
     if vm.ring:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
     if vm.mte and not cpu.mte:
-        raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} has not")
+        raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} does not have")
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]

@@ -39,15 +39,14 @@ class Expected:
 class ModelRun:
     """A program on one version of the kernel code, under the checkers, one operation at a time.
 
-    All vCPUs run on one CPU, as on the emulated machine: a flush of its own TLB is one for all of them.
+    :param one_cpu: all vCPUs run on one CPU, as on the emulated machine: a flush of its own TLB is one for all of them
     """
 
-    def __init__(self, version: Candidate, program: Program) -> None:
+    def __init__(self, version: Candidate, program: Program, one_cpu: bool = True) -> None:
         self.program = program
+        self.one_cpu = one_cpu
         self.found = Expected()
         self.executor = Executor(version, program)
-        cpus = self.executor.side.cpu_of
-        cpus[:] = [0] * len(cpus)
         take(self.found, -1, self.executor.create())
 
     def step(self) -> bool:
@@ -55,6 +54,9 @@ class ModelRun:
         at = len(self.found.outcomes)
         if self.executor.dead or at == len(self.program.operations):
             return False
+        if self.one_cpu:
+            cpus = self.executor.side.cpu_of
+            cpus[:] = [0] * len(cpus)
         outcome, violations = self.executor.step(at)
         self.found.outcomes.append(outcome)
         take(self.found, at, violations)

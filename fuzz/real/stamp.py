@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Stamps: a real kernel does the same as the model, it does not, or nobody could tell."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from candidate import Candidate
+
 from ..checkers import Violation
-from .answers import AT_ANOTHER, AT_ITS_ADDRESS, DESTRUCTION, RealAnswers, RealOutcome
+from ..language.program import Program
+from .answers import ANOTHER_ADDRESS, AT_ANOTHER, AT_ITS_ADDRESS, DESTRUCTION, RealAnswers, RealOutcome
+from .model import ModelRun
 
 CONFIRMED: Final = "confirmed"
 NOT_CONFIRMED: Final = "not confirmed"
@@ -14,6 +19,8 @@ INVISIBLE: Final = "cannot be seen from user space"
 # What the emulator has no caches and no delays for: "not confirmed" would say too much.
 HIDDEN: Final = "the emulator cannot show it"
 HIDDEN_RULES: Final = ("dcache", "icache", "tlb", "bbm", "lifetime", "locking")
+# The beginning of the reason of an abort with a wrong address: the one that the guest is told.
+_TOLD: Final = re.compile(r"told of (0x[0-9a-f]+),")
 # What the kernel says when its memory cache is empty.
 _EMPTY_CACHE: Final = "kvm_mmu_memory_cache_alloc"
 
@@ -59,6 +66,19 @@ def stamp_of_absent(checker: str, model: str) -> Stamp:
     return Stamp(INVISIBLE, f"{model} does not show it either")
 
 
+def stamp_of_cpus(version: Candidate, program: Program, signature: str) -> Stamp | None:
+    """The stamp of a finding that the model has where each vCPU has a CPU of its own, and not on the machine's one.
+
+    :param version: the model
+    :param program: as it is played
+    :returns: None: it has no such finding then
+    """
+    if program.vm.cpus < 2:
+        return None
+    found = ModelRun(version, program, one_cpu=False).finish().violations
+    return Stamp(HIDDEN, "it has one CPU") if signature in [each.signature for each in found] else None
+
+
 def progress(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
     """A guest that hangs."""
     real = answers.outcomes.get(at)
@@ -77,19 +97,20 @@ def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
     """A warning of the kernel."""
-    if violation.what.startswith("abort at another address"):
-        return address(answers.outcomes.get(at))
+    if violation.what.startswith(ANOTHER_ADDRESS):
+        return address(violation, answers.outcomes.get(at))
     if "WARN" not in violation.what:
         return by_outcome(violation, answers, differs, at)
     warned = answers.complaints(at)
     return Stamp(CONFIRMED, warned[0]) if warned else Stamp(NOT_CONFIRMED, "no warning")
 
 
-def address(real: RealOutcome | None) -> Stamp:
-    """An abort that tells the guest another address than that of its access."""
-    if real is not None and real.value.startswith(AT_ANOTHER):
+def address(violation: Violation, real: RealOutcome | None) -> Stamp:
+    """An abort that tells the guest another address than that of its access: the one that the model tells, too."""
+    told = _TOLD.match(violation.reason)
+    if real is not None and told is not None and real.value.startswith(f"at {told[1]} "):
         return Stamp(CONFIRMED, str(real))
-    if real is not None and real.value == AT_ITS_ADDRESS:
+    if real is not None and (real.value == AT_ITS_ADDRESS or real.value.startswith(AT_ANOTHER)):
         return Stamp(NOT_CONFIRMED, str(real))
     return Stamp(INVISIBLE, "our code in the guest accesses memory by its guest addresses")
 

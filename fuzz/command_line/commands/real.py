@@ -170,6 +170,7 @@ def stamp_one(
     from ...real import tags
     from ...real.filing import file_stamp, signature_of
     from ...real.run import with_stamps
+    from ...real.stamp import stamp_of_cpus
     from ...real.stream import RULES
 
     looked = tags.stamps(session, version, program)
@@ -181,7 +182,9 @@ def stamp_one(
     try:
         signature = signature_of(done.file)
         checker = signature.partition(":")[0]
-        if checker in RULES and signature not in [each.signature for each, _ in stamps]:
+        if signature and signature not in [each.signature for each, _ in done.stamps]:
+            absent = stamp_of_cpus(version, done.played.program, signature)
+        if absent is None and checker in RULES and signature not in [each.signature for each, _ in stamps]:
             absent = witness.stamp_of_absent(version, program, checker)
         file_stamp(done, absent)
     except OSError as error:

@@ -236,6 +236,14 @@ static int run(struct vcpu *vcpu, long *exits)
 	return error;
 }
 
+/* An instruction or data abort, of EL0 or EL1, with FAR_EL1 valid (FnV clear). */
+static int tells_address(u64 esr)
+{
+	u64 class = esr >> 26 & 0x3f;
+
+	return (class == 0x20 || class == 0x21 || class == 0x24 || class == 0x25) && !(esr >> 10 & 1);
+}
+
 static void report(char kind, struct vcpu *vcpu, u64 asked)
 {
 	struct kvm_run *run = vcpu->run;
@@ -258,7 +266,9 @@ static void report(char kind, struct vcpu *vcpu, u64 asked)
 		result("ok", "0");
 	else if (address == mmio_ipa + 16 && kind == 'O') {
 		told = get_register(vcpu->fd, SYS_FAR);
-		if (told == asked)
+		if (!tells_address(data))
+			result("abort", "esr:%lx", data);
+		else if (told == asked)
 			result("abort", "at its address");
 		else
 			result("abort", "at %#lx in place of %#lx", told, asked);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Free memory with tags of another owner: ours, who had it before. */
+/* Free memory with tags of another owner: a process of ours that has ended. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "init.h"
 
@@ -15,7 +17,7 @@
 #ifndef PROT_MTE
 #define PROT_MTE 0x20
 #endif
-/* It goes with the first granule of each page. */
+/* That of the first granule of each page. */
 #define TAG 5UL
 #define TAG_SHIFT 56
 #define BLOCK (2UL << 20)
@@ -32,8 +34,8 @@ static void tag_pages(char *memory, u64 size, u64 step)
 	}
 }
 
-/* Own so much memory, with tags, and give it back. Returns 0 or a negative errno. */
-static int own(u64 size, int flags)
+/* Returns 0 or a negative errno. */
+static int tagged(u64 size, int flags)
 {
 	char *memory = mmap(0, size, PROT_READ | PROT_WRITE | PROT_MTE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
@@ -42,35 +44,47 @@ static int own(u64 size, int flags)
 	if (!(flags & MAP_HUGETLB))
 		madvise(memory, size, MADV_HUGEPAGE);
 	tag_pages(memory, size, page_size);
-	munmap(memory, size);
 	return 0;
 }
 
-/* Free pages of a hugetlb pool; where hugetlb has no tags there is nothing to do. */
-static void own_pool(int shift)
+/* Another process owns so much memory, with tags, and ends. Returns 0 or a negative errno. */
+static int own(u64 size, int flags)
+{
+	int status, child = fork();
+
+	if (!child)
+		_exit(-tagged(size, flags));
+	if (child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
+		return -ENOMEM;
+	return -WEXITSTATUS(status);
+}
+
+/* Free pages of a hugetlb pool. Returns 0 or a negative errno. */
+static int own_pool(int shift)
 {
 	char path[128];
 	long pages;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/free_hugepages", (1UL << shift) >> 10);
 	pages = number_in(path, "");
-	if (pages > 0)
-		own((u64)pages << shift, MAP_HUGETLB | shift << 26);
+	return pages > 0 ? own((u64)pages << shift, MAP_HUGETLB | shift << 26) : 0;
 }
 
 /* shifts: log2 of the sizes of the hugetlb pages that are to have some. Returns 0 or a negative errno. */
 int leave_tags(char **shifts, int count)
 {
-	long free_kib = number_in("/proc/meminfo", "MemFree:");
-	int ret = 0;
+	long all = number_in("/proc/meminfo", "MemFree:"), free_kib = all;
+	int ret;
 
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_MTE))
 		return -ENOSYS;
 	if (free_kib > LEFT + MOST)
 		free_kib = LEFT + MOST;
-	if (free_kib > LEFT)
-		ret = own(((u64)(free_kib - LEFT) << 10) & -BLOCK, 0);
-	for (int i = 0; i < count; i++)
-		own_pool(atoi(shifts[i]));
+	if (free_kib <= LEFT)
+		return -ENOMEM;
+	ret = own(((u64)(free_kib - LEFT) << 10) & -BLOCK, 0);
+	for (int i = 0; !ret && i < count; i++)
+		ret = own_pool(atoi(shifts[i]));
+	say("# %ld of %ld KiB of free memory had tags before\n", ret ? 0 : free_kib - LEFT, all);
 	return ret;
 }

@@ -119,6 +119,17 @@ def test_outcomes(lines: tuple[str, ...], outcome: Outcome, real: RealOutcome, s
     assert compared(lines, [outcome], {0: real}) == ([] if same else [0])
 
 
+@pytest.mark.parametrize("misled", [False, True])
+@pytest.mark.parametrize(
+    ("value", "other"), [("at its address", False), ("at 0x10 in place of 0x20", True), ("esr:0", False)]
+)
+def test_addresses_of_aborts_are_compared(misled: bool, value: str, other: bool) -> None:
+    expected = Expected([Outcome("abort")], [violation("contract", "abort at another address", 0)] if misled else [])
+    real = RealAnswers({0: RealOutcome("abort", value)})
+    different = differences(program("cpu0 outside read 0x10000000000"), expected, real)
+    assert len(different) == (misled is not other)
+
+
 def test_nothing_is_compared_behind_what_was_not_reached() -> None:
     lines = ("cpu0 read a+0",) * 3
     assert compared(lines, [Outcome("ok", 0)] * 3, {0: RealOutcome("ok", "0")}) == [1]
@@ -162,10 +173,17 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "word"),
-    [("at 0x10 in place of 0x20", CONFIRMED), ("at its address", NOT_CONFIRMED), ("esr:96000010", INVISIBLE)],
+    [
+        ("at 0x10 in place of 0x20", CONFIRMED),
+        ("at 0x30 in place of 0x20", NOT_CONFIRMED),
+        ("at its address", NOT_CONFIRMED),
+        ("esr:96000010", INVISIBLE),
+    ],
 )
 def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
+    """The model tells 0x10."""
     found = violation("contract", "abort at another address", at=0)
+    found.reason = "told of 0x10, the guest accessed 0x20"
     assert stamp_of(found, parse([f"r 0 abort {value}"]), False, 1).word == word
 
 

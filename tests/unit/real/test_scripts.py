@@ -54,7 +54,7 @@ def test_no_kernel_package(place: Path, tmp_path: Path) -> None:
     done = run(place, "real-kernels", str(tmp_path / "kernels"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "NOT FETCHED: kernels 6.1.* 6.12.* the newest of backports, for package lists of arm64 cannot be read. "
+        "NOT FETCHED: kernels 6.1.* 6.12.* the newest of trixie-backports, for package lists of arm64 cannot be read. "
         "An image of your own: s2fuzz real run --kernel PATH\n"
     )
     assert not (tmp_path / "kernels").exists()
