@@ -6,7 +6,7 @@ A store is known by the entry that it is made to: level and guest address, which
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from reference.events import Observer
 from reference.machine.descriptor import TABLE, kind
@@ -34,8 +34,21 @@ _BY_IPA: Final = {(0, 1): "ipa", (0, 5): "ipa", (4, 1): "local ipa", (4, 5): "lo
 _BY_RANGE: Final = {(0, 2): "range", (0, 6): "range", (4, 2): "local range", (4, 6): "local range"}
 _BY_VM: Final = {(3, 6): "vmid", (7, 6): "local vmid"}
 
-# Tables by their physical address: level, and the guest address of the first entry.
-Places: TypeAlias = dict[int, tuple[int, int]]
+
+class Place(NamedTuple):
+    """The place of a table.
+
+    :param base: guest address of its first entry
+    :param link: physical address of the entry that leads to it; -1: none does, it is a root
+    """
+
+    level: int
+    base: int
+    link: int = -1
+
+
+# Tables by their physical address.
+Places: TypeAlias = dict[int, Place]
 Words: TypeAlias = Callable[[int, int], list[int]]
 
 
@@ -72,18 +85,24 @@ def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Gra
     entries = 1 << max(ia_bits - granule.level_shift(start_level), 0)
     span = granule.entries << granule.level_shift(start_level)
     pages = range(max(entries // granule.entries, 1))
-    left = [(root + page * granule.page_size, start_level, page * span) for page in pages]
+    left = [(root + page * granule.page_size, Place(start_level, page * span)) for page in pages]
     found: Places = {}
     while left:
-        at, level, base = left.pop()
-        found[at & -granule.page_size] = level, base
+        at, place = left.pop()
+        found[at & -granule.page_size] = place
+        level, base, _ = place
         for index, entry in enumerate(
             words(at, min(entries, granule.entries) if level == start_level else granule.entries)
         ):
             if entry and kind(entry, level, granule) == TABLE:
-                table = entry & _ADDRESS & -granule.page_size
-                left.append((table, level + 1, base + (index << granule.level_shift(level))))
+                below = Place(level + 1, base + (index << granule.level_shift(level)), at + (index << 3))
+                left.append((table_of(entry, granule), below))
     return found
+
+
+def table_of(entry: int, granule: Granule) -> int:
+    """The physical address of the table that an entry leads to."""
+    return entry & _ADDRESS & -granule.page_size
 
 
 def entry_text(entry: int) -> str:
@@ -97,14 +116,43 @@ def entry_text(entry: int) -> str:
     return f"{shown((0, entry))[3:]} memattr={entry >> 2 & 0xF:x}"
 
 
-def store_event(address: int, entry: int, places: Places, granule: Granule) -> StreamEvent | None:
-    """A store to the entry at a physical address; None: no table that is known is there, but a stack, say."""
-    place = places.get(address & -granule.page_size)
-    if place is None:
-        return None
-    level, base = place
-    index = address % granule.page_size >> 3
-    return StreamEvent(STORED, entry_text(entry & _MASK), base + (index << granule.level_shift(level)), level)
+class Stores:
+    """Turns stores into events, in their order.
+
+    An entry that is cleared in a table to which nothing leads any more is none: RCU frees that table,
+    at any time.
+
+    :param places: of all tables, before the first store or behind the last one
+    """
+
+    def __init__(self, places: Places, granule: Granule) -> None:
+        self.places = places
+        self.granule = granule
+        # Entries by their physical address.
+        self.written: dict[int, int] = {}
+
+    def event(self, address: int, entry: int) -> StreamEvent | None:
+        """A store to the entry at a physical address; None: no table that is known is there, but a stack, say."""
+        page = self.granule.page_size
+        table = address & -page
+        place = self.places.get(table)
+        if place is None or (not entry and self.is_cut_off(table, place)):
+            return None
+        self.written[address] = entry
+        ipa = place.base + (address % page >> 3 << self.granule.level_shift(place.level))
+        return StreamEvent(STORED, entry_text(entry & _MASK), ipa, place.level)
+
+    def is_cut_off(self, table: int, place: Place | None) -> bool:
+        """Tell whether an entry that led to a table, or to one above it, leads elsewhere by now."""
+        while place is not None and place.link >= 0:
+            written = self.written.get(place.link)
+            if written is not None and not (
+                kind(written, place.level - 1, self.granule) == TABLE and table_of(written, self.granule) == table
+            ):
+                return True
+            table = place.link & -self.granule.page_size
+            place = self.places.get(table)
+        return False
 
 
 class ModelEvents(Observer):
@@ -146,16 +194,18 @@ class ModelEvents(Observer):
     def take(self, places: Places, granule: Granule) -> list[StreamEvent]:
         """The events since the last call."""
         found, self.found = self.found, []
-        events = (each if isinstance(each, StreamEvent) else store_event(*each, places, granule) for each in found)
+        stores = Stores(places, granule)
+        events = (each if isinstance(each, StreamEvent) else stores.event(*each) for each in found)
         return merged(events, granule.page_size)
 
 
 def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> list[StreamEvent]:
     """Events of a kernel, as the plugin notes them."""
     found: list[StreamEvent | None] = []
+    stores = Stores(places, granule)
     for each in raw:
         if each.kind == EventKind.STORE:
-            found.append(store_event(each.what - LINEAR_MAP + LINEAR_BASE, each.value, places, granule))
+            found.append(stores.event(each.what - LINEAR_MAP + LINEAR_BASE, each.value))
         elif each.kind == EventKind.TLBI:
             found.append(flush_event(each.what, each.value, granule))
         elif each.kind == EventKind.DCACHE:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from reference.machine.descriptor import TABLE, kind
 from reference.machine.granule import Granule
 
-from ..language.operations import GuestAccess, GuestCache, GuestSetWay, Operation
+from ..language.operations import GuestAccess, GuestCache, GuestOutside, GuestSetWay, Operation
 from ..language.program import Program
 from ..language.text import headings
 from ..sides.guest import Guest
@@ -20,7 +20,7 @@ from .lines import WINDOW, free_windows
 from .machine import RealMachine
 
 # Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
-RUNS: Final = (GuestAccess, GuestCache, GuestSetWay)
+RUNS: Final = (GuestAccess, GuestCache, GuestOutside, GuestSetWay)
 # Fields of an entry.
 _ADDRESS: Final = (1 << 48) - 1
 _VALID: Final = 1

@@ -25,7 +25,7 @@ from fuzz.real.stream import watch
 from ..tree.trees import planted, version
 from ..unit.console import ROOT, in_process
 
-PROGRAMS: Final = ("split-by-write", "thp-blocks", "copy-on-write", "split-by-exec")
+PROGRAMS: Final = ("split-by-write", "thp-blocks", "copy-on-write", "split-by-exec", "hugetlb-1g-blocks", "outside")
 # A block that nobody cleans, and one that is cleaned.
 EXPOSED: Final = "s2fuzz 1\nvm cpus=1 fwb=off\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 read a+0\n"
 CLEANER: Final = "clean_dcache_guest_page"

@@ -21,6 +21,8 @@ from fuzz.real.events import (
     LINEAR_MAP,
     STORED,
     ModelEvents,
+    Place,
+    Stores,
     StreamEvent,
     entry_text,
     flush_event,
@@ -95,7 +97,7 @@ def test_entries(entry: int, text: str) -> None:
 
 
 def test_events_of_a_kernel() -> None:
-    places = {0x41000000: (2, 1 << 30), 0x41001000: (3, 1 << 30)}
+    places = {0x41000000: Place(2, 1 << 30), 0x41001000: Place(3, 1 << 30)}
     store = RawEvent(EventKind.STORE, 1, LINEAR_MAP + 0x41000008 - LINEAR_BASE, 0x41001003, 1)
     raw = [
         RawEvent(EventKind.DCACHE, 2, CIVAC, UNKNOWN, 60),
@@ -115,6 +117,24 @@ def test_events_of_a_kernel() -> None:
         # To a stack, or to no table that is known.
         StreamEvent(FLUSHED, "vmid"),
     ]
+
+
+def test_entries_of_a_table_that_nothing_leads_to() -> None:
+    """Cleared by RCU, at any time: a block has come in the place of the table, or another table."""
+    top, table, other = 0x41000000, 0x41001000, 0x41002000
+    places = {top: Place(1, 0), table: Place(2, 0, top), 0x41003000: Place(3, 0, table)}
+    empty = StreamEvent(STORED, "empty", 2 << 20, 2)
+    for entry in (0, 0x7FD, other | 3):
+        stores = Stores(places, GRANULE)
+        assert stores.event(table + 8, 0) == empty
+        assert stores.event(top, entry) is not None
+        assert stores.event(table + 8, 0) is None
+        assert stores.event(0x41003000, 0) is None
+        # An entry that is made shows, wherever.
+        assert stores.event(table + 8, 0x7FD) is not None
+    stores = Stores(places, GRANULE)
+    assert stores.event(top, table | 3) is not None
+    assert stores.event(table + 8, 0) == empty
 
 
 def test_events_of_the_model() -> None:
