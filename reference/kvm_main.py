@@ -49,6 +49,8 @@ class KvmMain(Listener):
     DISCARD_FREES_TABLES: ClassVar[bool] = False
     # Pages become a huge one where none of them may be written, too.
     COLLAPSES_READ_ONLY: ClassVar[bool] = False
+    # A large folio that small entries map is taken from the host's tables area by area.
+    UNMAPS_BY_AREA: ClassVar[bool] = False
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

@@ -133,6 +133,7 @@ def opened(name: str) -> Opened:
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
         FILLS_HUGE_ZEROES = facts.host_since(number, 6, 13)
         COLLAPSES_READ_ONLY = facts.host_since(number, 6, 18)
+        UNMAPS_BY_AREA = facts.host_since(number, 6, 18)
         DISCARD_FREES_TABLES = facts.host_since(number, 7, 0)
         SPLIT_DROPS_ZEROES = found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None
 

@@ -140,6 +140,7 @@ class Side(Listener):
         self.host.fills_zeroes = standard.main.FILLS_HUGE_ZEROES
         self.host.frees_tables = standard.main.DISCARD_FREES_TABLES
         self.host.collapses_read_only = standard.main.COLLAPSES_READ_ONLY
+        self.host.unmaps_by_area = standard.main.UNMAPS_BY_AREA
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

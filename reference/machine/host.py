@@ -122,10 +122,25 @@ class Host(HostAreas):
         if run is None or not run.flags & (THP | FOLIO) or run.flags & (ABSENT | ZEROES):
             return
         block = hva & -self.pmd_size
-        self.listener.invalidate_range_start(block, block + self.pmd_size, True)
+        ranges = self.begin_to_unmap(block)
         self.map_small(hva)
         self.dissolve(hva)
-        self.listener.invalidate_range_end()
+        self.end_all(ranges)
+
+    def begin_to_unmap(self, block: int) -> int:
+        """Notify that what is in a block leaves the host's tables; the number of notifications that are to be ended.
+
+        All go on until the pages are there again, for migration entries stand for them that long.
+        """
+        ranges = self.unmapped_ranges(block)
+        for start, end in ranges:
+            self.listener.invalidate_range_start(start, end, True)
+        return len(ranges)
+
+    def end_all(self, notifications: int) -> None:
+        """End so many notifications."""
+        for _ in range(notifications):
+            self.listener.invalidate_range_end()
 
     def dissolve(self, hva: int) -> None:
         """The large folio in the block around *hva* is one no more: ``__split_huge_page()``, ``remap_page()``."""
@@ -184,7 +199,7 @@ class Host(HostAreas):
         ``migrate_pages_batch()``, ``try_to_migrate_one()``
         """
         end = block + self.pmd_size
-        self.listener.invalidate_range_start(block, end, True)
+        ranges = self.begin_to_unmap(block)
         parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
         if sum([stop - start for start, stop in parts]) != self.pmd_size:
             self.dissolve(block)
@@ -198,7 +213,7 @@ class Host(HostAreas):
             self.copy(old, new, count)
             self.memory.release(old, count)
             self.replace(start, stop - start, new, run.flags)
-        self.listener.invalidate_range_end()
+        self.end_all(ranges)
 
     def still_there(self, start: int, size: int, pfn: int) -> bool:
         """Tell whether a page of the host has still this frame: other threads may have come between."""

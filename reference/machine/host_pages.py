@@ -38,6 +38,8 @@ class HostPages(AddressSpace):
         self.frees_tables = False
         # Pages that nobody may write can become a huge one.
         self.collapses_read_only = False
+        # A large folio that small entries map leaves the tables area by area, each with a notification.
+        self.unmaps_by_area = False
         # The first frame of the huge page of zeroes; -1: nobody has needed it.
         self.huge_zeroes = -1
 
@@ -146,6 +148,22 @@ class HostPages(AddressSpace):
             if run.flags & FOLIO:
                 found += range(start, stop, self.page_size)
         return found
+
+    def unmapped_ranges(self, block: int) -> list[tuple[int, int]]:
+        """The ranges that notify when the huge page, or large folio, in a block leaves the host's tables.
+
+        Those of a folio which small entries map: all of the block (``split_huge_pmd_address()``), or the part that
+        each area has, up to the last one with pages of it (``try_to_migrate_one()``, ``folio_not_mapped()``).
+        """
+        end = block + self.pmd_size
+        parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
+        if self.unmaps_by_area and parts:
+            areas = [(max(vma.start, block), min(vma.end, end)) for vma in self.vmas]
+            found = sorted([(start, stop) for start, stop in areas if start < min(stop, parts[-1][1])])
+            # An area that is going has its pages still.
+            if all(self.vma_at(hva) is not None for hva in self.folio_pages(block)):
+                return found
+        return [(block, end)]
 
     def populate(self, hva: int, write: bool) -> None:
         """Handle the touch of a page that is not there.

@@ -32,6 +32,20 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "thp",
         ("host share a+1M 8K", "cpu0 read a+0", "host migrate a+0 4K", "cpu0 read a+4K", "host split a+0"),
     ),
+    "large folio of two areas": (
+        "thp",
+        (
+            "cpu0 write a+0",
+            "host protect a+0 1M on",
+            "cpu0 write a+1028K",
+            "host migrate a+0 4K",
+            "host discard a+1M 1M",
+            "cpu0 read a+4K",
+            "cpu0 write a+1028K",
+            "host split a+4K",
+            "cpu0 write a+1032K",
+        ),
+    ),
     "collapse in a read-only area": (
         "anon",
         ("host protect a+0 2M on", "cpu0 read a+8K", "host collapse a+0", "cpu0 read a+8K", "host protect a+0 2M off"),

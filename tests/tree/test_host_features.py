@@ -119,8 +119,9 @@ def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
     """Linux gives pages of nothing but zeroes back since v6.12, when it splits a huge page."""
     mine = candidate.get(version(tree))
     assert mine.main.SPLIT_DROPS_ZEROES is (tree in ("6.12", "7.3"))
-    newest = (mine.main.FILLS_HUGE_ZEROES, mine.main.COLLAPSES_READ_ONLY, mine.main.DISCARD_FREES_TABLES)
-    assert newest == (tree == "7.3",) * 3
+    main = mine.main
+    newest = (main.FILLS_HUGE_ZEROES, main.COLLAPSES_READ_ONLY, main.UNMAPS_BY_AREA, main.DISCARD_FREES_TABLES)
+    assert newest == (tree == "7.3",) * 4
     program = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\nhost discard a+0 2M\ncpu0 write a+0\nhost split a+0\n")
     for reference in (mine, candidate.get("v5.12.9")):
         steps = Lockstep(Differential(reference, mine), program)

@@ -310,6 +310,38 @@ def test_a_large_folio_that_is_shared_in_part_has_lost_nothing() -> None:
     assert (f.flags(0), f.flags(1), f.flags(2)) == (WRITABLE | FOLIO, FOLIO, WRITABLE | FOLIO)
 
 
+def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
+    """As the kernel does since v6.18, and the version says; up to the last area that has pages of it."""
+    for by_area, calls in (
+        (False, ["start 0..512", "end"]),
+        (True, ["start 0..4", "start 5..256", "end", "end"]),
+    ):
+        for act in ("split", "move"):
+            f = Fixture(THP)
+            f.host.unmaps_by_area = by_area
+            f.host.unmap(HVA + 4 * PAGE, HVA + 5 * PAGE)
+            f.host.protect(HVA + 256 * PAGE, HVA + BLOCK, True)
+            f.host.discard(HVA + 256 * PAGE, HVA + BLOCK)
+            f.log.calls.clear()
+            if act == "split":
+                f.host.split_huge(HVA)
+            else:
+                f.host.migrate(HVA, HVA + PAGE)
+            assert f.log.calls == calls
+            assert (f.flags(0), f.flags(5)) == (WRITABLE, WRITABLE)
+
+
+def test_a_huge_page_is_one_for_all_that_it_notifies() -> None:
+    for act in ("split", "move"):
+        f = Fixture(THP)
+        f.host.unmaps_by_area = True
+        if act == "split":
+            f.host.split_huge(HVA)
+        else:
+            f.host.migrate(HVA, HVA + PAGE)
+        assert f.log.calls == ["start 0..512", "end"]
+
+
 def test_a_large_folio_that_small_entries_map_is_split() -> None:
     f = Fixture(THP)
     small_entries(f)
