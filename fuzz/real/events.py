@@ -116,7 +116,7 @@ def entry_text(entry: int) -> str:
     return f"{shown((0, entry))[3:]} memattr={entry >> 2 & 0xF:x}"
 
 
-class Stores:
+class StreamStores:
     """Turns stores into events, in their order.
 
     An entry that is cleared in a table to which nothing leads any more is none: RCU frees that table,
@@ -194,7 +194,7 @@ class ModelEvents(Observer):
     def take(self, places: Places, granule: Granule) -> list[StreamEvent]:
         """The events since the last call."""
         found, self.found = self.found, []
-        stores = Stores(places, granule)
+        stores = StreamStores(places, granule)
         events = (each if isinstance(each, StreamEvent) else stores.event(*each) for each in found)
         return merged(events, granule.page_size)
 
@@ -202,7 +202,7 @@ class ModelEvents(Observer):
 def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> list[StreamEvent]:
     """Events of a kernel, as the plugin notes them."""
     found: list[StreamEvent | None] = []
-    stores = Stores(places, granule)
+    stores = StreamStores(places, granule)
     for each in raw:
         if each.kind == EventKind.STORE:
             found.append(stores.event(each.what - LINEAR_MAP + LINEAR_BASE, each.value))
