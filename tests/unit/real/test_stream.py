@@ -22,8 +22,8 @@ from fuzz.real.events import (
     STORED,
     ModelEvents,
     Place,
-    Stores,
     StreamEvent,
+    StreamStores,
     entry_text,
     flush_event,
     merged,
@@ -125,14 +125,14 @@ def test_entries_of_a_table_that_nothing_leads_to() -> None:
     places = {top: Place(1, 0), table: Place(2, 0, top), 0x41003000: Place(3, 0, table)}
     empty = StreamEvent(STORED, "empty", 2 << 20, 2)
     for entry in (0, 0x7FD, other | 3):
-        stores = Stores(places, GRANULE)
+        stores = StreamStores(places, GRANULE)
         assert stores.event(table + 8, 0) == empty
         assert stores.event(top, entry) is not None
         assert stores.event(table + 8, 0) is None
         assert stores.event(0x41003000, 0) is None
         # An entry that is made shows, wherever.
         assert stores.event(table + 8, 0x7FD) is not None
-    stores = Stores(places, GRANULE)
+    stores = StreamStores(places, GRANULE)
     assert stores.event(top, table | 3) is not None
     assert stores.event(table + 8, 0) == empty
 
