@@ -35,7 +35,7 @@ _BY_RANGE: Final = {(0, 2): "range", (0, 6): "range", (4, 2): "local range", (4,
 _BY_VM: Final = {(3, 6): "vmid", (7, 6): "local vmid"}
 
 
-class Place(NamedTuple):
+class StreamTable(NamedTuple):
     """The place of a table.
 
     :param base: guest address of its first entry
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 
 # Tables by their physical address.
-Places: TypeAlias = dict[int, Place]
+Places: TypeAlias = dict[int, StreamTable]
 Words: TypeAlias = Callable[[int, int], list[int]]
 
 
@@ -85,7 +85,7 @@ def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Gra
     entries = 1 << max(ia_bits - granule.level_shift(start_level), 0)
     span = granule.entries << granule.level_shift(start_level)
     pages = range(max(entries // granule.entries, 1))
-    left = [(root + page * granule.page_size, Place(start_level, page * span)) for page in pages]
+    left = [(root + page * granule.page_size, StreamTable(start_level, page * span)) for page in pages]
     found: Places = {}
     while left:
         at, place = left.pop()
@@ -95,7 +95,7 @@ def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Gra
             words(at, min(entries, granule.entries) if level == start_level else granule.entries)
         ):
             if entry and kind(entry, level, granule) == TABLE:
-                below = Place(level + 1, base + (index << granule.level_shift(level)), at + (index << 3))
+                below = StreamTable(level + 1, base + (index << granule.level_shift(level)), at + (index << 3))
                 left.append((table_of(entry, granule), below))
     return found
 
@@ -142,7 +142,7 @@ class StreamStores:
         ipa = place.base + (address % page >> 3 << self.granule.level_shift(place.level))
         return StreamEvent(STORED, entry_text(entry & _MASK), ipa, place.level)
 
-    def is_cut_off(self, table: int, place: Place | None) -> bool:
+    def is_cut_off(self, table: int, place: StreamTable | None) -> bool:
         """Tell whether an entry that led to a table, or to one above it, leads elsewhere by now."""
         while place is not None and place.link >= 0:
             written = self.written.get(place.link)

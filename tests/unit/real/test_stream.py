@@ -21,9 +21,9 @@ from fuzz.real.events import (
     LINEAR_MAP,
     STORED,
     ModelEvents,
-    Place,
     StreamEvent,
     StreamStores,
+    StreamTable,
     entry_text,
     flush_event,
     merged,
@@ -97,7 +97,7 @@ def test_entries(entry: int, text: str) -> None:
 
 
 def test_events_of_a_kernel() -> None:
-    places = {0x41000000: Place(2, 1 << 30), 0x41001000: Place(3, 1 << 30)}
+    places = {0x41000000: StreamTable(2, 1 << 30), 0x41001000: StreamTable(3, 1 << 30)}
     store = RawEvent(EventKind.STORE, 1, LINEAR_MAP + 0x41000008 - LINEAR_BASE, 0x41001003, 1)
     raw = [
         RawEvent(EventKind.DCACHE, 2, CIVAC, UNKNOWN, 60),
@@ -122,7 +122,7 @@ def test_events_of_a_kernel() -> None:
 def test_entries_of_a_table_that_nothing_leads_to() -> None:
     """Cleared by RCU, at any time: a block has come in the place of the table, or another table."""
     top, table, other = 0x41000000, 0x41001000, 0x41002000
-    places = {top: Place(1, 0), table: Place(2, 0, top), 0x41003000: Place(3, 0, table)}
+    places = {top: StreamTable(1, 0), table: StreamTable(2, 0, top), 0x41003000: StreamTable(3, 0, table)}
     empty = StreamEvent(STORED, "empty", 2 << 20, 2)
     for entry in (0, 0x7FD, other | 3):
         stores = StreamStores(places, GRANULE)
