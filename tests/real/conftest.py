@@ -8,9 +8,12 @@ from typing import Final
 
 import pytest
 
+import candidate
+from candidate import Candidate
 from fuzz.hardware.qemu import PROGRAM, VARIABLE
 from fuzz.real import initrd, kernels
 from fuzz.real.kernels import RealKernel
+from fuzz.real.model import model_for
 from fuzz.real.session import RealSession
 
 # One of each series that is at hand.
@@ -36,6 +39,15 @@ def kernel(request: pytest.FixtureRequest) -> RealKernel:
     if not found:
         pytest.skip(f"no kernel {request.param} at hand (`make real` fetches it)")
     return found[0]
+
+
+@pytest.fixture
+def tree(kernel: RealKernel) -> Candidate:
+    """The tree of the kernel's version, for what ports do otherwise."""
+    name = model_for(kernel.name)
+    if not name.startswith("tree:"):
+        pytest.skip("no tree of this version (S2FUZZ_TREES names a folder of trees)")
+    return candidate.get(name)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ from typing import Any, Final
 import pytest
 
 import candidate
+from candidate import Candidate
 from fuzz.language.text import load
 from fuzz.real.answers import RealOutcome, parse
 from fuzz.real.kernels import RealKernel, series
-from fuzz.real.model import PORT, Expected, ModelRun, model_for
+from fuzz.real.model import PORT, Expected, ModelRun
 from fuzz.real.run import RealRun, run
 from fuzz.real.session import RealSession
 from fuzz.real.tables import RealTables
@@ -114,13 +115,14 @@ def test_a_log_of_any_length_is_told(machine: RealSession) -> None:
     assert result(machine, "tests/data/real/full-log.s2").word() == "as the model says"
 
 
-def test_the_area_of_a_device_is_that_of_its_slot(kernel: RealKernel, machine: RealSession) -> None:
-    """A boundary in it notifies for nothing else, unless it has a whole block. /init mapped the block."""
-    name = model_for(kernel.name)
-    if not name.startswith("tree:"):
-        pytest.skip("the port maps devices when the slot is made (S2FUZZ_TREES names a folder of trees)")
-    program = load(str(ROOT / "tests/data/real/device-area.s2"))
-    found = run(machine, candidate.get(name), "x", program, tables=True)
+@pytest.mark.parametrize("file", ["device-area", "one-cpu"])
+def test_tables_are_those_of_the_tree(tree: Candidate, machine: RealSession, file: str) -> None:
+    """Ports do otherwise.
+
+    device-area: a boundary in the area of a device notifies for nothing else, unless it has a whole block. /init mapped
+    the block. one-cpu: the fetch relaxes a block and flushes the TLB of its own CPU alone; the other vCPU is on it too.
+    """
+    found = run(machine, tree, "x", load(str(ROOT / f"tests/data/real/{file}.s2")), tables=True)
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
 
 
@@ -155,13 +157,3 @@ def test_tables_are_compared(machine: RealSession, monkeypatch: pytest.MonkeyPat
     assert found.word() == "differs from the model"
     assert found.tables[0].text() == "0x40000000: model nothing, kernel L2 rw-A"
     assert "tables differ at operation " in found.text()
-
-
-def test_the_machine_has_one_cpu(kernel: RealKernel, machine: RealSession) -> None:
-    """The fetch relaxes a block and flushes the TLB of its own CPU alone: the other vCPU is on that one too."""
-    name = model_for(kernel.name)
-    if not name.startswith("tree:"):
-        pytest.skip("the port flushes all CPUs (S2FUZZ_TREES names a folder of trees)")
-    program = load(str(ROOT / "tests/data/real/one-cpu.s2"))
-    found = run(machine, candidate.get(name), "x", program, tables=True)
-    assert ([each.text() for each in found.tables], found.differences) == ([], [])

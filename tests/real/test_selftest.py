@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Exported programs on real kernels: those of known bugs fail, a clean one passes, one that lacks memory is skipped."""
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -10,14 +8,13 @@ import pytest
 
 import candidate
 from fuzz.language.text import load, parse
-from fuzz.real import initrd
 from fuzz.real.kernels import RealKernel
 from fuzz.real.machine import RealMachine
 from fuzz.real.model import PORT
 from fuzz.real.selftest import selftest
-from fuzz.real.session import BOOT_PATIENCE, PLAY_PATIENCE
 
 from ..unit.console import ROOT
+from .exported import archive_of, executed, wait_until_ready
 from .test_run import M1, P1, has_m1
 
 CLEAN: Final = "tests/data/real/log.s2"
@@ -31,17 +28,8 @@ def archive(kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("fuzz.real.lines.MOST", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
     programs = {"p1": load(str(ROOT / P1)), "m1": load(str(ROOT / M1)), "clean": load(str(ROOT / CLEAN))}
     programs["large"] = parse(LARGE)
-    built: dict[str, bytes] = {}
-    for name, program in programs.items():
-        source = tmp_path / f"{name}.c"
-        source.write_text(selftest(program, candidate.get(PORT), name))
-        compiler = shutil.which(initrd.compiler())
-        assert compiler is not None
-        subprocess.run([compiler, "-static", "-O1", "-o", str(tmp_path / name), str(source)], check=True)
-        built[name] = (tmp_path / name).read_bytes()
-    file = tmp_path / "initrd.cpio"
-    file.write_bytes(initrd.archive((initrd.make().parent / "init").read_bytes(), built))
-    return file
+    version = candidate.get(PORT)
+    return archive_of({name: selftest(program, version, name) for name, program in programs.items()}, tmp_path)
 
 
 def test_on_a_real_kernel(kernel: RealKernel, archive: Path) -> None:
@@ -49,15 +37,10 @@ def test_on_a_real_kernel(kernel: RealKernel, archive: Path) -> None:
     results: dict[str, int] = {}
     said: dict[str, list[str]] = {}
     with RealMachine(kernel.image, archive) as machine:
-        while not machine.line(BOOT_PATIENCE).startswith("READY "):
-            pass
+        wait_until_ready(machine)
         for name in ("clean", "p1", "large", "m1", "clean", "m1"):
-            machine.send(f"EXEC /{name}\n")
-            said[name] = []
-            while not (line := machine.line(PLAY_PATIENCE)).startswith("EXIT "):
-                said[name].append(line)
-            results.setdefault(name, int(line.split()[1]))
-        last = int(line.split()[1])
+            last, said[name] = executed(machine, name)
+            results.setdefault(name, last)
     assert results == {"clean": 0, "p1": 1, "large": 4, "m1": int(has_m1(kernel))}
     # Who has been warned already cannot tell.
     assert last == (4 if has_m1(kernel) else 0)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What user space and memory management do to the memory behind slots. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +38,9 @@ static int split(u64 at)
 {
 	char request[96];
 	u64 start = at & -page_size;
-	int fd;
 
 	snprintf(request, sizeof(request), "%d,0x%lx,0x%lx", getpid(), start, start + page_size);
-	fd = open("/sys/kernel/debug/split_huge_pages", O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, request, strlen(request)) < 0)
-		say("# split: %s\n", strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	put("/sys/kernel/debug/split_huge_pages", request);
 	return 0;
 }
 
