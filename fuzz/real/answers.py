@@ -24,7 +24,7 @@ _COMPLAINT: Final = re.compile(
 )
 # A remark of /init that an operation of the host was not done, or not wholly: there is too little memory left, say. A
 # collapse need not be possible.
-_HINDERED: Final = re.compile(r"(?:discard|migrate|poison|protect|split): ")
+_HINDERED: Final = re.compile(r"(?:discard|migrate|poison|protect|/sys/kernel/debug/split_huge_pages): ")
 _WARNING: Final = re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<file>\S+) (?P<function>\w+)")
 # Since 6.19, with the condition where the kernel keeps that.
 _NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P<function>\w+)")

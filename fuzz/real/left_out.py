@@ -103,7 +103,7 @@ def without_failure(op: Operation) -> Operation:
     return op
 
 
-def on_machine(op: Operation) -> Operation:
+def cached(op: Operation) -> Operation:
     """The operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
     return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
 

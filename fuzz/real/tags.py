@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Tags of another owner that a guest with MTE can read: the guest of a real kernel looks at them itself.
 
-Before it makes VMs, /init owns most of free memory with tags, and gives it back (native/tags.c). A page whose tags the
-kernel clears has none when the guest looks; one that it forgets has those of /init.
+Before VMs are made, another process owns most of free memory with tags, and ends (native/tags.c). A page whose tags
+the kernel clears has none when the guest looks; one that it forgets has those of that process.
 """
 
 from typing import Final
-
-from candidate import Candidate
 
 from ..checkers import Violation
 from ..checkers.places import Places, ipa_of, vm_of
 from ..checkers.tags import ClearedTags
 from ..language.program import HUGE_SHIFT, Program
 from .answers import RealAnswers, parse
-from .model import ModelRun
 from .session import RealSession
 from .stamp import CONFIRMED, INVISIBLE, NOT_CONFIRMED, Stamp
-from .translate import Played, played
+from .translate import Played
 
 RULE: Final = ClearedTags.rule.name
 # The outcome of a look at pages without tags.
@@ -52,22 +49,14 @@ def up_to(part: Played, at: int) -> tuple[str, ...]:
     return part.lines[: 1 + len(part.program.slots) + at + 1]
 
 
-def stamps(session: RealSession, version: Candidate, program: Program) -> list[tuple[Violation, Stamp]]:
-    """A stamp for each kind of violation of the rule that the model has.
+def stamps(session: RealSession, part: Played, violations: list[Violation]) -> list[tuple[Violation, Stamp]]:
+    """A stamp for each of the violations that is one of the rule.
 
     :param session: plays the program once more for each, up to the violation, on a machine that has played none
-    :param version: the model
-    :raises fuzz.real.errors.UnplayableError: no user space can play it
+    :param violations: of the model
     :raises fuzz.real.errors.RealError: QEMU died or does not answer
     """
-    if not program.vm.mte:
-        return []
-    part = played(program, session.page_size)
-    first: dict[str, Violation] = {}
-    for each in ModelRun(version, part.program).finish().violations:
-        if each.checker == RULE:
-            first.setdefault(each.signature, each)
-    return [(each, look(session, part, each)) for each in first.values()]
+    return [(each, look(session, part, each)) for each in violations if each.checker == RULE]
 
 
 def look(session: RealSession, part: Played, violation: Violation) -> Stamp:

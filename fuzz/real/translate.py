@@ -11,7 +11,7 @@ from ..language.operations import Operation
 from ..language.program import Program, has_blocks, sequential, show_bytes
 from ..language.text import headings
 from .errors import UnplayableError
-from .left_out import CPU, EmulatedCpu, emulated, on_machine, reason_for_leaving_out, without_failure
+from .left_out import CPU, EmulatedCpu, cached, emulated, reason_for_leaving_out, without_failure
 from .lines import PlayedLines, machine_lines
 
 
@@ -57,7 +57,7 @@ def played(program: Program, page_size: int, synchronous: bool = False, cpu: Emu
         plain = without_failure(op)
         if plain != op:
             left_out.append(f"{names[at + 1]}: played without fail=, for user space cannot make allocations fail")
-        kept.append(on_machine(plain))
+        kept.append(cached(plain))
         places.append(at)
     if not kept:
         raise UnplayableError("it has no operation that user space can cause")

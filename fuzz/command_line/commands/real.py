@@ -173,7 +173,7 @@ def stamp_one(
     from ...real.stamp import stamp_of_cpus
     from ...real.stream import RULES
 
-    looked = tags.stamps(session, version, program)
+    looked = tags.stamps(session, done.played, [each for each, _ in done.stamps])
     # One machine at a time.
     session.close()
     stamps = looked + witness.stamps(version, program, session.page_size)

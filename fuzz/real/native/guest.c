@@ -14,6 +14,14 @@
 
 #include "init.h"
 
+/* Of kernels that are newer than the headers. */
+#ifndef KVM_CAP_ARM_MTE
+#define KVM_CAP_ARM_MTE 205
+#endif
+#ifndef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
+#define KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE 228
+#endif
+
 extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_tags[], stub_vectors[], stub_end[];
 
 /*
@@ -39,8 +47,6 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 #define SCTLR_TAGS (SCTLR_ON | 1UL << 43)
 #define NORMAL 0xff
 #define NORMAL_TAGGED 0xf0
-/* An address, as a tag stands above it. */
-#define TAG_SHIFT 56
 #define CORE(field) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(field))
 
 /* Microseconds after which a guest that has not come back is looked at. */
@@ -144,20 +150,10 @@ static int make_vm(int vm, int bits, int manual, u64 split)
 		return -errno;
 	if (manual)
 		ret = enable(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, manual);
-#ifdef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
 	if (!ret && split)
 		ret = enable(vm, KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, split);
-#else
-	if (!ret && split)
-		ret = enable(vm, 228, split);
-#endif
-#ifdef KVM_CAP_ARM_MTE
 	if (!ret && has_tags)
 		ret = enable(vm, KVM_CAP_ARM_MTE, 0);
-#else
-	if (!ret && has_tags)
-		ret = enable(vm, 205, 0);
-#endif
 	if (!ret)
 		ret = make_stub(vm, bits);
 	for (int cpu = 0; !ret && cpu < cpu_count; cpu++) {
@@ -321,12 +317,16 @@ static void enter_at(int number, char kind, char *routine, u64 address, u64 data
 	}
 }
 
-/* vCPU number so and so, through all VMs, reads (R), writes (W) or fetches (F). */
+/* Reads (R), writes (W) or fetches (F). */
+static char *routine_of(char kind)
+{
+	return kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
+}
+
+/* vCPU number so and so, through all VMs, makes an access of this kind. */
 void enter(int number, char kind, u64 address)
 {
-	char *routine = kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
-
-	enter_at(number, kind, routine, address, VERSION(operation + 1));
+	enter_at(number, kind, routine_of(kind), address, VERSION(operation + 1));
 }
 
 /* Where the guest's own tables lead to an address behind its address space; 0: there is no room for more such addresses. */
@@ -346,7 +346,6 @@ static u64 mapped_outside(u64 *table, u64 address)
 /* It accesses an address behind its address space, with its MMU on or off. */
 void guest_outside(int number, char kind, u64 address, int mmu)
 {
-	char *routine = kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
 	struct vcpu *vcpu = vcpu_of(number);
 	u64 control = get_register(vcpu->fd, SYS_SCTLR), at = mmu ? mapped_outside(vms[number / cpu_count].outside, address) : address;
 
@@ -356,7 +355,7 @@ void guest_outside(int number, char kind, u64 address, int mmu)
 	}
 	/* The guest itself would have KVM clean its memory. */
 	set_register(vcpu->fd, SYS_SCTLR, mmu ? control | SCTLR_MMU : control & ~SCTLR_MMU);
-	enter_at(number, 'O', routine, at, 0);
+	enter_at(number, 'O', routine_of(kind), at, 0);
 	set_register(vcpu->fd, SYS_SCTLR, control);
 }
 

@@ -14,6 +14,8 @@ typedef uint64_t u64;
 #define MAX_CPUS 8
 /* KVM's number of the slot with our own code for the guest. */
 #define STUB_SLOT 30
+/* A tag stands in the bits of an address from here on. */
+#define TAG_SHIFT 56
 
 struct slot {
 	int vm, number, live;

@@ -19,7 +19,6 @@
 #endif
 /* That of the first granule of each page. */
 #define TAG 5UL
-#define TAG_SHIFT 56
 #define BLOCK (2UL << 20)
 /* KiB that are left to the kernel, and that are taken at most. */
 #define LEFT (192L << 10)
