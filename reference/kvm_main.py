@@ -15,7 +15,7 @@ from .kvm import (
     kvm,
     kvm_memory_slot,
 )
-from .machine.address_space import Listener
+from .machine.address_space import HostTraits, Listener
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
 from .services.errors import EEXIST, EINVAL, ENOENT
 
@@ -41,16 +41,8 @@ class KvmMain(Listener):
     TAGS_HUGETLB: ClassVar[bool] = False
     # The tables of a VM are freed range by range of its whole address space: that takes long where it has many bits.
     FREES_BY_RANGE: ClassVar[bool] = False
-    # The host of that kernel: a huge page that is split gives its pages of nothing but zeroes back.
-    SPLIT_DROPS_ZEROES: ClassVar[bool] = False
-    # A write to the huge page of zeroes gets a huge page.
-    FILLS_HUGE_ZEROES: ClassVar[bool] = False
-    # A discard frees the host's tables in which nothing is left.
-    DISCARD_FREES_TABLES: ClassVar[bool] = False
-    # Pages become a huge one where none of them may be written, too.
-    COLLAPSES_READ_ONLY: ClassVar[bool] = False
-    # A large folio that small entries map is taken from the host's tables area by area.
-    UNMAPS_BY_AREA: ClassVar[bool] = False
+    # The host of that kernel.
+    HOST: ClassVar[HostTraits] = HostTraits()
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
         self.kvm = kvm

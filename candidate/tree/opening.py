@@ -12,6 +12,7 @@ from reference.kernel import Kernel
 from reference.kvm import kvm
 from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
+from reference.machine.address_space import HostTraits
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
@@ -131,11 +132,13 @@ def opened(name: str) -> Opened:
         HAS_MTE = "HAVE_MTE" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
-        FILLS_HUGE_ZEROES = facts.host_since(number, 6, 13)
-        COLLAPSES_READ_ONLY = facts.host_since(number, 6, 18)
-        UNMAPS_BY_AREA = facts.host_since(number, 6, 18)
-        DISCARD_FREES_TABLES = facts.host_since(number, 7, 0)
-        SPLIT_DROPS_ZEROES = found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None
+        HOST = HostTraits(
+            drops_zeroes=found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None,
+            fills_zeroes=facts.host_since(number, 6, 13),
+            collapses_read_only=facts.host_since(number, 6, 18),
+            unmaps_by_area=facts.host_since(number, 6, 18),
+            frees_tables=facts.host_since(number, 7, 0),
+        )
 
         def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
             super().__init__(kvm, mmu)

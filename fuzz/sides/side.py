@@ -136,11 +136,7 @@ class Side(Listener):
         self.walks_under_rcu = standard.pgtable.WALKS_UNDER_RCU
         # One of both stores by compare-exchange under that lock.
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
-        self.host.drops_zeroes = standard.main.SPLIT_DROPS_ZEROES
-        self.host.fills_zeroes = standard.main.FILLS_HUGE_ZEROES
-        self.host.frees_tables = standard.main.DISCARD_FREES_TABLES
-        self.host.collapses_read_only = standard.main.COLLAPSES_READ_ONLY
-        self.host.unmaps_by_area = standard.main.UNMAPS_BY_AREA
+        self.host.traits = standard.main.HOST
 
     def lay_out(self, slot: Slot) -> None:
         """Choose the host address of a slot."""

@@ -5,7 +5,7 @@ The rules are those of tests/data/golden/vm/README.md. MMU notifiers are
 called as the host kernel does; who listens is a `Listener`.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..compiled.annotations import mypyc_attr
 
@@ -22,6 +22,23 @@ ZEROES: Final = 1 << 5
 SOLE: Final = 1 << 6
 # Part of a huge page whose pages small entries map (a large folio): what happens to one page happens to all of these.
 FOLIO: Final = 1 << 7
+
+
+class HostTraits(NamedTuple):
+    """Memory management of Linux where it is not the same in all versions; that of the oldest by default.
+
+    :param drops_zeroes: a huge page that is split gives its pages of nothing but zeroes back (..._USE_SHARED_ZEROPAGE)
+    :param fills_zeroes: a write to the huge page of zeroes gets a huge page, and no small one
+    :param collapses_read_only: pages that nobody may write can become a huge one
+    :param unmaps_by_area: a large folio that small entries map leaves the tables area by area, each with a notification
+    :param frees_tables: a discard frees the tables in which nothing is left (CONFIG_PT_RECLAIM)
+    """
+
+    drops_zeroes: bool = False
+    fills_zeroes: bool = False
+    collapses_read_only: bool = False
+    unmaps_by_area: bool = False
+    frees_tables: bool = False
 
 
 class Vma:
@@ -143,8 +160,7 @@ class AddressSpace:
         self.copies: list[tuple[int, int, int]] | None = None
         # The frame of the small page of zeroes; -1: nobody has needed it.
         self.zeroes = -1
-        # A write to the huge page of zeroes gets a huge page, and no small one.
-        self.fills_zeroes = False
+        self.traits = HostTraits()
         self.listener = Listener()
 
     def find_vma(self, hva: int) -> Vma | None:
@@ -249,7 +265,7 @@ class AddressSpace:
             start = hva & -(1 << shift)
             self.add_run(start, 1 << (shift - self.page_shift), self.pfn_in(run, start), run.flags & ~SOLE | WRITABLE)
             return
-        if run.flags & (THP | ZEROES) == THP | ZEROES and self.fills_zeroes:
+        if run.flags & (THP | ZEROES) == THP | ZEROES and self.traits.fills_zeroes:
             self.fill_zeroes(hva)
             return
         if run.flags & THP:

@@ -109,7 +109,7 @@ class Host(HostAreas):
         runs = [run for _, _, run in self.pieces(start, end)]
         if any(run.flags & (THP | POISON | DEVICE) != 0 for run in runs):
             return False
-        wanted = 0 if self.collapses_read_only else WRITABLE
+        wanted = 0 if self.traits.collapses_read_only else WRITABLE
         return any(run.flags & (wanted | ABSENT) == wanted for run in runs)
 
     def split_huge(self, hva: int) -> None:
@@ -149,7 +149,7 @@ class Host(HostAreas):
             if run.flags & FOLIO:
                 pfn = self.pfn_in(run, start)
                 self.replace(start, stop - start, pfn, run.flags & ~FOLIO)
-                if self.drops_zeroes:
+                if self.traits.drops_zeroes:
                     self.drop_zeroes(start, stop, pfn)
 
     def drop_zeroes(self, start: int, end: int, pfn: int) -> None:
@@ -256,7 +256,7 @@ class Host(HostAreas):
         for first, stop in ((start, last), (last, end)):
             if first < stop:
                 self.zap(first, stop)
-                if self.frees_tables:
+                if self.traits.frees_tables:
                     self.free_tables(first, stop)
         self.listener.invalidate_range_end()
 

@@ -32,14 +32,6 @@ class HostPages(AddressSpace):
         self.pmd_size = 1 << pmd_shift
         # Version of the next write; set by the driver of the host.
         self.version = 1
-        # A huge page that is split gives its pages of nothing but zeroes back (..._USE_SHARED_ZEROPAGE).
-        self.drops_zeroes = False
-        # A discard frees the tables in which nothing is left (CONFIG_PT_RECLAIM).
-        self.frees_tables = False
-        # Pages that nobody may write can become a huge one.
-        self.collapses_read_only = False
-        # A large folio that small entries map leaves the tables area by area, each with a notification.
-        self.unmaps_by_area = False
         # The first frame of the huge page of zeroes; -1: nobody has needed it.
         self.huge_zeroes = -1
 
@@ -157,7 +149,7 @@ class HostPages(AddressSpace):
         """
         end = block + self.pmd_size
         parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
-        if self.unmaps_by_area and parts:
+        if self.traits.unmaps_by_area and parts:
             areas = [(max(vma.start, block), min(vma.end, end)) for vma in self.vmas]
             found = sorted([(start, stop) for start, stop in areas if start < min(stop, parts[-1][1])])
             # An area that is going has its pages still.

@@ -118,9 +118,9 @@ def test_feature(feature: Feature, tree: str) -> None:
 def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
     """Linux gives pages of nothing but zeroes back since v6.12, when it splits a huge page."""
     mine = candidate.get(version(tree))
-    assert mine.main.SPLIT_DROPS_ZEROES is (tree in ("6.12", "7.3"))
-    main = mine.main
-    newest = (main.FILLS_HUGE_ZEROES, main.COLLAPSES_READ_ONLY, main.UNMAPS_BY_AREA, main.DISCARD_FREES_TABLES)
+    assert mine.main.HOST.drops_zeroes is (tree in ("6.12", "7.3"))
+    host = mine.main.HOST
+    newest = (host.fills_zeroes, host.collapses_read_only, host.unmaps_by_area, host.frees_tables)
     assert newest == (tree == "7.3",) * 4
     program = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\nhost discard a+0 2M\ncpu0 write a+0\nhost split a+0\n")
     for reference in (mine, candidate.get("v5.12.9")):
@@ -132,7 +132,7 @@ def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
             steps.right.step(at)
         runs = [side.host.run_at(side.layouts[0].hva + 4096) for side in (steps.left.side, steps.right.side)]
         zeroes = [run is not None and run.flags & ZEROES != 0 for run in runs]
-        assert zeroes == [reference.main.SPLIT_DROPS_ZEROES] * 2
+        assert zeroes == [reference.main.HOST.drops_zeroes] * 2
         for side in (steps.left.side, steps.right.side):
             side.dismantle()
 

@@ -5,7 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
-from reference.machine.address_space import ABSENT, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, Listener, Vma
+from reference.machine.address_space import (
+    ABSENT,
+    FOLIO,
+    POISON,
+    SOLE,
+    THP,
+    WRITABLE,
+    ZEROES,
+    HostTraits,
+    Listener,
+    Vma,
+)
 from reference.machine.granule import Granule
 from reference.machine.host import Host
 from reference.machine.memory import FIRST_PFN, FOREIGN, FREE, INITIAL, OWNED, Memory
@@ -154,7 +165,7 @@ def test_a_whole_block_discarded_comes_back_huge() -> None:
 def test_a_discard_of_small_entries_frees_their_table(frees: bool) -> None:
     """As the kernel does since v7.0, and the version says, where the whole table goes: a huge page may come back."""
     f = Fixture(THP)
-    f.host.frees_tables = frees
+    f.host.traits = HostTraits(frees_tables=frees)
     small_entries(f)
     f.host.discard(HVA, HVA + BLOCK - PAGE)
     assert f.flags(0) == ABSENT
@@ -255,12 +266,12 @@ def test_no_page_that_may_be_written_no_collapse() -> None:
 def test_collapse_of_what_nobody_may_write() -> None:
     """As the kernel does since v6.18, and the version says; the area decides whether the huge page may be written."""
     f = Fixture(0)
-    f.host.collapses_read_only = True
+    f.host.traits = HostTraits(collapses_read_only=True)
     f.host.share(HVA, HVA + BLOCK)
     f.host.collapse(HVA)
     assert f.flags(0) == f.flags(511) == WRITABLE | THP
     f = Fixture(0)
-    f.host.collapses_read_only = True
+    f.host.traits = HostTraits(collapses_read_only=True)
     f.host.protect(HVA, HVA + BLOCK, True)
     f.host.collapse(HVA)
     assert f.flags(0) == f.flags(511) == SOLE | THP
@@ -318,7 +329,7 @@ def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
     ):
         for act in ("split", "move"):
             f = Fixture(THP)
-            f.host.unmaps_by_area = by_area
+            f.host.traits = HostTraits(unmaps_by_area=by_area)
             f.host.unmap(HVA + 4 * PAGE, HVA + 5 * PAGE)
             f.host.protect(HVA + 256 * PAGE, HVA + BLOCK, True)
             f.host.discard(HVA + 256 * PAGE, HVA + BLOCK)
@@ -334,7 +345,7 @@ def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
 def test_a_huge_page_is_one_for_all_that_it_notifies() -> None:
     for act in ("split", "move"):
         f = Fixture(THP)
-        f.host.unmaps_by_area = True
+        f.host.traits = HostTraits(unmaps_by_area=True)
         if act == "split":
             f.host.split_huge(HVA)
         else:
@@ -360,7 +371,7 @@ def test_a_write_fills_the_huge_page_of_zeroes() -> None:
     assert (f.flags(0), f.flags(511)) == (ZEROES | THP, ZEROES | THP)
     old = f.frame(0)
     f.log.calls.clear()
-    f.host.fills_zeroes = True
+    f.host.traits = HostTraits(fills_zeroes=True)
     f.host.break_cow(HVA + 7 * PAGE)
     assert f.log.calls == ["start 0..512", "end"]
     assert (f.flags(0), f.flags(511)) == (WRITABLE | THP, WRITABLE | THP)
@@ -376,7 +387,7 @@ def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
     f.host.write(HVA + 2 * PAGE, HVA + 4 * PAGE)
     f.host.split_huge(HVA)
     assert f.flags(0) == f.flags(2) == WRITABLE
-    f.host.drops_zeroes = True
+    f.host.traits = HostTraits(drops_zeroes=True)
     old = f.frame(1)
     f.host.collapse(HVA)
     f.host.memory.host_write(f.frame(8), 1, INITIAL)
@@ -410,7 +421,7 @@ def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], Non
     if small:
         # Small entries map the rest of the huge page.
         f.host.discard(HVA, HVA + PAGE)
-    f.host.drops_zeroes = True
+    f.host.traits = HostTraits(drops_zeroes=True)
     f.host.listener = watch = Watch(f.host)
     change(f.host)
     watch.compare()
