@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process of a tree keeps to the core on which the driver begins a program; that of a twin runs on any."""
+"""Driver and process of a tree keep to the core on which a program begins; a twin, and what is started, run on any."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import candidate
 from candidate.tree.runtime import pool, times
+from candidate.tree.runtime.driver_core import MOVES
 from candidate.tree.runtime.process import Process
 from candidate.tree.runtime.records import OP_HYP_DESTROY, OP_HYP_INIT
 
@@ -59,3 +61,25 @@ def test_a_twin_runs_on_any_core(library: Path) -> None:
     assert twin.receive()
     assert cores_of(twin) == CORES
     pool.give_back(twin)
+
+
+def test_the_driver_stays_with_it(library: Path) -> None:
+    assert os.sched_getaffinity(0) == CORES
+    # At the end of each stay comes a while in which it does not.
+    for _ in range(3):
+        process = pool.take(library)
+        kept = os.sched_getaffinity(0)
+        if kept != CORES:
+            break
+        pool.give_back(process)
+        time.sleep(MOVES)
+    assert len(kept) == 1 or len(CORES) == 1
+    # Such a process knows its cores when it starts.
+    other = Process(library)
+    assert os.sched_getaffinity(other.child.pid) == CORES
+    other.close()
+    assert os.sched_getaffinity(0) == CORES
+    beside = pool.take(library)
+    pool.give_back(beside)
+    pool.give_back(process)
+    assert os.sched_getaffinity(0) == CORES

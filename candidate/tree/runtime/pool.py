@@ -8,6 +8,7 @@ from typing import Final
 
 from ..lines.counts import CodeCounts
 from . import tallies
+from .driver_core import DRIVER
 from .process import Process
 
 _idle: Final[dict[str, list[Process]]] = {}
@@ -71,6 +72,8 @@ def give_back(process: Process, twin: Process | None = None) -> None:
     process.end(twin)
     if process in _taken:
         _taken.remove(process)
+    if not _taken:
+        DRIVER.free()
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 

@@ -15,6 +15,7 @@ from typing import Final
 from ..building.errors import TreeError
 from ..lines.alike import translated
 from . import tallies
+from .driver_core import DRIVER
 from .exchange import ANSWERED, HALF, Exchange
 from .places import CodePlace
 from .records import (
@@ -33,7 +34,7 @@ from .records import (
     SHARED_TOTALS_AT,
     TOTALS_AT,
 )
-from .shared import core, hear, look, put
+from .shared import hear, look, put
 from .words import WORD_BYTES
 
 _RESULT: Final = RESULT_AT // WORD_BYTES
@@ -63,6 +64,7 @@ class Process(Exchange):
         self.texts = [""]
         said, self.says = os.pipe()
         self.hears, told = os.pipe()
+        DRIVER.free()
         try:
             self.child = subprocess.Popen(
                 [str(library), str(fd), str(said), str(told)],
@@ -92,6 +94,7 @@ class Process(Exchange):
 
     def close(self) -> None:
         """End the process, whatever it does."""
+        DRIVER.free()
         child = getattr(self, "child", None)
         if child is not None and self.owner == os.getpid() and child.returncode is None:
             if not getattr(self, "kept", True):
@@ -122,7 +125,7 @@ class Process(Exchange):
         self.settle()
         if follows:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
-        put(self.shared, _CORE, 0 if follows else core())
+        put(self.shared, _CORE, 0 if follows else DRIVER.stay())
         self.first = b"PS" if follows else b"P"
         self.running = True
         self.answers = 0

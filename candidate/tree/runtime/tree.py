@@ -14,6 +14,7 @@ from reference.turns import Anchor
 
 from . import records as r
 from . import tallies
+from .driver_core import DRIVER
 from .errors import TreeOops, TreeRefused, TwinDiffers
 from .host_pages import NO_ANSWER, PEEK, Page, page_of
 from .places import places_of
@@ -88,6 +89,8 @@ class TreeSide:
         """
         if self.replay is None:
             assert self.host is not None
+            # It may have to be built.
+            DRIVER.free()
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
             if self.twin_library is not None:

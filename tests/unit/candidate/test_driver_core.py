@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The driver stays on its core while programs run, and lets the scheduler choose now and then."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from candidate.tree.runtime.driver_core import MOVES, STAYS, DriverCore
+from candidate.tree.runtime.shared import core
+
+CORES = os.sched_getaffinity(0)
+
+pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="this process may run on one core only")
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    yield Clock()
+    os.sched_setaffinity(0, CORES)
+
+
+def test_it_stays_for_a_while_and_then_moves_for_a_while(clock: Clock) -> None:
+    driver = DriverCore(clock)
+    here = driver.stay()
+    assert os.sched_getaffinity(0) == {here - 1}
+    clock.now += STAYS / 2
+    assert driver.stay() == here
+    assert os.sched_getaffinity(0) == {here - 1}
+    clock.now += STAYS
+    driver.stay()
+    assert os.sched_getaffinity(0) == CORES
+    clock.now += MOVES / 2
+    driver.stay()
+    assert os.sched_getaffinity(0) == CORES
+    clock.now += MOVES
+    here = driver.stay()
+    assert os.sched_getaffinity(0) == {here - 1}
+
+
+def test_programs_that_end_do_not_make_it_stay_longer(clock: Clock) -> None:
+    driver = DriverCore(clock)
+    moved = 0
+    for _ in range(1000):
+        driver.stay()
+        moved += os.sched_getaffinity(0) == CORES
+        driver.free()
+        assert os.sched_getaffinity(0) == CORES
+        clock.now += STAYS / 50
+    assert moved > 10
+
+
+def test_it_knows_where_it_may_run(clock: Clock) -> None:
+    one = {min(CORES)}
+    os.sched_setaffinity(0, one)
+    driver = DriverCore(clock)
+    assert driver.stay() == min(CORES) + 1
+    driver.free()
+    assert os.sched_getaffinity(0) == one
+
+
+def test_who_chooses_its_cores_meanwhile_is_heeded(clock: Clock) -> None:
+    driver = DriverCore(clock)
+    other = CORES - {driver.stay() - 1}
+    os.sched_setaffinity(0, other)
+    driver.free()
+    assert os.sched_getaffinity(0) == other
+
+
+def test_where_no_core_may_be_chosen_it_runs_anywhere(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, cores: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    driver = DriverCore(clock)
+    assert driver.stay() - 1 in CORES
+    driver.free()
+    monkeypatch.undo()
+    assert os.sched_getaffinity(0) == CORES
+    assert core() - 1 in CORES
