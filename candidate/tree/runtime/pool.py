@@ -20,7 +20,7 @@ def counts() -> CodeCounts:
     """The counters of all programs that are over and not withdrawn, of this process, by library."""
     found = CodeCounts()
     found.merge(tallies.ENDED)
-    # Where programs are judged beside each other, others are under way: those before them on the same process are over.
+    # A program may be under way: those before it on the same process are over.
     for process in idle() + serving():
         found.add(str(process.library), process.totals())
         process.take_spared()
@@ -72,8 +72,7 @@ def give_back(process: Process, twin: Process | None = None) -> None:
     process.end(twin)
     if process in _taken:
         _taken.remove(process)
-    if not _taken:
-        DRIVER.free()
+    DRIVER.free()
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 
