@@ -26,7 +26,6 @@ from reference.events import EVENT_NAMES, Observer
 from ..execution.executor import Executor
 from ..judging.collection import collect_rarely
 from ..judging.differential import Differential
-from ..judging.overlap import Overlap
 from ..language.program import Program
 from . import fixed, switching
 from .areas import shares
@@ -64,7 +63,7 @@ class Mix:
         self.reference, self.candidate = candidate.get(reference), candidate.get(version)
         self.differential = Differential(self.reference, self.candidate)
         self.programs = fixed.programs(programs)
-        # Seconds of CPU time of each program, when it was judged last; of trees, those until its verdict was there.
+        # Seconds of CPU time of each program, when it was judged last.
         self.spent = [0.0] * programs
 
     def run(self, first: int, end: int) -> dict[str, float]:
@@ -74,16 +73,8 @@ class Mix:
             of the processes of trees; ``in_full``: programs of two trees that were judged again in full
         """
         start, cpu, trees, again = time.perf_counter(), time.process_time(), times.seconds(), self.differential.again
-        # As the random engine has them judged.
-        overlap = Overlap(self.differential)
-        added = first
         for at in range(first, end):
-            began = time.process_time()
-            while added < end and added < at + overlap.room:
-                overlap.add(self.programs[added])
-                added += 1
-            overlap.take()
-            self.spent[at] = time.process_time() - began
+            self.spent[at] = self.judge(self.programs[at])
         user, system = times.seconds()
         return {
             "seconds": time.perf_counter() - start,

@@ -11,7 +11,7 @@ from reference.stores import plain_store
 
 # The rest is found from these.
 ROOTS: Final = (
-    "fuzz/judging/overlap.py",
+    "fuzz/judging/differential.py",
     "fuzz/generation/generator.py",
     "fuzz/generation/mutations.py",
 )

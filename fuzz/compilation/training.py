@@ -43,17 +43,15 @@ def train(par: bool) -> int:
     from ..generation.generator import Generator
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
-    from ..judging.overlap import Overlap
 
     collect_rarely()
     judged = 0
     for number, name in enumerate(VERSIONS):
-        overlap = Overlap(Differential(candidate.get("original"), candidate.get(name)))
+        differential = Differential(candidate.get("original"), candidate.get(name))
         for granule, programs in PROGRAMS.items():
             generator = Generator(SEED + number, granule, Offers(par=par))
             for _ in range(programs):
-                overlap.add(generator.next())
-                overlap.take()
+                differential.run(generator.next())
                 judged += 1
     return judged
 

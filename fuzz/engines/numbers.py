@@ -6,8 +6,6 @@ import mmap
 import os
 from typing import Final, NamedTuple
 
-# Numbers that a process may have drawn whose programs are not judged: as many as it judges beside each other, at most.
-KEPT: Final = 4
 _WORD: Final = 8
 
 
@@ -51,14 +49,14 @@ class LaneNumbers(NamedTuple):
 def make(lanes: int) -> int:
     """Memory for so many lanes: a file descriptor to be passed to their processes."""
     fd = os.memfd_create("s2fuzz-numbers")
-    os.ftruncate(fd, lanes * KEPT * _WORD)
+    os.ftruncate(fd, lanes * _WORD)
     return fd
 
 
 class SharedNumbers(Numbers):
     """Numbers that go to whoever is free: lanes end together, however much time single programs take.
 
-    The memory has the last `KEPT` numbers of each lane, and nothing else: the next number follows the largest one. So
+    The memory has the last number of each lane, and nothing else: the next number follows the largest one. So
     a process may die at any point, and the one that takes its place knows what it had drawn.
 
     :param share: the part of the lane
@@ -69,17 +67,19 @@ class SharedNumbers(Numbers):
         super().__init__(first)
         self.memory = share.memory
         self.words = memoryview(mmap.mmap(share.memory, os.fstat(share.memory).st_size)).cast("Q")
-        self.own = self.words[share.lane * KEPT : (share.lane + 1) * KEPT]
-        self.left = sorted(number for number in self.own if number >= first)
+        self.lane = share.lane
+        # Drawn, and not judged.
+        self.left = self.words[self.lane] >= first
 
     def next(self) -> int:
         if self.left:
-            return self.left.pop(0)
+            self.left = False
+            return self.words[self.lane]
         # Let go of with the process, if that dies.
         fcntl.lockf(self.memory, fcntl.LOCK_EX)
         try:
             number = max(self.first, max(self.words) + 1)
-            self.own[min(range(KEPT), key=lambda at: self.own[at])] = number
+            self.words[self.lane] = number
         finally:
             fcntl.lockf(self.memory, fcntl.LOCK_UN)
         return number

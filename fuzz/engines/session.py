@@ -3,7 +3,6 @@
 
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -20,7 +19,6 @@ from ..generation.capabilities import Offers
 from ..judging.collection import Reclaimer
 from ..judging.differential import Differential, Finding, Verdict
 from ..judging.finding import Key
-from ..judging.overlap import Overlap
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
 from .numbers import Numbers
@@ -95,7 +93,6 @@ class Session:
             raise TreeError(f"{changed} has changed since the session began; run it again")
         self.differential = Differential(*versions)
         self.differential.features = unit.features
-        self.overlap = Overlap(self.differential, 1 if unit.alone else None)
         self.offers = offers_of(self.differential.reference, self.differential.candidate)
         self.corpus = [parse(text) for text in unit.corpus]
         self.numbers = numbers or Numbers(unit.first)
@@ -143,56 +140,35 @@ class Session:
         )
 
     def judge_all(self, make: Callable[[int], Program | Exception]) -> None:
-        """Judge programs until the session is over; kernel trees have some of them judged beside each other.
+        """Judge programs until the session is over.
 
         :param make: makes the program of a number, whatever was judged before; an error if it cannot be made
         """
-        waiting: deque[tuple[int, Program | Exception]] = deque()
         while not self.over():
-            while len(waiting) < self.overlap.room:
-                number = self.numbers.next()
-                if self.last is not None and number > self.last:
-                    break
-                program = make(number)
-                self.begin_program(program, number)
-                waiting.append((number, program))
-            if not waiting:
+            number = self.numbers.next()
+            if self.last is not None and number > self.last:
                 break
-            number, program = waiting.popleft()
+            program = make(number)
             if isinstance(program, Exception):
                 self.lost(program, number)
             else:
-                self.settle(program, number)
-        self.overlap.drop()
-
-    def begin_program(self, program: Program | Exception, number: int) -> None:
-        """Have a program judged; `settle` does the rest."""
-        if isinstance(program, Program):
-            self.differential.measure = number % MEASURED == 1
-            self.overlap.add(program)
+                self.judge(program, number)
 
     def judge(self, program: Program, number: int | None = None) -> Verdict | None:
-        """Judge a valid program, and no other one beside it; as `settle`.
-
-        :param number: by default the next one
-        """
-        number = self.numbers.next() if number is None else number
-        self.begin_program(program, number)
-        return self.settle(program, number)
-
-    def settle(self, program: Program, number: int) -> Verdict | None:
-        """Take the verdict on the first program that waits for one; count it, send messages on what is new.
+        """Judge a valid program; count it, send messages on what is new.
 
         A mistake in the candidate's Python is a message and ends the unit.
 
+        :param number: by default the next one
         :returns: the verdict; None where our own code failed, which becomes a finding, or the candidate's Python
         """
-        self.number = number
+        self.number = self.numbers.next() if number is None else number
         if self.flight is not None:
             self.flight.depart(self.number, program)
         verdict = None
         try:
-            verdict = self.overlap.take()
+            self.differential.measure = self.number % MEASURED == 1
+            verdict = self.differential.run(program)
             self.repeat(program, verdict)
         except CandidateMistake as error:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))

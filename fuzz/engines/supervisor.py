@@ -247,5 +247,4 @@ def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
         seconds=None if unit.seconds is None else max(0.0, unit.seconds - result.state.seconds),
         cpu=None if unit.cpu is None else max(0.0, unit.cpu - result.state.cpu),
         again=again,
-        alone=True,
     )

@@ -33,7 +33,6 @@ class Unit:
     :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
         one is not judged. Not given: whatever is there
     :param cpu: judge for so many seconds of CPU time of the engine's process at most; None: no such bound
-    :param alone: judge no program beside another: if the process dies again, it is clear of which
     """
 
     engine: str
@@ -50,7 +49,6 @@ class Unit:
     again: str = ""
     contents: tuple[str, ...] = ()
     cpu: float | None = None
-    alone: bool = False
 
     def ends_with(self, title: str) -> bool:
         """Tell whether a finding of this title ends the unit."""

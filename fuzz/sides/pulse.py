@@ -94,20 +94,6 @@ class Pulse:
         if words is not None:
             words[SIDE] = 0
 
-    def held(self) -> tuple[int, int]:
-        """Return the side and the operation that are noted, for `resume`."""
-        words = self.words
-        return (0, 0) if words is None else (words[SIDE], words[AT])
-
-    def resume(self, held: tuple[int, int]) -> None:
-        """Note that another program goes on where `held` said."""
-        words = self.words
-        if words is not None:
-            self.beats += 1
-            words[AT] = held[1]
-            words[BEATS] = self.beats
-            words[SIDE] = held[0]
-
     def beat(self) -> None:
         """Note that it gets on."""
         words = self.words

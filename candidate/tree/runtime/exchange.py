@@ -9,7 +9,6 @@ from typing import Final
 
 from reference.turns import Anchor
 
-from .meanwhile import MEANWHILE
 from .records import (
     ACTOR_AT,
     ANCHOR_WORDS,
@@ -138,9 +137,6 @@ class Exchange:
 
         :returns: whether it still lives; if not, nobody caught what ended it
         """
-        turn = MEANWHILE.turn
-        if turn is not None:
-            turn()
         if hear(self.hears) != ANSWERED:
             self.running = False
             return False

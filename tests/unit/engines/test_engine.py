@@ -22,7 +22,6 @@ from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import CLASSES, Differential, Finding, Verdict
 from fuzz.judging.known import known_bugs
-from fuzz.judging.overlap import Overlap
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 
@@ -352,25 +351,14 @@ def test_time_ends_it() -> None:
 
 
 def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, alone = Overlap.take, Differential.run
+    good = Differential.run
 
-    def fail(program: Program) -> None:
+    def sometimes(self: Differential, program: Program) -> Verdict:
         if len(program.operations) % 2:
             raise IndexError("on purpose")
+        return good(self, program)
 
-    def sometimes(self: Overlap) -> Verdict:
-        program = self.under_way[0].program
-        verdict = good(self)
-        fail(program)
-        return verdict
-
-    def replayed(self: Differential, program: Program) -> Verdict:
-        fail(program)
-        return alone(self, program)
-
-    # The engine's way to a verdict, which is compiled as a whole, and that of a replay.
-    monkeypatch.setattr(Overlap, "take", sometimes)
-    monkeypatch.setattr(Differential, "run", replayed)
+    monkeypatch.setattr(Differential, "run", sometimes)
     monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
     summary = session(out=tmp_path)
     assert summary.programs == PROGRAMS

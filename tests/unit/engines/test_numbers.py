@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz.engines.numbers import KEPT, LaneNumbers, Numbers, SharedNumbers, make
-from fuzz.judging.overlap import TREES
+from fuzz.engines.numbers import LaneNumbers, Numbers, SharedNumbers, make
 
 
 @pytest.fixture
@@ -44,13 +43,11 @@ def test_processes_draw_from_the_same(memory: int) -> None:
 
 def test_what_a_dead_process_had_drawn_is_drawn_by_the_next(memory: int) -> None:
     dead, other = SharedNumbers(LaneNumbers(memory, 0), 1), SharedNumbers(LaneNumbers(memory, 1), 1)
-    assert [dead.next() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
-    assert other.next() == 8
-    # It died of program 5, while it had begun with 6 and 7.
+    assert [dead.next() for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert other.next() == 7
+    # It died when it had judged program 5, and drawn 6.
     after = SharedNumbers(LaneNumbers(memory, 0), 6)
-    assert [after.next() for _ in range(3)] == [6, 7, 9]
+    assert [after.next() for _ in range(3)] == [6, 8, 9]
     assert other.next() == 10
-
-
-def test_no_process_judges_more_programs_beside_each_other_than_are_kept() -> None:
-    assert TREES <= KEPT
+    # This one dies of program 9.
+    assert SharedNumbers(LaneNumbers(memory, 0), 10).next() == 11

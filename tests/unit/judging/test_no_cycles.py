@@ -14,19 +14,7 @@ import candidate
 from fuzz.engines.session import offers_of
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
-from fuzz.judging.overlap import Overlap
 from fuzz.language.program import Program, has_blocks
-from fuzz.language.text import parse
-
-LOCKED = parse("""\
-s2fuzz 1
-vm cpus=2
-slot a size=4M backing=thp log=on
-par
-cpu0 write a+0
-cpu1 read a+4K
-end
-""")
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +32,7 @@ def left(differential: Differential, program: Program) -> Counter[str]:
     # What is imported at its first use leaves classes behind.
     differential.run(program)
     gc.collect()
-    overlap = Overlap(differential)
-    overlap.add(program)
-    overlap.take()
+    differential.run(program)
     gc.set_debug(gc.DEBUG_SAVEALL)
     gc.collect()
     gc.set_debug(0)
@@ -63,15 +49,3 @@ def test_nothing_is_left_of_a_program(name: str) -> None:
     programs = [generator.next() for _ in range(30)]
     assert 3 < sum(map(has_blocks, programs)) < 27
     assert [left(differential, each) for each in programs] == [Counter()] * len(programs)
-
-
-def test_nothing_is_left_of_a_program_that_is_never_begun() -> None:
-    differential = Differential(candidate.get("original"), candidate.get("rfc-v1"))
-    left(differential, LOCKED)
-    gc.collect()
-    overlap = Overlap(differential, 2)
-    overlap.add(LOCKED)
-    overlap.add(LOCKED)
-    overlap.take()
-    overlap.drop()
-    assert gc.collect() == 0
