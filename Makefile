@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
-	@echo "make test    run all tests"
+	@echo "make test    run the tests that need neither kernel trees nor real kernels"
 	@echo "make test-trees  run those that need kernel trees (TREES=; some 180 MB are unpacked there)"
 	@echo "make check   ruff (mistakes, layout) and mypy --strict"
 	@echo "make hardware  ask QEMU whether the machine translates as it does"

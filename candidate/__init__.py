@@ -102,7 +102,7 @@ def other_than(versions: Sequence[Candidate], contents: Sequence[str]) -> str:
 
 
 def renewed(name: str) -> Candidate:
-    """As `get`; a kernel tree that has changed since it was asked for is opened anew, and `get` has it from then on.
+    """Return a version as `get` does, a kernel tree that has changed meanwhile anew: `get` has that from then on.
 
     :raises UnknownCandidate, candidate.tree.TreeError, RefusedCandidate: as of `get`
     """

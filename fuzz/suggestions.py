@@ -50,7 +50,7 @@ def near_file(path: str | os.PathLike[str]) -> str:
     return f" (did you mean {str(missing.parent / near)!a}?)" if near else ""
 
 
-def suggestion(error: Exception) -> str:
+def suggestion(error: BaseException) -> str:
     """`did_you_mean` of the name that an exception is about; "" if there is none."""
     if isinstance(error, AttributeError):
         name = str(getattr(error, "name", None) or "")

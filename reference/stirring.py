@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The observer by which the steps of actors know that one has done something. Never compiled: its methods are made."""
+"""The observer that tells `Steps` when an actor has caused an event. Never compiled: its methods are made."""
 
 from typing import Final
 

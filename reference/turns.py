@@ -57,10 +57,10 @@ class Turns:
         """The actor is where the switch of that number is anchored."""
 
     def switched(self, number: int) -> None:
-        """As `reached`, of what has happened in a tree's process: others go on there, and this returns at once."""
+        """Note what `reached` notes, of a tree's process: others go on there, and this returns at once."""
 
     def waited(self, lock: str, holder: int, moved: bool) -> None:
-        """As `wait`, likewise."""
+        """Note what `wait` notes, likewise."""
 
     def hand_over(self, actor: int) -> None:
         """Let the code of the actor whose turn it is go on, for that of another one has run for it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Of a root of several pages only the first begins with a reference.
+"""Only the first page of a root of several begins with a reference.
 
 1d58a17ef545 (v5.15) mended it for the hypervisor's own allocator: its pages
 were taken as one block, whose count is that of the first page.

@@ -148,8 +148,8 @@ class Inspection:
         subclasses = [each for each in self.parts if each.classes]
         if not subclasses or any(each.overrides() for each in self.parts):
             return []
-        first = subclasses[0]
-        wanted = f"functions of {first.base.__name__} under their own names"
+        first = next((each for each in subclasses if each.added), subclasses[0])
+        wanted = f"functions of {' or '.join(each.base.__name__ for each in subclasses)} under their own names"
         return [f"{first.place}: it overrides nothing of {first.base_name}; override {wanted}"]
 
     def incompatible(self) -> Iterator[str]:

@@ -65,7 +65,7 @@ def build(
 
 
 def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
-    """As `build`, with what is known of the library.
+    """Build a tree as `build` does, and return what is known of the library.
 
     :raises TreeError: it cannot be built; one line
     """

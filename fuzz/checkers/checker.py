@@ -52,7 +52,7 @@ class Peers:
         return found
 
     def each(self, kind: type[AnyGuestChecker]) -> list[AnyGuestChecker]:
-        """As `at`, of every VM in turn."""
+        """Return the checkers of a class, one for each VM."""
         return [self.at(kind, guest) for guest in self.side.guests]
 
 
@@ -146,7 +146,7 @@ class Checker(Observer):
         """Within a par block, of which `before_operation` has told, an actor begins an operation beside others."""
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        """... and has done it."""
+        """An actor of a par block has ended its operation."""
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         """An entry that the hardware can reach was written; addresses in bytes."""
@@ -161,7 +161,7 @@ class Checker(Observer):
         """A VM is about to end while others go on; its own checkers are told `before_destruction`."""
 
     def vm_ended(self, guest: Guest) -> None:
-        """... and is gone; its own checkers are told last, hear nothing from then on, and those of others nothing."""
+        """A VM has ended. Its own checkers are told last, and hear nothing more; those of other VMs are not told."""
 
     def before_destruction(self) -> None:
         """The tables are about to be destroyed."""

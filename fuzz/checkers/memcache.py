@@ -42,7 +42,7 @@ class Promise(Own):
         self.splits_what_no_fault_made = False
 
     def forget(self) -> None:
-        """Whatever is in a cache from here on is left over."""
+        """Forget what was promised: what is in a cache from here on is left over."""
         self.left = self.asked = 0
         self.empty = False
 

@@ -31,7 +31,7 @@ def say_changes(reference: str, candidates: Sequence[str]) -> None:
 
 
 def form_of(name: str) -> str:
-    """In which form a file from outside runs, and what compiling it would bring: one line.
+    """Say in which form a file from outside runs, and what compiling it would bring: one line.
 
     :param name: of the file
     """

@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         self.others: dict[str, Parser] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse has it; keeps what was given, for `error`."""
+        """Parse arguments as argparse does, and keep what was given, for `error`."""
         self.given = list(sys.argv[1:] if args is None else args)
         other = self.others.get(self.given[0]) if self.given else None
         if other is not None:

@@ -166,11 +166,12 @@ class Executor:
             self.dead = True
             self.refused = str(refusal)
             return Outcome("ok", "refused")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # The latter may be of a signal too.
             mistake = mistake_of(error, self.side.version)
             if mistake:
                 raise CandidateMistake(mistake) from error
-            place = kernel_place(error)
+            place = "" if isinstance(error, SystemExit) else kernel_place(error)
             if not place:
                 raise
             self.dead = True
@@ -213,7 +214,7 @@ def started(version: Candidate, program: Program) -> Side:
     """
     try:
         return Side(version, program)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         mistake = mistake_at_start(error, version)
         if mistake:
             raise CandidateMistake(mistake) from error

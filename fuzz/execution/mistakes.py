@@ -31,7 +31,7 @@ _CALL: Final = re.compile(
 _CALLED: Final = re.compile(r"(?:(\w+)\.)?(\w+)\(\)")
 _NONE: Final = re.compile(r"\bNone(Type)?\b")
 # Always a mistake of whoever wrote the line.
-_OF_THE_LINE: Final = (NameError, ImportError, SyntaxError)
+_OF_THE_LINE: Final = (NameError, ImportError, SyntaxError, SystemExit)
 
 
 class CandidateMistake(Exception):
@@ -43,7 +43,7 @@ class CandidateMistake(Exception):
     number = 0
 
 
-def mistake_of(error: Exception, version: Candidate) -> str:
+def mistake_of(error: BaseException, version: Candidate) -> str:
     """The line of a `CandidateMistake`; "" if an exception is no mistake in the Python of *version*.
 
     :param error: raised while kernel code ran
@@ -61,13 +61,13 @@ def mistake_of(error: Exception, version: Candidate) -> str:
     return mistake_text(place, error)
 
 
-def mistake_at_start(error: Exception, version: Candidate) -> str:
+def mistake_at_start(error: BaseException, version: Candidate) -> str:
     """The same of an exception that a constructor raised: that is no kernel code, so all that it raises counts."""
     place, _ = own_place(error.__traceback__, version)
     return mistake_text(place, error) or mistake_of(error, version)
 
 
-def mistake_text(place: str, error: Exception) -> str:
+def mistake_text(place: str, error: BaseException) -> str:
     """One line; "" where *place* is."""
     if not place:
         return ""

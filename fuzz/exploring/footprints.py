@@ -129,10 +129,10 @@ class Footprints(Checker):
         self.add(self.walkers, frozenset((("entry", ptep),)))
 
     def exchanged(self, ptep: int, old: int, new: int) -> None:
-        """No step of its own: its store was one."""
+        """Add no step: the store was one."""
 
     def plain_store(self, ptep: int, old: int, new: int) -> None:
-        """Likewise."""
+        """Add no step: the store was one."""
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.add(frozenset((("entry", ptep),)))

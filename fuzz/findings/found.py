@@ -74,7 +74,7 @@ def known_text(finding: Finding, reference: str) -> str:
 
 
 def _known_text(finding: Finding, reference: str) -> str:
-    """As `known_text`.
+    """Return the text of a known bug, as `known_text` does.
 
     :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: the version cannot be had
     """

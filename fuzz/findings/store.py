@@ -171,7 +171,7 @@ class Store(Closing):
         return with_one_more(found, programs)
 
     def _foreseen(self, offered: Sequence[FindingRecord]) -> list[FindingRecord]:
-        """Of programs of a finding that is kept, those that are replayed if each of them shows it again."""
+        """Return the programs of a kept finding that are replayed if each of them shows it again."""
         programs = self.kept[offered[0].finding.key]
         wanted: list[FindingRecord] = []
         for each in offered:

@@ -99,7 +99,7 @@ def collected(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequ
 
 
 def first_maps(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Nothing is mapped: the first faults make the tables."""
+    """Begin with nothing mapped: the first faults make the tables."""
     start = pages[0] // builder.block * builder.block
     if builder.chance(70):
         builder.add(HostDiscard(slot.name, start, min(builder.block, slot.size - start)))
@@ -144,7 +144,7 @@ def aged(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[
 
 
 def as_it_is(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Whatever is there."""
+    """Add nothing: accesses meet what is there."""
     return KINDS
 
 

@@ -112,7 +112,7 @@ class Account:
         return changed(self.comments.get(CODE, ""), self.reference, self.candidate)
 
     def origins(self) -> list[tuple[str, str, str]]:
-        """Of both versions: the part it plays, its name, what it is and where it comes from."""
+        """Return of each version its part, its name, what it is and where it comes from."""
         if self.candidate == self.reference:
             return [("both sides", self.candidate, candidate.origin(self.candidate))]
         both = ("candidate", self.candidate), ("reference", self.reference)

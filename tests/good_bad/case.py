@@ -23,16 +23,16 @@ EVERYWHERE: Final = "page-reference: kvm_handle_guest_abort: marked accessed, no
 
 @dataclass(frozen=True)
 class Case:
-    """One rule.
+    """A program by which a broken version is told from a sound one.
 
-    :param rule: name of the test
+    :param name: of the test
     :param signature: of the first violation of *bad*
     :param bad: breaks the rule
     :param good: breaks none
     :param text: the program, without its first line
     """
 
-    rule: str
+    name: str
     signature: str
     bad: Candidate
     text: str
@@ -50,8 +50,8 @@ class Case:
 
 
 def each(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    """One test for each case, by the name of its rule."""
-    return pytest.mark.parametrize("case", cases, ids=[case.rule for case in cases])
+    """Make one test of each case, of its name."""
+    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 def broken(pgtable: type[Pgtable] = Pgtable, mmu: type[Mmu] = Mmu) -> Candidate:

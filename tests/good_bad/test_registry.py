@@ -25,8 +25,9 @@ from .case import Case
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
-# The pages that may have the table of rules; one of them must.
+# Base classes, which judge nothing themselves.
 BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker, VisibleLeaves)
+# That have the table of rules.
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
 
@@ -62,7 +63,7 @@ def undeclared(kind: type[Checker]) -> list[str]:
     """Return the parts that the declaration of a class lacks."""
     rule = kind.rule
     if rule is NO_RULE:
-        return [f"{kind.__name__}: declares no rule"]
+        return [f"{kind.__name__}: declares no rule; give it `rule = Rule(...)`"]
     wrong = [
         f"{kind.__name__}: its rule says nothing in {field}" for field in ("holds", "why") if not getattr(rule, field)
     ]
@@ -127,7 +128,7 @@ NEW: Final = Rule("new", "nothing is new", "nobody would know", Severity.HANG)
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert unregistered([NewChecker], CHECKERS) == ["NewChecker: missing in fuzz/checkers/registry.py"]
-    assert undeclared(NewChecker) == ["NewChecker: declares no rule"]
+    assert undeclared(NewChecker) == ["NewChecker: declares no rule; give it `rule = Rule(...)`"]
     assert untested(NEW, cases()) == "new: no case in tests/good_bad has a signature that begins with it"
     page = tmp_path / "findings.md"
     assert misplaced([page], markdown()) == "no page has the table of rules: findings.md"
@@ -145,5 +146,5 @@ def test_a_case_that_shows_nothing_does_not_count() -> None:
     one = next(case for case in cases() if case.signature.startswith("tlb: "))
     (tlb,) = (rule for rule in rules() if rule.name == "tlb")
     assert untested(tlb, [one]) == ""
-    assert "both" in untested(tlb, [Case(one.rule, one.signature, one.good, one.text)])
-    assert "both" in untested(tlb, [Case(one.rule, one.signature, one.bad, one.text, one.bad)])
+    assert "both" in untested(tlb, [Case(one.name, one.signature, one.good, one.text)])
+    assert "both" in untested(tlb, [Case(one.name, one.signature, one.bad, one.text, one.bad)])

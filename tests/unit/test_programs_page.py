@@ -19,7 +19,9 @@ EXPLANATIONS: Final = "".join(block.text for block in blocks(PAGE) if block.lang
 
 @pytest.mark.parametrize("usage", [usage for _, usage in FORMS[2:]])
 def test_every_operation_is_explained(usage: str) -> None:
-    assert re.search(rf"^{re.escape(usage)}\n    \S", EXPLANATIONS, re.MULTILINE), usage
+    assert re.search(rf"^{re.escape(usage)}\n    \S", EXPLANATIONS, re.MULTILINE), (
+        f"docs/programs.md: no line {usage!r} with its explanation below"
+    )
 
 
 def test_no_other_operation_is_explained() -> None:

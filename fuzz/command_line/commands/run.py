@@ -54,7 +54,10 @@ def run(arguments: Namespace) -> int:
 
 
 def judge(arguments: Namespace) -> int:
-    """As `run`; raises QemuError, too."""
+    """Judge as `run` does.
+
+    :raises fuzz.hardware.qemu.QemuError: QEMU is missing, or fails
+    """
     from ...hardware.programs import ask_about
     from ...hardware.qemu import find
     from ...reports import answers, report

@@ -79,7 +79,13 @@ def declare(
     :param needs: what must be so where it stands
     :param checkers: the rules whose checkers interpret it: they tell it from others
     :param by_events: they tell it by what it does to the machine alone: notifications, new contents of frames
+    :raises ValueError: another class has the position
     """
+    for other, known in DECLARATIONS.items():
+        if known.position == position and other.__name__ != kind.__name__:
+            raise ValueError(
+                f"{kind.__name__}: position {position} is that of {other.__name__}; take the next free one"
+            )
     DECLARATIONS[kind] = Declaration(position, form, align, backings, needs, checkers, by_events)
 
 

@@ -2,6 +2,7 @@
 """Mistakes in a candidate's Python, and what a kernel does that crashes."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,7 @@ MISTAKES: dict[str, Body] = {
     "NameError": lambda pgtable, pgt: no_such_name,  # type: ignore[name-defined] # noqa: F821
     "UnboundLocalError": late,
     "ModuleNotFoundError": absent,
+    "SystemExit": lambda pgtable, pgt: sys.exit(5),
     "missing": lambda pgtable, pgt: pgtable.k.get_page(),
     "too many": lambda pgtable, pgt: pgtable.kvm_pte_valid(1, 2),
     "unexpected": lambda pgtable, pgt: pgtable.kvm_pte_valid(pte=1, level=2),
@@ -85,7 +87,7 @@ def test_a_mistake_ends_the_judging(name: str) -> None:
     told = str(caught.value)
     assert told.startswith("tests/unit/execution/test_mistakes.py:")
     assert "\n" not in told
-    if name.endswith("Error"):
+    if name.endswith(("Error", "Exit")):
         assert f": {name}: " in told
 
 

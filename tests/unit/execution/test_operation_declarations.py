@@ -7,7 +7,7 @@ in the runner is not tested here: without it mypy fails (`fuzz.execution.unhandl
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -22,11 +22,14 @@ from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import mutate
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import DECLARATIONS, OPERATIONS, Evict, HostMerge, Operation, Par, declaration_of
+from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM
 from fuzz.language.program import Program, ProgramError
 from fuzz.language.text import load, parse, print_program
 from fuzz.minimizing.legal import legal
 from reference.events import EVENT_NAMES
 from reference.machine.walk import Walk
+
+from .. import strategies
 
 ROOT: Final = Path(__file__).parents[3]
 SEEDS: Final = ROOT / "corpus" / "seeds"
@@ -97,17 +100,18 @@ def missing(kind: type, known: Known) -> list[str]:
     wrong = []
     declared = declaration_of(kind)
     if name not in known.positions or known.positions.index(name) != declared.position:
-        wrong.append(f"{name}: binary form: position {declared.position} is not its place in POSITIONS")
+        place = f"position {declared.position} is not its place in POSITIONS of this file"
+        wrong.append(f"{name}: binary form: {place}: put {name} at its end")
     unknown = sorted(set(declared.checkers) - known.checkers)
     if not declared.checkers or unknown:
         wrong.append(f"{name}: checkers: declares {', '.join(unknown) or 'none'}")
     if kind not in known.generated:
         wrong.append(f"{name}: generator: not among {PROGRAMS} programs (fuzz/generation/disturbances.py)")
-    if kind not in known.reached:
-        wrong.append(f"{name}: mutation: none makes one where there was none (fuzz/generation/mutations.py)")
     having = {file: program for file, program in known.seeds.items() if kind in map(type, program.operations)}
+    if having and kind not in known.reached:
+        wrong.append(f"{name}: mutation: none makes one where there was none (fuzz/generation/mutations.py)")
     if not having:
-        return [*wrong, f"{name}: seed: no program of corpus/seeds has one"]
+        return [*wrong, f"{name}: seed: no program of corpus/seeds has one: write one"]
     wrong += [f"{name}: {each}" for each in (unwritten(having), idle(kind, having)) if each]
     return wrong
 
@@ -202,10 +206,31 @@ SINGLE: Final = tuple(kind for kind in get_args(Operation) if kind is not Par)
 
 @pytest.mark.parametrize("kind", SINGLE, ids=lambda kind: kind.__name__)
 def test_no_step_is_missing(kind: type, known: Known) -> None:
-    assert missing(kind, known) == []
+    lines = missing(kind, known)
+    assert not lines, "\n".join(lines)
+
+
+@pytest.mark.parametrize("kind", OPERATIONS, ids=lambda kind: kind.__name__)
+def test_the_strategies_know_each_operation(kind: type) -> None:
+    declared = declaration_of(kind)
+    names = {field.name for field in fields(kind)}
+    logged = LOGGED in declared.needs
+    belongs = {
+        "NEEDS_RAM": (strategies.NEEDS_RAM, declared.backings in (MEMORY, RAM, PAGED)),
+        "NEEDS_PAGED": (strategies.NEEDS_PAGED, declared.backings == PAGED),
+        "NEEDS_LOG": (strategies.NEEDS_LOG, logged),
+        "NEEDS_SLOT": (strategies.NEEDS_SLOT, LIVE in declared.needs and "slot" in names and not logged),
+        "BYTES": (strategies.BYTES, declared.align == BYTE and "offset" in names),
+    }
+    for name, (kinds, is_one) in belongs.items():
+        assert issubclass(kind, kinds) == is_one, (
+            f"{kind.__name__}: {'put it into' if is_one else 'leave it out of'} {name} in tests/unit/strategies.py"
+        )
 
 
 def test_the_union_has_what_is_declared() -> None:
+    absent = sorted(kind.__name__ for kind in set(DECLARATIONS) - set(SINGLE))
+    assert not absent, f"{', '.join(absent)}: put into the union at the end of the module"
     assert set(SINGLE) == set(DECLARATIONS)
 
 
