@@ -207,18 +207,18 @@ class HostReplay:
         k = self.kernel
         if kind == r.SEQ_READ:
             counted, self.own.counted = self.own.counted, -1
-            if counted >= 0:
+            if counted == 0 or (counted > 0 and "mmu" in k.locks):
                 self.retry(b, counted, b != self.own.sampled)
             else:
                 self.own.sampled = b
                 for o in k.on.sample:
                     o.sample(b)
         elif kind == r.COUNT_READ:
-            # mmu_notifier_retry() asks for the count, and only where that is 0 for the sequence.
+            # mmu_notifier_retry() asks for the count, and only where that is 0 for the sequence. Its like for one page
+            # (mmu_invalidate_retry_gfn()) asks for the sequence too where what is in progress is elsewhere.
             if b:
                 self.retry(self.vms[a].sequence, b, True)
-            else:
-                self.own.counted = b
+            self.own.counted = b
         elif kind == r.SEQ:
             self.of(a)
             vm = self.vms[a]
