@@ -115,7 +115,8 @@ class Leak(Checker):
             self.pages_left(hyp, "", "kvm_pgtable_hyp_destroy")
         cached = sum([each.cached for each in balances])
         if cached:
-            self.report("memory cache left", -1, f"{whose}{cached} objects are still in memory caches", function=END)
+            objects = "1 object is" if cached == 1 else f"{cached} objects are"
+            self.report("memory cache left", -1, f"{whose}{objects} still in memory caches", function=END)
         small = sum([each.small for each in balances])
         percpu = sum([each.percpu_areas for each in balances])
         if small or percpu:

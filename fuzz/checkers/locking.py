@@ -134,11 +134,14 @@ class Locking(Checker):
     def warn(self, label: str) -> None:
         if label in WARNINGS:
             held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
-            self.wrong(WARNINGS[label], f"{self.kernel.entry}: {label}, with {held} held")
+            what = self.kernel.condition or f"{self.kernel.entry}: {label}"
+            self.wrong(WARNINGS[label], f"{what}, with {held} held")
 
     def held(self) -> str:
         """The locks that are held, as text."""
-        return ", ".join(self.kernel.locks) or "nothing"
+        shared = self.kernel.mmu_shared
+        locks = [f"{name} (for reading)" if name == "mmu" and shared else name for name in self.kernel.locks]
+        return ", ".join(locks) or "nothing"
 
     def lock(self, name: str, vmid: int) -> None:
         if name == "srcu" and "mmu" in self.kernel.locks:

@@ -165,9 +165,13 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
             yield f"without code in this build: {shortened(found.codeless)}"
     elif found.codeless:
         yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
-    if found.uncompiled:
-        verbs = "differs, and is" if len(found.uncompiled) == 1 else "differ, and are"
-        yield f"{shortened(found.uncompiled)} {verbs} not compiled here"
+    rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
+    rest = [name for name in found.uncompiled if name not in rules]
+    if rest:
+        yield f"{shortened(rest)} {'differs, and is' if len(rest) == 1 else 'differ, and are'} not compiled here"
+    if rules:
+        verb = "differs" if len(rules) == 1 else "differ"
+        yield f"{shortened(rules)} {verb}: what is selected there counts for the build, and no line of it does here"
 
 
 def shortened(names: list[str]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fault may ask whether an invalidation of its own page came (``mmu_invalidate_retry_gfn()``), and ask unlocked too."""
+"""A fault may ask whether an invalidation of its own page came (mmu_invalidate_retry_gfn()), and ask unlocked too."""
 
 from pathlib import Path
 from typing import Final

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The lines by which the code of two trees differs, and how many of them ran.
 
-Lines are compared without comments and spaces. A change counts by those of its lines that have code: of the candidate
-where it has any, else of the reference (what was removed). A line in the middle of a statement counts by the line where
-that begins, and a changed macro by the lines that use it.
+Lines are compared without comments and spaces. A change counts by those of its lines that have code: of the candidate,
+and of the reference too where that has more of them (what was removed). A line in the middle of a statement counts by
+the line where that begins, and a changed macro by the lines that use it.
 """
 
 import re
@@ -120,13 +120,18 @@ class TreeDifference:
         if not changed[REFERENCE] and not changed[CANDIDATE]:
             return
         for resolve in (self._statement, self._uses):
-            for side in (CANDIDATE, REFERENCE):
-                found = {place for line in changed[side] for place in resolve(side, file, line)}
-                if found:
-                    self.places |= found
-                    return
+            old, new = (
+                {place for line in changed[side] for place in resolve(side, file, line)}
+                for side in (REFERENCE, CANDIDATE)
+            )
+            if old or new:
+                # Less code does not stand for all that it has replaced.
+                self.places |= new | old if len(old) > len(new) else new
+                return
         side = CANDIDATE if changed[CANDIDATE] else REFERENCE
-        self.codeless.append(f"{file}:{changed[side][0]}")
+        told = [number for number in changed[side] if self.text(side, file)[number - 1] not in ("{", "}")]
+        if told:
+            self.codeless.append(f"{file}:{told[0]}{' (removed)' if side == REFERENCE else ''}")
 
     def _statement(self, side: int, file: str, line: int) -> set[Place]:
         """The line with code of the statement that a line is part of."""

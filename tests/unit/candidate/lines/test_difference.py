@@ -77,6 +77,19 @@ def test_a_line_that_was_removed(tmp_path: Path) -> None:
     assert found.exercise((lines(9), lines(9))).missing == [f"{FILE}:10 (removed)"]
 
 
+def test_more_lines_that_were_replaced_by_fewer(tmp_path: Path) -> None:
+    after = BEFORE.replace("\tif (x > LIMIT)\n\t\treturn TWICE;\n\treturn y;\n", "\treturn y + 1;\n")
+    found = difference(tmp_path, after, {4, 6, 9, 10})
+    assert found.places == {(CANDIDATE, FILE, 9), *((REFERENCE, FILE, line) for line in (9, 10, 11))}
+    assert found.exercise((lines(9, 11), lines(9))).missing == [f"{FILE}:10 (removed)"]
+
+
+def test_braces_are_no_change(tmp_path: Path) -> None:
+    braced = BEFORE.replace("\t\treturn TWICE;\n", "\t{\n\t\treturn TWICE;\n\t}\n")
+    found = difference(tmp_path, braced, {4, 6, 9, 11, 13, 14})
+    assert found.exercise(({}, {})) == Exercise(0, 0, [], [])
+
+
 def test_a_macro_counts_by_its_uses(tmp_path: Path) -> None:
     """Also by those of macros that use it."""
     assert difference(tmp_path, BEFORE.replace("LIMIT\t3", "LIMIT\t4"), CODE).places == {
@@ -103,6 +116,11 @@ def test_what_has_no_code(tmp_path: Path) -> None:
     assert found == Exercise(0, 0, [], [f"{FILE}:14"])
     assert found.differs
     assert not found.exercised
+
+
+def test_what_had_no_code(tmp_path: Path) -> None:
+    before = f"{BEFORE}\n#ifdef OTHER\nint h(void);\n#endif\n"
+    assert difference(tmp_path, BEFORE, CODE, before).codeless == [f"{FILE}:14 (removed)"]
 
 
 @pytest.mark.parametrize(("before", "after", "side"), [("", BEFORE, CANDIDATE), (BEFORE, "", REFERENCE)])
