@@ -41,6 +41,9 @@ class KvmMain(Listener):
     TAGS_HUGETLB: ClassVar[bool] = False
     # The tables of a VM are freed range by range of its whole address space: that takes long where it has many bits.
     FREES_BY_RANGE: ClassVar[bool] = False
+    # A page that is made old need not be flushed: it may seem old to the host while CPUs use it
+    # (CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG).
+    ELIDES_AGED_FLUSH: ClassVar[bool] = False
     # The host of that kernel.
     HOST: ClassVar[HostTraits] = HostTraits()
 

@@ -131,6 +131,7 @@ def opened(name: str) -> Opened:
         HAS_LPA2 = "HAVE_LPA2" in declared
         HAS_MTE = "HAVE_MTE" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
+        ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
         HOST = HostTraits(
             drops_zeroes=found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None,

@@ -69,6 +69,12 @@ PROBES: Final = (
         r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select HAVE_KVM_DIRTY_RING",
         f"{ARM}/kvm/Kconfig",
     ),
+    # Pages that are made old are not flushed.
+    TreeProbe(
+        "ELIDES_AGED_FLUSH",
+        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_ELIDE_TLB_FLUSH_IF_YOUNG",
+        f"{ARM}/kvm/Kconfig",
+    ),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
     # Slots whose memory is a file of KVM's own.
     TreeProbe(
