@@ -5,6 +5,8 @@ Where `Translation` asks whether the tables would let a write go unreported,
 this follows the writes themselves, through stale TLB entries too.
 """
 
+from typing import Final
+
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
@@ -16,6 +18,9 @@ from .checker import GuestChecker, Peers
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
+
+# What comes of a page that was written and is in no log.
+LEFT_OUT: Final = "live migration would leave out pages that the guest has changed"
 
 
 class LogCollection:
@@ -54,7 +59,7 @@ class DirtyLog(GuestChecker):
             "what the guest writes to a logged slot is in the next log that user space collects; pages are write-"
             "protected after the log is installed, and not before their bits are taken"
         ),
-        "live migration would leave out pages that the guest has changed",
+        LEFT_OUT,
         Severity.CORRUPTION,
         rank=2,
     )

@@ -18,6 +18,7 @@ from ..sides.guest import Guest, Watcher
 from ..sides.outcome import Outcome
 from .backing import Backing
 from .checker import GuestChecker, Peers
+from .dirty_log import LEFT_OUT
 from .fields import type_text
 from .operation_ranges import accessed_slots, changed_by, unmapped_by
 from .rule import Rule
@@ -60,6 +61,11 @@ class Translation(GuestChecker):
             ("*: device frame*", Severity.ISOLATION, 9),
             ("*: writable and not in the dirty log*", Severity.CORRUPTION, 3),
             ("*: right removed*", Severity.CONTRACT, 2),
+        ),
+        reasons=(
+            ("*: writable in a read-only slot*", "the guest writes what user space has given it to read only"),
+            ("*: writable and not in the dirty log*", LEFT_OUT),
+            ("*: right removed*", "the guest takes faults for what it was allowed to do already"),
         ),
     )
 

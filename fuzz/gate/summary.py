@@ -72,7 +72,7 @@ def detail(number: int, found: GateFinding) -> Iterator[str]:
     record, rule = found.record, rule_of(found.record.signature)
     yield from ("", f"### {number}. {escaped(record.signature)}", "", escaped(f"{record.reason}."))
     if rule is not None:
-        yield from ("", f"* Rule: {escaped(rule.holds)}.", f"* Why: {escaped(rule.why)}.")
+        yield from ("", f"* Rule: {escaped(rule.holds)}.", f"* Why: {escaped(rule.reason(record.signature))}.")
     yield from ("", escaped(f"At {record.where()}:"), "", "```text")
     yield from print_program(record.program).splitlines()
     yield "```"

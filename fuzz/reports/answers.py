@@ -236,7 +236,7 @@ def account_answer(account: Account) -> Json:
         "reason": finding.reason,
         "severity": None if finding.kind == CRASH else severity(finding.signature).name.lower(),
         "rule": rule.holds if rule else None,
-        "why": rule.why if rule else None,
+        "why": rule.reason(finding.signature) if rule else None,
         "operation": account.where or None,
         "calls": [each._asdict() for each in way.calls],
         "exact": way.exact,

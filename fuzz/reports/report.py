@@ -146,7 +146,7 @@ def rule_lines(signature: str) -> Iterator[str]:
     """Yield the rule that a finding breaks, and why that matters, if there is one."""
     if rule := rule_of(signature):
         yield f"{_INDENT}rule: {rule.holds}"
-        yield f"{_INDENT}why: {rule.why}"
+        yield f"{_INDENT}why: {rule.reason(signature)}"
 
 
 def exercise_lines(found: Exercise) -> Iterator[str]:

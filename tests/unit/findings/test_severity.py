@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.checkers.registry import rules
+from fuzz.checkers.registry import rule_of, rules
 from fuzz.checkers.rule import Rule
 from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.record import FindingRecord, file_text, in_order, record_of
@@ -23,6 +23,21 @@ def found(kind: str, signature: str) -> FindingRecord:
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
 def test_what_a_rule_says_of_a_signature_counts(rule: Rule) -> None:
     assert weight(f"{rule.name}: f: what nobody has thought of L3") == (rule.severity, rule.rank)
+
+
+def test_a_rule_says_what_comes_of_each_violation() -> None:
+    """A page that is in no log is no page of another owner's."""
+    translation = rule_of("translation: f: wrong frame L3")
+    log = rule_of("dirty-log: f: not in the log")
+    assert translation is not None
+    assert log is not None
+    assert translation.reason("translation: f: wrong frame L3") == translation.why
+    assert translation.reason("translation: f: writable and not in the dirty log L3") == log.why != translation.why
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_reasons_are_of_what_a_rule_grades(rule: Rule) -> None:
+    assert {pattern for pattern, _ in rule.reasons} <= {pattern for pattern, _, _ in rule.finer}
 
 
 def test_no_two_patterns_weigh_the_same() -> None:
