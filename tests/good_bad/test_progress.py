@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """progress: an access completes within a bounded number of faults, a walk within bounded steps."""
 
-from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
+from reference.pgtable import (
+    KVM_PTE_LEAF_ATTR_HI_S2_XN,
+    Pgtable,
+    kvm_pgtable,
+    kvm_pgtable_walk_data,
+    stage2_map_data,
+)
 from reference.services.errors import EAGAIN
 
-from .case import Case, broken, each
+from .case import Case, broken, each, violations
 
 
 class NeverMap(Pgtable):
@@ -17,6 +23,12 @@ class NeverRelax(Pgtable):
         self, pgt: object, addr: int, size: int, attr_set: int, attr_clr: int
     ) -> tuple[int, int, int]:
         return 0, 0, 0
+
+
+class NeverFlush(Pgtable):
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        ret, _, _ = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, KVM_PTE_LEAF_ATTR_HI_S2_XN)
+        return ret
 
 
 class NeverEnd(Pgtable):
@@ -33,6 +45,7 @@ STUCK = "progress: kvm_handle_guest_abort: access does not complete"
 CASES = (
     Case("no mapping is made", STUCK, broken(NeverMap), PAGE + "cpu0 read a+0\n"),
     Case("no permission is given", STUCK, broken(NeverRelax), PAGE + "cpu0 read a+0\ncpu0 fetch a+0\n"),
+    Case("the TLB is not flushed", STUCK, broken(NeverFlush), PAGE + "cpu0 read a+0\ncpu0 fetch a+0\n"),
     Case(
         "a walk that does not end",
         "progress: stage2_unmap_walker: endless walk",
@@ -50,3 +63,9 @@ def test_progress_good(case: Case) -> None:
 @each(CASES)
 def test_progress_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+def test_a_stale_tlb_is_told() -> None:
+    stuck = {case.name: violations(case.bad, case.text)[0].reason for case in CASES if case.signature == STUCK}
+    told = {name for name, reason in stuck.items() if "by what the TLB of the CPU holds: page@" in reason}
+    assert told == {"the TLB is not flushed"}
