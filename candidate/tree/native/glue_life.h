@@ -39,6 +39,8 @@ static void set_caps(u64 caps)
 	cap(ARM64_HAS_VIRT_HOST_EXTN, 1);
 	cap(ARM64_HAS_STAGE2_FWB, caps & 1);
 	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
+	/* CPUs that have the one have the other: data need not be cleaned to the point of unification. */
+	cap(ARM64_HAS_CACHE_IDC, caps >> 1 & 1);
 	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
 #ifdef HAVE_MTE
 	cap(ARM64_MTE, caps >> 5 & 1);
