@@ -44,7 +44,7 @@ KINDS: Final = (REGRESSION, DIVERGENCE, CURED)
 
 
 def differences(tree: str, changed: str) -> list[list[str]]:
-    """What is not common on each program."""
+    """The signatures of findings that are not common, of each program."""
     differential = Differential(candidate.get(version(tree)), candidate.get(changed))
     verdicts = [differential.run(program) for program in (ELSEWHERE, THERE)]
     return [[each.signature for each in verdict.findings if each.kind in KINDS] for verdict in verdicts]
