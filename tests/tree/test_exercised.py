@@ -43,6 +43,14 @@ def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
     return found
 
 
+def test_what_a_kconfig_file_selects_counts_for_the_build() -> None:
+    rules = "arch/arm64/kvm/Kconfig"
+    told = f"{rules} differs: what is selected there counts for the build, and no line of it does here"
+    assert list(exercise_lines(Exercise(0, 0, [], [], uncompiled=[rules]))) == [told]
+    lines = list(exercise_lines(Exercise(0, 0, [], [], uncompiled=[rules, TLB])))
+    assert lines == [f"{TLB} differs, and is not compiled here", told]
+
+
 def test_a_change_that_runs(tmp_path: Path) -> None:
     found = exercised(PGTABLE, WALKER, WALKER.replace(";\n", ";\n\tif (ret == -1234)\n\t\treturn -EPERM;\n"), tmp_path)
     assert found.exercised

@@ -20,7 +20,7 @@ def test_a_flush_that_is_left_out(dic: str, tmp_path: Path) -> None:
     """No clean to the point of unification is needed, but stage 2 is flushed to that of coherency."""
     text = "\tif (cpus_have_final_cap(ARM64_HAS_STAGE2_FWB))\n\t\treturn 0;\n\n\treturn kvm_pgtable_walk("
     instead = text.replace("FWB))", "FWB) || cpus_have_final_cap(ARM64_HAS_CACHE_IDC))")
-    versions = version("7.3"), planted("7.3", tmp_path / "tree", PGTABLE, text, instead)
-    verdict = Differential(*map(candidate.get, versions)).run(parse(TEXT.format(dic)))
+    changed = planted("7.3", tmp_path / "tree", PGTABLE, text, instead)
+    verdict = Differential(candidate.get(version("7.3")), candidate.get(changed)).run(parse(TEXT.format(dic)))
     found = [each.signature for each in verdict.findings if each.kind == REGRESSION]
     assert [name.partition(":")[0] for name in found] == (["dcache"] if dic == "on" else [])
