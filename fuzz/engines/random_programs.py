@@ -10,11 +10,8 @@ def drive(session: Session) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
     generator = Generator(session.unit.seed, offers=session.offers)
 
-    def make(number: int) -> Program | Exception:
+    def make(number: int) -> Program:
         generator.number = number - 1
-        try:
-            return generator.next()
-        except Exception as error:
-            return error
+        return generator.next()
 
     session.judge_all(make)

@@ -139,18 +139,19 @@ class Session:
             or (unit.cpu is not None and time.process_time() - self.spent >= unit.cpu)
         )
 
-    def judge_all(self, make: Callable[[int], Program | Exception]) -> None:
+    def judge_all(self, make: Callable[[int], Program]) -> None:
         """Judge programs until the session is over.
 
-        :param make: makes the program of a number, whatever was judged before; an error if it cannot be made
+        :param make: makes the program of a number, whatever was judged before; what it raises becomes a finding
         """
         while not self.over():
             number = self.numbers.next()
             if self.last is not None and number > self.last:
                 break
-            program = make(number)
-            if isinstance(program, Exception):
-                self.lost(program, number)
+            try:
+                program = make(number)
+            except Exception as error:
+                self.lost(error, number)
             else:
                 self.judge(program, number)
 

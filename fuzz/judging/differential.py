@@ -64,19 +64,17 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """The verdict on one valid program."""
-        # Others may run before this one ends, with other options.
-        measure = self.measure
         # A twin follows one actor.
         if self.once and not has_blocks(program):
-            verdict = judge_once(self.reference, self.candidate, program, measure, self.features)
+            verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
             if verdict is not None:
                 return verdict
             self.again += 1
         if self.ports is not None and self.ports.pays(program):
-            verdict = self.ports.judge(program, measure, self.features)
+            verdict = self.ports.judge(program, self.measure, self.features)
             if verdict is not None:
                 return verdict
-        run = Lockstep(self, program, measure)
+        run = Lockstep(self, program)
         for at in range(len(program.operations)):
             run.step(at)
         return run.end()
@@ -87,10 +85,9 @@ class Lockstep:
 
     :param differential: the versions, and the options of the comparison
     :param program: a valid one; it may grow while it runs
-    :param measure: whether its verdict has costs; None: as the options say
     """
 
-    def __init__(self, differential: Differential, program: Program, measure: bool | None = None) -> None:
+    def __init__(self, differential: Differential, program: Program) -> None:
         self.differential = differential
         self.left = Executor(differential.reference, program)
         self.right = Executor(differential.candidate, program, CANDIDATE)
@@ -98,8 +95,7 @@ class Lockstep:
         self.judge = Judge(differential.reference, differential.candidate, self.left.side.granule)
         self.conditions = (Conditions(self.left), Conditions(self.right))
         self.flags = AgeFlags(Unrecorded(self.left), Unrecorded(self.right))
-        measured = differential.measure if measure is None else measure
-        self.costs = (Cost(self.left), Cost(self.right)) if measured else None
+        self.costs = (Cost(self.left), Cost(self.right)) if differential.measure else None
         self.features = Features(self.left, self.right) if differential.features else None
         self.stretches = Stretches(self.left, self.right)
         self.held_long: dict[str, Finding] = {}

@@ -20,7 +20,7 @@ def counts() -> CodeCounts:
     """The counters of all programs that are over and not withdrawn, of this process, by library."""
     found = CodeCounts()
     found.merge(tallies.ENDED)
-    # A program may be under way: those before it on the same process are over.
+    # Where an error of ours has ended a program, those before it on its process count all the same.
     for process in idle() + serving():
         found.add(str(process.library), process.totals())
         process.take_spared()
