@@ -24,6 +24,12 @@ class TreeProbe:
     path: str
 
 
+def _selected(name: str, symbol: str) -> TreeProbe:
+    """A probe of what ``config KVM`` of arm64 selects; the symbol, or the beginning of it."""
+    pattern = rf"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select {symbol}"
+    return TreeProbe(name, pattern, f"{ARM}/kvm/Kconfig")
+
+
 _FEATURES: Final = f"{ARM}/include/asm/cpufeature.h"
 _KVM_HOST: Final = f"{ARM}/include/asm/kvm_host.h"
 
@@ -64,24 +70,12 @@ PROBES: Final = (
     # Who says how large a page is: struct page, or the user's page table.
     TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
     # Dirty rings.
-    TreeProbe(
-        "HAVE_DIRTY_RING",
-        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select HAVE_KVM_DIRTY_RING",
-        f"{ARM}/kvm/Kconfig",
-    ),
-    # Pages that are made old are not flushed.
-    TreeProbe(
-        "ELIDES_AGED_FLUSH",
-        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_ELIDE_TLB_FLUSH_IF_YOUNG",
-        f"{ARM}/kvm/Kconfig",
-    ),
+    _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING"),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
+    # Pages that are made old are not flushed.
+    _selected("ELIDES_AGED_FLUSH", "KVM_ELIDE_TLB_FLUSH_IF_YOUNG"),
     # Slots whose memory is a file of KVM's own.
-    TreeProbe(
-        "HAVE_GUEST_MEMFD",
-        r"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select KVM_GUEST_MEMFD",
-        f"{ARM}/kvm/Kconfig",
-    ),
+    _selected("HAVE_GUEST_MEMFD", "KVM_GUEST_MEMFD"),
     TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
     TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
     # Physical addresses of 52 bits with 4K and 16K pages: KVM has them before the host does, which maps its memory.
