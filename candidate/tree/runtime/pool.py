@@ -8,7 +8,6 @@ from typing import Final
 
 from ..lines.counts import CodeCounts
 from . import tallies
-from .driver_core import DRIVER
 from .process import Process
 
 _idle: Final[dict[str, list[Process]]] = {}
@@ -72,7 +71,6 @@ def give_back(process: Process, twin: Process | None = None) -> None:
     process.end(twin)
     if process in _taken:
         _taken.remove(process)
-    DRIVER.free()
     if process.owner == os.getpid():
         _idle.setdefault(str(process.library), []).append(process)
 

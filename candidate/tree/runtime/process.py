@@ -138,6 +138,7 @@ class Process(Exchange):
 
         :param twin: would have run just the same, and is spared that: the program counts for it too
         """
+        DRIVER.free()
         if not self.running:
             return
         if twin is not None and twin.library != self.twin:
