@@ -3,9 +3,7 @@
 
 from typing import Final
 
-from reference.machine.walk import NONE, Walk
-
-from ..language.operations import OnCpu, Operation
+from ..language.operations import Operation
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE
 from ..sides.side import Side
@@ -39,14 +37,11 @@ class Progress(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         self.steps = 0
-        # The last translation of this operation that was a fault.
-        self.fault: Walk | None = None
         pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
         self.limit = BASE_STEPS + STEPS_PER_PAGE * pages
 
     def before_operation(self, op: Operation | None) -> None:
         self.steps = 0
-        self.fault = None
         self.kernel.last.forget_steps()
 
     def step(self) -> None:
@@ -83,15 +78,11 @@ class Progress(Checker):
     def resched(self) -> None:
         self.step()
 
-    def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        if walk.fault != NONE:
-            self.fault = walk
-
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status == "stuck":
             reason = f"still a fault after {outcome.faults} faults"
-            fault = self.fault
-            if isinstance(op, OnCpu) and fault is not None and fault.ptep < 0:
+            fault = outcome.fault
+            if fault is not None and fault.ptep < 0:
                 reason += f", by what the TLB of the CPU holds: {self.text(fault.entry, fault.level)}"
             self.report(
                 "access does not complete",

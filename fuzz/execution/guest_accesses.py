@@ -211,7 +211,9 @@ class GuestAccesses:
                     return Outcome("error", ret, faults)
                 self.checkers.after_operation(op, Outcome("error", ret))
                 side.kernel.locks.clear()
-        return Outcome("stuck", 0, MAX_FAULTS)
+        stuck = Outcome("stuck", 0, MAX_FAULTS)
+        stuck.fault = walk
+        return stuck
 
     def make_room(self, op: ops.GuestAccess) -> None:
         """A vCPU whose dirty ring is nearly full leaves the guest, and enters when user space has emptied the rings."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reference.compiled.annotations import mypyc_attr
+from reference.machine.walk import Walk
 
 
 @mypyc_attr(free_list_len=1)
@@ -21,6 +22,7 @@ class Outcome:
     :param parts: of a par block, the outcomes of its operations
 
     *answers*: a digest of what fault handlers have returned by then, which only checkers judge;
+    *fault*: of an access that does not complete, the last translation, which only checkers judge;
     *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
     *raced*: of an access, whether a slot at its address came, moved or went meanwhile; *taken*: whether its page had
     failed, or actors beside it take it away
@@ -42,6 +44,7 @@ class Outcome:
         self.detail = detail
         self.parts = parts
         self.answers = 0
+        self.fault: Walk | None = None
         self.either: tuple[str, ...] = ()
         self.raced = False
         self.taken = False

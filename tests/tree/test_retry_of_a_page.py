@@ -8,7 +8,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU
-from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential
+from fuzz.judging.differential import COMMON, Differential
 from fuzz.language.text import parse
 
 from .trees import edited, version
@@ -40,14 +40,13 @@ EARLY: Final = """\
 		return 0;
 	}
 """
-KINDS: Final = (REGRESSION, DIVERGENCE, CURED)
 
 
 def differences(tree: str, changed: str) -> list[list[str]]:
     """The signatures of findings that are not common, of each program."""
     differential = Differential(candidate.get(version(tree)), candidate.get(changed))
     verdicts = [differential.run(program) for program in (ELSEWHERE, THERE)]
-    return [[each.signature for each in verdict.findings if each.kind in KINDS] for verdict in verdicts]
+    return [[each.signature for each in verdict.findings if each.kind != COMMON] for verdict in verdicts]
 
 
 @pytest.mark.parametrize("tree", QUESTIONS)
