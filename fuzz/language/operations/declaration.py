@@ -82,10 +82,8 @@ def declare(
     :raises ValueError: another class has the position
     """
     for other, known in DECLARATIONS.items():
-        if known.position == position and other.__name__ != kind.__name__:
-            raise ValueError(
-                f"{kind.__name__}: position {position} is that of {other.__name__}; take the next free one"
-            )
+        if known.position == position:
+            raise ValueError(f"{kind.__name__}: position {position} is {other.__name__}'s; take the next free one")
     DECLARATIONS[kind] = Declaration(position, form, align, backings, needs, checkers, by_events)
 
 

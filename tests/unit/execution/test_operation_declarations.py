@@ -22,7 +22,7 @@ from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import mutate
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import DECLARATIONS, OPERATIONS, Evict, HostMerge, Operation, Par, declaration_of
-from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM
+from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM, declare
 from fuzz.language.program import Program, ProgramError
 from fuzz.language.text import load, parse, print_program
 from fuzz.minimizing.legal import legal
@@ -232,6 +232,11 @@ def test_the_union_has_what_is_declared() -> None:
     absent = sorted(kind.__name__ for kind in set(DECLARATIONS) - set(SINGLE))
     assert not absent, f"{', '.join(absent)}: put into the union at the end of the module"
     assert set(SINGLE) == set(DECLARATIONS)
+
+
+def test_a_position_is_given_once() -> None:
+    with pytest.raises(ValueError, match=r"^Another: position 0 is GuestAccess's; take the next free one$"):
+        declare(type("Another", (), {}), 0, "another")
 
 
 def test_positions_are_appended() -> None:
