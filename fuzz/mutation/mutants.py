@@ -5,13 +5,15 @@ import ast
 import difflib
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import indent
-from typing import Final
+from typing import Final, TypeVar
 
 from .functions import CLASSES, Function, functions
 from .operators import changes
+
+T = TypeVar("T")
 
 _FILE: Final = '''\
 # SPDX-License-Identifier: GPL-2.0-only
@@ -81,17 +83,29 @@ def mutants() -> list[Mutant]:
 
 
 def ordered(there: Sequence[Mutant], seed: int) -> list[Mutant]:
-    """Return mutants in an order that is drawn: one of each place first, then another one of each, and so on.
+    """Return mutants in an order that is drawn, one of each place first.
 
-    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one. The order
-    of some stays when others come or go: each draws a number by what it is.
+    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one.
     """
-    places: dict[tuple[str, tuple[int, int]], list[Mutant]] = {}
-    for mutant in there:
-        places.setdefault((mutant.function.title, mutant.place), []).append(mutant)
-    groups = sorted(places.values(), key=lambda group: drawn(seed, group[0].function.title, *group[0].place))
+    return in_turns(there, lambda mutant: (mutant.function.title, *mutant.place), lambda mutant: mutant.key, seed)
+
+
+def in_turns(
+    there: Sequence[T], place: Callable[[T], tuple[object, ...]], key: Callable[[T], str], seed: int
+) -> list[T]:
+    """Return changes in an order that is drawn: one of each place first, then another one of each, and so on.
+
+    The order of some stays when others come or go: each draws a number by what it is.
+
+    :param place: of one
+    :param key: a name that no other has
+    """
+    places: dict[tuple[object, ...], list[T]] = {}
+    for each in there:
+        places.setdefault(place(each), []).append(each)
+    groups = [places[name] for name in sorted(places, key=lambda name: drawn(seed, *name))]
     for group in groups:
-        group.sort(key=lambda mutant: drawn(seed, mutant.key))
+        group.sort(key=lambda each: drawn(seed, key(each)))
     longest = max(map(len, groups), default=0)
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 

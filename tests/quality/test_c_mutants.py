@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The small changes of C functions by which checkers are measured on kernel trees."""
+
+from ..c_mutants import CMutant, mutants, ordered
+
+SOURCE = b"""\
+#define TWICE(x) ((x) + (x))
+static int count = 3;
+
+static struct thing *first(struct thing *all, int most)
+{
+\tif (!all || most < 2)
+\t\treturn NULL;
+\tlock(all);
+\treturn all;
+}
+"""
+
+
+def made() -> list[CMutant]:
+    return mutants("a.c", SOURCE)
+
+
+def test_each_place_of_a_function_is_changed() -> None:
+    changes = [(each.function, each.line, each.operator, each.old, each.new) for each in made()]
+    assert changes == [
+        ("first", 6, "turn round", "(!all || most < 2)", "(!(!all || most < 2))"),
+        ("first", 6, "leave out", "if (!all || most < 2)\n\t\treturn NULL;", ";"),
+        ("first", 6, "another operator", "||", "&&"),
+        ("first", 6, "turn round", "!", ""),
+        ("first", 6, "another operator", "<", "<="),
+        ("first", 6, "another operator", "<", ">="),
+        ("first", 6, "another number", "2", "(2 + 1)"),
+        ("first", 8, "leave out", "lock(all);", ";"),
+    ]
+
+
+def test_a_mutant_is_the_file_with_one_change() -> None:
+    left_out = made()[-1]
+    assert left_out.applied(SOURCE) == SOURCE.decode().replace("lock(all);", ";")
+    assert str(left_out) == "a.c:8 first (leave out): lock(all); => ;"
+
+
+def test_the_order_is_drawn_and_has_each_line_first() -> None:
+    orders = [ordered(made(), seed) for seed in range(8)]
+    assert all({each.line for each in order[:2]} == {6, 8} for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    assert ordered(made()[::-1], 1) == ordered(made(), 1)
