@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+# The beginning of a remark of /init.
+REMARK: Final = "# "
 # Beginnings of the last line of a program: it is over; the kernel is.
 DONE: Final = "DONE "
 PANIC: Final = "PANIC "
@@ -108,7 +110,7 @@ def parse(lines: Iterable[str]) -> RealAnswers:
             status, seconds, tables, *_ = rest.split()
             answers.status, answers.seconds, answers.tables = int(status), float(seconds), int(tables)
         else:
-            answers.notes.append(line.removeprefix("# "))
+            answers.notes.append(line.removeprefix(REMARK))
     return answers
 
 

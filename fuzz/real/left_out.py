@@ -40,7 +40,7 @@ LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
     (GuestConflict, "the TLB of the emulated machine has no conflicts"),
     (HostAge, "user space cannot have pages aged at will"),
     (HostTestAge, "user space cannot have pages aged at will"),
-    (HostReap, "the OOM reaper comes to those alone that die"),
+    (HostReap, "the OOM reaper only acts on processes that are being killed"),
     (HostMerge, "when pages are merged is the kernel's own affair"),
     (TableRange, "user space cannot call pgtable.c"),
     (TablePlace, "user space cannot call pgtable.c"),

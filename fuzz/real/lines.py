@@ -4,7 +4,7 @@
 from typing import Final
 
 from ..language import operations as ops
-from ..language.program import GIB, HUGE_SHIFT, MEMFD, MIB, Program, Slot, show_bytes
+from ..language.program import CACHED, GIB, HUGE_SHIFT, MEMFD, MIB, UNCACHED, Program, Slot, show_bytes
 from ..sides.guest import MANUAL_LOG
 from ..sides.side import HVA_BASE, host_room
 from .errors import UnplayableError
@@ -79,7 +79,13 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
     for number, slot in enumerate(program.slots):
         if slot.backing not in MOST:
             blocks = "device memory that user space maps by blocks"
-            what = {MEMFD: "a guest_memfd", "devicehuge": blocks}.get(slot.backing, f"pages of {slot.backing}")
+            names = {
+                MEMFD: "a guest_memfd",
+                "devicehuge": blocks,
+                UNCACHED: "device memory that a guest may use as memory without caches",
+                CACHED: "memory of a device, with caches",
+            }
+            what = names.get(slot.backing, f"pages of {slot.backing}")
             raise UnplayableError(f"slot {slot.name} is {what}, which the emulated machine does not have")
         if not slot.alias:
             total[slot.backing] = total.get(slot.backing, 0) + room(slot, addresses[slot.name])

@@ -12,7 +12,7 @@ from ..closing import Closing
 from ..hardware.qemu import QemuError, version
 from ..hardware.qemu import find as find_qemu
 from . import initrd
-from .answers import DONE, PANIC
+from .answers import DONE, PANIC, REMARK
 from .errors import RealError, RealPanic
 from .folder import entry, making, refused
 from .kernels import RealKernel
@@ -147,6 +147,8 @@ class RealSession(Closing):
         try:
             line = machine.line(BOOT_PATIENCE)
             while not line.startswith("READY "):
+                if line.startswith(REMARK):
+                    self.tell(f"{self.kernel.name}: {line.removeprefix(REMARK)}")
                 line = machine.line(max(end - time.monotonic(), 0.0))
         except RealError as error:
             wanted = "use a kernel for arm64 with a serial console (PL011), an initial file system and KVM built in"

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -27,12 +28,15 @@
 #include "init.h"
 
 #define CONSOLE "/dev/ttyAMA0"
+#define THP "/sys/kernel/mm/transparent_hugepage/"
 #define RAM 0x40000000UL
 #define MAX_TEXT (4 << 20)
 #define MAX_LINE 4096
 /* Microseconds, and seconds. */
 #define TIMER_DELAY 20000
 #define TIMER_PATIENCE 5
+/* Milliseconds. */
+#define SCAN_PATIENCE 10000
 
 static double now(void)
 {
@@ -70,11 +74,39 @@ static void open_console(void)
 	tcsetattr(0, TCSANOW, &settings);
 }
 
+/*
+ * khugepaged scans as soon as there is memory for it, and then sleeps as it was told. It does so before the first
+ * program, whose split pages it would collapse. It sleeps only while a process has such memory: this one does.
+ */
+static void tire_khugepaged(void)
+{
+	const long huge = number_in(THP "hpage_pmd_size", "");
+	/* Wherever it begins, a huge page has room in it. */
+	const size_t size = 2 * huge;
+	volatile char *memory;
+	int tries = 0;
+
+	if (huge <= 0)
+		return;
+	put(THP "khugepaged/scan_sleep_millisecs", "2147483647");
+	memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Memory that was never written is not scanned; a page that is there is made a huge one. */
+	if (memory != MAP_FAILED)
+		*memory = 1;
+	if (memory == MAP_FAILED || madvise((void *)memory, size, MADV_DONTNEED) ||
+	    madvise((void *)memory, size, MADV_DONTFORK) || madvise((void *)memory, size, MADV_HUGEPAGE))
+		say("# khugepaged: %s\n", strerror(errno));
+	while (!number_in(THP "khugepaged/full_scans", "") && tries++ < SCAN_PATIENCE)
+		usleep(1000);
+	if (tries > SCAN_PATIENCE)
+		say("# khugepaged: it does not scan\n");
+}
+
 /* Nothing happens to memory but what a program asks for. */
 static void quiet_memory(void)
 {
-	put("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
-	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4000000");
+	put(THP "enabled", "madvise");
+	tire_khugepaged();
 	/* It takes pages away from whoever has run for a second, to see who comes for them. */
 	put("/proc/sys/kernel/numa_balancing", "0");
 	put("/proc/sys/vm/compaction_proactiveness", "0");
