@@ -14,6 +14,9 @@ _IMPORTING: Final = "<frozen importlib."
 # Seconds until a signal that came at a bad moment comes again, and until that is as good as any other one.
 _AGAIN: Final = 0.01
 _PATIENCE: Final = 2.0
+# Seconds in which a signal that comes again is the same one: `timeout` sends it to a process and to its group, and who
+# presses Ctrl-C twice in a hurry does not mean to lose the report.
+_SAME: Final = 0.5
 # The signal that came last, and the monotonic time at which it came.
 _noted: list[tuple[int, float]] = []
 
@@ -45,10 +48,13 @@ def loses_exceptions(frame: FrameType | None) -> bool:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: note it, and end the work under way.
+    """Handle a signal: note it, and end the work under way, unless that has just been asked for.
 
     :raises KeyboardInterrupt: at once, or behind the import or the finalizer that is under way, if that does not last
     """
+    last = _noted[-1] if _noted else None
+    if last is not None and last[0] == number and time.monotonic() - last[1] < _SAME:
+        return
     note(number)
     again(number, frame)
 

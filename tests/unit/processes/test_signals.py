@@ -99,3 +99,21 @@ def test_other_work_ends_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         send()
     assert not done
+
+
+@pytest.mark.usefixtures("usual")
+def test_a_signal_that_comes_twice_in_a_row_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_order():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        # A loaded machine may take its time.
+        monkeypatch.setattr(signals, "_SAME", 60.0)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        monkeypatch.setattr(signals, "_SAME", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    with in_order(), pytest.raises(KeyboardInterrupt):
+        # Of another command, in the same process.
+        signal.raise_signal(signal.SIGTERM)
