@@ -23,7 +23,7 @@ from reference.machine.descriptor import (
 from ..sides.guest import Guest
 from .checker import GuestChecker, Peers
 from .owed import address_of, key_of, level_of
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 from .table import Table
@@ -47,8 +47,11 @@ class Bbm(GuestChecker):
     rule = Rule(
         "bbm",
         (
-            "an entry goes to another address, size, memory type, or between table and block only through break, "
-            "flush, make; tables are stored with release"
+            Clause(
+                "an entry goes to another address, size, memory type, or between table and block only through break, "
+                "flush, make"
+            ),
+            Clause("tables are stored with release", "*: table stored without release*"),
         ),
         "a CPU may hold two translations of one address: TLB conflict aborts, lost coherency, wrong data",
         Severity.STALE,

@@ -21,7 +21,7 @@ from ..sides.outcome import Outcome
 from .beside import left_of, written_beside
 from .checker import GuestChecker, Peers
 from .places import Places, Range, without
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 from .table import Table
@@ -55,8 +55,13 @@ class Dcache(GuestChecker):
     rule = Rule(
         "dcache",
         (
-            "host data is clean before a page is first exposed; what a cache toggle flushes is clean; what an unmap "
-            "breaks is cleaned, dirty or not, between its flush and the drop of the mmu lock"
+            Clause("host data is clean before a page is first exposed"),
+            Clause("what a cache toggle flushes is clean", "*: flushed, not cleaned*"),
+            Clause(
+                "what an unmap breaks is cleaned, dirty or not, between its flush and the drop of the mmu lock",
+                "*: unmapped, *",
+            ),
+            Clause("frames of devices, which no cache has, are not cleaned", "*: device frame cleaned*"),
         ),
         "a guest that runs with its caches off would read stale memory in place of its image",
         Severity.CORRUPTION,

@@ -15,7 +15,7 @@ from ..language.operations import ClearLog, GetLog, OnSlot, Operation
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
@@ -56,8 +56,11 @@ class DirtyLog(GuestChecker):
     rule = Rule(
         "dirty-log",
         (
-            "what the guest writes to a logged slot is in the next log that user space collects; pages are write-"
-            "protected after the log is installed, and not before their bits are taken"
+            Clause("what the guest writes to a logged slot is in the next log that user space collects"),
+            Clause(
+                "pages are write-protected after the log is installed, and not before their bits are taken",
+                "*: write-protected before*",
+            ),
         ),
         LEFT_OUT,
         Severity.CORRUPTION,

@@ -36,7 +36,7 @@ from .checker import Peers
 from .fault_checker import FaultChecker
 from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Mark, Writable
 from .generations import named
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
@@ -52,10 +52,16 @@ class FaultOrder(FaultChecker):
     rule = Rule(
         "fault-order",
         (
-            "a fault samples the notifier sequence (and a barrier follows; before it drops the mmap lock where the "
-            "reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
-            "`mmu_invalidate_retry()`) under the lock, and maps under the same hold; the dirty bit is not set before; "
-            "a notifier raises its count before it unmaps, and takes it back"
+            Clause(
+                "a fault samples the notifier sequence (and a barrier follows; before it drops the mmap lock where the "
+                "reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
+                "`mmu_invalidate_retry()`) under the lock, and maps under the same hold"
+            ),
+            Clause("the dirty bit is not set before the page is mapped writable", "*: marked dirty before*"),
+            Clause(
+                "a notifier raises its count before it unmaps, and takes it back",
+                *("*: unmapped before*", "*: invalidation left*"),
+            ),
         ),
         "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,

@@ -22,7 +22,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .fields import STAGE1_BITS, attribute, one_bit, set_bits, shareability, type_text
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .table import Table
 
@@ -55,8 +55,11 @@ class Hyp(Checker):
     rule = Rule(
         "hyp",
         (
-            "the hypervisor's own tables (stage 1 of EL2) map what `hyp map` asked for, with those rights, and nothing "
-            "else; a valid entry never changes"
+            Clause(
+                "the hypervisor's own tables (stage 1 of EL2) map what `hyp map` asked for, with those rights, and "
+                "nothing else"
+            ),
+            Clause("a valid entry of the hypervisor's own tables never changes", "*: *changed*"),
         ),
         "these tables map all that runs at EL2: a mistake there concerns every guest, and the host",
         Severity.ISOLATION,

@@ -2,7 +2,6 @@
 """Guest addresses that an operation may change, or whose mappings a fault in it may rebuild."""
 
 from ..language import operations as ops
-from ..language.program import DEVICES
 from ..sides.guest import Guest, walked_range
 
 
@@ -11,11 +10,9 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
     if op is None:
         return [(0, 1 << guest.regime.ia_bits)]
     if isinstance(op, ops.GuestReset):
-        return resident(guest) if unmapped_by(guest, op) else []
+        return live_slots(guest) if unmapped_by(guest, op) else []
     if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
-        live = [layout for layout in guest.layouts if layout.live]
-        mine = guest.side.guest_of(op.cpu) is guest
-        return [(layout.ipa, layout.ipa + layout.size) for layout in live] if mine else []
+        return live_slots(guest) if guest.side.guest_of(op.cpu) is guest else []
     if isinstance(
         op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.GuestOutside, ops.Speculate, ops.Evict, ops.VmidRollover)
     ):
@@ -74,13 +71,9 @@ def accessed_slot(guest: Guest, op: ops.GuestAccess) -> list[tuple[int, int]]:
     return [(layout.ipa, layout.ipa + layout.size)] if mine else []
 
 
-def resident(guest: Guest) -> list[tuple[int, int]]:
-    """The guest addresses of the slots that exist and hold no device."""
-    return [
-        (layout.ipa, layout.ipa + layout.size)
-        for layout in guest.layouts
-        if layout.live and layout.slot.backing not in DEVICES
-    ]
+def live_slots(guest: Guest) -> list[tuple[int, int]]:
+    """The guest addresses of the slots that exist: faults map again what a reset unmaps, device memory too."""
+    return [(layout.ipa, layout.ipa + layout.size) for layout in guest.layouts if layout.live]
 
 
 def unmapped_by(guest: Guest, op: ops.GuestReset) -> bool:

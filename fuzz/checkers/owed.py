@@ -181,7 +181,7 @@ class Owed:
             self.leaves[key].published = self.stamp()
 
     def owe_leaf(self, key: Key, held: int, function: str, broken: bool) -> None:
-        """A CPU may hold a leaf; one that grants more may be there already."""
+        """Record that a CPU may still hold a leaf; of two, the one that grants more is kept."""
         before = self.leaves.get(key)
         if before is not None and takes_away(before.entry, held):
             held = before.entry
@@ -220,7 +220,7 @@ class Owed:
         return level_of(key) > level_of(table) and address_of(key) >> shift == address_of(table) >> shift
 
     def settle_table(self, key: Key) -> OwedTable:
-        """No walk cache holds the entry any more; the pages below are not its business."""
+        """Record that no walk cache holds the entry any more; tables below it stay owed."""
         owed = self.tables[key]
         del self.tables[key]
         for page in owed.pages:

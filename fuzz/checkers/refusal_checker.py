@@ -25,6 +25,7 @@ class Refusal(NamedTuple):
 BEHIND: Final = Refusal(-EFAULT, "a slot that ends behind the guest's address space")
 LOGGED_DEVICE: Final = Refusal(-EINVAL, "a dirty log of device memory")
 CONFLICT: Final = Refusal(-EFAULT, "a TLB conflict abort, which stage 2 cannot answer")
+REFUSALS: Final = (BEHIND, LOGGED_DEVICE, CONFLICT)
 
 
 class RefusalChecker(Checker):

@@ -8,23 +8,17 @@ allows stays. So it is for faults too, which take its path where a leaf is there
 from typing import Final
 
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
-from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
 
 from ..language.operations import GuestAccess, Operation, TableRelax
 from ..sides.guest import RESET_RINGS, Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
+from .lost_rights import lost
 from .shadow import Shadow
 from .translation import Translation
 
 # What a removed right is called while faults are handled.
 FAULTING: Final = "right removed while a fault is handled"
-RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
-
-
-def lost(old: int, new: int) -> str:
-    """Name the rights that a leaf *old* gives and *new* does not; "" if none."""
-    return ", ".join([name for access, name in RIGHTS if permits(old, access) and not permits(new, access)])
 
 
 class Rights(GuestChecker):

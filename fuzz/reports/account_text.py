@@ -70,7 +70,7 @@ def parts(account: Account) -> Iterator[Part]:
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
     yield Part("Versions that were compared", lines=[": ".join(each) for each in account.origins()])
     if not ours:
-        yield Part("Rule", [f"{rule.name}: {rule.holds}." if rule else _NO_RULE])
+        yield Part("Rule", [f"{rule.name}: {rule.broken(finding.signature)}." if rule else _NO_RULE])
         yield Part("Why it matters", [f"{rule.reason(finding.signature)}." if rule else _NO_RULE_WHY])
     about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])

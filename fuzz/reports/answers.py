@@ -235,7 +235,7 @@ def account_answer(account: Account) -> Json:
         "signature": finding.signature,
         "reason": finding.reason,
         "severity": None if finding.kind == CRASH else severity(finding.signature).name.lower(),
-        "rule": rule.holds if rule else None,
+        "rule": rule.broken(finding.signature) if rule else None,
         "why": rule.reason(finding.signature) if rule else None,
         "operation": account.where or None,
         "calls": [each._asdict() for each in way.calls],

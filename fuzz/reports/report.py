@@ -3,7 +3,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Final
 
@@ -145,7 +145,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
 def rule_lines(signature: str) -> Iterator[str]:
     """Yield the rule that a finding breaks, and why that matters, if there is one."""
     if rule := rule_of(signature):
-        yield f"{_INDENT}rule: {rule.holds}"
+        yield f"{_INDENT}rule: {rule.broken(signature)}"
         yield f"{_INDENT}why: {rule.reason(signature)}"
 
 
@@ -171,7 +171,7 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
         yield f"{shortened(rest)} {'differs, and is' if len(rest) == 1 else 'differ, and are'} not compiled here"
     if rules:
         verb = "differs" if len(rules) == 1 else "differ"
-        yield f"{shortened(rules)} {verb}: what is selected there counts for the build, and no line of it does here"
+        yield f"{shortened(rules)} {verb}: what is selected there is built, but its lines are not counted"
 
 
 def shortened(names: list[str]) -> str:
@@ -233,11 +233,13 @@ def fuzz_text(summary: Summary) -> str:
         lines += found_lines(found, summary)
     if not summary.programs:
         lines.append("nothing was judged: interrupted before the first verdict")
+    elif summary.unknown:
+        lines += [""] * bool(summary.findings) + [no_verdict(summary.programs, summary.refused)]
     elif not summary.findings and not summary.idle:
-        where = ", in the programs that could be judged" if summary.crashes else ""
+        where = ", in the programs that could be judged" if summary.crashes or summary.refused else ""
         where += f", in {plural(summary.programs, 'program')} before the interruption" if summary.interrupted else ""
         lines.append(f"nothing found: no rule was broken and the two did not differ{where}")
-    elif summary.findings:
+    if summary.findings:
         counts = Counter(found.kind for found in summary.findings)
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
@@ -250,8 +252,8 @@ def fuzz_text(summary: Summary) -> str:
     if summary.blocks:
         times = f"{summary.repeated} of them run again on each side, with the same events"
         lines += ["", f"{plural(summary.blocks, 'program')} with par blocks, {times}"]
-    for reason, count in sorted(summary.refused.items()):
-        lines += ["", f"{plural(count, 'program')} without a verdict, for nobody models {reason}"]
+    if summary.refused:
+        lines += ["", *refused_lines(summary.refused)]
     if summary.accepted.entries:
         lines += ["", accepted_text(summary.accepted).rstrip("\n")]
     if summary.costs.programs:
@@ -262,6 +264,22 @@ def fuzz_text(summary: Summary) -> str:
         for found in summary.crashes:
             lines += found_lines(found, summary)
     return "\n".join(lines) + "\n"
+
+
+def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
+    """Say that most programs have no verdict.
+
+    :param programs: that ran
+    :param refused: what nobody models -> programs that needed it
+    """
+    count = sum(refused.values())
+    return f"no verdict: {count} of {plural(programs, 'program')} could not be judged; they need what is not modelled"
+
+
+def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
+    """Say what programs need that is not modelled, those that most of them need first."""
+    for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
+        yield f"{plural(count, 'program')} without a verdict, for nobody models {reason}"
 
 
 def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:

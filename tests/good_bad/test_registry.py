@@ -15,9 +15,9 @@ import pytest
 import fuzz.checkers
 from fuzz.checkers.checker import Checker, GuestChecker
 from fuzz.checkers.fault_checker import FaultChecker
-from fuzz.checkers.refusal_checker import RefusalChecker
+from fuzz.checkers.refusal_checker import BEHIND, RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
-from fuzz.checkers.rule import NO_RULE, Rule
+from fuzz.checkers.rule import NO_RULE, Clause, Rule
 from fuzz.checkers.severity import Severity
 from fuzz.checkers.visible import VisibleLeaves
 
@@ -27,6 +27,8 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
 BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker, VisibleLeaves)
+# With what checkers say; the judge says what the two versions show.
+CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
 # That have the table of rules.
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
@@ -64,6 +66,8 @@ def undeclared(kind: type[Checker]) -> list[str]:
     rule = kind.rule
     if rule is NO_RULE:
         return [f"{kind.__name__}: declares no rule; give it `rule = Rule(...)`"]
+    if sum(not clause.patterns for clause in rule.clauses) != 1:
+        return [f"{kind.__name__}: one clause of its rule has no patterns, and is broken by what the others are not"]
     wrong = [
         f"{kind.__name__}: its rule says nothing in {field}" for field in ("holds", "why") if not getattr(rule, field)
     ]
@@ -87,6 +91,17 @@ def untested(rule: Rule, known: Iterable[Case]) -> str:
     )
 
 
+def unsaid(rule: Rule) -> list[str]:
+    """Patterns of clauses with words that no checker says."""
+    sources = "".join(path.read_text() for path in CHECKER_FILES)
+    return [
+        pattern
+        for clause in rule.clauses
+        for pattern in clause.patterns
+        if not all(words in sources for words in pattern.removeprefix("*: ").split("*"))
+    ]
+
+
 def misplaced(pages: Iterable[Path], table: str) -> str:
     """Say what is wrong with the table in the documentation; "" if nothing."""
     shown = [page for page in pages if page.is_file() and HEADER in page.read_text()]
@@ -106,6 +121,20 @@ def test_every_class_declares_its_rule(kind: type[Checker]) -> None:
     assert undeclared(kind) == []
 
 
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
+def test_clauses_have_patterns_of_what_checkers_say(rule: Rule) -> None:
+    assert unsaid(rule) == []
+
+
+def test_a_violation_breaks_one_clause() -> None:
+    """The rule of `contract` has many, and each finding shows the one that concerns it."""
+    (contract,) = (rule for rule in rules() if rule.name == "contract")
+    assert contract.broken("contract: f: WARN in g") == "no warning"
+    assert contract.broken("contract: f: error -22") == "no undeserved error"
+    assert contract.broken(f"contract: f: error -22 for {BEHIND.why}") == "what KVM must refuse gets the right error"
+    assert len(contract.clauses) == len(contract.holds.split("; "))
+
+
 def test_a_name_stands_for_one_rule() -> None:
     assert len({kind.rule.name for kind in CHECKERS}) == len({id(kind.rule) for kind in CHECKERS})
 
@@ -123,13 +152,25 @@ class NewChecker(Checker):
     """In no registry, without a rule."""
 
 
+class ManyClauses(Checker):
+    """Nobody knows what breaks which."""
+
+    rule = Rule("many", (Clause("nothing is new"), Clause("all is old")), "nobody would know", Severity.HANG)
+
+
 NEW: Final = Rule("new", "nothing is new", "nobody would know", Severity.HANG)
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     assert unregistered([NewChecker], CHECKERS) == ["NewChecker: missing in fuzz/checkers/registry.py"]
     assert undeclared(NewChecker) == ["NewChecker: declares no rule; give it `rule = Rule(...)`"]
+    assert undeclared(ManyClauses) == [
+        "ManyClauses: one clause of its rule has no patterns, and is broken by what the others are not"
+    ]
     assert untested(NEW, cases()) == "new: no case in tests/good_bad has a signature that begins with it"
+    assert unsaid(
+        Rule("new", (Clause("all is old"), Clause("nothing is new", "*: a new *t thing*")), "", Severity.HANG)
+    ) == ["*: a new *t thing*"]
     page = tmp_path / "findings.md"
     assert misplaced([page], markdown()) == "no page has the table of rules: findings.md"
     page.write_text(f"\n{markdown()}| new | nothing is new |\n\n")

@@ -62,7 +62,7 @@ REFUSED = {
     "operations behind the end": (f"It fails:\n\n{PROGRAM}\nlgo a on\ncpu0 read a+0\n", 10, "behind the end"),
     "two programs": (f"It fails:\n\n{PROGRAM}\nAnd so does\n\n{PROGRAM}", 11, "second program"),
     "two programs, one quoted": (f"It fails:\n\n{PROGRAM}\nAnd so does\n\n{quoted(PROGRAM)}", 11, "second program"),
-    "a program that is cut": (quoted("It fails:\n\ns2fuzz 1\n"), 3, "the text ends here"),
+    "a program that is cut": (quoted("It fails:\n\ns2fuzz 1\n"), 3, "no vm line behind s2fuzz 1"),
 }
 
 
