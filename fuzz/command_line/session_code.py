@@ -29,4 +29,6 @@ def session_code(summary: "Summary", failed: bool) -> int:
         return NO_VERDICT
     if failed:
         return WORSE
+    if summary.unknown:
+        return NO_VERDICT
     return BAD_INPUT if summary.idle else FINE

@@ -52,7 +52,7 @@ class SharedFlight:
         PULSE.attach(self.pulse)
 
     def begun(self) -> float:
-        """Return the time of that, as `time.monotonic` has it in every process; 0.0: not yet."""
+        """Return when the session began, as `time.monotonic` has it in every process; 0.0: it has not."""
         return float(_BEGUN.unpack_from(self.memory, _HEAD.size)[0])
 
     def depart(self, number: int, program: Program) -> None:
@@ -63,7 +63,7 @@ class SharedFlight:
         _HEAD.pack_into(self.memory, 0, number, len(data))
 
     def arrive(self) -> None:
-        """Note that it is not in flight any more; its number stays."""
+        """Note that no program is being judged; the number of the last one stays."""
         struct.pack_into("<Q", self.memory, 8, 0)
 
     def number(self) -> int:

@@ -49,6 +49,7 @@ def offers_of(*versions: Candidate) -> Offers:
         lpa2=all(main.HAS_LPA2 for main in mains),
         mte=all(main.HAS_MTE for main in mains),
         tagged_hugetlb=all(main.TAGS_HUGETLB for main in mains),
+        types=any(version.is_tree for version in versions),
         narrow=any(main.FREES_BY_RANGE for main in mains),
     )
 

@@ -19,6 +19,7 @@ from ..judging.differential import COMMON, DIVERGENCE, REGRESSION
 from ..judging.finding import Key
 from ..judging.silence import is_silent
 from ..minimizing.bounded import smaller
+from .refused import says_nothing
 from .registry import DEFAULT
 from .unit import Result
 
@@ -69,11 +70,17 @@ class Summary:
     def idle(self) -> bool:
         """True if nothing ran of that by which two kernel trees differ, as far as is known.
 
-        Where the two did not do the same, something ran: an interrupted session may have lost its last counts.
+        Where most programs have no verdict, that is said in its place. Where the two did not do the same, something
+        ran: an interrupted session may have lost its last counts.
         """
-        if any(found.kind != COMMON for found in self.findings):
+        if self.unknown or any(found.kind != COMMON for found in self.findings):
             return False
         return self.exercise is not None and not self.exercise.exercised
+
+    @property
+    def unknown(self) -> bool:
+        """True if most programs have no verdict: that nothing was found says nothing."""
+        return says_nothing(self.programs, self.refused)
 
     @property
     def half_a_tree(self) -> bool:

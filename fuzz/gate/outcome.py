@@ -18,6 +18,7 @@ from ..judging.finding import DIVERGENCE, REGRESSION, Key
 from ..judging.known import definitions
 from ..minimizing.bounded import smaller
 from ..reports.calls import KernelCall
+from ..reports.report import no_verdict
 from ..reports.seeking import seek
 from ..reports.way import Way, function_of
 
@@ -128,8 +129,9 @@ class Gate:
         """The reasons why the outcome is not the whole one, a line each: mistakes of ours, what does not replay."""
         crashes = [f"a mistake of s2fuzz: {each.signature}: {each.reason}" for each in self.summary.crashes]
         lost = [f"did not replay: {each.kind} {each.signature}: {each.reason}" for each in self.summary.unreplayed]
+        unknown = [no_verdict(self.summary.programs, self.summary.refused)] if self.summary.unknown else []
         idle = ["not exercised: nothing ran of that by which the two differ"] if self.summary.idle else []
-        return [*crashes, *lost, *idle]
+        return [*crashes, *lost, *unknown, *idle]
 
 
 def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, contents: tuple[str, ...] = ()) -> Gate:

@@ -7,7 +7,7 @@ from ..checkers.registry import rule_of
 from ..distribution import VERSION
 from ..language.text import print_program
 from ..reports.account_text import escaped
-from ..reports.report import exercise_lines, plural
+from ..reports.report import exercise_lines, plural, refused_lines
 from .outcome import NEW, Gate, GateFinding
 from .wording import known_line, place_text
 
@@ -24,6 +24,8 @@ def verdict(gate: Gate) -> str:
         reasons.append(f"{len(gate.stale)} stale entr{'y' if len(gate.stale) == 1 else 'ies'} of known findings")
     if reasons:
         return f"failed: {', '.join(reasons)}"
+    if gate.summary.unknown:
+        return "without a verdict"
     return "not complete" if gate.troubles else "passed"
 
 
@@ -49,9 +51,9 @@ def lines(gate: Gate) -> Iterator[str]:
     yield from listed("Gone since the baseline", [" ".join(key) for key in gate.gone])
     stale = [f"entry {entry.number}: {entry.pattern} ({entry.text})" for entry in gate.stale]
     yield from listed("Known findings that match nothing", stale)
-    for reason, count in sorted(summary.refused.items()):
+    for line in refused_lines(summary.refused):
         yield ""
-        yield escaped(f"{plural(count, 'program')} without a verdict, for nobody models {reason}.")
+        yield escaped(f"{line}.")
     others = ", ".join(f"{count} {kind}" for kind, count in sorted(gate.others.items()))
     if others:
         yield ""
@@ -72,7 +74,11 @@ def detail(number: int, found: GateFinding) -> Iterator[str]:
     record, rule = found.record, rule_of(found.record.signature)
     yield from ("", f"### {number}. {escaped(record.signature)}", "", escaped(f"{record.reason}."))
     if rule is not None:
-        yield from ("", f"* Rule: {escaped(rule.holds)}.", f"* Why: {escaped(rule.reason(record.signature))}.")
+        yield from (
+            "",
+            f"* Rule: {escaped(rule.broken(record.signature))}.",
+            f"* Why: {escaped(rule.reason(record.signature))}.",
+        )
     yield from ("", escaped(f"At {record.where()}:"), "", "```text")
     yield from print_program(record.program).splitlines()
     yield "```"

@@ -14,7 +14,7 @@ def finding_text(found: GateFinding) -> str:
     record, rule = found.record, rule_of(found.record.signature)
     lines = [f"{record.kind}: {record.signature}", f"  {record.reason}", f"  at {record.where()}"]
     if rule is not None:
-        lines += [f"  rule: {rule.holds}", f"  why: {rule.reason(record.signature)}"]
+        lines += [f"  rule: {rule.broken(record.signature)}", f"  why: {rule.reason(record.signature)}"]
     lines.append(f"  in {place_text(found)}")
     calls = " > ".join(call.function for call in folded(found.way.calls))
     lines += [f"  by {calls}"] if calls else []

@@ -103,6 +103,10 @@ CREATE TABLE IF NOT EXISTS code_ran (
 );
 -- What of the difference of two kernel trees that is: candidate.tree.lines.difference.Exercise as JSON.
 CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT NULL);
+-- Programs of the units that are done and have no verdict, by what they needed and nobody models.
+CREATE TABLE IF NOT EXISTS refused (
+    version INTEGER NOT NULL, reason TEXT NOT NULL, programs INTEGER NOT NULL, PRIMARY KEY (version, reason)
+);
 -- The features that a unit has found, for the shares of engines.
 CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
 CREATE INDEX IF NOT EXISTS features_program ON features (program);
@@ -172,6 +176,11 @@ def connect(folder: Path) -> sqlite3.Connection:
             if not db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column)).fetchone():
                 db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
     return db
+
+
+def has_table(db: sqlite3.Connection, name: str) -> bool:
+    """Tell whether a table is there: what older releases have begun lacks later ones until it goes on."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def connect_to_read(folder: Path) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ from candidate.tree.lines.counts import CodeCounts, from_wire
 from candidate.tree.lines.difference import Exercise
 
 from ...coverage.exercised import exercise
-from .database import transaction
+from .database import has_table, transaction
 
 
 class ExerciseRecords:
@@ -61,8 +61,7 @@ def read_exercise(db: sqlite3.Connection, version: int) -> Exercise | None:
 
     :param version: of the code
     """
-    # An older campaign has no such table until it goes on.
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'exercise'").fetchone():
+    if not has_table(db, "exercise"):
         return None
     row = db.execute("SELECT found FROM exercise WHERE version = ?", (version,)).fetchone()
     return Exercise(**json.loads(row[0])) if row else None

@@ -20,6 +20,7 @@ from .exercise import ExerciseRecords
 from .findings import GONE, UNREPLAYED, Findings, Pending
 from .outcomes import Notice, UnitOutcome
 from .programs import Programs
+from .refused import add_refused
 from .settings import Settings
 
 # Points of the curves: more than a page shows, and some 200 KiB however long a campaign runs.
@@ -168,6 +169,7 @@ class Records:
             self.db.execute("DELETE FROM workers WHERE unit = ?", (outcome.number,))
             features = self.programs.add(kept, outcome.number, elapsed)
             self.add_totals(version, unit.engine, outcome, features)
+            add_refused(self.db, version, state.refused)
             self.exercise.add(version, outcome.counts)
             pending = [
                 # Findings before the interruption are there, and count with the rest of the unit.

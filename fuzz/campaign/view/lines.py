@@ -12,7 +12,15 @@ from typing import Any, Final, TextIO
 from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
 from ...findings.witness import SAID, stamp_of
-from ...reports.report import HALF_A_TREE, NOTHING_RAN, exercise_lines, legend, plural
+from ...reports.report import (
+    HALF_A_TREE,
+    NOTHING_RAN,
+    exercise_lines,
+    legend,
+    no_verdict,
+    plural,
+    refused_lines,
+)
 from ..store.findings import PENDING
 from .overview import CampaignFinding, Overview
 
@@ -226,9 +234,9 @@ def summary(overview: Overview, since: float | None = None) -> str:
         plain = plural(len(weighty), "finding")
         each_kind = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         lines += ["", f"{plain}: {each_kind}", f"({legend(kinds, o.reference)})"]
-    else:
+    elif not o.unknown:
         lines.append("nothing found" + (", but for what is accepted" if accepted else ""))
-    lines += difference_lines(o)
+    lines += reach_lines(o)
     lines += accepted_lines(accepted)
     if o.waiting:
         lines.append(f"{plural(o.waiting, 'program')} to be replayed yet")
@@ -254,9 +262,12 @@ def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
     return lines
 
 
-def difference_lines(overview: Overview) -> list[str]:
-    """Say how much of the difference of two kernel trees ran."""
-    lines = [NOTHING_RAN] if overview.idle else []
+def reach_lines(overview: Overview) -> list[str]:
+    """Say which programs have no verdict, and how much of the difference of two kernel trees ran."""
+    lines = [no_verdict(overview.done, overview.refused)] if overview.unknown else []
+    lines += refused_lines(overview.refused)
+    if overview.idle:
+        lines.append(NOTHING_RAN)
     if overview.exercise is not None:
         lines += exercise_lines(overview.exercise)
     elif overview.half_a_tree:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from candidate.tree.lines.difference import Exercise
 
 from ...coverage.exercised import half_a_tree
+from ...engines.refused import says_nothing
 from ...engines.registry import DEFAULT
 from ...findings.accepted import Accepted
 from ...findings.found import CRASH, rank
@@ -21,6 +22,7 @@ from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
 from ..store.database import snapshot
 from ..store.exercise import read_exercise
 from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
+from ..store.refused import read_refused
 from ..store.shares import shares
 
 # Rates of "now" are over so many seconds.
@@ -114,6 +116,7 @@ class Overview:
     :param open_units: begun, not taken in yet
     :param waiting: programs that are to be replayed
     :param gone: findings that were not replayed before the code that they were found on was gone
+    :param refused: what programs of units that are done needed and nobody models -> so many, without a verdict
     :param exercise: how much of the difference of two kernel trees the units ran that are done; None: no two trees
     """
 
@@ -147,6 +150,7 @@ class Overview:
     workers: list[WorkerRow]
     by_engine: list[EngineRow]
     exercise: Exercise | None
+    refused: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def shown(self) -> list[CampaignFinding]:
@@ -174,8 +178,18 @@ class Overview:
 
     @property
     def idle(self) -> bool:
-        """True if nothing ran of that by which two kernel trees differ."""
-        return bool(self.units) and self.exercise is not None and not self.exercise.exercised
+        """True if nothing ran of that by which two kernel trees differ, though most programs have a verdict."""
+        return bool(self.units) and not self.unknown and self.exercise is not None and not self.exercise.exercised
+
+    @property
+    def done(self) -> int:
+        """Programs of the units that are done."""
+        return sum(each.programs for each in self.by_engine)
+
+    @property
+    def unknown(self) -> bool:
+        """True if most programs have no verdict: that nothing was found says nothing."""
+        return says_nothing(self.done, self.refused)
 
     @property
     def half_a_tree(self) -> bool:
@@ -291,6 +305,7 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         workers=workers,
         by_engine=by_engine,
         exercise=read_exercise(db, version),
+        refused=read_refused(db, version),
     )
 
 

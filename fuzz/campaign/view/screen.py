@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ...findings.found import CRASH
 from ...judging.differential import CLASSES, CURED, DIVERGENCE, REGRESSION
-from .lines import bars_for, date, difference_lines, duration, rate, since_feature, size, sparkline, state_of
+from .lines import bars_for, date, duration, rate, reach_lines, since_feature, size, sparkline, state_of
 from .overview import Overview
 
 _STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", CRASH: "bold magenta", CURED: "green"}
@@ -40,8 +40,8 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
     facts.add_row("features", f"{o.features}, {since_feature(o)}")
     facts.add_row("", Text(sparkline(o.curve, 50, bars_for(sys.stderr)), style="green"))
     facts.add_row("findings", findings(o))
-    if o.exercise is not None or o.half_a_tree:
-        facts.add_row("patch", Text("\n".join(difference_lines(o))))
+    if reach := reach_lines(o):
+        facts.add_row("patch", Text("\n".join(reach)))
     parts: list[RenderableType] = [facts, *named(o), workers(o)]
     if last:
         parts.append(Text("\n".join(last), style="dim", overflow="ellipsis", no_wrap=True))

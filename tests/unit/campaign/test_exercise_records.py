@@ -23,7 +23,7 @@ from fuzz.campaign.view.overview import Overview, read
 from fuzz.campaign.view.screen import render
 from fuzz.campaign.work.plan import Planner
 from fuzz.command_line.commands.status import code_of as exit_code_of
-from fuzz.exit_codes import BAD_INPUT, FINE
+from fuzz.exit_codes import BAD_INPUT, FINE, NO_VERDICT
 from fuzz.findings.accepted import Accepted
 
 from .campaigns import SETTINGS
@@ -125,17 +125,35 @@ def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
         assert exit_code_of(overview_of(books, found)) == FINE
 
 
+def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -> None:
+    books, planner = records
+    for times in (1, 2):
+        number = planner.plan()
+        unit = replace(planner.unit(number), programs=4)
+        outcome = outcome_of(number, unit)
+        outcome.state.programs, outcome.state.refused = 4, {"memunmap": 3}
+        assert outcome.code is not None
+        books.finish(unit, outcome, outcome.code)
+        found = read(books.db, "x")
+        assert found.refused == {"memunmap": 3 * times}
+        assert f"no verdict: {3 * times} of {4 * times} programs could not be judged" in summary(found)
+        assert "nothing found" not in summary(found)
+        assert "for nobody models memunmap" in shown(found)
+        assert exit_code_of(replace(found, findings=[])) == NO_VERDICT
+
+
 def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
-    books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise;")
+    books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     folder = tmp_path / "campaign"
     with closing(connect_to_read(folder)) as db:
         assert read(db, folder).exercise is None
+        assert read(db, folder).refused == {}
     books.end("over")
     with opened(tmp_path / "other", SETTINGS):
         pass
     with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
-        db.executescript("DROP TABLE code_ran; DROP TABLE exercise;")
+        db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
         later = Records(again, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
         later.exercise.add(later.version, counts(one=1))

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A session that shows a difference of two trees ran something of it, whatever counts came."""
+"""A session that shows a difference of two trees ran something of it; one that judged too little says nothing."""
 
 import pytest
 
 from candidate.tree.lines.difference import Exercise
+from fuzz.command_line.session_code import session_code
 from fuzz.engines.summary import Summary
+from fuzz.exit_codes import FINE, NO_VERDICT, WORSE
 from fuzz.findings.record import record_of
+from fuzz.gate.outcome import Gate
+from fuzz.gate.summary import verdict
 from fuzz.judging.finding import CLASSES, COMMON, Finding
 from fuzz.language.text import parse
 from fuzz.reports.report import fuzz_text
@@ -32,3 +36,17 @@ def test_idle_beside_findings(kind: str) -> None:
     summary = session(kind)
     assert summary.idle == (kind == COMMON)
     assert (SAID in fuzz_text(summary)) == summary.idle
+
+
+@pytest.mark.parametrize(("refused", "code"), [(0, FINE), (5, FINE), (6, NO_VERDICT), (10, NO_VERDICT)])
+def test_programs_without_a_verdict(refused: int, code: int) -> None:
+    """A session says nothing where most have none."""
+    summary = Summary("original", "rfc-v1", 1, programs=10, refused={"memunmap": refused} if refused else {})
+    unknown = code == NO_VERDICT
+    assert session_code(summary, failed=False) == code
+    assert (f"no verdict: {refused} of 10 programs could not be judged" in fuzz_text(summary)) == unknown
+    assert ("nothing found" in fuzz_text(summary)) == (not unknown)
+    assert verdict(Gate(summary, [])) == ("without a verdict" if unknown else "passed")
+    assert bool(Gate(summary, []).troubles) == unknown
+    # What the others show counts.
+    assert session_code(summary, failed=True) == WORSE
