@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from ..exit_codes import BAD_INPUT
-from ..suggestions import did_you_mean
+from ..suggestions import closest, did_you_mean
 from .messages import one_line
 
 _CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
@@ -85,8 +85,10 @@ class Parser(argparse.ArgumentParser):
         there = self.options()
         for word in self.given:
             option = word.partition("=")[0]
-            if option.startswith("--") and option not in there and (near := did_you_mean(option, there)):
-                return f": {option}{near}"
+            if option.startswith("--") and option not in there:
+                # Without the dashes, by which all options are alike.
+                near = closest(option[2:], [each[2:] for each in there if each.startswith("--")])
+                return f": {option} (did you mean '--{near}'?)" if near else ""
         return ""
 
     def options(self) -> list[str]:

@@ -20,9 +20,10 @@ ORDER: Final = (
 )
 _ABOUT: Final = """\
 Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of
-guest accesses, host memory management and dirty logging go to a port of the
-original kernel code and to a patched version (a candidate); checkers say what
-the patch breaks, what it cures, and what was wrong all along.
+guest accesses, host memory management and dirty logging run on two versions of
+the kernel code, the reference and the candidate: kernel trees, or ports to
+Python. Checkers say what a patch breaks, what it cures, and what was wrong all
+along.
 """
 
 

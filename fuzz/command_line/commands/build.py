@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import Command
+from ..command import DONE, Command
 from ..messages import BadInputError, dump
 from ..parser import Once, Parser
 
@@ -51,4 +51,4 @@ def compile_modules(arguments: Namespace) -> int:
     return FINE
 
 
-COMMAND: Final = Command("build", "compile what is hot, for speed", _ABOUT, add_arguments, compile_modules)
+COMMAND: Final = Command("build", "compile what is hot, for speed", _ABOUT, add_arguments, compile_modules, epilog=DONE)

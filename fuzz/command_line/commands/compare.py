@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz compare``: what many vCPUs at one block cost two versions."""
+"""``s2fuzz compare``: what it costs two versions when many vCPUs use one block."""
 
 from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict
@@ -101,7 +101,7 @@ def compare(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "compare",
-    "what many vCPUs at one block cost two versions",
+    "measure what it costs two versions when many vCPUs use one block",
     _ABOUT,
     add_arguments,
     compare,

@@ -4,7 +4,7 @@
 from argparse import Namespace
 from typing import Final
 
-from ..command import Command
+from ..command import DONE, Command
 from ..parser import Parser
 from ..values import seconds, seed
 
@@ -35,4 +35,5 @@ COMMAND: Final = Command(
     demo,
     ("s2fuzz demo",),
     keys="",
+    epilog=DONE,
 )

@@ -4,7 +4,7 @@
 from argparse import Namespace
 from typing import Final
 
-from ..command import Command
+from ..command import DONE, Command
 from ..parser import Parser
 
 _ABOUT: Final = """\
@@ -35,4 +35,5 @@ COMMAND: Final = Command(
     add_arguments,
     expect,
     ("s2fuzz expect my-patch",),
+    epilog=DONE,
 )

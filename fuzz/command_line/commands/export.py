@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE
-from ..command import Command
+from ..command import DONE, Command
 from ..messages import BadInputError, NoVerdictError, complain
 from ..options import BINARY
 from ..parser import Once, Parser
@@ -142,4 +142,5 @@ COMMAND: Final = Command(
         "s2fuzz export --qemu --after 3 corpus/seeds/thp-blocks.s2 -o tables",
     ),
     keys="",
+    epilog=DONE,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import Command
+from ..command import DONE, Command
 from ..messages import BadInputError, complain
 from ..options import DEFAULT_FILE
 from ..parser import Once, Parser, add_action
@@ -92,4 +92,5 @@ COMMAND: Final = Command(
     known,
     ("s2fuzz known add findings/rfc-v1/x.s2 --who 'A. Reader' --why 'v2 moves it' --link https://lore.kernel.org/...",),
     keys="",
+    epilog=DONE,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import FINE, INTERRUPTED
-from ..command import Command
+from ..command import DONE, Command
 from ..messages import dump, say_form
 from ..options import BINARY, add_finding
 from ..parser import Once, Parser
@@ -155,4 +155,5 @@ COMMAND: Final = Command(
     add_arguments,
     minimize,
     ("s2fuzz minimize findings/rfc-v1/x.s2 -o x.s2",),
+    epilog=DONE,
 )

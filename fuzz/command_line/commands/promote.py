@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...distribution import home_folder
 from ...exit_codes import FINE, INTERRUPTED
-from ..command import Command
+from ..command import DONE, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import BINARY, add_finding
 from ..parser import Parser
@@ -165,4 +165,5 @@ COMMAND: Final = Command(
     add_arguments,
     promote,
     ("s2fuzz promote findings/rfc-v1/x.s2 --name block-not-cleaned",),
+    epilog=DONE,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...distribution import how_to_install
-from ...exit_codes import BAD_INPUT, FINE, OUR_MISTAKE, WORSE
+from ...exit_codes import BAD_INPUT, FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, dump
 from ..options import add_known
@@ -119,6 +119,8 @@ def code_of(overview: "Overview") -> int:
         return OUR_MISTAKE
     if overview.worse:
         return WORSE
+    if overview.unknown:
+        return NO_VERDICT
     return BAD_INPUT if overview.idle else FINE
 
 

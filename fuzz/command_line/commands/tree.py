@@ -186,7 +186,7 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
     took = "found in the cache" if built.cached else f"{built.record['seconds']:.1f} s"
     sections = [
         ("compiled", [*files, f"with {found.read} other files of the tree"]),
-        ("declares", found.probes),
+        ("has", features(found)),
         ("builds", [f"yes, pages of {granule}, {built.record['compiler']}, {took}", str(built.library)]),
         ("symbols outside of these files", [counted(found)]),
         ("unknown", found.named("unknown") or ["none"]),
@@ -202,6 +202,14 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
     return "\n".join(lines) + "\n"
 
 
+def features(found: "TreeFacts") -> list[str]:
+    """The parts of KVM that a tree has and others have not, under the names by which users know them."""
+    from candidate.tree.building.probes import PROBES
+
+    known = [probe.feature for probe in PROBES if probe.feature and probe.name in found.probes]
+    return [", ".join(known) or "none of the parts that came after Linux 5.12"]
+
+
 def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
     """The known bugs that a tree has, with their programs, and those that it does not have."""
     lines = [
@@ -209,7 +217,10 @@ def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
         for each in bugs
         if each.signature
     ]
-    lines += [f"no verdict on {each.id}: {each.refused} [{each.program}]" for each in bugs if each.refused]
+    lines += [
+        f"no verdict on {' '.join(each.id for each in bugs if each.refused == reason)}: {reason}"
+        for reason in dict.fromkeys(each.refused for each in bugs if each.refused)
+    ]
     missing = " ".join(each.id for each in bugs if not each.signature and not each.refused)
     return lines + ([f"does not show {missing}"] if missing else [])
 

@@ -11,7 +11,7 @@ from ..console import HEAD, MISSING_CLEAN, refused
 from .calls import Call, answer, write
 
 BAD_PROGRAMS = {
-    "empty": ("", "p.s2:1: the text ends here", "s2fuzz 1"),
+    "empty": ("", "p.s2:1: no program stands here", "s2fuzz 1"),
     "comments_only": ("# nothing\n\n", "p.s2:1:"),
     "binary": (b"\x7fELF\x02\x01\x01\x00\xff\xfe", "p.s2: byte 0xff", "UTF-8"),
     "binary_zeros": (bytes(64), "p.s2:1:", "printable ASCII"),

@@ -63,7 +63,7 @@ def test_a_file_to_write_and_the_same_one(capsysbinary: pytest.CaptureFixture[by
     [
         (b"s2fuzz 1\nvm\nslot a size=4M backing=ram\n", (), "x:3: backing='ram'; allowed: anon, thp, "),
         (b"#\ns2fuzz 2\n", ("--to", "text"), "x:2: unknown version '2'; allowed: 1"),
-        (b"s2fuz 1\nvm\n", ("--to", "binary"), "x:1: 's2fuz' comes first; allowed: s2fuzz 1"),
+        (b"s2fuz 1\nvm\n", ("--to", "binary"), "x:1: the first line is 's2fuz'; allowed: s2fuzz 1"),
         (BINARY, ("--to", "binary"), "x:1: character "),
         (b"s2fuzz 1\n\xff", (), "x: byte 0xff at offset 9 is not UTF-8; allowed: UTF-8 text"),
         (bytes(MAX_FILE_SIZE + 1), (), "x: the file is too long; allowed: at most 1M"),
@@ -108,6 +108,6 @@ def test_pipes() -> None:
     assert pipe(TEXT, "-") == (0, BINARY, b"")
     assert pipe(BINARY, "-", "-o", "-") == (0, CANONICAL, b"")
     assert pipe(b"s2fuzz 1\n", "-") == (
-        2, b"", b"s2fuzz: <stdin>:1: the text ends here; allowed: " + FORMS[0][1].encode() + b"\n"
+        2, b"", b"s2fuzz: <stdin>:1: no vm line behind s2fuzz 1; allowed: " + FORMS[0][1].encode() + b"\n"
     )  # fmt: skip
     assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; name a file that can be read\n")

@@ -132,7 +132,7 @@ def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
     lines = out.splitlines()
     programs = len(list(SEEDS.iterdir()))
     assert lines[0].startswith(f"programs: {programs} programs, ")
-    assert any(line.split() == ["log", "clear", "3", "2"] for line in lines)
+    assert any(line.split() == ["log", "clear", "4", "3"] for line in lines)
     assert lines[-1].startswith("programs/notes: not a program of this corpus")
     assert lines[-1].endswith("left there")
     assert foreign.is_file()

@@ -165,7 +165,7 @@ def test_a_mail_does_not_choose_code_outside_of_s2fuzz(call: Call, pipe: Pipe) -
 
 def test_standard_input_that_is_no_program(call: Call, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe("Hello\n")
-    refused(call("run", "-"), "<stdin>:1: 'Hello' comes first")
+    refused(call("run", "-"), "<stdin>:1: the first line is 'Hello'")
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     refused(call("run", "-"), "<stdin>: it cannot be read")
     monkeypatch.setattr(sys, "stdin", None)
