@@ -254,5 +254,14 @@ class Observer:
     def tags_cleared(self, pfn: int) -> None:
         """``mte_clear_page_tags()``: the tags of a frame are all zero."""
 
+    def accounted(self, pages: int) -> None:
+        """``kvm_account_pgtable_pages()``: the statistics of memory have so many pages of tables more, or less."""
+
+    def synchronize_srcu(self) -> None:
+        """``synchronize_srcu()`` and the like: kernel code waits for readers of the slots."""
+
+    def file_page(self, pfn: int, cleared: bool) -> None:
+        """Tell that a guest_memfd has a new page, which holds what its last owner left; or that it was cleared."""
+
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

@@ -44,7 +44,7 @@ class kvm:
 
     def __init__(self, vtcr: int, start_level_base: int, vmid: int = 1) -> None:
         self.vtcr = vtcr
-        # Its fields PS and DS as kernel code has composed them; 0: it does not say.
+        # The same as the code of a tree has composed it; 0: none has.
         self.composed_vtcr = 0
         self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
@@ -96,6 +96,7 @@ class kvm_vcpu:
 
     *cache_enabled* is what SCTLR_EL1.{M,C} say. Without FWB the cache controls
     are trapped from reset on (``vcpu_reset_hcr()``). *has_run_once*: it has entered the guest (``KVM_RUN``).
+    *memory_fault*: guest address and bytes that user space is told of with the last exit (KVM_EXIT_MEMORY_FAULT)
     """
 
     def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
@@ -109,6 +110,7 @@ class kvm_vcpu:
         self.cache_enabled = False
         self.skipped_instruction = False
         self.has_run_once = False
+        self.memory_fault: tuple[int, int] | None = None
 
 
 def memslot_is_readonly(slot: kvm_memory_slot) -> bool:

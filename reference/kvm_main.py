@@ -44,6 +44,8 @@ class KvmMain(Listener):
     # A page that is made old need not be flushed: it may seem old to the host while CPUs use it
     # (CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG).
     ELIDES_AGED_FLUSH: ClassVar[bool] = False
+    # Pages are aged by readers of RCU, without the mmu lock (CONFIG_KVM_MMU_LOCKLESS_AGING).
+    AGES_WITHOUT_LOCK: ClassVar[bool] = False
     # The host of that kernel.
     HOST: ClassVar[HostTraits] = HostTraits()
 
@@ -88,7 +90,7 @@ class KvmMain(Listener):
             self.k.mmap_write_lock()
 
     def unlock_mmap(self, shared: bool) -> None:
-        """... and drop it."""
+        """Drop the mmap lock that `lock_mmap` took."""
         self.k.unlock("mmap")
 
     def downgrade_mmap(self) -> None:

@@ -103,6 +103,9 @@ class Listeners:
         self.percpu: list[Observer] = []
         self.percpu_free: list[Observer] = []
         self.tags_cleared: list[Observer] = []
+        self.accounted: list[Observer] = []
+        self.synchronize_srcu: list[Observer] = []
+        self.file_page: list[Observer] = []
         self.all: list[list[Observer]] = [
             self.walk,
             self.walk_table,
@@ -180,6 +183,9 @@ class Listeners:
             self.percpu,
             self.percpu_free,
             self.tags_cleared,
+            self.accounted,
+            self.synchronize_srcu,
+            self.file_page,
         ]
 
     def named(self, event: str) -> list[Observer]:

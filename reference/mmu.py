@@ -71,6 +71,10 @@ class Mmu:
 
     # A fault samples the notifier sequence before it drops the mmap lock of its VMA (13ec9308a857, v6.3).
     SAMPLES_UNDER_MMAP: ClassVar[bool] = False
+    # User space is told where a guest_memfd has no page (KVM_EXIT_MEMORY_FAULT).
+    TELLS_MEMORY_FAULTS: ClassVar[bool] = False
+    # Pages of tables are counted for the statistics of memory (``kvm_account_pgtable_pages()``, v6.1).
+    ACCOUNTS_TABLES: ClassVar[bool] = False
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
         # mypyc runs this twice for a subclass that has none of its own, and what is

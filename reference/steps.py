@@ -71,7 +71,10 @@ class Steps:
         self.call = ActorCall(anchors) if anchors else NO_CALL
 
     def call_ends(self) -> None:
-        """It has returned. What is still held when nobody is inside, nobody will drop: the next call does not wait."""
+        """The call has returned.
+
+        Nobody drops what is held when nobody is inside any more: the next call does not wait for it.
+        """
         self.inside -= 1
         self.call = NO_CALL
         if not self.inside:
@@ -95,13 +98,13 @@ class Steps:
             self.look(anchors, count, False)
 
     def passed(self, point: str) -> None:
-        """It has done it."""
+        """The step is done; other actors may run now."""
         anchors = self.call.anchors.get(point)
         if anchors is not None:
             self.look(anchors, self.call.counts[point], True)
 
     def loaded(self) -> None:
-        """It has loaded an entry, as it does more often than anything else; nobody can come before that."""
+        """Code has loaded an entry, its most frequent step; there is no place to switch before a load."""
         anchors = self.call.anchors.get("load")
         if anchors is not None:
             counts = self.call.counts

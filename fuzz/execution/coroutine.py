@@ -45,7 +45,7 @@ class Coroutine:
             self.over()
 
     def over(self) -> None:
-        """It has ended: let go of all that it ran on, which has it in turn."""
+        """Mark the coroutine as ended, and break its reference cycle."""
         self.done = True
         self.body = nothing
         self.greenlet = self.switch = None

@@ -91,7 +91,8 @@ class Executor:
             outcome = ret
         else:
             outcome = Outcome("error", ret) if ret else Outcome("ok")
-        self.checkers.after_operation(None, outcome)
+        if not self.refused:
+            self.checkers.after_operation(None, outcome)
         # Without a VM there is nothing to run operations on.
         self.dead = self.dead or outcome.status != "ok"
         return self.checkers.take(-1)
@@ -109,7 +110,8 @@ class Executor:
         outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
         # Who waits for ever is still inside.
         self.dead = self.dead or outcome.status == "deadlock"
-        self.checkers.after_operation(op, outcome)
+        if not self.refused:
+            self.checkers.after_operation(op, outcome)
         if side.kernel.locks:
             side.kernel.locks.clear()
         return outcome, self.checkers.take(at)
@@ -133,8 +135,10 @@ class Executor:
         self.side.kernel.cause = ""
         self.side.kernel.walker = ""
         for destroy in (self.side.destroy, self.hyp.destroy):
+            if self.dead:
+                break
             failure = self.guarded(destroy, len(self.program.operations))
-            if isinstance(failure, Outcome):
+            if isinstance(failure, Outcome) and not self.refused:
                 self.checkers.crashed(failure)
         if not self.dead:
             self.checkers.destroyed()
@@ -165,7 +169,7 @@ class Executor:
         except TreeRefused as refusal:
             self.dead = True
             self.refused = str(refusal)
-            return Outcome("ok", "refused")
+            return Outcome("refused")
         except (Exception, SystemExit) as error:
             # The latter may be of a signal too.
             mistake = mistake_of(error, self.side.version)

@@ -277,6 +277,8 @@ class GuestAccesses:
             steps.call_ends()
         self.answers = (self.answers * 31 + ret) & 0xFFFF_FFFF
         self.checkers.contract.answered(ret, exits.status)
+        if ret < 0:
+            self.checkers.contract.told_where(ret, ipa, vcpu)
         if exits.address >= 0:
             self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)
         if exits.injected in ("pabt", "dabt"):

@@ -64,12 +64,18 @@ class ParOperations(Scheduler):
         if stirring is not None:
             kernel.observe(stirring)
             self.side.pgtable.run_alone(False)
+        # Where code crashed, or what it waits in, for reports.
+        entry = ""
         try:
             self.actors[0].doing.put()
             self.begin_turn(self.actors[0])
             self.take_turns()
             blocked = [each for each in self.actors if not each.done]
+            if blocked:
+                entry = kernel.entry
+        except BaseException:
             entry = kernel.entry
+            raise
         finally:
             for each in self.actors:
                 each.coroutine.end()
@@ -79,10 +85,9 @@ class ParOperations(Scheduler):
                 kernel.dismiss(stirring)
                 self.side.pgtable.run_alone(True)
             before.put()
+            kernel.entry = entry or kernel.entry
             self.tell(0)
         if blocked:
-            # What they wait in, for reports.
-            kernel.entry = entry
             return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
@@ -149,6 +154,6 @@ class ParOperations(Scheduler):
 
 def waits_text(actor: Actor, actors: list[Actor]) -> str:
     """Say what an actor waits for, and who has it."""
-    lock = f"the {actor.lock} lock" if actor.lock else "a lock"
+    lock = f"the {actor.lock} lock" if actor.lock else "a lock" if actor.holder else "another actor to wake it"
     who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
     return f"{actor.name} waits for {lock}{who}"

@@ -262,10 +262,3 @@ def anchor_text(switch: Switch) -> str:
     """The place of a switch, as a program has it."""
     fault = "" if switch.fault == 1 else f" fault={switch.fault}"
     return f"{switch.when} {switch.point} {switch.count}{fault}"
-
-
-def waits_text(actor: Actor, actors: list[Actor]) -> str:
-    """Say what an actor waits for, and who has it."""
-    lock = f"the {actor.lock} lock" if actor.lock else "a lock"
-    who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
-    return f"{actor.name} waits for {lock}{who}"

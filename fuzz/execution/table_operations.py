@@ -9,7 +9,7 @@ log allow, and flushes the TLBs where the function leaves that to it.
 from typing import Final
 
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
-from reference.machine.address_space import ABSENT, DEVICE, WRITABLE
+from reference.machine.address_space import ABSENT, CACHED, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
@@ -121,7 +121,8 @@ class TableOperations:
             host.populate(start, True)
         first: Frames | None = None
         for hva, stop, run in host.pieces(start, end):
-            if run.flags & ABSENT or (first is None and hva != start):
+            # By which type memory of a device is mapped is for KVM to say: a leaf of another type would stay.
+            if run.flags & (ABSENT | CACHED) or (first is None and hva != start):
                 break
             pfn = host.pfn_in(run, hva)
             device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0

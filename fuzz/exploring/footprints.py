@@ -233,6 +233,12 @@ class Footprints(Checker):
     def mc_count(self, objects: int) -> None:
         self.add()
 
+    def synchronize_srcu(self) -> None:
+        """Add no step: the wait for readers is one."""
+
+    def accounted(self, pages: int) -> None:
+        """Add no step: sums are the same in any order."""
+
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(frozenset(("areas",)))
 
@@ -244,6 +250,9 @@ class Footprints(Checker):
         self.add(NOTHING, frozenset((("pfn", pfn),)))
 
     def get_pfn(self, pfn: int) -> None:
+        self.pin(pfn)
+
+    def file_page(self, pfn: int, cleared: bool) -> None:
         self.pin(pfn)
 
     def release(self, pfn: int) -> None:

@@ -324,7 +324,7 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
 
     :raises UnsuitableError: casemate does not know what the program has, or the version has no verdict on it
     """
-    if version.tlb is not TlbVhe:
+    if version.tlb is not TlbVhe and not version.is_tree:
         raise UnsuitableError("the version has a tlb.c of its own, and the trace has the flushes of the original's")
     vm = program.vm
     if vm.granule != PAGE:

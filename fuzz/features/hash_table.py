@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A table of the hashes of raw features, of a fixed size, without an object for any of them.
 
-Small objects that stay, made while a large program runs, hold the memory around them, which the program leaves: the
+Small long-lived objects that are allocated during a large program pin the memory around them: the
 process grows with each large program.
 """
 

@@ -21,7 +21,7 @@ KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
 NATIVE: Final = __name__ in CHOICE.files
 # Numbers below this, and above its opposite, are their own digests.
 SMALL: Final = 1 << 62
-# So many events, less one, are a beat of `fuzz.sides.pulse`.
+# A mask of the count of events: `fuzz.sides.pulse` has a beat at each event whose count is a multiple of BEAT + 1.
 BEAT: Final = 255
 
 
@@ -309,16 +309,25 @@ class Stream(Observer):
         self.note(69, 0, 0)
 
     def vma_read(self, start: int, end: int) -> None:
-        self.note(70, start, end)
+        self.note(75, start, end)
 
     def user_walk(self, start: int, end: int) -> None:
-        self.note(71, start, end)
+        self.note(76, start, end)
 
     def irqs_left(self, on: bool) -> None:
-        self.note(72, on, 0)
+        self.note(77, on, 0)
 
     def tags_cleared(self, pfn: int) -> None:
         self.note(73, pfn, 0)
+
+    def accounted(self, pages: int) -> None:
+        self.note(74, pages, 0)
+
+    def synchronize_srcu(self) -> None:
+        self.note(78, 0, 0)
+
+    def file_page(self, pfn: int, cleared: bool) -> None:
+        self.note(79, pfn, cleared)
 
 
 def word(number: int) -> i64:

@@ -16,15 +16,29 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 Backing: TypeAlias = Literal[
-    "anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb512m", "hugetlb1g", "device", "devicehuge", "memfd"
+    "anon",
+    "thp",
+    "hugetlb64k",
+    "hugetlb2m",
+    "hugetlb32m",
+    "hugetlb512m",
+    "hugetlb1g",
+    "device",
+    "devicehuge",
+    "devicenc",
+    "devicewb",
+    "memfd",
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
 # A file of KVM's own (guest_memfd), which only some versions have: no choice from `BACKINGS` gives it.
 MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
 # Frames of a device, which user space maps by pages, or by blocks of level 2 where these fit
-# (``vfio_pci_mmap_huge_fault()``).
-DEVICES: Final[tuple[Backing, ...]] = ("device", "devicehuge")
+# (``vfio_pci_mmap_huge_fault()``); those that a guest may use as Normal memory too (VM_ALLOW_ANY_UNCACHED); and memory
+# of a device, which user space maps with caches.
+UNCACHED: Final = "devicenc"
+CACHED: Final = "devicewb"
+DEVICES: Final[tuple[Backing, ...]] = ("device", "devicehuge", UNCACHED, CACHED)
 # The backings without dirty logs.
 UNLOGGED: Final = (*DEVICES, MEMFD)
 # Those that a VM with MTE may not have.
@@ -53,6 +67,11 @@ RING_SIZES: Final = tuple(KIB << shift for shift in range(2, 9))
 def backings(granule: int) -> tuple[Backing, ...]:
     """Return the backings that a slot may have on a host with this page size; `MEMFD` comes on top."""
     return "anon", "thp", *HUGE_PAGES[granule], *DEVICES
+
+
+def caches_devices(vm: "Vm") -> bool:
+    """Tell whether the machine can have memory of a device in caches (``kvm_supports_cacheable_pfnmap()``)."""
+    return vm.fwb and vm.dic
 
 
 class ProgramError(ValueError):

@@ -42,6 +42,7 @@ from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
 from .program import (
     BACKINGS,
+    CACHED,
     GIB,
     GRANULES,
     MEMFD,
@@ -49,6 +50,7 @@ from .program import (
     RING_SIZES,
     SPLIT_SIZES,
     TAGLESS,
+    UNCACHED,
     UNLOGGED,
     Backing,
     ManualLog,
@@ -56,6 +58,7 @@ from .program import (
     Slot,
     Vm,
     backings,
+    caches_devices,
 )
 from .validation_state import SLOT_NAME, ValidationState
 
@@ -174,6 +177,8 @@ class Repair:
             backing = allowed[raw.backing % len(allowed)]
         if self.vm.mte and backing in TAGLESS:
             backing = BACKINGS[0]
+        if backing == CACHED and not caches_devices(self.vm):
+            backing = UNCACHED
         alias, most = "", MAX_SLOT_SIZE
         if 0 < raw.alias <= len(self.slots):
             other = self.slots[raw.alias - 1]
@@ -239,7 +244,6 @@ class Repair:
         slot = running[0]
         if "slot" in FIELDS[make]:
             wanted = wanted_backings(make, self.vm.granule)
-            # Memory outlives its VM.
             there = around if issubclass(make, ops.SlotPlace) and make is not ops.ClearLog else running
             slots = [each for each in there if each.backing in wanted]
             if slots:
@@ -247,7 +251,8 @@ class Repair:
                 yield from self.on_slot(make, raw, slot)
         else:
             yield self.operands.build(make, raw, slot)
-        yield self.operands.build(ops.GuestAccess, raw, slot)
+        # Memory outlives its VM, whose vCPUs do not.
+        yield self.operands.build(ops.GuestAccess, raw, slot if self.state.runs(slot.vm) else running[0])
 
     def on_slot(self, make: type[Any], raw: RawOperation, slot: Slot) -> Iterator[Operation]:
         """An operation on a slot, then those that lead to a state in which it is legal."""

@@ -59,7 +59,9 @@ class _Parser:
                 raise refusal(f"the text ends in a {BEGIN} block", END)
             if len(self.lines) < 2:
                 number = max(self.lines, default=1)
-                raise refusal("the text ends here", VM.usage if self.lines else _HEADER)
+                if self.lines:
+                    raise refusal(f"no vm line behind {_HEADER}", VM.usage)
+                raise refusal("no program stands here", f"a text that begins with {_HEADER}")
         except ProgramError as error:
             raise ProgramError("", number, error.message) from None
 
@@ -67,7 +69,7 @@ class _Parser:
         head = words[0]
         if not self.lines:
             if head != "s2fuzz":
-                raise refusal(f"{head[:40]!a} comes first", _HEADER)
+                raise refusal(f"the first line is {head[:40]!a}", _HEADER)
             if len(words) != 2 or words[1] not in VERSIONS:
                 version = " ".join(words[1:])
                 raise refusal(f"unknown version {version[:40]!a}", ", ".join(VERSIONS))

@@ -9,7 +9,20 @@ from . import operations as ops
 from .beside import check_par
 from .bounds import check_fail, check_hyp, require, wanted_backings, within
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
-from .program import GIB, MEMFD, TAGLESS, UNLOGGED, ProgramError, Slot, Vm, backings, refusal, show_bytes
+from .program import (
+    CACHED,
+    GIB,
+    MEMFD,
+    TAGLESS,
+    UNLOGGED,
+    ProgramError,
+    Slot,
+    Vm,
+    backings,
+    caches_devices,
+    refusal,
+    show_bytes,
+)
 
 SLOT_NAME: Final = re.compile(r"(?!(?:host|log|vm|slot|table|hyp|cpu[0-9]+)\Z)[a-z][a-z0-9]{0,7}")
 _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
@@ -56,6 +69,9 @@ class ValidationState:
         allowed = (*backings(vm.granule), MEMFD)
         require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
         require(not vm.mte or slot.backing not in TAGLESS, f"mte=on with backing={slot.backing} (-EINVAL)", "mte=off")
+        if slot.backing == CACHED and not caches_devices(vm):
+            missing = " and ".join(name for name, there in (("fwb=on", vm.fwb), ("dic=on", vm.dic)) if not there)
+            raise refusal(f"backing={CACHED}, and vm is without {missing} (-EINVAL)", "vm fwb=on dic=on")
         within("offset=", slot.offset, range(0, GIB, page), show_bytes)
         within("vm=", slot.vm, range(vm.vms), str)
         require(name not in self.slots, f"second slot {name}", "every name once")

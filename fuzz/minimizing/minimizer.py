@@ -66,8 +66,8 @@ class Minimizer:
     :param program: shows it
     :param key: its kind and signature
     :param judge: returns the findings of a program
-    :param seconds: after so many attempts raise `Spent`; None: never
-    :param runs: likewise, after so many runs
+    :param seconds: raise `Spent` after this many seconds; None: no limit
+    :param runs: likewise, after this many runs
     :param progress: called before each run
     """
 

@@ -18,6 +18,7 @@ from candidate.tree.building.source import (
     NESTED,
     PGTABLE,
     RBTREE,
+    TLB,
 )
 from reference.kernel import Kernel
 
@@ -27,7 +28,7 @@ _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
 _FILES: Final = {
     path.rpartition("/")[2]: path
-    for path in (PGTABLE, MMU, NESTED, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
+    for path in (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
 }
 
 

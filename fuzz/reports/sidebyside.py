@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import Final
 
 from candidate import Candidate
+from reference.tlb import AnyTlb
 
 from ..execution.executor import Executor
 from ..judging.differential import DIVERGENCE, Finding
@@ -70,7 +71,7 @@ def record(
     traces = [Trace(side) for side in sides]
     for trace in traces:
         # Only where one has a tlb.c of its own are they worth their lines.
-        trace.instructions = reference.tlb is not candidate.tlb
+        trace.instructions = code_of(reference.tlb) != code_of(candidate.tlb)
     last = len(program.operations)
     sections: list[Section] = []
     for at, heading in enumerate(headings(program), -1):
@@ -90,6 +91,11 @@ def record(
             columns.append(trace.take(violations, outcome))
         sections.append(Section(at, heading, align(*columns)))
     return sections
+
+
+def code_of(tlb: type[AnyTlb]) -> str:
+    """Return what tells the code of one tlb.c from another."""
+    return str(getattr(tlb, "content", tlb.__qualname__))
 
 
 def columns_of(

@@ -248,6 +248,9 @@ class Trace(TraceLines):
     def tags_cleared(self, pfn: int) -> None:
         self.add(f"clear the tags of frame {pfn:#x}")
 
+    def file_page(self, pfn: int, cleared: bool) -> None:
+        self.add(f"{'clear' if cleared else 'new page of a guest_memfd:'} frame {pfn:#x}")
+
     def set_accessed(self, pfn: int) -> None:
         self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 
@@ -304,6 +307,12 @@ class Trace(TraceLines):
 
     def kvm_err(self) -> None:
         self.add("kvm_err")
+
+    def synchronize_srcu(self) -> None:
+        self.add("synchronize_srcu")
+
+    def accounted(self, pages: int) -> None:
+        self.add(f"statistics of memory: {pages:+d} table pages")
 
     def kzalloc(self, ok: bool) -> None:
         self.add(f"kzalloc: {'ok' if ok else 'none'}")

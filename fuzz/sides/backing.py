@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The host memory of a slot: an area of the host process, and the pages that are there from the start."""
 
-from reference.machine.address_space import ABSENT, DEVICE, THP, WRITABLE, PageRun, Vma
+from typing import Final
+
+from reference.machine.address_space import ABSENT, CACHED, DEVICE, THP, UNCACHED, WRITABLE, PageRun, Vma
 from reference.machine.host import Host
 from reference.machine.memory import INITIAL
 
+from ..language import program
 from ..language.program import DEVICES, HUGE_SHIFT, MEMFD, Slot
+
+# The memory of devices, by backing.
+MEMORY: Final = {program.UNCACHED: UNCACHED, program.CACHED: CACHED}
 
 
 def back(host: Host, slot: Slot, hva: int) -> None:
@@ -18,7 +24,7 @@ def back(host: Host, slot: Slot, hva: int) -> None:
     end = (hva + slot.size + (1 << shift) - 1) & -(1 << shift)
     pages = (end - start) >> host.page_shift
     if backing in DEVICES:
-        back_by_device(host, start, end, backing == "devicehuge")
+        back_by_device(host, start, end, backing == "devicehuge", MEMORY.get(backing, 0))
         return
     if backing == MEMFD:
         # A file without pages: whoever touches one first gets it.
@@ -32,10 +38,11 @@ def back(host: Host, slot: Slot, hva: int) -> None:
     host.vmas.append(Vma(start, end, False, HUGE_SHIFT.get(backing, 0), 0, advised=backing == "thp"))
 
 
-def back_by_device(host: Host, start: int, end: int, blocks: bool) -> None:
+def back_by_device(host: Host, start: int, end: int, blocks: bool, memory: int) -> None:
     """Make an area of device frames, all of which are mapped (``vfio_pci_mmap_huge_fault()``).
 
     :param blocks: frames and addresses lie alike within a block of level 2, and blocks map what holds whole ones
+    :param memory: as of `Vma`
     """
     size, shift = host.pmd_size, host.page_shift
     # Frames that nobody maps, from the beginning of the block on.
@@ -47,5 +54,5 @@ def back_by_device(host: Host, start: int, end: int, blocks: bool) -> None:
     for at, stop, huge in (start, first, 0), (first, last, THP), (last, end, 0):
         if at < stop:
             frames = pfn + (at - start >> shift)
-            host.runs.append(PageRun(at, stop - at >> shift, frames, WRITABLE | DEVICE | huge))
-    host.vmas.append(Vma(start, end, True, 0, pfn))
+            host.runs.append(PageRun(at, stop - at >> shift, frames, WRITABLE | DEVICE | memory | huge))
+    host.vmas.append(Vma(start, end, True, 0, pfn, memory=memory))

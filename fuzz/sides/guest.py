@@ -66,7 +66,7 @@ class Watcher:
     def invalidating(self) -> None:
         """``invalidate_range_start()`` is about to be called."""
 
-    def changed(self, start: int, end: int) -> None:
+    def invalidation_ended(self, start: int, end: int) -> None:
         """``invalidate_range_end()`` for host addresses [start, end) has returned."""
 
     def invalidated(self, start: int, end: int) -> None:
@@ -77,7 +77,7 @@ class Notified(Listener):
     """Passes notifications on to KVM, and remembers the ranges of this operation.
 
     *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
-    that see them; *watch*: called when one was announced
+    that see them; *watch*: is told of each
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -95,13 +95,21 @@ class Notified(Listener):
         self.watch: Watcher | None = None
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.under_way.append((start, end))
+        self.unmapping_begins(start, end)
+        self.main.invalidate_range_start(start, end, blockable)
+        self.unmapping_ends(start, end)
+
+    def unmapping_begins(self, start: int, end: int) -> None:
+        """KVM is about to unmap host addresses [start, end)."""
         self.ranges.append((start, end))
         self.guest_ranges += self.guest.ipa_ranges(start, end)
-        self.under_way.append((start, end))
         if self.watch is not None:
             self.watch.invalidating()
         self.unmapping = self.invalidating = True
-        self.main.invalidate_range_start(start, end, blockable)
+
+    def unmapping_ends(self, start: int, end: int) -> None:
+        """KVM has unmapped them."""
         self.unmapping = self.invalidating = False
         if self.watch is not None:
             self.watch.invalidated(start, end)
@@ -114,17 +122,19 @@ class Notified(Listener):
         :returns: 0 or a negative errno
         """
         start = layout.hva + offset
-        self.ranges.append((start, start + size))
-        self.guest_ranges += self.guest.ipa_ranges(start, start + size)
-        self.unmapping = self.invalidating = True
+        self.unmapping_begins(start, start + size)
         if failure:
+            host = self.guest.host
+            pfn = host.frame_of(start)
             ret = self.main.kvm_gmem_error_folio(layout.id, offset)
-            self.guest.host.poison(start)
+            # It waits for a hole that is being punched, by which the page goes; another one may have come since.
+            if pfn >= 0 and host.frame_of(start) == pfn:
+                host.poison(start)
         else:
             ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
-        self.unmapping = self.invalidating = False
+        self.unmapping_ends(start, start + size)
         if self.watch is not None:
-            self.watch.invalidated(start, start + size)
+            self.watch.invalidation_ended(start, start + size)
         return ret
 
     def forget(self) -> None:
@@ -139,7 +149,7 @@ class Notified(Listener):
         if self.under_way:
             start, end = self.under_way.pop()
             if self.watch is not None:
-                self.watch.changed(start, end)
+                self.watch.invalidation_ended(start, end)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         self.main.change_pte(hva, pfn)
@@ -250,7 +260,7 @@ class Guest:
             self.leaving.append(old)
 
     def change_ends(self, layout: SlotLayout, old: SlotLayout) -> None:
-        """... and has changed."""
+        """Note that the change which `change_begins` announced is complete."""
         self.changing -= 1
         self.changes += 1
         over = self.ranges_of(layout, old)

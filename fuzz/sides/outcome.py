@@ -13,7 +13,8 @@ from reference.machine.walk import Walk
 class Outcome:
     """The result of an operation, as guest and user space see it.
 
-    :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``deadlock``, ``oops``
+    :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``deadlock``, ``oops``,
+        ``refused`` (nobody models what it needs)
     :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
     :param faults: taken on the way; cost, not result
     :param predictable: whether the architecture says which version a load sees

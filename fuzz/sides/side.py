@@ -16,7 +16,7 @@ from reference.capabilities import (
 )
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import Listener
+from reference.machine.address_space import FOR_CLEAR, Listener
 from reference.machine.computer import Computer
 from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
@@ -98,6 +98,8 @@ class Side(Listener):
         self.running = self.guests[:]
         # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
         self.notifying = False
+        # Why the next invalidation takes place.
+        self.event = FOR_CLEAR
         # Actors that are within an operation of the host.
         self.operating: set[int] = set()
         # Actors that hold the mmap lock for reading, and have taken it for writing.
@@ -232,13 +234,19 @@ class Side(Listener):
         self.running.clear()
         del self._active
 
+    def reason(self, event: int) -> None:
+        self.event = event
+
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.memory.taker = 0
+        # Taken before others run, who may begin invalidations of their own.
+        event, self.event = self.event, FOR_CLEAR
         self.step("start", False)
         active = self.begin_notification()
         for guest in reversed(self.running):
             self.active = guest
             self.calling()
+            guest.main.reason(event)
             guest.notified.invalidate_range_start(start, end, blockable)
         self.end_notification(active)
         self.step("start", True)

@@ -22,6 +22,10 @@ ZEROES: Final = 1 << 5
 SOLE: Final = 1 << 6
 # Part of a huge page whose pages small entries map (a large folio): what happens to one page happens to all of these.
 FOLIO: Final = 1 << 7
+# With DEVICE, and of areas: a guest may use it as memory too, without caches (VM_ALLOW_ANY_UNCACHED).
+UNCACHED: Final = 1 << 8
+# With DEVICE, and of areas: it is memory, and user space maps it with caches.
+CACHED: Final = 1 << 9
 
 
 class HostTraits(NamedTuple):
@@ -49,6 +53,7 @@ class Vma:
     :param advised: user space wants transparent huge pages here (MADV_HUGEPAGE)
     :param file: of a file, whose pages are its own; else anonymous memory
     :param readonly: user space may not write it (no VM_WRITE)
+    :param memory: of a device, `UNCACHED` or `CACHED`; else 0
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Vma:
         advised: bool = True,
         file: bool = False,
         readonly: bool = False,
+        memory: int = 0,
     ) -> None:
         self.start = start
         self.end = end
@@ -70,6 +76,7 @@ class Vma:
         self.advised = advised
         self.file = file
         self.readonly = readonly
+        self.memory = memory
 
     def same_as(self, other: "Vma") -> bool:
         """Tell whether two areas are alike in place and properties."""
@@ -78,11 +85,12 @@ class Vma:
             other.end,
             other.pfnmap,
             other.huge_shift,
-        ) and (self.pgoff, self.advised, self.file, self.readonly) == (
+        ) and (self.pgoff, self.advised, self.file, self.readonly, self.memory) == (
             other.pgoff,
             other.advised,
             other.file,
             other.readonly,
+            other.memory,
         )
 
 
@@ -106,9 +114,22 @@ def has_frames(run: PageRun) -> bool:
     return run.flags & (ABSENT | DEVICE) != ABSENT
 
 
+# ``enum mmu_notifier_event``, as far as the host has it, in an order of its own: why pages change. Entries are cleared.
+FOR_CLEAR: Final = 0
+# munmap(), and what takes the memory of a process that ends.
+FOR_UNMAP: Final = 1
+# mprotect().
+FOR_PROTECTION: Final = 2
+# fork(): the rights of each page change, not those of the area.
+FOR_SHARING: Final = 3
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Listener:
     """Receives the changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
+
+    def reason(self, event: int) -> None:
+        """Say why the next invalidation, the start and the end of it, takes place; without that it is FOR_CLEAR."""
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         """Pages of [start, end) are about to change."""
@@ -236,7 +257,7 @@ class AddressSpace:
         """Somebody has a reference on a frame; nothing follows from it here."""
 
     def let_go(self, pfn: int) -> None:
-        """... and gives it back."""
+        """Drop one hold of a frame."""
 
     def copy_frames(self, old: int, new: int, pages: int) -> None:
         """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""

@@ -24,6 +24,7 @@ KIND_NAMES: Final = ("invalid", "table", "leaf", "reserved")
 
 VALID_BIT: Final = 1 << 0
 TYPE_BIT: Final = 1 << 1
+MEMATTR_FIELD: Final = 0xF << 2
 READ_BIT: Final = 1 << 6
 WRITE_BIT: Final = 1 << 7
 AF_BIT: Final = 1 << 10

@@ -48,6 +48,7 @@ class Hardware:
             # For the table walks of all CPUs.
             self.published += 1
         processor = self.processors[cpu]
+        processor.barriers += 1
         if not processor.begun or domain & STORES_ALONE:
             return self.nothing
         done = processor.complete(domain)

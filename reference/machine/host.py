@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The host process: user space and memory management act on guest memory.
 
-Each function does what the host kernel does (Linux 6.12; what 6.1 does is the same), MMU notifiers in the same
-places; where the kernel would do nothing (a page that is huge already, a
-range that a huge page cannot give up) it does nothing.
+Each function does what the host kernel does (Linux 6.12; `HostTraits` has what later versions do otherwise), with
+MMU notifiers in the same places. Where the kernel would do nothing (a page that is huge already, a range that a huge
+page cannot give up) it does nothing.
 """
 
 from typing import Final
 
-from .address_space import ABSENT, DEVICE, FOLIO, POISON, SOLE, THP, WRITABLE, ZEROES, PageRun
+from .address_space import (
+    ABSENT,
+    DEVICE,
+    FOLIO,
+    FOR_SHARING,
+    FOR_UNMAP,
+    POISON,
+    SOLE,
+    THP,
+    WRITABLE,
+    ZEROES,
+    PageRun,
+)
 from .host_areas import HostAreas, without
 from .host_pages import owned
 from .memory import ZEROED
@@ -243,6 +255,7 @@ class Host(HostAreas):
             if vma.start < end and start < vma.end and not (vma.huge_shift or vma.pfnmap or vma.file):
                 first, last = max(vma.start, start), min(vma.end, end)
                 self.listener.must_not_block(True)
+                self.listener.reason(FOR_UNMAP)
                 self.listener.invalidate_range_start(first, last, False)
                 self.zap(first, last)
                 self.listener.invalidate_range_end()
@@ -285,10 +298,8 @@ class Host(HostAreas):
 
     def poison(self, hva: int) -> None:
         """Break the frame of a file's page; no notifier is called, the owner of the file unmaps it."""
-        run = self.run_at(hva)
-        if run is not None and not run.flags & ABSENT:
-            self.release_frames(hva, hva + self.page_size)
-            self.replace(hva, self.page_size, 0, POISON | ABSENT)
+        self.release_frames(hva, hva + self.page_size)
+        self.replace(hva, self.page_size, 0, POISON | ABSENT)
 
     def unmap(self, start: int, end: int) -> None:
         """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
@@ -300,6 +311,7 @@ class Host(HostAreas):
         self.split_areas(start, end)
         self.drop_areas(start, end)
         self.listener.areas_dropped()
+        self.listener.reason(FOR_UNMAP)
         self.listener.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         self.release_frames(start, end)
@@ -374,6 +386,7 @@ class Host(HostAreas):
     def share(self, start: int, end: int) -> None:
         """fork() whose child gets the range alone (MADV_DONTFORK): pages may only be read, a write gets a copy."""
         self.split_areas(start, end)
+        self.listener.reason(FOR_SHARING)
         self.listener.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         for hva, stop, run in self.pieces(start, end):

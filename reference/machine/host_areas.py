@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The areas (VMAs) of the host process: what splits them, takes them away, and changes their rights."""
 
-from .address_space import SOLE, WRITABLE, Vma
+from .address_space import FOR_PROTECTION, SOLE, WRITABLE, Vma
 from .host_pages import HostPages, owned
 
 
@@ -45,7 +45,7 @@ class HostAreas(HostPages):
         :param readonly: user space may only read it
         """
         pgoff = vma.pgoff + ((start - vma.start) >> self.page_shift)
-        return Vma(start, end, vma.pfnmap, vma.huge_shift, pgoff, vma.advised, vma.file, readonly)
+        return Vma(start, end, vma.pfnmap, vma.huge_shift, pgoff, vma.advised, vma.file, readonly, vma.memory)
 
     def may_write(self, hva: int) -> bool:
         """Tell whether there is an area that user space may write."""
@@ -67,6 +67,7 @@ class HostAreas(HostPages):
             if vma.readonly != readonly:
                 self.split_areas(start, stop)
                 self.set_rights(start, stop, readonly)
+                self.listener.reason(FOR_PROTECTION)
                 self.listener.invalidate_range_start(start, stop, True)
                 self.protect_pages(start, stop, readonly, vma.huge_shift != 0)
                 self.listener.invalidate_range_end()

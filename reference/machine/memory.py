@@ -134,7 +134,7 @@ class Memory:
         self.holds[pfn] = self.holds.get(pfn, 0) + 1
 
     def let_go(self, pfn: int) -> None:
-        """... and gives it back: with the last one goes a frame that its owner has given up."""
+        """Drop one hold of a frame; with the last one goes a frame that its owner has given up."""
         left = self.holds.pop(pfn, 0) - 1
         if left > 0:
             self.holds[pfn] = left

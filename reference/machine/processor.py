@@ -89,7 +89,8 @@ class Processor:
     :param number: of the CPU
     :param granule: page size, by which operands are decoded
 
-    *vmid*, *tge*: in effect; *vttbr*, *hcr*, *tcr*, *sctlr*: as written; *begun*: TLBI that are not complete
+    *vmid*, *tge*: in effect; *vttbr*, *hcr*, *tcr*, *sctlr*: as written; *begun*: TLBI that are not complete;
+    *barriers*: DSB of any domain that it has executed
     """
 
     def __init__(self, number: int, granule: Granule) -> None:
@@ -98,6 +99,7 @@ class Processor:
         self.vttbr = self.hcr = self.tcr = self.sctlr = self.vmid = 0
         self.tge = False
         self.begun: list[Invalidation] = []
+        self.barriers = 0
 
     def boot(self, vhe: bool) -> None:
         """Enter the context of the host; *vhe*: its kernel runs at EL2, where VMALLE1 means its own entries."""
@@ -132,11 +134,11 @@ class Processor:
             done = [each for each in self.begun if each.cpu != EVERYWHERE]
             self.begun = [each for each in self.begun if each.cpu == EVERYWHERE]
         if len(done) > 1:
-            done.sort(key=_takes_effect)
+            done.sort(key=_after_combined)
         return done
 
 
-def _takes_effect(each: Invalidation) -> bool:
+def _after_combined(each: Invalidation) -> bool:
     return each.op != VMALLE1
 
 

@@ -35,9 +35,9 @@ FETCH_EL0: Final = 4
 ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk", "fetch at EL0")
 
 
-# Fields of VTCR_EL2: PS, its value for 52 bits, and DS.
+# Fields of VTCR_EL2: PS, the sizes that its values stand for, and DS.
 PS_SHIFT: Final = 16
-PS_52: Final = 6
+PS_BITS: Final = (32, 36, 40, 42, 44, 48, 52, 52)
 DS_BIT: Final = 1 << 32
 
 
@@ -66,13 +66,18 @@ class Regime:
         self.address_mask = granule.low_mask
 
     def obey(self, vtcr: int) -> None:
-        """Take over the size of physical addresses from VTCR_EL2, fields PS and DS, where it has one.
+        """Take over the size of physical addresses from VTCR_EL2, fields PS and DS (Arm ARM D19.2).
 
         Without DS (FEAT_LPA2) an address has no more than 48 bits with 4K and 16K pages, whatever PS says.
+
+        :param vtcr: 0: nobody has composed one
         """
-        size = vtcr >> PS_SHIFT & 7
-        if size and self.pa_bits > 48 and (size < PS_52 or (self.granule.lpa2 and not vtcr & DS_BIT)):
-            self.pa_bits = 48
+        if not vtcr:
+            return
+        bits = PS_BITS[vtcr >> PS_SHIFT & 7]
+        if self.granule.lpa2 and not vtcr & DS_BIT:
+            bits = min(bits, 48)
+        self.pa_bits = min(self.pa_bits, bits)
 
     def address(self, entry: int) -> int:
         """Address field of a table or page descriptor, in bytes."""

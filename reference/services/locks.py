@@ -79,6 +79,8 @@ class Locks(Pages):
     def synchronize_srcu(self) -> None:
         """``synchronize_srcu_expedited(&kvm->srcu)``: waits for readers, those that came later too."""
         self.might_sleep()
+        for o in self.on.synchronize_srcu:
+            o.synchronize_srcu()
         if self.steps is not None:
             self.steps.wait_for_readers("srcu", self.vmid)
 

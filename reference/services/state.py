@@ -110,7 +110,7 @@ class KernelState:
             self.steps.reached(point)
 
     def passed(self, point: str) -> None:
-        """It has done it; others may come now."""
+        """The step is done; other actors may run now."""
         if self.steps is not None:
             self.steps.passed(point)
 

@@ -51,6 +51,9 @@ class Recorder(Observer):
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         """The recordings lack it."""
 
+    def synchronize_srcu(self) -> None:
+        """The recordings lack it."""
+
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
         """The recordings lack it."""
 

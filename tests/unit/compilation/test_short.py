@@ -287,7 +287,7 @@ def test_a_truth_value_beside_numbers_is_no_integer(tge: bool) -> None:
     executor = Executor(candidate.get("original"), parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n"))
     context, cpu = executor.checkers.peers.of(Context), executor.side.computer.processors[0]
     cpu.tge = tge
-    cpu.vttbr = 0x17000
+    cpu.vttbr, cpu.sctlr = 0x17000, 1
     context.returned()
     found = executor.checkers.take(0)
     assert f"VTTBR_EL2 0x17000 (VMID 0 in effect), TGE {tge}, TCR_EL1 0x" in found[0].reason

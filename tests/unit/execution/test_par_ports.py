@@ -108,6 +108,22 @@ def test_a_deadlock_says_who_waits_for_whom() -> None:
     assert deadlock.reason.endswith("cpu0 waits for the mmu lock, which cpu1 has")
 
 
+class Breaks(Mmu):
+    """The code for faults ends in a mistake."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        raise KeyError(hva)
+
+
+def test_a_crash_names_the_call_of_its_actor() -> None:
+    """It is not that of the operation before the block."""
+    program = "s2fuzz 1\nvm\nslot a size=4M backing=anon\nhost age a+0 4K\npar\ncpu0 write a+0\ncpu1 read a+4K\nend\n"
+    (found,) = Run(Candidate("breaks", Pgtable, Breaks, "fails"), program).violations
+    assert found.signature == "contract: kvm_handle_guest_abort: oops KeyError in user_mem_abort"
+
+
 def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> None:
     original, version = candidate.get("original"), Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
     differential = Differential(original, version)

@@ -12,7 +12,19 @@ from fuzz.language import operations as ops
 from fuzz.language import program as model
 from fuzz.language.bounds import wanted_backings
 from fuzz.language.forms import FORMS
-from fuzz.language.program import BACKINGS, DEVICES, GIB, GRANULES, MEMFD, UNLOGGED, Program, ProgramError, Slot, Vm
+from fuzz.language.program import (
+    BACKINGS,
+    CACHED,
+    DEVICES,
+    GIB,
+    GRANULES,
+    MEMFD,
+    UNLOGGED,
+    Program,
+    ProgramError,
+    Slot,
+    Vm,
+)
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
@@ -29,6 +41,7 @@ PLACES, HYP_PLACES = "0 to 1073741820K in steps of 4K", "0 to 0xffffffffffff"
 PAGED, DEVICE = "anon, thp", "slot d has backing=device"
 RAM = "anon, thp, hugetlb64k, hugetlb2m, hugetlb32m, hugetlb1g"
 MEMORY = f"{RAM}, memfd"
+NO_RAM = ", ".join((*DEVICES, MEMFD))
 WORDS_64 = "multiples of 256K (64 pages), or a size up to the end of the slot"
 GONE, BACK = "slot a is deleted here", "after slot a create"
 VM, SLOT = FORMS[0][1], FORMS[1][1]
@@ -39,10 +52,10 @@ USES = {
 
 # By name: the text, the line, what is wrong, what is allowed.
 TEXT_ERRORS = {
-    "empty": ("", 1, "the text ends here", "s2fuzz 1"),
-    "no header": ("\nvm\n", 2, "'vm' comes first", "s2fuzz 1"),
+    "empty": ("", 1, "no program stands here", "a text that begins with s2fuzz 1"),
+    "no header": ("\nvm\n", 2, "the first line is 'vm'", "s2fuzz 1"),
     "version": ("s2fuzz 2\nvm\n", 1, "unknown version '2'", "1"),
-    "no vm": ("#\ns2fuzz 1\n\n", 2, "the text ends here", VM),
+    "no vm": ("#\ns2fuzz 1\n\n", 2, "no vm line behind s2fuzz 1", VM),
     "slot for vm": ("s2fuzz 1\nslot a\n", 2, "'slot' in place of vm", VM),
     "no slot": (HEAD, 2, "no slot", "1 to 8, right after vm"),
     "only slots that come and go": (HEAD + "slot a delete", 2, "no slot", "1 to 8, right after vm"),
@@ -60,7 +73,7 @@ TEXT_ERRORS = {
     "vms": ("s2fuzz 1\nvm vms=3\nslot a size=4K backing=thp vm=3\n", 3, "vm=3", "0 to 2"),
     "huge page of another host": ("s2fuzz 1\nvm granule=16K\nslot a size=1M backing=hugetlb64k\n", 3,
                                   "backing='hugetlb64k'",
-                                  "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, device, devicehuge, memfd"),
+                                  "anon, thp, hugetlb2m, hugetlb32m, hugetlb1g, " + NO_RAM),
     "pages of 16K": ("s2fuzz 1\nvm granule=16K\nslot a size=4K backing=thp\n", 3, "size=4K",
                      "16K to 16G in steps of 16K"),
     "pages of 64K": ("s2fuzz 1\nvm granule=64K\nslot a size=1M backing=thp\nhost split a+4K\n", 4,
@@ -96,7 +109,7 @@ SLOT_ERRORS = {
     "slot b size=4K": ("backing= is missing", SLOT),
     "slot b fly": ("unknown 'fly'", SLOT),
     "slot b size=4K backing=ram": ("backing='ram'", ", ".join((*BACKINGS, MEMFD))),
-    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", RAM + ", device, devicehuge, memfd"),
+    "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", f"{RAM}, {NO_RAM}"),
     **{f"slot b size={size} backing=thp": (f"size={size}", SIZES) for size in ("0", "1K", "17G")},
     **{f"slot b size=4K backing=thp offset={offset}": (f"offset={offset}", "0 to 1048572K in steps of 4K")
        for offset in ("2K", "1G")},
@@ -107,7 +120,9 @@ SLOT_ERRORS = {
     "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that lie apart"),
     "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that lie apart"),
     **{f"slot b size=4K backing={backing} log=on": (f"log=on with backing={backing} (-EINVAL)", "log=off")
-       for backing in DEVICES},
+       for backing in DEVICES if backing != CACHED},
+    "slot b size=4K backing=devicewb":
+        ("backing=devicewb, and vm is without fwb=on and dic=on (-EINVAL)", "vm fwb=on dic=on"),
     "slot b size=4K backing=memfd log=on": ("log=on with backing=memfd (-EINVAL)", "log=off"),
     "slot b size=4K backing=memfd ro=on": ("ro=on with backing=memfd (-EINVAL)", "ro=off"),
     "slot b size=4K backing=memfd alias=a": ("alias= with backing=memfd", "a slot with memory of its own"),
@@ -116,7 +131,7 @@ SLOT_ERRORS = {
     "slot b size=4K backing=thp alias=a\nslot c size=4K backing=thp alias=b":
         ("alias=b, an alias itself", "a slot with memory of its own"),
     **{f"slot b size=4K backing={backing} alias=a": (f"backing={backing} and alias=a", "thp")
-       for backing in ("anon", "hugetlb2m", *DEVICES)},
+       for backing in ("anon", "hugetlb2m", *DEVICES) if backing != CACHED},
     **{f"slot b size={size} backing=thp offset={offset} alias=a":
        ("slot b ends behind slot a", "offset and size within the 4M of slot a")
        for size, offset in (("4M", "4K"), ("4100K", "0"), ("4K", "4M"))},
@@ -246,10 +261,10 @@ def test_error(name: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_what_a_device_has_not_it_has_not_by_blocks_either() -> None:
+def test_what_a_device_has_not_no_device_has() -> None:
     for operation, granule in product(ops.OPERATIONS, GRANULES):
         wanted = wanted_backings(operation, granule)
-        assert {"device", "devicehuge"} <= {*wanted} or not {"device", "devicehuge"} & {*wanted}
+        assert {*DEVICES} <= {*wanted} or not {*DEVICES} & {*wanted}
     assert set(DEVICES) <= set(UNLOGGED)
 
 
@@ -305,7 +320,7 @@ def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
         (Program(replace(vm, granule=0), (slot,)), 2, "granule=0; allowed: 4K, 16K, 64K"),
         (Program(replace(vm, manual=cast("model.ManualLog", "no")), (slot,)), 2, "manual='no'; allowed: off, on, set"),
         (Program(vm, (replace(slot, backing=cast("model.Backing", "x")),)), 3,
-         f"backing='x'; allowed: {RAM}, device, devicehuge, memfd"),
+         f"backing='x'; allowed: {RAM}, {NO_RAM}"),
         (Program(vm, (slot,), (ops.GuestSetWay(1), access)), 5, f"{nowhere}: a+4K; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (replace(access, offset=-1),)), 4, f"{nowhere}: a+-0x1; allowed: 0 to 0xfff"),
         (Program(vm, (slot,), (bad,)), 4, "'x'; allowed: read, write, fetch, walk, clean"),

@@ -12,7 +12,7 @@ from fuzz.language import operations as ops
 from fuzz.language.bounds import MANUAL, VMS
 from fuzz.language.forms import FORMS
 from fuzz.language.operations import OPERATIONS
-from fuzz.language.program import BACKINGS, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
+from fuzz.language.program import BACKINGS, DEVICES, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
 from fuzz.language.text import MAX_FILE_SIZE, load, parse, print_program
 from fuzz.language.validate import validate
 
@@ -132,13 +132,13 @@ def test_short_text_means_the_defaults_and_canonical_text_leaves_them_out() -> N
 
 def test_every_host_has_its_own_huge_pages() -> None:
     allowed = {
-        "4K": ["anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device", "devicehuge"],
-        "16K": ["anon", "thp", "hugetlb2m", "hugetlb32m", "hugetlb1g", "device", "devicehuge"],
-        "64K": ["anon", "thp", "hugetlb2m", "hugetlb512m", "device", "devicehuge"],
+        "4K": ["anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g", *DEVICES],
+        "16K": ["anon", "thp", "hugetlb2m", "hugetlb32m", "hugetlb1g", *DEVICES],
+        "64K": ["anon", "thp", "hugetlb2m", "hugetlb512m", *DEVICES],
     }
     for granule, some in allowed.items():
         for backing in BACKINGS:
-            text = f"s2fuzz 1\nvm granule={granule}\nslot a size=1M backing={backing}\n"
+            text = f"s2fuzz 1\nvm granule={granule} fwb=on dic=on\nslot a size=1M backing={backing}\n"
             if backing in some:
                 assert parse(text).slots[0].backing == backing
             else:
@@ -172,7 +172,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             load(path)
         name = path.replace("\udcff", r"\udcff")
         assert str(caught.value) == f"{name}: {wrong}; {remedy}"
-    with pytest.raises(ProgramError, match=r"^/dev/null:1: the text ends here; allowed: s2fuzz 1$"):
+    with pytest.raises(
+        ProgramError, match=r"^/dev/null:1: no program stands here; allowed: a text that begins with s2fuzz 1$"
+    ):
         load("/dev/null")
 
 

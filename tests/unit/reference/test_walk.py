@@ -268,11 +268,22 @@ def test_lpa2_table_elsewhere() -> None:
 
 @pytest.mark.parametrize(
     ("page_shift", "size", "ds", "bits"),
-    [(12, 6, 1, 52), (12, 6, 0, 48), (12, 5, 1, 48), (14, 6, 0, 48), (16, 6, 0, 52), (16, 5, 0, 48), (12, 0, 0, 52)],
+    [
+        (12, 6, 1, 52),
+        (12, 6, 0, 48),
+        (12, 5, 1, 48),
+        (14, 6, 0, 48),
+        (16, 6, 0, 52),
+        (16, 5, 0, 48),
+        (12, 2, 0, 40),
+        (16, 0, 0, 32),
+    ],
 )
 def test_vtcr_says_how_large_an_address_is(page_shift: int, size: int, ds: int, bits: int) -> None:
     regime = Regime(Granule(page_shift, 52), 40, 2, 0)
-    regime.obey(size << 16 | ds << 32)
+    regime.obey(0)
+    assert regime.pa_bits == 52
+    regime.obey(1 << 31 | size << 16 | ds << 32)
     assert regime.pa_bits == bits
 
 

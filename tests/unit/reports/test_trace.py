@@ -125,7 +125,7 @@ def test_same_version_twice_is_alike() -> None:
     text = shown(MISSING_CLEAN, "original")
     assert FIRST not in text
     assert text.endswith("Both sides did the same, event for event.\n")
-    assert "operation 3: log a off  [5 events, alike]" in text
+    assert "operation 3: log a off  [6 events, alike]" in text
 
 
 def test_violation_of_both_sides_is_shown_once() -> None:
