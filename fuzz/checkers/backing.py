@@ -4,7 +4,7 @@
 from typing import Final
 
 from reference.kvm import kvm_memory_slot
-from reference.machine.address_space import DEVICE, WRITABLE, PageRun, has_frames
+from reference.machine.address_space import CACHED, DEVICE, UNCACHED, WRITABLE, PageRun, has_frames
 from reference.machine.descriptor import (
     AF_BIT,
     RIGHTS_BITS,
@@ -25,6 +25,8 @@ SHAREABILITY: Final = 3 << 8
 STRICT_DEVICE: Final = (0x0, 0x1)
 WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
+# MemAttr: Normal Non-cacheable, as is and where the CPUs force it.
+NON_CACHEABLE: Final = 0x5
 # A word of a dirty log without a clean page.
 ALL_DIRTY: Final = (1 << 64) - 1
 # What may be wrong with fields of a leaf.
@@ -32,6 +34,7 @@ ILLEGAL: Final = "illegal field"
 WRITABLE_LEAF: Final = ("writable, the host's page is not", "writable in a read-only slot")
 DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped as normal memory")
 DEVICE_CODE: Final = "device frame executable"
+WITH_CACHES: Final = "device frame mapped with caches"
 NOT_CACHED: Final = "normal frame not mapped write-back"
 FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT
 
@@ -70,6 +73,8 @@ class Backing:
             return memory_type(entry, STRICT_DEVICE)
         if wrong == DEVICE_CODE:
             return execute_permission(entry)
+        if wrong == WITH_CACHES:
+            return memory_type(entry, (*STRICT_DEVICE, NON_CACHEABLE))
         if wrong == NOT_CACHED:
             return memory_type(entry, [WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK])
         return ""
@@ -159,15 +164,17 @@ class Backing:
         """Say what is wrong with type and permissions, given the host's mapping."""
         if entry & WRITE_BIT and not run.flags & WRITABLE:
             return WRITABLE_LEAF[0]
-        if run.flags & DEVICE:
-            if memattr(entry) not in STRICT_DEVICE:
-                weak = memattr(entry) < 4
-                return DEVICE_TYPE[0] if weak else DEVICE_TYPE[1]
-            if not entry & XN_BIT:
-                return DEVICE_CODE
-        elif memattr(entry) != (WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK):
-            return NOT_CACHED
-        return ""
+        attr, write_back = memattr(entry), WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK
+        if not run.flags & DEVICE:
+            return "" if attr == write_back else NOT_CACHED
+        if run.flags & CACHED and attr == write_back:
+            return ""
+        # Kernels that do not ask how the driver maps a frame take all for a device's.
+        if attr not in STRICT_DEVICE and not (run.flags & UNCACHED and attr == NON_CACHEABLE):
+            if attr < 4:
+                return DEVICE_TYPE[0]
+            return WITH_CACHES if run.flags & UNCACHED else DEVICE_TYPE[1]
+        return "" if entry & XN_BIT else DEVICE_CODE
 
     def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
         """Say what is wrong with a writable leaf, given slot and dirty log."""

@@ -30,7 +30,7 @@ from reference.machine.processor import ALL_VMIDS, Processor
 
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 
 EPD: Final = 1 << 7 | 1 << 23
@@ -43,9 +43,19 @@ class Context(Checker):
     rule = Rule(
         "context",
         (
-            "tlb.c returns in the host's context; where the CPU walks for a speculative AT, stage-1 walks are off "
-            "while contexts mix; a CPU to which a vCPU moves drops what it has of the VM's other vCPUs; before VMIDs "
-            "are given again, all CPUs drop what they have of all VMs"
+            Clause("tlb.c returns in the host's context"),
+            Clause(
+                "where the CPU walks for a speculative AT, stage-1 walks are off while contexts mix",
+                "*: walks while contexts mix*",
+            ),
+            Clause(
+                "a CPU to which a vCPU moves drops what it has of the VM's other vCPUs",
+                "*: a vCPU meets*",
+            ),
+            Clause(
+                "before VMIDs are given again, all CPUs drop what they have of all VMs", "*stay when VMIDs run out*"
+            ),
+            Clause("lines of an unmapped page do not stay in a VPIPT cache", "*: lines of an unmapped page*"),
         ),
         "host or guest would go by translations or code of another context",
         Severity.STALE,
@@ -174,7 +184,9 @@ class Context(Checker):
         """The call is over: the CPU is the host's."""
         self.look_for_entries()
         cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
-        if cpu.vttbr or cpu.vmid or cpu.tge != self.vhe or cpu.tcr != self.tcr or cpu.sctlr:
+        # A kernel at EL2 has no use for VTTBR_EL2 while TGE is set, but for what an AT does that is only speculated.
+        left = (cpu.vttbr or cpu.vmid) and (not self.vhe or self.erratum)
+        if left or cpu.tge != self.vhe or cpu.tcr != self.tcr or cpu.sctlr:
             self.wrong(
                 "returned in another context than the host's",
                 f"VTTBR_EL2 {cpu.vttbr:#x} (VMID {cpu.vmid} in effect), TGE {cpu.tge}, "

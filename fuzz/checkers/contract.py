@@ -3,21 +3,23 @@
 
 from typing import Final
 
-from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot
-from reference.machine.address_space import POISON
-from reference.services.errors import ENOMEM
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot, kvm_vcpu
+from reference.machine.address_space import DEVICE, POISON
+from reference.services.errors import EHWPOISON, ENOMEM
 
 from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
-from ..language.program import DEVICES
+from ..language.program import MEMFD
 from ..sides.outcome import Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY
-from .refusal_checker import RefusalChecker
-from .rule import Rule
+from .refusal_checker import REFUSALS, RefusalChecker
+from .rule import Clause, Rule
 from .severity import Severity
 
 # The answer that a guest or user space gets where memory was meant.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
+# Signatures of answers to calls that KVM must refuse.
+REFUSED: Final = tuple([f"*: *{refusal.why}*" for refusal in REFUSALS])
 
 
 class Contract(RefusalChecker):
@@ -29,11 +31,25 @@ class Contract(RefusalChecker):
     rule = Rule(
         "contract",
         (
-            "no warning, no undeserved error; what KVM must refuse gets the right error; no abort or I/O exit for an "
-            "access that slot and host allow; an abort behind the guest's address space; the answer to a fault, the "
-            "address that emulation or the guest is told, and the size that a SIGBUS names, are right; live entries "
-            "are stored to by `WRITE_ONCE`; the mmu lock is not held over more than four times the entries (and 2^14)"
-            " where the other version reschedules; nobody asks for the page structure of a device's frame"
+            Clause("no undeserved error"),
+            Clause("the code does not crash", "*: oops *"),
+            Clause("no warning", "*: WARN*"),
+            Clause("what KVM must refuse gets the right error", *REFUSED),
+            Clause("no abort or I/O exit for an access that slot and host allow", "*: * of memory answered with *"),
+            Clause("an abort for an access behind the guest's address space", "*: * behind the guest's address space*"),
+            Clause("the answer to a fault says what came of it", "*: returns *"),
+            Clause("the size that a SIGBUS names is that of the page", "*: SIGBUS of another size*"),
+            Clause(
+                "emulation, the guest and user space are told the address of the access, and its kind",
+                *("*: * at another address*", "*: * injected for a *", "*: no memory fault exit*"),
+            ),
+            Clause("live entries are stored to by `WRITE_ONCE`", "*: live entry stored*"),
+            Clause(
+                "the mmu lock is not held over more than four times the entries (and 2^14) where the other version "
+                "reschedules",
+                "*: mmu_lock held * times as long*",
+            ),
+            Clause("nobody asks for the page structure of a device's frame", "*: page structure of a device*"),
         ),
         "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
         Severity.CONTRACT,
@@ -130,6 +146,27 @@ class Contract(RefusalChecker):
         )
         self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
 
+    def told_where(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
+        """Judge what user space is told of the access to *ipa* that ended with the error *ret*.
+
+        Documentation/virt/kvm/api.rst: with KVM_EXIT_MEMORY_FAULT, KVM_RUN returns EFAULT or EHWPOISON. The first has
+        other reasons too.
+        """
+        if vcpu.memory_fault is not None:
+            start, size = vcpu.memory_fault
+            if not start <= ipa < start + size:
+                reason = f"KVM_EXIT_MEMORY_FAULT has {size:#x} bytes from {start:#x}, the guest accessed {ipa:#x}"
+                self.report("memory fault at another address", -1, reason, taints=False, function=self.kernel.entry)
+        elif ret == -EHWPOISON and self.side.standard.mmu.TELLS_MEMORY_FAULTS and self.of_memfd(ipa, vcpu):
+            reason = f"kvm_handle_guest_abort() returned {ret} for a guest_memfd, and has not filled in "
+            reason += f"KVM_EXIT_MEMORY_FAULT: user space does not know that it is about {ipa:#x}"
+            self.report("no memory fault exit", -1, reason, taints=False, function=self.kernel.entry)
+
+    def of_memfd(self, ipa: int, vcpu: kvm_vcpu) -> bool:
+        """Tell whether the slot at a guest address of a vCPU has a guest_memfd."""
+        layout = next(guest for guest in self.side.guests if guest.kvm is vcpu.kvm).layout_of(ipa)
+        return layout is not None and layout.slot.backing == MEMFD
+
     def addressed(self, status: str, told: int, meant: int) -> None:
         """Judge the address *told* that emulation, or an injected abort, got for an access to *meant*."""
         if told != meant:
@@ -169,7 +206,7 @@ class Contract(RefusalChecker):
         run = self.side.host.run_at(layout.hva + op.offset)
         if run is None or run.flags & POISON:
             return True
-        if layout.slot.backing in DEVICES and op.kind in ("fetch", "walk"):
+        if run.flags & DEVICE and op.kind in ("fetch", "walk"):
             return status == "abort"
         return layout.readonly and op.kind in ("write", "clean") and status == "io"
 

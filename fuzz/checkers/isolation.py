@@ -1,25 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""isolation: no guest access, through tables or TLB, reaches a frame its slot does not own."""
+"""isolation: no guest access, through tables or TLB, reaches a frame its slot does not own, or what another left in it.
+
+Pages of a guest_memfd come with the contents that their last owner left: kernel code clears them before a guest has
+them. Other memory is cleared by the host, before kernel code sees it.
+"""
 
 from reference.machine.address_space import WRITABLE
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from .checker import GuestChecker
-from .rule import Rule
+from ..sides.guest import Guest
+from .checker import GuestChecker, Peers
+from .rule import Clause, Rule
 from .severity import Severity
 
 
 class Isolation(GuestChecker):
-    """Judges each access that a CPU was allowed."""
+    """Judges each access that a CPU was allowed.
+
+    *uncleared*: frames of a guest_memfd that hold what their last owner left
+    """
 
     rule = Rule(
         "isolation",
-        "no access, through tables or TLB, reaches a frame that the slot does not own",
+        (
+            Clause("no access, through tables or TLB, reaches a frame that the slot does not own"),
+            Clause("a page of a guest_memfd is cleared before a guest has it", "*: access to a page never cleared*"),
+        ),
         "a guest must not see or change memory of another guest, or of the host",
         Severity.ISOLATION,
         rank=1,
         finer=(("*: access to a page that is taken away*", Severity.CORRUPTION, 9),),
     )
+
+    def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
+        super().__init__(guest, peers)
+        self.uncleared: set[int] = set()
+
+    def file_page(self, pfn: int, cleared: bool) -> None:
+        if cleared:
+            self.uncleared.discard(pfn)
+        else:
+            self.uncleared.add(pfn)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE or access == SPECULATE:
@@ -43,7 +64,19 @@ class Isolation(GuestChecker):
                 grave=True,
                 table=table,
             )
-        elif access == WRITE:
+            return
+        if pfn in self.uncleared:
+            # Once for each page.
+            self.uncleared.discard(pfn)
+            self.report(
+                f"access to a page never cleared, through the {through}",
+                walk.level,
+                f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} of a guest_memfd, which holds what its last owner left",
+                frozenset([page]),
+                taints=False,
+                grave=True,
+            )
+        if access == WRITE:
             run = self.guest.host.run_at(layout.hva + page - layout.ipa) if layout else None
             if layout is None or run is None or layout.readonly or not run.flags & WRITABLE:
                 self.report(

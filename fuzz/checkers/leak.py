@@ -6,7 +6,7 @@ from typing import Final
 from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 
 # Where all that a VM has is given back.
@@ -30,8 +30,14 @@ class Leak(Checker):
 
     rule = Rule(
         "leak",
-        "no table, memory cache or small allocation is left when the VM is gone",
-        "each VM that ends would leave memory that the host never gets back",
+        (
+            Clause("no table, memory cache or small allocation is left when the VM is gone"),
+            Clause(
+                "where tables are counted (`NR_SECONDARY_PAGETABLE`), each is, once, and not any more when it is freed",
+                "*: table pages counted wrongly*",
+            ),
+        ),
+        "each VM that ends would leave memory that the host never gets back, or that /proc/meminfo shows for ever",
         Severity.ACCOUNTING,
         rank=3,
     )
@@ -45,6 +51,8 @@ class Leak(Checker):
         self.pages: list[set[int]] = [set() for _ in side.guests]
         self.several = len(side.guests) > 1
         self.reported: set[int] = set()
+        # Pages of tables of VMs that were taken, and that the statistics of memory were told of and rid of.
+        self.taken = self.added = self.removed = 0
 
     @property
     def balance(self) -> Balance:
@@ -56,12 +64,23 @@ class Leak(Checker):
             return
         if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             self.hyp.add(page)
-        elif self.several:
+            return
+        self.taken += 1
+        if self.several:
             self.pages[self.side.active.number].add(page)
 
     def alloc_exact(self, page: int, pages: int) -> None:
-        if page >= 0 and self.several:
+        if page < 0:
+            return
+        self.taken += pages
+        if self.several:
             self.pages[self.side.active.number].update(range(page, page + pages))
+
+    def accounted(self, pages: int) -> None:
+        if pages > 0:
+            self.added += pages
+        else:
+            self.removed -= pages
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         self.balance.cached += has - had
@@ -99,8 +118,21 @@ class Leak(Checker):
         self.balances[guest.number] = Balance()
 
     def destroyed(self) -> None:
-        left = [page for page, count in enumerate(self.kernel.counts) if count > 0 and page not in self.reported]
-        self.judge(left, self.balances, "")
+        held = [page for page, count in enumerate(self.kernel.counts) if count > 0]
+        self.judge([page for page in held if page not in self.reported], self.balances, "")
+        if self.side.standard.mmu.ACCOUNTS_TABLES:
+            self.judge_accounts(sum(page not in self.hyp for page in held))
+
+    def judge_accounts(self, held: int) -> None:
+        """Report statistics of memory that are wrong.
+
+        :param held: pages of tables that are left
+        """
+        if self.added != self.taken or self.added - self.removed != held:
+            reason = f"of {self.taken} table pages that VMs had, kvm_account_pgtable_pages() added {self.added} to "
+            reason += f"NR_SECONDARY_PAGETABLE (SecPageTables in /proc/meminfo) and took {self.removed} off; "
+            reason += f"{held} are still allocated"
+            self.report("table pages counted wrongly", -1, reason, function=END)
 
     def judge(self, pages: list[int], balances: list[Balance], whose: str) -> None:
         """Report what is left, if anything is.

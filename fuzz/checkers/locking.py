@@ -9,7 +9,7 @@ time, so those of two VMs never nest.
 from typing import Final
 
 from reference.belongings import Own, Owns
-from reference.machine.descriptor import VALID_BIT
+from reference.machine.descriptor import AF_BIT, VALID_BIT
 from reference.machine.walk import Walk
 
 from ..language.operations import Operation
@@ -18,7 +18,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
 from .generations import named
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
@@ -29,6 +29,15 @@ WARNINGS: Final = {
     "sleeping-call-in-notifier": "sleeping call in a notifier that must not block",
     "lock-already-held": "mmu_lock taken twice",
     "lock-not-held": "lock not held",
+    "other-lock-held": "another lock still held",
+    "other-lock-twice": "another lock taken twice",
+    "other-lock-free": "another lock released that is not held",
+}
+# Of those that a kernel tree takes beside the mmu lock, the mmap lock and SRCU: a mutex, say, or that of a file.
+OTHERS: Final = {
+    "other-lock-held": "held on return to the caller",
+    "other-lock-twice": "waited for by whoever holds it",
+    "other-lock-free": "released by whoever does not hold it",
 }
 
 
@@ -42,11 +51,13 @@ class Held(Own):
         self.outlasts = False
         # A reader of RCU that did not end was reported.
         self.reader_reported = False
+        # Slots were installed, and nobody has waited since for those who still read the old ones.
+        self.installed = False
 
     def copy(self) -> "Held":
         mine = Held()
         mine.reported, mine.outlasts = self.reported[:], self.outlasts
-        mine.reader_reported = self.reader_reported
+        mine.reader_reported, mine.installed = self.reader_reported, self.installed
         return mine
 
 
@@ -60,10 +71,26 @@ class Locking(Checker):
     rule = Rule(
         "locking",
         (
-            "locks are balanced on every return and nested rightly; nothing sleeps under the mmu lock, as a reader "
-            "of RCU, or in a notifier that must not block; live entries are written, and roots unlinked, only under "
-            "that lock, and among readers by compare-exchange only; no VMA is read once the mmap lock of its look-up "
-            "is dropped; interrupts are off while user page tables are walked, and on a return as they were"
+            Clause("locks, in a tree all that it takes, are balanced on every return, and nested rightly"),
+            Clause("srcu is the outermost lock", "*: srcu entered under*", "*: mmu_lock held beyond srcu*"),
+            Clause(
+                "nothing sleeps under the mmu lock, as a reader of RCU, or in a notifier that must not block",
+                *("* under mmu_lock", "* under rcu_read_lock", "* in a notifier that must not block"),
+            ),
+            Clause(
+                "live entries are written, and roots unlinked, only under the mmu lock, and among its readers by "
+                "compare-exchange only",
+                *("*: entry written without*", "*: root unlinked*"),
+            ),
+            Clause("no VMA is read once the mmap lock of its look-up is dropped", "*: VMA read after*"),
+            Clause(
+                "interrupts are off while user page tables are walked, and on a return as they were",
+                *("*: user page tables walked*", "*: interrupts*"),
+            ),
+            Clause("who installs slots waits for the readers of those before", "*: slots installed*"),
+            Clause(
+                "slots are used within srcu, areas with the mmap lock", "*: slots used*", "*: without the mmap lock*"
+            ),
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
         Severity.HANG,
@@ -72,10 +99,17 @@ class Locking(Checker):
             ("*: entry written without mmu_lock*", Severity.LIFETIME, 7),
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
+            ("*: slots installed, readers not waited for*", Severity.LIFETIME, 22),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
             ("*: VMA read after*", Severity.LIFETIME, 16),
             ("*: user page tables walked with*", Severity.LIFETIME, 17),
             ("*: root unlinked without mmu_lock*", Severity.LIFETIME, 10),
+        ),
+        reasons=(
+            (
+                "*: slots installed, readers not waited for*",
+                "a vCPU in a fault uses a slot that is changed or freed, or maps memory of one that has gone",
+            ),
         ),
     )
 
@@ -94,7 +128,7 @@ class Locking(Checker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.own.reported.clear()
-        self.own.outlasts = False
+        self.own.outlasts = self.own.installed = False
         self.own.reader_reported = False
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
@@ -121,6 +155,17 @@ class Locking(Checker):
         if self.kernel.rcu_depth > 0 and not self.own.reader_reported:
             self.own.reader_reported = True
             self.wrong("rcu_read_lock still held", f"still {self.kernel.rcu_depth} deep on return to the caller")
+        if self.own.installed:
+            self.own.installed = False
+            reason = "the call returns without synchronize_srcu() behind the slots that it has installed: readers of "
+            reason += "srcu, vCPUs in a fault among them, go on with those before, which are changed or freed"
+            self.wrong("slots installed, readers not waited for", reason)
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        self.own.installed = True
+
+    def synchronize_srcu(self) -> None:
+        self.own.installed = False
 
     def destroyed(self) -> None:
         if self.kernel.locks:
@@ -132,7 +177,11 @@ class Locking(Checker):
         return self.kernel.last.taken(self.kernel.locks[-1])
 
     def warn(self, label: str) -> None:
-        if label in WARNINGS:
+        if label in OTHERS:
+            where = self.kernel.condition
+            text = f"a lock that is neither the mmu lock nor the mmap lock nor SRCU is {OTHERS[label]}"
+            self.wrong(WARNINGS[label], f"{text}; it was taken at {where}" if where else text)
+        elif label in WARNINGS:
             held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
             what = self.kernel.condition or f"{self.kernel.entry}: {label}"
             self.wrong(WARNINGS[label], f"{what}, with {held} held")
@@ -273,12 +322,27 @@ class TableLock(GuestChecker):
             if self.kernel.mmu_shared and self.side.exchanges_shared:
                 self.among_readers(ipa, level, ptep, old, new)
             return
+        if self.ages_as_reader(old, new):
+            return
         self.report(
             "entry written without mmu_lock",
             level,
             f"{self.text(old, level)} -> {self.text(new, level)} at {ipa:#x}",
             frozenset([ipa]),
             taints=False,
+        )
+
+    def ages_as_reader(self, old: int, new: int) -> bool:
+        """Tell whether a store is one that needs no mmu lock where the version ages pages without it.
+
+        It is a compare-exchange, so whoever changes the entry meanwhile wins; the table stays while RCU is read.
+        """
+        return (
+            self.side.version.main.AGES_WITHOUT_LOCK
+            and self.kernel.exchanging
+            and self.kernel.rcu_depth > 0
+            and old & VALID_BIT != 0
+            and old ^ new == AF_BIT
         )
 
     def among_readers(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:

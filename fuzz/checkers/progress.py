@@ -8,7 +8,7 @@ from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 
 # Steps of one operation (tables entered, stores, locks, look-ups): some, and
@@ -28,7 +28,10 @@ class Progress(Checker):
 
     rule = Rule(
         "progress",
-        "accesses and walks come to an end; kernel code comes back",
+        (
+            Clause("walks come to an end, and kernel code comes back"),
+            Clause("accesses come to an end", "*: access does not complete*"),
+        ),
         "a vCPU that faults for ever, or kernel code that does not return, hangs guest or host",
         Severity.HANG,
         rank=4,

@@ -14,7 +14,7 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from .checker import Checker, GuestChecker, Peers
 from .exposed import Exposed
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .table import Table
 from .table_memory import compare_with_memory
@@ -26,11 +26,25 @@ class Shadow(GuestChecker):
     rule = Rule(
         "lifetime",
         (
-            "no use of a freed table, no table freed while it is reachable or before the flush that covers it, nor "
-            "stored to before that once it was cut off; a root is unlinked before its tables are destroyed; what is no "
-            "table page is neither freed nor entered as one; a table that is cut off under a shared mmu lock is freed "
-            "after a grace period, and such walks are readers of RCU where the reference declares it; what RCU is to "
-            "free is used by its readers alone"
+            Clause("no use of a freed table"),
+            Clause("what RCU is to free is used by its readers alone", "*: * handed to RCU, outside of*"),
+            Clause(
+                "a table that is cut off under a shared mmu lock is freed after a grace period, and such walks are "
+                "readers of RCU where the reference declares it",
+                *("*: freed before a grace period*", "*: walk under a shared mmu_lock*"),
+            ),
+            Clause("a root is unlinked before its tables are destroyed", "*: destroyed while the root is linked*"),
+            Clause("a root is as large as VTCR_EL2 says", "*: root larger*", "*: root smaller*"),
+            Clause(
+                "what is no table page is neither freed nor entered as one, nor are references to it counted",
+                "*what is no table*",
+            ),
+            Clause(
+                "no table is freed while it is reachable or before the flush that covers it, nor stored to before that "
+                "once it was cut off",
+                *("*: freed *", "*: root freed*", "*: handed to RCU while reachable*", "*: store to a table before*"),
+            ),
+            Clause("no table is freed twice, or entered at two places", "*: double free*", "*: table entered twice*"),
         ),
         "a freed page soon belongs to somebody else: to walk it or to store to it corrupts the host",
         Severity.LIFETIME,

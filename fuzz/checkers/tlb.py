@@ -17,7 +17,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 from .owed import Key, Late, Owed, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
@@ -39,8 +39,9 @@ class Tlb(GuestChecker):
     rule = Rule(
         "tlb",
         (
-            "no CPU can hold an entry that the tables no longer justify; what is broken under the mmu lock is flushed "
-            "under it; no two sizes for one address"
+            Clause("no CPU can hold an entry that the tables no longer justify"),
+            Clause("what is broken under the mmu lock is flushed under it", "*flushed after mmu_lock was dropped*"),
+            Clause("no two sizes for one address", "*: two sizes*"),
         ),
         "a CPU would go on by a translation that is gone, and reach a frame that has another owner by then",
         Severity.STALE,

@@ -21,7 +21,7 @@ from .checker import GuestChecker, Peers
 from .dirty_log import LEFT_OUT
 from .fields import type_text
 from .operation_ranges import accessed_slots, changed_by, unmapped_by
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 from .table import Table
@@ -45,8 +45,13 @@ class Translation(GuestChecker):
     rule = Rule(
         "translation",
         (
-            "tables map only what host and slots allow: frame, permissions, type; nothing stays mapped that a notifier "
-            "took away; nothing changes outside an operation's range; relaxing takes no right away"
+            Clause("tables map only what host and slots allow: frame, permissions, type"),
+            Clause(
+                "what the guest may write of a logged slot is in the dirty log", "*: writable and not in the dirty log*"
+            ),
+            Clause("nothing stays mapped that the host took away", "*: still mapped after*"),
+            Clause("nothing changes outside an operation's range", "*: change outside the range*"),
+            Clause("relaxing takes no right away", "*: right removed*"),
         ),
         "a guest that reaches a frame which the host took back reads and overwrites another's memory",
         Severity.CORRUPTION,
@@ -66,6 +71,10 @@ class Translation(GuestChecker):
             ("*: writable in a read-only slot*", "the guest writes what user space has given it to read only"),
             ("*: writable and not in the dirty log*", LEFT_OUT),
             ("*: right removed*", "the guest takes faults for what it was allowed to do already"),
+            (
+                "*: device frame*",
+                "accesses to a device are merged, repeated or cached, and what caches hold overwrites its memory",
+            ),
         ),
     )
 
@@ -102,7 +111,7 @@ class Translation(GuestChecker):
                 self.report(
                     "still mapped after invalidation",
                     level,
-                    f"{self.text(entry, level)} at {ipa:#x} is there after invalidate_range_start() "
+                    f"{self.text(entry, level)} at {ipa:#x} is there after {self.kernel.entry}() "
                     f"of [{first:#x}, {last:#x})",
                     frozenset([ipa]),
                 )
@@ -277,9 +286,11 @@ class Translation(GuestChecker):
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
-                    # A slot that is new at a place is mapped there on faults only, but for device memory.
+                    # A slot that is new at a place is mapped there on faults only, but for device memory. A reset may
+                    # leave that.
                     layout = self.guest.layout_of(ipa)
-                    if isinstance(op, (ops.SlotMove, ops.SlotCreate)) and layout and layout.slot.backing in DEVICES:
+                    kept = isinstance(op, (ops.SlotMove, ops.SlotCreate, ops.GuestReset))
+                    if kept and layout and layout.slot.backing in DEVICES:
                         continue
                     reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
                     self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
@@ -346,5 +357,5 @@ class BetweenHalves(Watcher):
     def invalidated(self, start: int, end: int) -> None:
         self.checker.invalidated(start, end)
 
-    def changed(self, start: int, end: int) -> None:
+    def invalidation_ended(self, start: int, end: int) -> None:
         self.checker.host_changed(start, end)

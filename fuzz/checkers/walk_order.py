@@ -10,34 +10,40 @@ uses its own tables right away, and an ISB has to follow.
 from typing import Final
 
 from reference.belongings import Own, Owns
-from reference.machine.descriptor import AF_BIT, VALID_BIT
+from reference.machine.descriptor import AF_BIT, MEMATTR_FIELD, TYPE_BIT, VALID_BIT, same_address
+from reference.machine.granule import Granule
 from reference.machine.walk import Walk
 
 from ..language.operations import Operation
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .rule import Rule
+from .lost_rights import lost
+from .rule import Clause, Rule
 from .severity import Severity
 
 HYP: Final = "kvm_pgtable_hyp_map"
+# No barrier of one CPU is enough: all CPUs are to find the entry.
+NEEDED_BY_ALL: Final = 1 << 62
 
 
 class Unordered(Own):
     """The last store of a call for which walkers wait.
 
     *published*: the barriers before it; -1: there is none; *function*: that made it; *hyp*: to a table of the
-    hypervisor, and no ISB has come behind the barrier
+    hypervisor, and no ISB has come behind the barrier; *barriers*: of its CPU, one more of which is enough
     """
 
     def __init__(self) -> None:
         self.published = -1
         self.function = ""
         self.hyp = False
+        self.barriers = NEEDED_BY_ALL
 
     def copy(self) -> "Unordered":
         mine = Unordered()
         mine.published, mine.function, mine.hyp = self.published, self.function, self.hyp
+        mine.barriers = self.barriers
         return mine
 
 
@@ -47,8 +53,11 @@ class WalkOrder(Checker):
     rule = Rule(
         "walk-order",
         (
-            "a DSB of stores follows those that make an entry valid or set its access flag before the call returns, "
-            "and the zeroing of a root before the VM has it; behind those to the hypervisor's tables an ISB as well"
+            Clause(
+                "a DSB of stores follows those that make an entry valid or set its access flag before the call returns"
+            ),
+            Clause("a DSB of stores follows the zeroing of a root before the VM has it", "*: root not ordered*"),
+            Clause("an ISB follows the DSB behind stores to the hypervisor's tables", "*: entry not synchronized*"),
         ),
         "a walker goes on by what memory held before: an access faults again for nothing, or by a root of garbage",
         Severity.STALE,
@@ -70,6 +79,11 @@ class WalkOrder(Checker):
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         if new & VALID_BIT and (not old & VALID_BIT or new & ~old & AF_BIT):
             own = self.own
+            if not relaxes(old, new, self.granule):
+                own.barriers = NEEDED_BY_ALL
+            elif own.published != self.hardware.published or own.barriers != NEEDED_BY_ALL:
+                # Another CPU that finds the entry as it was faults once more at worst, as it may for rights.
+                own.barriers = self.barriers_here()
             own.published = self.hardware.published
             own.function = self.kernel.walker or self.kernel.entry
             own.hyp = self.kernel.entry == HYP
@@ -105,10 +119,28 @@ class WalkOrder(Checker):
         own = self.own
         if own.published < 0:
             return
-        if own.published == self.hardware.published:
+        if own.published == self.hardware.published and not self.ordered_here():
             reason = "no DSB between the store and the return: the walker may not find the entry"
             self.report("entry not ordered before walks", -1, reason, taints=False, function=own.function)
         elif own.hyp:
             reason = "no ISB behind the DSB: the hypervisor may not find the entry"
             self.report("entry not synchronized", -1, reason, taints=False, function=own.function)
         own.published = -1
+
+    def ordered_here(self) -> bool:
+        """Tell whether a DSB has ordered the store before walks of the CPU that made it, and that is enough."""
+        return self.own.barriers < self.barriers_here()
+
+    def barriers_here(self) -> int:
+        """Return how many DSB of any domain the CPU has executed."""
+        return self.hardware.processors[self.kernel.cpu].barriers
+
+
+def relaxes(old: int, new: int, granule: Granule) -> bool:
+    """Tell whether a store leaves a valid leaf where it was and takes no right away: the old one does no harm."""
+    return (
+        old & new & VALID_BIT != 0
+        and not (old ^ new) & (TYPE_BIT | MEMATTR_FIELD)
+        and same_address(old, new, granule)
+        and not lost(old, new)
+    )

@@ -89,7 +89,7 @@ class Conditions(PredicateNotes):
         return any(self.held_for(bug, violation, held) for held in self.held_in or [self.own.held])
 
     def held_for(self, bug: KnownBug, violation: Violation, held: HeldPredicates) -> bool:
-        """Tell likewise, where it says something of an operation: of this one."""
+        """Tell as `held` does, for one operation of a par block."""
         for time, predicate in bug.condition:
             if self.held_in and predicate in OF_OPERATION:
                 if predicate not in held.of_operation:

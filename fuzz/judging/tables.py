@@ -136,14 +136,19 @@ def compare_tables(
         table = a or b
         if table is None or not table.has_leaves():
             return ""
-        return f"only one side maps by pages from {table.base:#x}{stores.table(a, b)}"
+        side = "reference" if b is None else "candidate"
+        return f"only the {side} maps by pages from {table.base:#x}{stores.table(a, b)}"
     for index in sorted(a.leaves.keys() | b.leaves.keys()) if not stores.alike(a, b) else ():
         left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
         if left != right:
             ipa = a.base + (index << granule.level_shift(a.level))
             if stores.excuse(a.level, ipa, left, right):
                 continue
-            both = f"{show(left, a.level, granule)}; {show(right, a.level, granule)}"
+            texts = [
+                "a table" if not entry and index in table.children else show(entry, a.level, granule)
+                for entry, table in ((left, a), (right, b))
+            ]
+            both = "; ".join(texts)
             return f"{ipa:#x}, level {a.level}: {both}{stores.entry(a, b, index)}"
     if a.children or b.children:
         indices = sorted(a.children)

@@ -3,10 +3,21 @@
 
 from typing import ClassVar
 
+import pytest
+
 import candidate
+from candidate import Candidate
 from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm_main import KvmMain
 from reference.mmu import Mmu
-from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
+from reference.pgtable import (
+    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W,
+    NULL,
+    Pgtable,
+    kvm_pgtable,
+    stage2_attr_data,
+    stage2_map_data,
+)
 from reference.services.structs import kvm_mmu_memory_cache
 
 from .case import Case, broken, each, violations
@@ -400,6 +411,29 @@ class MarksFirst(Exchanges):
         return super().stage2_map_walker(addr, end, level, ptep, flag, arg)
 
 
+class NobodyWaits(KvmMain):
+    """Installs slots, and forgets those who read the ones before."""
+
+    def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
+        self.kvm.memslots = [memslot]
+        for observer in self.k.on.slots_installed:
+            observer.slots_installed(self.kvm.mmu.vmid, memslot.id, memslot.flags, memslot.dirty_bitmap is not None)
+
+
+NOT_WAITED = Case(
+    "readers of slots are not waited for",
+    "locking: kvm_set_memory_region: slots installed, readers not waited for",
+    Candidate("broken", Pgtable, Mmu, "for a test", main=NobodyWaits),
+    "vm cpus=1\nslot a size=4K backing=anon\nlog a on\n",
+)
+
+
+def test_readers_of_slots() -> None:
+    found = [each.signature for each in violations(NOT_WAITED.bad, NOT_WAITED.text)]
+    assert found == [NOT_WAITED.signature] * len(found) != []
+    assert NOT_WAITED.all_good() == []
+
+
 AMONG_READERS = "locking: stage2_map_walker: entry written without a compare-exchange under mmu_lock for reading L"
 READ = "vm cpus=1 ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 
@@ -415,6 +449,79 @@ def test_entries_among_readers() -> None:
 def test_a_marker_is_its_owner_s() -> None:
     found = violations(broken(MarksFirst), READ)
     assert [each.signature for each in found if each.checker == "locking"] == []
+
+
+class ExchangesFlags(Pgtable):
+    """Ages a leaf by a compare-exchange."""
+
+    TAKES: ClassVar[int] = 0
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        pte = self.load(ptep)
+        if self.kvm_pte_valid(pte):
+            arg.level, arg.pte = level, pte
+            self.k.cmpxchg(ptep, pte, (pte & ~arg.attr_clr & ~self.TAKES) | arg.attr_set)
+        return 0
+
+
+class TakesARight(ExchangesFlags):
+    """Takes the right to write with the access flag."""
+
+    TAKES: ClassVar[int] = KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
+
+
+class AgesAsReader(KvmMain):
+    """Ages pages as a reader of RCU, without the mmu lock."""
+
+    AGES_WITHOUT_LOCK: ClassVar[bool] = True
+
+    def clear_flush_young(self, start: int, end: int) -> int:
+        self.k.lock("srcu")
+        self.begin()
+        young = self.mmu.kvm_age_hva(self.kvm, start, end)
+        if young:
+            self.mmu.kvm_flush_remote_tlbs(self.kvm)
+        self.end()
+        self.k.unlock("srcu")
+        return young
+
+    def begin(self) -> None:
+        self.k.rcu_read_lock()
+
+    def end(self) -> None:
+        self.k.rcu_read_unlock()
+
+
+class AgesUnprotected(AgesAsReader):
+    """Nothing keeps the tables meanwhile."""
+
+    def begin(self) -> None:
+        return None
+
+    def end(self) -> None:
+        return None
+
+
+class AgesUnasked(AgesAsReader):
+    """Does so in a version that does not say that it does."""
+
+    AGES_WITHOUT_LOCK: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize(
+    ("pgtable", "main", "wrong"),
+    [
+        (ExchangesFlags, AgesAsReader, False),
+        (ExchangesFlags, AgesUnprotected, True),
+        (ExchangesFlags, AgesUnasked, True),
+        (TakesARight, AgesAsReader, True),
+        (Pgtable, AgesAsReader, True),
+    ],
+)
+def test_ageing_without_the_lock(pgtable: type[Pgtable], main: type[KvmMain], wrong: bool) -> None:
+    version = Candidate("broken", pgtable, Mmu, "for a test", main=main)
+    found = [each.signature for each in violations(version, AGED) if each.checker == "locking"]
+    assert found == ["locking: stage2_attr_walker: entry written without mmu_lock L3"] * wrong
 
 
 GOOD = (

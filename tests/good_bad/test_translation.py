@@ -12,7 +12,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 
-from .case import Case, broken, each
+from .case import ORIGINAL, Case, broken, each, violations
 from .near_misses import SHORT
 
 
@@ -229,3 +229,17 @@ def test_translation_good(case: Case) -> None:
 @each(CASES)
 def test_translation_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+class UnmapsDevices(Mmu):
+    """A vCPU that is reset unmaps device memory as other memory."""
+
+    def stage2_unmap_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
+        self.unmap_stage2_range(kvm, memslot.base_gfn << self.PAGE_SHIFT, memslot.npages << self.PAGE_SHIFT)
+
+
+def test_a_reset_may_unmap_device_memory() -> None:
+    """A fault maps it again."""
+    text = "vm fwb=off\nslot a size=64K backing=device\ncpu0 read a+0\ncpu0 reset\ncpu0 read a+0\n"
+    found = [each.signature for each in violations(broken(mmu=UnmapsDevices), text)]
+    assert found == [each.signature for each in violations(ORIGINAL, text)]

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """walk-order: barriers stand behind what walkers are to find."""
 
+from typing import ClassVar
+
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
+    KVM_PTE_LEAF_ATTR_HI_S2_XN,
     KVM_PTE_LEAF_ATTR_LO_S2_AF,
+    KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W,
     NULL,
     Pgtable,
     hyp_map_data,
@@ -13,9 +17,11 @@ from reference.pgtable import (
 )
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
-from .case import Case, broken, each
+from .case import ORIGINAL, Case, broken, each, violations
 
 READ = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n"
+AGED = READ.replace("cpus=1", "cpus=2") + "table mkold a+0\ntable mkyoung a+0\n"
+NOT_ORDERED = "walk-order: stage2_attr_walker: entry not ordered before walks"
 HYP = "vm cpus=1\nslot a size=4K backing=anon\nhyp map 0x10000 0x20000 4K rw\n"
 
 
@@ -33,6 +39,65 @@ class MapsWithoutBarrier(Pgtable):
 class AgesWithoutBarrier(Pgtable):
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
         return self.stage2_update_leaf_attrs(pgt, addr, 1, KVM_PTE_LEAF_ATTR_LO_S2_AF, 0)[1]
+
+
+class RelaxesYoung(Pgtable):
+    """Makes a leaf executable and young at once, and flushes by ``__kvm_tlb_flush_vmid_ipa_nsh()``."""
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        ret, _, level = self.stage2_update_leaf_attrs(
+            pgt, addr, 1, KVM_PTE_LEAF_ATTR_LO_S2_AF, KVM_PTE_LEAF_ATTR_HI_S2_XN
+        )
+        self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)
+        return ret
+
+
+class AgesForItself(Pgtable):
+    """Orders an access flag before the walks of the CPU that sets it."""
+
+    DOMAIN: ClassVar[str] = "nshst"
+    # Rights that go when the flag is set.
+    TAKES: ClassVar[int] = 0
+
+    def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
+        pte = self.stage2_update_leaf_attrs(pgt, addr, 1, KVM_PTE_LEAF_ATTR_LO_S2_AF, self.TAKES)[1]
+        self.wait()
+        return pte
+
+    def wait(self) -> None:
+        self.k.dsb(self.DOMAIN)
+
+
+class AgesBehindLoads(AgesForItself):
+    """Waits for loads alone."""
+
+    DOMAIN: ClassVar[str] = "nshld"
+
+
+class AgesElsewhere(AgesForItself):
+    """Another CPU waits."""
+
+    def wait(self) -> None:
+        self.k.cpu ^= 1
+        self.k.dsb(self.DOMAIN)
+        self.k.cpu ^= 1
+
+
+class AgesAndProtects(AgesForItself):
+    """Takes the right to write away as well, which other CPUs have to know."""
+
+    TAKES: ClassVar[int] = KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
+
+
+class MapsForItself(MapsWithoutBarrier):
+    """Orders a new entry before the walks of one CPU only."""
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        ret = super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+        self.k.dsb("nshst")
+        return ret
 
 
 class RootBehindBarrier(Pgtable):
@@ -82,6 +147,14 @@ CASES = (
         broken(AgesWithoutBarrier),
         READ + "table mkold a+0\ntable mkyoung a+0\n",
     ),
+    Case("a barrier of loads", NOT_ORDERED, broken(AgesBehindLoads), AGED, broken(AgesForItself)),
+    Case("a barrier of another CPU", NOT_ORDERED, broken(AgesElsewhere), AGED, broken(AgesForItself)),
+    Case(
+        "a leaf for one CPU alone",
+        "walk-order: stage2_map_walker: entry not ordered before walks",
+        broken(MapsForItself),
+        READ,
+    ),
     Case(
         "a root",
         "walk-order: kvm_pgtable_stage2_init: root not ordered before walks",
@@ -101,3 +174,16 @@ def test_walk_order_good(case: Case) -> None:
 @each(CASES)
 def test_walk_order_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+def test_who_makes_a_leaf_young_needs_a_barrier_of_its_own_cpu() -> None:
+    """Another CPU takes an access flag fault more, at worst."""
+    text = "vm cpus=1 haf=on\nslot a size=4K backing=anon\ncpu0 write a+0\nhost age a+0 4K flush=off\ncpu0 fetch a+0\n"
+    relaxed = [each.signature for each in violations(broken(RelaxesYoung), text)]
+    assert relaxed == [each.signature for each in violations(ORIGINAL, text)]
+    assert not any(each.startswith("walk-order") for each in relaxed)
+
+
+def test_who_takes_a_right_away_needs_a_barrier_for_all_cpus() -> None:
+    """It needs a flush too, which is told first."""
+    assert NOT_ORDERED in [each.signature for each in violations(broken(AgesAndProtects), AGED)]

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Judging two ports once, where they do the same, gives the verdicts of judging both."""
 
+import ast
+import inspect
+
 import pytest
 
 import candidate
 from candidate import Candidate
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
+from fuzz.judging import stream
 from fuzz.judging.differential import Differential
 from fuzz.judging.port_once import OUTWEIGH, PATIENCE, ports_alike
 from fuzz.judging.stream import Stream, word
@@ -160,3 +164,17 @@ def test_numbers_of_all_sizes_are_told_apart() -> None:
     words = [word(number) for number in numbers]
     assert len(set(words)) == len(numbers)
     assert all(-(1 << 63) <= each < 1 << 63 for each in words)
+
+
+def test_each_event_has_a_number_of_its_own() -> None:
+    """Two that share one could stand for each other."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(stream)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("note", "note_more")
+    ]
+    numbers = [each.args[0].value for each in calls if isinstance(each.args[0], ast.Constant)]
+    assert len(numbers) > 70
+    assert len(numbers) == len(set(numbers))

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The rights that one leaf gives and another does not."""
+
+from typing import Final
+
+from reference.machine.walk import FETCH, FETCH_EL0, READ, WRITE, permits
+
+RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0, "fetch at EL0"))
+
+
+def lost(old: int, new: int) -> str:
+    """Name the rights that a leaf *old* gives and *new* does not; "" if none."""
+    return ", ".join([name for access, name in RIGHTS if permits(old, access) and not permits(new, access)])
