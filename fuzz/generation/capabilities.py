@@ -2,13 +2,26 @@
 """Random programs that ask for capabilities, where both versions have them."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from ..language.bounds import MAX_SLOT_SIZE, outside
 from ..language.operations import ClearLog, GuestOutside, Operation, SetLog, SlotCreate
-from ..language.program import HUGE_SHIFT, KIB, MEMFD, RING_SIZES, SPLIT_SIZES, TAGLESS, Program
-from .capping import WHOLE, splits_long
+from ..language.program import (
+    CACHED,
+    HUGE_SHIFT,
+    KIB,
+    MEMFD,
+    RING_SIZES,
+    SPLIT_SIZES,
+    TAGLESS,
+    UNCACHED,
+    Backing,
+    Program,
+    Vm,
+)
+from .capping import may_split
 from .legal import alone, legal_part
 
 # Of a hundred programs.
@@ -21,17 +34,20 @@ _GRACE: Final = 6
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
 _MTE: Final = 15
+# Of a hundred programs with a device, those with a type of memory for it; without caches.
+_TYPES: Final = 50
+_UNCACHED: Final = 30
 _WIDE: Final = 12
-# Bits of a guest address then, by page size: those of the program (0), or more. Some kernels free the tables of a VM
-# block by block of its whole address space, which takes them long where that has many.
+# Bits of a guest address then, by page size: those of the program (0), or more.
 _WIDE_IPA: Final[dict[int, tuple[int, ...]]] = {
     4 * KIB: (0, 0, 0, 49, 50, 51, 52, 52, 52),
     16 * KIB: (0,),
     64 * KIB: (0, 0, 49, 50),
 }
-# Where a kernel does that, most programs have so many bits at most, by page size; one in ten of the others does not.
-_NARROW_IPA: Final = {4 * KIB: 44, 16 * KIB: 44, 64 * KIB: 46}
-_STAYS_WIDE: Final = 10
+# Some kernels free the tables of a VM block by block of its whole address space. Bits of an address in a block of the
+# largest size, by page size; and how many blocks, as a power of two, cost less than other parts of a program.
+_BLOCK: Final = {4 * KIB: 30, 16 * KIB: 25, 64 * KIB: 29}
+_BLOCKS: Final = 14
 
 
 class Offers(NamedTuple):
@@ -44,6 +60,7 @@ class Offers(NamedTuple):
     :param par: blocks in which several vCPUs are at work
     :param lpa2: physical addresses of 52 bits
     :param mte: memory with tags; *tagged_hugetlb*: that of hugetlb too
+    :param types: a version may ask how a driver maps frames of its device
     :param narrow: a VM with many bits of a guest address takes long to end
     """
 
@@ -56,6 +73,7 @@ class Offers(NamedTuple):
     narrow: bool = False
     mte: bool = False
     tagged_hugetlb: bool = False
+    types: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
@@ -67,7 +85,7 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     vm = program.vm
     if offers.split and source.randrange(100) < _SPLIT:
         split = source.choice(SPLIT_SIZES[vm.granule])
-        if not splits_long(program, split) or source.randrange(WHOLE) == 0:
+        if may_split(program, split, source):
             vm = replace(vm, split=split)
             program = failing_splits(program, source)
     # Rings without bitmaps lose pages in all kernels that have them: such a program is written by hand.
@@ -80,9 +98,10 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
         program = with_tags(program, offers.tagged_hugetlb)
     elif offers.memfd and source.randrange(100) < _MEMFD:
         program = on_memfd(program, source)
+    if offers.types and any(slot.backing == "device" for slot in program.slots):
+        program = with_types(program, source)
     if offers.lpa2 and source.randrange(100) < _WIDE:
-        bits = source.choice(_WIDE_IPA[vm.granule])
-        program = widened(program, 0 if offers.narrow and bits and source.randrange(_STAYS_WIDE) else bits)
+        program = widened(program, wide_bits(vm.granule, offers.narrow, source))
     return narrowed(program, source) if offers.narrow else program
 
 
@@ -102,14 +121,62 @@ def with_tags(program: Program, hugetlb: bool) -> Program:
     return replace(program, vm=replace(program.vm, mte=True), slots=slots)
 
 
-def narrowed(program: Program, source: random.Random) -> Program:
-    """The program on VMs with fewer bits of a guest address, mostly, where its slots need no more."""
-    vm, bits = program.vm, _NARROW_IPA[program.vm.granule]
-    if vm.ipa <= bits or source.randrange(_STAYS_WIDE) == 0:
+def with_types(program: Program, source: random.Random) -> Program:
+    """Return the program, now and then with frames of devices that a guest may use as memory, for all that it has."""
+    vm, drawn = program.vm, source.randrange(100)
+    if drawn >= _TYPES:
         return program
+    backing: Backing = UNCACHED if drawn < _UNCACHED else CACHED
+    if backing == CACHED:
+        vm = replace(vm, fwb=True, dic=True)
+    slots = tuple(replace(slot, backing=backing) if slot.backing == "device" else slot for slot in program.slots)
+    return replace(program, vm=vm, slots=slots)
+
+
+def stays_wide(granule: int, ipa: int, source: random.Random) -> bool:
+    """Say whether a program may have so many bits of a guest address: the longer its VM takes to end, the fewer may."""
+    more = ipa - _BLOCK[granule] - _BLOCKS
+    return more <= 0 or source.randrange(1 << more) == 0
+
+
+def narrowed(program: Program, source: random.Random) -> Program:
+    """The program on VMs with fewer bits of a guest address, mostly; what is at the end of them stays there."""
+    vm, bits = program.vm, _BLOCK[program.vm.granule] + _BLOCKS
+    if stays_wide(vm.granule, vm.ipa, source):
+        return program
+    end, narrow = 1 << vm.ipa, replace(vm, ipa=bits)
+    half = 1 << (bits - 1)
+    if any(half - MAX_SLOT_SIZE < where < end - half for where in addresses(program)):
+        return program
+    return relocated(program, narrow, lambda where: where if where < half else where - end + (1 << bits))
+
+
+def addresses(program: Program) -> list[int]:
+    """Return the guest addresses of slots and operations that are within the address space."""
     places: list[Any] = [*program.slots, *program.operations]
-    top = max((where for each in places if (where := getattr(each, "ipa", None)) is not None), default=0)
-    return program if top + MAX_SLOT_SIZE > 1 << bits else replace(program, vm=replace(vm, ipa=bits))
+    found = [getattr(each, "ipa", None) for each in places]
+    return [where for where in found if where is not None and where < 1 << program.vm.ipa]
+
+
+def relocated(program: Program, vm: Vm, moved: Callable[[int], int]) -> Program:
+    """Return the program on other VMs, with slots at other guest addresses. Nothing lies behind all 52 bits.
+
+    :param vm: the others
+    :param moved: the place of an address; those that are behind both address spaces stay
+    """
+    behind = range(max(outside(vm).start, outside(program.vm).start), outside(vm).stop)
+
+    def placed(operation: Operation) -> Operation:
+        each: Any = operation
+        where = getattr(each, "ipa", None)
+        if where is None or (isinstance(operation, GuestOutside) and where in behind):
+            return operation
+        changed: Operation = replace(each, ipa=moved(where))
+        return changed
+
+    slots = tuple(replace(slot, ipa=moved(slot.ipa)) for slot in program.slots)
+    kept = [each for each in program.operations if behind or not isinstance(each, GuestOutside)]
+    return Program(vm, slots, tuple(map(placed, kept)))
 
 
 def failing_splits(program: Program, source: random.Random) -> Program:
@@ -124,15 +191,26 @@ def failing_splits(program: Program, source: random.Random) -> Program:
     return replace(program, operations=tuple(map(failing, program.operations)))
 
 
-def with_lpa(program: Program, source: random.Random) -> Program:
+def with_lpa(program: Program, narrow: bool, source: random.Random) -> Program:
     """The program, now and then with physical addresses of 52 bits where that is FEAT_LPA: with 64K pages.
 
     No version lacks it, so nobody has to offer it.
+
+    :param narrow: as of `Offers`
     """
     vm = program.vm
     if vm.granule != 64 * KIB or vm.pa == 52 or source.randrange(100) >= _WIDE:
         return program
-    return widened(program, source.choice(_WIDE_IPA[vm.granule]))
+    return widened(program, wide_bits(vm.granule, narrow, source))
+
+
+def wide_bits(granule: int, narrow: bool, source: random.Random) -> int:
+    """Draw the bits of a guest address where a physical one has 52; 0: those of the program.
+
+    :param narrow: as of `Offers`
+    """
+    bits = source.choice(_WIDE_IPA[granule])
+    return bits if not narrow or stays_wide(granule, bits, source) else 0
 
 
 def widened(program: Program, ipa: int) -> Program:
@@ -145,20 +223,7 @@ def widened(program: Program, ipa: int) -> Program:
     if ipa <= vm.ipa:
         return replace(program, vm=replace(vm, pa=52))
     by = (1 << ipa) - (1 << vm.ipa)
-    wide = replace(vm, ipa=ipa, pa=52)
-    behind = outside(wide)
-
-    def moved(operation: Operation) -> Operation:
-        each: Any = operation
-        if isinstance(operation, GuestOutside) and operation.ipa in behind:
-            return operation
-        where = getattr(each, "ipa", None)
-        changed: Operation = operation if where is None else replace(each, ipa=where + by)
-        return changed
-
-    slots = tuple(replace(slot, ipa=slot.ipa + by) for slot in program.slots)
-    kept = [each for each in program.operations if behind or not isinstance(each, GuestOutside)]
-    return Program(wide, slots, tuple(map(moved, kept)))
+    return relocated(program, replace(vm, ipa=ipa, pa=52), lambda where: where + by)
 
 
 def on_memfd(program: Program, source: random.Random) -> Program:

@@ -12,8 +12,11 @@ from ..language.program import Program, Slot
 PAGES: Final = 512
 # One program in so many keeps its ranges.
 WHOLE: Final = 16
-# Chunks that a slot is split in when its logging begins, and pages that its blocks become then.
+# Chunks that a slot is split in when its logging begins, and pages that its blocks become then: so many cost no more
+# than other parts of a program.
 _SPLITS: Final = 16384
+# Of programs with more, one in `WHOLE` at most is split; of those with so many times more, as many times fewer.
+_MANY: Final = 4096
 
 
 def capped(program: Program, number: int) -> Program:
@@ -47,15 +50,21 @@ def excess(operation: Operation, slots: dict[str, Slot], page: int) -> int:
     return max(operation.size // page - PAGES, 0)
 
 
-def splits_long(program: Program, split: int) -> bool:
-    """Tell whether the slots of a program take long to be split: of 1G, or in many chunks.
+def may_split(program: Program, split: int, source: random.Random) -> bool:
+    """Say whether the slots of a program may be split: the longer that takes, the fewer may.
 
     :param split: bytes of a chunk
     """
-    return any(
-        slot.size // split > _SPLITS or (slot.backing == "hugetlb1g" and slot.size // program.vm.granule > _SPLITS)
-        for slot in program.slots
-    )
+    most = max(splits(program, slot, split) for slot in program.slots)
+    return most <= _SPLITS or source.randrange(max(WHOLE, most // _MANY)) == 0
+
+
+def splits(program: Program, slot: Slot, split: int) -> int:
+    """The chunks that a slot is split in, or the pages that blocks of 1G become.
+
+    :param split: bytes of a chunk
+    """
+    return slot.size // (program.vm.granule if slot.backing == "hugetlb1g" else split)
 
 
 def in_blocks(operation: TableMap, slot: Slot, page: int) -> bool:

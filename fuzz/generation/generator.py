@@ -15,6 +15,7 @@ from .capping import capped
 from .disturbances import DISTURBANCES
 from .ending import ending
 from .large_slots import with_large_slot
+from .long_holds import with_long_holds
 from .motifs import MOTIFS
 from .racing import racing
 from .vmids import with_rollover
@@ -52,9 +53,10 @@ class Generator:
         program = with_rollover(builder.program(), random.Random(f"vmids {number}"))
         program = program if self.whole else capped(program, number)
         program = with_large_slot(program, random.Random(f"large {number}"))
+        program = with_long_holds(program, random.Random(f"holds {number}"))
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
-        program = with_lpa(program, random.Random(f"lpa {number}"))
+        program = with_lpa(program, self.offers.narrow, random.Random(f"lpa {number}"))
         program = ending(program, random.Random(f"end {number}"))
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 

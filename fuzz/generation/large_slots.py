@@ -22,10 +22,7 @@ def with_large_slot(program: Program, source: random.Random) -> Program:
 
     :param program: a valid one, as the result is
     """
-    if source.randrange(100) >= _LARGE or program.vm.manual == "set":
-        # A slot that begins with all pages dirty is cleared word by word, which takes long.
-        return program
-    fit = [slot for slot in alone(program) if slot.backing in ("anon", "thp")]
+    fit = may_grow(program) if source.randrange(100) < _LARGE else []
     if not fit:
         return program
     slot = source.choice(fit)
@@ -33,6 +30,14 @@ def with_large_slot(program: Program, source: random.Random) -> Program:
     size = source.choice(sizes(vm.granule))
     far = source.choice((0, 512 * MIB, 512 * MIB, size // 2, size - slot.size))
     return enlarged(replace(program, vm=vm), slot, size, far - far % (vm.granule * vm.granule // 8))
+
+
+def may_grow(program: Program) -> list[Slot]:
+    """Return the slots of a program that may have many gigabytes."""
+    if program.vm.manual == "set":
+        # A slot that begins with all pages dirty is cleared word by word, which takes long.
+        return []
+    return [slot for slot in alone(program) if slot.backing in ("anon", "thp")]
 
 
 def sizes(page: int) -> list[int]:

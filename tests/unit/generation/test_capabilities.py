@@ -2,12 +2,13 @@
 """Programs ask for what both versions have, and are the same otherwise."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from fuzz.generation.capabilities import Offers, equipped, widened
-from fuzz.generation.capping import splits_long
+from fuzz.generation.capping import splits
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import ClearLog, Operation, SetLog
@@ -112,17 +113,21 @@ def test_each_is_offered_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slot", "often"),
-    [("size=1G backing=hugetlb1g", False), ("size=8G backing=thp", True), ("size=2M backing=thp", True)],
+    ("slot", "most", "at_least", "at_most"),
+    [
+        ("size=1G backing=hugetlb1g", 1 << 18, 2, 25),
+        ("size=64M backing=thp", 1 << 14, 200, 450),
+        ("size=128M backing=thp", 1 << 15, 8, 40),
+        ("size=8G backing=thp", 1 << 21, 0, 4),
+        ("size=2M backing=thp", 1 << 9, 200, 450),
+    ],
 )
-def test_what_takes_long_to_be_split_is_split_now_and_then(slot: str, often: bool) -> None:
+def test_the_longer_a_split_takes_the_fewer_programs_have_it(slot: str, most: int, at_least: int, at_most: int) -> None:
     """A block of 1G becomes 262144 pages; a slot of 8G has two million chunks of 4K."""
     program = parse(f"s2fuzz 1\nvm\nslot a {slot}\nlog a on\n")
-    drawn = [equipped(program, Offers(split=True), random.Random(number)) for number in range(COUNT * 5)]
-    split = [each for each in drawn if each.vm.split]
-    assert (COUNT // 2 if often else 5) < len(split) < (COUNT * 2 if often else COUNT // 5)
-    long = [each for each in split if splits_long(each, each.vm.split)]
-    assert (0 if slot.startswith("size=2M") else 5) <= len(long) < COUNT // 5
+    drawn = [equipped(program, Offers(split=True), random.Random(number)) for number in range(COUNT * 20)]
+    found = Counter(splits(each, each.slots[0], each.vm.split) for each in drawn if each.vm.split)
+    assert at_least <= found[most] <= at_most
 
 
 def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
@@ -154,19 +159,37 @@ def test_addresses_are_narrow_where_wide_ones_take_long() -> None:
     wide, kept = 0, 0
     for _ in range(COUNT):
         without, program = plain.next(), narrow.next()
-        wide += without.vm.granule == 16 * KIB and without.vm.ipa > 44
-        kept += program.vm.granule == 16 * KIB and program.vm.ipa > 44
+        wide += without.vm.granule == 16 * KIB and without.vm.ipa > 39
+        kept += program.vm.granule == 16 * KIB and program.vm.ipa > 39
         validate(program)
         assert decode(encode(program)) == program
     assert wide > COUNT // 32
     assert kept < wide // 2
 
 
-def test_one_in_ten_stays_wide() -> None:
-    program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=1G size=16K backing=anon\ncpu0 read a+0\n")
-    bits = [equipped(program, Offers(narrow=True), random.Random(number)).vm.ipa for number in range(200)]
-    assert set(bits) == {44, 48}
-    assert 5 < bits.count(48) < 40
+@pytest.mark.parametrize(
+    ("granule", "ipa", "bits", "at_least", "at_most"),
+    [
+        ("4K", 45, 44, 170, 230),
+        ("4K", 48, 44, 10, 45),
+        ("16K", 43, 39, 10, 45),
+        ("16K", 48, 39, 0, 5),
+        ("64K", 45, 43, 70, 130),
+    ],
+)
+def test_the_longer_a_wide_program_takes_the_fewer_stay_wide(
+    granule: str, ipa: int, bits: int, at_least: int, at_most: int
+) -> None:
+    program = parse(f"s2fuzz 1\nvm granule={granule} ipa={ipa}\nslot a ipa=1G size=64K backing=anon\ncpu0 read a+0\n")
+    found = [equipped(program, Offers(narrow=True), random.Random(number)).vm.ipa for number in range(400)]
+    assert set(found) <= {bits, ipa}
+    assert at_least <= found.count(ipa) <= at_most
+
+
+@pytest.mark.parametrize(("granule", "ipa"), [("4K", 44), ("16K", 39), ("64K", 43)])
+def test_what_takes_no_long_stays_as_it_is(granule: str, ipa: int) -> None:
+    program = parse(f"s2fuzz 1\nvm granule={granule} ipa={ipa}\nslot a ipa=1G size=64K backing=anon\ncpu0 read a+0\n")
+    assert all(equipped(program, Offers(narrow=True), random.Random(number)) == program for number in range(20))
 
 
 def test_few_addresses_are_wide_where_that_takes_long() -> None:
@@ -175,7 +198,21 @@ def test_few_addresses_are_wide_where_that_takes_long() -> None:
     assert 3 * sum(each > 48 for _, each in bits) < sum(each > 48 for each, _ in bits)
 
 
-def test_what_takes_the_end_of_a_wide_address_space_keeps_it() -> None:
-    program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=274877906928K size=16K backing=anon\ncpu0 read a+0\n")
+def test_what_is_at_the_end_of_a_wide_address_space_stays_there() -> None:
+    program = parse(
+        "s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=274877906928K size=16K backing=anon\n"
+        "slot b ipa=1G size=16K backing=anon\ncpu0 read a+0\nslot b move 274877906912K\ncpu0 outside read 262144G\n"
+    )
+    made = {equipped(program, Offers(narrow=True), random.Random(number)) for number in range(20)}
+    (narrow,) = made - {program}
+    validate(narrow)
+    assert narrow == parse(
+        "s2fuzz 1\nvm granule=16K ipa=39\nslot a ipa=536870896K size=16K backing=anon\n"
+        "slot b ipa=1G size=16K backing=anon\ncpu0 read a+0\nslot b move 536870880K\ncpu0 outside read 262144G\n"
+    )
+
+
+def test_what_is_in_the_middle_of_a_wide_address_space_keeps_it_wide() -> None:
+    program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=1024G size=16K backing=anon\ncpu0 read a+0\n")
     for number in range(20):
         assert equipped(program, Offers(narrow=True), random.Random(number)) == program
