@@ -124,7 +124,7 @@ def _tree(name: str) -> Candidate:
 
         parts = opened(name)
         found = _TREES[name] = Candidate(
-            name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, content=parts.content
+            name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, tlb=parts.tlb, content=parts.content
         )
     return found
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compiles the stage-2 code of a kernel tree for this machine, as it is, into a shared library.
 
-Four of its files (``pgtable.c``, ``mmu.c``, ``nested.c`` where there is one, ``kvm_main.c``) are compiled with
-the tree's own headers; those in native/shim/ stand before them where arm64 assembly would be reached.
+Its ``pgtable.c``, ``mmu.c`` and ``kvm_main.c`` are compiled with the tree's own headers. So are ``nested.c``,
+``vhe/tlb.c``, ``dirty_ring.c`` and ``guest_memfd.c`` where they are there, and ``rbtree.c`` and ``interval_tree.c``,
+which these use.
+Headers in native/shim/ stand before the tree's where arm64 assembly would be reached.
 Nothing of the tree is changed or copied; its scripts that write headers are run.
 """
 
@@ -17,8 +19,8 @@ from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
 from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
-from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
-from .building.wrong import said
+from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TLB, TreeSource
+from .building.wrong import lacks, said
 
 __all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
 
@@ -98,15 +100,19 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
     """
     began = time.perf_counter()
     declared = probes.found(source)
+    # A mistake in the list is told before anything is compiled.
+    symbols.listed()
     try:
         _lay_out(source, declared, work)
         plan = BuildPlan(source, settings, compiler, work)
         run_all(plan.jobs, work)
         note(source, work)
-        run_all([plan.weaken(), *plan.tell_walks()], work)
+        run_all([plan.weaken(), *plan.tell_walks(), *plan.tell_flushes()], work)
         run_all(plan.check_memory(), work)
         run_all([plan.link("partial.so", stubs=False)], work)
         outside = symbols.outside(work, plan.tree, plan.mixed, plan.host, "partial.so")
+        if outside.lacking:
+            raise TreeError(lacks(source, outside.lacking))
         (work / "stubs.c").write_text(symbols.stubs(outside))
         run_all([plan.stubs()], work)
         (work / "driver.map").write_text(callgraph.DRIVER)
@@ -130,7 +136,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         "compiler": compiler.version,
         "seconds": round(time.perf_counter() - began, 2),
     }
-    first = [path for path in (PGTABLE, MMU, NESTED, KVM_MAIN) if path in source.files]
+    first = [path for path in (PGTABLE, MMU, NESTED, TLB, KVM_MAIN) if path in source.files]
     entry = cache.publish(work, source, start, record, first)
     return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=False)
 

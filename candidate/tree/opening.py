@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from reference.assembly import Assembly
 from reference.compiled.choice import SANITIZE, TREE
 from reference.kernel import Kernel
 from reference.kvm import kvm
@@ -15,6 +16,7 @@ from reference.kvm_main import KvmMain
 from reference.machine.address_space import HostTraits
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import AnyTlb
 
 from . import source_of
 from .build import BuiltTree, TreeError, is_built, make
@@ -22,8 +24,9 @@ from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
-from .building.source import ARM, MMU, PGTABLE
+from .building.source import ARM, MMU, PGTABLE, TLB
 from .runtime.errors import TreeRefused
+from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 # A tree that is edited while it is compiled is compiled so often at most.
@@ -67,6 +70,7 @@ class Opened(NamedTuple):
     pgtable: type[Pgtable]
     mmu: type[Mmu]
     main: type[KvmMain]
+    tlb: type[AnyTlb]
     origin: str
     content: str
 
@@ -117,6 +121,8 @@ def opened(name: str) -> Opened:
     class BoundMmu(TreeMmu):
         """mmu.c of this tree."""
 
+        TELLS_MEMORY_FAULTS = found(MMU, r"\bkvm_prepare_memory_fault_exit\(") is not None
+        ACCOUNTS_TABLES = found(MMU, r"\bkvm_account_pgtable_pages\(") is not None
         SAMPLES_UNDER_MMAP = found(MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*mmap_read_unlock\(") is not None
 
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
@@ -132,6 +138,7 @@ def opened(name: str) -> Opened:
         HAS_MTE = "HAVE_MTE" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
+        AGES_WITHOUT_LOCK = "AGES_WITHOUT_LOCK" in declared
         FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
         HOST = HostTraits(
             drops_zeroes=found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None,
@@ -144,10 +151,18 @@ def opened(name: str) -> Opened:
         def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
             super().__init__(kvm, mmu)
 
+    class BoundTlb(TreeTlb):
+        """tlb.c of this tree."""
+
+        content = source.digest(TLB)
+
+        def __init__(self, assembly: Assembly) -> None:
+            super().__init__(assembly)
+
     how = " with sanitizers" if sanitize else ""
     called = f" (Linux {number})" if number else ""
     origin = f"the kernel tree {source.name}{called}, compiled{how}"
-    return Opened(Bound, BoundMmu, BoundMain, origin, first.library.parent.name)
+    return Opened(Bound, BoundMmu, BoundMain, BoundTlb, origin, first.library.parent.name)
 
 
 def content_of(version: str) -> str:

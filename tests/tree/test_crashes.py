@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree.building.source import MMU, PGTABLE
-from fuzz.judging.differential import REGRESSION, Differential
+from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
+from fuzz.judging.differential import REGRESSION, Differential, Finding
+from fuzz.language.program import Program
 from fuzz.language.text import parse
 
 from .trees import planted, version
@@ -21,6 +22,7 @@ PROGRAM = parse(
 # Runs where a page is unmapped.
 PLACE = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
 FUNCTION = "stage2_unmap_put_pte"
+NOBODYS = "access to a table page that nobody allocated"
 CRASHES = {
     "BUG": ("\tBUG_ON(ctx->level == 3);\n", "oops BUG() in"),
     "a NULL pointer": ("\t*(volatile int *)(ctx->addr & 8) = 1;\n", "oops SIGSEGV in"),
@@ -29,8 +31,38 @@ CRASHES = {
         "\t{ volatile char big[1 << 16]; big[0] = 1; stage2_unmap_put_pte(ctx, mmu, mm_ops); big[1] = big[0]; }\n",
         "oops stack overflow in",
     ),
-    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", "oops SIGSEGV in"),
+    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", f"oops {NOBODYS} in"),
+    "a table page to come": ("\tWRITE_ONCE(ctx->ptep[1 << 24], 0);\n", f"oops {NOBODYS} in"),
+    "a table page to come, by a plain store": (
+        "\t((kvm_pte_t *)ctx->ptep)[1 << 24] = 0;\n",
+        f"oops {NOBODYS} in",
+    ),
 }
+
+
+# Loops that tell of what they do, or ask the host for pages.
+LOOPS = {
+    "a barrier": (PGTABLE, PLACE, "\tfor (;;) dsb(ishst);\n"),
+    "a page of the host": (
+        MMU,
+        "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup",
+        "\tfor (;;) { struct page *p; if (get_user_page_fast_only(hva, 0, &p)) put_page(p); }\n",
+    ),
+}
+
+
+def findings(folder: Path, file: str, text: str, instead: str, program: Program = PROGRAM) -> list[Finding]:
+    """Return the findings of a program on 6.12 with another text in a file."""
+    copy = planted("6.12", folder / "tree", file, text, instead)
+    return Differential(candidate.get(version("6.12")), candidate.get(copy)).run(program).findings
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_loop_that_needs_the_driver(kind: str, tmp_path: Path) -> None:
+    file, place, text = LOOPS[kind]
+    found = findings(tmp_path, file, place, text + place)
+    assert [each.kind for each in found] == [REGRESSION]
+    assert "oops does not come back in" in found[0].signature
 
 
 @pytest.mark.parametrize("kind", CRASHES)
@@ -44,6 +76,41 @@ def test_crash(kind: str, tmp_path: Path) -> None:
     assert "stage2_unmap_walker > stage2_unmap_put_pte" in found[0].reason or what == CRASHES["no end of recursion"][1]
     # The tool goes on, and the next program is judged.
     assert [each.signature for each in differential.run(PROGRAM).findings] == [found[0].signature]
+
+
+# References of a table page that is yet to come.
+REFERENCES = {
+    "get_page": "\tget_page(virt_to_page(ctx->ptep + (1 << 24)));\n",
+    "put_page": "\tput_page(virt_to_page(ctx->ptep + (1 << 24)));\n",
+    "free_pages_exact": "\tfree_pages_exact(ctx->ptep + (1 << 24), PAGE_SIZE);\n",
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_reference_of_a_page_that_nobody_allocated(name: str, tmp_path: Path) -> None:
+    found = findings(tmp_path, PGTABLE, PLACE, REFERENCES[name] + PLACE)
+    assert f"{name}() of physical address" in found[0].reason
+    assert {each.kind for each in found} == {REGRESSION}
+
+
+# What the creation of a VM does without, and what comes of it.
+UNMADE = {
+    "its per-CPU area": (MMU, "\tif (!mmu->last_vcpu_ran) {", "\tif (0) {", "oops SIGSEGV in kvm_init_stage2_mmu"),
+    "a root": (
+        PGTABLE,
+        "zalloc_pages_exact(pgd_sz);\n\tif (!pgt->pgd)",
+        "zalloc_pages_exact(0);\n\tif (!pgt->pgd)",
+        "error -12",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNMADE)
+def test_vm_without(what: str, tmp_path: Path) -> None:
+    file, text, instead, called = UNMADE[what]
+    program = parse("s2fuzz 1\nvm cpus=1 fail=3\nslot a size=4K backing=anon\n")
+    found = findings(tmp_path, file, text, instead, program)
+    assert [(each.kind, each.signature) for each in found] == [(REGRESSION, f"contract: kvm_init_stage2_mmu: {called}")]
 
 
 def test_loop_with_events(tmp_path: Path) -> None:
@@ -75,6 +142,35 @@ def test_refused(name: str, tmp_path: Path) -> None:
     verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(PROGRAM)
     assert verdict.refused == name
     assert verdict.findings == []
+
+
+# Where code is, in its file, that needs what nobody models: of a call that answers with a bitmap, and of the VM's end.
+ELSEWHERE = {
+    "a dirty log": (KVM_MAIN, "\tn = kvm_dirty_bitmap_bytes(memslot);\n\tflush = false;\n"),
+    "the end of a VM": (MMU, "\twrite_lock(&kvm->mmu_lock);\n\tpgt = mmu->pgt;\n"),
+}
+LOGGED = parse(
+    "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon log=on\ncpu0 write a+0\nlog a get\ncpu0 write a+4K\nlog a get\n"
+)
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_refused_elsewhere(where: str, tmp_path: Path) -> None:
+    """Nothing is asked of a process that has ended: no checker, and no call that comes after."""
+    file, text = ELSEWHERE[where]
+    copy = planted("6.12", tmp_path / "tree", file, text, f"\tmemunmap(NULL);\n{text}")
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(LOGGED)
+    assert verdict.refused == "memunmap"
+    assert verdict.findings == []
+
+
+def test_crash_at_the_end_of_a_vm(tmp_path: Path) -> None:
+    file, text = ELSEWHERE["the end of a VM"]
+    (found,) = findings(tmp_path, file, text, f"\tBUG();\n{text}", LOGGED)
+    assert (found.kind, found.signature) == (
+        REGRESSION,
+        "contract: kvm_free_stage2_pgd: oops BUG() in kvm_free_stage2_pgd",
+    )
 
 
 def test_the_interpreter_ends_without_a_word() -> None:

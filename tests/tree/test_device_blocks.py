@@ -12,12 +12,11 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU
-from fuzz.execution.executor import Executor
 from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
 from fuzz.language.text import load, parse
 
 from ..unit.console import ROOT
-from .trees import edited, version
+from .trees import clean_run, edited, version
 
 SLOT: Final = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing={}\n"
 READ: Final = SLOT + "cpu0 read a+8K\n"
@@ -26,14 +25,7 @@ BLOCK, PAGE = 2, 3
 
 def levels(tree: str, text: str) -> list[int]:
     """The levels of the leaves that a program leaves behind on a tree, from the lowest address of 1G to 2G on."""
-    executor = Executor(candidate.get(version(tree)), parse(text))
-    try:
-        assert executor.create() == []
-        for at in range(len(executor.program.operations)):
-            assert executor.step(at)[1] == []
-        return [level for level, _, _ in executor.checkers.shadows[0].leaves_in(1 << 30, 2 << 30)]
-    finally:
-        executor.dismantle()
+    return [level for level, _, _ in clean_run(version(tree), parse(text))[0]]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import candidate
 from candidate.tree.building import probes
 from candidate.tree.building.source import GUEST_MEMFD, MMU, TreeSource
-from fuzz.judging.differential import Differential
+from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import load, parse
 
 from .fidelity import Stream
@@ -21,6 +21,11 @@ SEED: Final = load(Path(__file__).parents[2] / "corpus" / "seeds" / "guest-memfd
 HOLE: Final = parse(
     "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=memfd\ncpu0 write a+0\ncpu1 read a+0\n"
     "host discard a+0 4K\ncpu1 read a+0\n"
+)
+# The same, in a slot that does not begin where its file does.
+FAR: Final = parse(
+    "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=memfd offset=8M\ncpu0 write a+2M\ncpu1 read a+2M\n"
+    "host discard a+2M 4K\ncpu1 read a+2M\nhost poison a+2M\ncpu0 read a+2M\n"
 )
 UNMAP: Final = "\t\tflush |= kvm_mmu_unmap_gfn_range(kvm, &gfn_range);"
 BEGIN: Final = "\t\t\tkvm_mmu_invalidate_start(kvm);\n"
@@ -110,3 +115,128 @@ def test_a_tree_without_it_has_no_verdict(name: str) -> None:
 def test_a_planted_mistake(tmp_path: Path, path: str, text: str, instead: str, signature: str) -> None:
     name = planted(memfd_tree(), tmp_path / "tree", path, text, instead)
     assert signature in violations(name, HOLE)
+
+
+def test_a_page_that_stays_beside_others(tmp_path: Path) -> None:
+    """In a par block as in a sequence: it is judged when the call has unmapped it."""
+    kept = "bool kvm_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)\n{\n"
+    name = planted(
+        memfd_tree(), tmp_path / "tree", MMU, kept, f"{kept}\tif (kvm_slot_has_gmem(range->slot))\n\t\treturn false;\n"
+    )
+    block = "par\ncpu0 read a+0\nhost0 discard a+0 4K\nend\n"
+    beside = parse(f"s2fuzz 1\nvm cpus=2\nslot a size=64K backing=memfd\ncpu0 write a+0\n{block}")
+    assert "translation: kvm_gmem_fallocate: still mapped after invalidation L3" in violations(name, beside)
+    assert violations(version(memfd_tree()), beside) == []
+
+
+# What a patch may make of the place of a slot in its file.
+PLACES: Final = {
+    "look-up": (
+        "return gfn - slot->base_gfn + slot->gmem.pgoff;",
+        "return gfn - slot->base_gfn;",
+        "contract: kvm_handle_guest_abort: error -5",
+    ),
+    "begin of what goes": (
+        "slot->base_gfn + max(pgoff, start) - pgoff",
+        "slot->base_gfn + max(pgoff, start)",
+        "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3",
+    ),
+    "end of what goes": (
+        "slot->base_gfn + min(pgoff + slot->npages, end) - pgoff",
+        "slot->base_gfn + min(slot->npages, end - pgoff) - pgoff",
+        "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_a_slot_somewhere_in_its_file(what: str, tmp_path: Path) -> None:
+    text, instead, signature = PLACES[what]
+    name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, text, instead)
+    assert violations(version(memfd_tree()), FAR) == []
+    assert signature in violations(name, FAR)
+    # It is right wherever that is 0.
+    assert violations(name, HOLE) == []
+
+
+# What a patch may make of what user space is told where a page has failed.
+TOLD = {
+    "nothing": (
+        (
+            "\t\tkvm_prepare_memory_fault_exit(s2fd->vcpu, s2fd->fault_ipa, PAGE_SIZE,\n"
+            "\t\t\t\t\t      write_fault, exec_fault, false);\n"
+        ),
+        "",
+        "no memory fault exit",
+    ),
+    "another address": (
+        "kvm_prepare_memory_fault_exit(s2fd->vcpu, s2fd->fault_ipa, PAGE_SIZE,",
+        "kvm_prepare_memory_fault_exit(s2fd->vcpu, s2fd->fault_ipa + PAGE_SIZE, PAGE_SIZE,",
+        "memory fault at another address",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_user_space_is_told_where(what: str, tmp_path: Path) -> None:
+    text, instead, called = TOLD[what]
+    ours = candidate.get(version("7.3"))
+    theirs = candidate.get(planted("7.3", tmp_path / "tree", MMU, text, instead))
+    program = parse(
+        "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a+4K\nhost poison a+4K\ncpu0 read a+4K\n"
+    )
+    found = Differential(ours, theirs).run(program).findings
+    assert [(each.kind, each.signature) for each in found] == [
+        (REGRESSION, f"contract: kvm_handle_guest_abort: {called}")
+    ]
+    assert Differential(ours, ours).run(program).findings == []
+
+
+NEVER_CLEARED: Final = "isolation: stage2_map_walker: access to a page never cleared, through the tables L3"
+
+
+def test_a_page_is_cleared_before_a_guest_has_it(tmp_path: Path) -> None:
+    end = "folio_mark_uptodate(folio);\n\t}\n\n#ifdef"
+    clears = f"clear_highpage(folio_page(folio, 0));\n\t\t{end}"
+    name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, clears, end)
+    # The page that is there first, and the one that comes after the hole.
+    assert [each for each in violations(name, HOLE) if each == NEVER_CLEARED] == 2 * [NEVER_CLEARED]
+    lines = [line for line in trace(version(memfd_tree()), HOLE) if line.startswith(("new page", "clear frame"))]
+    assert [line.split(" ")[0] for line in lines] == ["new", "clear", "new", "clear"]
+    # A fault of user space has cleared the page that it has made.
+    touched = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\nhost write a+0 4K\ncpu0 read a+0\n")
+    assert not any(line.startswith("clear frame") for line in trace(version(memfd_tree()), touched))
+    assert NEVER_CLEARED not in violations(name, touched)
+
+
+def test_a_page_that_has_failed_is_not_mapped_again(tmp_path: Path) -> None:
+    program = parse(
+        "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a+4K\nhost poison a+4K\ncpu0 read a+4K\n"
+    )
+    name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, "if (folio_test_hwpoison(folio)) {", "if (0) {")
+    found = violations(name, program)
+    assert "isolation: stage2_map_walker: access to a frame not owned, through the tables L3" in found
+    assert violations(version(memfd_tree()), program) == []
+
+
+def test_memory_that_fails_while_a_hole_is_punched() -> None:
+    """The page that has failed goes with the hole, for which its failure waits. A guest gets another one."""
+    actors = "host0 discard a+0 2040K\ncpu0 read a+1568K\nhost1 poison a+1568K\n"
+    block = f"par\n{actors}switch host0 to cpu0 before store 1\nend\n"
+    head = "s2fuzz 1\nvm cpus=1\nslot a size=2040K backing=memfd\ncpu0 read a+0\n"
+    assert violations(version(memfd_tree()), parse(f"{head}{block}cpu0 read a+1568K\n")) == []
+
+
+def test_a_slot_is_unbound_as_a_whole(tmp_path: Path) -> None:
+    """A range is one entry of the array only where it is as large as slots of one node are."""
+    stored, erased = "xa_store_range(&f->bindings, start, end - 1, NULL, GFP_KERNEL);", "xa_erase(&f->bindings, start);"
+    end = "\n\n\t/*\n\t * synchronize_srcu"
+    name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, f"{stored}{end}", f"{erased}{end}")
+    found: list[list[str]] = []
+    for size in "256K", "260K":
+        again = "cpu0 read a+0\nslot a delete\nslot a create\ncpu0 read a+0\nhost discard a+0 4K\n"
+        program = parse(f"s2fuzz 1\nvm cpus=1\nslot a size={size} backing=memfd\n{again}")
+        assert violations(version(memfd_tree()), program) == []
+        found.append(violations(name, program))
+    assert found[0] == []
+    assert "contract: kvm_set_memory_region: error -17" in found[1]

@@ -13,6 +13,7 @@ from fuzz.language.text import parse
 
 from .trees import edited, version
 
+FLUSHES: Final = "arch/arm64/include/asm/tlbflush.h"
 READERS: Final = "arch/arm64/include/asm/kvm_pgtable.h"
 EMULATE: Final = "arch/arm64/include/asm/kvm_emulate.h"
 ONE_PAGE: Final = "slot a size=4K backing=anon"
@@ -155,6 +156,18 @@ FIXES: Final = {
         ),
         f"vm\n{ONE_PAGE}\ncpu0 read a+0",
         "contract: kvm_s2_fault_map: WARN",
+    ),
+    "e3ba51ab24fd": Reverted(
+        "6.12",
+        FLUSHES,
+        (
+            (
+                "\t\t(__pages >> (5 * (scale) + 1)) - 1;\t\t\t\\\n",
+                "\t\t(((pages) >> (5 * (scale) + 1)) & 31) - 1 + 0 * __pages;\t\\\n",
+            ),
+        ),
+        "vm range=on\nslot a size=16G backing=anon\ntable map a+12G 4K rw\nlog a on",
+        "tlb: stage2_attr_walker: leaf not flushed L3",
     ),
     "9be19df816de": Reverted(
         "7.3",

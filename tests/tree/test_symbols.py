@@ -4,12 +4,14 @@
 import ctypes
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from candidate.tree.build import make
+from candidate.tree.build import TreeError, make
+from candidate.tree.building import symbols
 from candidate.tree.building.plan import NATIVE, BuildSettings
 from candidate.tree.building.source import TreeSource
 from candidate.tree.building.symbols import (
@@ -21,11 +23,14 @@ from candidate.tree.building.symbols import (
     ZERO,
     OutsideSymbols,
     listed,
+    outside,
     reason,
     stubs,
 )
+from fuzz.command_line import cli
 
-from .trees import changed, real_tree, real_trees
+from ..unit.console import refused
+from .trees import changed, real_tree, real_trees, small_tree
 
 # Stands in for what rt_*.c have.
 COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) { calls++; return 7; }\n"
@@ -61,7 +66,7 @@ def test_what_native_defines_for_a_tree_is_called_modelled(name: str, common_cac
 
 def test_a_stub_does_what_its_class_says(tmp_path: Path) -> None:
     kinds = {"quiet": HARMLESS, "loud": REFUSED, "strange": UNKNOWN, "zeroes": ZERO, "data": UNKNOWN, "ours": MODELLED}
-    text = stubs(OutsideSymbols(kinds, frozenset({"strange", "quiet", "loud"})))
+    text = stubs(OutsideSymbols(kinds, frozenset({"strange", "quiet", "loud"}), ()))
     assert "ours" not in text
     (tmp_path / "stubs.c").write_text(COUNT + text)
     command = ["gcc", "-shared", "-fPIC", "-w", "-fno-builtin", "-o", "stubs.so", "stubs.c"]
@@ -111,3 +116,51 @@ def test_what_the_tree_defines_itself_wins_over_a_model(tmp_path: Path, common_c
     assert "io_mem_abort" not in after.record["symbols"]
     lines = subprocess.run(["nm", "-l", after.library], capture_output=True, text=True, check=True).stdout
     assert re.search(rf"^\S+ \w io_mem_abort\t\S*{path}:\d+$", lines, re.MULTILINE)
+
+
+@pytest.fixture
+def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A list in place of the real one; it is empty."""
+    file = tmp_path / "other.toml"
+    file.write_text("")
+    monkeypatch.setattr(symbols, "FILE", file)
+    listed.cache_clear()
+    yield file
+    listed.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[modelled\n", "at line 1"),
+        ("[modeled]\n", "there is no class modeled; allowed: modelled, library, harmless, zero, refused"),
+        ('zero = "kvm_stats"\n', "zero is no table; allowed: [zero], with reasons and names below"),
+        ("[zero]\ndata = 1\n", "zero, 'data': no text; allowed: names with spaces between"),
+        ('[zero]\ndata = "one two one"\n', "one stands there twice"),
+    ],
+)
+def test_a_mistake_in_the_list(
+    text: str, words: str, other_list: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other_list.write_text(text)
+    code = cli.main(["tree", "check", str(small_tree(tmp_path / "tree"))])
+    out, err = capsys.readouterr()
+    refused((code, out, err), f"s2fuzz: {other_list}: ", words)
+
+
+def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) -> None:
+    for name, text in (
+        ("tree", "void kfree(void *p); int made_up(void); int f(void) { kfree(0); return made_up(); }"),
+        ("ours", "int shim;"),
+    ):
+        (tmp_path / f"{name}.c").write_text(text)
+        subprocess.run(["gcc", "-c", "-fPIC", f"{name}.c"], cwd=tmp_path, check=True)
+    subprocess.run(["gcc", "-shared", "-o", "library.so", "tree.o"], cwd=tmp_path, check=True)
+    objects = ["tree.o"], ["ours.o"], ["ours.o"]
+    # A file of native/ has kfree() for some trees at least.
+    other_list.write_text('[modelled]\nmemory = "kfree"\n')
+    assert outside(tmp_path, *objects, "library.so").kinds == {"kfree": UNKNOWN, "made_up": UNKNOWN}
+    other_list.write_text('[modelled]\nmemory = "kfree made_up"\n')
+    listed.cache_clear()
+    with pytest.raises(TreeError, match=rf"{other_list}: made_up is called modelled, and no file of \S+native defines"):
+        outside(tmp_path, *objects, "library.so")

@@ -78,7 +78,13 @@ GENERATIONS: Final = {
         ("divergence", "result: HostAge"),
         ("divergence", "result: TableMap"),
     },
-    ("6.12", "7.3"): {("cured", "M1"), ("cured", "R1"), ("divergence", "result: TableMap")},
+    ("6.12", "7.3"): {
+        ("cured", "M1"),
+        ("cured", "R1"),
+        ("divergence", "map"),
+        ("divergence", "result: GuestAccess"),
+        ("divergence", "result: TableMap"),
+    },
 }
 
 

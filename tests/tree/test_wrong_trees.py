@@ -80,7 +80,7 @@ WAYS: Final = (
     Way("a loop of links", loop, ("loop",)),
     Way("another folder", empty, ("empty is no kernel tree: it has no folder include",)),
     Way("without arm64", without("arch/arm64"), ("tree is a kernel tree without arm64: it has no folder arch/arm64",)),
-    Way("too old", without(PGTABLE), (f"tree has no {PGTABLE}, so it is too old",)),
+    Way("too old", without(PGTABLE), (f"tree has no {PGTABLE}: it is older than Linux 5.10, or it has moved that",)),
     Way("without mmu.c", without(MMU), (f"tree has no {MMU}",)),
     Way("without kvm_main.c", without(KVM_MAIN), (f"tree has no {KVM_MAIN}; allowed: a whole tree",)),
     Way("without a folder", without("include/uapi"), ("tree has no folder include/uapi; allowed: a whole tree",)),
@@ -274,16 +274,16 @@ def test_a_misspelt_function(tmp_path: Path, cache: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("include/linux/kvm_types.h", "does not compile: include/"),
-        ("arch/arm64/include/asm/sysreg.h", "does not fit s2fuzz's own headers: native/shim/asm/sysreg.h:"),
+        ("include/linux/kvm_types.h", ("does not compile: include/", ": No such file or directory")),
+        ("arch/arm64/include/asm/sysreg.h", ("lacks the header", "native/shim/asm/sysreg.h:", "use a complete tree")),
     ],
 )
 def test_a_header_that_moved(
-    header: str, words: str, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    header: str, words: tuple[str, ...], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = changed(real_tree(), tmp_path / "tree", {header: None})
     name = header.partition("include/")[2]
-    refused(check(tree, capsys), words, f": {name}: No such file or directory")
+    refused(check(tree, capsys), *words, name)
     assert left(cache) == []
 
 
@@ -298,6 +298,25 @@ def test_a_function_that_changed_its_arguments(tmp_path: Path, cache: Path, caps
     refused(result, f"{tree} does not ")
     assert "too few arguments to function 'kvm_create_vm'" in result[2]
     assert left(cache) == []
+
+
+def test_a_function_that_is_entered_and_has_another_name(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its old name is still in a header: all files compile, and no program that calls it would have a verdict."""
+    original = real_tree()
+    name, other = "kvm_handle_guest_abort", "kvm_handle_stage2_abort"
+    head = f"int {name}(struct kvm_vcpu *vcpu)"
+    text = (original / MMU).read_text()
+    assert f"\n{head}\n" in text
+    new = head.replace(name, other)
+    tree = changed(original, tmp_path / "tree", {MMU: text.replace(f"\n{head}\n", f"\n{new};\n{new}\n")})
+    words = f"{tree}: no file that is compiled defines {name}(), by which s2fuzz enters a tree: "
+    refused(check(tree, capsys), words, "native/glue_calls.h:")
+    assert left(cache) == []
+    moved = {MMU: text.replace(f"\n{head}\n", f"\n{new};\n{new}\n"), "arch/arm64/kvm/abort.c": f"{head}\n{{\n}}\n"}
+    tree = changed(original, tmp_path / "other", moved)
+    refused(check(tree, capsys), f"arch/arm64/kvm/abort.c has {name}(), and is not compiled here")
 
 
 def test_two_builds_at_once(common_cache: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from .compiler import HERE, Compiler, CompilerJob
-from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TreeSource
+from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TLB, TreeSource
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
@@ -74,10 +74,26 @@ _UNDEFINED: Final = ("-fsanitize=shift,bounds,integer-divide-by-zero,bool,enum,u
 _WRITING: Final = ("memset", "memcpy", "memmove")
 _READING: Final = ("memcmp",)
 
+# Functions of tlb.c that the other files call.
+_FLUSHES: Final = (
+    "__kvm_tlb_flush_vmid",
+    "__kvm_tlb_flush_vmid_ipa",
+    "__kvm_tlb_flush_vmid_ipa_nsh",
+    "__kvm_tlb_flush_vmid_range",
+)
+
 # Local variables that nobody has set hold zeroes, as kernels are built by default (CONFIG_INIT_STACK_ALL_ZERO), and not
 # what an earlier call has left; with sanitizers, what makes a wild pointer.
 _UNSET: Final = "-ftrivial-auto-var-init="
 _UNSET_SINCE: Final = 12
+
+# As arch/arm64/kvm/hyp/vhe/Makefile has it, with room for addresses of 52 bits in VTTBR_EL2. Instructions of arm64 are
+# told of (native/shim/asm/tlbflush.h). Their operands are written as `%x0`, which gcc takes here for registers that
+# have such a name, and for no others. Functions that must be inlined are called by pointers: -O1 does not see through.
+_TLB: Final = (
+    *("-D__KVM_VHE_HYPERVISOR__", "-DSHIM_TLB_C", "-DCONFIG_ARM64_PA_BITS_52=1", "-O2"),
+    *(f"-ffixed-r{number}" for number in range(8, 16)),
+)
 
 # How often each way through the code is taken is counted (`candidate.tree.building.counters`). Atomic, for plain
 # counters would be plain accesses.
@@ -129,12 +145,16 @@ class BuildPlan:
         self._names = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={TREE}/="]
         self._kernel = self._kernel_flags()
         kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
-        units = {"pgtable": PGTABLE, "mmu": MMU} | ({"nested": NESTED} if source.has(NESTED) else {})
+        others = {"nested": NESTED, "tlb": TLB}
+        units = {"pgtable": PGTABLE, "mmu": MMU} | {name: path for name, path in others.items() if source.has(path)}
         support = {"rbtree": RBTREE} | ({"interval_tree": INTERVAL_TREE} if source.has(INTERVAL_TREE) else {})
         instrumented = self._instrumentation()
         self.jobs = [
             *(self._kernel_job(file.stem, f"native/{file.name}", instrumented) for file in kernel_side),
-            *(self._kernel_job(name, f"{TREE}/{path}", instrumented) for name, path in reversed(units.items())),
+            *(
+                self._kernel_job(name, f"{TREE}/{path}", [*instrumented, *(_TLB if path == TLB else ())])
+                for name, path in reversed(units.items())
+            ),
             *(self._kernel_job(name, f"{TREE}/{path}", ()) for name, path in support.items()),
             *(self._host_job(file.stem, f"native/{file.name}") for file in host_side),
         ]
@@ -197,6 +217,11 @@ class BuildPlan:
             f'objcopy --weaken-symbol {WALK} {other} "$each" || exit; done'
         )
         return [CompilerJob("walks", ["sh", "-c", script, "sh", *self.tree])]
+
+    def tell_flushes(self) -> list[CompilerJob]:
+        """The jobs by which calls of tlb.c are told of: functions of native/rt_tlb.c go on to its second names."""
+        names = " ".join(f"--redefine-sym {name}=real_{name}" for name in _FLUSHES)
+        return [CompilerJob("flushes", ["sh", "-c", f"objcopy {names} tlb.o"])] if "tlb.o" in self.tree else []
 
     def check_memory(self) -> list[CompilerJob]:
         """The jobs by which kernel code calls our functions in place of those of libc that take addresses."""

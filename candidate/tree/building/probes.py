@@ -17,17 +17,19 @@ class TreeProbe:
     :param name: of the macro that native/ asks for
     :param pattern: regular expression; ``^`` is the beginning of a line
     :param path: where to look
+    :param feature: the name under which users know it; "" for the form of the code
     """
 
     name: str
     pattern: str
     path: str
+    feature: str = ""
 
 
-def _selected(name: str, symbol: str) -> TreeProbe:
+def _selected(name: str, symbol: str, feature: str) -> TreeProbe:
     """A probe of what ``config KVM`` of arm64 selects; the symbol, or the beginning of it."""
     pattern = rf"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select {symbol}"
-    return TreeProbe(name, pattern, f"{ARM}/kvm/Kconfig")
+    return TreeProbe(name, pattern, f"{ARM}/kvm/Kconfig", feature)
 
 
 _FEATURES: Final = f"{ARM}/include/asm/cpufeature.h"
@@ -54,11 +56,20 @@ PROBES: Final = (
     TreeProbe(
         "HAVE_FVI_INLINE", r"static inline\s+struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
     ),
+    TreeProbe("HAVE_TASK_STATE", r"^\s+unsigned int\s+__state;", "include/linux/sched.h"),
     TreeProbe("HAVE_RCUWAIT_EXTERN", r"extern void finish_rcuwait", "include/linux/rcuwait.h"),
+    TreeProbe(
+        "HAVE_FIND_IN_ONE",
+        r"_find_next_bit\(const unsigned long \*addr1, unsigned long nbits,",
+        "include/linux/find.h",
+    ),
     TreeProbe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),
     TreeProbe("HAVE_PFN_VALID_FN", r"(?:int|bool) pfn_valid\(unsigned long", f"{ARM}/include/asm/page.h"),
     TreeProbe("HAVE_PTE_UNMAP_RCU", r"void pte_unmap\(pte_t \*\w+\)\s*\{\s*rcu_read_unlock", "include/linux/pgtable.h"),
     TreeProbe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),
+    TreeProbe(
+        "HAVE_NOTIFIER_EVENT", r"enum mmu_notifier_event event;", "include/linux/mmu_notifier.h", "events of notifiers"
+    ),
     TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
     # Data, and what it holds.
@@ -67,15 +78,18 @@ PROBES: Final = (
     TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
+    TreeProbe("HAVE_VMID_ID", r"^struct kvm_vmid \{\n\s+atomic64_t id;", _KVM_HOST),
     # Who says how large a page is: struct page, or the user's page table.
     TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
     # Dirty rings.
-    _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING"),
+    _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING", "dirty rings"),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
     # Pages that are made old are not flushed.
-    _selected("ELIDES_AGED_FLUSH", "KVM_ELIDE_TLB_FLUSH_IF_YOUNG"),
+    _selected("ELIDES_AGED_FLUSH", "KVM_ELIDE_TLB_FLUSH_IF_YOUNG", "ageing without a flush"),
+    # The mmu lock is not taken where pages are aged.
+    _selected("AGES_WITHOUT_LOCK", "KVM_MMU_LOCKLESS_AGING", "ageing without the mmu lock"),
     # Slots whose memory is a file of KVM's own.
-    _selected("HAVE_GUEST_MEMFD", "KVM_GUEST_MEMFD"),
+    _selected("HAVE_GUEST_MEMFD", "KVM_GUEST_MEMFD", "guest_memfd"),
     TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
     TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
     # Physical addresses of 52 bits with 4K and 16K pages: KVM has them before the host does, which maps its memory.
@@ -83,20 +97,28 @@ PROBES: Final = (
         "HAVE_LPA2",
         r"^config ARM64_PA_BITS_52\n(?:(?!^config ).*\n)*?\s+depends on ARM64_64K_PAGES \|\|",
         f"{ARM}/Kconfig",
+        "physical addresses of 52 bits (LPA2)",
     ),
     # The tables of a VM are freed range by range of its whole address space.
-    TreeProbe("DESTROYS_BY_RANGE", r"\bkvm_pgtable_stage2_destroy_range\(", f"{ARM}/include/asm/kvm_pgtable.h"),
+    TreeProbe(
+        "DESTROYS_BY_RANGE",
+        r"\bkvm_pgtable_stage2_destroy_range\(",
+        f"{ARM}/include/asm/kvm_pgtable.h",
+        "tables freed range by range",
+    ),
     # Where VTCR_EL2 of a VM is.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Tags of memory (MTE): how user space asks for them, and which areas may have them.
-    TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST),
+    TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "tags of memory (MTE)"),
     TreeProbe("HAVE_MTE_FLAG", r"#define KVM_ARCH_FLAG_MTE_ENABLED", _KVM_HOST),
     TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_TAGS_OF_HUGETLB", r"MAP_ANONYMOUS \| MAP_HUGETLB", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),
     TreeProbe("HAVE_FOLIO_NR_PAGES", r"\bunsigned int _folio_nr_pages;", "include/linux/mm_types.h"),
+    # Tables of VMs are counted (SecPageTables in /proc/meminfo).
+    TreeProbe("HAVE_SECONDARY_PAGETABLE", r"\bNR_SECONDARY_PAGETABLE\b", "include/linux/mmzone.h", "SecPageTables"),
     # Blocks can be split when logging begins.
-    TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST),
+    TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST, "eager splitting"),
 )
 
 

@@ -14,6 +14,8 @@ ARM: Final = "arch/arm64"
 PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
 MMU: Final = f"{ARM}/kvm/mmu.c"
 NESTED: Final = f"{ARM}/kvm/nested.c"
+# TLB maintenance of a kernel at EL2.
+TLB: Final = f"{ARM}/kvm/hyp/vhe/tlb.c"
 KVM_MAIN: Final = "virt/kvm/kvm_main.c"
 DIRTY_RING: Final = "virt/kvm/dirty_ring.c"
 GUEST_MEMFD: Final = "virt/kvm/guest_memfd.c"
@@ -37,7 +39,7 @@ _NEEDED: Final = (
     (MMU, "has no arch/arm64/kvm/mmu.c; allowed: a tree that keeps KVM's stage-2 code there (Linux 5.10 and later do)"),
     (
         PGTABLE,
-        "has no arch/arm64/kvm/hyp/pgtable.c, so it is too old; allowed: a tree that has it (Linux 5.10 and later)",
+        "has no arch/arm64/kvm/hyp/pgtable.c: it is older than Linux 5.10, or it has moved that; allowed: a whole tree",
     ),
     (RBTREE, "has no lib/rbtree.c; allowed: a whole tree"),
     *((header, f"has no {header}; allowed: a tree that has it") for header in FIRST_HEADERS),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from .compiler import output
+from .errors import TreeError
+from .plan import NATIVE
 
 FILE: Final = Path(__file__).resolve().parent.parent / "symbols.toml"
 MODELLED: Final = "modelled"
@@ -56,21 +58,39 @@ class OutsideSymbols:
 
     :param kinds: name -> one of `CLASSES`, or `UNKNOWN`
     :param called: those of them that are called, as far as the linker can tell
+    :param lacking: functions by which our own files enter the tree, and which no file of it that is compiled defines
     """
 
     kinds: dict[str, str]
     called: frozenset[str]
+    lacking: tuple[str, ...]
 
 
 @cache
 def listed() -> dict[str, ListedSymbol]:
-    """All symbols of the list."""
+    """All symbols of the list.
+
+    :raises TreeError: there is a mistake in it
+    """
+    try:
+        classes = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TreeError(f"cannot read {FILE}: {error.strerror or error}") from None
+    except ValueError as error:
+        # No TOML, or no UTF-8.
+        raise TreeError(f"{FILE}: {error}") from None
     found: dict[str, ListedSymbol] = {}
-    for kind, groups in tomllib.loads(FILE.read_text(encoding="utf-8")).items():
+    for kind, groups in classes.items():
+        if kind not in CLASSES:
+            raise TreeError(f"{FILE}: there is no class {kind}; allowed: {', '.join(CLASSES)}")
+        if not isinstance(groups, dict):
+            raise TreeError(f"{FILE}: {kind} is no table; allowed: [{kind}], with reasons and names below")
         for reason, names in groups.items():
+            if not isinstance(names, str):
+                raise TreeError(f"{FILE}: {kind}, {reason!r}: no text; allowed: names with spaces between")
             for name in names.split():
                 if name in found:
-                    raise ValueError(f"{FILE.name}: {name} stands there twice")
+                    raise TreeError(f"{FILE}: {name} stands there twice")
                 found[name] = ListedSymbol(kind, reason)
     return found
 
@@ -91,9 +111,10 @@ def outside(
     :param mixed: objects of our own files that include some of the tree's
     :param host: the other objects
     :param library: all of them, linked with symbols missing: its relocations say which are called
-    :raises TreeError: binutils are missing
+    :raises TreeError: binutils are missing, or the list calls modelled what no file of native/ names
     """
-    needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree, *mixed], folder)))
+    ours = set(_UNDEFINED.findall(output(["nm", "-u", *mixed], folder)))
+    needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree], folder))) | ours
     by_tree = _defined(tree, folder)
     by_mixed, by_host = _defined(mixed, folder), _defined(host, folder)
     kinds: dict[str, str] = {}
@@ -104,9 +125,22 @@ def outside(
             if symbol:
                 kinds[name] = MODELLED
         elif not _RUNTIME.match(name):
-            # What the list calls modelled, and native/ does not define, is not.
-            kinds[name] = UNKNOWN if symbol is None or symbol.kind == MODELLED else symbol.kind
-    return OutsideSymbols(kinds, frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder))))
+            kinds[name] = UNKNOWN if symbol is None else symbol.kind
+            if kinds[name] == MODELLED:
+                if not _is_named(name):
+                    raise TreeError(f"{FILE}: {name} is called {MODELLED}, and no file of {NATIVE} defines it")
+                # It is defined where a tree is of another form: this one's would not fit.
+                kinds[name] = UNKNOWN
+    # Files of ours that include some of the tree's need what these do: only native/ says whose need it is.
+    lacking = tuple(name for name in kinds if name in ours and name not in listed() and _is_named(name))
+    called = frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder)))
+    return OutsideSymbols(kinds, called, lacking)
+
+
+def _is_named(name: str) -> bool:
+    """Tell whether a file of native/ has a name, if only for some trees, or as a part that a macro makes a name of."""
+    word = re.compile(rf"\b{name}\b")
+    return any(word.search(file.read_text(encoding="utf-8")) for file in sorted(NATIVE.glob("*.[ch]")))
 
 
 def _defined(objects: Sequence[str], folder: Path) -> set[str]:

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The message on a compiler run that failed: the place of the first error, and whose it is."""
+"""The messages on a tree that does not build: the place of the first error, and whose it is."""
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from .compiler import CompileFailedError
 from .plan import GENERATED, NATIVE, TREE
-from .source import TreeSource
+from .source import ARM, TreeSource
 
 _BELOW: Final = f"{TREE}/"
 _OURS: Final = "native/"
 _CONDITION: Final = re.compile(r"\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*)")
 _PROBE: Final = re.compile(r"\bHAVE_\w+")
+_MISSING: Final = re.compile(r"(?:fatal error: )?(\S+\.h): No such file or directory")
 
 
 def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
@@ -25,12 +27,46 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
     text = failed.text.replace(_BELOW, "")
     if file.startswith(_BELOW):
         return f"{source.name} does not compile: {file.removeprefix(_BELOW)}:{failed.line}: {text}"
+    missing = _MISSING.match(text)
+    if missing and file.startswith(_OURS):
+        return f"{source.name} lacks the header {missing[1]}, which {file}:{failed.line} needs; use a complete tree"
     if file.startswith((_OURS, f"{GENERATED}/")):
         probe = _probe_around(file, failed.line)
         answer = "the tree has it" if probe in declared else "the tree does not have it"
         about = f" (where {probe} decides: {answer})" if probe else ""
         return f"{source.name} does not fit s2fuzz's own headers: {file}:{failed.line}: {text}{about}"
     return f"{source.name}: {failed.job.name} cannot be made: {text}"
+
+
+def lacks(source: TreeSource, names: Sequence[str]) -> str:
+    """One line for people.
+
+    :param names: of the functions that a tree lacks
+    """
+    elsewhere = _file_with(source, names[0])
+    calls = ", ".join(f"{name}()" for name in names)
+    why = f"{elsewhere} has {names[0]}(), and is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
+    return f"{source.name}: no file that is compiled defines {calls}, by which s2fuzz enters a tree: {why}"
+
+
+def _file_with(source: TreeSource, name: str) -> str:
+    """Return the first file of KVM that has a function, below the folder of the tree; "" if none has."""
+    head = re.compile(rf"^\w[^;{{=\n]*\b{name}\(", re.MULTILINE)
+    for folder in (f"{ARM}/kvm", "virt/kvm"):
+        for file in sorted((source.root / folder).rglob("*.c")):
+            if head.search(file.read_text(encoding="utf-8", errors="replace")):
+                return file.relative_to(source.root).as_posix()
+    return ""
+
+
+def _place(name: str) -> str:
+    """Return the first place of native/ that names a function."""
+    word = re.compile(rf"\b{name}\b")
+    for file in sorted(NATIVE.glob("*.[ch]")):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            if word.search(line):
+                return f"{_OURS}{file.name}:{number}"
+    raise LookupError(name)
 
 
 def _probe_around(file: str, line: int) -> str:

@@ -23,7 +23,7 @@ Counters = tuple[tuple[int, int], ...]
 def differing(reference: Path, candidate: Path) -> Counters | None:
     """The counters of the reference's functions to which the candidate has none alike.
 
-    :returns: None: others may differ too, in what does not count
+    :returns: None: code without counters differs, so the twin must run
     """
     if reference == candidate:
         return ()

@@ -8,12 +8,22 @@
 int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *m) { vms[making].notifier = mn; return 0; }
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m) { }
 
-static long notify(struct vm *v, int op, unsigned long start, unsigned long end, unsigned long more)
+#ifdef HAVE_NOTIFIER_EVENT
+/* By the numbers of reference/machine/address_space.py. */
+static const enum mmu_notifier_event events[] = {
+	MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP, MMU_NOTIFY_PROTECTION_VMA, MMU_NOTIFY_PROTECTION_PAGE,
+};
+#endif
+
+static long notify(struct vm *v, int op, unsigned long start, unsigned long end, unsigned long more, unsigned int event)
 {
 	/* more: of a start, it may sleep; of an end, it must not */
 	int sleeps = op == OP_INVALIDATE_START ? !!more : op != OP_INVALIDATE_END || !more;
 	struct mmu_notifier_range range = {
 		.mm = shim_mm, .start = start, .end = end, .flags = sleeps ? MMU_NOTIFIER_RANGE_BLOCKABLE : 0,
+#ifdef HAVE_NOTIFIER_EVENT
+		.event = events[event],
+#endif
 	};
 	struct mmu_notifier *n = v->notifier;
 	long ret = 0;
@@ -102,10 +112,11 @@ static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 h
 	};
 	long ret;
 
+	shim_slot_pages += size >> PAGE_SHIFT;
 #ifdef HAVE_GUEST_MEMFD
 	if (flags & KVM_MEM_GUEST_MEMFD && size) {
 		shim_note(0);
-		ret = shim_memfd(v->kvm, MEMFD(v, id), size, hva);
+		ret = shim_memfd(v->kvm, MEMFD(v, id), size, hva, &m.guest_memfd_offset);
 		shim_note(1);
 		if (ret < 0)
 			return ret;
@@ -152,6 +163,7 @@ static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
 	long ret;
 
 	*this_cpu_ptr(&kvm_running_vcpu) = c;
+	c->run->exit_reason = KVM_EXIT_UNKNOWN;
 	shim_looked_up_write = !!(esr & (ESR_ELx_WNR | ESR_ELx_S1PTW));
 	c->arch.fault.esr_el2 = esr;
 	c->arch.fault.far_el2 = far;
@@ -167,6 +179,14 @@ static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
 	vcpu_clear_flag(c, INCREMENT_PC);
 	ret = kvm_handle_guest_abort(c);
 	info[1] = !!vcpu_get_flag(c, INCREMENT_PC);
+#endif
+	info[2] = info[3] = info[4] = 0;
+#ifdef KVM_EXIT_MEMORY_FAULT
+	if (c->run->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+		info[2] = 1;
+		info[3] = c->run->memory_fault.gpa;
+		info[4] = c->run->memory_fault.size;
+	}
 #endif
 	*this_cpu_ptr(&kvm_running_vcpu) = NULL;
 	return ret;

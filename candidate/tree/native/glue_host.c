@@ -225,6 +225,10 @@ static struct file *huge_file(unsigned int shift)
 	return f;
 }
 
+#ifndef VM_ALLOW_ANY_UNCACHED
+#define VM_ALLOW_ANY_UNCACHED 0
+#endif
+
 struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 {
 	struct vm_area_struct *v;
@@ -245,10 +249,12 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	*(unsigned long *)&v->vm_flags = VM_READ | VM_MAYREAD | VM_MAYWRITE |
 		(shim_control->vma[best].flags & 2 ? 0 : VM_WRITE) |
 		(shim_control->vma[best].flags & 1 ? VM_PFNMAP | VM_IO : 0) |
+		(shim_control->vma[best].flags & 4 ? VM_ALLOW_ANY_UNCACHED : 0) |
 		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0) |
 		shim_vma_tags(shim_control->vma[best].flags & 1, shim_control->vma[best].flags >> 8);
 	/* KVM may ask by which memory type user space maps an area. */
-	v->vm_page_prot = shim_control->vma[best].flags & 1 ? pgprot_device(PAGE_SHARED) : PAGE_SHARED;
+	v->vm_page_prot = (shim_control->vma[best].flags & 9) != 1 ? PAGE_SHARED :
+			  shim_control->vma[best].flags & 4 ? pgprot_noncached(PAGE_SHARED) : pgprot_device(PAGE_SHARED);
 	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;
 	return v;
 }

@@ -41,6 +41,7 @@ static void set_caps(u64 caps)
 	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
 	/* CPUs that have the one have the other: data need not be cleaned to the point of unification. */
 	cap(ARM64_HAS_CACHE_IDC, caps >> 1 & 1);
+	cap(ARM64_HAS_ARMv8_4_TTL, caps >> 2 & 1);
 	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
 #ifdef HAVE_MTE
 	cap(ARM64_MTE, caps >> 5 & 1);
@@ -55,15 +56,16 @@ static void set_caps(u64 caps)
 #endif
 }
 
-/* VTCR_EL2 of a VM, the fields that say how large a physical address is: DS and PS. */
-static u64 address_size(struct kvm *kvm)
+/* VTCR_EL2 of a VM as the tree composes it; 0: reset.c does, which is not compiled. */
+static u64 composed_vtcr(struct kvm *kvm)
 {
-#ifdef HAVE_MMU_VTCR
-	u64 vtcr = kvm->arch.mmu.vtcr;
+#if !defined(HAVE_GET_VTCR)
+	return 0;
+#elif defined(HAVE_MMU_VTCR)
+	return kvm->arch.mmu.vtcr;
 #else
-	u64 vtcr = kvm->arch.vtcr;
+	return kvm->arch.vtcr;
 #endif
-	return vtcr & (BIT(32) | 7UL << 16);
 }
 
 u64 read_sanitised_ftr_reg(u32 id)
@@ -118,22 +120,77 @@ static int init_stage2(struct kvm *kvm, unsigned long type)
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type) { return 0; }
 void kvm_arch_destroy_vm(struct kvm *kvm) { }
 #ifdef HAVE_RCUWAIT_EXTERN
-void finish_rcuwait(struct rcuwait *w) { rcu_assign_pointer(w->task, NULL); }
+void finish_rcuwait(struct rcuwait *w)
+{
+	rcu_assign_pointer(w->task, NULL);
+	__set_current_state(TASK_RUNNING);
+}
 #endif
 
-static void *new_task(void)
-{
-	struct task_struct *t = shim_zalloc(sizeof(*t));
+/* ---- threads: each actor is one, and so is who is alone ---- */
 
-	shim_mm = shim_zalloc(sizeof(*shim_mm) + 4096);
-	shim_mm->pgd = __va(shim_host_page());
-	t->mm = shim_mm;
+struct thread {
+	struct task_struct task;
+	int woken;		/* before it came to sleep */
+};
+static struct thread *threads[SHIM_MAX_ACTORS];
+
+#ifdef HAVE_TASK_STATE
+#define STATE(t) (t)->__state
+#else
+#define STATE(t) (t)->state
+#endif
+
+static struct thread *new_thread(void)
+{
+	struct thread *t = shim_zalloc(sizeof(*t));
+
+	t->task.mm = shim_mm;
 	return t;
+}
+
+/* A call of an actor begins. */
+void shim_become(int actor)
+{
+	if (!threads[actor])
+		threads[actor] = new_thread();
+	shim_current = &threads[actor]->task;
+}
+
+int wake_up_process(struct task_struct *t)
+{
+	if (READ_ONCE(STATE(t)) == TASK_RUNNING)
+		return 0;
+	WRITE_ONCE(STATE(t), TASK_RUNNING);
+	container_of(t, struct thread, task)->woken = 1;
+	return 1;
+}
+
+int rcuwait_wake_up(struct rcuwait *w)
+{
+	struct task_struct *t = rcu_access_pointer(w->task);
+
+	return t ? wake_up_process(t) : 0;
+}
+
+/* Who sleeps does not look for itself whether it may go on: if nobody wakes it, it waits for ever. */
+void schedule(void)
+{
+	struct thread *t = container_of(current, struct thread, task);
+
+	if (READ_ONCE(STATE(current)) == TASK_RUNNING && !t->woken)
+		shim_give_way(0);
+	while (READ_ONCE(STATE(current)) != TASK_RUNNING)
+		shim_give_way(1);
+	t->woken = 0;
 }
 
 void shim_start(void)
 {
-	shim_current = new_task();
+	shim_mm = shim_zalloc(sizeof(*shim_mm) + 4096);
+	shim_mm->pgd = __va(shim_host_page());
+	shim_current = &new_thread()->task;
+	rt_own(&shim_current, sizeof(shim_current));
 	rt_own(this_cpu_ptr(&kvm_running_vcpu), sizeof(struct kvm_vcpu *));
 	rt_own(&changing, sizeof(changing));
 	rt_own(&shim_looked_up_write, sizeof(shim_looked_up_write));
@@ -174,6 +231,12 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 		if (IS_ERR(kvm))
 			return PTR_ERR(kvm);
 		kvm->manual_dirty_log_protect = manual;
+		/* The VMID by which the driver knows the VM. */
+#ifdef HAVE_VMID_ID
+		atomic64_set(&kvm->arch.mmu.vmid.id, i + 1);
+#else
+		kvm->arch.mmu.vmid.vmid = i + 1;
+#endif
 #ifdef HAVE_MTE
 		enable_mte(kvm, caps >> 5 & 1);
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The tree's own guest_memfd.c, where its arm64 has it. What it asks of files, inodes and the page cache is below: a
- * file is an area of the host, whose pages are those of the file.
+ * file is an area of the host, whose pages are those of the file. It begins at a 1G boundary, its slot wherever the
+ * host address of that is.
  */
 #include "probe.h"
 #include <shim.h>
@@ -13,6 +14,7 @@
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/mempolicy.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
@@ -27,10 +29,12 @@ extern int shim_looked_up_write;
 
 /* One for each slot: MEMFD() of glue.c. */
 #define FILES (SHIM_MAX_VMS << 6)
+#define WITHIN_GIB ((1UL << 30) - 1)
 static struct memfd {
 	struct file *file;
 	struct address_space *mapping;
 	unsigned long hva;
+	unsigned long slot;	/* bytes of the file before the slot */
 } files[FILES];
 static int making;		/* the file that is being created */
 
@@ -115,14 +119,16 @@ void fput(struct file *file) { }
 
 /* ---- which slot has which pages of a file: an xarray, as bindings ---- */
 
-static struct binding { struct xarray *xa; unsigned long first, last; void *entry; } bindings[FILES];
+/* stored: the last index that was stored with it, which says what single entries the array has. */
+#define BINDINGS (2 * FILES)
+static struct binding { struct xarray *xa; unsigned long first, last, stored; void *entry; } bindings[BINDINGS];
 
 static void *memfd_find(struct xarray *xa, unsigned long *index, unsigned long max)
 {
 	struct binding *best = NULL;
 	int i;
 
-	for (i = 0; i < FILES; i++) {
+	for (i = 0; i < BINDINGS; i++) {
 		struct binding *r = &bindings[i];
 
 		if (r->entry && r->xa == xa && r->last >= *index && r->first <= max && (!best || r->first < best->first))
@@ -139,7 +145,7 @@ static void *memfd_find_after(struct xarray *xa, unsigned long *index, unsigned 
 {
 	int i;
 
-	for (i = 0; i < FILES; i++)
+	for (i = 0; i < BINDINGS; i++)
 		if (bindings[i].entry && bindings[i].xa == xa && bindings[i].first <= *index && *index <= bindings[i].last) {
 			*index = bindings[i].last;
 			break;
@@ -151,7 +157,7 @@ static void *memfd_store_range(struct xarray *xa, unsigned long first, unsigned 
 {
 	int i, free = -1, left = 0;
 
-	for (i = 0; i < FILES; i++) {
+	for (i = 0; i < BINDINGS; i++) {
 		struct binding *r = &bindings[i];
 
 		if (r->entry && r->xa == xa && r->first <= last && r->last >= first) {
@@ -167,29 +173,113 @@ static void *memfd_store_range(struct xarray *xa, unsigned long first, unsigned 
 	if (entry) {
 		if (free < 0)
 			return XA_ERROR(-ENOMEM);
-		bindings[free] = (struct binding){ xa, first, last, entry };
+		bindings[free] = (struct binding){ xa, first, last, last, entry };
 	}
 	/* xa_empty() looks here. */
 	xa->xa_head = left || entry ? xa : NULL;
 	return NULL;
 }
 
+/* The last index of the entry that begins at *first* where xa_store_range() stores up to *last*: slots of one node. */
+static unsigned long memfd_entry_end(unsigned long first, unsigned long last)
+{
+	unsigned long left = last - first + 1, shift = 0;
+
+	while (!(first >> shift & XA_CHUNK_MASK) && left >> shift >> XA_CHUNK_SHIFT)
+		shift += XA_CHUNK_SHIFT;
+	return first + (min(XA_CHUNK_SIZE - (first >> shift & XA_CHUNK_MASK), left >> shift) << shift) - 1;
+}
+
+static void memfd_rebind(struct binding old, unsigned long first, unsigned long last)
+{
+	int i;
+
+	for (i = 0; first <= last && i < BINDINGS; i++)
+		if (!bindings[i].entry) {
+			bindings[i] = (struct binding){ old.xa, first, last, old.stored, old.entry };
+			old.xa->xa_head = old.xa;
+			return;
+		}
+	if (first <= last)
+		shim_refuse("more parts of guest_memfds than there is room for");
+}
+
+/* All indices go that share the entry: of a range that took several, the others stay. */
+static void *memfd_erase(struct xarray *xa, unsigned long index)
+{
+	struct binding old;
+	unsigned long first, last;
+	int i, at = -1;
+
+	for (i = 0; i < BINDINGS; i++)
+		if (bindings[i].entry && bindings[i].xa == xa && bindings[i].first <= index && index <= bindings[i].last)
+			at = i;
+	if (at < 0)
+		return NULL;
+	old = bindings[at];
+	for (first = old.first; (last = memfd_entry_end(first, old.stored)) < index; first = last + 1)
+		;
+	bindings[at].entry = NULL;
+	xa->xa_head = NULL;
+	for (i = 0; i < BINDINGS; i++)
+		if (bindings[i].entry && bindings[i].xa == xa)
+			xa->xa_head = xa;
+	if (first > old.first)
+		memfd_rebind(old, old.first, first - 1);
+	memfd_rebind(old, last + 1, old.last);
+	return old.entry;
+}
+
 static void *memfd_load(struct xarray *xa, unsigned long index) { return memfd_find(xa, &index, index); }
 
 /* ---- the page cache ---- */
 
-/* A page that is there, or is made; it is full of zeroes, as the driver has it. */
+/* The type of it differs between trees. */
+static unsigned long *memfd_flags(struct folio *folio) { return (unsigned long *)&folio->flags; }
+
+/* Flags are those of struct page, without the barriers that the kernel's own functions have. */
+static int memfd_uptodate(struct folio *folio) { return *memfd_flags(folio) >> PG_uptodate & 1; }
+static void memfd_mark_uptodate(struct folio *folio) { *memfd_flags(folio) |= BIT(PG_uptodate); }
+
+/* There is no flag for it without CONFIG_MEMORY_FAILURE: one that file systems may use, and guest_memfd does not. */
+static int memfd_failed(struct folio *folio) { return *memfd_flags(folio) >> PG_owner_priv_1 & 1; }
+
+/* The memory of frames is not there: it is told that a page is cleared. */
+static void memfd_clear(unsigned long pfn, unsigned long pages)
+{
+	while (pages--)
+		SHIM_EV(EV_FILE_PAGE, pfn++, 1, 0, 0);
+}
+
+static void memfd_clear_bytes(struct page *page, unsigned long start, unsigned long size)
+{
+	if ((start | size) & (PAGE_SIZE - 1))
+		shim_refuse("a page of a guest_memfd that is cleared in parts");
+	memfd_clear(page_to_pfn(page) + (start >> PAGE_SHIFT), size >> PAGE_SHIFT);
+}
+
+/* A page that is there, or is made: it then holds anything. Frames that a file has lost come to no other one. */
 static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make)
 {
 	struct memfd *m = memfd_of(mapping);
 	struct folio *folio;
 	unsigned long pfn;
-	int ret = shim_user_page(m->hva + (index << PAGE_SHIFT), make, &pfn);
+	int ret = shim_user_page(m->hva + (index << PAGE_SHIFT), 0, &pfn), made = ret && make;
 
+	if (made)
+		ret = shim_user_page(m->hva + (index << PAGE_SHIFT), 1, &pfn);
 	if (ret)
 		return ERR_PTR(make ? ret : -ENOENT);
-	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
 	folio = (struct folio *)pfn_to_page(pfn);
+	if (folio->mapping != mapping) {
+		folio->mapping = mapping;
+		/* Where user space has touched it first, its fault has cleared it. */
+		if (made)
+			SHIM_EV(EV_FILE_PAGE, pfn, 0, 0, 0);
+		else
+			memfd_mark_uptodate(folio);
+	}
+	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
 	folio->index = index;
 	return folio;
 }
@@ -235,13 +325,33 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define xa_find_after(xa, index, max, mark)	memfd_find_after(xa, index, max)
 #define xa_load					memfd_load
 #define xa_store_range(xa, first, last, entry, gfp)	memfd_store_range(xa, first, last, entry)
+#define xa_erase				memfd_erase
+#define __xa_erase				memfd_erase
 #define xa_destroy(xa)				do { } while (0)
 #define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0)
 #define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1)
 #define __filemap_get_folio(mapping, index, flags, ...)	memfd_folio(mapping, index, ((flags) & FGP_CREAT) != 0)
 #define __filemap_get_folio_mpol		__filemap_get_folio
 #define truncate_inode_pages_range		memfd_truncate
-#define folio_test_uptodate(folio)		((void)(folio), 1)
+#define folio_test_uptodate(folio)		memfd_uptodate(folio)
+#define folio_mark_uptodate(folio)		memfd_mark_uptodate(folio)
+#define folio_test_hwpoison(folio)		memfd_failed(folio)
+#define folio_contain_hwpoisoned_page(folio)	memfd_failed(folio)
+#define PageHWPoison(page)			memfd_failed(page_folio(page))
+#define is_page_hwpoison(page)			memfd_failed(page_folio(page))
+#undef clear_page
+#undef clear_pages
+#undef clear_user_highpage
+#define clear_page(at)				memfd_clear(__pa(at) >> PAGE_SHIFT, 1)
+#define clear_pages(at, pages)			memfd_clear(__pa(at) >> PAGE_SHIFT, pages)
+#define clear_highpage(page)			memfd_clear(page_to_pfn(page), 1)
+#define clear_highpage_kasan_tagged(page)	memfd_clear(page_to_pfn(page), 1)
+#define clear_highpages(page, pages)		memfd_clear(page_to_pfn(page), pages)
+#define clear_user_highpage(page, at)		memfd_clear(page_to_pfn(page), 1)
+#define memzero_page(page, start, size)		memfd_clear_bytes(page, start, size)
+#define folio_zero_range(folio, start, size)	memfd_clear_bytes(folio_page(folio, 0), start, size)
+#define folio_zero_segment(folio, start, end)	memfd_clear_bytes(folio_page(folio, 0), start, (end) - (start))
+#define folio_zero_user(folio, at)		memfd_clear(folio_pfn(folio), folio_nr_pages(folio))
 #define folio_unlock(folio)			do { } while (0)
 #define folio_put(folio)			put_page((struct page *)(folio))
 /* Look-ups are told of, as those of kvm_main.c are. */
@@ -258,10 +368,10 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, k
 	return ret;
 }
 
-/* A file for a slot, whose pages user space maps at an address; its descriptor, or a negative errno. */
-int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva)
+/* A file for a slot with this host address; its descriptor, or a negative errno. The slot is at *offset of it. */
+int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva, unsigned long long *offset)
 {
-	struct kvm_create_guest_memfd args = { .size = size, .flags = GUEST_MEMFD_FLAG_MMAP };
+	struct kvm_create_guest_memfd args = { .flags = GUEST_MEMFD_FLAG_MMAP };
 #ifdef HAVE_GMEM_MOUNT
 	int ret;
 #endif
@@ -269,6 +379,7 @@ int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hv
 #ifdef GUEST_MEMFD_FLAG_INIT_SHARED
 	args.flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
 #endif
+	*offset = hva & WITHIN_GIB;
 	if (files[number].file)
 		return number;
 #ifdef HAVE_GMEM_MOUNT
@@ -277,30 +388,38 @@ int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hv
 		return ret;
 #endif
 	making = number;
-	files[number].hva = hva;
+	files[number].slot = *offset;
+	files[number].hva = hva - *offset;
+	args.size = *offset + size;
 	return kvm_gmem_create(kvm, &args);
 }
 
-/* memory_failure() of a page that is there, and that user space does not map. */
+/*
+ * memory_failure() of a page of a slot that is there, and that user space does not map. The file keeps it until a hole
+ * is punched, and so does the table here: look-ups find it, and the code has to see that it has failed.
+ */
 long shim_memfd_failure(int number, unsigned long offset)
 {
-	struct address_space *mapping = files[number].mapping;
-	unsigned long pfn;
+	struct memfd *m = &files[number];
+	unsigned long at = m->slot + offset, pfn;
 	struct folio *folio;
 
-	if (!mapping || shim_user_page(files[number].hva + offset, 0, &pfn))
+	if (!m->mapping || shim_user_page(m->hva + at, 0, &pfn))
 		return 0;
 	folio = (struct folio *)pfn_to_page(pfn);
-	folio->index = offset >> PAGE_SHIFT;
-	mapping->a_ops->error_remove_folio(mapping, folio);
-	shim_user_zap(files[number].hva + offset, files[number].hva + offset + PAGE_SIZE);
+	folio->index = at >> PAGE_SHIFT;
+	m->mapping->a_ops->error_remove_folio(m->mapping, folio);
+	*memfd_flags(folio) |= BIT(PG_owner_priv_1);
 	return 0;
 }
 
+/* User space gives pages of a slot back. */
 long shim_punch_hole(int number, unsigned long offset, unsigned long size)
 {
-	if (!files[number].file)
+	struct memfd *m = &files[number];
+
+	if (!m->file)
 		return -EBADF;
-	return kvm_gmem_fallocate(files[number].file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, size);
+	return kvm_gmem_fallocate(m->file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, m->slot + offset, size);
 }
 #endif

@@ -33,6 +33,7 @@
 #define RT_PAGE_SHIFT	SHIM_GRANULE_SHIFT
 extern const unsigned long shim_sizeof_page;	/* glue.c */
 extern const unsigned int shim_pg_dirty, shim_page_flags;
+extern const int shim_secondary_pagetable, shim_find_in_one;
 extern unsigned long rt_vmemmap_size;
 extern int *rt_counts;			/* references of arena pages */
 extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
@@ -46,11 +47,11 @@ extern volatile shim_u64 *rt_plain_at;	/* an entry that a plain store writes rig
 extern unsigned long rt_dirty_pfn;
 extern unsigned long rt_watch_low HIDDEN, rt_watch_high HIDDEN;	/* all watched words lie between */
 
-static inline int rt_index(const volatile void *va)	/* number of an arena page; -1: it is none */
+static inline int rt_index(const volatile void *va)	/* number of a table page; -1: it is none, or nobody allocated it */
 {
 	unsigned long o = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
-	return o < RT_ARENA_PAGES ? (int)o : -1;
+	return o < rt_arena_next ? (int)o : -1;
 }
 static inline unsigned long rt_pa(const volatile void *va) { return (unsigned long)va - SHIM_VA_OFF; }
 static inline void *rt_page(unsigned int i) { return (char *)SHIM_ARENA + ((size_t)i << RT_PAGE_SHIFT); }
@@ -68,6 +69,7 @@ void rt_settle(void);
 void rt_read_entry(const volatile void *p);
 int rt_in_vma(const void *p, int write, void **frame);
 void rt_mmap_dropped(void);
+#define RT_NOBODYS "access to a table page that nobody allocated"
 void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);
@@ -81,6 +83,10 @@ void rt_put_back_stock(void);
 void rt_give_back(char *start, size_t bytes);
 int rt_in_host(const void *va);
 void *rt_small(unsigned long n);
+#define RT_SMALL_BYTES	(1UL << 30)
+extern unsigned long rt_small_start HIDDEN;
+/* What is freed holds nothing else. */
+#define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
 void rt_small_back(void *p);
 void *rt_keep(unsigned long n);
 /* Small memory, with zones around it in a build with --sanitize. */

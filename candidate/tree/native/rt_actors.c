@@ -128,6 +128,7 @@ static void entry(void)
 	struct actor *a = &actors[rt_actor];
 
 	shim_new_operation();
+	shim_become(rt_actor);
 	a->ret = shim_dispatch(a->op, a->args, a->info);
 	RT_LOADED();
 	a->state = IDLE;

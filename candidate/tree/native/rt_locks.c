@@ -5,10 +5,11 @@
 static struct lock {
 	const void *p;
 	int readers, writer, kind, vm;
+	unsigned int taken;	/* the chain of where it was, of one without a kind */
 	/* By actors; the first is for who is alone. */
 	unsigned char reads[SHIM_MAX_ACTORS + 1], writes[SHIM_MAX_ACTORS + 1];
 } locks[256];
-static int nlocks;
+static int nlocks, lost;	/* there were too many to remember all */
 static struct lock *lock_at(const void *p)
 {
 	for (int i = 0; i < nlocks; i++)
@@ -17,8 +18,10 @@ static struct lock *lock_at(const void *p)
 				locks[i].kind = shim_lock_kind_of(p, &locks[i].vm);
 			return &locks[i];
 		}
-	if (nlocks == 256)
+	if (nlocks == 256) {
 		nlocks = 0;
+		lost = 1;
+	}
 	locks[nlocks] = (struct lock){ .p = p, .vm = -1 };
 	locks[nlocks].kind = shim_lock_kind_of(p, &locks[nlocks].vm);
 	return &locks[nlocks++];
@@ -58,6 +61,11 @@ static void lock(const void *p, int write, void **frame)
 		l = lock_at(p);
 	}
 	/* What one actor takes twice would wait for ever. The driver says so, and the code goes on. */
+	if (l->kind == LOCK_OTHER && rt_noting && !lost) {
+		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
+			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
+		l->taken = shim_following ? 0 : shim_chain_of(0, frame);
+	}
 	if (write) {
 		l->writer++;
 		l->writes[rt_actor + 1]++;
@@ -82,6 +90,8 @@ static void unlock(const void *p, int write, void **frame)
 		dropped = 1;
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_reached(POINT_UNLOCK);
+	if (l->kind == LOCK_OTHER && rt_noting && !lost && !(write ? l->writes : l->reads)[rt_actor + 1])
+		rt_emit(EV_OTHER_LOCK, WRONG_FREE, 0, 0, 0, frame);
 	if (write && l->writer) {
 		l->writer--;
 		l->writes[rt_actor + 1] -= l->writes[rt_actor + 1] > 0;
@@ -137,6 +147,21 @@ void shim_forget_locks(void)
 	}
 }
 
+/* Calls under way, by actors: one may be within another. */
+static int calls[SHIM_MAX_ACTORS + 1];
+
+void shim_call_begins(void) { calls[rt_actor + 1]++; }
+void shim_call_ends(void)
+{
+	const int me = rt_actor + 1;
+
+	if (--calls[me] || lost)
+		return;
+	for (int i = 0; i < nlocks; i++)
+		if (locks[i].kind == LOCK_OTHER && (locks[i].reads[me] || locks[i].writes[me]))
+			rt_emit(EV_OTHER_LOCK, WRONG_HELD, locks[i].taken, 0, 0, FRAME);
+}
+
 /* As the flags of asm-generic/irqflags.h: 1, they are on; 0, they are off. */
 unsigned long shim_irqs_on = 1;
 
@@ -167,7 +192,7 @@ void synchronize_srcu_expedited(void *p)
 	int holder;
 
 	may_sleep("synchronize_srcu", FRAME);
-	CALL(EV_CALL, 0, 0, 0, "synchronize_srcu");
+	CALL(EV_SRCU_SYNC, 0, 0, 0, 0);
 	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
 		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
 }
@@ -230,6 +255,7 @@ int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
 static int rcu_running;
 static int rcu_inside;			/* as rcu_depth, of all actors together */
+static int rcu_readers[SHIM_MAX_ACTORS + 1];	/* ... and by actors; the first is who is alone */
 /* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
 #define RCU_QUEUE	(1u << 14)
 static struct { void (*f)(void *); void *head; } *rcuq;
@@ -264,6 +290,7 @@ void __rcu_read_lock(void)
 {
 	RT_LOADED();
 	rcu_inside++;
+	rcu_readers[rt_actor + 1]++;
 	rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME);
 }
 void __rcu_read_unlock(void)
@@ -273,6 +300,7 @@ void __rcu_read_unlock(void)
 	if (rcu_depth) {
 		rcu_depth--;
 		rcu_inside--;
+		rcu_readers[rt_actor + 1]--;
 	}
 	grace_could_end(0, 0, FRAME);
 }
@@ -289,6 +317,19 @@ void call_rcu(void *head, void (*f)(void *))
 	RCUQ(nrcu).head = head;
 	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);
 }
+
+static void nothing(void *head) { }
+/* Readers that came later are waited for too. What call_rcu() has queued before runs first, as it may. */
+void synchronize_rcu(void)
+{
+	may_sleep("synchronize_rcu", FRAME);
+	call_rcu(0, nothing);
+	for (int i = 0; rt_actor >= 0 && i < SHIM_MAX_ACTORS; i++)
+		while (i != rt_actor && rcu_readers[i + 1])
+			rt_wait(LOCK_OTHER, -1, i);
+	grace_period(FRAME);
+}
+ALIAS(synchronize_rcu_expedited, synchronize_rcu)
 
 void rt_own_locks(void)
 {

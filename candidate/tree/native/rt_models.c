@@ -1,31 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TLB and cache maintenance, what the driver does by itself, direct calls of pgtable.c, and the rest. */
+/* Cache maintenance, what the driver does by itself, direct calls of pgtable.c, and the rest. */
 #include "rt.h"
 
-void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level)
-{
-	RT_BEFORE(POINT_FLUSH);
-	CALL(EV_TLBI_IPA, shim_vm_of_mmu(mmu), ipa, level, 0);
-	RT_AFTER(POINT_FLUSH);
-}
-void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level)
-{
-	RT_BEFORE(POINT_FLUSH);
-	CALL(EV_TLBI_IPA_LOCAL, shim_vm_of_mmu(mmu), ipa, level, 0);
-	RT_AFTER(POINT_FLUSH);
-}
-void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages)
-{
-	RT_BEFORE(POINT_FLUSH);
-	CALL(EV_TLBI_RANGE, shim_vm_of_mmu(mmu), ipa, pages, 0);
-	RT_AFTER(POINT_FLUSH);
-}
-void __kvm_tlb_flush_vmid(void *mmu)
-{
-	RT_BEFORE(POINT_FLUSH);
-	CALL(EV_TLBI_VMID, shim_vm_of_mmu(mmu), 0, 0, 0);
-	RT_AFTER(POINT_FLUSH);
-}
 void dcache_clean_inval_poc(unsigned long s, unsigned long e)
 {
 	RT_BEFORE(POINT_CLEAN);
@@ -76,24 +52,72 @@ void shim_cpu_relax(void)
 	if (rt_actor >= 0)
 		rt_wait(LOCK_OTHER, -1, -1);
 }
-void shim_write_sysreg(const char *name, unsigned long v) { CALL(EV_CALL, v, 0, 0, name); }
-unsigned long shim_read_sysreg(const char *name) { return strcmp(name, "CurrentEL") ? 0 : 8; /* EL2: VHE */ }
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* without rings; with them the tree's own */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
 void __init_waitqueue_head(void *a) { }
+/* There is one CPU, number 0. Masks are words. */
+unsigned int nr_cpu_ids = 1;
+unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };
+static unsigned long next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
+			      unsigned long i)
+{
+	for (; i < size; i++)
+		if (((map[i / 64] & (other ? other[i / 64] : ~0UL)) ^ invert) >> i % 64 & 1)
+			return i;
+	return size;
+}
+/* A function of its own until 5.19. */
+unsigned int cpumask_next(int n, const unsigned long *mask) { return next_bit(mask, 0, 0, 64, n + 1); }
+/* From 6.1 on of one bitmap: it, bits, where to begin. Before that of two: them, bits, where to begin, what turns bits round. */
+unsigned long _find_next_bit(const unsigned long *map, unsigned long b, unsigned long c, unsigned long d, unsigned long invert)
+{
+	return shim_find_in_one ? next_bit(map, 0, 0, b, c) : next_bit(map, (const unsigned long *)b, invert, c, d);
+}
+unsigned long _find_first_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, 0, size, 0); }
+unsigned long _find_first_zero_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, ~0UL, size, 0); }
+unsigned long _find_next_zero_bit(const unsigned long *map, unsigned long size, unsigned long i)
+{
+	return next_bit(map, 0, ~0UL, size, i);
+}
+unsigned long _find_next_and_bit(const unsigned long *a, const unsigned long *b, unsigned long size, unsigned long i)
+{
+	return next_bit(a, b, 0, size, i);
+}
+unsigned long _find_last_bit(const unsigned long *map, unsigned long size)
+{
+	for (unsigned long i = size; i--;)
+		if (map[i / 64] >> i % 64 & 1)
+			return i;
+	return size;
+}
+unsigned int __bitmap_weight(const unsigned long *map, unsigned int bits)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = next_bit(map, 0, 0, bits, 0); i < bits; i = next_bit(map, 0, 0, bits, i + 1))
+		count++;
+	return count;
+}
 int is_transparent_hugepage(void *page) { return 1; }	/* asked of compound pages only; hugetlb is refused before */
 extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-/* Whoever sleeps goes on when another one has made a step, and looks then whether it was woken. */
-void schedule(void)
+/* Others run until one has made a step; who sleeps and is alone has nobody to wake it. */
+void shim_give_way(int asleep)
 {
 	if (rt_actor >= 0)
 		rt_wait(LOCK_OTHER, -1, -1);
+	else if (asleep)
+		shim_crash("sleep without an end", FRAME, 0);
 	else
 		CALL(EV_CALL, 0, 0, 0, "schedule");
+}
+void mod_node_page_state(void *node, int item, long delta)
+{
+	if (item == shim_secondary_pagetable)
+		CALL(EV_ACCOUNT, delta, 0, 0, 0);
 }
 void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 

@@ -30,11 +30,12 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	unsigned int i = rt_arena_next;
 	void *va;
 
-	if (rt_fails(&shim_control->fail_pages)) {
+	/* alloc_pages_exact(0): get_order() of it is more than anybody has. */
+	if (!nr || rt_fails(&shim_control->fail_pages)) {
 		rt_emit(kind, -1, nr, 0, name, frame);
 		return 0;
 	}
-	if (i + nr > RT_ARENA_PAGES) {
+	if (nr > RT_ARENA_PAGES - i) {
 		shim_refuse("more table pages than the arena has");
 		return 0;
 	}
@@ -47,12 +48,18 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	return va;
 }
 
+/* A reference to what is no table, or a table page that nobody allocated. */
+static void no_table(const void *va, const char *name, void **frame)
+{
+	rt_emit(EV_NO_TABLE, rt_pa(va) >> RT_PAGE_SHIFT, 0, 0, name, frame);
+}
+
 void rt_drop(void *va, int kind, const char *name, void **frame)
 {
 	int i = rt_index(va);
 
 	if (i < 0) {
-		rt_emit(EV_NO_TABLE, rt_pa(va) >> RT_PAGE_SHIFT, 0, 0, name, frame);
+		no_table(va, name, frame);
 		return;
 	}
 	if (rt_plain_at)
@@ -189,32 +196,41 @@ void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << RT_PAGE_S
 
 void get_page(void *page)
 {
-	int i = rt_index(rt_va_of(page));
+	void *va = rt_va_of(page);
+	int i = rt_index(va);
 
 	RT_LOADED();
-	if (i < 0)
-		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
-	else {
+	if (i >= 0) {
 		++rt_counts[i];
 		rt_emit(EV_GET, i, rt_counts[i], 0, 0, FRAME);
+	} else if (SHIM_IN_ARENA(va)) {
+		no_table(va, "get_page", FRAME);
+	} else {
+		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
 	}
 }
 
 void put_page(void *page)
 {
+	void *va = rt_va_of(page);
+
 	RT_LOADED();
-	if (rt_index(rt_va_of(page)) < 0)
-		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
+	if (SHIM_IN_ARENA(va))
+		rt_drop(va, EV_PUT, "put_page", FRAME);
 	else
-		rt_drop(rt_va_of(page), EV_PUT, "put_page", FRAME);
+		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
 }
 
 int page_count(void *page)
 {
-	int i = rt_index(rt_va_of(page));
+	void *va = rt_va_of(page);
+	int i = rt_index(va);
 
-	if (i < 0)
+	if (i < 0) {
+		if (SHIM_IN_ARENA(va))
+			no_table(va, "page_count", FRAME);
 		return 1;
+	}
 	RT_LOADED();
 	rt_emit(EV_COUNT, i, rt_counts[i], 0, 0, FRAME);
 	return rt_counts[i];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Plain loads and stores: gcc -fsanitize=thread on the kernel's files, with these in place of its runtime. */
+#include <stdint.h>
 #include "rt.h"
 
 static struct { unsigned long start, end; int vm, slot; unsigned long gfn; } bitmaps[64];
@@ -71,15 +72,43 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
 	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
 #else
-#define PLAIN(name, write) \
+/* What is about to be read was freed: it could be anything by now, so code does not go on with it. */
+#define FREED(n, bits) \
+	static void __attribute__((noinline)) freed##n(void) \
+	{ shim_crash("use after free of an object, read of " #n " bytes,", FRAME, 0); } \
+	static inline int is_freed##n(const void *p) \
+	{ \
+		return (unsigned long)p - rt_small_start < RT_SMALL_BYTES && \
+		       *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
+	}
+FREED(4, 32) FREED(8, 64)
+/* Of a smaller piece nobody can tell. */
+#define NEVER_FREED(n) \
+	static inline void freed##n(void) { } \
+	static inline int is_freed##n(const void *p) { return 0; }
+NEVER_FREED(1) NEVER_FREED(2) NEVER_FREED(16)
+#define PLAIN(name, n, write) \
 	QUICK void name(void *p) \
-	{ if (!ON_STACK(p) && (SHIM_IN_ARENA(p) ? ENTRY(p, write, TELLS(p)) : WATCHED(p))) plain_slow(p, write); }
-#define VOLATILE(name, write) \
-	QUICK void name(void *p) { if (WATCHED(p) && !SHIM_IN_ARENA(p)) plain_slow(p, write); }
+	{ \
+		if (ON_STACK(p)) \
+			return; \
+		if (!(write) && is_freed##n(p)) \
+			freed##n(); \
+		else if (SHIM_IN_ARENA(p) ? ENTRY(p, write, TELLS(p)) : WATCHED(p)) \
+			plain_slow(p, write); \
+	}
+#define VOLATILE(name, n, write) \
+	QUICK void name(void *p) \
+	{ \
+		if (!(write) && is_freed##n(p)) \
+			freed##n(); \
+		else if (WATCHED(p) && !SHIM_IN_ARENA(p)) \
+			plain_slow(p, write); \
+	}
 #define TSAN(n) \
-	PLAIN(__tsan_read##n, 0) PLAIN(__tsan_write##n, 1) \
-	PLAIN(__tsan_unaligned_read##n, 0) PLAIN(__tsan_unaligned_write##n, 1) \
-	VOLATILE(__tsan_volatile_read##n, 0) VOLATILE(__tsan_volatile_write##n, 1)
+	PLAIN(__tsan_read##n, n, 0) PLAIN(__tsan_write##n, n, 1) \
+	PLAIN(__tsan_unaligned_read##n, n, 0) PLAIN(__tsan_unaligned_write##n, n, 1) \
+	VOLATILE(__tsan_volatile_read##n, n, 0) VOLATILE(__tsan_volatile_write##n, n, 1)
 #endif
 TSAN(1) TSAN(2) TSAN(4) TSAN(8) TSAN(16)
 void __tsan_init(void) { }

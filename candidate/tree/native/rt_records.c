@@ -192,6 +192,9 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 	last = ((unsigned long)p + bytes - 1 - SHIM_ARENA) >> RT_PAGE_SHIFT;
 	if (last >= RT_ARENA_PAGES)
 		last = RT_ARENA_PAGES - 1;
+	/* The driver knows none of its words, nor would the next program find them as they were. */
+	if (last >= rt_arena_next)
+		shim_crash(RT_NOBODYS, FRAME, 0);
 	for (unsigned long i = first; i <= last; i++)
 		touched->pages[i] = touched->operation;
 	if (first < touched_low)

@@ -8,20 +8,20 @@
 #undef EV_NONE
 #include "rt.h"
 
-#define SMALL_BYTES	(1UL << 30)
 /* More of used memory than this is given back to the host instead of being zeroed. */
 #define ZEROED_BYTES	(1UL << 20)
 
 static char *variables, *saved;
 static size_t variable_bytes, small_saved;
 static char *small, *small_next;
+unsigned long rt_small_start;
 
 /* Small memory is handed out in order and never twice; what is freed can be seen to be used. */
 void *rt_small(unsigned long n)
 {
 	char *p = small_next;
 
-	if (n > SMALL_BYTES || p + n + 32 > small + SMALL_BYTES) {
+	if (n > RT_SMALL_BYTES || p + n + 32 > small + RT_SMALL_BYTES) {
 		shim_refuse("more small memory than there is");
 		return 0;
 	}
@@ -32,7 +32,7 @@ void *rt_small(unsigned long n)
 
 void rt_small_back(void *p)
 {
-	memset(p, 0xa5, ((unsigned long *)p)[-2]);
+	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
 }
 
 /* Tables that outlive a program: what they hold is good for as long as the process is. */
@@ -75,7 +75,8 @@ static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 /* Memory is set up: this is how each program begins. */
 void shim_snapshot(void)
 {
-	small = small_next = rt_keep(SMALL_BYTES);
+	small = small_next = rt_keep(RT_SMALL_BYTES);
+	rt_small_start = (unsigned long)small;
 	rt_make_stacks();
 	rt_own(&shim_stack_top, sizeof(shim_stack_top));
 	rt_own(&rt_counting_failures, sizeof(rt_counting_failures));
@@ -84,7 +85,7 @@ void shim_snapshot(void)
 	rt_own_locks();
 	rt_own_records();
 #ifdef SHIM_SANITIZE
-	rt_zones(small, SMALL_BYTES);
+	rt_zones(small, RT_SMALL_BYTES);
 #endif
 	shim_start();
 	if (!dl_iterate_phdr(find_variables, 0)) {

@@ -49,10 +49,10 @@ static void __attribute__((noreturn)) report(const char *what, const char *acces
 
 static const char *wrong_table(unsigned long at)
 {
-	unsigned long i = (at - SHIM_ARENA) >> RT_PAGE_SHIFT;
+	int i = rt_index((const void *)at);
 
-	if (i >= rt_arena_next)
-		return "access to a table page that nobody allocated";
+	if (i < 0)
+		return RT_NOBODYS;
 	return rt_counts[i] > 0 ? 0 : "use after free of a table page";
 }
 

@@ -36,6 +36,14 @@ extern char etext;
 
 /* That kernel code may run without coming back, and up to one less: the clock does not begin anew with each call. */
 #define CPU_SECONDS 10
+/*
+ * The records of one call, at most: so many for each entry that the tables have and each page that slots had, and so many more.
+ * A fault that maps 1G of pages with tags makes a million; a block is split by as many chunks as it has pages. And its requests for
+ * pages of the host: a fault makes a few.
+ */
+#define OF_A_PAGE 16
+#define OF_A_CALL (1UL << 22)
+#define HOST_REQUESTS (1u << 16)
 
 static int shared_fd, hears, says;
 
@@ -59,6 +67,8 @@ static char hear(void)
 
 /* There is a signal for each second that the process itself works: while it waits, none. */
 static volatile int seconds_left = CPU_SECONDS;
+static unsigned int full, requests;
+unsigned long shim_slot_pages;	/* of all slots that there ever were */
 
 static void start_clock(void)
 {
@@ -137,8 +147,6 @@ static void answer(unsigned int status)
 {
 	shim_control->status = status;
 	shim_control->visited = shim_visited;
-	/* Of what comes next. */
-	seconds_left = CPU_SECONDS;
 	if (several)
 		keep_answer();
 }
@@ -174,10 +182,26 @@ static void ask(unsigned int status)
 	}
 }
 
-void shim_full(void) { ask(S_FULL); }
+/* A loop that tells of what it does has no more time than one that does not: what it has of both is the call's. */
+void shim_full(void)
+{
+	unsigned long pages = ((unsigned long)rt_arena_next << (RT_PAGE_SHIFT - 3)) + shim_slot_pages;
+
+	if (++full * (unsigned long)SHIM_RECORDS > OF_A_CALL + OF_A_PAGE * pages)
+		shim_crash("does not come back", FRAME, 0);
+	ask(S_FULL);
+}
+
+static void new_call(void)
+{
+	seconds_left = CPU_SECONDS;
+	full = requests = 0;
+}
 
 int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *page)
 {
+	if (++requests > HOST_REQUESTS)
+		shim_crash("does not come back", FRAME, 0);
 	shim_control->info[0] = hva;
 	shim_control->info[1] = write;
 	ask(S_HOST);
@@ -235,6 +259,7 @@ static long one_more(shim_u64 op, const shim_u64 *args)
 {
 	long ret;
 
+	new_call();
 	shim_new_operation();
 	ret = shim_dispatch(op, args, shim_control->info);
 	shim_compare_arena(0);
@@ -390,6 +415,7 @@ static void serve(void)
 		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
 			shim_digest_log();
 		reply(status);
+		new_call();
 		several = 0;
 	}
 }

@@ -76,6 +76,7 @@ void shim_clear_counters(void);
 void shim_forget_locks(void);
 void shim_call_over(int last);
 void shim_start(void);				/* glue_life.h */
+void shim_become(int actor);
 void shim_snapshot(void);
 void shim_restore(void);
 void shim_remember_names(void);

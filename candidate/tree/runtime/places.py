@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 # How files of ours begin, in which models run for the tree's code.
 OURS: Final = ("rt_", "glue")
+# How the names of the tree's functions begin that a function of ours stands before.
+WRAPPED: Final = "real_"
 
 
 class Frame(NamedTuple):
@@ -110,7 +112,7 @@ class CodePlaces:
         frames: list[Frame] = []
         for function, where in zip(lines[1::2], lines[2::2], strict=False):
             file, _, number = where.partition(" ")[0].partition(":")
-            frames.append(Frame(function, file, int(number) if number.isdigit() else 0))
+            frames.append(Frame(function.removeprefix(WRAPPED), file, int(number) if number.isdigit() else 0))
         return frames
 
 

@@ -74,6 +74,14 @@ VMA_READ: Final = 66
 TAGS: Final = 67
 SLEEP: Final = 68
 TURN: Final = 69
+OTHER_LOCK: Final = 70
+ACCOUNT: Final = 71
+SRCU_SYNC: Final = 72
+FILE_PAGE: Final = 73
+INSTRUCTION: Final = 74
+
+# enum shim_wrong_lock, as `fuzz.checkers.locking.OTHERS` has them.
+WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")
 
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu")

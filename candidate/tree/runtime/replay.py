@@ -157,6 +157,8 @@ class Replay(HostReplay):
             self.memory(kind, a, b, c)
         elif kind <= r.ROOT:
             self.notifier(kind, a, b, c)
+        elif kind == r.INSTRUCTION:
+            self.tlb.note(self.name(name), a)
         else:
             self.rest(kind, name, a, b, c)
 
@@ -239,7 +241,7 @@ class Replay(HostReplay):
             self.kernel.lock(name, not what & 1)
 
     def unlock(self, number: int, vm: int, what: int) -> None:
-        """... and released."""
+        """A lock was released."""
         name = r.LOCKS[number]
         if name:
             self.of(vm)

@@ -16,6 +16,7 @@ from . import records as r
 from .history import History
 from .places import CodePlace, CodePlaces
 from .process import Process
+from .tlb import TreeTlb
 
 # Records hold signed words, as entries are; addresses are none.
 _ADDRESS: Final = (1 << 64) - 1
@@ -74,6 +75,10 @@ class HostReplay:
         self.process = process
         self.places = places
         self.vms: list[kvm] = []
+        tlb = kernel.tlb
+        assert isinstance(tlb, TreeTlb)
+        tlb.vms = self.vms
+        self.tlb = tlb
         # What the slot under way will have: pages and host address, by VM and number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Numbers of chains and names are good for as long as the process.
@@ -303,6 +308,23 @@ class HostReplay:
             return
         if kind == r.TAGS:
             self.host.mte_clear_page_tags(a)
+            return
+        if kind == r.OTHER_LOCK:
+            k.condition = self.place(b).where if b else ""
+            k.warn(r.WRONG_LOCKS[a])
+            k.condition = ""
+            return
+        if kind == r.ACCOUNT:
+            for o in k.on.accounted:
+                o.accounted(a)
+            return
+        if kind == r.SRCU_SYNC:
+            for o in k.on.synchronize_srcu:
+                o.synchronize_srcu()
+            return
+        if kind == r.FILE_PAGE:
+            for o in k.on.file_page:
+                o.file_page(a, b != 0)
             return
         if kind == r.SLEEP:
             k.might_sleep()

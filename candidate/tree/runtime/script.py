@@ -40,7 +40,7 @@ class Script:
             self.differing.append((first * COUNTER_BYTES, (first + counted) * COUNTER_BYTES))
         # Both have begun alike where they have run none of these by then.
         self.needed = counters is None or self.ran(process.began, 0)
-        # It never runs.
+        # The twin never runs.
         self.idle = not self.needed and not self.differing
         self.twin.set_grace(grace_at)
         self.memory = self.twin.memory

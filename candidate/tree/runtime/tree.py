@@ -9,7 +9,7 @@ from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import PageRun, Vma
+from reference.machine.address_space import CACHED, UNCACHED, PageRun, Vma
 from reference.turns import Anchor
 
 from . import records as r
@@ -32,6 +32,16 @@ class Flags(Observer):
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.flagged.append((ptep, new))
+
+
+def flags_of(area: Vma) -> int:
+    """Return the properties of an area as ``find_vma()`` of native/glue_host.c reads them.
+
+    Frames of a device, read-only, a device's that may be memory without caches, one's with caches; from bit 8 on log2
+    of the size of hugetlb pages.
+    """
+    memory = (4 if area.memory == UNCACHED else 0) | (8 if area.memory == CACHED else 0)
+    return (1 if area.pfnmap else 0) | (2 if area.readonly else 0) | memory | area.huge_shift << 8
 
 
 class TreeSide:
@@ -349,10 +359,7 @@ class TreeSide:
         if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
             return
         self.vmas, self.runs, self.told = mm.vmas, mm.runs, told
-        areas = [
-            (v.start, v.end, v.pgoff, (1 if v.pfnmap else 0) | (2 if v.readonly else 0) | v.huge_shift << 8)
-            for v in mm.vmas
-        ]
+        areas = [(v.start, v.end, v.pgoff, flags_of(v)) for v in mm.vmas]
         if areas != self.areas:
             self.areas = areas
             self.write(r.VMA_AT, rows(r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host"))

@@ -10,6 +10,7 @@ from reference.kernel import Kernel
 from reference.kvm import HCR_TVM, kvm, kvm_vcpu
 from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
+from reference.machine.address_space import FOR_CLEAR
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
@@ -137,7 +138,9 @@ class TreeMmu(Mmu):
             r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, ahead[0], ahead[1]
         )
         replay.own.cache = None
-        vcpu.skipped_instruction = tree.process.info[1] != 0
+        _, skipped, told, gpa, size, *_ = tree.process.info
+        vcpu.skipped_instruction = skipped != 0
+        vcpu.memory_fault = (gpa, size) if told else None
         return ret
 
     def state(self, vcpu: kvm_vcpu) -> int:
@@ -173,8 +176,9 @@ class TreeMain(KvmMain):
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
         self.number = self.tree.number(kvm)
-        # Of the invalidations in progress, by actor.
-        self.ranges: dict[int, list[tuple[int, int]]] = {}
+        # Of the invalidations in progress, by actor, and why they take place.
+        self.ranges: dict[int, list[tuple[int, int, int]]] = {}
+        self.event = FOR_CLEAR
         # Pages that are copied from the next invalidation on, and the first of their frames.
         self.copies = self.first_copy = 0
 
@@ -182,23 +186,27 @@ class TreeMain(KvmMain):
         # As many as there is room for answers, three each.
         self.copies, self.first_copy = min(pages, r.ANSWERS // 3), pfn
 
+    def reason(self, event: int) -> None:
+        self.event = event
+
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
-        self.ranges.setdefault(self.k.actor, []).append((start, end))
+        event = self.event
+        self.ranges.setdefault(self.k.actor, []).append((start, end, event))
         if self.copies:
             # One request does for all steps of all pages.
             pages, self.copies = self.copies, 0
             self.tree.call(r.OP_COPY, self.number, start, end - start, pages, self.first_copy)
         else:
-            ret = self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0)
+            ret = self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0, event)
             # ``mn_hlist_invalidate_range_start()``: one that has an end must not fail, whether it may block or not.
             self.k.WARN_ON(ret != 0, "mmu_notifier_invalidate_range_start")
 
     def invalidate_range_end(self) -> None:
-        start, end = self.ranges[self.k.actor].pop()
-        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end, 1 if self.k.must_not_block else 0)
+        start, end, event = self.ranges[self.k.actor].pop()
+        self.tree.call(r.OP_INVALIDATE_END, self.number, start, end, 1 if self.k.must_not_block else 0, event)
 
     def changed(self) -> None:
-        start, end = self.ranges[self.k.actor][-1]
+        start, end, _ = self.ranges[self.k.actor][-1]
         self.tree.aside(r.OP_ZAP, start, end)
 
     def lock_mmap(self, shared: bool) -> None:

@@ -9,9 +9,14 @@
 #include <asm/alternative-macros.h>
 #include <shim.h>
 
+#ifdef SHIM_TLB_C
+#define dsb(opt)		shim_instruction("dsb " #opt, 0)
+#define isb()			shim_instruction("isb", 0)
+#else
 #define dsb(opt)		SHIM_EV(EV_DSB, 0, 0, 0, #opt)
-#define dmb(opt)		SHIM_EV(EV_DMB, 0, 0, 0, #opt)
 #define isb()			SHIM_EV(EV_ISB, 0, 0, 0, "isb")
+#endif
+#define dmb(opt)		SHIM_EV(EV_DMB, 0, 0, 0, #opt)
 
 #define __shim_nothing()	do { } while (0)
 #define csdb()			__shim_nothing()

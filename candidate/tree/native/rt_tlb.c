@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* TLB maintenance: calls of tlb.c, and the instructions of which the tree's own consists. */
+#include "rt.h"
+
+/* The tree's own; a tree that has moved them has none by these names. */
+extern void real___kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level) WEAK;
+extern void real___kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level) WEAK;
+extern void real___kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages) WEAK;
+extern void real___kvm_tlb_flush_vmid(void *mmu) WEAK;
+
+/* A call is told of behind its instructions, which take effect by that. */
+#define FLUSH(real, kind, mmu, b, c, ...) do {				\
+	RT_BEFORE(POINT_FLUSH);						\
+	if (real) {							\
+		CALL(EV_INSTRUCTION, 0, 0, 0, "tlb.c");			\
+		real(mmu, ##__VA_ARGS__);				\
+	}								\
+	CALL(kind, shim_vm_of_mmu(mmu), b, c, 0);			\
+	RT_AFTER(POINT_FLUSH);						\
+} while (0)
+
+void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level)
+{
+	FLUSH(real___kvm_tlb_flush_vmid_ipa, EV_TLBI_IPA, mmu, ipa, level, ipa, level);
+}
+void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level)
+{
+	FLUSH(real___kvm_tlb_flush_vmid_ipa_nsh, EV_TLBI_IPA_LOCAL, mmu, ipa, level, ipa, level);
+}
+void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages)
+{
+	FLUSH(real___kvm_tlb_flush_vmid_range, EV_TLBI_RANGE, mmu, ipa, pages, ipa, pages);
+}
+void __kvm_tlb_flush_vmid(void *mmu)
+{
+	FLUSH(real___kvm_tlb_flush_vmid, EV_TLBI_VMID, mmu, 0, 0);
+}
+
+/* Bits of a VMID, of arm.c or vmid.c. */
+unsigned int kvm_arm_vmid_bits = 16;
+
+/* Registers that tlb.c reads hold what was written last: HCR_EL2 first, E2H and TGE. */
+static struct { const char *name; unsigned long value; } registers[] = {
+	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2" }, { "SYS_TCR_EL12" }, { "SYS_SCTLR_EL12" },
+};
+
+unsigned long shim_read_sysreg(const char *name)
+{
+	for (unsigned int i = 0; i < sizeof(registers) / sizeof(*registers); i++)
+		if (!strcmp(registers[i].name, name))
+			return registers[i].value;
+	return strcmp(name, "CurrentEL") ? 0 : 8; /* EL2: VHE */
+}
+void shim_write_sysreg(const char *name, unsigned long v) { CALL(EV_CALL, v, 0, 0, name); }
+
+void shim_instruction_at(const char *name, unsigned long operand, void **frame)
+{
+	if (!strncmp(name, "msr ", 4))
+		for (unsigned int i = 0; i < sizeof(registers) / sizeof(*registers); i++)
+			if (!strcmp(registers[i].name, name + 4))
+				registers[i].value = operand;
+	rt_emit(EV_INSTRUCTION, operand, 0, 0, name, frame);
+}
+void shim_instruction(const char *name, unsigned long operand) { shim_instruction_at(name, operand, FRAME); }
+
+/* What the assembler makes of an instruction of arm64: all registers stay as they are. */
+asm(".text\n"
+    ".globl shim_instruction_asm\n"
+    ".type shim_instruction_asm, @function\n"
+    "shim_instruction_asm:\n"
+    "	push	%rbp\n"
+    "	mov	%rsp, %rbp\n"
+    "	push	%rcx\n"
+    "	push	%rdx\n"
+    "	push	%rsi\n"
+    "	push	%rdi\n"
+    "	push	%r8\n"
+    "	push	%r9\n"
+    "	push	%r10\n"
+    "	push	%r11\n"
+    "	mov	16(%rbp), %rdi\n"
+    "	mov	24(%rbp), %rsi\n"
+    "	mov	%rbp, %rdx\n"
+    "	and	$-16, %rsp\n"
+    "	call	shim_instruction_at@PLT\n"
+    "	lea	-64(%rbp), %rsp\n"
+    "	pop	%r11\n"
+    "	pop	%r10\n"
+    "	pop	%r9\n"
+    "	pop	%r8\n"
+    "	pop	%rdi\n"
+    "	pop	%rsi\n"
+    "	pop	%rdx\n"
+    "	pop	%rcx\n"
+    "	pop	%rbp\n"
+    "	ret\n");

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""leak: pages of tables are counted in the statistics of memory, once, and not any more when they are freed."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU
+from fuzz.judging.differential import CURED, REGRESSION, Differential
+from fuzz.language.text import parse
+
+from .trees import planted, version
+
+# Tables come and go while the VM lives, for a block too, and some go with it.
+PROGRAM: Final = parse(
+    "s2fuzz 1\nvm cpus=1\nslot a size=4M backing=thp log=on\ncpu0 read a+0\ncpu0 read a+2M\nlog a off\n"
+    "cpu0 write a+4K\nhost discard a+2M 2M\n"
+)
+SIGNATURE: Final = "leak: kvm_free_stage2_pgd: table pages counted wrongly"
+# What a patch may do to the counts of 6.12, and what becomes of the five pages that they have.
+PATCHES: Final = {
+    "tables are not added": (
+        "\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, 1);\n",
+        "",
+        "of 5 table pages that VMs had, kvm_account_pgtable_pages() added 2",
+    ),
+    "roots are not added": ("\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, (size >> PAGE_SHIFT));\n", "", "added 3"),
+    "roots are not taken off": ("\tkvm_account_pgtable_pages(virt, -(size >> PAGE_SHIFT));\n", "", "took 3 off"),
+    "tables are not taken off": (
+        "\tif (page_count(p) == 1)\n\t\tkvm_account_pgtable_pages(addr, -1);\n",
+        "",
+        "took 2 off",
+    ),
+    "entries are taken off": ("\tif (page_count(p) == 1)\n", "", "; 0 are still allocated"),
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_wrong_counts(patch: str, tmp_path: Path) -> None:
+    text, instead, reason = PATCHES[patch]
+    ours, theirs = candidate.get(version()), candidate.get(planted("6.12", tmp_path / "tree", MMU, text, instead))
+    (found,) = Differential(ours, theirs).run(PROGRAM).findings
+    assert (found.kind, found.signature) == (REGRESSION, SIGNATURE)
+    assert reason in found.reason
+    assert [each.kind for each in Differential(theirs, ours).run(PROGRAM).findings] == [CURED]
+
+
+@pytest.mark.parametrize("name", ["5.12.9", "6.1", "6.12", "7.3"])
+def test_right_counts(name: str) -> None:
+    tree = candidate.get(version(name))
+    assert tree.mmu.ACCOUNTS_TABLES is (name != "5.12.9")
+    assert not [each for each in Differential(tree, tree).run(PROGRAM).findings if "leak" in each.signature]

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Objects that were freed: a build without --sanitize tells as well of who reads them."""
+
+from pathlib import Path
+from typing import Final
+
+import candidate
+from candidate.tree.building.source import KVM_MAIN
+from tests.good_bad.case import violations
+
+from .trees import planted
+
+# A slot that goes stays the one that was used last.
+LAST: Final = "\t\tif ((long)old == atomic_long_read(&slots->last_used_slot))\n"
+PROGRAM: Final = (
+    "vm\nslot a size=2M backing=anon\nslot b size=2M backing=anon\n"
+    "cpu0 read a+0\nslot a delete\ncpu0 read a+0\ncpu0 read b+0\n"
+)
+
+
+def test_a_slot_that_is_looked_up_after_its_end_is_found(tmp_path: Path) -> None:
+    tree = planted("7.3", tmp_path / "tree", KVM_MAIN, LAST, LAST.replace("if (", "if (new && "))
+    found = violations(candidate.get(tree), PROGRAM)
+    assert [each.what for each in found] == [
+        "oops use after free of an object, read of 8 bytes, in kvm_handle_guest_abort"
+    ]

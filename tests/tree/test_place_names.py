@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Functions of the tree have the kernel's names in places, where native/ has put one of its own before them."""
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from candidate.tree.runtime.places import CodePlaces
+
+SOURCE: Final = "int counter;\nvoid real_mark_page_dirty(void)\n{\n\tcounter++;\n}\n"
+
+
+def test_a_function_that_native_has_renamed(tmp_path: Path) -> None:
+    (tmp_path / "kvm_main.c").write_text(SOURCE)
+    command = ["gcc", "-g", "-shared", "-fPIC", "-o", "tree.so", "kvm_main.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    lines = subprocess.run(["nm", tmp_path / "tree.so"], capture_output=True, text=True, check=True).stdout
+    (start,) = (int(line.split()[0], 16) for line in lines.splitlines() if line.endswith(" T real_mark_page_dirty"))
+    places = CodePlaces(tmp_path / "tree.so")
+    place = places.place((start + 1,))
+    assert places.tool is not None
+    # addr2line ends when nobody asks any more.
+    with places.tool:
+        pass
+    assert place.function == place.chain() == "mark_page_dirty"
+    assert place.at.startswith("mark_page_dirty (kvm_main.c:")

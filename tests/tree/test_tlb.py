@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tlb.c of a tree: the machine executes the instructions that its own code has come to."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import MMU, TLB
+from fuzz.coverage.exercised import exercise
+from fuzz.execution.executor import Executor
+from fuzz.judging.differential import Differential
+from fuzz.language.program import Program
+from fuzz.language.text import load, parse
+from reference.events import Observer
+from reference.machine.instructions import text as written
+
+from ..unit.console import ROOT
+from .trees import planted, real_tree, version
+
+HEADER: Final = "arch/arm64/include/asm/tlbflush.h"
+# A block that becomes a table (by page), and a slot that goes (by range, or all of a VM), with another CPU at hand.
+LOGGED: Final = """\
+cpu0 write a+0
+cpu1 read a+4K
+log a on
+cpu0 write a+4K
+cpu1 read a+8K
+cpu0 read a+2044K
+slot a delete
+cpu1 read a+8K
+"""
+# With FEAT_S2FWB, a range that goes is flushed at once.
+VM: Final = "s2fuzz 1\nvm cpus=2 fwb=on ttl={} range={}\nslot a size=2M backing=thp\n"
+
+
+class Instructions(Observer):
+    """Notes the instructions of tlb.c."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def instruction(self, op: int, operand: int) -> None:
+        self.seen.append(written(op, operand))
+
+
+def instructions(name: str, program: Program) -> list[str]:
+    """The instructions of tlb.c that a version comes to."""
+    executor = Executor(candidate.get(name), program)
+    seen = Instructions()
+    executor.side.kernel.on.instruction.append(seen)
+    try:
+        executor.create()
+        for at in range(len(program.operations)):
+            if not executor.dead:
+                executor.step(at)
+        executor.destroy()
+    finally:
+        executor.dismantle()
+    return seen.seen
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "corpus" / "seeds").glob("*.s2")), ids=lambda path: path.stem)
+def test_instructions_are_those_of_the_port(path: Path) -> None:
+    program = load(path)
+    if program.vm.split or (program.vm.pa == 52 and program.vm.granule != 64 << 10):
+        pytest.skip("5.12.9 has no such part")
+    ours, theirs = instructions("v5.12.9", program), instructions(version("5.12.9"), program)
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+@pytest.mark.parametrize("ttl", ["off", "on"])
+@pytest.mark.parametrize("ranges", ["off", "on"])
+def test_a_tree_is_clean(tree: str, ttl: str, ranges: str) -> None:
+    program = parse(VM.format(ttl, ranges) + LOGGED)
+    of_tree = candidate.get(version(tree))
+    assert Differential(of_tree, of_tree).run(program).findings == []
+    seen = instructions(version(tree), program)
+    assert any(each.startswith("tlbi ripas2e1is" if ranges == "on" else "tlbi vmalls12e1is") for each in seen)
+    # A hint has the granule above it.
+    hinted = [each for each in seen if each.startswith("tlbi ipas2e1is") and int(each.split("0x")[1], 16) >> 44]
+    assert bool(hinted) == (ttl == "on")
+
+
+class Mistake(NamedTuple):
+    """A change of tlb.c, or of its header, and the beginning of a finding that it shows; "": it shows nothing."""
+
+    path: str
+    text: str
+    instead: str
+    found: str
+
+
+# Where one address is flushed.
+FLUSH: Final = "\t__tlbi_level(ipas2e1is, ipa, level);\n"
+# What combines both stages goes behind that.
+COMBINED: Final = "\tdsb(ish);\n\t__tlbi(vmalle1is);\n"
+ENTERS: Final = "\tdsb(ishst);\n\n\t/* Switch to requested VMID */\n"
+RANGE: Final = "scale, num, tlb_level);"
+MISTAKES: Final = {
+    "stores are not ordered": Mistake(TLB, ENTERS, "\t/* Switch to requested VMID */\n", "regression"),
+    "stores are ordered more than they must be": Mistake(TLB, ENTERS, ENTERS.replace("ishst", "ish"), ""),
+    "one CPU alone": Mistake(TLB, FLUSH, FLUSH.replace("ipas2e1is", "ipas2e1"), "regression"),
+    "outer shareable": Mistake(TLB, FLUSH, FLUSH.replace("ipas2e1is", "ipas2e1os"), ""),
+    "nothing": Mistake(TLB, FLUSH, "", "regression"),
+    "a wrong hint": Mistake(TLB, FLUSH, FLUSH.replace("level)", "level - 1)"), "regression"),
+    "no hint": Mistake(TLB, FLUSH, FLUSH.replace("level)", "TLBI_TTL_UNKNOWN)"), ""),
+    "no combined entries": Mistake(TLB, COMBINED, "\tdsb(ish);\n", "regression"),
+    "stage 1 too early": Mistake(TLB, "\tdsb(ish);\n\t__tlbi(vmalle1is);\n", "\t__tlbi(vmalle1is);\n", "regression"),
+    "the context of the host": Mistake(TLB, "\tval &= ~HCR_TGE;\n", "", "regression"),
+    "another context": Mistake(
+        TLB, "\twrite_sysreg(HCR_HOST_VHE_FLAGS, hcr_el2);\n", "", "regression context: tlb.c: returned in another"
+    ),
+    "a range that is too short": Mistake(HEADER, RANGE, RANGE.replace("num", "num - 1"), "regression"),
+    "a barrier more": Mistake(TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n\tisb();\n", ""),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=list(MISTAKES))
+def test_a_change(mistake: Mistake, tmp_path: Path) -> None:
+    name = planted("6.12", tmp_path / "tree", mistake.path, mistake.text, mistake.instead)
+    differential = Differential(candidate.get(version("6.12")), candidate.get(name))
+    found = [
+        kind for ranges in ("off", "on") for kind in differential.run(parse(VM.format("on", ranges) + LOGGED)).kinds()
+    ]
+    if mistake.found:
+        assert any(kind.startswith(mistake.found) for kind in found), found
+    else:
+        assert not [kind for kind in found if kind.startswith("regression")]
+
+
+def test_registers_that_other_files_read_are_not_known(tmp_path: Path) -> None:
+    """tlb.c alone has them by name: another file that reads one has no verdict."""
+    text = "\tis_iabt = kvm_vcpu_trap_is_iabt(vcpu);\n"
+    name = planted("6.12", tmp_path / "tree", MMU, text, f"{text}\tread_sysreg_el1(SYS_TCR);\n")
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(name)).run(
+        parse(VM.format("on", "on") + LOGGED)
+    )
+    assert "ALTERNATIVE" in verdict.refused
+
+
+def test_a_place_is_in_tlb_c(tmp_path: Path) -> None:
+    """Coverage and the difference of two trees have the lines of tlb.c."""
+    name = planted("6.12", tmp_path / "tree", TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n")
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(name)).run(
+        parse(VM.format("on", "off") + LOGGED)
+    )
+    ran = exercise(version("6.12"), name, verdict.counts)
+    assert ran is not None
+    assert ran.exercised
+    assert ran.lines == ran.ran == 1
+    assert (real_tree("6.12") / TLB).is_file()
