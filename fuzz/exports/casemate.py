@@ -2,7 +2,7 @@
 """A run in casemate's trace format, for its checker of break-before-make (rems-project/casemate 3.0.2).
 
 casemate knows granules of 4K, walks from level 0 without concatenated tables, and has no TLBI of a range. So each
-VM gets tables of level 0 (and 1) above KVM's own, and a flush of a range becomes flushes by address of the
+VM gets tables of level 0 (and 1) above KVM's own, and a TLBI of a range becomes TLBIs by address of the
 entries that it covers. VTTBR_EL2 names the VM whose entries a TLBI is for, and an idle root otherwise.
 """
 
@@ -12,49 +12,26 @@ from candidate import Candidate
 from reference.events import Observer
 from reference.machine.arena import unwrap
 from reference.machine.descriptor import AF_BIT, LEAF, TABLE, TYPE_BIT, VALID_BIT, address_bits, kind
-from reference.tlb import TlbVhe
 
 from ..execution.executor import Executor
 from ..language.operations import Par
 from ..language.program import Program
-from ..sides.guest import Guest
+from .casemate_flushes import FlushLines
 from .casemate_lines import PLAIN, RELEASE, CasemateLines
-from .unflushed import Broken, Unflushed
+from .casemate_vm import IDLE, TracedVm
+from .unflushed import Broken
 
 PAGE: Final = 4096
 # Above all memory of the model and of its tables: locks, the idle root, tables above KVM's roots.
-LOCKS: Final = 0xF000_0000_0000
-IDLE: Final = LOCKS + PAGE
 ABOVE: Final = IDLE + PAGE
-IDLE_VMID: Final = 0xFF
-VMID_SHIFT: Final = 48
+# Bits of an address; VTTBR_EL2 has the VMID above them.
+ADDRESS_BITS: Final = 48
 # T0SZ of 16: addresses of 48 bits, from level 0.
 VTCR: Final = 16
-# Bits [3:2] of the level hint: granules of 4K.
-TTL_4K: Final = 1 << 2
 
 
 class UnsuitableError(Exception):
     """The program has what casemate does not know; the text says what."""
-
-
-class TracedVm:
-    """One VM in the trace.
-
-    :param guest: the VM
-    :param top: address of its table of level 0
-    """
-
-    def __init__(self, guest: Guest) -> None:
-        self.guest = guest
-        self.unflushed = Unflushed()
-        self.lock = LOCKS + 8 * guest.number
-        self.holds = 0
-        # Pages of KVM's root, and addresses of the tables above it, the topmost first.
-        self.root: list[int] = []
-        self.above: list[int] = []
-        self.top = 0
-        self.unlinked = self.released = False
 
 
 class Casemate(Observer):
@@ -74,13 +51,14 @@ class Casemate(Observer):
         self.stock = stock
         self.lines = CasemateLines()
         self.vms = [TracedVm(guest) for guest in self.side.guests]
+        self.flushes = FlushLines(self.lines, self.vms, self.kernel, stock)
         # Pages that casemate knows.
         self.pages: set[int] = set()
         self.number = 0
         for name, value in (("vtcr_el2", VTCR), ("tcr_el2", VTCR), ("mair_el2", 0), ("sctlr_el2", 0), ("hcr_el2", 0)):
             self.lines.register(name, value)
         self.lines.begin(IDLE, PAGE)
-        self.select(None)
+        self.flushes.select(None)
         self.lines.register("hcr_el2", 1)
         self.kernel.observe(self)
 
@@ -97,11 +75,6 @@ class Casemate(Observer):
         """Return where to write, with the function that acts as the source of the next lines."""
         self.lines.source = f"{self.kernel.walker or self.kernel.entry or 'kvm'}:{self.number}"
         return self.lines
-
-    def select(self, vm: TracedVm | None) -> None:
-        """Write VTTBR_EL2; None: that of the idle root."""
-        root, vmid = (IDLE, IDLE_VMID) if vm is None else (vm.top, vm.guest.vmid)
-        self.lines.register("vttbr_el2", root | vmid << VMID_SHIFT)
 
     def active(self) -> TracedVm:
         """The VM that kernel code runs for."""
@@ -162,8 +135,8 @@ class Casemate(Observer):
         for table, below in zip(vm.above, [[each] for each in vm.above[1:]] + [addresses], strict=False):
             for index, address in enumerate(below):
                 lines.write(table + 8 * index, address | TYPE_BIT | VALID_BIT, PLAIN)
-        self.select(vm)
-        self.select(None)
+        self.flushes.select(vm)
+        self.flushes.select(None)
 
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.vms[vmid - 1].unlinked = not linked
@@ -256,67 +229,36 @@ class Casemate(Observer):
     def isb(self) -> None:
         self.begin().isb()
 
+    def instruction(self, op: int, operand: int) -> None:
+        self.flushes.told.append((op, operand))
+
     def tlbi_vmid(self, vmid: int) -> None:
-        vm = self.vms[vmid - 1]
-        if self.starts(vm):
-            self.flush_all(vm)
+        self.flush(self.vms[vmid - 1])
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        vm = self.vms[vmid - 1]
-        if self.starts(vm):
-            # The operand names a page; the entry that it reaches may be larger.
-            self.flush(vm, vm.unflushed.within(ipa, ipa + 1), [(ipa, level)])
+        self.flush(self.vms[vmid - 1])
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        vm = self.vms[vmid - 1]
-        if self.starts(vm):
-            covered = vm.unflushed.within(ipa, ipa + size)
-            self.flush(vm, covered, [(each.ipa, 0) for each in covered.values()])
+        self.flush(self.vms[vmid - 1])
 
-    def starts(self, vm: TracedVm) -> bool:
-        """Prepare a flush of a VM; False: its tables are gone."""
+    def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
+        # No entry that was broken is made again after a flush on one CPU alone.
+        self.flushes.told.clear()
+
+    def flush_cpu_context(self, vmid: int, cpu: int) -> None:
+        self.flushes.told.clear()
+
+    def flush_vm_context(self) -> None:
+        self.flushes.told.clear()
+
+    def flush(self, vm: TracedVm) -> None:
+        """Write what a call of tlb.c for a VM has executed, under the lock of the VM."""
         if vm.released or not vm.top:
-            return False
-        self.hold(vm)
-        return True
-
-    def flush(self, vm: TracedVm, covered: dict[int, Broken], addresses: list[tuple[int, int]]) -> None:
-        """Flush by address as ``__kvm_tlb_flush_vmid_ipa()`` does.
-
-        :param covered: what it covers
-        :param addresses: (guest address, level or 0)
-        """
-        tables = [each for each in covered.values() if each.table >= 0]
-        if self.stock and tables and len(covered) == len(vm.unflushed.broken) and not any(map(self.filled, tables)):
-            self.flush_all(vm)
+            self.flushes.told.clear()
             return
-        lines = self.begin()
-        self.select(vm)
-        lines.dsb("ishst")
-        for ipa, level in addresses:
-            lines.tlbi_ipa(ipa, TTL_4K | level if level else 0)
-        lines.dsb("ish")
-        lines.tlbi("vmalle1is")
-        lines.dsb("ish")
-        lines.isb()
-        self.select(None)
-        vm.unflushed.forget(covered)
-
-    def filled(self, broken: Broken) -> bool:
-        """Tell whether a table that was cut off has valid entries."""
-        start = broken.table * self.kernel.entries
-        return any(entry & VALID_BIT for entry in self.kernel.arena.words.part(start, self.kernel.entries))
-
-    def flush_all(self, vm: TracedVm) -> None:
-        """Flush as ``__kvm_tlb_flush_vmid()`` does."""
-        lines = self.begin()
-        self.select(vm)
-        lines.dsb("ishst")
-        lines.tlbi("vmalls12e1is")
-        lines.dsb("ish")
-        lines.isb()
-        self.select(None)
-        vm.unflushed.broken.clear()
+        self.hold(vm)
+        self.begin()
+        self.flushes.write(vm)
 
 
 def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
@@ -324,12 +266,10 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
 
     :raises UnsuitableError: casemate does not know what the program has, or the version has no verdict on it
     """
-    if version.tlb is not TlbVhe and not version.is_tree:
-        raise UnsuitableError("the version has a tlb.c of its own, and the trace has the flushes of the original's")
     vm = program.vm
     if vm.granule != PAGE:
         raise UnsuitableError(f"it has pages of {vm.granule >> 10}K, and casemate knows 4K")
-    if vm.pa > VMID_SHIFT:
+    if vm.pa > ADDRESS_BITS:
         raise UnsuitableError(f"it has addresses of {vm.pa} bits, and casemate knows 48")
     if any(isinstance(op, Par) for op in program.operations):
         raise UnsuitableError("it has a par block, and the trace would be of one thread")
@@ -346,4 +286,6 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     executor.dismantle()
     if executor.refused:
         raise UnsuitableError(executor.refused)
+    if exporter.flushes.unknown:
+        raise UnsuitableError(f"tlb.c executes `{exporter.flushes.unknown}`, which casemate does not know")
     return exporter.lines.text
