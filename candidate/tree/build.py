@@ -18,6 +18,7 @@ from .building import cache, callgraph, counters, digests, headers, probes, stac
 from .building.compiler import CompileFailedError, Compiler, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
+from .building.objects import ObjectCache
 from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
 from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TLB, TreeSource
 from .building.wrong import lacks, said
@@ -105,7 +106,10 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
     try:
         _lay_out(source, declared, work)
         plan = BuildPlan(source, settings, compiler, work)
-        run_all(plan.jobs, work)
+        kept = ObjectCache(source, start, work)
+        jobs = [job for job in plan.jobs if not kept.take(job)]
+        run_all(jobs, work)
+        kept.keep(jobs)
         note(source, work)
         run_all([plan.weaken(), *plan.tell_walks(), *plan.tell_flushes()], work)
         run_all(plan.check_memory(), work)

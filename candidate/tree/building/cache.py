@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -138,7 +137,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
     order = [*first, *sorted(source.files - set(first))]
     files = {path: source.digest(path) for path in order}
     for path in order:
-        if source.since <= _modified(source, path) <= time.time():
+        if source.changed(path):
             raise TreeChangedError(f"{source.name}: {path} changed while the tree was compiled; run it again")
     content = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     entry = folder() / f"{start}{content[:16]}"
@@ -156,11 +155,3 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
         raise cannot_write(folder(), error) from None
     remove_unused(folder())
     return entry
-
-
-def _modified(source: TreeSource, path: str) -> float:
-    """Return the time of the last change of a file of a tree; 0 if it is gone."""
-    try:
-        return os.stat(os.path.join(source.root, path)).st_mtime
-    except OSError:
-        return 0.0

@@ -2,6 +2,7 @@
 """The files of a tree that the compiler read, from its output with ``-MD``."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,21 +19,26 @@ def note(source: TreeSource, work: Path) -> None:
     """
     read: set[str] = set()
     for file in work.glob("*.d"):
-        # "target: file file \\\n file": names of kernel files have no spaces.
-        words = file.read_text(errors="replace").replace("\\\n", " ").partition(":")[2].split()
-        read.update(os.path.normpath(word) for word in words)
+        read.update(read_by(file))
     for path in read:
-        if path.startswith(_BELOW):
-            source.has(path.removeprefix(_BELOW))
-        _note_earlier(source, path)
+        for each in (path, *earlier(path)):
+            if each.startswith(_BELOW):
+                source.has(each.removeprefix(_BELOW))
 
 
-def _note_earlier(source: TreeSource, path: str) -> None:
-    """Record where in the tree the compiler looked for a header before it found it."""
+def read_by(file: Path) -> set[str]:
+    """Return the files that a compiler run read, as it names them from the folder of the build.
+
+    :param file: its output with ``-MD``
+    """
+    # "target: file file \\\n file": names of kernel files have no spaces.
+    words = file.read_text(errors="replace").replace("\\\n", " ").partition(":")[2].split()
+    return {os.path.normpath(word) for word in words}
+
+
+def earlier(path: str) -> Iterator[str]:
+    """Yield the places at which the compiler looked for a header before it found it."""
     found = next((folder for folder in INCLUDES if path.startswith(f"{folder}/")), None)
-    if found is None:
-        return
-    name = path.removeprefix(f"{found}/")
-    for folder in INCLUDES[: INCLUDES.index(found)]:
-        if folder.startswith(_BELOW):
-            source.has(f"{folder.removeprefix(_BELOW)}/{name}")
+    if found is not None:
+        for folder in INCLUDES[: INCLUDES.index(found)]:
+            yield f"{folder}/{path.removeprefix(f'{found}/')}"

@@ -110,3 +110,10 @@ class TreeSource:
             except OSError:
                 self._digests[path] = ""
         return self._digests[path]
+
+    def changed(self, path: str) -> bool:
+        """Tell whether a file was changed since the first look."""
+        try:
+            return self.since <= os.stat(os.path.join(self.root, path)).st_mtime <= time.time()
+        except OSError:
+            return False
