@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What tlb.c executes, in casemate's trace: each barrier and TLBI that the CPU came to.
+"""The barriers and TLBIs that tlb.c comes to, in casemate's trace.
 
 casemate has no TLBI of a range: it becomes TLBIs by address of the entries that it covers.
 """

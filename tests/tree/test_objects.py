@@ -118,7 +118,7 @@ class Work:
         cache.keep([JOB])
 
     def taken(self) -> str:
-        """What is taken as its object; "": it has to be compiled."""
+        """Return what is taken as its object; "": it has to be compiled."""
         return (self.folder / "mmu.o").read_text() if self.cache().take(JOB) else ""
 
 
