@@ -226,4 +226,5 @@ class TableOperations:
                 prot &= ~KVM_PGTABLE_PROT_X
             if prot & KVM_PGTABLE_PROT_X:
                 self.maintain(frames, True)
+        guest.relaxed_to = prot
         return self.side.pgtable.kvm_pgtable_stage2_relax_perms(pgt, ipa, prot)

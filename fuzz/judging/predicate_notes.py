@@ -13,6 +13,7 @@ from typing import Final
 from reference.belongings import Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
+from reference.pgtable import KVM_PGTABLE_PROT_X
 
 from ..checkers import Checker, Shadow
 from ..checkers.places import Range, ipa_of, place, vm_of, without
@@ -160,7 +161,7 @@ class PredicateNotes(Checker):
         if predicate == PART:
             return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
         if predicate == RELAXED:
-            return isinstance(op, TableRelax) and "x" not in op.prot
+            return isinstance(op, TableRelax) and not self.side.active.relaxed_to & KVM_PGTABLE_PROT_X
         if isinstance(op, GuestOutside):
             return predicate == OUTSIDE or (predicate == DATA_OUTSIDE and op.kind in ("read", "write"))
         if not isinstance(op, GuestAccess):

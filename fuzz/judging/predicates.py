@@ -54,7 +54,8 @@ PREDICATES: Final = {
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
     OUTSIDE: "a guest accesses an address behind its address space (cpuN outside)",
     DATA_OUTSIDE: "that access is a read or a write, whose syndrome tells what to emulate",
-    RELAXED: "a leaf is relaxed directly (table relax), to rights without execution",
+    RELAXED: "a leaf is relaxed directly (table relax), and the call does not ask for execution: the program does not"
+    " want it, or memory of a device is not executed",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
     PARTLY: "a host page that is aged sticks out of a slot",

@@ -187,6 +187,8 @@ class Guest:
         self.hardware_vmid = self.kvm.mmu.hardware_vmid
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
+        # Rights, as of enum kvm_pgtable_prot, that the last direct call of kvm_pgtable_stage2_relax_perms() asked for.
+        self.relaxed_to = 0
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
         self.kvm.created_vcpus = vm.cpus
         # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.

@@ -118,6 +118,16 @@ def test_a_block_beyond_an_area_is_mapped_from_its_first_page_only(
     assert {each.known for each in found} == ({known} if known else set())
 
 
+@pytest.mark.parametrize("backing", ["devicewb", "device"])
+def test_code_that_a_caller_may_not_ask_for_is_not_asked_for(backing: str, tmp_path: Path) -> None:
+    """A direct call relaxes no memory of devices to execution, whatever the program says: X4 is what happens then."""
+    program = f"vm cpus=1 fwb=on dic=on\nslot a ipa=1G size=4K backing={backing}\ncpu0 read a+0\ntable relax a+0 rx\n"
+    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "X4"), tmp_path))
+    found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{program}")).findings
+    assert {each.known for each in found} <= {"X4"}
+    assert bool(found) == (backing == "devicewb")
+
+
 NEAR_MISSES: Final = {
     # Nothing is put off.
     "B22": "s2fuzz 1\nvm cpus=1 fwb=on range=off\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n",
