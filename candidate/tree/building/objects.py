@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Objects that were compiled, in the user's cache folder: after a change only those files are compiled that read it.
+"""Objects that were compiled, in the cache folder: after a change only those files are compiled that read what changed.
 
 An entry is a folder: what one run of the compiler has made, and `INPUTS`, which lists each file that it read, with its
 digest, and each one of the same name that it would find first. Entries are made in the folder of a build and renamed.
