@@ -18,11 +18,10 @@ from ..language.operations import Par
 from ..language.program import Program
 from .casemate_flushes import FlushLines
 from .casemate_lines import PLAIN, RELEASE, CasemateLines
-from .casemate_vm import IDLE, TracedVm
+from .casemate_vm import IDLE, PAGE, TracedVm
 from .unflushed import Broken
 
-PAGE: Final = 4096
-# Above all memory of the model and of its tables: locks, the idle root, tables above KVM's roots.
+# Tables above KVM's roots.
 ABOVE: Final = IDLE + PAGE
 # Bits of an address; VTTBR_EL2 has the VMID above them.
 ADDRESS_BITS: Final = 48

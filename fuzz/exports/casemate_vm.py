@@ -6,9 +6,11 @@ from typing import Final
 from ..sides.guest import Guest
 from .unflushed import Unflushed
 
+# Bytes of a table.
+PAGE: Final = 4096
 # Above all memory of the model and of its tables: locks, and the idle root.
 LOCKS: Final = 0xF000_0000_0000
-IDLE: Final = LOCKS + 4096
+IDLE: Final = LOCKS + PAGE
 
 
 class TracedVm:
