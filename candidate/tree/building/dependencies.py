@@ -4,12 +4,9 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from .plan import INCLUDES, TREE
+from .plan import BELOW, INCLUDES
 from .source import TreeSource
-
-_BELOW: Final = f"{TREE}/"
 
 
 def note(source: TreeSource, work: Path) -> None:
@@ -22,8 +19,8 @@ def note(source: TreeSource, work: Path) -> None:
         read.update(read_by(file))
     for path in read:
         for each in (path, *earlier(path)):
-            if each.startswith(_BELOW):
-                source.has(each.removeprefix(_BELOW))
+            if each.startswith(BELOW):
+                source.has(each.removeprefix(BELOW))
 
 
 def read_by(file: Path) -> set[str]:

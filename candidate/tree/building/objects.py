@@ -18,15 +18,14 @@ from typing import Any, Final
 from .cache_folder import cache_folder, remove_unused
 from .compiler import CompilerJob
 from .dependencies import earlier, read_by
-from .plan import NATIVE, TREE
-from .source import TreeSource
+from .plan import BELOW, NATIVE
+from .source import TreeSource, file_digest
 
 INPUTS: Final = "inputs.json"
 # What a compiler run makes: object, list of dependencies, notes on counters.
 MADE: Final = (".o", ".d", ".gcno")
 # Entries of one file that are kept, the last ones that were used.
 MOST: Final = 16
-_BELOW: Final = f"{TREE}/"
 
 
 def folder() -> Path:
@@ -105,28 +104,25 @@ class ObjectCache:
     def _copy(self, entry: Path, made: dict[str, str]) -> bool:
         """Copy the files of an entry; False: one is damaged."""
         for name, digest in made.items():
-            data = (entry / name).read_bytes()
-            if hashlib.sha256(data).hexdigest() != digest:
+            shutil.copyfile(entry / name, self.work / name)
+            if file_digest(str(self.work / name)) != digest:
                 return False
-            (self.work / name).write_bytes(data)
         return True
 
     def _keep(self, job: CompilerJob) -> None:
         read = sorted(self._read(job))
-        if any(self.source.changed(path.removeprefix(_BELOW)) for path in read if path.startswith(_BELOW)):
+        if any(self.source.changed(path.removeprefix(BELOW)) for path in read if path.startswith(BELOW)):
             # Nobody knows which text was compiled.
             return
-        made = {f"{job.name}{kind}": self.work / f"{job.name}{kind}" for kind in MADE}
         new = self.work / f"{job.name}.entry"
         new.mkdir()
-        digests = {}
-        for name, file in made.items():
-            if file.exists():
-                data = file.read_bytes()
-                (new / name).write_bytes(data)
-                digests[name] = hashlib.sha256(data).hexdigest()
+        made = {}
+        for name in [f"{job.name}{kind}" for kind in MADE]:
+            if (self.work / name).exists():
+                shutil.copyfile(self.work / name, new / name)
+                made[name] = file_digest(str(new / name))
         files = {path: self.digest(path) for path in read}
-        text = json.dumps({"files": files, "before": self._before(read), "made": digests})
+        text = json.dumps({"files": files, "before": self._before(read), "made": made})
         (new / INPUTS).write_text(text)
         entry = folder() / f"{self._prefix(job)}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         # One that is there is damaged, or it would have been taken.
@@ -142,11 +138,8 @@ class ObjectCache:
 
     def digest(self, path: str) -> str:
         """Return the digest of a file below the folder of the build; "" if it cannot be read."""
-        if path.startswith(_BELOW):
-            return self.source.digest(path.removeprefix(_BELOW))
+        if path.startswith(BELOW):
+            return self.source.digest(path.removeprefix(BELOW))
         if path not in self._digests:
-            try:
-                self._digests[path] = hashlib.sha256((self.work / path).read_bytes()).hexdigest()
-            except OSError:
-                self._digests[path] = ""
+            self._digests[path] = file_digest(os.path.join(self.work, path))
         return self._digests[path]

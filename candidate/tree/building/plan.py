@@ -14,6 +14,8 @@ from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PG
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
+# Beginning of what the compiler calls a file of the tree.
+BELOW: Final = f"{TREE}/"
 # The function of pgtable.c by which tables are walked.
 WALK: Final = "kvm_pgtable_walk"
 GENERATED: Final = "generated"

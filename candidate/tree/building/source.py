@@ -104,11 +104,7 @@ class TreeSource:
     def digest(self, path: str) -> str:
         """Return the digest of a file; "" if it cannot be read."""
         if path not in self._digests:
-            try:
-                with open(os.path.join(self.root, path), "rb") as file:
-                    self._digests[path] = hashlib.sha256(file.read()).hexdigest()
-            except OSError:
-                self._digests[path] = ""
+            self._digests[path] = file_digest(os.path.join(self.root, path))
         return self._digests[path]
 
     def changed(self, path: str) -> bool:
@@ -117,3 +113,12 @@ class TreeSource:
             return self.since <= os.stat(os.path.join(self.root, path)).st_mtime <= time.time()
         except OSError:
             return False
+
+
+def file_digest(path: str) -> str:
+    """Return the digest of a file; "" if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return ""

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from .compiler import CompileFailedError
-from .plan import GENERATED, NATIVE, TREE
+from .plan import BELOW, GENERATED, NATIVE
 from .source import ARM, TreeSource
 
-_BELOW: Final = f"{TREE}/"
 _OURS: Final = "native/"
 _CONDITION: Final = re.compile(r"\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*)")
 _PROBE: Final = re.compile(r"\bHAVE_\w+")
@@ -24,9 +23,9 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
     :param declared: names of the probes that the tree has
     """
     file = os.path.normpath(failed.file) if failed.file else ""
-    text = failed.text.replace(_BELOW, "")
-    if file.startswith(_BELOW):
-        return f"{source.name} does not compile: {file.removeprefix(_BELOW)}:{failed.line}: {text}"
+    text = failed.text.replace(BELOW, "")
+    if file.startswith(BELOW):
+        return f"{source.name} does not compile: {file.removeprefix(BELOW)}:{failed.line}: {text}"
     missing = _MISSING.match(text)
     if missing and file.startswith(_OURS):
         return f"{source.name} lacks the header {missing[1]}, which {file}:{failed.line} needs; use a complete tree"
