@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .building import cache, callgraph, counters, digests, headers, probes, stack, symbols
-from .building.compiler import CompileFailedError, Compiler, run_all
+from .building.compiler import CompileFailedError, Compiler, CompilerJob, run_all
 from .building.dependencies import note
 from .building.errors import TreeError
 from .building.objects import ObjectCache
@@ -26,6 +26,8 @@ from .building.wrong import lacks, said
 __all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
 
 _MACHINES: Final = ("x86_64", "amd64")
+# Files by which trees differ most often.
+_FIRST: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
     start = cache.prefix(settings, compiler)
     entry = cache.look_up(source, start)
     if entry is None:
-        with cache.building() as work:
+        with cache.building(source, start, _FIRST) as work:
             # Another process may have built it while this one waited.
             entry = cache.look_up(source, start)
             if entry is None:
@@ -108,8 +110,12 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         plan = BuildPlan(source, settings, compiler, work)
         kept = ObjectCache(source, start, work)
         jobs = [job for job in plan.jobs if not kept.take(job)]
-        run_all(jobs, work)
-        kept.keep(jobs)
+        done: list[CompilerJob] = []
+        try:
+            run_all(jobs, work, done)
+        finally:
+            # The next build need not make these again, whatever the others lack.
+            kept.keep(done)
         note(source, work)
         run_all([plan.weaken(), *plan.tell_walks(), *plan.tell_flushes()], work)
         run_all(plan.check_memory(), work)
@@ -140,7 +146,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         "compiler": compiler.version,
         "seconds": round(time.perf_counter() - began, 2),
     }
-    first = [path for path in (PGTABLE, MMU, NESTED, TLB, KVM_MAIN) if path in source.files]
+    first = [path for path in _FIRST if path in source.files]
     entry = cache.publish(work, source, start, record, first)
     return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=False)
 

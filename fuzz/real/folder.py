@@ -49,7 +49,7 @@ def making(part: str, name: str) -> Iterator[Path]:
     :raises RealError: the cache cannot be written
     """
     home = folder(part)
-    with making_entry(home, UNFINISHED, refused) as work:
+    with making_entry(home, UNFINISHED, name, refused) as work:
         yield work
         _publish(work, home / name)
     remove_unused(home)

@@ -128,7 +128,7 @@ def test_a_tree_that_changes_meanwhile_is_not_kept(tmp_path: Path, cache: Path) 
     """Nobody knows which of the two the compiler saw."""
     source = TreeSource(small_tree(tmp_path / "tree"))
     assert source.has(MMU)
-    with building() as work:
+    with building(source, "12-", [MMU]) as work:
         (work / LIBRARY).write_text("")
         (source.root / MMU).write_text("int x;\n")
         # Clocks of file systems are coarse, and machines are fast.

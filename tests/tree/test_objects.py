@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from candidate.tree import build as building
-from candidate.tree.build import make
+from candidate.tree.build import TreeError, make
+from candidate.tree.building import compiler
 from candidate.tree.building.compiler import CompilerJob, run_all
 from candidate.tree.building.objects import MOST, ObjectCache, folder
 from candidate.tree.building.plan import TREE, BuildSettings
@@ -30,9 +31,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the compiler runs of a build, as they come."""
     names: list[str] = []
 
-    def noted(jobs: Sequence[CompilerJob], work: Path) -> None:
+    def noted(jobs: Sequence[CompilerJob], work: Path, done: list[CompilerJob] | None = None) -> None:
         names.extend(job.name for job in jobs if "-MD" in job.command or job.name.startswith("rt_"))
-        run_all(jobs, work)
+        run_all(jobs, work, done)
 
     monkeypatch.setattr(building, "run_all", noted)
     return names
@@ -80,6 +81,23 @@ def test_the_library_is_the_one_of_a_whole_build(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert library(copy) == in_part
     assert len(compiled) > 20
+
+
+def test_what_was_compiled_before_an_error_is_kept(
+    tmp_path: Path, cache: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "cores", lambda: 1)
+    tree = changed(real_tree(), tmp_path / "copy", {MMU: f"{(real_tree() / MMU).read_text()}int x\n"})
+    with pytest.raises(TreeError, match="does not compile"):
+        library(tree)
+    before = compiled[: compiled.index("mmu")]
+    assert "glue" in before
+    compiled.clear()
+    (tree / MMU).unlink()
+    shutil.copy(real_tree() / MMU, tree / MMU)
+    library(tree)
+    assert "mmu" in compiled
+    assert not set(before) & set(compiled)
 
 
 class Work:

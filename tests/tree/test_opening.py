@@ -76,12 +76,13 @@ def built(tree: Path, granule: int) -> BuiltTree:
     """An entry of the cache that says that a library was made of mmu.c of a tree."""
     source, settings = TreeSource(tree), opening.settings_of(granule)
     assert source.has(MMU)
-    with entries.building() as work:
+    start = entries.prefix(settings, Compiler())
+    with entries.building(source, start, [MMU]) as work:
         (work / entries.LIBRARY).write_text("")
         source.since = 0.0
         # As if the file were old.
         os.utime(tree / MMU, (-1, -1))
-        entry = entries.publish(work, source, entries.prefix(settings, Compiler()), {}, [MMU])
+        entry = entries.publish(work, source, start, {}, [MMU])
     return BuiltTree(entry / entries.LIBRARY, entries.read(entry), cached=True)
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,10 +173,14 @@ def test_a_cache_that_cannot_be_made(
 def test_a_cache_that_is_read_only(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(**options: object) -> str:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    make = os.mkdir
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    def refuse(path: str, mode: int = 0o777) -> None:
+        if Path(path).parent == cache:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
     result = check(small_tree(tmp_path / "tree"), capsys)
     refused(result, f"cannot write to the cache folder {cache}: Read-only file system", "named by XDG_CACHE_HOME")
     assert left(cache) == []

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -115,14 +115,17 @@ def is_same(source: TreeSource, record: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def building() -> Iterator[Path]:
-    """A new folder to build in, which is gone afterwards unless `publish` renamed it; one builder at a time.
+def building(source: TreeSource, start: str, first: Sequence[str]) -> Iterator[Path]:
+    """A new folder to build in, which is gone afterwards unless `publish` renamed it; one builder of a text at a time.
 
     Who comes second waits: it may find there what it needs, and should look again.
 
+    :param start: what `prefix` returns
+    :param first: files of the tree; trees in which they are alike count as one text here
     :raises TreeError: the cache folder cannot be written
     """
-    with making_entry(folder(), _UNFINISHED, cannot_write) as work:
+    text = hashlib.sha256("\0".join(source.digest(path) for path in first).encode())
+    with making_entry(folder(), _UNFINISHED, f"{start}{text.hexdigest()[:16]}", cannot_write) as work:
         yield work
 
 

@@ -30,35 +30,76 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextmanager
-def making_entry(home: Path, unfinished: str, refused: Callable[[Path, OSError], Exception]) -> Iterator[Path]:
-    """A new folder in *home*, which is gone afterwards unless it was renamed; one process at a time makes one.
+def making_entry(
+    home: Path, unfinished: str, what: str, refused: Callable[[Path, OSError], Exception]
+) -> Iterator[Path]:
+    """A new folder in *home*, which is gone afterwards unless it was renamed; one process at a time makes the same.
 
     Who comes second waits, and should look again for what it needs. What is left of processes that were killed goes.
 
     :param unfinished: beginning of the names of such folders
+    :param what: the end of this one's name, which says what is made
     :param refused: makes the error that is raised where *home* cannot be written
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+        work, lock = _locked(home, unfinished, what)
     except OSError as error:
         raise refused(home, error) from None
     try:
-        # Without a lock, where a file system has none, two may do the same work.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in home.glob(f"{unfinished}*"):
-                shutil.rmtree(left, ignore_errors=True)
-        try:
-            work = Path(tempfile.mkdtemp(prefix=unfinished, dir=home))
-        except OSError as error:
-            raise refused(home, error) from None
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        _remove_left(home, unfinished)
+        yield work
     finally:
+        # Where it was renamed, who came second may have made one of this name.
+        if _is_at(lock, work):
+            shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
+
+
+def _locked(home: Path, unfinished: str, what: str) -> tuple[Path, int]:
+    """Make the folder, and take its lock, which goes when the process ends; both."""
+    work = home / f"{unfinished}{what}"
+    while True:
+        with suppress(FileExistsError):
+            work.mkdir(mode=0o700)
+        try:
+            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            # Where a file system has no locks, two may do the same work.
+            os.close(lock)
+            with suppress(OSError):
+                work.rmdir()
+            work = Path(tempfile.mkdtemp(prefix=unfinished, dir=home))
+            return work, os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+        if _is_at(lock, work):
+            if not any(work.iterdir()):
+                return work, lock
+            # Whoever made it was killed.
+            shutil.rmtree(work)
+        os.close(lock)
+
+
+def _is_at(lock: int, work: Path) -> bool:
+    """Tell whether an open folder is still the one of this name."""
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(lock), os.stat(work))
+    return False
+
+
+def _remove_left(home: Path, unfinished: str) -> None:
+    """Remove the folders of processes that were killed: nobody has their locks."""
+    for left in home.glob(f"{unfinished}*"):
+        with suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def remove_unused(home: Path) -> None:

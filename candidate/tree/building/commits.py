@@ -102,7 +102,7 @@ def checked_out(repository: Path, commit: str) -> Path:
         raise TreeError("there is no home folder to check commits out in; allowed: one in XDG_CACHE_HOME") from None
     entry = home / f"{commit}-{_WHAT}"
     if not entry.is_dir():
-        with making_entry(home, _UNFINISHED, cannot_write) as work:
+        with making_entry(home, _UNFINISHED, entry.name, cannot_write) as work:
             # Another process may have done it while this one waited.
             if not entry.is_dir():
                 try:

@@ -107,10 +107,11 @@ def environment() -> dict[str, str]:
 Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]
 
 
-def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
+def run_all(jobs: Sequence[CompilerJob], folder: Path, done: list[CompilerJob] | None = None) -> None:
     """Run jobs side by side, as many at a time as there are cores; none is left when this returns or raises.
 
     :param folder: the current directory of each
+    :param done: those that have succeeded are added
     :raises CompileFailedError: the first one that failed
     """
     left, running = list(jobs), Running()
@@ -126,6 +127,8 @@ def run_all(jobs: Sequence[CompilerJob], folder: Path) -> None:
                     running.remove(each)
                     if process.returncode:
                         raise failure(job, process.returncode, said.read_text(errors="replace"))
+                    if done is not None:
+                        done.append(job)
             time.sleep(0.005)
     finally:
         for _, process, _ in running:

@@ -125,7 +125,7 @@ class ObjectCache:
         text = json.dumps({"files": files, "before": self._before(read), "made": made})
         (new / INPUTS).write_text(text)
         entry = folder() / f"{self._prefix(job)}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        # One that is there is damaged, or it would have been taken.
+        # One that is there is damaged, or somebody has made it meanwhile.
         shutil.rmtree(entry, ignore_errors=True)
         new.rename(entry)
 
