@@ -11,6 +11,8 @@ from ..checkers import Violation
 from ..checkers.places import Places, Range, overlap
 
 CACHE_CHECKERS: Final = ("dcache", "icache")
+# Judges leaves at quiet points.
+LEAVES: Final = "translation"
 
 
 def aspect(violation: Violation) -> str:
@@ -119,18 +121,24 @@ def cause_of(
     granule: Granule,
     alone: bool = False,
 ) -> Violation | None:
-    """The earlier violation of the same side, on the same pages or table, from which a grave one follows.
+    """The violation of the same side, on the same pages or table, from which a grave one follows.
 
     The first one that taints is the cause, among those that still stand or that no known bug explains;
     None unless a known bug explains it. An access of the same operation that follows from one has left its entry in the
-    TLB: what goes through that follows from it as well.
+    TLB: what goes through that follows from it as well. Leaves are judged at quiet points: of a par block, another actor
+    may have gone by a wrong one before.
 
     :param excused: whether a known bug explains a violation
     :param alone: look at no such access
     """
+    before = True
     for earlier in violations:
         if earlier is violation:
+            before = False
+        elif not before and earlier.at > violation.at:
             break
+        if not before and (earlier.checker != LEAVES or earlier.at != violation.at):
+            continue
         if not earlier.taints or not concerns_same(earlier, violation, granule):
             continue
         if earlier.grave:

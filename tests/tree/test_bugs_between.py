@@ -118,6 +118,16 @@ def test_a_block_beyond_an_area_is_mapped_from_its_first_page_only(
     assert {each.known for each in found} == ({known} if known else set())
 
 
+def test_who_goes_by_the_block_before_the_fault_ends_follows_from_it(tmp_path: Path) -> None:
+    """The access is found before the block is judged."""
+    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "V1"), tmp_path))
+    par = "par\ncpu0 read a+0\ncpu1 read a+4K\nswitch cpu0 to cpu1 after store 2\nend\n"
+    slot = "vm cpus=2\nslot a ipa=1G size=4M backing=device\nhost unmap a+4K 4K\n"
+    found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{slot}{par}")).findings
+    assert {each.known for each in found} == {"V1"}
+    assert any(each.signature.startswith("isolation: ") for each in found)
+
+
 @pytest.mark.parametrize("backing", ["devicewb", "device"])
 def test_code_that_a_caller_may_not_ask_for_is_not_asked_for(backing: str, tmp_path: Path) -> None:
     """A direct call relaxes no memory of devices to execution, whatever the program says: X4 is what happens then."""

@@ -306,6 +306,19 @@ def test_a_difference_of_dirty_logs_names_pages() -> None:
     assert "result: dirty pages 2-3, 16" in [row.left.text for row in rows if row.left]
 
 
+@pytest.mark.parametrize(
+    ("checker", "at", "follows"), [("translation", 2, True), ("translation", 3, False), ("lifetime", 2, False)]
+)
+def test_a_leaf_that_is_judged_behind_an_access_of_its_operation_is_its_cause(
+    checker: str, at: int, follows: bool
+) -> None:
+    access = Violation("isolation", "f", "read", 3, "r", frozenset([4096]), grave=True)
+    leaf = Violation(checker, "f", "wrong frame", 3, "r", frozenset([4096]))
+    access.at, leaf.at = 2, at
+    assert cause_of(access, [access, leaf], lambda each: each is leaf, Granule(12)) is (leaf if follows else None)
+    assert cause_of(access, [access, leaf], lambda _: False, Granule(12)) is None
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_accesses_of_one_operation_have_the_cause_of_one_of_them(known: bool) -> None:
     """Each is compared with those before it, and none of these with those before again: there may be many."""
