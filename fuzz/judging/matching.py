@@ -125,8 +125,8 @@ def cause_of(
 
     The first one that taints is the cause, among those that still stand or that no known bug explains;
     None unless a known bug explains it. An access of the same operation that follows from one has left its entry in the
-    TLB: what goes through that follows from it as well. Leaves are judged at quiet points: of a par block, another actor
-    may have gone by a wrong one before.
+    TLB: what goes through that follows from it as well. Leaves are judged at quiet points: in a par block, another
+    actor may have gone by a wrong one before.
 
     :param excused: whether a known bug explains a violation
     :param alone: look at no such access
