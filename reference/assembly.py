@@ -34,6 +34,11 @@ class Assembly:
         if self.caps & NO_VHE:
             self.synchronize()
 
+    def load(self, vttbr: int) -> None:
+        """Have VTTBR_EL2 of the vCPU that runs on the CPU in effect, as from the entry to the guest; no event."""
+        self.hardware.processors[self.cpu].vttbr = vttbr
+        self.synchronize()
+
     def leave(self) -> None:
         """tlb.c returns: from the exception, if there was one."""
         if self.caps & NO_VHE:

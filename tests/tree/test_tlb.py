@@ -98,6 +98,7 @@ FLUSH: Final = "\t__tlbi_level(ipas2e1is, ipa, level);\n"
 # What combines both stages goes behind that.
 COMBINED: Final = "\tdsb(ish);\n\t__tlbi(vmalle1is);\n"
 ENTERS: Final = "\tdsb(ishst);\n\n\t/* Switch to requested VMID */\n"
+LOADS: Final = "\t__load_stage2(mmu, mmu->arch);\n\tval = read_sysreg(hcr_el2);\n"
 RANGE: Final = "scale, num, tlb_level);"
 MISTAKES: Final = {
     "stores are not ordered": Mistake(TLB, ENTERS, "\t/* Switch to requested VMID */\n", "regression"),
@@ -114,6 +115,9 @@ MISTAKES: Final = {
         TLB, "\twrite_sysreg(HCR_HOST_VHE_FLAGS, hcr_el2);\n", "", "regression context: tlb.c: returned in another"
     ),
     "a range that is too short": Mistake(HEADER, RANGE, RANGE.replace("num", "num - 1"), "regression"),
+    # The vCPU that runs has it.
+    "a context that is loaded": Mistake(TLB, LOADS, f"\tif (!vcpu || cxt->mmu)\n\t{LOADS}", ""),
+    "a context that nobody has loaded": Mistake(TLB, LOADS, f"\tif (cxt->mmu)\n\t{LOADS}", "regression"),
     "a barrier more": Mistake(TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n\tisb();\n", ""),
 }
 

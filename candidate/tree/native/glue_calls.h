@@ -157,6 +157,14 @@ void kvm_inject_size_fault(struct kvm_vcpu *c)
 	SHIM_EV(EV_INJECT, -1, 0, 0, kvm_vcpu_trap_is_iabt(c) ? "pabt" : "dabt");
 }
 
+/* As kvm_arch_vcpu_load() has left it, or the entry to the guest. */
+unsigned long shim_loaded_vttbr(void)
+{
+	struct kvm_vcpu *c = *this_cpu_ptr(&kvm_running_vcpu);
+
+	return c ? kvm_get_vttbr(c->arch.hw_mmu) : 0;
+}
+
 static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
 {
 	struct kvm_vcpu *c = v->vcpus[cpu];

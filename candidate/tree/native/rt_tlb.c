@@ -8,11 +8,28 @@ extern void real___kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int 
 extern void real___kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages) WEAK;
 extern void real___kvm_tlb_flush_vmid(void *mmu) WEAK;
 
-/* A call is told of behind its instructions, which take effect by that. */
+/* Registers that tlb.c reads hold what was written last: HCR_EL2 first, E2H and TGE. */
+static struct { const char *name; unsigned long value; } registers[] = {
+	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2" }, { "SYS_TCR_EL12" }, { "SYS_SCTLR_EL12" },
+};
+#define VTTBR registers[1].value
+
+/* VTTBR_EL2 of the vCPU that runs; 0: none does. */
+static unsigned long loaded(void)
+{
+	unsigned long vttbr = shim_loaded_vttbr();
+
+	if (vttbr)
+		VTTBR = vttbr;
+	return vttbr;
+}
+
+/* A call is told of behind its instructions, which take effect by that. Where it begins, the CPU has the VTTBR_EL2 of the
+ * vCPU that runs: who enters the guest, or is scheduled in, loads it, and that is no code of the tree that is here. */
 #define FLUSH(real, kind, mmu, b, c, ...) do {				\
 	RT_BEFORE(POINT_FLUSH);						\
 	if (real) {							\
-		CALL(EV_INSTRUCTION, 0, 0, 0, "tlb.c");			\
+		CALL(EV_INSTRUCTION, loaded(), 0, 0, "tlb.c");		\
 		real(mmu, ##__VA_ARGS__);				\
 	}								\
 	CALL(kind, shim_vm_of_mmu(mmu), b, c, 0);			\
@@ -38,11 +55,6 @@ void __kvm_tlb_flush_vmid(void *mmu)
 
 /* Bits of a VMID, of arm.c or vmid.c. */
 unsigned int kvm_arm_vmid_bits = 16;
-
-/* Registers that tlb.c reads hold what was written last: HCR_EL2 first, E2H and TGE. */
-static struct { const char *name; unsigned long value; } registers[] = {
-	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2" }, { "SYS_TCR_EL12" }, { "SYS_SCTLR_EL12" },
-};
 
 unsigned long shim_read_sysreg(const char *name)
 {

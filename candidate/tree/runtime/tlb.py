@@ -44,7 +44,8 @@ _NOTHING: Final = frozenset({"msr vtcr_el2", "dsb ld", "dsb ishld", "dsb nshld",
 class TreeTlb(TlbVhe):
     """Executes what a tree's code has come to; the port's own where a tree tells of nothing.
 
-    *told*: instructions and operands of the call under way; *telling*: it is the tree's own code
+    *told*: instructions and operands of the call under way; *telling*: it is the tree's own code; *loaded*: VTTBR_EL2
+    of the vCPU that called, which its CPU has then; 0: no vCPU runs
 
     *content*: says which code that is
     """
@@ -55,18 +56,19 @@ class TreeTlb(TlbVhe):
         super().__init__(assembly)
         self.told: list[tuple[int, int]] = []
         self.telling = False
+        self.loaded = 0
         # In the order in which the tree's code numbers them, from 1 on.
         self.vms: list[kvm] = []
 
     def note(self, name: str, operand: int) -> None:
         """Take one instruction in.
 
-        :param name: as an assembler writes it, without its operand; or `BEGINS`
+        :param name: as an assembler writes it, without its operand; or `BEGINS`, with the operand *loaded*
         :raises TreeRefused: the machine does not have it
         """
         if name == BEGINS:
             self.told.clear()
-            self.telling = True
+            self.telling, self.loaded = True, operand
             return
         number = _NUMBERS.get(name, -1)
         if number >= 0:
@@ -78,6 +80,8 @@ class TreeTlb(TlbVhe):
         """Execute the instructions of a call."""
         a = self.a
         self.telling = False
+        if self.loaded:
+            a.load(self.by_vmid(self.loaded))
         for number, operand in self.told:
             if number == ISB:
                 a.isb()
