@@ -156,27 +156,34 @@ class Keeper(Closing):
 
         The smallest come first, and larger ones that are not kept then are not replayed. What is kept is the same as
         if each had been replayed when it came. After Ctrl-C one program of each finding is replayed; another Ctrl-C
-        ends that.
+        ends that: what no fresh process has shown by then is kept apart.
 
         :param beside: so many are replayed at a time
         """
-        self.watch(result)
-        waiting, self.waiting = self.waiting, {}
-        groups = [sorted(programs, key=FindingRecord.size) for programs in waiting.values()]
         try:
+            self.watch(result)
+            waiting, self.waiting = self.waiting, {}
+            groups = [sorted(programs, key=FindingRecord.size) for programs in waiting.values()]
             self.store.offer_all([programs[:1] for programs in groups] if result.interrupted else groups, beside)
         except KeyboardInterrupt:
             self.summary.interrupted = result.interrupted = True
+            for record in result.messages[self.taken :]:
+                self.note(record)
+                self.store.hold(self.kept_as(record))
+            self.taken = len(result.messages)
         self.update()
+
+    def is_behind(self, result: Result) -> bool:
+        """Tell whether `finish` has programs to replay."""
+        return bool(self.waiting) or self.taken < len(result.messages)
 
     def take(self, record: FindingRecord, hurry: bool = False) -> None:
         """Note a finding with a smaller program than before.
 
         :param hurry: start no replay that is known to take its time
         """
-        self.summary.first.setdefault(record.finding.key, record)
-        # The store has a record of its own: it counts and names files as the folder has it.
-        kept = replace(record, seed=self.summary.seed, count=1)
+        self.note(record)
+        kept = self.kept_as(record)
         key = record.finding.key
         if key in self.store.kept and not is_silent(record.signature):
             self.waiting.setdefault(key, []).append(kept)
@@ -184,7 +191,15 @@ class Keeper(Closing):
             self.store.hold(kept)
         else:
             self.store.offer(kept)
+
+    def note(self, record: FindingRecord) -> None:
+        """Note a finding for the summary."""
+        self.summary.first.setdefault(record.finding.key, record)
         self.records[record.finding.title] = record
+
+    def kept_as(self, record: FindingRecord) -> FindingRecord:
+        """Return the record that the store has of its own: it counts and names files as the folder has it."""
+        return replace(record, seed=self.summary.seed, count=1)
 
     def minimize(self, seconds: float | None = None) -> None:
         """Keep smaller programs of the findings that the candidate has to answer for, unless somebody accepts them.

@@ -109,6 +109,9 @@ def fuzz(arguments: Namespace) -> int:
 
         try:
             result = run_lanes(unit, count, watch)
+            if result.interrupted and keeper.is_behind(result) and not arguments.json:
+                progress.clear()
+                complain("interrupted; what was found is replayed first, which another Ctrl-C ends")
             keeper.finish(result, count)
             progress.print_new()
             if not arguments.no_minimize:

@@ -169,6 +169,28 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
     assert [found.count for found in keeper.summary.findings] == [1, 1]
 
 
+def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+    """What nobody has replayed by then is kept apart, and told."""
+    result = Result(Unit("random", "original", "rfc-v1", 1), interrupted=True)
+    shown = Finding("regression", "a: b: c", "why", 0)
+    for signature in ("a: b: c", "d: e: f", "g: h: i"):
+        result.take(FindingRecord(replace(shown, signature=signature), f"{print_program(EMPTY)}# {signature}\n", 1))
+
+    class Interrupted(Scripted):
+        def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
+            if self.asked:
+                raise KeyboardInterrupt
+            return super().shows(program, reference, candidate)
+
+    keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(EMPTY): [shown]}))
+    assert keeper.is_behind(result)
+    keeper.finish(result)
+    assert [found.signature for found in keeper.summary.findings] == ["a: b: c"]
+    assert [found.signature for found in keeper.summary.unreplayed] == ["d: e: f", "g: h: i"]
+    assert all(found.path is not None and found.path.exists() for found in keeper.summary.unreplayed)
+    assert not keeper.is_behind(result)
+
+
 def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
     """Of the command, whose engine and replays are processes of their own."""
     command = ["fuzz", "--candidate", "rfc-v1", "--programs", "25", "--seed", "2", "--out", "findings"]
