@@ -15,13 +15,13 @@ def session_code(summary: "Summary", failed: bool) -> int:
     :param failed: whether the candidate has something to answer for
     """
     from ..findings.found import CRASH
-    from ..findings.replay import NO_ANSWER
+    from ..findings.replay import NO_ANSWER, NOT_JUDGED
 
     if summary.interrupted:
         return INTERRUPTED
     if summary.crashes or any(found.kind == CRASH for found in summary.unreplayed):
         return OUR_MISTAKE
-    if any(f"{CRASH} {signature}" in found.reason for found in summary.unreplayed for signature in NO_ANSWER):
+    if any(f"{NOT_JUDGED}{signature}" in found.reason for found in summary.unreplayed for signature in NO_ANSWER):
         return NO_VERDICT
     if summary.trouble:
         return BAD_INPUT

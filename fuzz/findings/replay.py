@@ -31,6 +31,8 @@ NOT_STARTED: Final = "process not started"
 LOST: Final = "process lost"
 OTHER_TREE: Final = "kernel tree changed"
 NO_ANSWER: Final = (NOT_STARTED, LOST, OTHER_TREE)
+# Goes before one of these in the reason of a finding.
+NOT_JUDGED: Final = "not judged again: "
 
 
 def died_signature(number: int) -> str:

@@ -17,7 +17,7 @@ from ..language.text import load, print_program
 from .finding_files import FindingFiles, structure
 from .found import CRASH
 from .record import FindingRecord, in_order
-from .replay import NO_ANSWER, Replayer
+from .replay import NO_ANSWER, NOT_JUDGED, Replayer
 
 # Programs of a finding, the smallest included.
 KEPT: Final = 3
@@ -204,8 +204,7 @@ class Store(Closing):
             return
         self.tries[key] = 1
         found.count = count
-        said = ", ".join(shown_text(each) for each in shown) or "nothing"
-        found.finding = noted(found.finding, f"a fresh process showed: {said}")
+        found.finding = noted(found.finding, shown_text(shown))
         self.lost[key] = found
         self.files.set_aside(found)
 
@@ -221,7 +220,9 @@ def noted(finding: Finding, note: str) -> Finding:
     return replace(finding, reason=f"{finding.reason} ({note})")
 
 
-def shown_text(shown: Finding) -> str:
-    """Say what a fresh process showed, for people; where there was none, why."""
-    why = f": {shown.reason}" if shown.kind == CRASH and shown.signature in NO_ANSWER else ""
-    return f"{shown.kind} {shown.signature}{why}"
+def shown_text(shown: list[Finding]) -> str:
+    """Say what a fresh process showed, for people; where none judged the program, why."""
+    for each in shown:
+        if each.kind == CRASH and each.signature in NO_ANSWER:
+            return f"{NOT_JUDGED}{each.signature}: {each.reason}"
+    return f"a fresh process showed: {', '.join(f'{each.kind} {each.signature}' for each in shown) or 'nothing'}"

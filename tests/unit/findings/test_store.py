@@ -11,6 +11,7 @@ from fuzz.findings import finding_files
 from fuzz.findings.finding_files import ALTERNATIVES, UNREPLAYED, structure
 from fuzz.findings.found import CRASH, file_name
 from fuzz.findings.record import FindingRecord, record_of
+from fuzz.findings.replay import OTHER_TREE
 from fuzz.findings.store import KEPT, TRIES, Store
 from fuzz.judging.finding import Finding
 from fuzz.language import text as language_text
@@ -63,6 +64,14 @@ def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
     assert files(tmp_path) == {f"{UNREPLAYED}/{MAIN}": ALL[0]}
     assert lost.path == tmp_path / UNREPLAYED / MAIN
     assert "a fresh process showed: nothing" in lost.path.read_text()
+
+
+def test_a_tree_that_was_edited_since_is_no_crash(tmp_path: Path) -> None:
+    edited = Finding(CRASH, OTHER_TREE, "tree:linux is not what was judged before")
+    kept = Store(tmp_path, "original", "rfc-v1", Scripted({print_program(ALL[0]): [edited]}))
+    assert kept.offer(found(ALL[0])) is None
+    (lost,) = kept.unreplayed()
+    assert lost.reason.endswith("(not judged again: kernel tree changed: tree:linux is not what was judged before)")
 
 
 def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
