@@ -167,10 +167,13 @@ class Contract(RefusalChecker):
         layout = next(guest for guest in self.side.guests if guest.kvm is vcpu.kvm).layout_of(ipa)
         return layout is not None and layout.slot.backing == MEMFD
 
-    def addressed(self, status: str, told: int, meant: int) -> None:
-        """Judge the address *told* that emulation, or an injected abort, got for an access to *meant*."""
+    def addressed(self, status: str, told: int, ipa: int, va: int) -> None:
+        """Judge the address *told* that emulation, or an injected abort, got for an access to *ipa*, by *va*."""
+        meant = ipa if status == "io" else va
         if told != meant:
             what = f"{'I/O exit' if status == 'io' else 'abort'} at another address"
+            if status != "io" and told == ipa:
+                what += ", the physical one"
             reason = f"told of {told:#x}, the guest accessed {meant:#x}"
             self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 

@@ -280,7 +280,7 @@ class GuestAccesses:
         if ret < 0:
             self.checkers.contract.told_where(ret, ipa, vcpu)
         if exits.address >= 0:
-            self.checkers.contract.addressed(exits.status, exits.address, ipa if exits.status == "io" else va)
+            self.checkers.contract.addressed(exits.status, exits.address, ipa, va)
         if exits.injected in ("pabt", "dabt"):
             self.checkers.contract.injected(exits.injected, "pabt" if ec == ESR_ELx_EC_IABT_LOW else "dabt")
         return ret

@@ -44,7 +44,8 @@ class LastFault(Own):
     """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
 
     *held*: what held in it; *logged*: the slot of its access had a dirty log when a fault began; *frames*: those of the
-    leaves that the handler of an access flag fault may have found; *left*: level and entry there when it gave way last
+    leaves that the handler of an access flag fault may have found; *left*: level and entry there when it gave way last;
+    *cleared*: its handler has cleared tags
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class LastFault(Own):
         self.logged = False
         self.frames: list[int] = []
         self.left = (-1, 0)
+        self.cleared = False
 
     def begin(self, op: Operation | None) -> None:
         """Begin with an operation; None: creation or destruction of the VMs."""
@@ -64,11 +66,11 @@ class LastFault(Own):
         if self.held.any():
             self.held = HeldPredicates()
         self.fault = NONE
-        self.logged = False
+        self.logged = self.cleared = False
 
     def copy(self) -> LastFault:
         mine = LastFault()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
         mine.fault_level, mine.fault_at, mine.logged = self.fault_level, self.fault_at, self.logged
-        mine.frames, mine.left = self.frames[:], self.left
+        mine.frames, mine.left, mine.cleared = self.frames[:], self.left, self.cleared
         return mine

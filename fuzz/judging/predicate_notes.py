@@ -17,6 +17,7 @@ from reference.pgtable import KVM_PGTABLE_PROT_X
 
 from ..checkers import Checker, Shadow
 from ..checkers.places import Range, ipa_of, place, vm_of, without
+from ..checkers.tags import ClearedTags
 from ..execution.executor import Executor
 from ..language.operations import GuestAccess, GuestOutside, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
 from ..language.program import HUGE_SHIFT, MEMFD
@@ -34,7 +35,6 @@ from .predicates import (
     GONE,
     GUEST_MEMFD,
     HINTED,
-    HUGETLB,
     INSIDE,
     LARGER,
     LEAVING,
@@ -52,6 +52,7 @@ from .predicates import (
     REPLACED,
     SMALLER,
     SPLIT_OFF,
+    TAGGED,
 )
 from .stepping import stepped_through
 from .wrong_leaves import WrongLeaves
@@ -89,6 +90,7 @@ class PredicateNotes(Checker):
         self.owns = Owns(self.own)
         # Of each operation of a par block.
         self.held_in: list[HeldPredicates] = []
+        self.cleared = checkers.peers.of(ClearedTags)
         self.wrong = WrongLeaves(self.granule, self.shadows, self.side.guests)
         self.hinted = HintedFlushes(self.granule)
         # Of each VM that has more than one: invalidations in progress.
@@ -121,6 +123,8 @@ class PredicateNotes(Checker):
                 self.note(REPLACED, *self.page_of_fault())
             if own.fault in LEAF_FAULTS:
                 self.handler_finds()
+        if self.side.tagged and own.fault != NONE and not own.cleared and "mmu" in self.kernel.locks:
+            self.look_for_tags()
 
     def before_operation(self, op: Operation | None) -> None:
         if self.now:
@@ -174,8 +178,6 @@ class PredicateNotes(Checker):
         if predicate == LARGER:
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
-        if predicate == HUGETLB:
-            return layout.slot.backing in HUGE_SHIFT
         if predicate == GUEST_MEMFD:
             return layout.slot.backing == MEMFD
         if predicate == SPLIT_OFF:
@@ -229,6 +231,7 @@ class PredicateNotes(Checker):
         self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
         self.own.fault_at = place(guest.number, page)
         self.own.frames = [self.frame_of(walk.entry)]
+        self.own.cleared = False
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -306,6 +309,22 @@ class PredicateNotes(Checker):
         if self.own.fault in LEAF_FAULTS and name == "mmu":
             self.own.frames.clear()
             self.handler_finds()
+        if self.side.tagged and self.own.fault != NONE and name == "mmu":
+            self.look_for_tags()
+
+    def tags_cleared(self, pfn: int) -> None:
+        self.own.cleared = True
+
+    def look_for_tags(self) -> None:
+        """Note that tags of the hugetlb page in which the fault is have been cleared, if some have."""
+        start, _, vm = self.page_of_fault()
+        layout = self.side.guests[vm].layout_of(start)
+        if layout is None or layout.slot.backing not in HUGE_SHIFT:
+            return
+        hva, size = self.side.host.unit_at(layout.hva + start - layout.ipa)
+        first = self.side.memory.index_of(self.side.host.frame_of(hva))
+        if first >= 0 and self.cleared.follow().find(1, first, first + (size >> self.granule.page_shift)) >= 0:
+            self.note(TAGGED, hva - layout.hva + layout.ipa, hva - layout.hva + layout.ipa + size, vm)
 
     def at_fault(self) -> tuple[int, int]:
         """Level and entry that the tables have where the fault was."""

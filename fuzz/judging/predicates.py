@@ -14,6 +14,7 @@ LOGGED: Final = "slot logged"
 READ_ONLY: Final = "slot read-only"
 LARGER: Final = "host page larger than an entry of the start level"
 MAPPED: Final = "part of the host page mapped before"
+TAGGED: Final = "tags of the hugetlb page cleared before"
 PARTLY: Final = "host page only partly in the slot"
 SMALLER: Final = "host page mapped by smaller leaves"
 BLOCK: Final = "fault on a block"
@@ -27,7 +28,6 @@ REPLACED: Final = "leaf of the fault replaced under the lock"
 SPLIT_OFF: Final = "area of a device ends within the block"
 BEHEADED: Final = "area of a device begins within the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
-HUGETLB: Final = "slot of hugetlb"
 OUTSIDE: Final = "access behind the guest's address space"
 DATA_OUTSIDE: Final = "read or write behind the guest's address space"
 DEFERRED: Final = "flushes by range, with forced write-back"
@@ -48,7 +48,6 @@ PREDICATES: Final = {
     LOGGED: "the slot of a guest's access has a dirty log, or had one when a fault of it began",
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
-    HUGETLB: "the slot of a guest's access has the memory of hugetlb",
     BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
     GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
@@ -58,6 +57,8 @@ PREDICATES: Final = {
     " want it, or memory of a device is not executed",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
+    TAGGED: "when the handler of a fault on hugetlb takes the mmu lock, or goes on behind others that have it too, and "
+    "has not cleared any itself, tags of the host's page were cleared before",
     PARTLY: "a host page that is aged sticks out of a slot",
     SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
     BLOCK: "a permission fault is on a block",
@@ -80,12 +81,12 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: where a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, GONE, COPIED, LEAVING)
+OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
-OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, PARTLY, GONE, REPLACED, MARKED)
+OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, which are evaluated when a violation is to be explained.
 OF_OPERATION: Final = (
     *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
-    *(GUEST_MEMFD, HUGETLB, OUTSIDE, DATA_OUTSIDE),
+    *(GUEST_MEMFD, OUTSIDE, DATA_OUTSIDE),
     *("read", "write", "fetch", "walk", "clean"),
 )

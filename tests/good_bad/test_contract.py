@@ -172,7 +172,7 @@ CASES = (
     ),
     Case(
         "behind the address space, at another address",
-        "contract: kvm_handle_guest_abort: abort at another address",
+        "contract: kvm_handle_guest_abort: abort at another address, the physical one",
         broken(mmu=TellsThePhysicalAddress),
         OUTSIDE,
     ),

@@ -122,7 +122,7 @@ CASES = (
     ),
     Case(
         "an abort at a guest address",
-        CALL + "abort at another address",
+        CALL + "abort at another address, the physical one",
         broken(mmu=InjectsAtTheGuestAddress),
         GONE + "cpu0 fetch a+0\n",
     ),

@@ -210,6 +210,24 @@ def test_a_near_miss_of_the_bug_of_an_abort_behind_the_address_space(tmp_path: P
     ]
 
 
+def test_a_near_miss_of_the_bug_of_another_address(tmp_path: Path) -> None:
+    """F1: the address that the guest is told is none of the access."""
+    wrong = "\t\t\tkvm_inject_dabt(vcpu, fault_ipa);\n"
+    copy = planted("6.12", tmp_path / "tree", MMU, wrong, wrong.replace("fault_ipa", "0"))
+    text = "s2fuzz 1\nvm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside read 64G\n"
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(parse(text))
+    assert REGRESSION in {each.kind for each in verdict.findings if "another address" in each.signature}
+
+
+def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
+    """T1: nobody has said of the page that it has tags, and only one part of it is cleared."""
+    right = "\t\t\tfor (i = 0; i < nr_pages; i++, page++)\n\t\t\t\tmte_clear_page_tags(page_address(page));\n"
+    copy = planted("7.3", tmp_path / "tree", MMU, right, "\t\t\tmte_clear_page_tags(page_address(page));\n")
+    text = "s2fuzz 1\nvm cpus=1 mte=on\nslot a ipa=1G size=2M backing=hugetlb2m\ncpu0 read a+0\n"
+    verdict = Differential(candidate.get(version("7.3")), candidate.get(copy)).run(parse(text))
+    assert [each.kind for each in verdict.findings if "tags not cleared" in each.signature] == [REGRESSION]
+
+
 def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
     """D2, where the block takes the place of a table."""
     text = (

@@ -26,7 +26,10 @@ FOUND: Final = {
     "regressions/b21-table-hint.s2": ("lifetime: stage2_unmap_walker: freed before the flush", TREES[:1]),
     "regressions/s1-walk-read-only.s2": ("contract: kvm_handle_guest_abort: walk of memory answered", TREES[:1]),
     "regressions/o1-io-outside.s2": ("contract: kvm_handle_guest_abort: I/O exit behind the guest's", TREES[:1]),
-    "regressions/f1-far-outside.s2": ("contract: kvm_handle_guest_abort: abort at another address", TREES[1:]),
+    "regressions/f1-far-outside.s2": (
+        "contract: kvm_handle_guest_abort: abort at another address, the physical one",
+        TREES[1:],
+    ),
     "regressions/livelock-two-levels.s2": ("progress: kvm_handle_guest_abort: access does not complete", TREES),
     "regressions/u1-unmap-rounding.s2": ("tlb: stage2_unmap_walker: leaf not flushed", TREES[2:]),
     "regressions/d2-split-before-reload.s2": (
