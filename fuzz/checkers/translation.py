@@ -87,6 +87,8 @@ class Translation(GuestChecker):
         self.leaves = 0
         self.made: dict[int, tuple[int, int]] = {}
         self.since: dict[int, int] = {}
+        # In a par block, which is judged when all actors are done: who wrote the entry at each address last.
+        self.writers: dict[int, str] = {}
         # By actor, the guest addresses of the slot that its call deletes or moves.
         self.left: dict[int, tuple[int, int]] = {}
         # The addresses of the entries that became valid in this operation.
@@ -149,6 +151,7 @@ class Translation(GuestChecker):
 
     def before_operation(self, op: ops.Operation | None) -> None:
         self.made.clear()
+        self.writers.clear()
         self.written.clear()
         self.taken.clear()
         self.allowed = changed_by(self.guest, op)
@@ -186,6 +189,8 @@ class Translation(GuestChecker):
         if new & VALID_BIT:
             if not self.written or self.written[-1] != ipa:
                 self.written.append(ipa)
+            if self.kernel.actor:
+                self.writers[ipa] = self.running()
             # A leaf whose rights or access flag change was there before.
             if self.kernel.actor and not (old & VALID_BIT and same_address(old, new, self.granule)):
                 self.leaves += 1
@@ -326,13 +331,14 @@ class Translation(GuestChecker):
         """Judge one leaf of a pass against slot, frames and permissions."""
         wrong, page = self.backing.next_fault_of(level, ipa, entry)
         if wrong:
-            self.wrong(wrong, page, level, ipa, entry)
+            self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""))
 
-    def wrong(self, what: str, page: int, level: int, ipa: int, entry: int) -> None:
+    def wrong(self, what: str, page: int, level: int, ipa: int, entry: int, function: str = "") -> None:
         """Report what is wrong with a leaf, at a page of it."""
         fields = self.backing.fields_of(what, entry)
         why = f"{what}: {fields}" if fields else what
-        self.report(what, level, f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})", frozenset([page]))
+        reason = f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})"
+        self.report(what, level, reason, frozenset([page]), function=function)
 
 
 def each_once(addresses: list[int]) -> list[int]:

@@ -138,6 +138,12 @@ CASES = (
         "vm cpus=1 fwb=on\nslot a size=1M backing=thp\ncpu0 read a+0\n",
     ),
     Case(
+        "block beyond the slot, beside another fault",
+        "translation: stage2_map_walker: leaf outside of any slot L2",
+        broken(mmu=AlwaysHuge),
+        "vm cpus=2 fwb=on\nslot a size=1M backing=thp\npar\n  cpu0 read a+0\n  cpu1 read a+4K\nend\n",
+    ),
+    Case(
         "writable over a page that is not",
         "translation: stage2_map_walker: writable, the host's page is not L3",
         broken(AlwaysWritable),
