@@ -13,6 +13,7 @@ from candidate import Candidate
 from ..execution.actors import SWITCH, Actor
 from ..execution.executor import Executor
 from ..execution.par_operations import ParOperations
+from ..execution.refusal import UnmodelledError
 from ..exploring.places import RunPlaces
 from ..judging.cost import Cost
 from ..judging.differential import tree_of
@@ -79,7 +80,8 @@ class Experiment:
         """Run the workload, one that draws anything `DRAWS` times.
 
         :param cpus: vCPUs
-        :raises WorkloadError: the version has no verdict, crashes, or gets nowhere
+        :raises WorkloadError: the version crashes, or gets nowhere
+        :raises UnmodelledError: the workload needs what is not modelled of the version
         """
         if self.workload == "create":
             return run(started(self.version, create(cpus, self.block)))
@@ -99,7 +101,7 @@ class Experiment:
 class RebuildPlaces:
     """The places to which the vCPU that rebuilds a block comes, in their order.
 
-    :raises WorkloadError: as of `Experiment.measure`
+    :raises WorkloadError, UnmodelledError: as of `Experiment.measure`
 
     *count*: how many there are
     """
@@ -140,7 +142,7 @@ def started(version: Candidate, program: Program) -> Executor:
 def run(executor: Executor) -> Figures:
     """Run a program whose last operation is the block; return what that costs.
 
-    :raises WorkloadError: as of `Experiment.measure`
+    :raises WorkloadError, UnmodelledError: as of `Experiment.measure`
     """
     cost = Cost(executor)
     executor.create()
@@ -149,9 +151,11 @@ def run(executor: Executor) -> Figures:
         before = cost.totals()
         cleaned, entries, events = before.bytes_cleaned, before.window_entries, before.window_events
         outcome, _ = executor.step(at)
-        if executor.refused or executor.dead or outcome.status != "ok":
-            why = executor.refused or outcome.detail or str(outcome)
-            raise WorkloadError(f"{executor.side.version.name}: operation {at + 1}: {why}")
+        place = f"{executor.side.version.name}: operation {at + 1}"
+        if executor.refused:
+            raise UnmodelledError(executor.refused, place)
+        if executor.dead or outcome.status != "ok":
+            raise WorkloadError(f"{place}: {outcome.detail or outcome}")
         if isinstance(operation, Par):
             after = cost.totals()
             faults = sum(

@@ -14,6 +14,7 @@ from reference.machine.arena import unwrap
 from reference.machine.descriptor import AF_BIT, LEAF, TABLE, TYPE_BIT, VALID_BIT, address_bits, kind
 
 from ..execution.executor import Executor
+from ..execution.refusal import UnmodelledError
 from ..language.operations import Par
 from ..language.program import Program
 from .casemate_flushes import FlushLines
@@ -263,7 +264,8 @@ class Casemate(Observer):
 def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     """Run a program on a version; return its trace, a line each.
 
-    :raises UnsuitableError: casemate does not know what the program has, or the version has no verdict on it
+    :raises UnsuitableError: casemate does not know what the program has
+    :raises UnmodelledError: the program needs what is not modelled of the version
     """
     vm = program.vm
     if vm.granule != PAGE:
@@ -284,7 +286,7 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     exporter.at(len(program.operations) + 1)
     executor.dismantle()
     if executor.refused:
-        raise UnsuitableError(executor.refused)
+        raise UnmodelledError(executor.refused)
     if exporter.flushes.unknown:
         raise UnsuitableError(f"tlb.c executes `{exporter.flushes.unknown}`, which casemate does not know")
     return exporter.lines.text

@@ -14,6 +14,7 @@ from reference.machine.instructions import text
 
 from ..engines.repeated import EventStream
 from ..execution.executor import Executor
+from ..execution.refusal import UnmodelledError
 from ..language.program import Program
 from ..language.text import headings
 
@@ -35,6 +36,8 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
 
     Before the events of an operation stands an object with its text and number, -1 for the creation of the VMs.
     Events have the names and parameters of `reference.events.Observer`; an instruction has its ``text`` too.
+
+    :raises UnmodelledError: the program needs what is not modelled of the version
     """
     executor = Executor(version, program)
     events = EventStream()
@@ -63,4 +66,7 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
             lines.append({"outcome": outcome.status, "value": str(outcome.value_text())})
         lines += [{"violation": each.signature, "reason": each.reason} for each in violations]
     executor.dismantle()
+    if executor.refused:
+        # A part of the events would pass for all of them.
+        raise UnmodelledError(executor.refused)
     return [json.dumps(each) for each in lines]

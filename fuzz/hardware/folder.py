@@ -7,6 +7,7 @@ from candidate import Candidate
 from reference.machine.walk import Walk
 
 from ..execution.executor import Executor
+from ..execution.refusal import UnmodelledError
 from ..language.program import Program
 from ..language.text import headings, print_program
 from . import assemble, layout
@@ -103,6 +104,7 @@ def tables_folder(version: Candidate, program: Program, name: str, after: int) -
     :param name: of the file of the program, for people
     :param after: number of the operation, from 1; 0: the creation of the VMs
     :raises NoTablesError: there are none, or the program does not come so far
+    :raises UnmodelledError: the program needs what is not modelled of the version
     """
     executor = Executor(version, program)
     try:
@@ -112,7 +114,7 @@ def tables_folder(version: Candidate, program: Program, name: str, after: int) -
             executor.step(done)
             done += 1
         if executor.refused:
-            raise NoTablesError(executor.refused)
+            raise UnmodelledError(executor.refused)
         if done < after:
             raise NoTablesError(f"{version.name} ends at {headings(program)[done]}")
         files = TablesFolder(executor, name, after).files()

@@ -7,6 +7,7 @@ from typing import Any, Final
 from candidate import Candidate
 
 from ..checkers import Violation
+from ..execution.refusal import unmodelled
 from ..language.program import Program
 from ..language.text import headings
 from .answers import DESTRUCTION, RealAnswers, parse
@@ -156,7 +157,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
         session.start()
         found = attempt(session, version, part, tables)
     if found.expected.refused:
-        raise UnplayableError(f"the model has no verdict: {found.expected.refused}")
+        raise UnplayableError(f"the model has no verdict: {unmodelled(found.expected.refused)}")
     different = differences(part.program, found.expected, found.answers)
     stamps = stamped(found.expected.violations, found.answers, {each.at for each in different}, len(part.places))
     return RealRun(

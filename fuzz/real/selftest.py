@@ -13,6 +13,7 @@ from typing import Final
 from candidate import Candidate
 
 from ..checkers import Violation
+from ..execution.refusal import UnmodelledError
 from ..language.operations import GetLog, GuestAccess, GuestOutside, Operation
 from ..language.program import DEVICES, Program
 from ..language.text import headings, print_program
@@ -41,6 +42,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     :param version: the model, which says what outcomes are right; an access of it that does not end should
     :param name: of the file of the program, for people
     :raises fuzz.real.errors.UnplayableError: no user space can play it
+    :raises UnmodelledError: the program needs what is not modelled of the version
     """
     if any(slot.backing in DEVICES for slot in program.slots):
         raise UnplayableError("it has device memory, of which this machine may have none to spare")
@@ -48,7 +50,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     model = ModelRun(version, part.program)
     found = model.finish()
     if found.refused:
-        raise UnplayableError(f"{version.name}, which says what is right, has no verdict ({found.refused})")
+        raise UnmodelledError(found.refused, f"{version.name}, which says what is right")
     part, looked = with_looks(part, found.violations)
     last = len(part.program.operations)
     warning = any(warns(each) for each in found.violations if each.at < last or not looked)

@@ -116,8 +116,6 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         lines.append(f"  {NOTHING_RAN}")
     if run.exercise is not None and run.exercise.differs:
         lines += [f"  {each}" for each in exercise_lines(run.exercise)]
-    if run.word in (ERROR, REFUSED):
-        lines.append(f"  {run.trouble}")
     names = headings(run.program)
     for finding in run.findings():
         lines.append(f"{finding.kind:<10}  {finding.signature}")

@@ -8,6 +8,7 @@ import candidate
 from candidate import Candidate
 from candidate.tree.lines.difference import Exercise
 
+from ..execution.refusal import unmodelled
 from ..findings.accepted import Accepted
 from ..findings.found import rank
 from ..judging.differential import CLASSES, COMMON, DIVERGENCE, REGRESSION, Finding, Verdict
@@ -65,7 +66,7 @@ class Run:
     def trouble(self) -> str:
         """The reason why there is no verdict; "" if there is one."""
         if self.refused:
-            return f"no verdict: the program needs what is not modelled of a kernel tree: {self.refused}"
+            return f"no verdict: {unmodelled(self.refused)}"
         if not self.error:
             return ""
         if self.killed:

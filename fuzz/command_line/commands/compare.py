@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ...exit_codes import FINE, NO_VERDICT
+from ...exit_codes import FINE
 from ..command import Command
-from ..messages import BadInputError, complain, dump, say_form
+from ..messages import BadInputError, NoVerdictError, dump, say_form
 from ..options import add_versions
 from ..parser import Once, Parser
 from ..values import seed, whole
@@ -30,8 +30,9 @@ exit codes:
     0  measured
     2  bad usage or input; one line on stderr says where, and what is allowed
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: a version does not come to the end of the workload, or a
-       process cannot be started, or is killed from outside
+    4  no verdict available: a version does not come to the end of the workload, or
+       needs what is not modelled; a process cannot be started, or is killed from
+       outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
   141  whoever read the output has closed it
 """
@@ -59,6 +60,7 @@ def compare(arguments: Namespace) -> int:
     """Compare two versions.
 
     :raises BadInputError: the picture cannot be made
+    :raises NoVerdictError: a version does not come to the end of the workload
     :raises candidate.UnknownCandidate: no version of this name
     """
     import candidate
@@ -66,6 +68,7 @@ def compare(arguments: Namespace) -> int:
     from ...comparing.answer import table
     from ...comparing.measuring import Experiment, WorkloadError
     from ...comparing.plot import FORMATS, PlotError, plot
+    from ...execution.refusal import UnmodelledError
     from ...reports.answers import head
 
     file = Path(arguments.plot) if arguments.plot is not None else None
@@ -79,9 +82,8 @@ def compare(arguments: Namespace) -> int:
     try:
         for number in arguments.cpus:
             rows[number] = reference.measure(number), tested.measure(number)
-    except WorkloadError as error:
-        complain(f"compare: no answer: {error}")
-        return NO_VERDICT
+    except (WorkloadError, UnmodelledError) as error:
+        raise NoVerdictError(f"compare: {error}") from None
     if arguments.json:
         figures = [
             {"cpus": number, "reference": asdict(sides[0]), "candidate": asdict(sides[1])}

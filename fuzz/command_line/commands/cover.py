@@ -117,6 +117,7 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
     from ...coverage.c_lines import reached
     from ...coverage.places import LineError
     from ...coverage.shares import MeasuringError
+    from ...execution.refusal import unmodelled
     from ...reports import answers
 
     if arguments.html:
@@ -133,7 +134,7 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
         if other != candidate.names()[0]:
             complain(f"{other} is not replayed: lines of C are those of one tree, here {name}")
     for program, why in found.refused.items():
-        complain(f"{program}: not replayed to its end: it needs what is not modelled of a kernel tree: {why}")
+        complain(f"{program}: not replayed to its end: {unmodelled(why)}")
     if arguments.html:
         try:
             found.html(arguments.html)

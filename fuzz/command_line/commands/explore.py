@@ -73,11 +73,13 @@ def explore(arguments: Namespace) -> int:
     """
     import candidate
 
+    from ...execution.refusal import unmodelled
     from ...exploring.exploring import Explorer
     from ...exploring.universe import explore_all
     from ...language.program import ProgramError
     from ...language.text import load, shown_name
     from ...reports.answers import explore_answer
+    from ...reports.report import plural
 
     if (arguments.program is None) == (arguments.length is None):
         raise BadInputError("explore takes a program or --length; give one of them")
@@ -91,7 +93,7 @@ def explore(arguments: Namespace) -> int:
     if arguments.program is None:
         say_form(arguments)
         explored = explore_all(reference, tested, arguments.length, most, over, reduction)
-        what = f"{explored.programs} programs of length {arguments.length}"
+        what = f"{plural(explored.programs, 'program')} of length {arguments.length}"
     else:
         what = arguments.program
         try:
@@ -108,7 +110,7 @@ def explore(arguments: Namespace) -> int:
         answer = explore_answer(arguments.program, reference.name, tested.name, explored)
         dump({**answer, "exit_code": code})
     elif explored.refused:
-        complain(f"{what}: no verdict: the program needs what is not modelled: {explored.refused}")
+        complain(f"{what}: no verdict: {unmodelled(explored.refused)}")
     else:
         print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
     return code
@@ -122,7 +124,9 @@ def text(explored: "Explored") -> str:
     total = sum(explored.schedules)
     why = "s2fuzz was interrupted" if explored.interrupted else "no time was left"
     by = ", ".join(f"{count} with {number}" for number, count in enumerate(explored.schedules))
-    lines = [f"{total} schedules ({by} preemptions){'' if explored.whole else f'; there are more, but {why}'}"]
+    lines = [
+        f"{plural(total, 'schedule')} ({by} preemptions){'' if explored.whole else f'; there are more, but {why}'}"
+    ]
     if explored.judged < total:
         lines.append(f"{explored.judged} were judged: the others are these with independent steps in another order")
     for shown in explored.shown.values():

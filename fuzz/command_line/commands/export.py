@@ -108,6 +108,7 @@ def export(arguments: Namespace) -> int:
     """
     import candidate
 
+    from ...execution.refusal import UnmodelledError
     from ..inputs import STANDARD, read_programs, write_output
 
     if arguments.stock and not arguments.casemate:
@@ -118,14 +119,17 @@ def export(arguments: Namespace) -> int:
         raise BadInputError("--qemu writes a folder; name it with -o FOLDER")
     ((file, program),) = read_programs([arguments.program])
     version = candidate.get(arguments.model)
-    if arguments.qemu:
-        _write_tables(version, program, file, arguments)
-        return FINE
-    if arguments.casemate:
-        text = _casemate(version, program, file, arguments.stock)
-    else:
-        form: Callable[[Candidate, Program, str], str] = _selftest if arguments.selftest else _events
-        text = form(version, program, file)
+    try:
+        if arguments.qemu:
+            _write_tables(version, program, file, arguments)
+            return FINE
+        if arguments.casemate:
+            text = _casemate(version, program, file, arguments.stock)
+        else:
+            form: Callable[[Candidate, Program, str], str] = _selftest if arguments.selftest else _events
+            text = form(version, program, file)
+    except UnmodelledError as error:
+        raise NoVerdictError(f"{file}: {error}") from None
     write_output(arguments.output, text.encode())
     return FINE
 

@@ -137,9 +137,8 @@ def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: 
         (signal.SIGUSR1, 3, "a mistake of s2fuzz, not of the candidate: the process that judged it was killed by SIG"),
     ):
         monkeypatch.setattr(Judging, "_work", lambda *_, number=number: os.kill(os.getpid(), number))
-        code, out, err = call("run", "program.s2", "--candidate", "original")
+        code, _, err = call("run", "program.s2", "--candidate", "original")
         assert code == expected
-        assert words in out
         assert f"program.s2 on original: {words}" in err.splitlines()[-1]
         assert call("run", "program.s2", "--candidate", "original", "--json")[0] == expected
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A program that needs what no version models: each command ends with 4, and says what it is."""
+
+import pytest
+
+from fuzz.comparing import measuring
+from fuzz.execution.executor import Executor
+
+from ..console import Result
+from .calls import Call, answer, write
+
+RING = "s2fuzz 1\nvm ring=4K\nslot a size=4M backing=thp\ncpu0 read a+0\n"
+BLOCK = f"{RING}par\ncpu0 read a+4K\ncpu1 read a+4K\nend\n"
+NEEDED = "no verdict: the program needs what is not modelled: dirty rings (ring=), which {} does not have"
+
+
+def no_verdict(result: Result, *words: str) -> None:
+    """Exit 4, nothing on stdout, one line on stderr behind those of the start that has these words."""
+    code, out, err = result
+    assert (code, out) == (4, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("s2fuzz: ")
+    for word in words:
+        assert word in last
+
+
+@pytest.mark.parametrize("form", ["--events", "--casemate", "--qemu"])
+def test_export_writes_nothing(call: Call, form: str) -> None:
+    folder = ("-o", "tables") if form == "--qemu" else ()
+    result = call("export", form, write(RING), "--model", "rfc-v1", *folder)
+    no_verdict(result, "p.s2: ", NEEDED.format("rfc-v1"))
+
+
+def test_run_says_why_once(call: Call) -> None:
+    code, out, err = call("run", write(RING), "--candidate", "rfc-v1-3")
+    assert (code, out) == (4, "p.s2: rfc-v1-3 against original: no verdict\n\n")
+    assert err.count(NEEDED.format("original")) == 1
+    assert err.splitlines()[-1] == f"s2fuzz: p.s2 on rfc-v1-3: {NEEDED.format('original')}"
+
+
+def test_explore(call: Call) -> None:
+    no_verdict(call("explore", write(BLOCK), "--candidate", "rfc-v1"), "p.s2: ", NEEDED.format("original"))
+
+
+@pytest.fixture
+def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No version models the first thing that a program needs."""
+    create = Executor.create
+
+    def refuse(self: Executor) -> object:
+        found = create(self)
+        self.dead, self.refused = True, "memunmap"
+        return found
+
+    monkeypatch.setattr(Executor, "create", refuse)
+
+
+@pytest.mark.usefixtures("lacking")
+def test_explore_of_one_program(call: Call) -> None:
+    what = "1 program of length 1: no verdict: the program needs what is not modelled: memunmap; `s2fuzz tree check"
+    no_verdict(call("explore", "--length", "1", "--candidate", "rfc-v1"), what)
+
+
+@pytest.mark.usefixtures("lacking")
+def test_compare(call: Call) -> None:
+    arguments = "compare", "--candidate", "rfc-v1", "--workload", "create", "--cpus", "1"
+    words = "compare: original: operation 1: no verdict: the program needs what is not modelled: memunmap; "
+    no_verdict(call(*arguments), words)
+    result = call(*arguments, "--json")
+    assert result[0] == 4
+    assert answer(result)["error"]["kind"] == "no verdict"
+
+
+@pytest.mark.usefixtures("lacking")
+def test_the_model_of_a_selftest(call: Call) -> None:
+    words = "p.s2: v5.14, which says what is right: no verdict: the program needs what is not modelled: memunmap; "
+    no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
+
+
+def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stuck(_: object) -> None:
+        raise measuring.WorkloadError("original: operation 1: stuck")
+
+    monkeypatch.setattr(measuring, "run", stuck)
+    arguments = "compare", "--candidate", "rfc-v1", "--workload", "create", "--cpus", "1"
+    no_verdict(call(*arguments), "compare: original: operation 1: stuck")
