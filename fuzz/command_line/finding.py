@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import candidate
 
+from ..execution.refusal import unmodelled
 from ..findings.found import CRASH, rank
 from ..findings.patterns import matches
 from ..findings.replay import NO_ANSWER, Replayer
@@ -47,7 +48,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """The finding that the arguments mean; the program is replayed for it.
 
     :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
-    :raises NoVerdictError: no process can judge it
+    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     given = read_given(arguments.program)
@@ -58,7 +59,10 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0]).name
     patched = candidate.get(patched).name
     # Each finding once, the weightiest first.
-    shown = sorted(replayer.shows(print_program(program), reference, patched), key=rank)
+    replayed = replayer.replay(print_program(program), reference, patched)
+    if replayed.refused:
+        raise NoVerdictError(f"{file} on {patched}: no verdict: {unmodelled(replayed.refused)}")
+    shown = sorted(replayed.findings, key=rank)
     if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
         raise NoVerdictError(f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known of it: try again")
     if not shown:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from ..closing import Closing
 from ..execution.mistakes import CandidateMistake
@@ -38,6 +38,17 @@ NOT_JUDGED: Final = "not judged again: "
 def died_signature(number: int) -> str:
     """The signature of a process that signal *number* ended."""
     return f"process was killed by {signal_name(number)}"
+
+
+class Replay(NamedTuple):
+    """The outcome of a replay.
+
+    :param findings: in the order of the verdict
+    :param refused: what the program needs and nobody models: there is no verdict; "": there is one
+    """
+
+    findings: list[Finding]
+    refused: str = ""
 
 
 class Replayer(Closing):
@@ -80,7 +91,7 @@ class Replayer(Closing):
             self.expected, self.early = dict(enumerate(requests)), {}
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
-        """The findings of a program, in the order of its verdict.
+        """The findings of a program, in the order of its verdict; none where there is no verdict.
 
         A crash, a hang or the end of the process is a finding of kind `CRASH`, never an exception.
 
@@ -89,6 +100,10 @@ class Replayer(Closing):
         :param candidate: name of the version under test
         :raises CandidateMistake: the Python of one of them has a mistake
         """
+        return self.replay(program, reference, candidate).findings
+
+    def replay(self, program: str, reference: str, candidate: str) -> Replay:
+        """The findings as `shows` has them, and why there is no verdict."""
         line = self._request(program, reference, candidate)
         try:
             # A lost server says nothing about the program: it judges none itself.
@@ -96,26 +111,26 @@ class Replayer(Closing):
         except OSError as error:
             self.close()
             why = error.why if isinstance(error, NoProcessError) else f"{error.strerror or error}{remedy(error)}"
-            return [Finding(CRASH, NOT_STARTED, why)]
+            return Replay([Finding(CRASH, NOT_STARTED, why)])
         except BaseException:
             # Nobody waits for the work under way any more.
             self.close()
             raise
         if not answer:
-            return [self._lost()]
+            return Replay([self._lost()])
         found = json.loads(answer)
         if "mistake" in found:
             raise CandidateMistake(found["mistake"])
         if "lost" in found:
             text = HUNG if found["started"] else NOT_STARTED
-            return [Finding(CRASH, text, f"no verdict: {found['lost']}")]
+            return Replay([Finding(CRASH, text, f"no verdict: {found['lost']}")])
         if "signal" in found:
             text = died_signature(found["signal"])
-            return [Finding(CRASH, text, f"the {text} as it judged the program")]
+            return Replay([Finding(CRASH, text, f"the {text} as it judged the program")])
         if "exit" in found:
             text = f"process ended with exit code {found['exit']}"
-            return [Finding(CRASH, text, f"the {text} and no verdict")]
-        return [Finding(*each) for each in found["shown"]]
+            return Replay([Finding(CRASH, text, f"the {text} and no verdict")])
+        return Replay([Finding(*each) for each in found["shown"]], found.get("refused", ""))
 
     def keys(self, program: str, reference: str, candidate: str) -> set[Key]:
         """Kind and signature of what `shows` has."""

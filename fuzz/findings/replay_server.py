@@ -32,34 +32,36 @@ from .replay import OTHER_TREE
 from .replay_beside import answers
 
 
-def judge(request: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Judge the program of a request; the fields of each finding.
+def judge(request: dict[str, Any]) -> tuple[list[tuple[Any, ...]], str]:
+    """Judge the program of a request; the fields of each finding, and why there is no verdict, or "".
 
     :raises CandidateMistake: the Python of a version has one
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
         if changed := candidate.other_than(versions, request.get("contents", ())):
-            return [(CRASH, OTHER_TREE, f"{changed} is not what was judged before")]
+            return [(CRASH, OTHER_TREE, f"{changed} is not what was judged before")], ""
         verdict = Differential(*versions).run(parse(request["program"]))
     except CandidateMistake:
         raise
     except TreeError as error:
-        return [(CRASH, OTHER_TREE, str(error))]
+        return [(CRASH, OTHER_TREE, str(error))], ""
     except Exception as error:
-        return [astuple(crash_finding(error))]
-    return [astuple(each) for each in verdict.findings]
+        return [astuple(crash_finding(error))], ""
+    return [astuple(each) for each in verdict.findings], verdict.refused
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request: ``shown``, or why there is none: ``mistake``, ``signal``, ``exit`` or ``lost``.
 
-    Kernel code that does not come back is what the program shows.
+    Kernel code that does not come back is what the program shows. Beside ``shown`` may stand ``refused``: what the
+    program needs and nobody models.
     """
     silence = request["silence"]
     with Forked(judge, silence, request["seconds"]) as judging:
         try:
-            return {"shown": judging.ask(request)}
+            shown, refused = judging.ask(request)
+            return {"shown": shown, "refused": refused} if refused else {"shown": shown}
         except CandidateMistake as error:
             return {"mistake": str(error)}
         except NoProcessError as error:

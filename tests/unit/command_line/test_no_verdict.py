@@ -84,3 +84,14 @@ def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytes
     monkeypatch.setattr(measuring, "run", stuck)
     arguments = "compare", "--candidate", "rfc-v1", "--workload", "create", "--cpus", "1"
     no_verdict(call(*arguments), "compare: original: operation 1: stuck")
+
+
+@pytest.mark.parametrize("command", ["report", "minimize", "promote"])
+def test_what_wants_a_finding(call: Call, command: str) -> None:
+    where = ("--out", ".") if command == "promote" else ()
+    no_verdict(
+        call(command, write(RING), "--candidate", "rfc-v1", *where), "p.s2 on rfc-v1: ", NEEDED.format("original")
+    )
+    result = call(command, "p.s2", "--candidate", "rfc-v1", *where, "--json")
+    assert (result[0], answer(result)["exit_code"]) == (4, 4)
+    assert answer(result)["error"]["kind"] == "no verdict"
