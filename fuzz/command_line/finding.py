@@ -53,11 +53,10 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """
     given = read_given(arguments.program)
     file, program, comments = given.file, given.program, given.comments
-    patched = arguments.candidate or given.version("candidate")
-    if not patched:
+    if not (arguments.candidate or given.version("candidate")):
         raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
-    reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0]).name
-    patched = candidate.get(patched).name
+    reference = given.open("reference", arguments.reference, candidate.names()[0]).name
+    patched = given.open("candidate", arguments.candidate, "").name
     # Each finding once, the weightiest first.
     replayed = replayer.replay(print_program(program), reference, patched)
     if replayed.refused:

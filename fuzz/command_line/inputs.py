@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import candidate
-from candidate.tree import PREFIX
+from candidate import Candidate
+from candidate.tree import PREFIX, TreeError
 
 from ..files import Place, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
@@ -49,6 +50,25 @@ class Given:
             wrong = f"its comments name {name[:200]!a} as {what}, which is code outside of s2fuzz"
             raise BadInputError(f"{self.file}: {wrong}; name it yourself, with --{what}")
         return name
+
+    def open(self, what: str, option: str | None, default: str, flag: str = "") -> Candidate:
+        """Return the version that an option names, else the comments of the program, else the default.
+
+        An error about a name that nobody has typed says where it stands.
+
+        :param what: as of `version`
+        :param flag: the option; "": ``--`` and *what*
+        :raises BadInputError: as of `version`
+        :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: as of `candidate.get`
+        """
+        name = option or self.version(what)
+        if option or not name:
+            return candidate.get(option or default)
+        try:
+            return candidate.get(name)
+        except (candidate.UnknownCandidate, candidate.RefusedCandidate, TreeError) as error:
+            told = f"{self.file}: its comment `# {what}: {name}`: {error}"
+            raise type(error)(f"{told}; or name another version with {flag or f'--{what}'}") from error.__cause__
 
 
 def read_given(name: str) -> Given:

@@ -134,8 +134,9 @@ def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
 
     found: list[RunBatch] = []
     for given in programs:
-        reference = candidate.get(arguments.reference or given.version("reference") or candidate.names()[0])
-        candidates = chosen(arguments.candidate or given.version("candidate") or ALL, reference)
+        reference = given.open("reference", arguments.reference, candidate.names()[0])
+        named = arguments.candidate or given.version("candidate") or ALL
+        candidates = chosen(ALL, reference) if named == ALL else [given.open("candidate", arguments.candidate, "")]
         if not found or (found[-1].reference, found[-1].candidates) != (reference, candidates):
             found.append(RunBatch(reference, candidates))
         found[-1].programs.append((given.file, given.program))

@@ -181,3 +181,26 @@ def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(
     assert f"# signature: {SIGNATURE}\n" in out
     assert f"# code: {code_text('original', 'rfc-v1-3')}\n" in out
     assert list(tmp_path.glob("*.min*")) == []
+
+
+@pytest.mark.parametrize("command", ["run", "report", "minimize", "promote"])
+@pytest.mark.parametrize("key", ["reference", "candidate"])
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("./my_patch.py", "candidate ./my_patch.py: no such file; give the path of a Python file"),
+        ("my-patch", "no candidate 'my-patch'; there are: original, "),
+        ("tree:/nowhere/linux", "/nowhere/linux: no such folder; allowed: the top folder of a Linux tree"),
+    ],
+)
+def test_a_version_that_is_not_there_and_that_nobody_has_typed(
+    call: Call, command: str, key: str, name: str, wrong: str
+) -> None:
+    """The file was made in another folder, or on another machine."""
+    there = {"reference": "original", "candidate": "rfc-v1-3"}[key]
+    write(ABOUT.replace(f"{key}: {there}", f"{key}: {name}") + MISSING_CLEAN, "x.s2")
+    where = ("--out", ".") if command == "promote" else ()
+    words = f"s2fuzz: x.s2: its comment `# {key}: {name}`: {wrong}", f"; or name another version with --{key}\n"
+    refused(call(command, "x.s2", *where), *words)
+    # Who has typed the name is told of it alone.
+    refused(call(command, "x.s2", *where, f"--{key}", name), f"s2fuzz: {wrong}")
