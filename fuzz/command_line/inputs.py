@@ -37,18 +37,19 @@ class Given:
     program: Program
     comments: dict[str, str]
 
-    def version(self, what: str) -> str:
+    def version(self, what: str, flag: str = "") -> str:
         """The version that its comments name, to be run; "" for none.
 
         Whoever pipes a mail in runs what somebody else has written: it may name registered versions only.
 
         :param what: ``reference`` or ``candidate``
+        :param flag: the option that names another one; "": ``--`` and *what*
         :raises BadInputError: it is a file or a kernel tree, and the program comes from standard input
         """
         name = self.comments.get(what, "")
         if self.file == STDIN and (candidate.is_file(name) or name.startswith(PREFIX)):
             wrong = f"its comments name {name[:200]!a} as {what}, which is code outside of s2fuzz"
-            raise BadInputError(f"{self.file}: {wrong}; name it yourself, with --{what}")
+            raise BadInputError(f"{self.file}: {wrong}; name it yourself, with {flag or f'--{what}'}")
         return name
 
     def open(self, what: str, option: str | None, default: str, flag: str = "") -> Candidate:
@@ -56,12 +57,11 @@ class Given:
 
         An error about a name that nobody has typed says where it stands.
 
-        :param what: as of `version`
-        :param flag: the option; "": ``--`` and *what*
+        :param what: as of `version`; likewise *flag*
         :raises BadInputError: as of `version`
         :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: as of `candidate.get`
         """
-        name = option or self.version(what)
+        name = option or self.version(what, flag)
         if option or not name:
             return candidate.get(option or default)
         try:

@@ -29,7 +29,11 @@ it is accepts correct code; what it then cannot see is said.
 --events: what a version does, each event as a JSON object.
 --qemu: a folder with the tables that a version has built after an operation
 (--after), and a script that asks QEMU how they translate.
+
+The comments of a finding's file name its candidate, which is the version that is
+run. It is not asked what is right, so --selftest leaves the comments out.
 """
+MODEL: Final = "v5.14"
 # Rules that the unmodified checker cannot hold a trace to.
 _LOST: Final = (
     "--stock: casemate does not see whether tables are stored with release, nor changes of address, memory type and "
@@ -49,8 +53,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--after", action=Once, type=operation, metavar="N", help=after)
     stock = "leave out what the unmodified casemate rejects in correct code (with --casemate)"
     parser.add_argument("--stock", action="store_true", help=stock)
-    model = "the version that is run; with --selftest, it says what outcomes are right (%(default)s)"
-    parser.add_argument("--model", action=Once, default="v5.14", metavar="NAME", help=model)
+    model = f"the version that is run (the candidate of PROGRAM's comments, or {MODEL}); with --selftest, the version"
+    model += f" that says what outcomes are right ({MODEL}, whatever the comments say)"
+    parser.add_argument("--model", action=Once, metavar="NAME", help=model)
     where = "where to (%(default)s: standard output)"
     parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
@@ -105,11 +110,12 @@ def export(arguments: Namespace) -> int:
     :raises fuzz.command_line.messages.BadInputError: it cannot be read, *output* cannot be written, or the options
         do not go together
     :raises NoVerdictError: it cannot be put in this form
+    :raises candidate.UnknownCandidate: no version of this name
     """
     import candidate
 
     from ...execution.refusal import UnmodelledError
-    from ..inputs import STANDARD, read_programs, write_output
+    from ..inputs import STANDARD, read_given, write_output
 
     if arguments.stock and not arguments.casemate:
         raise BadInputError("--stock: allowed with --casemate")
@@ -117,8 +123,13 @@ def export(arguments: Namespace) -> int:
         raise BadInputError("--after: allowed with --qemu")
     if arguments.qemu and arguments.output == STANDARD:
         raise BadInputError("--qemu writes a folder; name it with -o FOLDER")
-    ((file, program),) = read_programs([arguments.program])
-    version = candidate.get(arguments.model)
+    given = read_given(arguments.program)
+    file, program = given.file, given.program
+    if arguments.selftest:
+        # The candidate of a finding is what may be wrong.
+        version = candidate.get(arguments.model or MODEL)
+    else:
+        version = given.open("candidate", arguments.model, MODEL, "--model")
     try:
         if arguments.qemu:
             _write_tables(version, program, file, arguments)

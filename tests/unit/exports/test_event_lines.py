@@ -2,6 +2,7 @@
 """Events as JSON: each has the names of its parameters; operations, outcomes and violations stand between them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,26 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = in_process(capsys, "export")("--events", str(FILE), "--model", "rfc-v1")
     assert (code, err) == (0, "")
     assert out.splitlines() == event_lines(candidate.get("rfc-v1"), load(FILE))
+
+
+def test_the_version_is_that_of_the_comments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = in_process(capsys, "export")
+    about = "# kind: regression\n# reference: original\n# candidate: {}\n"
+    Path("x.s2").write_text(about.format("rfc-v1") + FILE.read_text())
+    assert run("--events", "x.s2")[1] == run("--events", str(FILE), "--model", "rfc-v1")[1]
+    # An option goes before them.
+    assert run("--events", "x.s2", "--model", "v5.14")[1] == run("--events", str(FILE))[1]
+    # What may be wrong does not say what is right.
+    program = (ROOT / "corpus" / "regressions" / "livelock-two-levels.s2").read_text()
+    Path("y.s2").write_text(program)
+    right = run("--selftest", "y.s2")
+    Path("y.s2").write_text(about.format("rfc-v1") + program)
+    assert run("--selftest", "y.s2") == right
+    Path("x.s2").write_text(about.format("./mine.py") + FILE.read_text())
+    code, _, err = run("--events", "x.s2")
+    assert code == 2
+    assert "x.s2: its comment `# candidate: ./mine.py`: candidate ./mine.py: no such file; " in err
+    assert err.endswith("; or name another version with --model\n")
