@@ -57,10 +57,7 @@ def dispatch(arguments: Namespace) -> int:
         for line in error.args:
             complain(line)
         return BAD_INPUT
-    except TreeError as error:
-        complain(str(error))
-        return BAD_INPUT
-    except (CandidateMistake, candidate.RefusedCandidate) as error:
+    except (CandidateMistake, candidate.RefusedCandidate, TreeError) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
     except (NoVerdictError, NoProcessError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)

@@ -2,7 +2,6 @@
 """Failures that end a command before it has an answer: which they are, and how they are told."""
 
 import errno
-import json
 import sys
 from argparse import Namespace
 from traceback import walk_tb
@@ -12,6 +11,7 @@ from ..distribution import VERSION, form
 from ..exit_codes import BAD_INPUT, NO_VERDICT
 from ..processes.starting import remedy
 from ..suggestions import suggestion
+from .messages import complain, dump
 
 # The errors by which the system refuses more memory, files or processes.
 _LIMITS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -30,8 +30,9 @@ def report_failure(arguments: Namespace, code: int, kind: str, error: Exception)
     message = " ".join(text.split())
     if getattr(arguments, "json", False):
         about = {"kind": kind, "message": message}
-        print(json.dumps({"s2fuzz": VERSION, "form": form(), "exit_code": code, "error": about}, indent=2), flush=True)
-    print(f"s2fuzz: {message}", file=sys.stderr)
+        dump({"s2fuzz": VERSION, "form": form(), "exit_code": code, "error": about})
+        sys.stdout.flush()
+    complain(message)
     return code
 
 

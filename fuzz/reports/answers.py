@@ -4,8 +4,10 @@
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
 ``exit_code`` is in the answers of ``run``, ``explore``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
-object that any command answers with where a candidate is refused or has a mistake in its Python (2), or where
-there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or ``no verdict``; ``message``).
+object that any command answers with where a candidate is refused, has a mistake in its Python, or is a kernel tree that
+cannot be built (2), or where there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or
+``no verdict``; ``message``). ``run``, ``explore`` and ``fuzz`` add that ``error`` to their answers where they end with
+4, and have judged what they could.
 ``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
 ``on`` (the versions that its classes derive from), ``overrides`` and ``adds`` (names of methods),
 ``same`` (it is the code of the reference).
@@ -26,7 +28,8 @@ the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
 ``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
 sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
 ``ran``, ``missing`` and ``codeless``: places, ``unknown``: why none of this is known, or "", and ``uncompiled``:
-files of KVM that differ and are not compiled), ``error`` and ``trace`` (text or null);
+files of KVM that differ and are not compiled), ``error`` (why there is no verdict, or null) and ``trace`` (text or
+null);
 ``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
 ``who``, ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
 ``qemu`` (`fuzz.hardware.report`).
@@ -93,7 +96,7 @@ has confirmed it or not.
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import candidate
 from candidate.bugs import BUGS
@@ -101,6 +104,7 @@ from candidate.bugs import BUGS
 from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
+from ..execution.refusal import unmodelled
 from ..exploring.exploring import Explored
 from ..findings.accepted import Accepted, Entry
 from ..findings.found import CRASH, known_of
@@ -113,11 +117,18 @@ from .account import Account
 from .runs import Run
 
 Json = dict[str, Any]
+# Of `error`.
+NO_VERDICT: Final = "no verdict"
 
 
 def head() -> Json:
     """Return the keys that every answer begins with."""
     return {"s2fuzz": VERSION, "form": form()}
+
+
+def no_verdict_answer(message: str) -> Json:
+    """Return the keys that an answer has where there is no verdict; *message* says why."""
+    return {"error": {"kind": NO_VERDICT, "message": message}}
 
 
 def per_second(count: int, seconds: float) -> float:
@@ -284,7 +295,7 @@ def _run(run: Run, accepted: Accepted) -> Json:
         "notes": run.verdict.notes if run.verdict else [],
         "costs": asdict(run.verdict.costs) if run.verdict and run.verdict.costs else None,
         "exercise": None if run.exercise is None else asdict(run.exercise),
-        "error": run.error or None,
+        "error": run.error or (unmodelled(run.refused) if run.refused else None),
         "trace": run.trace,
     }
 

@@ -78,7 +78,7 @@ def explore(arguments: Namespace) -> int:
     from ...exploring.universe import explore_all
     from ...language.program import ProgramError
     from ...language.text import load, shown_name
-    from ...reports.answers import explore_answer
+    from ...reports.answers import explore_answer, no_verdict_answer
     from ...reports.report import plural
 
     if (arguments.program is None) == (arguments.length is None):
@@ -106,12 +106,13 @@ def explore(arguments: Namespace) -> int:
     code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
     if explored.interrupted:
         code = exit_code()
+    why = f"{what}: no verdict: {unmodelled(explored.refused)}" if explored.refused else ""
     if arguments.json:
         answer = explore_answer(arguments.program, reference.name, tested.name, explored)
-        dump({**answer, "exit_code": code})
-    elif explored.refused:
-        complain(f"{what}: no verdict: {unmodelled(explored.refused)}")
-    else:
+        dump({**answer, "exit_code": code, **(no_verdict_answer(why) if code == NO_VERDICT else {})})
+    if why:
+        complain(why)
+    elif not arguments.json:
         print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
     return code
 

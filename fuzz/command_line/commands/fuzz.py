@@ -8,6 +8,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...engines.registry import DEFAULT, PUBLIC, engine_of
+from ...exit_codes import NO_VERDICT
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
 from ..options import add_known, add_versions
@@ -137,7 +138,8 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
     code = session_code(summary, summary.failed)
     if as_json:
         changes = changes_answer(summary.reference, [summary.candidate])
-        dump({**answers.fuzz_answer(summary), "exit_code": code, "changes": changes})
+        failed = answers.no_verdict_answer(why_unknown(summary)) if code == NO_VERDICT else {}
+        dump({**answers.fuzz_answer(summary), "exit_code": code, "changes": changes, **failed})
     else:
         print(report.fuzz_text(summary), end="")
     for accident in result.accidents:
@@ -150,6 +152,17 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
         place = found.path or f"program {found.number} of this seed"
         complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
     return code
+
+
+def why_unknown(summary: "Summary") -> str:
+    """Say why a session has no verdict, in one line."""
+    from ...reports import report
+
+    if not summary.programs:
+        return "nothing was judged"
+    if summary.unknown:
+        return "; ".join([report.no_verdict(summary.programs, summary.refused), *report.refused_lines(summary.refused)])
+    return next((found.reason for found in summary.unreplayed), "")
 
 
 class ProgressLine:

@@ -91,7 +91,10 @@ def judge(arguments: Namespace) -> int:
     if arguments.json:
         changes = [each for batch in batches for each in changes_answer(batch.reference.name, batch.tested)]
         about = {"exit_code": code, "changes": [each for at, each in enumerate(changes) if each not in changes[:at]]}
-        dump({**answers.run_answer(runs, accepted), **about, **({"qemu": asked.answer()} if asked else {})})
+        why = next((f"{each.file} on {each.candidate}: {each.trouble}" for each in runs if each.trouble), "")
+        failed = answers.no_verdict_answer(why) if code == NO_VERDICT else {}
+        qemu = {"qemu": asked.answer()} if asked else {}
+        dump({**answers.run_answer(runs, accepted), **about, **failed, **qemu})
     elif len(runs) > 1:
         print(report.run_summary(runs))
         if accepted.entries:

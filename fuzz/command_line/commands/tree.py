@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ...distribution import home_folder
 from ...exit_codes import FINE
 from ..command import Command
-from ..messages import BadInputError, dump
+from ..messages import dump
 from ..options import add_json
 from ..parser import Once, Parser, add_action
 
@@ -81,22 +81,19 @@ def add_arguments(parser: Parser) -> None:
 def tree_check(arguments: Namespace) -> int:
     """Build a tree, and say what of it can be fuzzed.
 
-    :raises BadInputError: the tree cannot be built
+    :raises candidate.tree.TreeError: the tree cannot be built
     """
     from candidate.tree import PREFIX, SANITIZE, source_of
-    from candidate.tree.build import TreeError, make
+    from candidate.tree.build import make
     from candidate.tree.building.facts import facts
     from candidate.tree.opening import settings_of
 
     from ...reports.answers import head
 
-    try:
-        version = f"{PREFIX}{arguments.tree}{SANITIZE if arguments.sanitize else ''}"
-        source = source_of(version)
-        built = make(source, settings_of(GRANULES[arguments.granule], arguments.sanitize))
-        bugs = known_bugs_of(version) if arguments.granule == ASKED else []
-    except TreeError as error:
-        raise BadInputError(str(error)) from None
+    version = f"{PREFIX}{arguments.tree}{SANITIZE if arguments.sanitize else ''}"
+    source = source_of(version)
+    built = make(source, settings_of(GRANULES[arguments.granule], arguments.sanitize))
+    bugs = known_bugs_of(version) if arguments.granule == ASKED else []
     found = facts(source, built)
     if arguments.json:
         dump({**head(), **answer(found, built, arguments.granule, bugs)})

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A program that needs what no version models: each command ends with 4, and says what it is."""
 
+import json
+
 import pytest
 
+from fuzz.command_line.commands.fuzz import print_summary
 from fuzz.comparing import measuring
+from fuzz.engines.summary import Summary
+from fuzz.engines.unit import Result as UnitResult
+from fuzz.engines.unit import Unit
 from fuzz.execution.executor import Executor
 
 from ..console import Result
@@ -95,3 +101,47 @@ def test_what_wants_a_finding(call: Call, command: str) -> None:
     result = call(command, "p.s2", "--candidate", "rfc-v1", *where, "--json")
     assert (result[0], answer(result)["exit_code"]) == (4, 4)
     assert answer(result)["error"]["kind"] == "no verdict"
+
+
+def test_the_json_of_run(call: Call) -> None:
+    found = answer(call("run", write(RING), "--candidate", "rfc-v1", "--json"))
+    needed = NEEDED.format("original")
+    assert found["exit_code"] == 4
+    assert found["error"] == {"kind": "no verdict", "message": f"p.s2 on rfc-v1: {needed}"}
+    (result,) = found["results"]
+    assert (result["verdict"], result["error"]) == ("no verdict", needed.removeprefix("no verdict: "))
+
+
+def test_the_json_of_explore(call: Call) -> None:
+    result = call("explore", write(BLOCK), "--candidate", "rfc-v1", "--json")
+    found = answer(result)
+    assert (result[0], found["exit_code"]) == (4, 4)
+    assert found["error"] == {"kind": "no verdict", "message": f"p.s2: {NEEDED.format('original')}"}
+    assert result[2].splitlines() == [f"s2fuzz: p.s2: {NEEDED.format('original')}"]
+
+
+def test_the_json_of_fuzz(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary("original", "rfc-v1", 1, "random", programs=2, refused={"memunmap": 2})
+    assert print_summary(summary, UnitResult(Unit("random", "original", "rfc-v1", 1)), as_json=True) == 4
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["kind"] == "no verdict"
+    assert error["message"].startswith("no verdict: 2 of 2 programs could not be judged; ")
+    assert error["message"].endswith("; 2 programs without a verdict, for nobody models memunmap")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "p.s2", "--candidate", "tree:/nope"),
+        ("fuzz", "--candidate", "tree:/nope"),
+        ("report", "p.s2", "--candidate", "tree:/nope"),
+        ("tree", "check", "/nope"),
+    ],
+)
+def test_the_json_of_a_tree_that_cannot_be_built(call: Call, command: tuple[str, ...]) -> None:
+    write(RING.replace(" ring=4K", ""))
+    result = call(*command, "--json")
+    wrong = "/nope: no such folder; allowed: the top folder of a Linux tree"
+    assert (result[0], answer(result)["exit_code"]) == (2, 2)
+    assert answer(result)["error"] == {"kind": "candidate", "message": wrong}
+    assert result[2].splitlines()[-1] == f"s2fuzz: {wrong}"
