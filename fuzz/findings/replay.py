@@ -40,7 +40,7 @@ def died_signature(number: int) -> str:
     return f"process was killed by {signal_name(number)}"
 
 
-class Replay(NamedTuple):
+class ReplayOutcome(NamedTuple):
     """The outcome of a replay.
 
     :param findings: in the order of the verdict
@@ -102,7 +102,7 @@ class Replayer(Closing):
         """
         return self.replay(program, reference, candidate).findings
 
-    def replay(self, program: str, reference: str, candidate: str) -> Replay:
+    def replay(self, program: str, reference: str, candidate: str) -> ReplayOutcome:
         """The findings as `shows` has them, and why there is no verdict."""
         line = self._request(program, reference, candidate)
         try:
@@ -111,26 +111,26 @@ class Replayer(Closing):
         except OSError as error:
             self.close()
             why = error.why if isinstance(error, NoProcessError) else f"{error.strerror or error}{remedy(error)}"
-            return Replay([Finding(CRASH, NOT_STARTED, why)])
+            return ReplayOutcome([Finding(CRASH, NOT_STARTED, why)])
         except BaseException:
             # Nobody waits for the work under way any more.
             self.close()
             raise
         if not answer:
-            return Replay([self._lost()])
+            return ReplayOutcome([self._lost()])
         found = json.loads(answer)
         if "mistake" in found:
             raise CandidateMistake(found["mistake"])
         if "lost" in found:
             text = HUNG if found["started"] else NOT_STARTED
-            return Replay([Finding(CRASH, text, f"no verdict: {found['lost']}")])
+            return ReplayOutcome([Finding(CRASH, text, f"no verdict: {found['lost']}")])
         if "signal" in found:
             text = died_signature(found["signal"])
-            return Replay([Finding(CRASH, text, f"the {text} as it judged the program")])
+            return ReplayOutcome([Finding(CRASH, text, f"the {text} as it judged the program")])
         if "exit" in found:
             text = f"process ended with exit code {found['exit']}"
-            return Replay([Finding(CRASH, text, f"the {text} and no verdict")])
-        return Replay([Finding(*each) for each in found["shown"]], found.get("refused", ""))
+            return ReplayOutcome([Finding(CRASH, text, f"the {text} and no verdict")])
+        return ReplayOutcome([Finding(*each) for each in found["shown"]], found.get("refused", ""))
 
     def keys(self, program: str, reference: str, candidate: str) -> set[Key]:
         """Kind and signature of what `shows` has."""
