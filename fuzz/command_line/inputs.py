@@ -14,6 +14,7 @@ from candidate.tree import PREFIX, TreeError
 from ..files import Place, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..findings.found import comments_of
+from ..language.looks import binary_hint
 from ..language.mail import message_text, program_part
 from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, shown_name
@@ -100,7 +101,11 @@ def _given(data: bytes, file: str) -> Given:
         return Given(file, parse(data, file), {})
     except ProgramError as error:
         raise ProgramError(file, error.line, error.message) from None
-    return Given(file, parse(text, file), comments_of(text))
+    try:
+        program = parse(text, file)
+    except ProgramError as error:
+        raise ProgramError(error.file, error.line, error.message + binary_hint(data)) from None
+    return Given(file, program, comments_of(text))
 
 
 def read_all(files: list[str]) -> list[Given]:

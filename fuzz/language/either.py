@@ -1,31 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs in whichever of the two forms they come: text, or the binary records of byte engines."""
 
-import re
-from typing import Final
-
 from .binary import decode
+from .looks import is_readable, is_text
 from .program import Program
 from .text import parse
-
-# Control characters that no text has.
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# Empty lines and comments, then the header.
-_TEXT: Final = re.compile(rb"(?:[ \t\r]*+(?:#[^\n]*+)?\n)*+[ \t\r]*+s2fuzz\b")
-
-
-def is_text(data: bytes) -> bool:
-    """Tell whether *data* begins like a text; anything else is binary, and every byte string is a program."""
-    return _TEXT.match(data) is not None
-
-
-def is_readable(data: bytes) -> bool:
-    """Tell whether *data* is UTF-8 without control characters, as people write, be it a program or not."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return _CONTROL.search(data) is None
 
 
 def read(data: bytes, name: str, engine: bool = False) -> Program:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ..suggestions import near_file
 from .bounds import MAX_OPERATIONS, MAX_SLOTS, check_vm
 from .forms import BEGIN, END
+from .looks import binary_hint
 from .operations import THREADS, Operation, Par, Switch, Threaded
 from .program import MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
 from .statements import BLOCK, SLOT, SLOT_VERBS, SWITCH, VM, VM_VERBS, line_of, operation_of_thread, read_operation
@@ -126,18 +127,20 @@ def parse(text: str | bytes, name: str = "<text>") -> Program:
     :param name: what an error names as the file
     :raises ProgramError: the first line that is wrong; nothing else is raised
     """
+    hint = ""
     if isinstance(text, bytes):
+        hint = binary_hint(text)
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
             wrong = f"byte {text[error.start]:#04x} at offset {error.start} is not UTF-8"
-            raise ProgramError(name, 0, f"{wrong}; allowed: UTF-8 text") from None
+            raise ProgramError(name, 0, f"{wrong}; allowed: UTF-8 text{hint}") from None
     parser = _Parser()
     failure = None
     try:
         parser.read(text)
     except ProgramError as error:
-        failure = ProgramError(name, error.line, error.message)
+        failure = ProgramError(name, error.line, error.message + hint)
     program = Program(parser.vm, tuple(parser.slots), tuple(parser.operations))
     if failure is None or parser.slots:
         validate(program, name, parser.lines[1:], {at - 1: lines for at, lines in parser.inner.items()})

@@ -32,7 +32,7 @@ def convert(arguments: Namespace) -> int:
     :raises BadInputError: the file cannot be read, is no valid text, or *output* cannot be written
     """
     from ...language.binary import decode, encode
-    from ...language.either import is_text
+    from ...language.looks import is_text
     from ...language.program import ProgramError
     from ...language.text import contents, parse, print_program, shown_name
     from ..inputs import STANDARD, write_output

@@ -13,6 +13,9 @@ from fuzz.language.binary import decode, encode
 from fuzz.language.forms import FORMS
 from fuzz.language.text import MAX_FILE_SIZE, parse, print_program
 
+from ..console import refused
+from .calls import Call, write
+
 ROOT = Path(__file__).parents[3]
 TEXT = b"# why\n\ns2fuzz 1 # one\nvm cpus=2\nslot a size=4M backing=thp\ncpu0 read a+0x1000\n"
 CANONICAL = b"s2fuzz 1\nvm\nslot a ipa=1G size=4M backing=thp\ncpu0 read a+4K\n"
@@ -111,3 +114,20 @@ def test_pipes() -> None:
         2, b"", b"s2fuzz: <stdin>:1: no vm line behind s2fuzz 1; allowed: " + FORMS[0][1].encode() + b"\n"
     )  # fmt: skip
     assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; name a file that can be read\n")
+
+
+@pytest.mark.parametrize("command", [("run",), ("report",), ("minimize",), ("explore", "--candidate", "rfc-v1")])
+def test_who_wants_a_text_names_convert_for_binary_records(call: Call, command: tuple[str, ...]) -> None:
+    for data, wrong in (
+        (
+            b"\x00\x01\xf4",
+            "x: byte 0xf4 at offset 2 is not UTF-8; allowed: UTF-8 text, or `s2fuzz convert`, for binary",
+        ),
+        (
+            b"\x00\x01",
+            "x:1: character '\\x00'; allowed: printable ASCII, tabs, comments, or `s2fuzz convert`, for binary",
+        ),
+    ):
+        refused(call(*command, write(data, "x")), wrong)
+    # A text with one wrong byte is none.
+    refused(call(*command, write(b"s2fuzz 1\n\xff", "x")), "not UTF-8; allowed: UTF-8 text\n")

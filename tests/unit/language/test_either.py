@@ -4,7 +4,8 @@
 import pytest
 
 from fuzz.language.binary import encode
-from fuzz.language.either import is_readable, read
+from fuzz.language.either import read
+from fuzz.language.looks import is_readable
 from fuzz.language.program import ProgramError
 from fuzz.language.text import parse
 
