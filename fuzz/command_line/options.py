@@ -39,9 +39,9 @@ def add_versions(parser: Parser, candidate: str, required: bool = False, comment
     """Add ``--reference`` and ``--candidate``.
 
     :param candidate: help for the latter
-    :param comments: a program's comments may say what counts as the original: there is no default here
+    :param comments: a program's comments may name the reference: there is no default here
     """
-    reference = "what counts as the original: a name, or a file such as ./my_base.py"
+    reference = "the version that the candidate is compared with: a name, or a file such as ./my_base.py"
     reference += " (what the program's comments say, or original)" if comments else " (%(default)s)"
     default = None if comments else "original"
     parser.add_argument("--reference", action=Once, default=default, metavar="NAME", help=reference)
@@ -88,7 +88,8 @@ def add_known(parser: Parser) -> None:
 def add_which_finding(parser: Parser) -> None:
     """Add what tells which finding of a program is meant."""
     said = "what its comments say"
-    parser.add_argument("--reference", action=Once, metavar="NAME", help=f"what counts as the original ({said})")
+    reference = f"the version that the candidate is compared with ({said})"
+    parser.add_argument("--reference", action=Once, metavar="NAME", help=reference)
     parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
     signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
     parser.add_argument("--signature", action=Once, metavar="S", help=signature)

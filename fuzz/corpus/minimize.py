@@ -110,7 +110,7 @@ def minimize(
     Killed at any point and started again, it goes on, and ends with the same
     programs. Those that are added meanwhile stay.
 
-    :param reference: name of the version that counts as the original; *candidate*: of the other
+    :param reference: name of the version that *candidate*, by its name, is compared with
     :param workers: processes
     :param dry_run: remove nothing
     :param tell: called with how many programs are known and how many there are

@@ -26,7 +26,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | Non
 
     Where a tree is gone or has changed, `Exercise.unknown` says so.
 
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param patched: that of the candidate
     :param counts: of the programs
     """

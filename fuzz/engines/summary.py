@@ -28,7 +28,7 @@ from .unit import Result
 class Summary:
     """The work and the findings of a session.
 
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param engine: its name
     :param programs: so many were judged, with so many operations, in so many seconds of an engine's process

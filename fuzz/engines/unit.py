@@ -19,7 +19,7 @@ class Unit:
     """The work of an engine; the same unit, bounded by programs, does the same everywhere.
 
     :param engine: name of one, of `fuzz.engines.registry`
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param seed: from 0
     :param programs: judge so many at most; None: no such bound

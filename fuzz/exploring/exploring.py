@@ -223,7 +223,7 @@ class Judged:
 class Explorer:
     """Judges schedules.
 
-    :param reference: the version that counts as the original
+    :param reference: the version that the candidate is compared with
     :param candidate: the version whose run says at which places there may be a switch
     :param program: a valid one, with one block
     :param preemptions: at most so many

@@ -64,7 +64,7 @@ def hashed(raw_features: set[RawFeature]) -> set[int]:
 class Features:
     """The features of one run.
 
-    :param left: the original's side, before anything has run on it
+    :param left: the reference's side, before anything has run on it
     :param right: the candidate's, or the same where both do the same
     """
 

@@ -40,7 +40,7 @@ class FindingFiles:
     *trouble*: the last reason why a file could not be written; "" if all could
 
     :param folder: an existing directory; None: nothing is written
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     """
 

@@ -49,7 +49,7 @@ def file_name(finding: Finding) -> str:
 
 
 def called(reference: str) -> str:
-    """Return the name, in a text, of the version that counts as the original."""
+    """Return the name, in a text, of the reference."""
     return "the original" if reference == names()[0] else reference
 
 

@@ -78,7 +78,7 @@ class Replayer(Closing):
         """Begin with programs that `shows` will be asked for, if several are to be replayed at a time.
 
         :param programs: their texts
-        :param reference: name of the version that counts as the original
+        :param reference: name of the version that the candidate is compared with
         :param candidate: name of the version under test
         :param beside: so many at a time
         """
@@ -96,7 +96,7 @@ class Replayer(Closing):
         A crash, a hang or the end of the process is a finding of kind `CRASH`, never an exception.
 
         :param program: its text
-        :param reference: name of the version that counts as the original
+        :param reference: name of the version that the candidate is compared with
         :param candidate: name of the version under test
         :raises CandidateMistake: the Python of one of them has a mistake
         """
@@ -208,7 +208,7 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
     A crash, a hang or the end of that process is one of kind `CRASH`, never an exception.
 
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param seconds: after which the program counts as hung
     """

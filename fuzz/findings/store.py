@@ -36,7 +36,7 @@ class Store(Closing):
     A context manager: it ends the processes that replayed.
 
     :param folder: an existing directory; None: nothing is written
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param replayer: by default one of its own
     """

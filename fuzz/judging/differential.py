@@ -42,7 +42,7 @@ AGES: Final = (HostAge, HostTestAge, TableIsYoung, TableMkold)
 class Differential:
     """Runs a program on two versions, operation by operation.
 
-    :param reference: the version that counts as the original
+    :param reference: the version that the candidate is compared with
     :param candidate: the version under test
     :param measure: whether verdicts have `Verdict.costs`; may be changed between runs
     :param features: whether they have `Verdict.features`; likewise

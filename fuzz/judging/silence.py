@@ -60,7 +60,7 @@ def silent_finding(
     is stuck, it is wrong too, and the candidate did not get its turn.
 
     :param stuck: from `Silence.look`
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param program: what it judged
     :param seconds: of CPU time without progress

@@ -89,7 +89,7 @@ class TooLong:
 class Stretches:
     """Compares both sides of a program, operation by operation.
 
-    :param left: the original's side, before anything has run on it
+    :param left: the reference's side, before anything has run on it
     :param right: the candidate's
     """
 
@@ -103,9 +103,9 @@ class Stretches:
         if left.longest <= ENTRIES and right.longest <= ENTRIES:
             return None
         if too_long(right, left):
-            return TooLong(True, signature(right), reason("the candidate", right, "the original", left))
+            return TooLong(True, signature(right), reason("the candidate", right, "the reference", left))
         if too_long(left, right):
-            return TooLong(False, signature(left), reason("the original", left, "the candidate", right))
+            return TooLong(False, signature(left), reason("the reference", left, "the candidate", right))
         return None
 
 

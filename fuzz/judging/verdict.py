@@ -56,7 +56,7 @@ class Verdict:
 class Judge:
     """Makes verdicts on a candidate.
 
-    :param reference: the version that counts as the original
+    :param reference: the version that the candidate is compared with
     :param candidate: the version under test
     :param granule: of the program
     """
@@ -104,7 +104,7 @@ class Judge:
     def of_candidate(self, violation: Violation, patched: list[Violation], by_original: Index) -> Finding:
         """A violation of the candidate that counts.
 
-        It is common if the original shares it, or if a known bug that both have
+        It is common if the reference shares it, or if a known bug that both have
         explains it, or what it follows from; else a regression.
         """
         shared = by_original.shares(violation)

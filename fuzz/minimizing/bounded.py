@@ -30,7 +30,7 @@ def smaller(
 
     What takes its time is left as it is: kernel code that does not come back, processes that die.
 
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param patched: name of the version under test
     :param replayer: replays the result
     :param runs: programs that are judged at most

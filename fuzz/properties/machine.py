@@ -77,7 +77,7 @@ class SideBySide(RuleBasedStateMachine):
     Derive from it, and set *candidate*; the rest has defaults.
 
     *candidate*: the version under test, or its name, as ``s2fuzz list`` has it;
-    *reference*: the version that counts as the original, likewise;
+    *reference*: the version that the candidate is compared with, likewise;
     *accepted*: findings that are no failure: ``kind signature``, with * and ? as in file names
     """
 

@@ -42,7 +42,7 @@ class Account:
     """All that is known of a finding.
 
     :param file: of its program, for people
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param finding: as the program shows it
     :param comments: of its file: see `fuzz.findings.found.comments_of`

@@ -89,7 +89,7 @@ one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target`
 ``totals``, and ``files`` has of each ``lines`` (how many have code), ``missing_lines``, ``reached_lines`` (line -> the
 smallest program that reaches it).
 
-``known`` is null or the known bug of the original that has this signature:
+``known`` is null or the known bug of the reference that has this signature:
 ``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
 ``pattern``, ``reason``, ``who``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
 has confirmed it or not.

@@ -86,7 +86,7 @@ def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callabl
 
     The frames of a port are there in plain Python only.
 
-    :param reference: the version that counts as the original
+    :param reference: the version that the candidate is compared with
     :param kernel: of the version's side
     """
     if version.is_tree:

@@ -23,7 +23,7 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
     """Return the way to a finding, or why it is not known.
 
     :param program: a valid one
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param finding: as the program shows it
     :param seconds: that the program may take

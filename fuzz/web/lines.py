@@ -51,7 +51,7 @@ class CoveredFile:
 def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
     """Replay a corpus, and return the files of both versions; of kernel trees the C files of the candidate.
 
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param patched: name of the version under test
     :raises ImportError: coverage.py is not there, and no version is a kernel tree
     :raises fuzz.corpus.CorpusError: the corpus cannot be read

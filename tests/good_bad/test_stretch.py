@@ -115,7 +115,7 @@ def test_the_reason_says_how_long() -> None:
     assert finding.at == 36
     assert finding.reason == (
         "the candidate visits 18468 entries under one hold of the mmu lock (rescheduled 0 times), "
-        "the original 513 (35 times)"
+        "the reference 513 (35 times)"
     )
 
 

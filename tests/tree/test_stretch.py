@@ -64,7 +64,7 @@ def test_held_too_long(tmp_path: Path) -> None:
     version = edited(tmp_path, MMU, RESCHEDULES, "")
     (finding,) = Differential(original, version).run(parse(MANY)).findings
     assert (finding.kind, finding.signature, finding.at) == ("regression", HELD, 2)
-    assert f"the original {BLOCK + 1} (8 times)" in finding.reason
+    assert f"the reference {BLOCK + 1} (8 times)" in finding.reason
     assert findings(version, original, MANY) == [("cured", HELD)]
     _, mine = costs(original, version, MANY)
     assert mine.longest_hold_entries > max(ENTRIES, 9 * BLOCK)

@@ -16,7 +16,7 @@ _TOOL: Final = ("reference", "candidate/tree/runtime", *(f"fuzz/{name}" for name
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Digests of sources: of the candidate, of the version that counts as the original, of s2fuzz."""
+    """Digests of sources: of the candidate, of the reference, of s2fuzz."""
 
     candidate: str
     reference: str

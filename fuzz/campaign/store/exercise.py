@@ -16,7 +16,7 @@ class ExerciseRecords:
     """Adds up what the code of kernel trees ran in the units that are done, and notes what that is of the difference.
 
     :param db: of the campaign
-    :param reference: name of the version that counts as the original
+    :param reference: name of the version that the candidate is compared with
     :param candidate: that of the version under test
     """
 

@@ -20,7 +20,7 @@ class Settings:
     """The settings that the command asks for.
 
     :param candidate: name of the version under test; kept for good
-    :param reference: name of the version that counts as the original; kept for good
+    :param reference: name of the version that the candidate is compared with; kept for good
     :param seed: the source of the seeds of units; kept for good; None: that of before, or `DEFAULT_SEED`
     :param engines: names, one for each unit in turn
     :param workers: processes that judge at once; None: one for each core, or thread of the cluster

@@ -73,7 +73,7 @@ def add_arguments(parser: Parser) -> None:
     export = action("export", "make a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
     export.add_argument("target", type=folder, metavar="DIR", help="a directory; it is made if it is not there")
     minimize = action("minimize", "remove what shows nothing of its own", _MINIMIZE)
-    reference = "the version that counts as the original (%(default)s)"
+    reference = "the version that the candidate is compared with (%(default)s)"
     minimize.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     minimize.add_argument("--candidate", action=Once, required=True, metavar="NAME", help="the version under test")
     add_workers(minimize)

@@ -42,7 +42,7 @@ exit codes:
 def add_arguments(parser: Parser) -> None:
     what = "a corpus, a folder of programs, or a program (the seeds and regressions of the checkout)"
     parser.add_argument("program", nargs="*", metavar="DIR|PROGRAM", help=what)
-    reference = "the version that counts as the original (%(default)s)"
+    reference = "the version that the candidate is compared with (%(default)s)"
     parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     about = "replay on this version too, and report on its modules"
     parser.add_argument("--candidate", action=Once, metavar="NAME", help=about)

@@ -36,7 +36,7 @@ def list_versions(arguments: Namespace) -> int:
 COMMAND: Final = Command(
     "list",
     "the versions of the kernel code there are, planted bugs, checkers",
-    "List the reference and the candidates, with origin; or planted bugs, or the rules that checkers hold.",
+    "List the original and the candidates, with origin; or planted bugs, or the rules that checkers hold.",
     add_arguments,
     list_versions,
     epilog=DONE,

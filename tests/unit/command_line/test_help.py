@@ -2,11 +2,13 @@
 """``s2fuzz help``: what ``--help`` says, the manual page, completion that a shell reads."""
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from fuzz.command_line.commands import help as help_command
-from fuzz.command_line.registry import COMMANDS
+from fuzz.command_line.parser import Parser
+from fuzz.command_line.registry import COMMANDS, make_parser
 
 from ..console import in_process
 
@@ -48,3 +50,17 @@ def test_a_package_that_is_missing(capsys: pytest.CaptureFixture[str], monkeypat
         2,
         "s2fuzz: help: the module argparse_manpage is missing; run `pip install -e '.[shell]'` in the checkout\n",
     )
+
+
+def helps(parser: Parser) -> Iterator[str]:
+    """The help of a parser, and of all below it, each as one line."""
+    yield " ".join(parser.format_help().split())
+    for each in parser.below().values():
+        yield from helps(each)
+
+
+def test_a_candidate_is_compared_with_a_reference() -> None:
+    """The *original* is the code of 2021 alone."""
+    texts = list(helps(make_parser()))
+    assert not [text for text in texts if "as the original" in text]
+    assert len([text for text in texts if "the version that the candidate is compared with" in text]) > 10
