@@ -131,7 +131,7 @@ def read_programs(files: list[str]) -> list[tuple[str, Program]]:
 
 
 def known_findings(arguments: Namespace) -> Accepted:
-    """Read the known findings that ``--known`` names, or those of the current directory.
+    """Read the accepted findings that ``--known`` names, or those of the current directory.
 
     :raises BadInputError: it cannot be used
     """

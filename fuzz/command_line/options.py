@@ -81,7 +81,7 @@ def pin_commits(arguments: Namespace) -> None:
 
 def add_known(parser: Parser) -> None:
     """Add ``--known``."""
-    known = "findings that you know of, as TOML: reported as accepted, and not counted for the exit code"
+    known = "accepted findings, as TOML: reported as such, and not counted for the exit code"
     parser.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
 
 

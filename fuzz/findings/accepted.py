@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Findings that a user knows of and accepts: a TOML file of patterns, and their matches.
 
-The bugs of the original are another matter: `fuzz.judging.known`.
+The bugs that versions are known to have are another matter: `fuzz.judging.known`.
 
 An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`),
 ``reason``, and ``who`` and ``link`` where there are any.

@@ -5,7 +5,7 @@
 ``operations``; ``verdict`` (one line), ``failed``; ``findings``, those that the candidate has to answer for: of each
 ``class``, ``signature``, ``state`` (``new``, ``in the baseline`` or ``accepted``), ``reason``, ``severity``,
 ``operation``, ``function``, ``file`` and ``line`` (or null), ``program`` (its text); ``gone``: of the baseline, of each
-``class`` and ``signature``; ``stale``: entries of known findings that match nothing, of each ``number`` and
+``class`` and ``signature``; ``stale``: entries of accepted findings that match nothing, of each ``number`` and
 ``pattern``; ``others`` (class -> findings that do not count); ``refused`` (why programs have no verdict -> how many);
 ``troubles`` (why the outcome is not the whole one).
 """

@@ -18,7 +18,7 @@ DIFFERENCES: Final = "s2fuzz.difference"
 OTHERS: Final = "s2fuzz.gate"
 # What the comparison of the two sides shows, and no rule.
 _COMPARED: Final = ("map", "result")
-_STALE: Final = "known findings match something"
+_STALE: Final = "accepted findings match something"
 _WHOLE: Final = "the outcome is whole"
 
 

@@ -77,7 +77,7 @@ def invocation(gate: Gate) -> dict[str, Any]:
     notes += [
         {
             "level": "warning",
-            "message": {"text": f"entry {each.number} of known findings matches nothing: {each.pattern}"},
+            "message": {"text": f"entry {each.number} of accepted findings matches nothing: {each.pattern}"},
         }
         for each in gate.stale
     ]

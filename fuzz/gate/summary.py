@@ -21,7 +21,7 @@ def verdict(gate: Gate) -> str:
     """One line: passed or failed, and why."""
     reasons = [plural(len(gate.new), "new finding" if gate.compared else "finding")] if gate.new else []
     if gate.strict and gate.stale:
-        reasons.append(f"{len(gate.stale)} stale entr{'y' if len(gate.stale) == 1 else 'ies'} of known findings")
+        reasons.append(f"{len(gate.stale)} stale entr{'y' if len(gate.stale) == 1 else 'ies'} of accepted findings")
     if reasons:
         return f"failed: {', '.join(reasons)}"
     if gate.summary.unknown:
@@ -50,7 +50,7 @@ def lines(gate: Gate) -> Iterator[str]:
     yield from listed("Known before", [known_line(each) for each in known])
     yield from listed("Gone since the baseline", [" ".join(key) for key in gate.gone])
     stale = [f"entry {entry.number}: {entry.pattern} ({entry.text})" for entry in gate.stale]
-    yield from listed("Known findings that match nothing", stale)
+    yield from listed("Accepted findings that match nothing", stale)
     for line in refused_lines(summary.refused):
         yield ""
         yield escaped(f"{line}.")

@@ -48,7 +48,7 @@ class Account:
     :param comments: of its file: see `fuzz.findings.found.comments_of`
     :param way: to it
     :param shows: registered versions -> whether they show it; None: the program says nothing about them
-    :param accepted: the entry of the user's file of known findings that accepts it; None: none does
+    :param accepted: the entry of the user's file of accepted findings that accepts it; None: none does
     """
 
     file: str

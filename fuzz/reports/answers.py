@@ -90,7 +90,7 @@ one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target`
 smallest program that reaches it).
 
 ``known`` is null or the known bug of the reference that has this signature:
-``id``, ``reason``, ``link``; ``accepted`` likewise of the user's known findings:
+``id``, ``reason``, ``link``; ``accepted`` likewise of the user's accepted findings:
 ``pattern``, ``reason``, ``who``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
 has confirmed it or not.
 """

@@ -179,7 +179,7 @@ def shortened(names: list[str]) -> str:
 
 
 def accepted_lines(accepted: Accepted | None, kind: str, signature: str) -> Iterator[str]:
-    """Yield the line of the user's file of known findings on a finding, if there is one."""
+    """Yield the line of the user's file of accepted findings on a finding, if there is one."""
     entry = accepted.match(kind, signature) if accepted else None
     if accepted and entry:
         yield f"{_INDENT}accepted by {accepted.file}, entry {entry.number}: {entry.text}"

@@ -56,7 +56,7 @@ CREATE TABLE totals (
 );
 -- state: pending (not replayed yet), filed, unreplayed (no fresh process showed it),
 -- or gone (not replayed: the code that it was found on is not there any more; its programs stay in pending);
--- count: programs that showed it; accepted: why the file of known findings lives with it, or ''.
+-- count: programs that showed it; accepted: why the file of accepted findings lives with it, or ''.
 CREATE TABLE findings (
     kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
     state TEXT NOT NULL, count INTEGER NOT NULL, unit INTEGER NOT NULL, engine TEXT NOT NULL,

@@ -92,7 +92,7 @@ class Findings:
         return entry.text if entry is not None else ""
 
     def accept(self) -> None:
-        """Match all, within a transaction, against the file of known findings, which may have changed."""
+        """Match all, within a transaction, against the file of accepted findings, which may have changed."""
         for kind, signature in self.db.execute("SELECT DISTINCT kind, signature FROM findings").fetchall():
             self.db.execute(
                 "UPDATE findings SET accepted = ? WHERE kind = ? AND signature = ?",

@@ -27,7 +27,7 @@ class Settings:
     :param seconds: end after so long; None: never
     :param unit_seconds: how long a unit should take
     :param scheduler: address of a Dask scheduler; "" for this machine alone
-    :param known: file of known findings; None: the default one, if it is there
+    :param known: file of accepted findings; None: the default one, if it is there
     :param until: other ends, each a kind and an amount (`fuzz.campaign.work.limits`)
     :param on_finding: command of the shell for each new finding; "": none
     """

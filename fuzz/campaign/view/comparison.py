@@ -159,7 +159,7 @@ def text(comparison: TwoCampaigns) -> str:
     for name, each in zip("AB", views, strict=True):
         if accepted := sum(bool(found.accepted) for found in each.shown):
             lines.append(
-                f"{plural(accepted, 'finding')} of {name} accepted by the file of known findings: s2fuzz status"
+                f"{plural(accepted, 'finding')} of {name} accepted by the file of accepted findings: s2fuzz status"
             )
     kinds = [each.kind for each in (*comparison.only_second(), *comparison.only_first())]
     if kinds and views[0].reference == views[1].reference:

@@ -256,7 +256,7 @@ def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
     """Say of which findings somebody has said that they are known, who, and why."""
     if not accepted:
         return []
-    lines = [f"{plural(len(accepted), 'finding')} accepted by the file of known findings:"]
+    lines = [f"{plural(len(accepted), 'finding')} accepted by the file of accepted findings:"]
     for each in accepted:
         lines += [f"{each.kind:<10}  {each.finding.signature}", f"{_INDENT}accepted: {each.accepted}"]
     return lines

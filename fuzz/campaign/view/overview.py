@@ -38,7 +38,7 @@ class CampaignFinding:
     :param count: programs that showed it
     :param elapsed: campaign time of its first program, in seconds
     :param operations: of its smallest program; None until that is replayed
-    :param accepted: why the file of known findings accepts it; "" if it does not
+    :param accepted: why the file of accepted findings accepts it; "" if it does not
     :param first_at: when its first program was judged, in seconds since 1970; None: not known
     """
 
@@ -203,7 +203,7 @@ class Overview:
 
 
 def accepted_by(overview: Overview, accepted: Accepted) -> Overview:
-    """Return an overview with what a file of known findings accepts now, beside what was accepted in the campaign."""
+    """Return an overview with what a file accepts now, beside what was accepted in the campaign."""
     found: list[CampaignFinding] = []
     for each in overview.findings:
         entry = accepted.match(*each.finding.key)

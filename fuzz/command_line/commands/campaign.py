@@ -115,7 +115,7 @@ def compare_campaigns(arguments: Namespace) -> int:
 def campaign(arguments: Namespace) -> int:
     """Fuzz until somebody stops it, or compare what did.
 
-    :raises BadInputError: DIR, an engine, the known findings or the scheduler cannot be used
+    :raises BadInputError: DIR, an engine, the accepted findings or the scheduler cannot be used
     :raises candidate.UnknownCandidate: no version of this name
     """
     if arguments.action == "compare":

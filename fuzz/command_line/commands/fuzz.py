@@ -67,7 +67,7 @@ def lanes(arguments: Namespace) -> int:
 def fuzz(arguments: Namespace) -> int:
     """Judge programs that an engine makes.
 
-    :raises BadInputError: the engine cannot run here, or the output directory or the known findings cannot be used
+    :raises BadInputError: the engine cannot run here, or the output directory or the accepted findings cannot be used
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """

@@ -23,7 +23,7 @@ PROGRAMS: Final = 1000
 _ABOUT: Final = """\
 Judge a fixed number of random programs, and say whether a change may go in. It
 passes if the candidate shows no regression and no divergence that is new: neither
-a known finding nor in the baseline. The same code gives the same files, byte for
+an accepted finding nor in the baseline. The same code gives the same files, byte for
 byte, whatever the machine and the number of workers. The summary, as Markdown, goes to standard output.
 """
 _EXIT_CODES: Final = """\
@@ -47,7 +47,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     add_workers(parser)
     add_known(parser)
-    parser.add_argument("--strict-known", action="store_true", help="known findings that nothing shows fail the gate")
+    parser.add_argument(
+        "--strict-known", action="store_true", help="accepted findings that nothing shows fail the gate"
+    )
     baseline = "findings of an earlier state, which do not fail the gate"
     parser.add_argument("--baseline", action=Once, metavar="FILE", help=baseline)
     parser.add_argument("--save-baseline", action=Once, metavar="FILE", help="write the findings of this state to FILE")
@@ -58,7 +60,7 @@ def add_arguments(parser: Parser) -> None:
 def gate(arguments: Namespace) -> int:
     """Judge a budget of programs.
 
-    :raises BadInputError: known findings or baseline cannot be read, or a file cannot be written
+    :raises BadInputError: accepted findings or baseline cannot be read, or a file cannot be written
     :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
     :raises candidate.UnknownCandidate: no version of this name
     """

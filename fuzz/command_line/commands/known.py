@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz known``: the findings that a user accepts, in one file."""
+"""``s2fuzz known``: accepted findings, in one file."""
 
 import os
 from argparse import Namespace
@@ -13,9 +13,10 @@ from ..options import DEFAULT_FILE
 from ..parser import Once, Parser, add_action
 
 _ABOUT: Final = """\
-Keep the findings that you know of in one file, with who says so, and why. fuzz,
-run, campaign, status and gate read it; what it names is told of as accepted, and
-does not count for the exit code.
+Keep accepted findings in one file: those that you know of, with who says so, and
+why. fuzz, run, campaign, status and gate read it; what it names is told of as
+accepted, and does not count for the exit code. Known bugs of the kernel are
+another list, which comes with s2fuzz.
 """
 _ADD: Final = """\
 Add an entry: for the finding of a file that s2fuzz has written, or for a pattern
@@ -31,8 +32,9 @@ def add_arguments(parser: Parser) -> None:
     add.add_argument("--who", action=Once, metavar="NAME", help="who says so")
     add.add_argument("--link", action=Once, metavar="URL", help="where that can be read")
     show = add_action(actions, "list", "all entries", "Print the entries: pattern, who, why, link.", "")
+    file = "the file of accepted findings (%(default)s)"
     for each in (add, show):
-        each.add_argument("--known", action=Once, default=DEFAULT_FILE, metavar="FILE", help="the file (%(default)s)")
+        each.add_argument("--known", action=Once, default=DEFAULT_FILE, metavar="FILE", help=file)
 
 
 def pattern_of(finding: str) -> str:
@@ -86,7 +88,7 @@ def known(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "known",
-    "the findings that you know of and accept",
+    "accepted findings: those that you know of, and why",
     _ABOUT,
     add_arguments,
     known,

@@ -35,7 +35,7 @@ exit codes:
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_which_finding(parser)
-    known = f"findings that you know of, as TOML: who accepts it, and why ({DEFAULT_FILE} here, if there is one)"
+    known = f"accepted findings, as TOML: who accepts this one, and why ({DEFAULT_FILE} here, if there is one)"
     parser.add_argument("--known", action=Once, metavar="FILE", help=known)
     parser.add_argument("--markdown", action="store_true", help="Markdown, not plain text")
 
@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
 def report(arguments: Namespace) -> int:
     """Explain a finding.
 
-    :raises BadInputError: the program or the known findings cannot be read, or the program shows nothing
+    :raises BadInputError: the program or the accepted findings cannot be read, or the program shows nothing
     :raises NoVerdictError: no process can judge it, or it needs what is not modelled
     :raises candidate.UnknownCandidate: no version of one of the names
     """

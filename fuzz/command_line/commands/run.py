@@ -40,8 +40,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Namespace) -> int:
     """Judge programs.
 
-    :raises BadInputError: a program or the known findings cannot be read; with ``--qemu``: it is missing, died or does
-        not answer
+    :raises BadInputError: a program or the accepted findings cannot be read; with ``--qemu``: it is missing, died or
+        does not answer
     :raises candidate.UnknownCandidate: no version of this name
     :raises CandidateMistake: the Python of a version has a mistake
     """

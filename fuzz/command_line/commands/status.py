@@ -39,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
 def status(arguments: Namespace) -> int:
     """Say how a campaign is doing.
 
-    :raises BadInputError: DIR has no campaign or cannot be read, or the known findings cannot be used
+    :raises BadInputError: DIR has no campaign or cannot be read, or the accepted findings cannot be used
     """
     from ...campaign.store.database import CampaignError, reading
     from ...campaign.view.history import history

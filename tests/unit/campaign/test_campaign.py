@@ -269,7 +269,7 @@ def test_accepted_findings_do_not_count(folder: Path) -> None:
     overview = go_on(folder, 1, accepted=accepted)
     assert overview.shown
     assert not overview.worse
-    assert "accepted by the file of known findings" in summary(overview)
+    assert "accepted by the file of accepted findings" in summary(overview)
     assert not accepted.stale()
 
 

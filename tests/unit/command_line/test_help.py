@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``s2fuzz help``: what ``--help`` says, the manual page, completion that a shell reads."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -57,6 +58,11 @@ def helps(parser: Parser) -> Iterator[str]:
     yield " ".join(parser.format_help().split())
     for each in parser.below().values():
         yield from helps(each)
+
+
+def test_accepted_findings_are_called_so() -> None:
+    """A *known bug* is another thing."""
+    assert not [text for text in helps(make_parser()) if re.search("known finding|findings that you know of", text)]
 
 
 def test_a_candidate_is_compared_with_a_reference() -> None:

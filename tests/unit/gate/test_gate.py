@@ -166,14 +166,14 @@ def test_known_findings_do_not_fail_and_stale_entries_may() -> None:
     found = [gate_of(summary(accepted=Accepted("known.toml", entries)), None, strict) for strict in (False, True)]
     assert [each.failed for each in found] == [False, True]
     assert {each.state for each in found[0].findings} == {ACCEPTED}
-    assert verdict(found[1]) == "failed: 1 stale entry of known findings"
+    assert verdict(found[1]) == "failed: 1 stale entry of accepted findings"
     told = check_sarif(sarif(found[0]))
     assert told["results"][0]["suppressions"] == [
         {"kind": "external", "justification": "mended in v2 (https://example.org/1)"}
     ]
     root = check_junit(junit(found[1]))
     (case,) = [case for case in root.iter("testcase") if case.find("failure") is not None]
-    assert (case.get("classname"), case.get("name")) == ("s2fuzz.gate", "known findings match something")
+    assert (case.get("classname"), case.get("name")) == ("s2fuzz.gate", "accepted findings match something")
     assert root.findtext(".//testcase[@name='dcache']/system-out") == (
         f"regression {DCACHE} (accepted: mended in v2 (https://example.org/1))"
     )

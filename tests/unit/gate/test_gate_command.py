@@ -85,7 +85,7 @@ def test_a_change_that_is_right_passes(folder: Path, capsys: pytest.CaptureFixtu
     assert (code, out.partition("\n")[0]) == (0, "# s2fuzz gate passed")
     assert "entry 1: leak: \\*" in out
     code, out, _ = run(capsys, "--candidate", "./mine.py", *FEW, "--strict-known")
-    assert (code, out.partition("\n")[0]) == (1, "# s2fuzz gate failed: 1 stale entry of known findings")
+    assert (code, out.partition("\n")[0]) == (1, "# s2fuzz gate failed: 1 stale entry of accepted findings")
 
 
 def test_files_are_refused_before_anything_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
