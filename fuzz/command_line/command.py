@@ -21,7 +21,7 @@ exit codes:
     0  no regression and no divergence
     1  some: the candidate is worse, or differs for no known reason
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr says where, and what is allowed; or not exercised: nothing ran of
+       stderr says where, and what to do; or not exercised: nothing ran of
        that by which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program, or most of several, need what is not modelled;
@@ -35,11 +35,21 @@ DONE: Final = """\
 exit codes:
     0  done, whatever a program shows
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr says where, and what is allowed
+       stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: a program needs what is not modelled; a process cannot
        be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what is done by then stays
+  141  whoever read the output has closed it
+"""
+# Of commands that run no program.
+RUNS_NOTHING: Final = """\
+exit codes:
+    0  done
+    2  bad usage or input, or a mistake in a candidate's Python; one line on
+       stderr says where, and what to do
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
   141  whoever read the output has closed it
 """
 # Where the keys of an answer are explained.

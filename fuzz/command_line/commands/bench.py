@@ -25,7 +25,7 @@ engine grows. With --mutants: how many small changes of the original are noticed
 _EXIT_CODES: Final = """\
 exit codes:
     0  measured
-    2  bad usage or input; one line on stderr says where, and what is allowed
+    2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  a process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; with --find, what was found by then is printed

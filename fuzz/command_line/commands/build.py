@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import DONE, Command
+from ..command import Command
 from ..messages import BadInputError, dump
 from ..parser import Once, Parser
 
@@ -18,6 +18,16 @@ C compiler, Python's headers and
 mypy (pip install -e '.[build]' in the checkout). gcc compiles the hottest modules by the
 profile of a short training run; with --thorough, nearly all of them, for some more speed
 and a third more time. Results are the same in all forms.
+"""
+_EXIT_CODES: Final = """\
+exit codes:
+    0  done
+    2  bad usage, a mistake in the candidate's Python, or nothing can be compiled; one
+       line on stderr says where, and what to do
+    3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
+    4  a process cannot be started
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
+  141  whoever read the output has closed it
 """
 
 
@@ -51,4 +61,6 @@ def compile_modules(arguments: Namespace) -> int:
     return FINE
 
 
-COMMAND: Final = Command("build", "compile what is hot, for speed", _ABOUT, add_arguments, compile_modules, epilog=DONE)
+COMMAND: Final = Command(
+    "build", "compile what is hot, for speed", _ABOUT, add_arguments, compile_modules, epilog=_EXIT_CODES
+)

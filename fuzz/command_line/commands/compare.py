@@ -28,7 +28,7 @@ block of its pages again, as after dirty logging, while the others use pages of 
 _EXIT_CODES: Final = """\
 exit codes:
     0  measured
-    2  bad usage or input; one line on stderr says where, and what is allowed
+    2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: a version does not come to the end of the workload, or
        needs what is not modelled; a process cannot be started, or is killed from

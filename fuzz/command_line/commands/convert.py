@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import DONE, Command
+from ..command import RUNS_NOTHING, Command
 from ..messages import BadInputError
 from ..parser import Once, Parser
 
@@ -58,5 +58,5 @@ COMMAND: Final = Command(
     convert,
     ("s2fuzz convert crash-0a1b2c -o crash.s2",),
     keys="",
-    epilog=DONE,
+    epilog=RUNS_NOTHING,
 )

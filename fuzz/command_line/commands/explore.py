@@ -31,7 +31,7 @@ _EXIT_CODES: Final = """\
 exit codes:
     0  no schedule shows a regression or a divergence
     1  some do: the candidate is worse, or differs for no known reason
-    2  bad usage or input; one line on stderr says where, and what is allowed
+    2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program needs what is not modelled, or a process
        cannot be started, or is killed from outside

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...distribution import how_to_install
 from ...exit_codes import FINE
-from ..command import DONE, Command
+from ..command import RUNS_NOTHING, Command
 from ..messages import BadInputError
 from ..parser import Parser
 
@@ -91,5 +91,5 @@ COMMAND: Final = Command(
     show_help,
     ("s2fuzz help corpus add", "s2fuzz help --man", "s2fuzz help --completion bash"),
     keys="",
-    epilog=DONE,
+    epilog=RUNS_NOTHING,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import DONE, Command
+from ..command import RUNS_NOTHING, Command
 from ..messages import BadInputError, complain
 from ..options import DEFAULT_FILE
 from ..parser import Once, Parser, add_action
@@ -22,16 +22,17 @@ _ADD: Final = """\
 Add an entry: for the finding of a file that s2fuzz has written, or for a pattern
 such as 'regression locking: *' (class and signature, or the signature; * and ?).
 """
+_LIST: Final = "Print the entries: pattern, who, why, link."
 
 
 def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list")
-    add = add_action(actions, "add", "one more entry", _ADD, "")
+    add = add_action(actions, "add", "one more entry", _ADD, RUNS_NOTHING)
     add.add_argument("finding", metavar="FINDING", help="a file with a finding, or a pattern")
     add.add_argument("--why", action=Once, required=True, metavar="TEXT", help="why it is accepted")
     add.add_argument("--who", action=Once, metavar="NAME", help="who says so")
     add.add_argument("--link", action=Once, metavar="URL", help="where that can be read")
-    show = add_action(actions, "list", "all entries", "Print the entries: pattern, who, why, link.", "")
+    show = add_action(actions, "list", "all entries", _LIST, RUNS_NOTHING)
     file = "the file of accepted findings (%(default)s)"
     for each in (add, show):
         each.add_argument("--known", action=Once, default=DEFAULT_FILE, metavar="FILE", help=file)
@@ -94,5 +95,5 @@ COMMAND: Final = Command(
     known,
     ("s2fuzz known add findings/rfc-v1/x.s2 --who 'A. Reader' --why 'v2 moves it' --link https://lore.kernel.org/...",),
     keys="",
-    epilog=DONE,
+    epilog=RUNS_NOTHING,
 )

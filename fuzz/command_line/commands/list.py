@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Final
 
 from ...exit_codes import FINE
-from ..command import DONE, Command
+from ..command import RUNS_NOTHING, Command
 from ..messages import dump
 from ..parser import Parser
 
@@ -39,5 +39,5 @@ COMMAND: Final = Command(
     "List the original and the candidates, with origin; or planted bugs, or the rules that checkers hold.",
     add_arguments,
     list_versions,
-    epilog=DONE,
+    epilog=RUNS_NOTHING,
 )

@@ -60,6 +60,20 @@ def helps(parser: Parser) -> Iterator[str]:
         yield from helps(each)
 
 
+@pytest.mark.parametrize("words", [["list"], ["help"], ["known"], ["known", "add"], ["convert"], ["build"]])
+def test_the_exit_codes_of_a_command_that_runs_no_program(words: list[str]) -> None:
+    codes = help_command.below(make_parser(), words).format_help().partition("\nexit codes:\n")[2]
+    assert codes.startswith("    0  done\n")
+    assert not re.search("verdict|program", codes)
+
+
+def test_exit_code_2_has_one_wording() -> None:
+    """That of docs/findings.md."""
+    texts = list(helps(make_parser()))
+    assert not [text for text in texts if "says where, and what is allowed" in text]
+    assert len([text for text in texts if "one line on stderr says where, and what to do" in text]) > 10
+
+
 def test_accepted_findings_are_called_so() -> None:
     """A *known bug* is another thing."""
     assert not [text for text in helps(make_parser()) if re.search("known finding|findings that you know of", text)]
