@@ -21,10 +21,19 @@ def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith(f"{tree}: Linux 6.12.")
-    for words in (f"    {MMU}, ", "has:\n    ", "yes, pages of 4K, gcc ", ", 0 unknown", "protected VMs (pKVM): "):
+    for words in (
+        f"    {MMU}, ",
+        "parts of KVM:\n    ",
+        "yes, pages of 4K, gcc ",
+        ", 0 unknown",
+        "protected VMs (pKVM): ",
+    ):
         assert words in out
+    for kind in ("unknown", "refused"):
+        assert f"\n{kind} (a program that calls one has no verdict):\n" in out
+    assert "\nhas" not in out
     # It is reached, and must not be called unreachable. Known bugs, which come last, may name it.
-    assert "user_mem_abort" not in out.partition("\nhas ")[0].partition("known bugs")[0]
+    assert "user_mem_abort" not in out.partition("\nknown bugs:")[0]
     assert "create_hyp_mappings" in out
 
 

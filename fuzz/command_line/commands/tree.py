@@ -39,10 +39,12 @@ operation can reach. It runs the program of each known bug, which tells whether 
 tree has that bug (pages of 4K only), and no other kernel code.
 """
 )
+# Of the headings of symbols that nobody models.
+_NO_VERDICT: Final = "(a program that calls one has no verdict)"
 _EXIT_CODES: Final = """\
 exit codes:
     0  it builds
-    2  bad usage, or no tree that can be built; one line says what is wrong, and where
+    2  bad usage, or no tree that can be built; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
@@ -183,11 +185,11 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
     took = "found in the cache" if built.cached else f"{built.record['seconds']:.1f} s"
     sections = [
         ("compiled", [*files, f"with {found.read} other files of the tree"]),
-        ("has", features(found)),
+        ("parts of KVM", features(found)),
         ("builds", [f"yes, pages of {granule}, {built.record['compiler']}, {took}", str(built.library)]),
         ("symbols outside of these files", [counted(found)]),
-        ("unknown", found.named("unknown") or ["none"]),
-        ("refused", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
+        (f"unknown {_NO_VERDICT}", found.named("unknown") or ["none"]),
+        (f"refused {_NO_VERDICT}", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
         ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
         ("functions that none can call", [uncalled(path, names) for path, names in found.unreached.items() if names]),
     ]
