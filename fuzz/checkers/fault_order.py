@@ -62,6 +62,11 @@ class FaultOrder(FaultChecker):
                 "a notifier raises its count before it unmaps, and takes it back",
                 *("*: unmapped before*", "*: invalidation left*"),
             ),
+            Clause(
+                "a slot that is deleted or moved is marked invalid, and its readers are waited for, before it is "
+                "unmapped",
+                "*: slot unmapped before*",
+            ),
         ),
         "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
@@ -69,6 +74,12 @@ class FaultOrder(FaultChecker):
         finer=(
             ("*: marked dirty before*", Severity.CORRUPTION, 1),
             ("*: invalidation left in progress*", Severity.HANG, 9),
+        ),
+        reasons=(
+            (
+                "*: slot unmapped before*",
+                "a vCPU that faults in between maps a page again, and the guest keeps it when the slot is gone",
+            ),
         ),
     )
 

@@ -30,6 +30,7 @@ from .refcount import Refcount
 from .rights import Rights
 from .rule import Rule
 from .shadow import Shadow
+from .slot_order import SlotOrder
 from .tags import ClearedTags, Tags
 from .tlb import Tlb
 from .translation import Translation
@@ -59,6 +60,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Rights,
     TableLock,
     FaultOrder,
+    SlotOrder,
     PageReference,
     DirtyLog,
     LogOrder,

@@ -10,7 +10,7 @@ from candidate.tree.building.source import KVM_MAIN
 
 from ..unit.block_run import Run
 from ..unit.execution.test_par_slots import CHANGES, HEAD, PLACES, USER_PLACES, block
-from .trees import planted, real_trees, version
+from .trees import edited, planted, real_trees, version
 
 TREE: Final = "6.12"
 # 6.12 and 7.3 break entries by a compare-exchange.
@@ -100,3 +100,20 @@ def test_slots_that_are_installed_without_a_grace_period_are_found(tmp_path: Pat
     assert Run(version(TREE), text).violations == []
     found = {violation.signature for violation in Run(name, text).violations}
     assert any("leaf outside of any slot" in each or "still mapped after unmapping" in each for each in found), found
+
+
+# The slots with one that is invalid are installed, and readers waited for; then the slot is unmapped.
+SWAPPED: Final = "\tkvm_swap_active_memslots(kvm, old->as_id);\n\n\t/*\n\t * From this point"
+UNMAPPED: Final = "\tkvm_arch_flush_shadow_memslot(kvm, old);\n\tkvm_arch_guest_memory_reclaimed(kvm);\n"
+EARLY: Final = (SWAPPED, "\tkvm_arch_flush_shadow_memslot(kvm, old);\n" + SWAPPED)
+NOT_AGAIN: Final = (UNMAPPED, "\tkvm_arch_guest_memory_reclaimed(kvm);\n")
+
+
+@pytest.mark.parametrize("change", ["delete", "move 8G"])
+def test_a_slot_that_is_unmapped_before_it_is_invalid_is_found_with_nobody_beside(tmp_path: Path, change: str) -> None:
+    text = f"s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\ncpu0 read a+4K\nslot a {change}\n"
+    twice = edited(TREE, tmp_path / "twice", KVM_MAIN, [EARLY])
+    once = edited(TREE, tmp_path / "once", KVM_MAIN, [EARLY, NOT_AGAIN])
+    assert [known(Run(name, text)) for name in (version(TREE), twice)] == [[], []]
+    expected = "fault-order: kvm_set_memory_region: slot unmapped before it was marked invalid"
+    assert known(Run(once, text)) == [expected]

@@ -73,7 +73,7 @@ class SlotDelete(OnSlot):
     """A slot is deleted."""
 
 
-declare(SlotDelete, 23, "slot SLOT delete", needs=(LIVE,), checkers=("translation", "dirty-log"))
+declare(SlotDelete, 23, "slot SLOT delete", needs=(LIVE,), checkers=("translation", "dirty-log", "fault-order"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,14 @@ class SlotMove(OnSlot):
     fail: int | None = None
 
 
-declare(SlotMove, 25, "slot SLOT move ADDRESS [fail=COUNT]", backings=MAPPED, needs=(LIVE,), checkers=LAYOUT)
+declare(
+    SlotMove,
+    25,
+    "slot SLOT move ADDRESS [fail=COUNT]",
+    backings=MAPPED,
+    needs=(LIVE,),
+    checkers=(*LAYOUT, "fault-order"),
+)
 
 # What one call of KVM_SET_USER_MEMORY_REGION does.
 SlotChange: TypeAlias = SetLog | SlotDelete | SlotCreate | SlotMove

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""fault-order: a slot that is deleted or moved is no valid slot for anybody by the time that it is unmapped.
+
+A deletion marks the slot invalid, waits for the readers of the slots before, and unmaps. A fault that begins later
+finds no valid slot; one that began earlier is over. In any other order, a fault maps what was just unmapped, and the
+guest keeps the memory of a slot that is gone.
+
+Needs no second actor: the order of the events is judged. What is unmapped too early is forgiven if it is walked again,
+by a walker that unmaps, once the slot is invalid and readers were waited for. A slot that is replaced at once by none,
+or by one elsewhere, counts as marked. Where several actors are at work, what counts is what the caller does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from reference.events import Observer
+from reference.kvm import KVM_MEMSLOT_INVALID
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, kind
+
+from ..language.operations import Operation, SlotDelete, SlotMove
+from ..sides.guest import Guest
+from ..sides.outcome import Outcome
+from .checker import GuestChecker, Peers
+from .fault_order import FaultOrder
+from .places import Places, without
+from .shadow import Shadow
+
+VALID: Final = "slot unmapped before it was marked invalid"
+READ: Final = "slot unmapped before its readers were waited for"
+
+
+class Walks(Observer):
+    """The frequent event, which `SlotOrder` gets only while such a call runs."""
+
+    def __init__(self, checker: SlotOrder) -> None:
+        self.checker = checker
+
+    def walk(self, vmid: int, start: int, end: int) -> None:
+        self.checker.range_walked(vmid, start, end)
+
+
+class SlotOrder(GuestChecker):
+    """Judges what KVM_SET_USER_MEMORY_REGION unmaps of a slot that is deleted or moved."""
+
+    rule = FaultOrder.rule
+    on_demand = True
+    __deletable__: ClassVar = ["walks"]
+
+    def __init__(self, guest: Guest, peers: Peers) -> None:
+        super().__init__(guest, peers)
+        self.shadow = peers.at(Shadow, guest)
+        self.watching = False
+        # The actor whose call it is; 0: nobody else is at work.
+        self.caller = 0
+        self.walks = Walks(self)
+        # The slot that goes: its number, and where it was, in bytes.
+        self.number = -1
+        self.start = 0
+        self.end = 0
+        # No reader that begins now finds it; all readers that have found it are done.
+        self.marked = False
+        self.gone = False
+        # What was unmapped too early: what is wrong, from and to in bytes; and where in a tree the first was.
+        self.early: list[tuple[str, int, int]] = []
+        self.where = ""
+        # And where in a tree the slot was marked.
+        self.marked_at = ""
+        # Ranges that were walked to unmap, once the slot was gone.
+        self.walked: list[tuple[int, int]] = []
+
+    def before_operation(self, op: Operation | None) -> None:
+        self.watch(op)
+
+    def actor_begins(self, op: Operation) -> None:
+        # Of the actors of a block, one at most changes slots.
+        if isinstance(op, (SlotDelete, SlotMove)):
+            self.watch(op)
+
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        if self.watching and self.kernel.actor == self.caller:
+            self.after_operation(op, outcome)
+            self.watch(None)
+
+    def watch(self, op: Operation | None) -> None:
+        """Watch an operation that begins, if it is such a call for this VM."""
+        watching = False
+        if isinstance(op, (SlotDelete, SlotMove)):
+            layout = self.side.by_name[op.slot]
+            watching = layout.slot.vm == self.guest.number
+            if watching:
+                self.caller = self.kernel.actor
+                self.number = layout.id
+                self.start, self.end = layout.ipa, layout.ipa + layout.size
+                self.marked = self.gone = False
+                self.marked_at = ""
+        if watching != self.watching:
+            self.watching = watching
+            if watching:
+                self.shadow.listen(self)
+                self.kernel.observe(self.walks)
+            else:
+                self.shadow.dismiss(self)
+                self.kernel.dismiss(self.walks)
+        if self.early:
+            self.early.clear()
+            self.walked.clear()
+
+    def dismantle(self) -> None:
+        """Cut the reference cycle; see `CheckerSuite.dismantle`."""
+        del self.walks
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        if not self.watching or vmid != self.vmid or slot != self.number or self.kernel.actor != self.caller:
+            return
+        found = self.guest.kvm_host.id_to_memslot(self.guest.kvm, slot)
+        elsewhere = found is None or found.base_gfn << self.granule.page_shift != self.start
+        if not self.marked:
+            self.marked_at = self.kernel.place.partition(",")[0]
+        self.marked = elsewhere or flags & KVM_MEMSLOT_INVALID != 0
+
+    def synchronize_srcu(self) -> None:
+        if self.marked and self.kernel.actor == self.caller:
+            self.gone = True
+
+    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if self.gone or not old & VALID_BIT or new & VALID_BIT or self.kernel.actor != self.caller:
+            return
+        size = self.granule.level_size(level)
+        if ipa >= self.end or self.start >= ipa + size:
+            return
+        what = kind(old, level, self.granule)
+        if what == LEAF:
+            self.add(ipa, size)
+        elif what == TABLE and self.shadow.detached:
+            table = self.shadow.detached[-1]
+            if table.base == ipa and table.level == level + 1:
+                found: list[tuple[int, int, int]] = []
+                self.shadow.collect(table, max(ipa, self.start), min(ipa + size, self.end), found)
+                for below, base, _ in found:
+                    self.add(base, self.granule.level_size(below))
+
+    def add(self, ipa: int, size: int) -> None:
+        """A leaf is unmapped while a fault may still map it."""
+        if not self.early:
+            self.where = self.kernel.place
+        self.early.append((READ if self.marked else VALID, max(ipa, self.start), min(ipa + size, self.end)))
+
+    def range_walked(self, vmid: int, start: int, end: int) -> None:
+        """The software walker is about to walk a range."""
+        if self.gone and self.early and vmid == self.vmid and self.kernel.actor == self.caller:
+            if "unmap" in self.kernel.walker:
+                self.walked.append((start, end))
+
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+        if not self.early:
+            return
+        left = [each for each in self.early if without(each[1], each[2], self.walked)]
+        if left:
+            what = left[0][0]
+            ranges = [(start, end) for _, start, end in left]
+            who = "a vCPU that faults from then on finds the slot valid, "
+            if what == READ:
+                who = "a vCPU whose fault has found the slot valid goes on, "
+            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}, are unmapped first: {who}"
+            reason += "maps the page again, and keeps it when the slot is gone"
+            if self.marked_at:
+                reason += f"; it is marked at {self.marked_at}"
+            places = Places(ranges, self.granule.page_size)
+            self.report(what, -1, reason, places, taints=False, function=self.kernel.entry, where=self.where)
+        self.early.clear()
+        self.walked.clear()

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""fault-order: a slot that goes is marked invalid, and its readers are waited for, before it is unmapped."""
+
+import pytest
+
+from candidate import Candidate
+from fuzz.language.text import parse
+from reference.kvm import KVM_MEMSLOT_INVALID, kvm_memory_slot
+from reference.kvm_main import KvmMain
+from reference.mmu import KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
+from reference.pgtable import Pgtable
+
+from .case import Case, all_found, each, violations
+
+GOES = (KVM_MR_DELETE, KVM_MR_MOVE)
+PAGES = "vm cpus=1 fwb=on\nslot a ipa=1G size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+2M\n"
+BLOCK = "vm cpus=1\nslot a ipa=1G size=4M backing=thp\ncpu0 write a+0\n"
+SECOND = "vm cpus=1 vms=2\nslot a size=4K backing=anon\nslot b ipa=1G size=4K backing=anon vm=1\ncpu1 write b+0\n"
+DELETE, MOVE = "slot a delete\n", "slot a move 3G\n"
+NAME = "fault-order: kvm_set_memory_region: slot unmapped before "
+VALID, READ = NAME + "it was marked invalid", NAME + "its readers were waited for"
+
+
+class UnmapsFirst(KvmMain):
+    """Unmaps a slot that goes, and then tells the faults."""
+
+    def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is not None and change in GOES:
+            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, old)
+        return self.finish(old, new, change)
+
+    def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        """What is left to do."""
+        if old is not None and change in GOES:
+            self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
+        ret = self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
+        self.update_memslots(new, change)
+        return ret
+
+    def invalid(self, old: kvm_memory_slot) -> kvm_memory_slot:
+        """A copy that no fault takes."""
+        flags = old.flags | KVM_MEMSLOT_INVALID
+        slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
+        slot.dirty_bitmap = old.dirty_bitmap
+        return slot
+
+
+class UnmapsTwice(UnmapsFirst):
+    """Legal: most of it goes early, and all that faults have mapped since goes later."""
+
+    def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        return KvmMain.kvm_set_memslot(self, old, new, change)
+
+
+class UnmapsHalfAgain(UnmapsFirst):
+    """Unmaps the first half of the slot again."""
+
+    def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is not None and change in GOES:
+            self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
+            half = kvm_memory_slot(old.id, old.base_gfn, old.npages // 2, old.flags, old.userspace_addr)
+            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, half)
+        return super().finish(None, new, change)
+
+
+class WaitsLate(UnmapsFirst):
+    """Marks a slot that goes, unmaps it, and waits for readers then."""
+
+    def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is not None and change in GOES:
+            slot = self.invalid(old)
+            self.kvm.memslots = [slot if each.id == old.id else each for each in self.kvm.memslots]
+            for observer in self.k.on.slots_installed:
+                observer.slots_installed(self.kvm.mmu.vmid, old.id, slot.flags, slot.dirty_bitmap is not None)
+            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, slot)
+            self.k.synchronize_srcu()
+        return super().finish(None, new, change)
+
+
+class ReplacesAtOnce(UnmapsFirst):
+    """Legal: the slot is gone, or elsewhere, for each fault when the place at which it was is unmapped."""
+
+    def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is None or change not in GOES:
+            return super().finish(None, new, change)
+        self.update_memslots(new, change)
+        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, old)
+        return self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
+
+
+def on(main: type[KvmMain]) -> Candidate:
+    """The original on another kvm_main.c."""
+    return Candidate("broken", Pgtable, Mmu, "for a test", main=main)
+
+
+TWICE, AT_ONCE = on(UnmapsTwice), on(ReplacesAtOnce)
+
+CASES = (
+    Case("a slot that is deleted", VALID, on(UnmapsFirst), PAGES + DELETE),
+    Case("a slot that moves", VALID, on(UnmapsFirst), PAGES + MOVE, TWICE),
+    Case("a block", VALID, on(UnmapsFirst), BLOCK + DELETE, TWICE),
+    Case("unmapped again, in part", VALID, on(UnmapsHalfAgain), PAGES + DELETE, TWICE),
+    Case("readers are waited for too late", READ, on(WaitsLate), PAGES + DELETE, AT_ONCE),
+    Case("readers are waited for too late, where a slot moves", READ, on(WaitsLate), PAGES + MOVE, AT_ONCE),
+    Case("a slot of the second VM", VALID, on(UnmapsFirst), SECOND + "slot b delete\n"),
+)
+
+
+@each(CASES)
+def test_slot_order_good(case: Case) -> None:
+    assert case.all_good() == []
+
+
+@each(CASES)
+def test_slot_order_bad(case: Case) -> None:
+    assert case.first_bad() == case.signature
+
+
+def test_each_part_that_was_not_unmapped_again_is_named() -> None:
+    (found,) = violations(on(UnmapsHalfAgain), PAGES + DELETE)
+    assert found.places.ranges == [((1 << 30) + (2 << 20), (1 << 30) + (2 << 20) + 4096)]
+
+
+@pytest.mark.parametrize("change", [DELETE, MOVE])
+def test_what_is_not_mapped_is_not_unmapped_too_early(change: str) -> None:
+    assert violations(on(UnmapsFirst), "vm\nslot a ipa=1G size=4M backing=anon\n" + change) == []
+
+
+@pytest.mark.parametrize(("main", "expected"), [(KvmMain, []), (UnmapsTwice, []), (UnmapsFirst, [VALID])])
+def test_in_a_block_the_order_of_the_caller_counts(main: type[KvmMain], expected: list[str]) -> None:
+    """A thread of the host unmaps meanwhile: that is no deletion. The vCPU comes when all is done."""
+    text = PAGES + "par\nuser0 slot a delete\nhost0 discard a+0 4K\ncpu0 read a+2M\n"
+    text += "switch user0 to host0 before lock 1\nend\n"
+    found = all_found(on(main), parse("s2fuzz 1\n" + text))
+    assert [each.signature for each in found if each.signature.startswith("fault-order")] == expected
