@@ -74,6 +74,7 @@ class FaultOrder(FaultChecker):
         finer=(
             ("*: marked dirty before*", Severity.CORRUPTION, 1),
             ("*: invalidation left in progress*", Severity.HANG, 9),
+            ("*: slot unmapped before*", Severity.LIFETIME, 23),
         ),
         reasons=(
             (
