@@ -11,7 +11,7 @@ from .parser import Parser
 CLASSES: Final = """\
 classes of findings:
   regression  only the candidate breaks a rule
-  divergence  guest or host can tell the two apart, no rule says which is wrong
+  divergence  guest or host can tell the two apart; a rule that says who is wrong is named
   common      the reference breaks the rule too
   cured       only the reference breaks it
 

@@ -19,6 +19,7 @@ from ..language.operations import (
     TableMkold,
     fail_of,
 )
+from ..language.operations.declaration import title_of
 from ..language.program import Program, has_blocks
 from ..sides.outcome import Outcome
 from ..sides.pulse import CANDIDATE
@@ -152,7 +153,7 @@ class Lockstep:
             op = self.program.operations[at]
             mapped_over = self.flags.maps_over(op)
             if not a.same_as(b):
-                signature = f"result: {type(op).__name__}"
+                signature = f"result: {title_of(type(op))}"
                 # How old pages are depends on who came first, as the map does.
                 asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
                 if signature not in differences and not asked_for and not mapped_over and not self.flags.answer(op):

@@ -13,6 +13,9 @@ DIVERGENCE: Final = "divergence"
 # In the order of weight.
 CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
 
+# Goes, in the reason of a divergence, before what a rule says about one of the sides at that operation.
+WRONG: Final = "; as to who is wrong: "
+
 # Class and signature: the identity of a finding.
 Key: TypeAlias = tuple[str, str]
 

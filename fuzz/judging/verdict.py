@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The verdict on a program: the violations of both sides, and their differences, as findings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from candidate import Candidate
@@ -10,14 +10,15 @@ from reference.machine.granule import Granule
 
 from ..checkers import Violation
 from ..language.operations import GuestAccess
+from ..language.operations.declaration import title_of
 from .bearers import has, known_bug
 from .cost import Comparison
-from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, Finding
+from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
 from .known import FOLLOWS, UNMET, KnownBug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
 
 # The difference of what a guest's access gave.
-LOADED: Final = f"result: {GuestAccess.__name__}"
+LOADED: Final = f"result: {title_of(GuestAccess)}"
 # Goes before the violation from which a grave one may follow.
 AFTER: Final = "; before it, in the same program: "
 
@@ -98,8 +99,19 @@ class Judge:
             loaded = difference.signature == LOADED
             explained = min(explains(original, by_patched, loaded), explains(patched, by_original, loaded))
             if difference.at < explained:
-                verdict.findings.append(difference)
+                said = self.broken_at(difference.at, (original, patched), (by_patched, by_original))
+                verdict.findings.append(replace(difference, reason=difference.reason + said))
         return verdict
+
+    def broken_at(self, at: int, sides: tuple[list[Violation], ...], others: tuple[Index, ...]) -> str:
+        """Say which rule a side, and not the other one, breaks at an operation at which the two differ; "": none."""
+        said: list[str] = []
+        for version, violations, other in zip((self.reference, self.candidate), sides, others, strict=True):
+            alone = (each for each in violations if each.at == at and not other.shares(each) and not self.excused(each))
+            first = next(alone, None)
+            if first is not None:
+                said.append(f"{version.name} breaks a rule at this operation, {first.signature}")
+        return WRONG + "; ".join(said) if said else ""
 
     def of_candidate(self, violation: Violation, patched: list[Violation], by_original: Index) -> Finding:
         """A violation of the candidate that counts.

@@ -16,7 +16,7 @@ from ..findings.digests import changed
 from ..findings.found import CRASH, called, known_text
 from ..findings.severity import severity
 from ..findings.witness import KEY
-from ..judging.finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
+from ..judging.finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
 from ..judging.silence import is_silent
 from ..language.program import Program
 from ..language.text import headings
@@ -70,10 +70,11 @@ class Account:
     def headline(self) -> str:
         """One sentence on who is wrong."""
         original = called(self.reference)
+        told = "a rule says" if WRONG in self.finding.reason else "no rule says"
         so_too = "" if self.candidate == self.reference else f", and so does {original}"
         return {
             REGRESSION: f"{self.candidate} breaks a rule that {original} keeps",
-            DIVERGENCE: f"{self.candidate} and {original} differ, and no rule says which of them is wrong",
+            DIVERGENCE: f"{self.candidate} and {original} differ, and {told} which of them is wrong",
             COMMON: f"{self.candidate} breaks a rule{so_too}",
             CURED: f"{original} breaks a rule that {self.candidate} keeps",
         }.get(self.finding.kind, "a mistake of s2fuzz, not of the kernel code")

@@ -30,7 +30,7 @@ NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ
 HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
-    DIVERGENCE: "the two differ, and no rule says which one is wrong",
+    DIVERGENCE: "the two differ; where a rule says which one is wrong, the finding names it",
     COMMON: "{reference} is wrong too",
     CURED: "only {reference} is wrong",
 }

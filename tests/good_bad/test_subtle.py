@@ -239,10 +239,19 @@ def test_one_difference_does_not_hide_another() -> None:
     found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
     assert found.kinds() == [
         "divergence map",
-        "divergence result: HostTestAge",
+        "divergence result: host testage",
         "regression ageing: kvm_mmu_notifier_test_young: young page reported old L3",
     ]
     assert "block(2M)@" in next(finding.reason for finding in found.findings if finding.signature == "map")
+
+
+def test_a_difference_names_the_rule_that_says_who_is_wrong() -> None:
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost testage a+0\n"
+    found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
+    reasons = {finding.signature: finding.reason for finding in found.findings}
+    said = "broken breaks a rule at this operation, ageing: kvm_mmu_notifier_test_young: young page reported old L3"
+    assert reasons["result: host testage"] == f"original: ok 1; broken: ok 0; as to who is wrong: {said}"
+    assert "as to who is wrong" not in reasons["map"]
 
 
 RETRIED = """vm cpus=1

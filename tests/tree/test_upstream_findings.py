@@ -78,15 +78,15 @@ GENERATIONS: Final = {
         ("common", "R1"),
         ("cured", "A2"),
         ("divergence", "map"),
-        ("divergence", "result: HostAge"),
-        ("divergence", "result: TableMap"),
+        ("divergence", "result: host age"),
+        ("divergence", "result: table map"),
     },
     ("6.12", "7.3"): {
         ("cured", "M1"),
         ("cured", "R1"),
         ("divergence", "map"),
-        ("divergence", "result: GuestAccess"),
-        ("divergence", "result: TableMap"),
+        ("divergence", "result: cpu access"),
+        ("divergence", "result: table map"),
     },
 }
 

@@ -43,9 +43,11 @@ class Declaration:
         needs: tuple[Need, ...],
         checkers: tuple[str, ...],
         by_events: bool,
+        title: str,
     ) -> None:
         self.position = position
         self.form = form
+        self.title = title
         self.align = align
         self.backings = backings
         self.needs = needs
@@ -66,6 +68,7 @@ def declare(
     needs: tuple[Need, ...] = (),
     checkers: tuple[str, ...] = (),
     by_events: bool = False,
+    title: str = "",
 ) -> None:
     """Make a class an operation.
 
@@ -79,14 +82,22 @@ def declare(
     :param needs: what must be so where it stands
     :param checkers: the rules whose checkers interpret it: they tell it from others
     :param by_events: they tell it by what it does to the machine alone: notifications, new contents of frames
+    :param title: what findings call it; by default the words of its line that stand for themselves
     :raises ValueError: another class has the position
     """
     for other, known in DECLARATIONS.items():
         if known.position == position:
             raise ValueError(f"{kind.__name__}: position {position} is {other.__name__}'s; take the next free one")
-    DECLARATIONS[kind] = Declaration(position, form, align, backings, needs, checkers, by_events)
+    title = title or " ".join(word for word in form.replace("cpuN", "cpu").split() if word.isalpha() and word.islower())
+    DECLARATIONS[kind] = Declaration(position, form, align, backings, needs, checkers, by_events, title)
 
 
 def declaration_of(kind: type) -> Declaration:
     """The declaration of a class of operations."""
     return DECLARATIONS[kind]
+
+
+def title_of(kind: type) -> str:
+    """Say what findings call operations of a class: as programs do; a block is none that is declared."""
+    known = DECLARATIONS.get(kind)
+    return kind.__name__.lower() if known is None else known.title

@@ -44,6 +44,7 @@ declare(
     0,
     "cpuN read|write|fetch|walk|clean SLOT+OFF [mmu=on|off] [fail=COUNT]",
     checkers=("translation", "contract", "fault-order", "page-reference"),
+    title="cpu access",
 )
 
 

@@ -36,6 +36,7 @@ declare(
     backings=MAPPED,
     needs=(LIVE,),
     checkers=("translation", "dirty-log", "contract"),
+    title="log on, off",
 )
 
 

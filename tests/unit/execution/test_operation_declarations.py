@@ -22,7 +22,7 @@ from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import mutate
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import DECLARATIONS, OPERATIONS, Evict, HostMerge, Operation, Par, declaration_of
-from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM, declare
+from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM, declare, title_of
 from fuzz.language.program import Program, ProgramError
 from fuzz.language.text import load, parse, print_program
 from fuzz.minimizing.legal import legal
@@ -251,6 +251,13 @@ def test_no_two_forms_begin_alike() -> None:
         at = 2 if words[0] in ("log", "slot") else 1
         begins += [(words[0], verb) for verb in words[at].split("|")]
     assert len(begins) == len(set(begins))
+
+
+def test_findings_call_operations_as_programs_do() -> None:
+    titles = [declaration_of(kind).title for kind in OPERATIONS]
+    assert len(set(titles)) == len(titles)
+    assert {"cpu access", "cpu abort", "host testage", "log on, off", "log get", "slot move"} < set(titles)
+    assert title_of(Par) == "par"
 
 
 def test_every_step_that_is_left_out_is_named(known: Known) -> None:

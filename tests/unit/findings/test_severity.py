@@ -86,7 +86,7 @@ def test_every_level_is_used_and_explained() -> None:
         ("locking: f: lock still held", Severity.HANG),
         ("hyp: f: not mapped", Severity.HANG),
         ("map", Severity.DIFFERENCE),
-        ("result: GuestAccess", Severity.DIFFERENCE),
+        ("result: cpu access", Severity.DIFFERENCE),
     ],
 )
 def test_levels(signature: str, level: Severity) -> None:

@@ -245,7 +245,7 @@ def test_a_difference_nobody_explains_is_a_divergence() -> None:
     assert judge([], [warning], difference) == [("regression", "w"), ("divergence", "map")]
     uncleaned = violation("c", 1, checker="dcache", taints=False)
     assert judge([], [uncleaned], difference) == [("regression", "c"), ("divergence", "map")]
-    loaded = Finding(DIVERGENCE, "result: GuestAccess", "", 1)
+    loaded = Finding(DIVERGENCE, "result: cpu access", "", 1)
     verdict = JUDGE.judge([], [uncleaned], [loaded])
     assert [finding.kind for finding in verdict.findings] == ["regression"]
 

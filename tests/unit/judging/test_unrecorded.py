@@ -89,7 +89,7 @@ def test_other_pages_are_judged() -> None:
 
 def test_flags_that_a_patch_leaves_set() -> None:
     differences = run(NeverOld, START.format(UNFLUSHED)).differences
-    assert list(differences) == ["result: HostAge", "map"]
+    assert list(differences) == ["result: host age", "map"]
 
 
 def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
