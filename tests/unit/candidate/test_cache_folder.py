@@ -62,7 +62,7 @@ def test_two_entries_are_made_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("renamed", [True, False])
 def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -> None:
-    """What the first one does then leaves the second one's folder alone."""
+    """The first one leaves the folder of the second alone."""
     second = Second(tmp_path, "a")
     with making(tmp_path, "a") as work:
         (work / "file").touch()
