@@ -2,7 +2,8 @@
 """Holds a candidate against the version that it derives from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
@@ -13,28 +14,38 @@ from .names import near_names
 from .signatures import counts, exchanged, misfit_of_base, misfit_of_call, names_of, signature
 from .sources import Site, method_line, shown_file, sites
 
+# The C files of the classes of a candidate.
+_FILES: Final = ("pgtable.c", "mmu.c", "tlb.c")
+
 
 @dataclass(frozen=True)
 class Changes:
     """The changes that a candidate makes.
 
     :param bases: names of the versions that its classes derive from; one name where both are the same
-    :param overrides: names of what it overrides, in the order of its modules
+    :param overrides: names of the methods that it overrides, in the order of its modules
     :param adds: names of the methods that it adds
+    :param sets: names of the constants that it declares with other values
+    :param files: of a name that it overrides in one C file and adds to another: these two
     """
 
     candidate: str
     bases: tuple[str, ...]
     overrides: tuple[str, ...]
     adds: tuple[str, ...]
+    sets: tuple[str, ...] = ()
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def text(self) -> str:
         """One line for people."""
         base = " and ".join(self.bases)
-        if not self.overrides and not self.adds:
+        if not self.overrides and not self.adds and not self.sets:
             return f"{self.candidate} changes nothing" + ("" if base == self.candidate else f" of {base}")
         on = f"{self.candidate} (on {base})"
-        return f"{on} overrides {', '.join(self.overrides) or 'nothing'}; adds {', '.join(self.adds) or 'nothing'}"
+        overridden = [f"{each} of {self.files[each][0]}" if each in self.files else each for each in self.overrides]
+        added = [f"{each} to {self.files[each][1]}" if each in self.files else each for each in self.adds]
+        sets = f"; sets {', '.join(self.sets)}" if self.sets else ""
+        return f"{on} overrides {', '.join(overridden) or 'nothing'}; adds {', '.join(added) or 'nothing'}{sets}"
 
 
 class RefusedCandidate(ValueError):
@@ -72,9 +83,10 @@ class Inspected:
         line = method_line(self.own, "")
         return f"{shown_file(self.own)}:{line}" if line else shown_file(self.own)
 
-    def overrides(self) -> list[str]:
-        """The names of the overridden methods and constants."""
-        return list(dict.fromkeys([*self.constants, *self.overridden]))
+    @property
+    def changes(self) -> bool:
+        """True if it has methods or constants in place of those of its base."""
+        return bool(self.constants or self.overridden)
 
 
 class Inspection:
@@ -98,11 +110,15 @@ class Inspection:
 
     def changes(self) -> Changes:
         """Return the changes that a candidate makes."""
+        overridden = {name: file for each, file in zip(self.parts, _FILES, strict=False) for name in each.overridden}
+        added = {name: file for each, file in zip(self.parts, _FILES, strict=False) for name in each.added}
         return Changes(
             self.name,
             tuple(dict.fromkeys(each.base_name for each in self.parts)),
-            tuple(dict.fromkeys(name for each in self.parts for name in each.overrides())),
-            tuple(dict.fromkeys(name for each in self.parts for name in each.added)),
+            tuple(overridden),
+            tuple(added),
+            tuple(dict.fromkeys(name for each in self.parts for name in each.constants)),
+            {name: (overridden[name], added[name]) for name in overridden if name in added},
         )
 
     def check(self) -> None:
@@ -146,7 +162,7 @@ class Inspection:
     def unchanged(self) -> list[str]:
         """Report classes of the candidate's own of which none overrides anything."""
         subclasses = [each for each in self.parts if each.classes]
-        if not subclasses or any(each.overrides() for each in self.parts):
+        if not subclasses or any(each.changes for each in self.parts):
             return []
         first = next((each for each in subclasses if each.added), subclasses[0])
         wanted = f"functions of {' or '.join(each.base.__name__ for each in subclasses)} under their own names"

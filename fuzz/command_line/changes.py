@@ -55,6 +55,7 @@ def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, 
             "on": list(each.bases),
             "overrides": list(each.overrides),
             "adds": list(each.adds),
+            "sets": list(each.sets),
             "same": same(each.candidate, reference),
         }
         for each in found

@@ -10,7 +10,7 @@ cannot be built (2), or where there is no verdict (4): ``exit_code`` and ``error
 4, and have judged what they could.
 ``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
 ``on`` (the versions that its classes derive from), ``overrides`` and ``adds`` (names of methods),
-``same`` (it is the code of the reference).
+``sets`` (names of constants), ``same`` (it is the code of the reference).
 
 ``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: of
 each ``name``, ``origin``, ``reference`` (to be run against), ``signature`` (of the regression that is its own).

@@ -162,6 +162,7 @@ def test_the_example_as_it_is(checkout: Path) -> None:
         "on": ["original"],
         "overrides": ["kvm_pgtable_stage2_unmap"],
         "adds": [],
+        "sets": [],
         "same": False,
     }
 

@@ -64,7 +64,13 @@ def test_the_base_is_the_version_that_it_derives_from() -> None:
     assert found.text() == "rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing"
     assert candidate.changes("v5.12.9").overrides == ("__kvm_pgtable_visit__",)
     assert candidate.changes("rfc-v1-3").adds == ("stage2_coalesce_tables_into_block",)
-    assert "COUNTS_NON_ZERO" in candidate.changes("v5.14").overrides
+    v5_14 = candidate.changes("v5.14")
+    # No function of the kernel is called so.
+    assert v5_14.sets == ("COUNTS_NON_ZERO",)
+    assert not set(v5_14.sets) & set(v5_14.overrides)
+    assert v5_14.text().endswith("; sets COUNTS_NON_ZERO")
+    assert "invalidate_icache_guest_page of mmu.c; adds " in v5_14.text()
+    assert "invalidate_icache_guest_page to pgtable.c; sets " in v5_14.text()
     assert candidate.changes("bug-nested-put").bases == ("rfc-v1-fixed",)
 
 
