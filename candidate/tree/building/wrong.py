@@ -33,7 +33,8 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
         probe = _probe_around(file, failed.line)
         answer = "the tree has it" if probe in declared else "the tree does not have it"
         about = f" (where {probe} decides: {answer})" if probe else ""
-        return f"{source.name} does not fit s2fuzz's own headers: {file}:{failed.line}: {text}{about}"
+        place = f"{file}:{failed.line}: {text}{about}"
+        return f"{source.name} and s2fuzz's own files do not compile together: {place}; mend the one that has changed"
     return f"{source.name}: {failed.job.name} cannot be made: {text}"
 
 
