@@ -41,6 +41,8 @@ class UnknownCandidate(ValueError):
     """No candidate has this name; the message lists those there are."""
 
 
+# Names that stand for versions which nobody has registered.
+_OTHERS: Final = "or a file such as ./my_patch.py, or a kernel tree such as tree:../linux"
 # By name, in the order of their declarations.
 _REGISTRY: dict[str, Candidate] = {each.name: each for each in declared_in(__name__, Candidate, CANDIDATE)}
 # Versions from files, by the names of the files and what they mean here.
@@ -168,7 +170,9 @@ def _known(name: str) -> Candidate:
         there = _BUGS if name.startswith("bug-") else _REGISTRY
         near = get_close_matches(name.lower(), [*_REGISTRY, *_BUGS], 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UnknownCandidate(f"no candidate {name!r}{hint}; there are: {', '.join(there)}")
+        if tree := kernel_tree.meant(name):
+            hint = f" (a kernel tree is `{tree}`)"
+        raise UnknownCandidate(f"no candidate {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
     return found
 
 

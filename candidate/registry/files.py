@@ -22,7 +22,7 @@ from typing import Final
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 
 from ..inspection import RefusedCandidate
-from ..tree import PREFIX, absolute
+from ..tree import PREFIX, absolute, meant
 from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
 from .places import note, shown_path, source_of
 
@@ -107,7 +107,9 @@ def path_of(name: str) -> Path:
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
     if wrong:
-        raise RefusedFile(f"candidate {name}: {wrong}; give {_WANTED}")
+        tree = meant(name)
+        hint = f"; a kernel tree is `{tree}`" if tree else ""
+        raise RefusedFile(f"candidate {name}: {wrong}{hint}; give {_WANTED}")
     return path.resolve()
 
 

@@ -2,7 +2,10 @@
 """A kernel tree as a version: its own C files, compiled for this machine and run."""
 
 import os
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 from reference.compiled.choice import SANITIZE
 from reference.compiled.choice import TREE as PREFIX
@@ -11,7 +14,9 @@ from .building.commits import AT, checked_out, parts_of, resolved, short
 from .building.errors import TreeError
 from .building.source import TreeSource
 
-__all__ = ["PREFIX", "SANITIZE", "TreeError", "absolute", "pinned", "root_of", "source_of"]
+__all__ = ["PREFIX", "SANITIZE", "TreeError", "absolute", "meant", "path_of", "pinned", "root_of", "source_of"]
+
+_ALLOWED: Final = f"allowed: {PREFIX}PATH or {PREFIX}PATH{AT}COMMIT, with the top folder of a Linux tree"
 
 
 def root_of(version: str) -> Path:
@@ -22,7 +27,7 @@ def root_of(version: str) -> Path:
     :param version: ``tree:PATH``, ``tree:PATH@COMMIT``, or either with `SANITIZE` behind it
     :raises TreeError: there is no such commit, or it cannot be checked out
     """
-    return _checked_out(path_of(version))[0]
+    return _checked_out(version)[0]
 
 
 def source_of(version: str) -> TreeSource:
@@ -30,14 +35,41 @@ def source_of(version: str) -> TreeSource:
 
     :raises TreeError: as of `root_of`, or it is no tree that can be built
     """
+    root, commit = _checked_out(version)
+    return TreeSource(root, path_of(version) if commit else "", commit)
+
+
+def meant(name: str) -> str:
+    """Return the version that a name without `PREFIX` was meant to be: a folder is a kernel tree; "" if it is none."""
+    with suppress(OSError, ValueError):
+        if name and parts_of(path_of(name))[0].is_dir():
+            return f"{PREFIX}{name}"
+    return ""
+
+
+def _parts(version: str) -> tuple[Path, str]:
+    """Return the folder and the commit, or "", that the name of a version has.
+
+    :raises TreeError: one of them is empty, or the end of the name is misspelt
+    """
     name = path_of(version)
-    root, commit = _checked_out(name)
-    return TreeSource(root, name if commit else "", commit)
-
-
-def _checked_out(name: str) -> tuple[Path, str]:
-    """Return the top folder of a tree, and the full name of the commit that it was named by, or ""."""
+    if not name:
+        raise TreeError(f"{PREFIX}: the path of the tree is empty; {_ALLOWED}")
     folder, commit = parts_of(name)
+    if not os.path.exists(folder) and not commit and (name.startswith(AT) or name.endswith(AT)):
+        raise TreeError(f"{name}: the {'folder' if name.startswith(AT) else 'commit'} is empty; {_ALLOWED}")
+    end = name.rpartition(":")[2]
+    if end != name and not os.path.exists(name) and get_close_matches(end.lower(), [SANITIZE[1:]]):
+        raise TreeError(f"{name}: nothing is called :{end} (did you mean {SANITIZE!r}?); {_ALLOWED}")
+    return folder, commit
+
+
+def _checked_out(version: str) -> tuple[Path, str]:
+    """Return the top folder of a tree, and the full name of the commit that it was named by, or "".
+
+    :raises TreeError: as of `root_of`
+    """
+    folder, commit = _parts(version)
     if not commit:
         return folder, ""
     full = resolved(folder, commit)
@@ -47,11 +79,11 @@ def _checked_out(name: str) -> tuple[Path, str]:
 def pinned(version: str) -> str:
     """Return a name of the same version that stays: that of a commit, where a branch, a tag or ``HEAD~1`` was named.
 
-    :raises TreeError: there is no such commit
+    :raises TreeError: there is no such commit, or the name is none
     """
     if not version.startswith(PREFIX):
         return version
-    folder, commit = parts_of(path_of(version))
+    folder, commit = _parts(version)
     return named(str(folder), short(folder, commit), version) if commit else version
 
 

@@ -71,7 +71,7 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
     brief = "what was found, whether it builds, what is not modelled or not reachable; no fuzzing"
     check = add_action(actions, "check", brief, _CHECK, _EXIT_CODES)
-    tree = "the top folder of a Linux tree, which needs no configuration, or FOLDER@COMMIT"
+    tree = "the top folder of a Linux tree, which needs no configuration, or FOLDER@COMMIT; tree: before it will do"
     check.add_argument("tree", metavar="TREE", help=tree)
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
@@ -85,16 +85,17 @@ def tree_check(arguments: Namespace) -> int:
 
     :raises candidate.tree.TreeError: the tree cannot be built
     """
-    from candidate.tree import PREFIX, SANITIZE, source_of
+    from candidate.tree import PREFIX, SANITIZE, path_of, source_of
     from candidate.tree.build import make
     from candidate.tree.building.facts import facts
     from candidate.tree.opening import settings_of
 
     from ...reports.answers import head
 
-    version = f"{PREFIX}{arguments.tree}{SANITIZE if arguments.sanitize else ''}"
+    sanitize = arguments.sanitize or arguments.tree.endswith(SANITIZE)
+    version = f"{PREFIX}{path_of(arguments.tree)}{SANITIZE if sanitize else ''}"
     source = source_of(version)
-    built = make(source, settings_of(GRANULES[arguments.granule], arguments.sanitize))
+    built = make(source, settings_of(GRANULES[arguments.granule], sanitize))
     bugs = known_bugs_of(version) if arguments.granule == ASKED else []
     found = facts(source, built)
     if arguments.json:
