@@ -46,3 +46,24 @@ def test_campaign(versions: tuple[str, ...], tmp_path: Path, capsys: pytest.Capt
     assert "\nno verdict: " in out
     code, out, _ = in_process(capsys, "status", "--json", folder)()
     assert (code, list(json.loads(out)["refused"])) == (4, ["memunmap"])
+
+
+def test_commands_on_one_program(
+    versions: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.s2").write_text("s2fuzz 1\nvm\nslot a size=4M backing=thp\ncpu0 read a+0\n")
+    needed = "no verdict: the program needs what is not modelled: memunmap; `s2fuzz tree check TREE` says why, "
+    for command in (
+        ("run", "x.s2", *versions),
+        ("report", "x.s2", *versions),
+        ("export", "--events", "x.s2", "--model", versions[1]),
+        ("export", "--casemate", "x.s2", "--model", versions[1]),
+        ("export", "--qemu", "x.s2", "--model", versions[1], "-o", "tables"),
+        ("export", "--selftest", "x.s2", "--model", versions[1]),
+        ("compare", *versions, "--workload", "create", "--cpus", "1"),
+    ):
+        code, out, err = in_process(capsys, *command)()
+        assert code == 4, command
+        assert needed in err.splitlines()[-1]
+        assert out == ("" if command[0] != "run" else f"x.s2: {versions[1]} against {versions[3]}: no verdict\n\n")
