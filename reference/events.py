@@ -120,7 +120,9 @@ class Observer:
         """A ``WARN_ON()`` fired: "in <function>" or a condition of the layer below."""
 
     def lock(self, name: str, vmid: int) -> None:
-        """``mmu``, ``mmap`` or ``srcu`` was taken; *vmid*: whose it is, 0 for the host's mmap lock.
+        """``mmu``, ``mmap``, ``srcu`` or ``vma`` was taken; *vmid*: whose it is, 0 for what is the host's.
+
+        ``mmap`` is the lock of the host's address space, and ``vma`` the lock of one of its areas, which trees have.
 
         The mmu lock is a spin lock, from v5.18 on a rwlock: `Kernel.mmu_shared` says that it was taken for reading.
         """
@@ -170,8 +172,11 @@ class Observer:
     def irqs_left(self, on: bool) -> None:
         """A call into a tree has returned with interrupts on, or off, and has begun otherwise."""
 
-    def vma_read(self, start: int, end: int) -> None:
-        """Kernel code of a tree has read a VMA, of [start, end), after it has dropped the mmap lock of the look-up."""
+    def vma_read(self, start: int, end: int, own: bool) -> None:
+        """Kernel code of a tree has read a VMA, of [start, end), after it has dropped the mmap lock of the look-up.
+
+        :param own: it was the VMA's own lock
+        """
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         """Frame look-up; a negative *pfn* is one of the PFN errors."""

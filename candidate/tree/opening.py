@@ -123,7 +123,9 @@ def opened(name: str) -> Opened:
 
         TELLS_MEMORY_FAULTS = found(MMU, r"\bkvm_prepare_memory_fault_exit\(") is not None
         ACCOUNTS_TABLES = found(MMU, r"\bkvm_account_pgtable_pages\(") is not None
-        SAMPLES_UNDER_MMAP = found(MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*mmap_read_unlock\(") is not None
+        SAMPLES_UNDER_MMAP = (
+            found(MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\(") is not None
+        )
 
         def __init__(self, host: KvmHost, pgtable: Bound) -> None:
             super().__init__(host, pgtable)

@@ -18,8 +18,8 @@ icache), references (page-reference). Out of sight: which of two samples of the
 same value was passed on.
 
 What a fault has learned from a VMA, such as the size of its pages, may be out of date once the
-mmap lock is dropped. Where the reference samples before that, the retry check tells (upstream
-13ec9308a857), and a candidate must do so too.
+mmap lock, or that of the VMA, is dropped. Where the reference samples before that, the retry check
+tells (upstream 13ec9308a857), and a candidate must do so too.
 """
 
 from typing import Final
@@ -43,6 +43,8 @@ from .shadow import Shadow
 # What is to be asked.
 ASKED: Final = named("mmu_notifier_retry")
 
+# The lock of the host's address space, and that of one area: either keeps what was found of an area.
+AREA_LOCKS: Final = "mmap", "vma"
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
 
 
@@ -53,8 +55,8 @@ class FaultOrder(FaultChecker):
         "fault-order",
         (
             Clause(
-                "a fault samples the notifier sequence (and a barrier follows; before it drops the mmap lock where the "
-                "reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
+                "a fault samples the notifier sequence (and a barrier follows; before it drops the lock of its VMA "
+                "where the reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
                 "`mmu_invalidate_retry()`) under the lock, and maps under the same hold"
             ),
             Clause("the dirty bit is not set before the page is mapped writable", "*: marked dirty before*"),
@@ -152,16 +154,21 @@ class FaultOrder(FaultChecker):
             own = self.own
             own.look_ups.append(LookUp(pfn, own.samples[: own.ordered], own.samples[own.ordered :]))
 
+    def lock(self, name: str, vmid: int) -> None:
+        if name == "vma":
+            self.own.area = self.faulting
+
     def unlock(self, name: str, vmid: int) -> None:
         if not self.faulting:
             return
         if name == "mmu":
             self.dropped()
-        elif name == "mmap":
+        elif name in AREA_LOCKS:
             # Reads under it are ordered: later kernels rely on that.
             self.own.ordered = len(self.own.samples)
-            self.own.area_dropped = self.own.area_dropped or self.own.area
-            self.own.area = False
+            if self.own.area and not any(each in self.kernel.locks for each in AREA_LOCKS):
+                self.own.area_dropped, self.own.area = True, False
+                self.own.area_lock = name
 
     def resched(self) -> None:
         if self.faulting:
@@ -297,6 +304,10 @@ class FaultOrder(FaultChecker):
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
         """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
+        if self.own.answer != NOT_ASKED and not self.own.samples:
+            return "notifier sequence not sampled", (
+                f"{ASKED} compares with what the fault does not know from before its look-up: no notifier is noticed"
+            )
         if self.own.answer == RETRY:
             return (
                 "mapped in spite of mmu_notifier_retry()",
@@ -316,18 +327,19 @@ class FaultOrder(FaultChecker):
             )
         if self.own.passed in look_up.samples:
             if self.side.standard.mmu.SAMPLES_UNDER_MMAP and self.outdated(self.own.passed):
-                return "notifier sequence sampled after the mmap lock was dropped", (
+                lock = "lock of the VMA" if self.own.area_lock == "vma" else "mmap lock"
+                return f"notifier sequence sampled after the {lock} was dropped", (
                     "a notifier that came between the two is missed, and what the VMA said may be out of date"
                 )
             return "", ""
         if self.own.passed in look_up.unordered:
             return "notifier sequence sampled without a barrier", (
-                "neither smp_rmb() nor mmap_read_unlock() keeps the look-up from coming first"
+                "neither smp_rmb() nor the unlock of the area keeps the look-up from coming first"
             )
         return "notifier sequence sampled after the look-up", "a notifier that came between the two is missed"
 
     def outdated(self, sampled: int) -> bool:
-        """Tell whether a value was sampled only when the mmap lock of the look-up of a VMA was dropped."""
+        """Tell whether a value was sampled only when the lock under which a VMA was looked up was dropped."""
         return sampled in self.own.late and self.own.late.count(sampled) == self.own.samples.count(sampled)
 
     def judge_marks(self, leaf: Writable) -> None:

@@ -57,8 +57,10 @@ class FaultSteps(Own):
         self.ordered = 0
         # Where a compiled tree made the last one; "": in a port.
         self.sampled_at = ""
-        # A VMA was looked up under the present hold of the mmap lock; under one that is over.
+        # A VMA was looked up under the present hold of the mmap lock, or has been locked; under one that is over.
         self.area = self.area_dropped = False
+        # The lock that was dropped then.
+        self.area_lock = ""
         # Samples made behind that.
         self.late: list[int] = []
         self.look_ups: list[LookUp] = []
@@ -97,6 +99,7 @@ class FaultSteps(Own):
         mine.fault_ipa = self.fault_ipa
         mine.samples, mine.ordered, mine.look_ups = self.samples[:], self.ordered, self.look_ups[:]
         mine.area, mine.area_dropped, mine.late = self.area, self.area_dropped, self.late[:]
+        mine.area_lock = self.area_lock
         mine.sampled_at = self.sampled_at
         mine.holds, mine.moment = self.holds, self.moment
         mine.answer, mine.passed, mine.compared = self.answer, self.passed, self.compared

@@ -33,7 +33,7 @@ WARNINGS: Final = {
     "other-lock-twice": "another lock taken twice",
     "other-lock-free": "another lock released that is not held",
 }
-# Of those that a kernel tree takes beside the mmu lock, the mmap lock and SRCU: a mutex, say, or that of a file.
+# Of those that a kernel tree takes beside the ones that have a name: a mutex, say, or that of a file.
 OTHERS: Final = {
     "other-lock-held": "held on return to the caller",
     "other-lock-twice": "waited for by whoever holds it",
@@ -82,7 +82,9 @@ class Locking(Checker):
                 "compare-exchange only",
                 *("*: entry written without*", "*: root unlinked*"),
             ),
-            Clause("no VMA is read once the mmap lock of its look-up is dropped", "*: VMA read after*"),
+            Clause(
+                "no VMA is read once the mmap lock of its look-up, or its own lock, is dropped", "*: VMA read after*"
+            ),
             Clause(
                 "interrupts are off while user page tables are walked, and on a return as they were",
                 *("*: user page tables walked*", "*: interrupts*"),
@@ -284,10 +286,11 @@ class Locking(Checker):
     def irqs_left(self, on: bool) -> None:
         self.wrong(f"interrupts {'on' if on else 'off'} on return", "the call has not put them back as they were")
 
-    def vma_read(self, start: int, end: int) -> None:
+    def vma_read(self, start: int, end: int, own: bool) -> None:
+        lock = "its own lock" if own else "the mmap lock of its look-up"
         area = f"the VMA of {start:#x}-{end:#x}"
-        reason = f"{area} is read after the mmap lock of its look-up was dropped: munmap() may have freed it by then"
-        self.wrong("VMA read after the mmap lock was dropped", reason)
+        reason = f"{area} is read after {lock} was dropped: munmap() may have freed it by then"
+        self.wrong(f"VMA read after {'its own' if own else 'the mmap'} lock was dropped", reason)
 
 
 class TableLock(GuestChecker):

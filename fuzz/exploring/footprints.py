@@ -194,7 +194,9 @@ class Footprints(Checker):
     # Locks.
 
     def wait(self, lock: str, holder: int) -> None:
-        names = (lock, 0), (lock, self.kernel.vmid)
+        # Readers of a VMA are noted as such of the address space.
+        name = "mmap" if lock == "vma" else lock
+        names = (name, 0), (name, self.kernel.vmid)
         self.add(NOTHING, frozenset(("lock", *each) for each in names), True, not lock)
 
     def lock(self, name: str, vmid: int) -> None:
@@ -210,6 +212,10 @@ class Footprints(Checker):
 
     def held(self, name: str, vmid: int) -> None:
         """A lock was taken or dropped."""
+        if name == "vma":
+            # Who writes to the address space is in the way of the lock, and waits for it.
+            self.add(frozenset((("lock", "mmap", 0), "areas")))
+            return
         lock = frozenset((("lock", name, vmid),))
         if name == "srcu" or (self.faults_only if name == "mmap" else self.kernel.actor in self.sharing):
             self.add(lock)

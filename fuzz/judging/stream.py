@@ -308,8 +308,8 @@ class Stream(Observer):
     def percpu_free(self) -> None:
         self.note(69, 0, 0)
 
-    def vma_read(self, start: int, end: int) -> None:
-        self.note(75, start, end)
+    def vma_read(self, start: int, end: int, own: bool) -> None:
+        self.note(80 if own else 75, start, end)
 
     def user_walk(self, start: int, end: int) -> None:
         self.note(76, start, end)

@@ -228,8 +228,9 @@ class Trace(TraceLines):
     def irqs_left(self, on: bool) -> None:
         self.add(f"interrupts are {'on' if on else 'off'} on return")
 
-    def vma_read(self, start: int, end: int) -> None:
-        self.add(f"VMA of {start:#x} to {end:#x} read, and the mmap lock of its look-up is dropped")
+    def vma_read(self, start: int, end: int, own: bool) -> None:
+        lock = "its own lock" if own else "the mmap lock of its look-up"
+        self.add(f"VMA of {start:#x} to {end:#x} read, and {lock} is dropped")
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         frame = f"frame {pfn:#x}" if pfn >= 0 else f"error {pfn:#x}"

@@ -27,7 +27,7 @@ class Locks(Pages):
         :param alone: nobody has it beside this one
         """
         is_mmu, is_mmap = name == "mmu", name == "mmap"
-        vmid = 0 if is_mmap else self.vmid
+        vmid = 0 if is_mmap or name == "vma" else self.vmid
         if is_mmu:
             self.reached("lock")
         if self.steps is not None:
@@ -58,7 +58,7 @@ class Locks(Pages):
                 self.mmu_shared = False
         else:
             self.warn("lock-not-held")
-        vmid = 0 if name == "mmap" else self.vmid
+        vmid = 0 if name in ("mmap", "vma") else self.vmid
         if self.steps is not None:
             self.steps.drop(name, vmid)
         for o in self.on_unlock:

@@ -229,19 +229,21 @@ static struct file *huge_file(unsigned int shift)
 #define VM_ALLOW_ANY_UNCACHED 0
 #endif
 
-struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
+/* The number of the first area that ends behind an address; -1: none does. */
+static int first_area(unsigned long a)
 {
-	struct vm_area_struct *v;
 	int i, best = -1;
 
 	for (i = 0; i < shim_control->nvma; i++)
 		if (shim_control->vma[i].end > a && (best < 0 || shim_control->vma[i].start < shim_control->vma[best].start))
 			best = i;
-	SHIM_EV(EV_VMA, a, best < 0 ? -1 : shim_control->vma[best].start, best < 0 ? -1 : shim_control->vma[best].end, 0);
-	if (best < 0)
-		return NULL;
-	v = &vmas[best];
-	shim_vma_found(best);
+	return best;
+}
+
+static struct vm_area_struct *filled(int best)
+{
+	struct vm_area_struct *v = &vmas[best];
+
 	v->vm_start = shim_control->vma[best].start;
 	v->vm_end = shim_control->vma[best].end;
 	v->vm_mm = shim_mm;
@@ -258,6 +260,28 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;
 	return v;
 }
+
+struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
+{
+	int best = first_area(a);
+
+	SHIM_EV(EV_VMA, a, best < 0 ? -1 : shim_control->vma[best].start, best < 0 ? -1 : shim_control->vma[best].end, 0);
+	if (best < 0)
+		return NULL;
+	shim_vma_found(best);
+	return filled(best);
+}
+#ifdef CONFIG_PER_VMA_LOCK
+struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *m, unsigned long a)
+{
+	int best = first_area(a);
+
+	SHIM_EV(EV_CALL, a, 0, 0, "lock_vma_under_rcu");
+	if (best < 0 || shim_control->vma[best].start > a || !shim_vma_start_read(&vmas[best]))
+		return NULL;
+	return filled(best);
+}
+#endif
 #ifndef HAVE_FVI_INLINE
 struct vm_area_struct *find_vma_intersection(struct mm_struct *m, unsigned long s, unsigned long e)
 {

@@ -30,6 +30,8 @@ int shim_lock_kind_of(const void *lock, int *vm)
 	*vm = vm_around(lock);
 	if (shim_mm && lock == &shim_mm->mmap_lock)
 		return LOCK_MMAP;
+	if (shim_is_vma(lock))
+		return LOCK_VMA;
 	if (*vm >= 0 && lock == &vms[*vm].kvm->mmu_lock)
 		return LOCK_MMU;
 	if (*vm >= 0 && lock == &vms[*vm].kvm->srcu)

@@ -36,6 +36,26 @@ static int holder_of(const struct lock *l, int write)
 	return -1;
 }
 
+/* A lock of a kind that an actor keeps from this one: who writes to the address space waits for readers of each VMA. */
+static int other_holds(int kind)
+{
+	int holder;
+
+	for (int i = 0; i < nlocks; i++)
+		if (locks[i].kind == kind && (holder = holder_of(&locks[i], kind == LOCK_VMA)) >= 0)
+			return holder;
+	return -1;
+}
+
+/* One of a kind that this actor has; 0: none. */
+static struct lock *held(int kind)
+{
+	for (int i = 0; i < nlocks; i++)
+		if (locks[i].kind == kind && (locks[i].reads[rt_actor + 1] || locks[i].writes[rt_actor + 1]))
+			return &locks[i];
+	return 0;
+}
+
 static int locked_vm(void);
 static int rcu_depth;
 
@@ -58,6 +78,8 @@ static void lock(const void *p, int write, void **frame)
 			rt_reached(POINT_LOCK);
 		while ((holder = holder_of(lock_at(p), write)) >= 0)
 			rt_wait(l->kind, l->vm, holder);
+		while (write && l->kind == LOCK_MMAP && (holder = other_holds(LOCK_VMA)) >= 0)
+			rt_wait(LOCK_VMA, -1, holder);
 		l = lock_at(p);
 	}
 	/* What one actor takes twice would wait for ever. The driver says so, and the code goes on. */
@@ -101,6 +123,8 @@ static void unlock(const void *p, int write, void **frame)
 	}
 	if (l->kind == LOCK_MMAP && !l->reads[rt_actor + 1] && !l->writes[rt_actor + 1])
 		rt_mmap_dropped();
+	if (l->kind == LOCK_VMA && !l->reads[rt_actor + 1])
+		rt_vma_dropped(p, held(LOCK_MMAP) != 0);
 	rt_emit_visited(EV_UNLOCK, l->kind, l->vm, write, frame);
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_passed(POINT_UNLOCK);
@@ -184,6 +208,15 @@ int _raw_read_trylock(void *p)
 	lock(p, 0, FRAME);
 	return 1;
 }
+/* The lock of one VMA, which is never waited for. Who writes to the address space may have it: nobody tells which VMA. */
+int shim_vma_start_read(void *p)
+{
+	if (rt_actor >= 0 && other_holds(LOCK_MMAP) >= 0)
+		return 0;
+	lock(p, 0, FRAME);
+	return 1;
+}
+void shim_vma_end_read(void *p) { unlock(p, 0, FRAME); }
 int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
 void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
 /* Readers that came later are waited for too, which no caller can tell. */
@@ -209,10 +242,9 @@ static int waits(void)
 /* The VM whose mmu lock this actor holds; -1: none. */
 static int locked_vm(void)
 {
-	for (int i = 0; i < nlocks; i++)
-		if (locks[i].kind == LOCK_MMU && (locks[i].reads[rt_actor + 1] || locks[i].writes[rt_actor + 1]))
-			return locks[i].vm;
-	return -1;
+	const struct lock *l = held(LOCK_MMU);
+
+	return l ? l->vm : -1;
 }
 
 /*

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* VMAs that kernel code was given: an actor may read one from its look-up until it drops the mmap lock. */
+/* VMAs that kernel code was given: an actor may read one from its look-up until it drops the mmap lock, or its own. */
 #include "rt.h"
+
+int shim_lock_held(const volatile void *p);	/* rt_locks.c */
 
 static unsigned long first, size;
 /* By actors, the first is for who is alone: VMAs that may be read, a bit for each. */
 static shim_u64 looked_up[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
+/* Those whose own lock the actor has dropped since. */
+static shim_u64 ended[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
 static struct { shim_u64 start, end; } areas[SHIM_MAX_VMAS];
 
 /* SHIM_MAX_VMAS of them lie in a row, of so many bytes each. They are heard of as watched words are. */
@@ -18,11 +22,37 @@ void shim_vmas_at(const void *p, unsigned long bytes)
 		rt_watch_high = first + SHIM_MAX_VMAS * size;
 }
 
+/* What a record says of it: others may have changed the host's areas by then. */
+static void note_area(unsigned int i)
+{
+	areas[i].start = shim_control->vma[i].start;
+	areas[i].end = shim_control->vma[i].end;
+}
+
+/* Under the mmap lock. */
 void shim_vma_found(unsigned int i)
 {
 	looked_up[rt_actor + 1][i / 64] |= 1ULL << i % 64;
-	areas[i].start = shim_control->vma[i].start;
-	areas[i].end = shim_control->vma[i].end;
+	ended[rt_actor + 1][i / 64] &= ~(1ULL << i % 64);
+	note_area(i);
+}
+
+int shim_is_vma(const void *p)
+{
+	return first && (unsigned long)p - first < SHIM_MAX_VMAS * size && ((unsigned long)p - first) % size == 0;
+}
+
+/* The actor has dropped the lock of one: it may go on to read it under the mmap lock, if it has that. */
+void rt_vma_dropped(const void *p, int under_mmap)
+{
+	unsigned long i = ((unsigned long)p - first) / size;
+
+	if (under_mmap) {
+		shim_vma_found(i);
+	} else {
+		ended[rt_actor + 1][i / 64] |= 1ULL << i % 64;
+		note_area(i);
+	}
 }
 
 void rt_mmap_dropped(void) { memset(looked_up[rt_actor + 1], 0, sizeof(*looked_up)); }
@@ -35,7 +65,7 @@ int rt_in_vma(const void *p, int write, void **frame)
 	if (!first || offset >= SHIM_MAX_VMAS * size)
 		return 0;
 	i = offset / size;
-	if (!write && !(looked_up[rt_actor + 1][i / 64] >> i % 64 & 1))
-		rt_emit(EV_VMA_READ, areas[i].start, areas[i].end, 0, 0, frame);
+	if (!write && !(looked_up[rt_actor + 1][i / 64] >> i % 64 & 1) && !shim_lock_held((void *)(first + i * size)))
+		rt_emit(EV_VMA_READ, areas[i].start, areas[i].end, ended[rt_actor + 1][i / 64] >> i % 64 & 1, 0, frame);
 	return 1;
 }

@@ -84,7 +84,7 @@ INSTRUCTION: Final = 74
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")
 
 # enum shim_lock_kind.
-LOCKS: Final = ("", "mmu", "mmap", "srcu")
+LOCKS: Final = ("", "mmu", "mmap", "srcu", "vma")
 
 # enum shim_question: functions that ask whether another task waits.
 QUESTIONS: Final = ("", "need_resched", "spin_is_contended", "rwlock_is_contended")

@@ -304,7 +304,7 @@ class HostReplay:
             return
         if kind == r.VMA_READ:
             for o in k.on.vma_read:
-                o.vma_read(a, b)
+                o.vma_read(a, b, c != 0)
             return
         if kind == r.TAGS:
             self.host.mte_clear_page_tags(a)

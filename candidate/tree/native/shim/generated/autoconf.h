@@ -125,3 +125,8 @@
 #endif
 
 #include <generated/selects.h>
+
+/* as mm/Kconfig has it: no option of the architecture */
+#ifdef CONFIG_ARCH_SUPPORTS_PER_VMA_LOCK
+#define CONFIG_PER_VMA_LOCK 1
+#endif
