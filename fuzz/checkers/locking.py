@@ -33,6 +33,11 @@ WARNINGS: Final = {
     "other-lock-twice": "another lock taken twice",
     "other-lock-free": "another lock released that is not held",
 }
+# Of the same, what has happened, where the layer below does not say more.
+HAPPENED: Final = {
+    "lock-already-held": "the mmu lock is taken by whoever holds it",
+    "lock-not-held": "the mmu lock must be held",
+}
 # Of those that a kernel tree takes beside the ones that have a name: a mutex, say, or that of a file.
 OTHERS: Final = {
     "other-lock-held": "held on return to the caller",
@@ -185,7 +190,7 @@ class Locking(Checker):
             self.wrong(WARNINGS[label], f"{text}; it was taken at {where}" if where else text)
         elif label in WARNINGS:
             held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
-            what = self.kernel.condition or f"{self.kernel.entry}: {label}"
+            what = self.kernel.condition or HAPPENED.get(label, "a call that may sleep")
             self.wrong(WARNINGS[label], f"{what}, with {held} held")
 
     def held(self) -> str:

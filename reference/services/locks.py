@@ -2,8 +2,13 @@
 # Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/include/asm).
 """Locks, RCU, and the questions by which kernel code gives way to others."""
 
+from typing import Final
+
 from ..compiled.annotations import mypyc_attr
 from .pages import Pages
+
+# The locks, for people.
+CALLED: Final = {"mmu": "the mmu lock", "mmap": "the mmap lock", "srcu": "srcu", "vma": "the lock of a VMA"}
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -57,7 +62,9 @@ class Locks(Pages):
             if is_mmu:
                 self.mmu_shared = False
         else:
+            self.condition = f"{CALLED[name]} is released by whoever does not hold it"
             self.warn("lock-not-held")
+            self.condition = ""
         vmid = 0 if name in ("mmap", "vma") else self.vmid
         if self.steps is not None:
             self.steps.drop(name, vmid)
