@@ -87,7 +87,7 @@ def _known_text(finding: Finding, reference: str) -> str:
         return ""
     bugs = f"bug {alike[0]}" if len(alike) == 1 else f"bugs {', '.join(alike[:-1])} and {alike[-1]}"
     have = "has" if len(alike) == 1 else "have"
-    return f"known {bugs} of {called(reference)}, which did not show it here, {have} this signature too, as others may"
+    return f"something else than known {bugs}, which {have} the same signature: {called(reference)} does not show this"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:
