@@ -15,6 +15,7 @@ from fuzz.language import beside
 from fuzz.language.bounds import CPUS, VMS
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
 from reference.machine import arena
+from reference.services.locks import CALLED
 
 SHIM: Final = (NATIVE / "shim.h").read_text()
 SERVE: Final = (NATIVE / "rt_serve.h").read_text()
@@ -104,6 +105,11 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     questions = enum(SHIM, "shim_question", "ASK_")
     # First comes the offer to drop the lock, and last that another task may run.
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
+
+
+def test_locks_are_called_something() -> None:
+    """In a violation that tells of an unlock of one that nobody holds."""
+    assert set(CALLED) == {name for name in r.LOCKS if name}
 
 
 def test_memory_begins_at_the_same_places() -> None:
