@@ -160,7 +160,7 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
         if found.missing:
             yield f"did not run: {shortened(found.missing)}"
         if found.codeless:
-            yield f"without code in this build: {shortened(found.codeless)}"
+            yield f"no code in this build, so that nothing is said of it: {shortened(found.codeless)}"
     elif found.codeless:
         yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]

@@ -125,6 +125,20 @@ def test_comments_of_a_file_that_is_not_compiled(tmp_path: Path) -> None:
     assert "both sides run the same code" in next(exercise_lines(found))
 
 
+def test_what_an_option_that_is_off_leaves_out(tmp_path: Path) -> None:
+    """Its lines are named beside those that ran, and count as nothing."""
+    left_out = "\tif (IS_ENABLED(CONFIG_OF_ANOTHER_KERNEL))\n\t\tdsb(ish);\n"
+    found = exercised(PGTABLE, WALKER, left_out + WALKER.replace("ctx, data)", "ctx, (data))"), tmp_path)
+    source = (tmp_path / "tree" / PGTABLE).read_text()
+    first = source[: source.index(left_out)].count("\n") + 1
+    # The compiler has some for a condition, even one that is never true.
+    assert found == Exercise(2, 2, [], [f"{PGTABLE}:{first + 1}"])
+    assert list(exercise_lines(found)) == [
+        "2 of 2 lines by which the two differ ran",
+        f"no code in this build, so that nothing is said of it: {PGTABLE}:{first + 1}",
+    ]
+
+
 def test_builds_with_sanitizers(tmp_path: Path) -> None:
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))")) + SANITIZE
     reference = version(TREE) + SANITIZE

@@ -3,7 +3,8 @@
 
 Lines are compared without comments and spaces. A change counts by those of its lines that have code: of the candidate,
 and of the reference too where that has more of them (what was removed). A line in the middle of a statement counts by
-the line where that begins, and a changed macro by the lines that use it.
+the line where that begins, and a changed macro by the lines that use it. Lines of functions that call something and
+have no code all the same are told of: the compiler left them out, as what a configuration option switches off.
 """
 
 import re
@@ -24,6 +25,12 @@ _COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[
 _DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
 _SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"\w+")
+# Other statements may have no code of their own though they run: a constant that is returned, an error too, a jump.
+_CALL: Final = re.compile(
+    r"\b(?!(?:if|while|for|switch|return|sizeof|(?:un)?likely|ERR_PTR|PTR_ERR|ERR_CAST)\b)\w+\s*\("
+)
+# Without its spaces.
+_CONDITION: Final = re.compile(r"\}?(?:else)?(?:(?:if|while|for)\(.*\)|else)")
 # Macros in macros that are followed.
 _DEEP: Final = 3
 
@@ -35,7 +42,7 @@ class Exercise:
     :param lines: by which the two differ, and that have code
     :param ran: so many of them
     :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
-    :param codeless: places of changes that have no code in this build
+    :param codeless: places of changes that have no code in this build, as ``arch/arm64/kvm/mmu.c:12-15``
     :param unknown: why none of this is known; "" if it is
     :param uncompiled: files of KVM that differ, and that no build here compiles
     """
@@ -77,6 +84,7 @@ class TreeDifference:
         self.places: set[Place] = set()
         self.codeless: list[str] = []
         self._texts: dict[tuple[int, str], list[str]] = {}
+        self._bodies_of: dict[tuple[int, str], set[int]] = {}
         self._lines_of: dict[tuple[int, str], list[str]] = {}
         self._words_of: dict[tuple[int, str], dict[str, list[tuple[str, int]]]] = {}
         self._uses_of: dict[tuple[int, str, str], set[Place]] = {}
@@ -119,6 +127,7 @@ class TreeDifference:
         ]
         if not changed[REFERENCE] and not changed[CANDIDATE]:
             return
+        side = CANDIDATE if changed[CANDIDATE] else REFERENCE
         for resolve in (self._statement, self._uses):
             old, new = (
                 {place for line in changed[side] for place in resolve(side, file, line)}
@@ -127,11 +136,50 @@ class TreeDifference:
             if old or new:
                 # Less code does not stand for all that it has replaced.
                 self.places |= new | old if len(old) > len(new) else new
+                self._tell(side, file, self._left_out(side, file, changed[side]))
                 return
-        side = CANDIDATE if changed[CANDIDATE] else REFERENCE
         told = [number for number in changed[side] if self.text(side, file)[number - 1] not in ("{", "}")]
-        if told:
-            self.codeless.append(f"{file}:{told[0]}{' (removed)' if side == REFERENCE else ''}")
+        left_out = self._left_out(side, file, told)
+        self._tell(side, file, left_out or [told[:1]])
+
+    def _tell(self, side: int, file: str, left_out: list[list[int]]) -> None:
+        """Note lines without code, those of each run by their first and last one."""
+        for run in left_out:
+            if run:
+                last = f"-{run[-1]}" if len(run) > 1 else ""
+                self.codeless.append(f"{file}:{run[0]}{last}{' (removed)' if side == REFERENCE else ''}")
+
+    def _left_out(self, side: int, file: str, lines: list[int]) -> list[list[int]]:
+        """The runs of lines of functions that have no code, each from its first call to its last one."""
+        raw, text, bodies = self._raw(side, file), self.text(side, file), self._bodies(side, file)
+        runs: list[list[int]] = [[]]
+        for line in lines:
+            if text[line - 1] in ("{", "}") or text[line - 1][0] == "#":
+                continue
+            if line not in bodies or self._has_code(side, file, line) or self._uses(side, file, line):
+                runs.append([])
+            elif _CALL.search(raw[line - 1]):
+                runs[-1].append(line)
+        return [run for run in runs if run]
+
+    def _has_code(self, side: int, file: str, line: int) -> bool:
+        """Tell whether the statement of a line has code; that under a condition has some of its own."""
+        if line in self.lines[side].get(file, ()):
+            return True
+        alone = line > 1 and _CONDITION.fullmatch(self.text(side, file)[line - 2])
+        return not alone and bool(self._statement(side, file, line))
+
+    def _bodies(self, side: int, file: str) -> set[int]:
+        """The lines of functions, which begin and end with a brace at the beginning of a line."""
+        key = side, file
+        if key not in self._bodies_of:
+            bodies = self._bodies_of[key] = set[int]()
+            within = False
+            for number, line in enumerate(self._raw(side, file), 1):
+                within = line.startswith("{") or (within and not line.startswith("}"))
+                if within:
+                    bodies.add(number)
+        return self._bodies_of[key]
 
     def _statement(self, side: int, file: str, line: int) -> set[Place]:
         """The line with code of the statement that a line is part of."""

@@ -7,6 +7,7 @@ import pytest
 
 from candidate.tree.lines.code import Lines
 from candidate.tree.lines.difference import CANDIDATE, REFERENCE, Exercise, TreeDifference, macro_name, without_comments
+from fuzz.reports.report import exercise_lines
 
 FILE = "mm/a.c"
 BEFORE = """\
@@ -116,6 +117,30 @@ def test_what_has_no_code(tmp_path: Path) -> None:
     assert found == Exercise(0, 0, [], [f"{FILE}:14"])
     assert found.differs
     assert not found.exercised
+
+
+def test_calls_that_were_left_out_beside_what_has_code(tmp_path: Path) -> None:
+    """As where an option is off: the calls are named, and what lies between."""
+    more = "\tp = find(x);\n\tif (p) {\n\t\ty = 3;\n\n\t\tput(p,\n\t\t    x);\n\t\treturn 0;\n\t}\n\tz = h(y);\n"
+    after = BEFORE.replace("\tif (x", f"{more}\tif (x")
+    found = difference(tmp_path, after, {4, 6, 17, 18, 19, 20, 21})
+    assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 17)}, [f"{FILE}:9-13"])
+
+
+def test_what_is_no_call_may_have_no_code(tmp_path: Path) -> None:
+    after = BEFORE.replace("\treturn y;", "\ty = h(y);\n\tif (y)\n\t\treturn 7;\n\treturn y;")
+    found = difference(tmp_path, after, {4, 6, 9, 10, 11, 12, 14, 15})
+    assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11), (CANDIDATE, FILE, 12)}, [])
+
+
+def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
+    """The places of a change that is a function, all of which was left out."""
+    after = f"{BEFORE}\nstatic int h(void)\n{{\n\tg(1, 1);\n\tg(2, 2);\n}}\n"
+    found = difference(tmp_path, after, CODE)
+    assert found.codeless == [f"{FILE}:16-17"]
+    assert list(exercise_lines(Exercise(2, 1, [], found.codeless)))[-1] == (
+        f"no code in this build, so that nothing is said of it: {FILE}:16-17"
+    )
 
 
 def test_what_had_no_code(tmp_path: Path) -> None:
