@@ -22,7 +22,7 @@ from reference.machine.descriptor import (
 
 from ..sides.guest import Guest
 from .checker import GuestChecker, Peers
-from .owed import address_of, key_of, level_of
+from .owed import Key, address_of, key_of, level_of
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -158,7 +158,7 @@ class Bbm(GuestChecker):
             for held, table in owed.tables.items():
                 at, base = level_of(held), address_of(held)
                 if at > level and ipa <= base < end:
-                    self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, at, new)
+                    self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, held, new)
                     return
         for held, leaf in owed.leaves.items():
             at, base = level_of(held), address_of(held)
@@ -167,7 +167,7 @@ class Bbm(GuestChecker):
                     self.tlb.two_sizes(ipa, level, new, held, leaf)
                 else:
                     what = f"{self.name_of(leaf.entry, at)}->{self.name_of(new, level)}"
-                    self.too_early(ipa, level, what, leaf.entry, at, new)
+                    self.too_early(ipa, level, what, leaf.entry, held, new)
                 return
 
     def joined(self, table: Table, cut: Table | None) -> None:
@@ -200,12 +200,15 @@ class Bbm(GuestChecker):
         """An entry was made where a CPU may still hold another of the same level."""
         what = self.change(level, held, new)
         if what:
-            self.too_early(ipa, level, what, held, level, new)
+            self.too_early(ipa, level, what, held, key_of(level, ipa), new)
 
-    def too_early(self, ipa: int, level: int, what: str, held: int, at: int, new: int) -> None:
+    def too_early(self, ipa: int, level: int, what: str, held: int, key: Key, new: int) -> None:
+        """An entry was made while a CPU may hold another one, which was at the place of a key."""
+        at = level_of(key)
         self.report(
             f"{what} made before the flush",
             level,
-            f"{self.text(new, level)} at {ipa:#x} while a CPU may hold {self.text(held, at)}, level {at}",
+            f"{self.text(new, level)} at {ipa:#x} while a CPU may hold {self.text(held, at)}, level {at}"
+            f"{self.tlb.because(key)}",
             frozenset([ipa]),
         )

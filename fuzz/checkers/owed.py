@@ -21,7 +21,7 @@ from reference.machine.descriptor import (
     address_field,
 )
 from reference.machine.instructions import ALLE1, RIPAS2E1, VMALLS12E1
-from reference.machine.processor import MISFIT, Invalidation, last_level
+from reference.machine.processor import EVERYWHERE, MISFIT, Invalidation, last_level
 
 from ..sides.guest import Guest
 from .table import Table
@@ -147,6 +147,7 @@ class Owed:
     """
 
     def __init__(self, guest: Guest) -> None:
+        self.vm = guest
         self.granule = guest.granule
         self.kernel = guest.kernel
         self.arena = guest.kernel.arena
@@ -339,6 +340,21 @@ class Owed:
         """Tell whether a range covers all that an entry translates."""
         base = address_of(key)
         return ipa <= base and base + (1 << self.shifts[level_of(key)]) <= ipa + size
+
+    def half_flushed(self, key: Key, published: int) -> Invalidation | None:
+        """Return the TLBI by address that would have settled an entry, had combined entries gone after it.
+
+        :param published: as of `OwedLeaf`
+        """
+        for each in reversed(self.computer.waiting):
+            if (
+                each.published > published
+                and each.vmid == self.vm.hardware_vmid.vmid
+                and each.hint in (0, level_of(key))
+            ):
+                if each.cpu == EVERYWHERE and self.meets(key, each.ipa, each.size):
+                    return each
+        return None
 
     def holds_leaf(self, level: int, ipa: int) -> bool:
         """Tell whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""

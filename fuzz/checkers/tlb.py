@@ -196,10 +196,22 @@ class Tlb(GuestChecker):
         self.report(
             f"{what} not flushed",
             level,
-            f"{self.text(entry, level)} at {ipa:#x} was taken away and a CPU may still have it",
+            f"{self.text(entry, level)} at {ipa:#x} was taken away and a CPU may still have it{self.because(key)}",
             frozenset([ipa]),
             function=function,
         )
+
+    def because(self, key: Key) -> str:
+        """Say why an entry that is owed is so although it was flushed by address; "": it was not."""
+        owed = self.owed.leaves.get(key) or self.owed.tables.get(key)
+        done = None if owed is None else self.owed.half_flushed(key, owed.published)
+        if done is None:
+            return ""
+        at = f" at {done.place.partition(',')[0]}" if done.place else ""
+        order = "entries of both stages together were not invalidated after that (TLBI VMALLE1)"
+        if done.unordered:
+            order = "no DSB came between that and the invalidation of stage 1 (TLBI VMALLE1)"
+        return f": it was flushed by IPA{at}, but {order}, so that an entry of both stages together may stay"
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
         """Tell whether the live tables grant at least what a CPU may hold."""

@@ -18,7 +18,7 @@ class Hardware:
 
     *published*: how many barriers have ordered stores before table walks; *completions*: how many
     have completed a TLBI; *waiting*: TLBI by address that are complete, while entries that combine
-    both stages may still hold what they took away
+    both stages may still hold what they took away; *place*: where in a compiled tree the code is that begins TLBI
     """
 
     def __init__(self, granule: Granule, cpus: int = 1) -> None:
@@ -28,6 +28,7 @@ class Hardware:
         self.published = 0
         self.completions = 0
         self.waiting: list[Invalidation] = []
+        self.place = ""
         self.nothing: list[Invalidation] = []
 
     def boot(self, vhe: bool) -> None:
@@ -37,7 +38,11 @@ class Hardware:
 
     def tlbi(self, cpu: int, op: int, operand: int) -> None:
         """Begin a TLBI on a CPU."""
-        self.processors[cpu].tlbi(op, operand, self.published, self.completions)
+        processor = self.processors[cpu]
+        before = len(processor.begun)
+        processor.tlbi(op, operand, self.published, self.completions)
+        if self.place and len(processor.begun) > before:
+            processor.begun[-1].place = self.place
 
     def barrier(self, cpu: int, domain: int) -> list[Invalidation]:
         """Execute DSB on a CPU.
@@ -54,16 +59,20 @@ class Hardware:
         done = processor.complete(domain)
         self.completions += 1
         gone: list[Invalidation] = []
+        # Those of combined entries come first.
+        combined: Invalidation | None = None
         for each in done:
             self.drop(each)
             if each.op == VMALLE1:
                 gone += self.combined_gone(each)
+                combined = each
                 continue
             each.completed = self.completions
             if each.op in (VMALLS12E1, ALLE1):
                 self.waiting = [old for old in self.waiting if not covers(each, old)]
                 gone.append(each)
             else:
+                each.unordered = combined is not None and covers(combined, each)
                 self.waiting.append(each)
         return gone
 

@@ -52,7 +52,8 @@ class Invalidation:
     :param began: when, by the count of barriers that complete TLBI
 
     *ipa*, *size*: which addresses, of a TLBI by address; *hint*: level of the leaf, 0: none, `MISFIT`;
-    *completed*: when, likewise
+    *completed*: when, likewise; *place*: where in a compiled tree it began; *unordered*: combined entries were
+    invalidated too, but no barrier came between
     """
 
     def __init__(self, op: int, cpu: int, vmid: int, published: int, began: int) -> None:
@@ -62,6 +63,8 @@ class Invalidation:
         self.published = published
         self.began = began
         self.completed = self.ipa = self.size = self.hint = 0
+        self.place = ""
+        self.unordered = False
 
     def decode(self, operand: int, granule: Granule) -> None:
         """Take address, size and hint from the operand."""

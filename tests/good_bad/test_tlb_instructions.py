@@ -148,6 +148,40 @@ def test_right_ways_to_flush_an_address(design: type[AnyTlb], text: str) -> None
     assert violations(by(design), text) == []
 
 
+class NothingBetween(ByInstructions):
+    """Wrong: by VMALLE1IS, combined entries may go first, and come back by what stage 2 still has."""
+
+    def between(self, ipa: int, level: int) -> None:
+        self.a.dsb(ISHST)
+        self.__tlbi_level__(IPAS2E1IS, ipa >> 12, level)
+        self.__tlbi__(VMALLE1IS)
+        self.a.dsb(ISH)
+
+
+class OneStage(ByInstructions):
+    """Wrong: combined entries stay."""
+
+    def between(self, ipa: int, level: int) -> None:
+        self.a.dsb(ISHST)
+        self.__tlbi_level__(IPAS2E1IS, ipa >> 12, level)
+        self.a.dsb(ISH)
+
+
+@pytest.mark.parametrize(
+    ("design", "order"),
+    [
+        (NothingBetween, "no DSB came between that and the invalidation of stage 1 (TLBI VMALLE1)"),
+        (OneStage, "entries of both stages together were not invalidated after that (TLBI VMALLE1)"),
+    ],
+)
+def test_what_was_flushed_by_address_and_stays_has_a_reason_of_its_own(design: type[AnyTlb], order: str) -> None:
+    (found, *_) = violations(by(design), "vm cpus=1\n" + PAGE)
+    assert found.signature == LEAF
+    assert f"may still have it: it was flushed by IPA, but {order}, so that" in found.reason
+    (found, *_) = violations(by(StoresAlone), "vm cpus=1\n" + PAGE)
+    assert "flushed by IPA" not in found.reason
+
+
 @pytest.mark.parametrize(
     ("name", "slot", "first", "shown"),
     [

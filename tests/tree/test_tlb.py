@@ -156,3 +156,18 @@ def test_a_place_is_in_tlb_c(tmp_path: Path) -> None:
     assert ran.exercised
     assert ran.lines == ran.ran == 1
     assert (real_tree("6.12") / TLB).is_file()
+
+
+def test_a_flush_in_the_wrong_order_names_its_place_in_tlb_c(tmp_path: Path) -> None:
+    """Where the DSB between RIPAS2E1IS and VMALLE1IS is gone."""
+    source = (real_tree("6.12") / TLB).read_text()
+    _, _, flush = source.partition("void __kvm_tlb_flush_vmid_range(")
+    text, _, _ = flush.partition("__tlbi(vmalle1is)")
+    kept, _, rest = text.rpartition("\tdsb(ish);\n")
+    name = planted("6.12", tmp_path / "tree", TLB, text, kept + rest)
+    text = "s2fuzz 1\nvm cpus=1 fwb=on range=on\nslot a size=2M backing=anon\n"
+    text += "cpu0 write a+0\ncpu0 write a+4K\ncpu0 write a+1M\nhost discard a+0 8K\n"
+    (found, *_) = Differential(candidate.get(version("6.12")), candidate.get(name)).run(parse(text)).findings
+    assert found.signature == "tlb: stage2_unmap_walker: leaf not flushed L3"
+    assert "it was flushed by IPA at __kvm_tlb_flush_vmid_range (tlb.c:" in found.reason
+    assert "but no DSB came between that and the invalidation of stage 1" in found.reason

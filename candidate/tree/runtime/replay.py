@@ -158,7 +158,7 @@ class Replay(HostReplay):
         elif kind <= r.ROOT:
             self.notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
-            self.tlb.note(self.name(name), a)
+            self.tlb.note(self.name(name), a, k.place)
         else:
             self.rest(kind, name, a, b, c)
 

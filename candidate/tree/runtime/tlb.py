@@ -44,8 +44,8 @@ _NOTHING: Final = frozenset({"msr vtcr_el2", "dsb ld", "dsb ishld", "dsb nshld",
 class TreeTlb(TlbVhe):
     """Executes what a tree's code has come to; the port's own where a tree tells of nothing.
 
-    *told*: instructions and operands of the call under way; *telling*: it is the tree's own code; *loaded*: VTTBR_EL2
-    of the vCPU that called, which its CPU has then; 0: no vCPU runs
+    *told*: instructions, operands and places of the call under way; *telling*: it is the tree's own code; *loaded*:
+    VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs
 
     *content*: says which code that is
     """
@@ -54,16 +54,17 @@ class TreeTlb(TlbVhe):
 
     def __init__(self, assembly: Assembly) -> None:
         super().__init__(assembly)
-        self.told: list[tuple[int, int]] = []
+        self.told: list[tuple[int, int, str]] = []
         self.telling = False
         self.loaded = 0
         # In the order in which the tree's code numbers them, from 1 on.
         self.vms: list[kvm] = []
 
-    def note(self, name: str, operand: int) -> None:
+    def note(self, name: str, operand: int, place: str = "") -> None:
         """Take one instruction in.
 
         :param name: as an assembler writes it, without its operand; or `BEGINS`, with the operand *loaded*
+        :param place: where in the tree's code it is
         :raises TreeRefused: the machine does not have it
         """
         if name == BEGINS:
@@ -72,7 +73,7 @@ class TreeTlb(TlbVhe):
             return
         number = _NUMBERS.get(name, -1)
         if number >= 0:
-            self.told.append((number, operand))
+            self.told.append((number, operand, place))
         elif name not in _NOTHING:
             raise TreeRefused(f"tlb.c has an instruction that is not modelled: {name}")
 
@@ -82,7 +83,7 @@ class TreeTlb(TlbVhe):
         self.telling = False
         if self.loaded:
             a.load(self.by_vmid(self.loaded))
-        for number, operand in self.told:
+        for number, operand, place in self.told:
             if number == ISB:
                 a.isb()
             elif number < ISB:
@@ -97,7 +98,9 @@ class TreeTlb(TlbVhe):
             elif number <= IC_IALLUIS:
                 a.ic(number)
             else:
+                a.hardware.place = place
                 a.tlbi(number, operand)
+        a.hardware.place = ""
 
     def by_vmid(self, vttbr: int) -> int:
         """Return VTTBR_EL2 with the VMID that a VM has now, for the number of the VM; 0 stands for none."""
