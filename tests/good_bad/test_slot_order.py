@@ -30,7 +30,7 @@ class UnmapsFirst(KvmMain):
         return self.finish(old, new, change)
 
     def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
-        """What is left to do."""
+        """Do what is left."""
         if old is not None and change in GOES:
             self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
         ret = self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)

@@ -159,7 +159,7 @@ def test_a_place_is_in_tlb_c(tmp_path: Path) -> None:
 
 
 def test_a_flush_in_the_wrong_order_names_its_place_in_tlb_c(tmp_path: Path) -> None:
-    """Where the DSB between RIPAS2E1IS and VMALLE1IS is gone."""
+    """The DSB between RIPAS2E1IS and VMALLE1IS is gone."""
     source = (real_tree("6.12") / TLB).read_text()
     _, _, flush = source.partition("void __kvm_tlb_flush_vmid_range(")
     text, _, _ = flush.partition("__tlbi(vmalle1is)")
