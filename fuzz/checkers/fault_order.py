@@ -304,7 +304,7 @@ class FaultOrder(FaultChecker):
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
         """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
-        if self.own.answer != NOT_ASKED and not self.own.samples:
+        if self.own.answer != NOT_ASKED and not (self.own.samples or self.own.compared):
             return "notifier sequence not sampled", (
                 f"{ASKED} compares with what the fault does not know from before its look-up: no notifier is noticed"
             )

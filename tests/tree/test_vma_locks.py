@@ -85,7 +85,7 @@ def test_mistakes_with_the_lock(tree: str, name: str, tmp_path: Path) -> None:
 
 
 def test_the_lock_is_had_while_the_vma_is_read(tmp_path: Path) -> None:
-    """Who holds the mmap lock too goes on to read, and who asserts what is true is not warned."""
+    """The holder of the mmap lock goes on to read, and one that asserts what is true is not warned."""
     asserts = "\tvma_assert_locked(locked);\n\tvma_assert_stabilised(locked);\n"
     again = f"\tmmap_read_lock(current->mm);\n\tvma_end_read(locked);\n{READS}\tmmap_read_unlock(current->mm);\n"
     changed = locking(TREE, tmp_path / "tree", f"{asserts}%s{again}")
