@@ -242,7 +242,7 @@ ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
         ("linux@HEAD^{tree}", None, ("linux@HEAD^{tree}: HEAD^{tree}^{commit}: expected commit type", ANY)),
         ("linux@HEAD~1", shallow, ("linux has no commit 'HEAD~1'; it is a shallow clone", "--deepen=100", ANY)),
         ("linux@HEAD", anothers, ("dubious ownership", "allowed: after `git config --global --add safe.directory ")),
-        ("linux@", None, ("linux@: no such folder",)),
+        ("linux@", None, ("linux@: the commit is empty", "allowed: tree:PATH or tree:PATH@COMMIT")),
         ("nowhere@HEAD", None, ("nowhere@HEAD: no such folder",)),
         ("linux/virt@HEAD", None, ("is the folder virt/ of a git repository", ANY)),
         ("linux@HEAD~1", no_repository, ("not a git repository", ANY)),

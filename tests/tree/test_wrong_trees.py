@@ -102,12 +102,15 @@ def left(cache: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
-def test_a_wrong_tree_is_refused(
-    way: Way, options: list[str], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_tree_is_refused(way: Way, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As text, and in JSON too where that is asked for."""
     tree = way.make(tmp_path)
-    refused(check(tree, capsys, *options), f"s2fuzz: {tmp_path}/", *way.words)
+    code, out, err = check(tree, capsys, "--json")
+    answer = json.loads(out)
+    assert (answer["exit_code"], answer["error"]["kind"]) == (2, "candidate")
+    assert err == f"s2fuzz: {answer['error']['message']}\n"
+    refused((code, "", err), f"s2fuzz: {tmp_path}/", *way.words)
+    assert check(tree, capsys) == (code, "", err)
     assert left(cache) == []
 
 

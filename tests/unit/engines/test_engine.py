@@ -170,7 +170,7 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
-    """What nobody has replayed by then is kept apart, and told."""
+    """It keeps apart, and tells, what nobody has replayed by then."""
     result = Result(Unit("random", "original", "rfc-v1", 1), interrupted=True)
     shown = Finding("regression", "a: b: c", "why", 0)
     for signature in ("a: b: c", "d: e: f", "g: h: i"):
