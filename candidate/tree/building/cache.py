@@ -27,8 +27,9 @@ RECORD: Final = "record.json"
 # The counters and lines of a library that counts, and the digests of its functions.
 LINES: Final = "lines.json"
 DIGESTS: Final = "digests.json"
-# Beginning of the names of folders in which somebody builds.
-_UNFINISHED: Final = ".building-"
+# Beginning of the names of folders in which somebody builds. Older versions of s2fuzz, which have one lock for all of
+# them, remove those that begin with ".building-".
+_UNFINISHED: Final = ".compiling-"
 _BUILDER: Final = Path(__file__).resolve().parent
 
 
