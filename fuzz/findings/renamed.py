@@ -9,6 +9,9 @@ import re
 from functools import cache
 from typing import Final
 
+from ..language.operations import Par
+from ..language.operations.declaration import DECLARATIONS, title_of
+
 # A pattern of the signature as it is, and templates of its former ones.
 RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     # Once the walk cache is flushed, only the leaves of the table are left.
@@ -24,6 +27,10 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"dcache: (?P<function>.*): unmapped, cleaned before the flush (?P<level>L\d)",
         (r"dcache: \g<function>: unmapped, not cleaned \g<level>",),
     ),
+    (
+        r"contract: (?P<function>.*): abort at another address, the physical one",
+        (r"contract: \g<function>: abort at another address",),
+    ),
 )
 
 
@@ -31,6 +38,10 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 def names_of(signature: str) -> tuple[str, ...]:
     """Return a signature, and the former ones of the same finding."""
     found = [signature]
+    # Differences of what operations gave were named after classes.
+    result, _, title = signature.partition(": ")
+    if result == "result":
+        found += [f"{result}: {kind.__name__}" for kind in (*DECLARATIONS, Par) if title_of(kind) == title]
     for pattern, before in RENAMED:
         match = re.fullmatch(pattern, signature)
         if match:

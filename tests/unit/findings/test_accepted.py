@@ -155,6 +155,12 @@ def test_a_wrong_file_ends_the_command_at_once(
     ("before", "now"),
     [
         (
+            "contract: kvm_handle_guest_abort: abort at another address",
+            "contract: kvm_handle_guest_abort: abort at another address, the physical one",
+        ),
+        ("result: HostTestAge", "result: host testage"),
+        ("result: Par", "result: par"),
+        (
             "bbm: stage2_map_walker: table->block made before the flush L2",
             "tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
         ),
