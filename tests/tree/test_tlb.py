@@ -135,6 +135,15 @@ def test_a_change(mistake: Mistake, tmp_path: Path) -> None:
         assert not [kind for kind in found if kind.startswith("regression")]
 
 
+@pytest.mark.parametrize("pa", [48, 52])
+def test_the_cpu_has_the_tables_of_the_vcpu_that_runs(pa: int, tmp_path: Path) -> None:
+    """Wherever they lie."""
+    loaded = MISTAKES["a context that is loaded"]
+    name = planted("6.12", tmp_path / "tree", loaded.path, loaded.text, loaded.instead)
+    program = parse(VM.format("on", "on").replace("fwb", f"pa={pa} fwb") + LOGGED)
+    assert Differential(candidate.get(version("6.12")), candidate.get(name)).run(program).findings == []
+
+
 def test_registers_that_other_files_read_are_not_known(tmp_path: Path) -> None:
     """tlb.c alone has them by name: another file that reads one has no verdict."""
     text = "\tis_iabt = kvm_vcpu_trap_is_iabt(vcpu);\n"

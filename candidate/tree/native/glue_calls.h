@@ -161,8 +161,13 @@ void kvm_inject_size_fault(struct kvm_vcpu *c)
 unsigned long shim_loaded_vttbr(void)
 {
 	struct kvm_vcpu *c = *this_cpu_ptr(&kvm_running_vcpu);
+	u64 pgd;
 
-	return c ? kvm_get_vttbr(c->arch.hw_mmu) : 0;
+	if (!c)
+		return 0;
+	/* Bits 51 to 48 of an address are bits 5 to 2, for which tlb.c is compiled and this file is not. */
+	pgd = c->arch.hw_mmu->pgd_phys;
+	return ((pgd | pgd >> 46) & GENMASK_ULL(47, 2)) | (u64)(shim_vm_of_mmu(c->arch.hw_mmu) + 1) << 48;
 }
 
 static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
