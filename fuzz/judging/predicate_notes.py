@@ -200,10 +200,14 @@ class PredicateNotes(Checker):
 
     def accessed(self, layout: SlotLayout, offset: int) -> None:
         """Note predicates of a guest's access to a host page that is larger than an entry of the root."""
-        hva, size = self.side.host.unit_at(layout.hva + offset)
-        start = hva - layout.hva + layout.ipa
+        start, size = self.host_page(layout, layout.ipa + offset)
         if self.shadows[layout.slot.vm].leaves_in(start, start + size):
             self.note(MAPPED, start, start + size, layout.slot.vm)
+
+    def host_page(self, layout: SlotLayout, ipa: int) -> tuple[int, int]:
+        """Return the guest address and the size of the host page, huge or not, that holds a guest address of a slot."""
+        hva, size = self.side.host.unit_at(layout.hva + ipa - layout.ipa)
+        return hva - layout.hva + layout.ipa, size
 
     def aged(self, start: int, end: int) -> None:
         """Note predicates of the host addresses [start, end), which the host is about to age."""
@@ -239,9 +243,8 @@ class PredicateNotes(Checker):
         self.note(BLOCK if walk.level < 3 else PAGE, ipa & -size, (ipa & -size) + size, guest.number)
         layout = guest.layout_of(ipa)
         if layout is not None:
-            hva, host_size = self.side.host.unit_at(layout.hva + ipa - layout.ipa)
+            start, host_size = self.host_page(layout, ipa)
             if size < host_size:
-                start = hva - layout.hva + layout.ipa
                 self.note(SMALLER, start, start + host_size, guest.number)
 
     def seq(self, sequence: int, in_progress: int) -> None:
@@ -317,14 +320,14 @@ class PredicateNotes(Checker):
 
     def look_for_tags(self) -> None:
         """Note that tags of the hugetlb page in which the fault is have been cleared, if some have."""
-        start, _, vm = self.page_of_fault()
-        layout = self.side.guests[vm].layout_of(start)
+        page, _, vm = self.page_of_fault()
+        layout = self.side.guests[vm].layout_of(page)
         if layout is None or layout.slot.backing not in HUGE_SHIFT:
             return
-        hva, size = self.side.host.unit_at(layout.hva + start - layout.ipa)
-        first = self.side.memory.index_of(self.side.host.frame_of(hva))
+        start, size = self.host_page(layout, page)
+        first = self.side.memory.index_of(self.side.host.frame_of(start - layout.ipa + layout.hva))
         if first >= 0 and self.cleared.follow().find(1, first, first + (size >> self.granule.page_shift)) >= 0:
-            self.note(TAGGED, hva - layout.hva + layout.ipa, hva - layout.hva + layout.ipa + size, vm)
+            self.note(TAGGED, start, start + size, vm)
 
     def at_fault(self) -> tuple[int, int]:
         """Level and entry that the tables have where the fault was."""
