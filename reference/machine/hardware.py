@@ -38,11 +38,7 @@ class Hardware:
 
     def tlbi(self, cpu: int, op: int, operand: int) -> None:
         """Begin a TLBI on a CPU."""
-        processor = self.processors[cpu]
-        before = len(processor.begun)
-        processor.tlbi(op, operand, self.published, self.completions)
-        if self.place and len(processor.begun) > before:
-            processor.begun[-1].place = self.place
+        self.processors[cpu].tlbi(op, operand, self.published, self.completions, self.place)
 
     def barrier(self, cpu: int, domain: int) -> list[Invalidation]:
         """Execute DSB on a CPU.

@@ -114,10 +114,10 @@ class Processor:
         self.vmid = self.vttbr >> VTTBR_VMID_SHIFT
         self.tge = self.hcr & (HCR_E2H | HCR_TGE) == HCR_E2H | HCR_TGE
 
-    def tlbi(self, op: int, operand: int, published: int, began: int) -> None:
+    def tlbi(self, op: int, operand: int, published: int, began: int, place: str = "") -> None:
         """Begin a TLBI.
 
-        :param published: as of `Invalidation`; likewise *began*
+        :param published: as of `Invalidation`; likewise *began* and *place*
         """
         local = op & ~BROADCAST
         if local == VMALLE1 and self.tge:
@@ -125,6 +125,7 @@ class Processor:
             return
         cpu = EVERYWHERE if op & BROADCAST else self.number
         new = Invalidation(local, cpu, ALL_VMIDS if local == ALLE1 else self.vmid, published, began)
+        new.place = place
         if local >= IPAS2E1:
             new.decode(operand, self.granule)
         self.begun.append(new)
