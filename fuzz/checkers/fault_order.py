@@ -28,6 +28,7 @@ from reference.belongings import Owns
 from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
+from reference.services.locks import AREA_LOCKS
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -43,8 +44,6 @@ from .shadow import Shadow
 # What is to be asked.
 ASKED: Final = named("mmu_notifier_retry")
 
-# The lock of the host's address space, and that of one area: either keeps what was found of an area.
-AREA_LOCKS: Final = "mmap", "vma"
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
 
 
@@ -166,6 +165,7 @@ class FaultOrder(FaultChecker):
         elif name in AREA_LOCKS:
             # Reads under it are ordered: later kernels rely on that.
             self.own.ordered = len(self.own.samples)
+            # Either lock keeps what was found of an area.
             if self.own.area and not any(each in self.kernel.locks for each in AREA_LOCKS):
                 self.own.area_dropped, self.own.area = True, False
                 self.own.area_lock = name

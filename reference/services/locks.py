@@ -7,6 +7,8 @@ from typing import Final
 from ..compiled.annotations import mypyc_attr
 from .pages import Pages
 
+# The lock of the host's address space, and that of one area: they belong to no VM.
+AREA_LOCKS: Final = ("mmap", "vma")
 # The locks, for people.
 CALLED: Final = {"mmu": "the mmu lock", "mmap": "the mmap lock", "srcu": "srcu", "vma": "the lock of a VMA"}
 
@@ -32,7 +34,7 @@ class Locks(Pages):
         :param alone: nobody has it beside this one
         """
         is_mmu, is_mmap = name == "mmu", name == "mmap"
-        vmid = 0 if is_mmap or name == "vma" else self.vmid
+        vmid = 0 if name in AREA_LOCKS else self.vmid
         if is_mmu:
             self.reached("lock")
         if self.steps is not None:
@@ -65,7 +67,7 @@ class Locks(Pages):
             self.condition = f"{CALLED[name]} is released by whoever does not hold it"
             self.warn("lock-not-held")
             self.condition = ""
-        vmid = 0 if name in ("mmap", "vma") else self.vmid
+        vmid = 0 if name in AREA_LOCKS else self.vmid
         if self.steps is not None:
             self.steps.drop(name, vmid)
         for o in self.on_unlock:
