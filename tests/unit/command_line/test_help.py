@@ -68,7 +68,7 @@ def test_the_exit_codes_of_a_command_that_runs_no_program(words: list[str]) -> N
 
 
 def test_exit_code_2_has_one_wording() -> None:
-    """That of docs/findings.md."""
+    """Help and docs/findings.md have the same."""
     texts = list(helps(make_parser()))
     assert not [text for text in texts if "says where, and what is allowed" in text]
     assert len([text for text in texts if "one line on stderr says where, and what to do" in text]) > 10
