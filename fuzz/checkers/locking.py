@@ -9,7 +9,7 @@ time, so those of two VMs never nest.
 from typing import Final
 
 from reference.belongings import Own, Owns
-from reference.machine.descriptor import AF_BIT, VALID_BIT
+from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind, memattr, same_address
 from reference.machine.walk import Walk
 
 from ..language.operations import Operation
@@ -327,7 +327,7 @@ class TableLock(GuestChecker):
         if self.shadow.by_hardware or self.guest.creating or self.destroying:
             return
         if "mmu" in self.kernel.locks:
-            if self.kernel.mmu_shared and self.side.exchanges_shared:
+            if self.kernel.mmu_shared and (self.side.exchanges_shared or not self.keeps_mapping(level, old, new)):
                 self.among_readers(ipa, level, ptep, old, new)
             return
         if self.ages_as_reader(old, new):
@@ -338,6 +338,19 @@ class TableLock(GuestChecker):
             f"{self.text(old, level)} -> {self.text(new, level)} at {ipa:#x}",
             frozenset([ipa]),
             taints=False,
+        )
+
+    def keeps_mapping(self, level: int, old: int, new: int) -> bool:
+        """Return whether a store changes rights and access flag of a leaf alone.
+
+        Before v6.2, vCPUs relax rights under the mmu lock for reading by plain stores: two of them agree on the rest of
+        the leaf. What maps, unmaps or replaces an entry holds it for writing (f587661f21eb, v5.18).
+        """
+        granule = self.granule
+        return (
+            kind(old, level, granule) == kind(new, level, granule) == LEAF
+            and same_address(old, new, granule)
+            and memattr(old) == memattr(new)
         )
 
     def ages_as_reader(self, old: int, new: int) -> bool:

@@ -449,8 +449,32 @@ def test_entries_among_readers() -> None:
     signatures = [each.signature for each in violations(broken(Exchanges), READ)]
     assert signatures == [f"{AMONG_READERS}{level}" for level in (1, 2, 3)]
     assert violations(broken(ExchangesAlone), READ) == []
-    # No walk of the version says that it is shared: nothing is known of who else may be there.
-    assert violations(broken(Readers), READ) == []
+    # Mapping under the lock for reading is wrong in a version without shared walks, too.
+    assert [each.signature for each in violations(broken(Readers), READ)] == signatures
+
+
+class RelaxesAsReader(Pgtable):
+    """Relaxes rights with the lock held for reading, as kernels before v6.2 do."""
+
+    EXCHANGES_SHARED: ClassVar[bool] = False
+
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        self.k.mmu_shared = True
+        return super().kvm_pgtable_stage2_relax_perms(pgt, addr, prot)
+
+
+class RelaxesAmongExchanges(RelaxesAsReader):
+    """Does so where others change entries by compare-exchange."""
+
+    EXCHANGES_SHARED: ClassVar[bool] = True
+
+
+def test_rights_are_relaxed_among_readers() -> None:
+    program = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 write a+0\nlog a on\ncpu0 write a+0\n"
+    found = [each.signature for each in violations(broken(RelaxesAmongExchanges), program)]
+    stored = "entry written without a compare-exchange under mmu_lock for reading L3"
+    assert found == [f"locking: stage2_attr_walker: {stored}"]
+    assert violations(broken(RelaxesAsReader), program) == []
 
 
 def test_a_marker_is_its_owner_s() -> None:

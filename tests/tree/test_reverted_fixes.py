@@ -46,6 +46,19 @@ FIXES: Final = {
         "fault-order: kvm_handle_guest_abort: notifier sequence sampled after the mmap lock was dropped after a "
         "translation fault",
     ),
+    "f587661f21eb": Reverted(
+        "6.1",
+        MMU,
+        (
+            (
+                "fault_status == FSC_PERM && write_fault &&\n\t\t\t\t fault_granule == PAGE_SIZE);",
+                "fault_status == FSC_PERM && write_fault);",
+            ),
+            ('\t\tWARN_ONCE(use_read_lock, "Attempted stage-2 map outside of write lock\\n");\n', ""),
+        ),
+        "vm\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\ncpu0 write a+0",
+        "locking: stage2_map_walker: entry written without a compare-exchange under mmu_lock for reading L2",
+    ),
     "8c2e8ac8ad4b": Reverted(
         "6.12",
         MMU,
