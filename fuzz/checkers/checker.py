@@ -23,7 +23,7 @@ AnyGuestChecker = TypeVar("AnyGuestChecker", bound="GuestChecker")
 
 
 class Peers:
-    """The checkers of a side, each made when it is asked for first: so checkers find those that they build on.
+    """The checkers of one side, each created on first request, so that a checker can find its peers.
 
     :param side: the side
     """
@@ -31,11 +31,11 @@ class Peers:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.of_side: dict[type[Checker], Checker] = {}
-        # By the number of the VM.
+        # Indexed by VM number.
         self.of_guest: list[dict[type[Checker], Checker]] = [{} for _ in side.guests]
 
     def of(self, kind: type[AnyChecker]) -> AnyChecker:
-        """The checker of a class of which the side has one."""
+        """Return the checker of a class that has one instance per side."""
         found = self.of_side.get(kind)
         if found is None:
             found = self.of_side[kind] = kind(self.side, self)
@@ -43,7 +43,7 @@ class Peers:
         return found
 
     def at(self, kind: type[AnyGuestChecker], guest: Guest) -> AnyGuestChecker:
-        """The checker of a class of which each VM has one."""
+        """Return a VM's checker of a class that has one instance per VM."""
         known = self.of_guest[guest.number]
         found = known.get(kind)
         if found is None:
@@ -58,22 +58,23 @@ class Peers:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Checker(Observer):
-    """Watches one side and judges it alone.
+    """A checker: watches one side and judges it alone.
 
-    Events of the kernel arrive as `Observer` methods; changes of live entries
-    as `changed`; translations by CPUs as `translated`; operations as `before_operation` and `after_operation`.
-    What it keeps about the fault or call under way is a `reference.belongings.Own`; `turn` puts the actor's in place.
+    Kernel events arrive as `Observer` methods, changes of live entries as `changed`, translations by CPUs as
+    `translated`, and operations as `before_operation` and `after_operation`.
+    State about the fault or call under way is a `reference.belongings.Own`; `turn` switches to the running actor's
+    state.
 
     :param side: the side
-    :param peers: the other checkers of it, for one that builds on them
+    :param peers: the side's other checkers, for a checker that builds on them
     """
 
     rule: ClassVar[Rule] = NO_RULE
-    # Hears `changed` only while it asks for that (`Shadow.listen`).
+    # `changed` is called only while the checker asks for it (`Shadow.listen`).
     on_demand: ClassVar[bool] = False
 
     def __init__(self, side: Side, peers: Peers | None = None) -> None:
-        # mypyc runs this twice for a subclass that has none of its own; an attribute
+        # mypyc runs this twice for a subclass without its own __init__. An attribute
         # set right here a second time would never be freed.
         self.set_up(side)
 
@@ -83,7 +84,7 @@ class Checker(Observer):
         self.kernel = side.kernel
         self.granule = side.granule
         self.found: list[Violation] = []
-        # Its VM is one of those that the rule is not for: it hears no `changed`.
+        # The rule does not apply to this VM, so `changed` is not called.
         self.nothing_to_judge = False
 
     def report(
@@ -99,13 +100,13 @@ class Checker(Observer):
         where: str = "",
         ruins: bool = False,
     ) -> None:
-        """Note a violation.
+        """Record a violation.
 
-        :param places: addresses of the guest pages concerned; many as `Places`
-        :param function: where; by default the walker callback or entry point that ran last
+        :param places: addresses of the guest pages concerned; `Places` where there are many
+        :param function: the kernel function; default: the walker callback or entry point that ran last
         :param grave: as in `Violation`, like *table* and *ruins*
-        :param where: the place in a compiled tree, of what is judged only later; by default that of the event
-            under way, or where there is none, that at which the entry concerned was written
+        :param where: the source location in a compiled tree, for a violation that is judged later. Default: the
+            location of the current event, or without an event the location that wrote the entry concerned
         """
         if isinstance(places, frozenset):
             places = pages(places, self.granule.page_size)
@@ -118,67 +119,67 @@ class Checker(Observer):
         self.found.append(found)
 
     def running(self) -> str:
-        """Return the walker callback that ran last in the entry point under way, or the entry point."""
+        """Return the last walker callback of the current entry point, or the entry point itself."""
         return self.kernel.walker or self.kernel.entry
 
     def located(self, places: Places, reason: str) -> tuple[Places, str]:
-        """Add to places and reason of a violation which VM they are of, for a checker of one VM."""
+        """Add the VM to the places and the reason of a violation, for a checker of one VM."""
         return places, reason
 
     def written_at(self, level: int, places: Places) -> str:
-        """Return the place in a compiled tree at which the entry of the first of some pages was written last.
+        """Return the source location in a compiled tree that last wrote the entry of the first page in *places*.
 
-        What was cut off with a table above it has the place at which that was; "": it is not known.
+        For an entry cut off with a table above it, this is the location that cut off the table. "": unknown.
         """
         return ""
 
     def text(self, entry: int, level: int) -> str:
-        """A table entry, decoded."""
+        """Decode a table entry."""
         return describe(entry, level, self.granule)
 
     def before_operation(self, op: Operation | None) -> None:
-        """An operation starts; None: the VM is being set up."""
+        """Called when an operation starts; None: the VM is being set up."""
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
-        """The operation has returned and nothing runs."""
+        """Called when the operation has returned and no kernel code runs."""
 
     def actor_begins(self, op: Operation) -> None:
-        """Within a par block, of which `before_operation` has told, an actor begins an operation beside others."""
+        """Called when an actor begins an operation in a par block; `before_operation` was called for the block."""
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
-        """An actor of a par block has ended its operation."""
+        """Called when an actor of a par block has ended its operation."""
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        """An entry that the hardware can reach was written; addresses in bytes."""
+        """Called when an entry that the hardware can reach was written; addresses in bytes."""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        """A vCPU translated a guest access, or took a fault; or its CPU walked ahead (SPECULATE)."""
+        """Called when a vCPU translated a guest access or took a fault, or when its CPU walked ahead (SPECULATE)."""
 
     def scan(self) -> None:
-        """Look at everything once, after the last operation: a cross-check of what was judged by events."""
+        """Scan everything once after the last operation, as a cross-check of the event-based judgements."""
 
     def vm_ending(self, guest: Guest) -> None:
-        """A VM is about to end while others go on; its own checkers are told `before_destruction`."""
+        """Called before one VM of several ends; the VM's own checkers receive `before_destruction` instead."""
 
     def vm_ended(self, guest: Guest) -> None:
-        """A VM has ended. Its own checkers are told last, and hear nothing more; those of other VMs are not told."""
+        """Called when a VM has ended, on per-side checkers and then, as the last call, on the VM's own."""
 
     def before_destruction(self) -> None:
-        """The tables are about to be destroyed."""
+        """Called before the tables are destroyed."""
 
     def crashed(self, outcome: Outcome) -> None:
-        """The destruction crashed."""
+        """Called when the destruction crashed."""
 
     def destroyed(self) -> None:
-        """The VMs are gone."""
+        """Called when the VMs are gone."""
 
     def dismantle(self) -> None:
-        """Cut the references that make cycles; see `CheckerSuite.dismantle`."""
+        """Cut the references that form cycles; see `CheckerSuite.dismantle`."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class GuestChecker(Checker):
-    """Judges one VM; places are guest addresses of that VM.
+    """A checker that judges one VM; its places are guest addresses of that VM.
 
     :param guest: the VM
     :param peers: as in `Checker`
@@ -189,7 +190,7 @@ class GuestChecker(Checker):
         self.set_up_guest(guest)
 
     def set_up_guest(self, guest: Guest) -> None:
-        """Set the attributes that every checker of one VM has; apart for the same reason as `Checker.set_up`."""
+        """Set the attributes that every checker of one VM has; separate for the same reason as `Checker.set_up`."""
         self.guest = guest
         self.vmid = guest.vmid
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guest pages that a violation concerns; neighbours are kept as one range, a block is as cheap as a page."""
+"""Guest pages that a violation concerns, kept as ranges so that a block is as cheap as a page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 
 Range = tuple[int, int]
 
-# The number of a VM stands above any guest address.
+# The number of a VM occupies the bits above any guest address.
 _VM_SHIFT: Final = 52
 
 
 def place(vm: int, ipa: int) -> int:
-    """Return one number for a guest address of a VM, so that addresses of different VMs never meet."""
+    """Return a number for a guest address of a VM that is unique across VMs."""
     return (vm << _VM_SHIFT) + ipa
 
 
@@ -29,7 +29,7 @@ def ipa_of(place: int) -> int:
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """The same numbers as ranges [start, end) that are sorted and neither meet nor touch."""
+    """Return the same numbers as sorted ranges [start, end) that neither overlap nor touch."""
     found: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -43,7 +43,7 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
 
 
 def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
-    """Return the rest of [start, end) when ranges are taken out of it, in order."""
+    """Return the rest of [start, end) without the ranges in *taken*, in order."""
     left: list[Range] = []
     for first, last in merged(taken):
         if first > start:
@@ -56,7 +56,7 @@ def without(start: int, end: int, taken: Iterable[Range]) -> list[Range]:
 
 
 def overlap(one: list[Range], other: list[Range]) -> bool:
-    """Tell whether two lists, as `merged` gives them, have a number in common."""
+    """Return whether two lists of `merged` ranges have a number in common."""
     i = j = 0
     while i < len(one) and j < len(other):
         if one[i][1] <= other[j][0]:
@@ -72,7 +72,7 @@ class Places:
     """A set of pages.
 
     :param ranges: guest addresses, or places, [start, end) in bytes
-    :param page_size: what one page is; all ranges are made of whole pages
+    :param page_size: the size of one page; all ranges consist of whole pages
     """
 
     def __init__(self, ranges: Iterable[Range] = (), page_size: int = 1) -> None:
@@ -83,20 +83,20 @@ class Places:
         return bool(self.ranges)
 
     def __len__(self) -> int:
-        """Number of pages."""
+        """Return the number of pages."""
         return sum([end - start for start, end in self.ranges]) // self.page_size
 
     def __iter__(self) -> Iterator[int]:
-        """The address of each page, in order."""
+        """Yield the address of each page, in order."""
         for start, end in self.ranges:
             yield from range(start, end, self.page_size)
 
     def within(self, other: Places) -> bool:
-        """Tell whether all pages of this are in *other*."""
+        """Return whether all pages of this set are in *other*."""
         theirs = other.ranges
         for start, end in self.ranges:
             at = bisect_right(theirs, (start, end)) - 1
-            # The range that begins where this does may be the longer one.
+            # The range in *other* with the same start may be the longer one.
             if at + 1 < len(theirs) and theirs[at + 1][0] == start:
                 at += 1
             if at < 0 or not (theirs[at][0] <= start and end <= theirs[at][1]):
@@ -108,10 +108,10 @@ class Places:
         return Places([(place(vm, start), place(vm, end)) for start, end in self.ranges], self.page_size)
 
     def joined(self, other: Places) -> Places:
-        """The pages of both."""
+        """Return the union of both sets."""
         return Places(self.ranges + other.ranges, self.page_size)
 
 
 def pages(addresses: Iterable[int], page_size: int = 1) -> Places:
-    """Single pages, by the address of each."""
+    """Return a set of single pages, given the address of each."""
     return Places([(address, address + page_size) for address in addresses], page_size)

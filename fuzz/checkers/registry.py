@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All classes of checkers, in order: a class that does not stand here judges nothing.
+"""All checker classes, in order; a class that is not listed here judges nothing.
 
-docs/how-to/checker.md says what else a checker needs.
+docs/how-to/checker.md lists what else a checker needs.
 """
 
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ from .tlb import Tlb
 from .translation import Translation
 from .walk_order import WalkOrder
 
-# The order decides which of two violations at one event is the first. Classes of which each VM
-# has a checker, and that stand in a row, are asked VM by VM.
+# The order decides which of two violations at one event is the first. Adjacent classes with one
+# checker per VM are called VM by VM.
 CHECKERS: Final[tuple[type[Checker], ...]] = (
-    # The others ask it for the tables.
+    # The other checkers ask it for the tables.
     Shadow,
     Progress,
     Contract,
@@ -47,7 +47,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Memcache,
     Pins,
     ClearedTags,
-    # A freed table that the hardware walks comes before the frame that it names.
+    # A walk of a freed table is reported before the frame that the table names.
     Lifetime,
     Isolation,
     Tlb,
@@ -73,12 +73,12 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Leak,
 )
 
-# Of the table in the documentation.
+# Header of the table in the documentation.
 HEADER: Final = "| checker | holds | why it matters | severity |"
 
 
 def _runs() -> Iterator[tuple[list[type[Checker]], list[type[GuestChecker]]]]:
-    """The registry in pieces: some classes of which a side has one checker, then some of which each VM has one."""
+    """Yield the registry in runs: classes with one checker per side, then classes with one checker per VM."""
     of_side: list[type[Checker]] = []
     of_guest: list[type[GuestChecker]] = []
     for kind in CHECKERS:
@@ -96,28 +96,28 @@ RUNS: Final = tuple(_runs())
 
 
 def rules() -> list[Rule]:
-    """The rules that checkers hold, each once; the one that weighs most first."""
+    """Return the rules of all checkers, each once, in order of weight, heaviest first."""
     return sorted({kind.rule.name: kind.rule for kind in CHECKERS}.values(), key=_weight)
 
 
 def rule_of(signature: str) -> Rule | None:
-    """The rule that a violation of this signature breaks; None: it is none's, as where two sides differ."""
+    """Return the rule that a violation with this signature breaks; None: no rule, such as a difference of two sides."""
     name = signature.partition(":")[0]
     return next((rule for rule in rules() if rule.name == name), None)
 
 
 def _weight(rule: Rule) -> tuple[int, int]:
-    """The level and rank of the worst violation of a rule."""
+    """Return the level and rank of the rule's worst violation."""
     return min((severity, rank) for _, severity, rank in rule.grades())
 
 
 def markdown() -> str:
-    """The rules as a table in Markdown; docs/findings.md has it (``python -m fuzz.checkers`` prints it)."""
+    """Return the rules as a Markdown table for docs/findings.md (``python -m fuzz.checkers`` prints it)."""
     rows = [f"| {rule.name} | {rule.holds} | {rule.why} | {levels(rule)} |" for rule in rules()]
     return "\n".join([HEADER, "|---|---|---|---|", *rows]) + "\n"
 
 
 def levels(rule: Rule) -> str:
-    """The levels that violations of a rule have, the one of most of them first."""
+    """Return the levels that violations of a rule can have, the default level first."""
     found = [rule.severity, *sorted({severity for _, severity, _ in rule.finer} - {rule.severity})]
     return ", ".join(severity.name.lower() for severity in found)

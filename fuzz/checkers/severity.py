@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The levels of severity: what a violation does to guest and host, the worst first.
+"""The levels of severity: what a violation does to guest and host, worst first.
 
-The order is by what a maintainer would be woken for. Plain Python: mypyc does not compile enumerations.
+The order follows what a maintainer would be woken for. Plain Python, because mypyc does not compile enumerations.
 """
 
 from enum import IntEnum
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Severity(IntEnum):
-    """Levels, the worst first."""
+    """The levels, worst first."""
 
     ISOLATION = 0
     LIFETIME = 1
@@ -22,7 +22,7 @@ class Severity(IntEnum):
 
     @property
     def text(self) -> str:
-        """One word and what it says."""
+        """The level's name and its meaning."""
         return f"{self.name.lower()}, {MEANINGS[self]}"
 
 

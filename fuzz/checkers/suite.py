@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All checkers of a side: made, notified of what happens, asked what they found."""
+"""All checkers of a side: creates them, passes events to them, and collects their violations."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ from .violation import Violation
 
 
 class Listens:
-    """The methods of `Checker` that a class of checkers overrides: what it is called for.
+    """The methods of `Checker` that a checker class overrides and must therefore be called for.
 
     :param kind: the class
     """
@@ -36,7 +36,7 @@ _listens: Final[dict[type[Checker], Listens]] = {}
 
 
 def listens(kind: type[Checker]) -> Listens:
-    """The events that a class of checkers listens to."""
+    """Return the events that a checker class listens to."""
     known = _listens.get(kind)
     if known is None:
         known = _listens[kind] = Listens(kind)
@@ -46,8 +46,8 @@ def listens(kind: type[Checker]) -> Listens:
 class CheckerSuite:
     """All checkers of one side, in the order of `fuzz.checkers.registry`, attached to its kernel.
 
-    :param side: before `Side.create` is called
-    :param judged: False: none is attached, and none judges
+    :param side: the side, before `Side.create` is called
+    :param judged: False: no checker is attached and none judges
     """
 
     def __init__(self, side: Side, judged: bool = True) -> None:
@@ -57,20 +57,20 @@ class CheckerSuite:
         self.contract = self.peers.of(Contract)
         self.hyp = self.peers.of(Hyp)
         self.all: list[Checker] = []
-        # Those of VMs that have ended.
+        # Checkers of VMs that have ended.
         self.gone: list[Checker] = []
         for of_side, of_guest in RUNS if judged else ():
             self.all += [self.peers.of(kind) for kind in of_side]
             for guest in side.guests:
                 self.all += [self.peers.at(each, guest) for each in of_guest]
-        # One list for all, so that violations stay in the order they happened.
+        # One list shared by all checkers keeps violations in the order they happened.
         self.found: list[Violation] = []
-        # Those that listen to each event: to what a vCPU does by the number of its VM, last to what several actors do.
+        # The listeners of each event: `on_translated` indexed by VM number, `on_actor` for actors of par blocks.
         self.on_before_operation: list[Checker] = []
         self.on_after_operation: list[Checker] = []
         self.on_translated: list[list[Checker]] = [[] for _ in side.guests]
         self.on_actor: list[Checker] = []
-        # Those that `scan` asks, but for the shadows.
+        # Checkers that `scan` calls, except the shadows.
         self.scanning: list[Checker] = []
         for checker in self.all:
             checker.found = self.found
@@ -78,7 +78,7 @@ class CheckerSuite:
             self.register(checker, listens(type(checker)))
 
     def register(self, checker: Checker, heard: Listens) -> None:
-        """Note what a checker listens to."""
+        """Record what a checker listens to."""
         if heard.before_operation:
             self.on_before_operation.append(checker)
         if heard.after_operation:
@@ -99,7 +99,7 @@ class CheckerSuite:
             self.shadows[number].listen(checker)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        """Tell the checkers of a vCPU's VM what it did."""
+        """Pass a translation to the checkers of the vCPU's VM."""
         for checker in self.on_translated[cpu // self.side.cpus]:
             checker.translated(cpu, access, ipa, walk)
 
@@ -121,10 +121,10 @@ class CheckerSuite:
         self.contract.after_operation(op, outcome)
 
     def scan(self) -> None:
-        """The full scan that cross-checks the incremental checkers.
+        """Run the full scan that cross-checks the incremental checkers.
 
-        The tables as checkers have them come first. Then, VM by VM, the last checkers do: a wrong leaf is
-        the violation, the count and the TLB entry that follow from it are not.
+        The shadow tables come first. Then, VM by VM, the checkers run in reverse order: a wrong leaf is the violation,
+        and the count and the TLB entry that follow from it are not.
         """
         for shadow in self.shadows:
             shadow.scan()
@@ -138,7 +138,7 @@ class CheckerSuite:
                 checker.scan()
 
     def vm_ending(self, guest: Guest) -> None:
-        """A VM is about to end while others go on: its own checkers cross-check it first, as `scan` does."""
+        """Let the checkers of a VM that ends while others continue cross-check it first, as `scan` does."""
         self.shadows[guest.number].scan()
         mine = self.of(guest)
         for checker in reversed(mine):
@@ -150,7 +150,7 @@ class CheckerSuite:
             checker.vm_ending(guest)
 
     def vm_ended(self, guest: Guest) -> None:
-        """The VM is gone: its own checkers judge nothing any more."""
+        """Detach the checkers of a VM that is gone; they judge nothing any more."""
         mine = self.of(guest)
         for checker in self.of_side():
             checker.vm_ended(guest)
@@ -165,20 +165,20 @@ class CheckerSuite:
         self.on_translated[guest.number].clear()
 
     def of_side(self) -> list[Checker]:
-        """The checkers of all VMs together, in their order."""
+        """Return the per-side checkers, in order."""
         return [each for each in self.all if not isinstance(each, GuestChecker)]
 
     def of(self, guest: Guest) -> list[Checker]:
-        """The checkers of one VM alone, in their order."""
+        """Return the checkers of one VM, in order."""
         return [each for each in self.all if isinstance(each, GuestChecker) and each.guest is guest]
 
     def before_destruction(self) -> None:
-        """The tables are about to be destroyed."""
+        """Tell the checkers that the tables are about to be destroyed."""
         for checker in self.all:
             checker.before_destruction()
 
     def crashed(self, outcome: Outcome) -> None:
-        """The destruction crashed."""
+        """Tell the checkers that the destruction crashed."""
         for checker in self.all:
             checker.crashed(outcome)
 
@@ -187,12 +187,12 @@ class CheckerSuite:
             checker.destroyed()
 
     def dismantle(self) -> None:
-        """Cut the references between checkers that make cycles; see `Side.dismantle`."""
+        """Cut the references between checkers that form cycles; see `Side.dismantle`."""
         for checker in (*self.all, *self.gone):
             checker.dismantle()
 
     def take(self, at: int) -> list[Violation]:
-        """The violations found since the last call, as of operation *at*."""
+        """Return the violations found since the last call, and set their operation to *at*."""
         if not self.found:
             return []
         found = self.found[:]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One table page as the stores made it, with the tables below: what `Shadow` keeps."""
+"""A table page as the stores made it, with the tables below it; `Shadow` keeps these."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from __future__ import annotations
 class Table:
     """One table page.
 
-    :param page: its number
+    :param page: its page number
     :param level: level of its entries
     :param base: guest address that entry 0 maps
 
     *leaves*: index -> descriptor; *children*: index -> table; *live*: whether
-    the hardware reaches it from the root; *non_zero*: how many of its entries
-    are not zero, valid or not. *wrong_since*: the walker callback, or entry point, that has left it with a wrong count,
-    "" while that is right; *wrong_at*: where in a compiled tree it was written and counted by then.
+    the hardware can reach it from the root; *non_zero*: number of nonzero entries,
+    valid or not. *wrong_since*: the walker callback or entry point that left it with a wrong reference count,
+    "" while the count is right; *wrong_at*: the source locations in a compiled tree that had written and counted by
+    then.
     """
 
     def __init__(self, page: int, level: int, base: int, live: bool) -> None:
@@ -24,7 +25,7 @@ class Table:
         self.live = live
         self.leaves: dict[int, int] = {}
         self.children: dict[int, Table] = {}
-        # Valid entries that the architecture reserves, or that point to a page that is no table.
+        # Indices of valid entries with a reserved encoding, or that point to a page that is no table.
         self.reserved: set[int] = set()
         self.non_zero = 0
         self.wrong_since = ""
@@ -33,7 +34,7 @@ class Table:
     def end_of_walk(self, address: int, shifts: list[int]) -> Table:
         """Return the table, this one or one below, in which a walk to an address ends.
 
-        :param shifts: log2 of what an entry translates, by level
+        :param shifts: log2 of the size that an entry translates, indexed by level
         """
         table = self
         while table.children:
@@ -44,11 +45,11 @@ class Table:
         return table
 
     def valid(self) -> int:
-        """Number of valid entries."""
+        """Return the number of valid entries."""
         return len(self.leaves) + len(self.children) + len(self.reserved)
 
     def copy(self) -> Table:
-        """Return a copy of this table and those below."""
+        """Return a copy of this table and the tables below it."""
         table = Table(self.page, self.level, self.base, self.live)
         table.leaves = dict(self.leaves)
         table.non_zero = self.non_zero
@@ -56,7 +57,7 @@ class Table:
         return table
 
     def has_leaves(self) -> bool:
-        """Tell whether any leaf is in it or below it."""
+        """Return whether there is any leaf in it or below it."""
         if self.leaves:
             return True
         for child in self.children.values():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables that the stores made beside those in memory: a check of ourselves."""
+"""Compare the shadow tables with memory: a self-check of s2fuzz."""
 
 from collections.abc import Mapping
 
@@ -10,16 +10,16 @@ from .table import Table
 
 
 def compare_with_memory(kernel: Kernel, by_page: Mapping[int, Table], table: Table) -> None:
-    """Read a table, and those below, from memory: they must be what the stores made of them.
+    """Compare a table, and the tables below it, in memory with what the stores made of them.
 
-    One that was freed, or entered twice, is not read, in spite of its parent.
+    A table that was freed or entered twice is skipped, even if its parent is checked.
 
     :param by_page: the tables that are in use
-    :raises AssertionError: they are not, a mistake of ours
+    :raises AssertionError: they differ, a mistake of s2fuzz
     """
     if by_page.get(table.page) is not table:
         return
-    # Each entry that the stores made is in memory, and nothing else is: so many are not zero, and so many valid.
+    # Memory has exactly the entries that the stores made: equal numbers of nonzero and of valid entries.
     counts = kernel.words.counts(table.page * kernel.entries, kernel.entries)
     if counts != (table.non_zero, table.valid()) or not is_in_memory(kernel, table):
         raise AssertionError(f"the shadow of table page {table.page} (level {table.level}) is not what memory holds")
@@ -28,7 +28,7 @@ def compare_with_memory(kernel: Kernel, by_page: Mapping[int, Table], table: Tab
 
 
 def is_in_memory(kernel: Kernel, table: Table) -> bool:
-    """Tell whether memory has each valid entry of a table, as the stores made it."""
+    """Return whether memory has each valid entry of a table as the stores made it."""
     words, granule = kernel.words, kernel.granule
     first = table.page * kernel.entries
     for index, leaf in table.leaves.items():

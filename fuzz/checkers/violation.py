@@ -12,17 +12,17 @@ class Violation:
     """A rule broken by one side.
 
     :param checker: name of the rule's checker
-    :param function: the kernel function that was at work
+    :param function: the kernel function that was running
     :param what: event or entry transition, without addresses
-    :param level: table level, -1 where none is meant
+    :param level: table level, -1 if it does not apply
     :param reason: one line for people, with addresses and decoded entries
     :param places: guest addresses of the pages concerned (and the VM), for matching the two sides
     :param taints: whether later violations in the same program may follow from it
-    :param grave: whether it is a finding of its own also after a violation that taints:
+    :param grave: whether it is a finding of its own even after a violation that taints:
         a guest access to a frame that it does not own, a use after free
-    :param table: number of the table page concerned, -1 where none is meant
-    :param ruins: whether all that comes later on its side may follow from it, also what is grave: something freed, or
-        that never was a table, is used as a table, and holds anything
+    :param table: number of the table page concerned, -1 if it does not apply
+    :param ruins: whether every later violation on its side, even a grave one, may follow from it: freed memory, or
+        memory that never was a table and holds anything, is used as a table
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Violation:
         self.grave = grave
         self.table = table
         self.ruins = ruins
-        # Filled in by the run: index of the operation, -1 while the VM is set up; which entries of the
-        # known bugs explain it; earlier violations that such entries explain and that still stand on
-        # its pages, or (where it names neither pages nor a table) anywhere; and which operation wrote
-        # the contents of the first of its pages.
+        # Filled in by the run. `at`: index of the operation, -1 while the VM is set up. `known`: the known bugs
+        # that explain the violation. `after`: earlier violations that a known bug explains and that still stand on
+        # the same pages, or anywhere if this violation names neither pages nor a table. `version`: the operation
+        # that wrote the contents of the first page.
         self.at = -1
         self.known: tuple[int, ...] = ()
         self.after: tuple[Violation, ...] = ()
@@ -59,12 +59,12 @@ class Violation:
 
     @property
     def signature(self) -> str:
-        """Checker, kernel function, event or transition, level: never an address."""
+        """The checker, kernel function, event or transition, and level; never an address."""
         level = f" L{self.level}" if self.level >= 0 else ""
         return f"{self.checker}: {self.function}: {self.what}{level}"
 
     def reach(self, granule: Granule) -> list[Range]:
-        """The addresses that the entries concerned translate: a place may be the first page of a block."""
+        """Return the addresses that the entries concerned translate: a place may be the first page of a block."""
         if not 0 <= self.level <= 3:
             return self.places.ranges
         size = granule.level_size(self.level)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The base of checkers that judge each leaf when the hardware can reach it, by a store or with its table."""
+"""The base of checkers that judge each leaf when the hardware can reach it, by its own store or with its table."""
 
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, kind
 
@@ -10,7 +10,7 @@ from .table import Table
 
 
 class VisibleLeaves(GuestChecker):
-    """Asks `mapped` about each leaf that becomes visible.
+    """A checker whose `mapped` is called for each leaf that becomes visible to the hardware.
 
     Parameters are those of `GuestChecker`.
     """
@@ -32,7 +32,7 @@ class VisibleLeaves(GuestChecker):
             self.mapped(ipa, level, new)
 
     def linked(self, table: Table) -> None:
-        """A table was linked: what it brings with it becomes visible. One leaf that is wrong says enough."""
+        """Judge what becomes visible when a table is linked; stop after one wrong leaf."""
         before = len(self.found)
         for index, leaf in table.leaves.items():
             self.mapped(table.base + (index << self.shifts[table.level]), table.level, leaf)
@@ -42,5 +42,5 @@ class VisibleLeaves(GuestChecker):
             self.linked(child)
 
     def mapped(self, ipa: int, level: int, new: int) -> None:
-        """A leaf became visible to the hardware."""
+        """Judge a leaf that became visible to the hardware."""
         raise NotImplementedError
