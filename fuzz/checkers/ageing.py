@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ageing: what the hardware recorded of accesses is told to the host, and cleared when the host asks for that.
+"""ageing: the host learns of every access that the hardware recorded, and the record is cleared when the host asks.
 
-The record is the access flag of the leaf that maps a page: map sets it, an
-access flag fault, or an access itself where the hardware can. An access
+The record is the access flag of the leaf that maps a page. Mapping the page sets
+it, and so does an access flag fault, or the access itself with hardware AF. An access
 through a TLB entry whose leaf was aged without a flush is not recorded, by
-design of ``clear_young``; nor does it matter what unmapping forgets.
+design of ``clear_young``. Losing the record on unmap does not matter either.
 """
 
 from typing import Final
@@ -22,16 +22,16 @@ from .severity import Severity
 from .shadow import Shadow
 from .tlb import Tlb
 
-# Where only pages behind the first of a host page's range are concerned.
+# The suffix if only pages after the first leaf of a host page's range are concerned.
 BEHIND: Final = ", behind the first leaf of a huge page"
 
 
 class Ageing(GuestChecker):
-    """Judges the tables of one VM after each call that ages, and the access flag at all other times.
+    """Judges one VM's tables after each call that ages, and changes of the access flag at all other times.
 
     *young*: (level, address) of the leaves in range whose access flag was set
-    when the call began; *first*: those of them that map the first page of a
-    range; *disturbed*: something else happened to the tables meanwhile
+    when the call began; *first*: those that map the first page of a range;
+    *disturbed*: something else changed the tables during the call
     """
 
     rule = Rule(
@@ -48,9 +48,9 @@ class Ageing(GuestChecker):
         self.tlb = peers.at(Tlb, guest)
         self.active = False
         self.disturbed = False
-        # Of several actors: those that age.
+        # In a par block: the actors whose operation ages.
         self.agers: set[int] = set()
-        # The range of each host page, by slot.
+        # The guest address range of each host page, per slot.
         self.ranges: list[tuple[int, int]] = []
         self.young: list[tuple[int, int]] = []
         self.first: list[tuple[int, int]] = []
@@ -67,14 +67,14 @@ class Ageing(GuestChecker):
         self.young, self.first = self.find_young()
 
     def actor_begins(self, op: Operation) -> None:
-        # Beside others it is judged only that nobody else clears the flag.
+        # In a par block, the only rule is that no other actor clears the flag.
         if ages(op):
             self.agers.add(self.kernel.actor)
         else:
             self.agers.discard(self.kernel.actor)
 
     def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
-        """The guest addresses that *op* is about, one range for each host page and slot."""
+        """Return the guest addresses that *op* ages, one range for each host page and slot."""
         page = self.granule.page_size
         if isinstance(op, (HostAge, HostTestAge)):
             start = self.side.by_name[op.slot].hva + op.offset
@@ -92,7 +92,7 @@ class Ageing(GuestChecker):
         return []
 
     def find_young(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """The (level, address) of the young leaves in range, and of those where a range begins."""
+        """Return (level, address) of the young leaves in range, and of those among them where a range begins."""
         found: list[tuple[int, int]] = []
         first: list[tuple[int, int]] = []
         for start, end in self.ranges:
@@ -110,7 +110,7 @@ class Ageing(GuestChecker):
             elif old & ~new & AF_BIT:
                 self.cleared.append((level, ipa))
         elif old & ~new & AF_BIT and old & new & VALID_BIT and not self.side.haf:
-            # Where the hardware sets the flag too, an update of other fields may lose it, by design.
+            # With hardware AF, an update of other fields may lose the flag, by design.
             if self.kernel.actor in self.agers:
                 return
             if kind(old, level, self.granule) == kind(new, level, self.granule) == LEAF:
@@ -147,15 +147,15 @@ class Ageing(GuestChecker):
                 self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
 
     def complain(self, what: str, leaves: list[tuple[int, int]], reason: str) -> None:
-        """Report some leaves; that pages look older or younger than they are spoils no table."""
+        """Report some leaves; pages that look older or younger than they are do not taint any table."""
         places = frozenset([ipa for _, ipa in leaves])
         self.report(what, leaves[0][0], reason, places, taints=False, function=self.kernel.entry)
 
 
 class AgeingResults(Checker):
-    """Judges what the host is told, over all VMs.
+    """Judges what the host learns, over all VMs.
 
-    :param guests: the checkers of each VM's tables; they see each operation before this one does
+    *guests*: the `Ageing` checkers of all VMs; they see each operation before this checker does
     """
 
     rule = Ageing.rule
@@ -189,12 +189,12 @@ class AgeingResults(Checker):
 
 
 def ages(op: Operation | None) -> bool:
-    """Tell whether an operation ages, or asks for an age."""
-    # Spelled out, this is compiled to comparisons; a tuple that has a name is not.
+    """Return whether an operation ages pages or queries their age."""
+    # Inline, this is compiled to comparisons; a named tuple constant is not.
     return isinstance(op, (HostAge, HostTestAge, TableMkold, TableMkyoung, TableIsYoung))
 
 
 def pages_text(leaves: list[tuple[int, int]]) -> str:
-    """Leaves as text: how many, and where the first is."""
+    """Return leaves as text: their number and the location of the first."""
     level, ipa = leaves[0]
     return f"{len(leaves)} leaf(s), the first at {ipa:#x}, level {level},"

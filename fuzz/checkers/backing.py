@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages that a leaf may map: those that the host has behind its slot, with the rights that slot and log leave."""
+"""Pages that a leaf may map: the host pages of its slot, with the rights that slot and dirty log leave."""
 
 from typing import Final
 
@@ -19,17 +19,17 @@ from reference.machine.descriptor import (
 from ..sides.guest import Guest, SlotLayout
 from .fields import STAGE2_BITS, execute_permission, memory_type, set_bits, shareability, write_permission
 
-# Fields that a leaf of KVM's may set; SH must be inner shareable.
+# Fields that a KVM leaf may set; SH must be inner shareable.
 SHAREABILITY: Final = 3 << 8
-# MemAttr: nGnRnE and nGnRE; Normal Write-Back, as is and where the CPUs force it.
+# MemAttr: nGnRnE and nGnRE; Normal Write-Back, without and with FWB.
 STRICT_DEVICE: Final = (0x0, 0x1)
 WRITE_BACK: Final = 0xF
 WRITE_BACK_FORCED: Final = 0x6
-# MemAttr: Normal Non-cacheable, as is and where the CPUs force it.
+# MemAttr: Normal Non-cacheable, without and with FWB.
 NON_CACHEABLE: Final = 0x5
-# A word of a dirty log without a clean page.
+# A dirty log word in which every page is dirty.
 ALL_DIRTY: Final = (1 << 64) - 1
-# What may be wrong with fields of a leaf.
+# Possible faults of a leaf's fields.
 ILLEGAL: Final = "illegal field"
 WRITABLE_LEAF: Final = ("writable, the host's page is not", "writable in a read-only slot")
 DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped as normal memory")
@@ -40,7 +40,7 @@ FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | A
 
 
 class Backing:
-    """Compares leaves of one VM with slots and host pages as they are now.
+    """Compares leaves of one VM with the current slots and host pages.
 
     :param guest: the VM
     """
@@ -49,8 +49,8 @@ class Backing:
         self.guest = guest
         self.granule = guest.granule
         self.shifts = guest.granule.shifts
-        # The last leaf of a pass (`next_fault_of`) if it was right: its level, entry and end. Up to *known*, 0 if
-        # nobody has asked, *last_slot* goes on, and the host's pages as they do behind that leaf.
+        # The last leaf of a pass (`next_fault_of`), if it was right: its level, entry and end. *last_slot* and the
+        # host's run of pages after that leaf extend up to *known*; 0: not computed yet.
         self.last_level = -1
         self.last_slot: SlotLayout | None = None
         self.last_entry = 0
@@ -58,9 +58,9 @@ class Backing:
         self.known = 0
 
     def fields_of(self, wrong: str, entry: int) -> str:
-        """The fields of a leaf by which it is wrong, with what is allowed; "" if its place is wrong, or the frame's.
+        """Return the fields that make a leaf wrong, with the allowed values; "" if its address or frame is wrong.
 
-        :param wrong: as `fault_of` says it
+        :param wrong: the text that `fault_of` returned
         """
         if wrong == ILLEGAL:
             found = list(set_bits(entry & ~(FIELDS | self.granule.address_mask), STAGE2_BITS))
@@ -80,35 +80,35 @@ class Backing:
         return ""
 
     def begin(self) -> None:
-        """A pass over leaves begins, in which host and slots stay as they are."""
+        """Begin a pass over leaves, during which host and slots do not change."""
         self.last_level = -1
 
     def next_fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
-        """Do as `fault_of` for the next leaf of a pass.
+        """Do the same as `fault_of` for the next leaf of a pass.
 
-        A leaf that continues the one before, by address and frame, is right as far as the host's run of pages goes:
-        only the dirty log can differ.
+        A leaf that continues the previous leaf, by address and frame, is right up to the end of the host's run of
+        pages: only the dirty log can differ.
         """
         size = 1 << self.shifts[level]
         if level == self.last_level and ipa == self.last_end and entry == self.last_entry + size:
             if not self.known:
                 self.known = self.run_end(ipa - size)
             layout = self.last_slot
-            # Slots that exist do not overlap; one that is about to go gives way to them.
+            # Live slots do not overlap; a slot that is about to be removed gives way to them.
             if layout is not None and ipa + size <= self.known and (layout.live or self.guest.layout_of(ipa) is layout):
                 self.last_entry = entry
                 self.last_end = ipa + size
                 return self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)
         wrong, page = self.fault_of(level, ipa, entry)
         self.known = 0
-        # A leaf may be right by the old place of a slot that moves: nothing follows for the next one.
+        # A leaf may be right only by the old place of a slot that moves: nothing follows for the next leaf.
         self.last_level = -1 if wrong or self.guest.leaving else level
         self.last_entry = entry
         self.last_end = ipa + size
         return wrong, page
 
     def run_end(self, ipa: int) -> int:
-        """Return the address up to which one slot, and one run of different host pages, go on from *ipa*; 1: none."""
+        """Return the address up to which one slot and one run of distinct host pages continue from *ipa*; 1: none."""
         layout = self.last_slot = self.guest.layout_of(ipa)
         if layout is None:
             return 1
@@ -119,12 +119,12 @@ class Backing:
         return self.guest.host.end_of(run, ipa + by, layout.hva + layout.size) - by
 
     def fault_of(self, level: int, ipa: int, entry: int) -> tuple[str, int]:
-        """Say what is wrong with a leaf, and the first page where it is; "" if nothing."""
+        """Return what is wrong with a leaf and the first page where it is wrong; "" if nothing is."""
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
         if entry & ~(FIELDS | self.granule.address_mask):
             return ILLEGAL, ipa
-        # With FEAT_LPA2 all memory is inner shareable, and the field is part of the address.
+        # With FEAT_LPA2 all memory is inner shareable, and the SH field is part of the address.
         if entry & SHAREABILITY != SHAREABILITY and not self.granule.lpa2:
             return ILLEGAL, ipa
         if pa & (size - 1):
@@ -132,13 +132,13 @@ class Backing:
         layout = self.guest.layout_of(ipa)
         wrong, page = self.fault_in(layout, level, ipa, entry)
         if wrong and (leaving := self.guest.leaving_at(ipa)) is not None and leaving is not layout:
-            # The slot moves to where it overlaps its old place, which is mapped until that is unmapped.
+            # The slot moves to a place that overlaps its old place, which stays mapped until it is unmapped.
             if not self.fault_in(leaving, level, ipa, entry)[0]:
                 return "", 0
         return wrong, page
 
     def fault_in(self, layout: SlotLayout | None, level: int, ipa: int, entry: int) -> tuple[str, int]:
-        """Say what is wrong with a leaf of a slot, as `fault_of`."""
+        """Return what is wrong with a leaf of a slot, as in `fault_of`."""
         size = 1 << self.shifts[level]
         pa = address_bits(entry, self.granule)
         if layout is None or ipa + size > layout.ipa + layout.size:
@@ -154,14 +154,14 @@ class Backing:
             wrong = self.rights_of(entry, run)
             if wrong:
                 return wrong, page
-            # All small pages of zeroes are one frame.
+            # All small zero pages are one frame.
             done = host.end_of(run, done, hva + size) if run.stride else done + host.page_size
         if entry & WRITE_BIT:
             return self.write_of(layout, ipa, size)
         return "", 0
 
     def rights_of(self, entry: int, run: PageRun) -> str:
-        """Say what is wrong with type and permissions, given the host's mapping."""
+        """Return what is wrong with memory type and permissions, given the host's mapping."""
         if entry & WRITE_BIT and not run.flags & WRITABLE:
             return WRITABLE_LEAF[0]
         attr, write_back = memattr(entry), WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK
@@ -169,7 +169,7 @@ class Backing:
             return "" if attr == write_back else NOT_CACHED
         if run.flags & CACHED and attr == write_back:
             return ""
-        # Kernels that do not ask how the driver maps a frame take all for a device's.
+        # Kernels that do not check how the driver maps a frame treat every such frame as device memory.
         if attr not in STRICT_DEVICE and not (run.flags & UNCACHED and attr == NON_CACHEABLE):
             if attr < 4:
                 return DEVICE_TYPE[0]
@@ -177,7 +177,7 @@ class Backing:
         return "" if entry & XN_BIT else DEVICE_CODE
 
     def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
-        """Say what is wrong with a writable leaf, given slot and dirty log."""
+        """Return what is wrong with a writable leaf, given slot and dirty log."""
         slot = self.guest.kvm_host.id_to_memslot(self.guest.kvm, layout.id)
         if slot is None:
             return "leaf outside of any slot", ipa
@@ -189,7 +189,7 @@ class Backing:
         return "", 0
 
     def first_clean(self, slot: kvm_memory_slot, gfn: int, pages: int) -> int:
-        """The first page of a range that a write would leave unreported; -1: none, or not logged."""
+        """Return the first page of a range whose writes would go unreported; -1: none, or not logged."""
         bitmap = slot.dirty_bitmap
         if bitmap is None:
             return -1
@@ -198,7 +198,7 @@ class Backing:
         while page < end:
             word = bitmap[page >> 6]
             if word != ALL_DIRTY:
-                # From this page on; pages beyond the word count as clean.
+                # Clean pages from this one on; pages beyond the word count as clean.
                 clean = ~word >> (page & 63)
                 first = page + (clean & -clean).bit_length() - 1
                 if first < min((page | 63) + 1, end):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""bbm: what needs it changes only through break, flush, make.
+"""bbm: an entry that needs break-before-make changes only through break, flush, make.
 
-Arm ARM D8.14 (break-before-make): needed where the output address changes, if
-the old or the new entry is writable or the contents differ; where the block
-size changes; between table and block; where the memory type changes. Not for
+Arm ARM D8.14 (break-before-make): needed if the output address changes and
+the old or the new entry is writable or the contents differ; if the block
+size changes; between table and block; if the memory type changes. Not needed for
 permissions or the access flag.
 """
 
@@ -31,17 +31,17 @@ from .tlb import Tlb
 
 
 def tables_of(table: Table) -> list[Table]:
-    """A table and all below it."""
+    """Return a table and all tables below it."""
     return [table] + [below for child in table.children.values() for below in tables_of(child)]
 
 
 class Bbm(GuestChecker):
     """Judges each store that makes a live entry valid, when it happens.
 
-    What a CPU may hold at that moment is what `Tlb` has owed flushes for:
-    tables, and leaves with the access flag set, accessed or not. A table must
-    be stored with release, or after a barrier, or a walk may find its page as it
-    was before. Other barriers are not judged.
+    A CPU may hold at that moment what `Tlb` has owed flushes for: tables, and leaves
+    with the access flag set, accessed or not. A table must be stored with
+    release or after a barrier; otherwise a walk may see the old contents of its page.
+    Other barriers are not judged.
     """
 
     rule = Rule(
@@ -82,16 +82,16 @@ class Bbm(GuestChecker):
             self.judge(ipa, level, new)
 
     def unordered(self, ptep: int) -> bool:
-        """Tell whether the table that this entry names, or one below it, was written since the last barrier."""
+        """Return whether the table that this entry names, or a table below it, was written since the last barrier."""
         page, index = divmod(ptep, self.kernel.entries)
         child = self.shadow.by_page[page].children.get(index)
         return child is not None and any(self.shadow.unordered(table.page) for table in tables_of(child))
 
     def replaced(self, ipa: int, level: int, old: int, new: int) -> None:
-        """An entry was written over a valid one."""
+        """Judge an entry that was written over a valid one."""
         held = old
         if not old & AF_BIT and kind(old, level, self.granule) != TABLE:
-            # Not cached, unless the access flag was cleared only lately.
+            # Not cached, unless the access flag was cleared recently.
             key = key_of(level, ipa)
             owed = self.owed.leaves.get(key)
             held = self.owed.aged.get(key, 0) if owed is None else owed.entry
@@ -105,13 +105,13 @@ class Bbm(GuestChecker):
             )
 
     def name_of(self, entry: int, level: int) -> str:
-        """``table``, ``block`` or ``page``."""
+        """Return ``table``, ``block`` or ``page``."""
         if kind(entry, level, self.granule) == TABLE:
             return "table"
         return "page" if level == 3 else "block"
 
     def change(self, level: int, old: int, new: int) -> str:
-        """Name the part of a change from *old* to *new* that needs break-before-make; "" if none does."""
+        """Return the part of a change from *old* to *new* that needs break-before-make; "" if none does."""
         was, now = self.name_of(old, level), self.name_of(new, level)
         if was != now:
             return f"{was}->{now}"
@@ -127,7 +127,7 @@ class Bbm(GuestChecker):
         return ""
 
     def alike(self, level: int, a: int, b: int) -> bool:
-        """Tell whether two leaves map the same contents, as they are in the data cache."""
+        """Return whether two leaves map the same contents, as held in the data cache."""
         memory = self.guest.memory
         first = memory.index_of(output_address(a, level, self.granule) >> self.granule.page_shift)
         other = memory.index_of(output_address(b, level, self.granule) >> self.granule.page_shift)
@@ -137,7 +137,7 @@ class Bbm(GuestChecker):
         return memory.cached.alike(first, other, pages)
 
     def judge(self, ipa: int, level: int, new: int) -> None:
-        """An entry was made: no CPU may hold one that it must not meet."""
+        """Judge a new entry: no CPU may hold an entry that conflicts with it."""
         owed = self.owed
         key = key_of(level, ipa)
         cut = owed.tables.get(key) if owed.tables else None
@@ -152,7 +152,7 @@ class Bbm(GuestChecker):
             if child is not None:
                 self.joined(child, cut.table if cut is not None else None)
             return
-        # Nothing smaller may be held within a leaf, no larger leaf around it.
+        # A CPU must hold no smaller entry within a leaf, and no larger leaf around it.
         end = ipa + (1 << self.shifts[level])
         if owed.tables:
             for held, table in owed.tables.items():
@@ -171,7 +171,7 @@ class Bbm(GuestChecker):
                 return
 
     def joined(self, table: Table, cut: Table | None) -> None:
-        """A table became live; *cut*: the one that was cut off there and may still be walked, if any."""
+        """Judge a table that became live; *cut*: the table cut off there that may still be walked, if any."""
         for index in sorted((*table.leaves, *table.children)):
             ipa = table.base + (index << self.shifts[table.level])
             now = self.entry_of(table, index)
@@ -189,7 +189,7 @@ class Bbm(GuestChecker):
             self.joined(table.children[index], below)
 
     def entry_of(self, table: Table, index: int) -> int:
-        """An entry of a table; 0: not valid."""
+        """Return an entry of a table; 0: not valid."""
         child = table.children.get(index)
         if child is None:
             return table.leaves.get(index, 0)
@@ -197,13 +197,13 @@ class Bbm(GuestChecker):
         return address_field(pa, self.granule) | TYPE_BIT | VALID_BIT
 
     def compare(self, ipa: int, level: int, held: int, new: int) -> None:
-        """An entry was made where a CPU may still hold another of the same level."""
+        """Judge an entry made while a CPU may still hold another entry of the same level."""
         what = self.change(level, held, new)
         if what:
             self.too_early(ipa, level, what, held, key_of(level, ipa), new)
 
     def too_early(self, ipa: int, level: int, what: str, held: int, key: Key, new: int) -> None:
-        """An entry was made while a CPU may hold another one, which was at the place of a key."""
+        """Report an entry made while a CPU may hold another one, which was at the address and level of *key*."""
         at = level_of(key)
         self.report(
             f"{what} made before the flush",

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages that threads of the host write while vCPUs are at work: nobody has to clean them for those.
+"""Pages that threads of the host write while vCPUs run: nobody has to clean them for those vCPUs.
 
-Whoever writes a page beside a fault that maps it cannot know whether that has cleaned it before or after the write.
+A thread that writes a page beside a fault that maps it cannot know whether the fault cleaned the page before or
+after the write.
 """
 
 from ..language.operations import HostWrite, Operation, Par, plain
@@ -10,7 +11,7 @@ from .places import Range, without
 
 
 def written_beside(guest: Guest, op: Operation | None) -> list[Range]:
-    """The guest addresses that threads of the host write in an operation, if it is a block."""
+    """Return the guest addresses that host threads write in an operation, if it is a par block."""
     found: list[Range] = []
     if isinstance(op, Par):
         for each in map(plain, op.operations):
@@ -21,5 +22,5 @@ def written_beside(guest: Guest, op: Operation | None) -> list[Range]:
 
 
 def left_of(ranges: list[Range], written: list[Range]) -> list[Range]:
-    """Return the parts of ranges that nobody writes."""
+    """Return the parts of *ranges* that are not in *written*."""
     return [part for start, end in ranges for part in without(start, end, written)]

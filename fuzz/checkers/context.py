@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""context: tlb.c takes a CPU into a guest's context and back, with no walk between that mixes two.
+"""context: tlb.c switches a CPU into a guest's context and back, and no walk in between mixes two contexts.
 
-A register is in effect from the next ISB on, or from the exception that ends a call at EL1. Where a CPU may walk ahead
-for an AT that was only speculated (ARM64_WORKAROUND_SPECULATIVE_AT), stage-1 walks are disabled (TCR_EL1.EPD0 and
-EPD1; for a kernel at EL2 with stage 1 on) before, and in effect, until the host's context is. What the TLBI themselves
-achieve is for the checker tlb, but for those of one CPU alone.
+A register takes effect at the next ISB, or at the exception that ends a call at EL1. On a CPU that may walk
+for a speculated AT (ARM64_WORKAROUND_SPECULATIVE_AT), stage-1 walks must be disabled (TCR_EL1.EPD0 and
+EPD1; for a kernel at EL2 with stage 1 on) beforehand, with effect, until the host's context is in effect. The checker
+tlb judges what the TLBIs achieve, except TLBIs of a single CPU.
 """
 
 from typing import Final
@@ -38,7 +38,7 @@ STAGE1_ON: Final = 1 << 0
 
 
 class Context(Checker):
-    """Judges the instructions of each call of tlb.c, and the CPU when the call is over."""
+    """Judges the instructions of each call of tlb.c, and the state of the CPU on return."""
 
     rule = Rule(
         "context",
@@ -67,24 +67,24 @@ class Context(Checker):
         caps = side.kernel.caps
         self.vhe = not caps & NO_VHE
         self.erratum = caps & ARM64_WORKAROUND_SPECULATIVE_AT != 0
-        # A kernel at EL1 cannot reach the lines that such a cache has of a VMID.
+        # A kernel at EL1 cannot reach the lines that a VPIPT cache has for a VMID.
         self.owes_icache = not self.vhe and caps & ICACHE_VPIPT != 0 and not caps & ARM64_HAS_CACHE_DIC
         self.tcr = side.kernel.hardware.processors[0].tcr
-        # What was reported; each once.
+        # Violations already reported; each is reported once.
         self.told: set[str] = set()
-        # Of this call: registers written since the last ISB, as bits.
+        # In this call: bit mask of the registers written since the last ISB.
         self.fresh = 0
-        # VMIDs whose combined entries this CPU drops, and has dropped; likewise instruction caches.
+        # VMIDs whose combined entries this CPU is dropping, and has dropped; likewise for instruction caches.
         self.dropping: list[int] = []
         self.dropped: list[int] = []
         self.invalidates = False
         self.invalidated = False
-        # A generation of VMIDs has ended, and CPUs may still have entries, or lines of a VPIPT cache, by its numbers.
+        # A generation of VMIDs has ended, and CPUs may still have entries, or lines of a VPIPT cache, for its VMIDs.
         self.entries_left = False
         self.lines_left = False
 
     def wrong(self, what: str, reason: str) -> None:
-        """Note a violation; where it goes wrong is a function of tlb.c, whoever calls it."""
+        """Record a violation; its function is tlb.c, whatever the caller."""
         if what not in self.told:
             self.told.add(what)
             self.report(what, -1, reason, taints=False, function="tlb.c")
@@ -108,7 +108,7 @@ class Context(Checker):
             self.fresh |= 1 << op
 
     def written(self, register: int, value: int, cpu: Processor) -> None:
-        """A system register was written, in effect after the next ISB."""
+        """Judge a write to a system register, which takes effect at the next ISB."""
         if self.vhe and register == HCR_EL2 and not value & HCR_E2H:
             self.wrong("host left", f"HCR_EL2 {value:#x}: without E2H the kernel at EL2 has other registers and tables")
         if self.erratum and self.mixes(register, value, cpu):
@@ -118,7 +118,7 @@ class Context(Checker):
             )
 
     def mixes(self, register: int, value: int, cpu: Processor) -> bool:
-        """Tell whether stage-1 walks may be on while one register is the host's and one the guest's."""
+        """Return whether stage-1 walks may be on while one register is the host's and another the guest's."""
         off = cpu.tcr & EPD == EPD and (not self.vhe or cpu.sctlr & STAGE1_ON != 0)
         if register == VTTBR_EL2 and value:
             return not off or (not self.vhe and self.pending(TCR_EL1))
@@ -129,7 +129,7 @@ class Context(Checker):
         return False
 
     def pending(self, register: int) -> bool:
-        """Tell whether a register was written, and is not in effect."""
+        """Return whether a register was written and is not in effect yet."""
         return self.fresh >> register & 1 != 0
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
@@ -167,7 +167,7 @@ class Context(Checker):
         self.look_for_entries()
 
     def look_for_entries(self) -> None:
-        """A barrier may have completed the TLBI of all that TLBs have, on all CPUs."""
+        """Note whether a barrier completed a TLBI of all VMIDs on all CPUs."""
         if self.entries_left:
             gone = self.kernel.assembly.gone
             self.entries_left = not any(each.op == ALLE1 and each.vmid == ALL_VMIDS for each in gone)
@@ -181,10 +181,10 @@ class Context(Checker):
                 )
 
     def returned(self) -> None:
-        """The call is over: the CPU is the host's."""
+        """Judge the CPU on return from the call: it must be in the host's context."""
         self.look_for_entries()
         cpu = self.kernel.hardware.processors[self.kernel.assembly.cpu]
-        # A kernel at EL2 has no use for VTTBR_EL2 while TGE is set, but for what an AT does that is only speculated.
+        # A kernel at EL2 does not use VTTBR_EL2 while TGE is set, except for a speculated AT.
         left = (cpu.vttbr or cpu.vmid) and (not self.vhe or self.erratum)
         if left or cpu.tge != self.vhe or cpu.tcr != self.tcr or cpu.sctlr:
             self.wrong(

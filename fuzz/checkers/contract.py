@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no error that a correct caller would not get, no access refused that the slot allows."""
+"""contract: no warning, no error that a correct caller would not get, no refusal of an access that the slot allows."""
 
 from typing import Final
 
@@ -16,16 +16,16 @@ from .refusal_checker import REFUSALS, RefusalChecker
 from .rule import Clause, Rule
 from .severity import Severity
 
-# The answer that a guest or user space gets where memory was meant.
+# The result that a guest or user space gets instead of memory.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
-# Signatures of answers to calls that KVM must refuse.
+# Signatures of results of calls that KVM must refuse.
 REFUSED: Final = tuple([f"*: *{refusal.why}*" for refusal in REFUSALS])
 
 
 class Contract(RefusalChecker):
-    """Judges warnings when they come, results when the call returns.
+    """Judges warnings when they fire, and results when the call returns.
 
-    A warning harms no table: what other checkers find later stands for itself.
+    A warning does not taint: later violations of other checkers stand on their own.
     """
 
     rule = Rule(
@@ -62,7 +62,7 @@ class Contract(RefusalChecker):
 
     def warn(self, label: str) -> None:
         if label in WARNINGS or label == EMPTY:
-            # The locking checker's, the memcache checker's.
+            # Reported by the locking and memcache checkers.
             return
         if label.startswith("in "):
             what, function = "WARN", label[3:]
@@ -75,7 +75,7 @@ class Contract(RefusalChecker):
         host = self.side.host
         vma = host.vma_at(hva)
         if vma is None:
-            # Another thread has unmapped it meanwhile.
+            # Another thread has unmapped it in the meantime.
             return
         sizes = {vma.huge_shift or host.page_shift}
         for slot in self.side.active.kvm.memslots:
@@ -90,9 +90,10 @@ class Contract(RefusalChecker):
             self.report("SIGBUS of another size", -1, reason, taints=False, function=self.kernel.entry)
 
     def mapped_by(self, slot: kvm_memory_slot, hva: int, huge_shift: int) -> int:
-        """The log2 of the size by which stage 2 maps a page of hugetlb of 2 ** *huge_shift* bytes: as far as it fits.
+        """Return log2 of the stage-2 mapping size of a hugetlb page of 2 ** *huge_shift* bytes.
 
-        As ``fault_supports_stage2_huge_mapping()``: slot and host are aligned alike, and the slot has all of a block.
+        As in ``fault_supports_stage2_huge_mapping()``: slot and host must be aligned alike, and the slot must contain
+        the whole block.
         """
         host = self.side.host
         start, end = slot.userspace_addr, slot.userspace_addr + (slot.npages << host.page_shift)
@@ -131,11 +132,11 @@ class Contract(RefusalChecker):
             self.report(what, -1, reason, taints=False, function=entry)
 
     def answered(self, ret: int, status: str) -> None:
-        """Judge the result *ret* of ``kvm_handle_guest_abort()``; *status* says what it did besides mapping.
+        """Judge the return value *ret* of ``kvm_handle_guest_abort()``; *status*: what it did besides mapping.
 
-        A positive value resumes the guest (handle_exit.c): with the abort injected, the access emulated, or to
-        meet the signal. Nothing here fills an exit reason, which 0 asks user space to read; an error is for
-        a fault that failed.
+        A positive value resumes the guest (handle_exit.c): with the abort injected, with the access emulated, or to
+        take the signal. 0 asks user space to read an exit reason, and nothing here fills one in. An error means that
+        the fault failed.
         """
         if ret > 0 or (ret < 0 and not status):
             return
@@ -147,10 +148,10 @@ class Contract(RefusalChecker):
         self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
 
     def told_where(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
-        """Judge what user space is told of the access to *ipa* that ended with the error *ret*.
+        """Judge what user space learns about the access to *ipa* that ended with the error *ret*.
 
-        Documentation/virt/kvm/api.rst: with KVM_EXIT_MEMORY_FAULT, KVM_RUN returns EFAULT or EHWPOISON. The first has
-        other reasons too.
+        Documentation/virt/kvm/api.rst: with KVM_EXIT_MEMORY_FAULT, KVM_RUN returns EFAULT or EHWPOISON. EFAULT has
+        other causes too.
         """
         if vcpu.memory_fault is not None:
             start, size = vcpu.memory_fault
@@ -163,12 +164,12 @@ class Contract(RefusalChecker):
             self.report("no memory fault exit", -1, reason, taints=False, function=self.kernel.entry)
 
     def of_memfd(self, ipa: int, vcpu: kvm_vcpu) -> bool:
-        """Tell whether the slot at a guest address of a vCPU has a guest_memfd."""
+        """Return whether the slot at a vCPU's guest address has a guest_memfd."""
         layout = next(guest for guest in self.side.guests if guest.kvm is vcpu.kvm).layout_of(ipa)
         return layout is not None and layout.slot.backing == MEMFD
 
     def addressed(self, status: str, told: int, ipa: int, va: int) -> None:
-        """Judge the address *told* that emulation, or an injected abort, got for an access to *ipa*, by *va*."""
+        """Judge the address *told* to emulation or in an injected abort; the access was to *ipa*, at *va*."""
         meant = ipa if status == "io" else va
         if told != meant:
             what = f"{'I/O exit' if status == 'io' else 'abort'} at another address"
@@ -178,15 +179,15 @@ class Contract(RefusalChecker):
             self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def injected(self, what: str, meant: str) -> None:
-        """Judge the abort *what* that a guest got: a prefetch abort for fetches, a data abort for all else."""
+        """Judge the abort *what* that a guest got: a prefetch abort for fetches, a data abort for everything else."""
         if what != meant:
             reason = f"the guest gets a {what}, its access calls for a {meant}"
             self.report(f"{what} injected for a {meant}", -1, reason, taints=False, function=self.kernel.entry)
 
     def judge_outside(self, op: GuestOutside, outcome: Outcome) -> None:
-        """Judge the answer to an access behind the guest's address space: the guest gets an abort.
+        """Judge the result of an access beyond the guest's address space: the guest gets an abort.
 
-        Nobody can emulate it, for no device lies there. Cache maintenance may be skipped.
+        The access cannot be emulated, because no device is there. Cache maintenance may be skipped.
         """
         if outcome.status == "abort" or (op.kind == "clean" and outcome.value == "skipped"):
             return
@@ -196,10 +197,10 @@ class Contract(RefusalChecker):
         self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def deserved(self, op: GuestAccess, outcome: Outcome) -> bool:
-        """Tell whether an access that did not complete is one for which there is no memory."""
+        """Return whether no memory was available for an access that did not complete."""
         status = outcome.status
         if outcome.raced and status != "sigbus":
-            # A slot that is about to go, or to move, is there for nobody (KVM_MEMSLOT_INVALID).
+            # A slot that is about to be deleted or moved exists for nobody (KVM_MEMSLOT_INVALID).
             return True
         if outcome.taken and status == "sigbus":
             return True
@@ -214,5 +215,5 @@ class Contract(RefusalChecker):
         return layout.readonly and op.kind in ("write", "clean") and status == "io"
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
-        """Tell whether the program itself made an allocation fail."""
+        """Return whether the program itself made an allocation fail."""
         return outcome.value == -ENOMEM and op is not None and fail_of(op) is not None

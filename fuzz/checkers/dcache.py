@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dcache: what the host wrote reaches memory before a guest without caches can look at it.
+"""dcache: data that the host wrote reaches memory before a guest without caches can read it.
 
 Without FWB only. A frame that holds host data not cleaned since, and that no
 leaf exposed at that guest address when the operation began, must not be
-mapped cacheable. Flushing leaves the cacheable leaves it hits clean. What an
-unmap breaks is cleaned between its flush and the drop of the mmu lock, dirty or
+mapped cacheable. A flush cleans the cacheable leaves in its range. An
+unmapped leaf is cleaned between its flush and the drop of the mmu lock, dirty or
 not: until the flush a guest can write through its TLB. Several leaves may share
 a flush, and a clean. Splitting, coalescing and replacing owe nothing. Device
 frames have no linear alias and are never cleaned.
@@ -33,10 +33,10 @@ MEMATTR: Final = 0xF << 2
 class Unmapped:
     """A cacheable leaf that an unmap broke.
 
-    :param frames: physical addresses [*start*, *end*) of what it mapped
-    :param before: how many cleans there were before
+    :param frames: physical addresses [*start*, *end*) that it mapped
+    :param before: the number of cleans before it was broken
 
-    *done*: the part cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
+    *done*: the parts cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
     """
 
     def __init__(self, level: int, ipa: int, entry: int, frames: Range, before: int) -> None:
@@ -75,7 +75,7 @@ class Dcache(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
         self.owed = peers.at(Tlb, guest).owed
-        # Leaves that were unmapped and not cleaned since their flush.
+        # Leaves that were unmapped and not yet cleaned after their flush.
         self.unmapped: list[Unmapped] = []
         # Physical memory that an unmap has cleaned so far in this operation.
         self.cleans: list[Range] = []
@@ -100,7 +100,7 @@ class Dcache(GuestChecker):
             self.unmaps(ipa, level, old)
 
     def exposed(self, ipa: int, level: int, old: int, new: int) -> None:
-        """A cacheable leaf becomes visible: its frames must be clean, or known at that address."""
+        """Judge a cacheable leaf that becomes visible: its frames must be clean, or already exposed at that address."""
         host_dirty = self.guest.memory.host_dirty
         shift = self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - self.guest.memory.first
@@ -108,7 +108,7 @@ class Dcache(GuestChecker):
         if start < 0 or host_dirty.find(1, start, end) < 0:
             return
         if not self.guest.maps_backing(ipa, start + self.guest.memory.first):
-            # A leaf that is wrong is the translation checker's business.
+            # A wrong leaf is reported by the translation checker.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         cacheable = new & MEMATTR
@@ -132,7 +132,7 @@ class Dcache(GuestChecker):
             )
 
     def before(self, ipa: int, level: int) -> str:
-        """Return the entry in the place of the new leaf when the operation began."""
+        """Return the kind of entry that was in the place of the new leaf when the operation began."""
         for table in self.shadow.detached:
             if table.base == ipa and table.level == level + 1:
                 return "table"
@@ -144,7 +144,7 @@ class Dcache(GuestChecker):
         return "empty"
 
     def unmaps(self, ipa: int, level: int, old: int) -> None:
-        """An unmap broke an entry: what it mapped must be cleaned."""
+        """Note an entry that an unmap broke: the memory it mapped must be cleaned."""
         what = kind(old, level, self.granule)
         if what == LEAF:
             if is_cacheable(old):
@@ -155,19 +155,19 @@ class Dcache(GuestChecker):
                 self.unmaps_below(detached[-1])
 
     def unmaps_below(self, table: Table) -> None:
-        """An unmap cut off a table: the same for the leaves below."""
+        """Note the leaves below a table that an unmap cut off, as `unmaps` does."""
         for index, entry in table.leaves.items():
             self.unmaps(table.base + (index << self.shifts[table.level]), table.level, entry)
         for child in table.children.values():
             self.unmaps_below(child)
 
     def frames_of(self, level: int, entry: int) -> Range:
-        """Physical addresses [start, end) of what a leaf maps."""
+        """Return the physical addresses [start, end) that a leaf maps."""
         start = address_bits(entry, self.granule)
         return start, start + (1 << self.shifts[level])
 
     def cleaned(self, start: int, end: int) -> None:
-        """Physical memory [start, end) was cleaned: this counts for leaves that no CPU holds any more."""
+        """Note that physical memory [start, end) was cleaned; it counts for leaves that no CPU holds any more."""
         rest: list[Unmapped] = []
         for leaf in self.unmapped:
             if start < leaf.end and leaf.start < end:
@@ -189,7 +189,7 @@ class Dcache(GuestChecker):
             self.lock_dropped()
 
     def lock_dropped(self) -> None:
-        """Unmapped leaves must be clean, unless their flush, which `Tlb` judges, is still to come with the clean."""
+        """Judge unmapped leaves, which must be clean, except leaves whose flush (judged by `Tlb`) is still to come."""
         rest: list[Unmapped] = []
         for leaf in self.unmapped:
             if self.owed.holds_leaf(leaf.level, leaf.ipa):
@@ -199,7 +199,7 @@ class Dcache(GuestChecker):
         self.unmapped = rest
 
     def must_be_cleaned(self, leaf: Unmapped) -> None:
-        """Judge an unmapped leaf: it must be cleaned since its flush, but for parts that are mapped again."""
+        """Judge an unmapped leaf: it must be cleaned since its flush, except parts that are mapped again."""
         level, ipa = leaf.level, leaf.ipa
         by = leaf.start - ipa
         mapped = [
@@ -219,7 +219,7 @@ class Dcache(GuestChecker):
         self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
 
     def cleaned_early(self, leaf: Unmapped) -> bool:
-        """Tell whether some of an unmapped leaf was cleaned before its flush, or before its break."""
+        """Return whether some of an unmapped leaf was cleaned before its flush, or before its break."""
         if leaf.early:
             return True
         for start, end in self.cleans[: leaf.before]:
@@ -228,7 +228,7 @@ class Dcache(GuestChecker):
         return False
 
     def dirty_parts(self, start: int, end: int) -> list[Range]:
-        """The parts of physical memory [start, end) that the data cache holds dirty."""
+        """Return the parts of physical memory [start, end) that the data cache holds dirty."""
         dirty = self.guest.memory.dirty
         shift = self.granule.page_shift
         first, last = (start >> shift) - self.guest.memory.first, (end >> shift) - self.guest.memory.first
@@ -241,14 +241,14 @@ class Dcache(GuestChecker):
         ]
 
     def must_be_clean(self, level: int, ipa: int, entry: int) -> None:
-        """The frames of a leaf hold nothing that is not in memory."""
+        """Judge the frames of a flushed leaf: the data cache must not hold any of them dirty."""
         start, end = self.frames_of(level, entry)
         dirty = self.dirty_parts(start, end)
         if dirty:
             self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
 
     def not_clean(self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str) -> None:
-        """Report frames of a leaf; *by*: what their physical addresses are beyond the guest's."""
+        """Report frames of a leaf; *by*: the offset of their physical addresses from the guest's."""
         ranges = [(start - by, end - by) for start, end in parts]
         places = Places(ranges, self.granule.page_size)
         self.report(
@@ -274,25 +274,25 @@ class Dcache(GuestChecker):
                     self.must_be_flushed(layout.ipa, layout.ipa + layout.size)
 
     def never_dropped(self) -> None:
-        """Judge leaves left on return, flushed late or never: `Tlb` reports the latter, this reports what is dirty."""
+        """Judge leaves left on return; `Tlb` reports missing flushes, so an unflushed leaf counts only if dirty."""
         for leaf in self.unmapped:
             if not self.owed.holds_leaf(leaf.level, leaf.ipa) or self.dirty_parts(leaf.start, leaf.end):
                 self.must_be_cleaned(leaf)
         self.unmapped.clear()
 
     def must_be_flushed(self, start: int, end: int) -> None:
-        """Each cacheable leaf of a range of guest addresses is clean."""
+        """Judge a range of guest addresses: each cacheable leaf must be clean."""
         for level, ipa, entry in self.shadow.leaves_in(start, end):
             if is_cacheable(entry):
                 self.must_be_clean(level, ipa, entry)
 
     def flush_is_owed(self, op: Operation | None) -> bool:
-        """Tell whether the operation must trap and leave all of the guest's memory clean.
+        """Return whether the operation must trap and leave all of the guest's memory clean.
 
-        Cache controls trap from a reset, or a set/way operation, until the caches
-        are on; a set/way operation counts while they do not.
+        Cache controls trap from a reset or a set/way operation until the caches
+        are on. A set/way operation counts only while they do not trap yet.
         """
-        # As a tuple, this is compiled to comparisons; a union is made anew each time.
+        # As a tuple, this is compiled to comparisons; a union is created anew on each call.
         if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or self.side.guest_of(op.cpu) is not self.guest:
             return False
         untrapped = op.cpu in self.untrapped
@@ -311,7 +311,7 @@ class Dcache(GuestChecker):
         start = (pa >> self.granule.page_shift) - self.guest.memory.first
         end = start + (size >> self.granule.page_shift)
         if self.guest.number:
-            # One VM's checker is enough: the event says nothing of a VM.
+            # The event names no VM, so the checker of one VM is enough.
             return
         index = self.guest.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
         if index >= 0:

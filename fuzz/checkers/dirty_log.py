@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dirty-log: what the guest writes to a logged slot is in the next log that user space collects.
+"""dirty-log: every guest write to a logged slot is in the next log that user space collects.
 
-Where `Translation` asks whether the tables would let a write go unreported,
-this follows the writes themselves, through stale TLB entries too.
+`Translation` judges whether the tables would let a write go unreported. This
+checker follows the writes themselves, including writes through stale TLB entries.
 """
 
 from typing import Final
@@ -19,16 +19,16 @@ from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
-# What comes of a page that was written and is in no log.
+# The consequence of a page that was written and is in no log.
 LEFT_OUT: Final = "live migration would leave out pages that the guest has changed"
 
 
 class LogCollection:
-    """A collection under way, where several actors are at work.
+    """A collection in progress in a par block.
 
     :param then: the faults that were in flight when it began
 
-    *late*: slots and pages that were written first since then
+    *late*: slots and pages that were first written since then
     """
 
     def __init__(self, then: list[int]) -> None:
@@ -39,18 +39,18 @@ class LogCollection:
 class DirtyLog(GuestChecker):
     """Judges each log that is collected.
 
-    A page counts as written from the write on until its bit was handed to
+    A page counts as written from the write until its bit was handed to
     user space and cleared: by the collection itself, or by the call that
-    clears the collected bits. A write that comes between the two is covered,
-    since user space reads the page after it has cleared the bit. Turning
-    logging off, or deleting the slot, ends it all; a move does not.
+    clears the collected bits. A write between the two is covered,
+    because user space reads the page after it has cleared the bit. Turning
+    logging off or deleting the slot ends this state for all pages; a move does not.
 
-    Where several actors are at work, a fault of one may have mapped the page that another writes, and mark it only
-    when it has dropped the mmu lock. So a write is owed to the first log whose collection begins after every fault
+    In a par block, one actor's fault may have mapped the page that another actor writes, and mark it dirty only
+    after it has dropped the mmu lock. So a write is owed to the first log whose collection begins after every fault
     in flight at the write has returned.
 
-    *over_reported*: pages in a log that were not written since they were last
-    cleared; cost, not a violation
+    *over_reported*: number of pages in a log that were not written since they were last
+    cleared; a cost, not a violation
     """
 
     rule = Rule(
@@ -71,18 +71,18 @@ class DirtyLog(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.over_reported = 0
-        # Slots being logged -> pages written, by number within the slot, each
-        # with the level of the entry that let the first write pass, and
-        # whether the tables still held that entry.
+        # Logged slot -> pages written, by number within the slot. Each page has the
+        # level of the entry that let the first write pass, and whether the tables
+        # still held that entry.
         self.written: dict[int, dict[int, tuple[int, bool]]] = {}
-        # Of several actors: the fault that each is in, by number; how many there were; by slot and page those that were
-        # in flight at the first write, where there were any.
+        # In a par block: the current fault of each actor, by number; the number of faults begun so far; by slot and
+        # page, the faults that were in flight at the first write, if any.
         self.faults: dict[int, int] = {}
         self.begun = 0
         self.flying: dict[tuple[int, int], list[int]] = {}
-        # What the call under way of an actor clears: its first page, and the words from there on.
+        # By actor, what its current call clears: its first page, and the words from that page on.
         self.clearing: dict[int, tuple[int, list[int]]] = {}
-        # Likewise the collection under way of each actor.
+        # By actor, the collection in progress.
         self.collections: dict[int, LogCollection] = {}
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
@@ -107,7 +107,7 @@ class DirtyLog(GuestChecker):
                 self.flying[layout.id, page] = list(self.faults.values())
 
     def actor_begins(self, op: Operation) -> None:
-        # One that waits for another's to end begins here as well, though KVM looks at its log later.
+        # A collection that waits for another one to end also begins here, though KVM reads its log later.
         if isinstance(op, GetLog):
             self.collections[self.kernel.actor] = LogCollection(list(self.faults.values()))
         self.look_at(op)
@@ -118,13 +118,13 @@ class DirtyLog(GuestChecker):
         self.collections.pop(self.kernel.actor, None)
 
     def before_operation(self, op: Operation | None) -> None:
-        # Where one actor is at work, no fault is in flight.
+        # Outside par blocks no fault is in flight.
         if self.begun:
             self.faults.clear()
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
-        """Note what an operation that begins clears."""
+        """Note what an operation that begins will clear."""
         if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
@@ -151,14 +151,14 @@ class DirtyLog(GuestChecker):
                     del pages[page]
 
     def follow(self, layout: SlotLayout) -> None:
-        """Writes to a slot are followed while it is logged."""
+        """Follow writes to a slot while it is logged."""
         if layout.live and layout.flags & KVM_MEM_LOG_DIRTY_PAGES and not layout.readonly:
             self.written.setdefault(layout.id, {})
         else:
             self.written.pop(layout.id, None)
 
     def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
-        """Judge *bitmap*, which user space has got: all written pages must be in it."""
+        """Judge *bitmap*, which user space received: all written pages must be in it."""
         assert isinstance(bitmap, list)
         reported = sum(map(int.bit_count, bitmap))
         lost: dict[tuple[int, bool], list[int]] = {}
@@ -180,7 +180,7 @@ class DirtyLog(GuestChecker):
             pages.update(kept)
 
     def owed(self, slot: int, page: int) -> bool:
-        """Tell whether a write is owed to the log whose collection is over."""
+        """Return whether a write is owed to the log whose collection has ended."""
         collection = self.collections.get(self.kernel.actor)
         if collection is None:
             return True
@@ -203,12 +203,12 @@ class DirtyLog(GuestChecker):
 
 
 def is_set(words: list[int], number: int) -> bool:
-    """Tell whether a bit is set in some words, 64 a word, which may have none of this number."""
+    """Return whether a bit is set in *words*, 64 bits each; False beyond the last word."""
     return 0 <= number >> 6 < len(words) and words[number >> 6] >> (number & 63) & 1 != 0
 
 
 def ranges(places: list[int], size: int) -> str:
-    """Pages of *size* bytes at *places*, which are in order, as ranges of addresses."""
+    """Return pages of *size* bytes at *places*, which are sorted, as text with address ranges."""
     found: list[tuple[int, int]] = []
     for place in places:
         if found and found[-1][1] == place:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Leaves that mapped a range before the operation at hand changed them."""
+"""Leaves that mapped a range before the current operation changed them."""
 
 from reference.machine.descriptor import address_bits
 from reference.machine.granule import Granule
@@ -10,14 +10,14 @@ from .places import Range, without
 class Exposed:
     """Leaves that were mapped before: guest page -> descriptors.
 
-    :param granule: of the guest's tables
+    :param granule: granule of the guest's tables
     """
 
     def __init__(self, granule: Granule) -> None:
         self.granule = granule
         self.page_size = granule.page_size
         self.pages: dict[int, list[int]] = {}
-        # (start, size, descriptor) of the larger ones.
+        # (start, size, descriptor) of each block.
         self.blocks: list[tuple[int, int, int]] = []
         self.empty = True
 
@@ -29,7 +29,7 @@ class Exposed:
             self.blocks.append((base, size, entry))
 
     def maps(self, page: int, pa: int, attributes: int, value: int) -> bool:
-        """Tell whether *page* was mapped to *pa* by a leaf with these attribute bits."""
+        """Return whether *page* was mapped to *pa* by a leaf with these attribute bits."""
         for entry in self.pages.get(page, ()):
             if address_bits(entry, self.granule) == pa and entry & attributes == value:
                 return True
@@ -40,7 +40,7 @@ class Exposed:
         return False
 
     def unmapped(self, start: int, end: int, pa: int, attributes: int, value: int) -> list[Range]:
-        """The pages of [start, end) that were not mapped to the frames from *pa* on, as `maps` has it."""
+        """Return the parts of [start, end) that were not mapped to the frames from *pa* on, by the test of `maps`."""
         if self.empty:
             return [(start, end)]
         known: list[Range] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The base of checkers that judge each fault of a VM by itself, alone or beside others in a par block."""
+"""The base of checkers that judge each fault of a VM, including faults of several actors in a par block."""
 
 from ..language.operations import GuestAccess, Operation
 from ..sides.guest import Guest
@@ -8,7 +8,7 @@ from .checker import GuestChecker, Peers
 
 
 class FaultChecker(GuestChecker):
-    """Judges faults. *faulting*: the operation under way, of the actor that runs, is an access of the VM.
+    """A checker that judges faults. *faulting*: the operation of the running actor is an access of this VM.
 
     Parameters are those of `GuestChecker`.
     """
@@ -16,7 +16,7 @@ class FaultChecker(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
         super().__init__(guest, peers)
         self.faulting = False
-        # Of several actors, those of which that is so.
+        # The actors whose operation is such an access.
         self.accessing: set[int] = set()
 
     def turn(self, actor: int) -> None:
@@ -38,5 +38,5 @@ class FaultChecker(GuestChecker):
         self.after_operation(op, outcome)
 
     def access_begins(self) -> None:
-        """Forget the operation before."""
+        """Forget the previous operation."""
         raise NotImplementedError

@@ -2,24 +2,24 @@
 """fault-order: no notification is lost between a fault's look-up of a frame and the leaf that maps it.
 
 A fault samples the notifier sequence, looks the frame up, takes the mmu lock,
-asks ``mmu_notifier_retry()``, and maps. A notifier that comes between shows in
-the retry check, or finds the leaf. So what is judged is the order of events,
-with no second actor: the sample, and a barrier, come before the look-up; a
-leaf over the frame is made, or gains rights, under the hold of the lock under
-which the check said "no retry"; a page's dirty bit is set after it became
+calls ``mmu_notifier_retry()``, and maps. A notifier in between either shows in
+the retry check or finds the leaf. So the checker judges the order of events, and
+needs no second actor: the sample, and a barrier, come before the look-up; a
+leaf over the frame is made, or gains rights, under the same hold of the lock as
+the check that returned "no retry"; a page's dirty bit is set after it became
 writable, or under the same hold of the lock; the notifier raises its count
-before it unmaps, and takes it back.
+before it unmaps, and lowers it again.
 
-What the tables held at that address needs no retry, for notifiers find it
-there: an entry that code had made invalid, and kept, or leaves that are rebuilt. Any other leaf does, also over a
+A frame that the tables already held at that address needs no retry check, because notifiers find it
+there: an entry that code had made invalid and kept, or leaves that are rebuilt. Any other leaf needs one, even over a
 frame that this fault did not look up. Other checkers judge the
 rest of a fault: the top-up and its lock (memcache, locking), cleaning (dcache,
-icache), references (page-reference). Out of sight: which of two samples of the
-same value was passed on.
+icache), references (page-reference). Not visible here: which of two samples with
+the same value was passed on.
 
-What a fault has learned from a VMA, such as the size of its pages, may be out of date once the
-mmap lock, or that of the VMA, is dropped. Where the reference samples before that, the retry check
-tells (upstream 13ec9308a857), and a candidate must do so too.
+Information that a fault read from a VMA, such as its page size, may be out of date once the
+mmap lock, or the VMA's lock, is dropped. If the reference samples before that, the retry check
+catches it (upstream 13ec9308a857), and a candidate must do the same.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
-# What is to be asked.
+# The name of the retry check, for reasons.
 ASKED: Final = named("mmu_notifier_retry")
 
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
@@ -91,9 +91,9 @@ class FaultOrder(FaultChecker):
         self.notified = guest.notified
         self.page_shift = self.granule.page_shift
         self.reported = False
-        # A count that notifiers have left was reported.
+        # A count that notifiers did not lower again was reported.
         self.left = False
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = FaultSteps()
         self.owns = Owns(self.own)
 
@@ -114,7 +114,7 @@ class FaultOrder(FaultChecker):
         if self.faulting:
             self.returned()
         count = self.guest.kvm.mmu_notifier_count
-        # In the middle of a par block, when one actor is done, that of another one may run.
+        # Inside a par block, another actor's notifier may run when one actor is done.
         if count and not (self.kernel.actor or self.left) and outcome.status not in ("oops", "deadlock"):
             self.left = True
             self.report(
@@ -126,7 +126,7 @@ class FaultOrder(FaultChecker):
             )
 
     def returned(self) -> None:
-        """The fault before, if there was one, is over."""
+        """Judge the dirty marks of the previous fault, if there was one, and forget it."""
         for leaf in self.own.writable:
             self.judge_marks(leaf)
         self.own.forget()
@@ -163,9 +163,9 @@ class FaultOrder(FaultChecker):
         if name == "mmu":
             self.dropped()
         elif name in AREA_LOCKS:
-            # Reads under it are ordered: later kernels rely on that.
+            # The unlock orders reads before it; later kernels rely on that.
             self.own.ordered = len(self.own.samples)
-            # Either lock keeps what was found of an area.
+            # Either lock keeps the information read from an area valid.
             if self.own.area and not any(each in self.kernel.locks for each in AREA_LOCKS):
                 self.own.area_dropped, self.own.area = True, False
                 self.own.area_lock = name
@@ -175,7 +175,7 @@ class FaultOrder(FaultChecker):
             self.dropped()
 
     def dropped(self) -> None:
-        """Note that a hold of the mmu lock is over: checks under it count no more."""
+        """Note that a hold of the mmu lock has ended, which invalidates checks made under it."""
         own = self.own
         own.holds += 1
         if own.answer != NOT_ASKED:
@@ -194,7 +194,7 @@ class FaultOrder(FaultChecker):
             self.asked()
 
     def asked(self) -> None:
-        """An answer that a free lock makes old."""
+        """Note that the retry check was called, and that the lock was free afterwards."""
         for look_up in self.own.look_ups:
             look_up.asked = True
 
@@ -211,7 +211,7 @@ class FaultOrder(FaultChecker):
             self.written(ipa, level, old, new)
 
     def unmapped(self, ipa: int, level: int, old: int, new: int) -> None:
-        """A notifier that invalidates a range writes an entry."""
+        """Judge an entry that a notifier writes while it invalidates a range."""
         if self.guest.kvm.mmu_notifier_count or not old & VALID_BIT or new & VALID_BIT or self.reported:
             return
         self.reported = True
@@ -226,7 +226,7 @@ class FaultOrder(FaultChecker):
         )
 
     def written(self, ipa: int, level: int, old: int, new: int) -> None:
-        """An entry that the hardware can reach was written in a fault that has looked a frame up."""
+        """Judge an entry that the hardware can reach, written in a fault that has looked a frame up."""
         self.own.before = old
         if not new & VALID_BIT:
             if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
@@ -236,7 +236,7 @@ class FaultOrder(FaultChecker):
             if not old & VALID_BIT:
                 old = self.own.broken.get((level, ipa), 0)
         else:
-            # A table may be linked with leaves in it; one beside the fault is not what the fault asked for.
+            # A table may be linked with leaves in it; a table beside the fault's address is not the fault's result.
             if not ipa <= self.own.fault_ipa < ipa + self.granule.level_size(level):
                 return
             level, new = self.shadow.lookup(self.own.fault_ipa)
@@ -252,17 +252,17 @@ class FaultOrder(FaultChecker):
             self.judge(ipa, level, new)
 
     def gains(self, level: int, old: int, new: int) -> bool:
-        """Tell whether a leaf maps, or allows, what the one before did not."""
+        """Return whether a leaf maps, or allows, something that the previous leaf did not."""
         if not old & VALID_BIT or kind(old, level, self.granule) != LEAF:
             return True
         return not self.same_frame(old, new) or (new ^ XN_BIT) & ~(old ^ XN_BIT) & RIGHTS != 0
 
     def same_frame(self, old: int, new: int) -> bool:
-        """Tell whether two leaves of one level have one output address."""
+        """Return whether two leaves of one level have the same output address."""
         return address_bits(old, self.granule) == address_bits(new, self.granule)
 
     def judge(self, ipa: int, level: int, entry: int) -> None:
-        """A leaf that a fault made: the check must have been made, by a sample from before its look-up."""
+        """Judge a leaf that a fault made: the check must have used a sample from before the look-up."""
         first = address_bits(entry, self.granule) >> self.page_shift
         end = first + (self.granule.level_size(level) >> self.page_shift)
         what = reason = ""
@@ -272,7 +272,7 @@ class FaultOrder(FaultChecker):
                 mine = True
                 what, reason = self.wrong(look_up)
                 if not what:
-                    # One that is in order is enough.
+                    # One look-up in order is enough.
                     return
         if not mine and not self.kept(ipa, level, entry):
             for look_up in self.own.look_ups:
@@ -295,7 +295,7 @@ class FaultOrder(FaultChecker):
             )
 
     def kept(self, ipa: int, level: int, entry: int) -> bool:
-        """Tell whether the tables held the frame of a leaf at its address, valid in this operation or kept invalid."""
+        """Return whether the tables held a leaf's frame at its address, valid in this operation or kept invalid."""
         pa = address_bits(entry, self.granule)
         before = self.own.before
         if before and not before & VALID_BIT and address_bits(before, self.granule) == pa:
@@ -303,7 +303,7 @@ class FaultOrder(FaultChecker):
         return self.shadow.exposed_before(ipa, ipa + self.granule.level_size(level)).maps(ipa, pa, 0, 0)
 
     def wrong(self, look_up: LookUp) -> tuple[str, str]:
-        """Say what is wrong with mapping a frame that was looked up, and why; "" if nothing."""
+        """Return what is wrong with mapping a frame that was looked up, and why; "" if nothing is."""
         if self.own.answer != NOT_ASKED and not (self.own.samples or self.own.compared):
             return "notifier sequence not sampled", (
                 f"{ASKED} compares with what the fault does not know from before its look-up: no notifier is noticed"
@@ -339,11 +339,11 @@ class FaultOrder(FaultChecker):
         return "notifier sequence sampled after the look-up", "a notifier that came between the two is missed"
 
     def outdated(self, sampled: int) -> bool:
-        """Tell whether a value was sampled only when the lock under which a VMA was looked up was dropped."""
+        """Return whether a value was sampled only after the lock of the VMA look-up was dropped."""
         return sampled in self.own.late and self.own.late.count(sampled) == self.own.samples.count(sampled)
 
     def judge_marks(self, leaf: Writable) -> None:
-        """A leaf that became writable: one that was marked was not only marked too early."""
+        """Judge the dirty marks of a leaf that became writable: if there are any, one must not be too early."""
         early = False
         for mark in self.own.marks:
             if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Notes on a fault that is handled: its samples, look-ups, answers, and the leaves and marks that it makes."""
+"""The steps of a fault in progress: its samples, look-ups and retry checks, and the leaves and marks it makes."""
 
 from typing import Final
 
 from reference.belongings import Own
 
-# The last answer of mmu_notifier_retry() under the present hold of the mmu lock.
+# The last result of mmu_notifier_retry() under the current hold of the mmu lock.
 NOT_ASKED: Final = 0
 GO_ON: Final = 1
 RETRY: Final = 2
@@ -14,10 +14,10 @@ RETRY: Final = 2
 class LookUp:
     """A frame that the fault looked up.
 
-    :param samples: of the sequence, made before and ordered
-    :param unordered: made before, with no barrier between
+    :param samples: samples of the sequence made before the look-up, with a barrier in between
+    :param unordered: samples made before the look-up, without a barrier in between
 
-    *asked*: whether ``mmu_notifier_retry()`` was asked since, and the lock was free after that
+    *asked*: whether ``mmu_notifier_retry()`` was called since, and the lock was free after that
     """
 
     def __init__(self, pfn: int, samples: list[int], unordered: list[int]) -> None:
@@ -39,7 +39,7 @@ class Writable:
 
 
 class Mark:
-    """``mark_page_dirty()`` that set a bit: address, hold of the lock (-1: none), moment."""
+    """A ``mark_page_dirty()`` that set a bit: address, hold of the lock (-1: none), moment."""
 
     def __init__(self, ipa: int, hold: int, moment: int) -> None:
         self.ipa = ipa
@@ -48,38 +48,39 @@ class Mark:
 
 
 class FaultSteps(Own):
-    """Notes on the fault that is handled."""
+    """The steps of the fault in progress."""
 
     def __init__(self) -> None:
         self.fault_ipa = 0
-        # Of this fault: samples, how many of them a barrier followed, and look-ups.
+        # In this fault: samples, the number of samples followed by a barrier, and look-ups.
         self.samples: list[int] = []
         self.ordered = 0
-        # Where a compiled tree made the last one; "": in a port.
+        # The source location of the last sample in a compiled tree; "" in a port.
         self.sampled_at = ""
-        # A VMA was looked up under the present hold of the mmap lock, or has been locked; under one that is over.
+        # `area`: a VMA was looked up under the current hold of the mmap lock, or was locked. `area_dropped`: that
+        # lock was dropped.
         self.area = self.area_dropped = False
         # The lock that was dropped then.
         self.area_lock = ""
-        # Samples made behind that.
+        # Samples made after that.
         self.late: list[int] = []
         self.look_ups: list[LookUp] = []
-        # Holds of the mmu lock in this fault, and events, are numbered.
+        # Counters of holds of the mmu lock, and of events, in this fault.
         self.holds = 0
         self.moment = 0
         self.answer = NOT_ASKED
         self.passed = 0
-        # Code that compares the sequence itself reads it under the lock.
+        # The code compares the sequence itself, and read it under the lock.
         self.compared = False
         # Leaves broken under this hold: (level, address) -> entry.
         self.broken: dict[tuple[int, int], int] = {}
         self.writable: list[Writable] = []
         self.marks: list[Mark] = []
-        # The former value of the entry that is written.
+        # The previous value of the entry being written.
         self.before = 0
 
     def forget(self) -> None:
-        """A fault may begin."""
+        """Reset the state before a fault."""
         self.area = self.area_dropped = False
         if not self.samples and not self.look_ups and not self.marks and not self.holds:
             return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""isolation: no guest access, through tables or TLB, reaches a frame its slot does not own, or what another left in it.
+"""isolation: no guest access, through tables or TLB, reaches a frame its slot does not own, or another owner's data.
 
-Pages of a guest_memfd come with the contents that their last owner left: kernel code clears them before a guest has
-them. Other memory is cleared by the host, before kernel code sees it.
+Pages of a guest_memfd still hold the data of their last owner: kernel code clears them before a guest gets
+them. The host clears other memory before kernel code sees it.
 """
 
 from reference.machine.address_space import WRITABLE
@@ -15,9 +15,9 @@ from .severity import Severity
 
 
 class Isolation(GuestChecker):
-    """Judges each access that a CPU was allowed.
+    """Judges each access that a CPU allowed.
 
-    *uncleared*: frames of a guest_memfd that hold what their last owner left
+    *uncleared*: frames of a guest_memfd that still hold the data of their last owner
     """
 
     rule = Rule(
@@ -52,7 +52,7 @@ class Isolation(GuestChecker):
         through = "TLB" if walk.ptep < 0 else "tables"
         table = walk.ptep // self.kernel.entries if walk.ptep >= 0 else -1
         if pfn != owned:
-            # In a par block: the host's operation has taken the page from here, and frees it at its end.
+            # In a par block: the host's operation has removed the page from here, and frees it when it ends.
             taken = self.guest.memory.is_leaving(pfn)
             what = "access to a page that is taken away" if taken else "access to a frame not owned"
             self.report(
@@ -66,7 +66,7 @@ class Isolation(GuestChecker):
             )
             return
         if pfn in self.uncleared:
-            # Once for each page.
+            # Reported once per page.
             self.uncleared.discard(pfn)
             self.report(
                 f"access to a page never cleared, through the {through}",

@@ -9,5 +9,5 @@ RIGHTS: Final = ((READ, "read"), (WRITE, "write"), (FETCH, "fetch"), (FETCH_EL0,
 
 
 def lost(old: int, new: int) -> str:
-    """Name the rights that a leaf *old* gives and *new* does not; "" if none."""
+    """Return the names of the rights that leaf *old* grants and leaf *new* does not; "" if none."""
     return ", ".join([name for access, name in RIGHTS if permits(old, access) and not permits(new, access)])

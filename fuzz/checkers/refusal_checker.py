@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A checker that knows the calls which KVM must refuse, whatever its tables hold, and the error that each gets."""
+"""A checker that knows the calls that KVM must refuse, whatever its tables hold, and the error of each."""
 
 from typing import Final, NamedTuple
 
@@ -12,10 +12,10 @@ from .checker import Checker
 
 
 class Refusal(NamedTuple):
-    """An error that a call must end with.
+    """The error that a call must return.
 
     :param value: the negative errno
-    :param why: what the caller has asked for
+    :param why: what the caller asked for
     """
 
     value: int
@@ -29,13 +29,13 @@ REFUSALS: Final = (BEHIND, LOGGED_DEVICE, CONFLICT)
 
 
 class RefusalChecker(Checker):
-    """Base of the checker that judges the answers to such calls."""
+    """The base of the checker that judges the results of calls that KVM must refuse."""
 
     def refusal_of(self, op: Operation | None) -> Refusal | None:
-        """The refusal that an operation must get; None: none.
+        """Return the refusal that an operation must get; None: it must not be refused.
 
-        ``kvm_arch_prepare_memory_region()`` refuses slots behind ``kvm_phys_size()``, and logs of areas with
-        VM_PFNMAP; ``kvm_handle_guest_abort()`` faults that are no translation, permission or access flag fault.
+        ``kvm_arch_prepare_memory_region()`` refuses slots beyond ``kvm_phys_size()`` and dirty logs of VM_PFNMAP areas.
+        ``kvm_handle_guest_abort()`` refuses faults that are no translation, permission or access flag fault.
         """
         side = self.side
         if isinstance(op, GuestConflict):
@@ -53,7 +53,7 @@ class RefusalChecker(Checker):
         return None
 
     def judge_refusal(self, refusal: Refusal, outcome: Outcome) -> None:
-        """Judge the answer to a call that asks for what KVM must refuse; one that was not made is told in words."""
+        """Judge the result of a call that KVM must refuse; a text as its value means that the call was not made."""
         if outcome.value == refusal.value or isinstance(outcome.value, str):
             return
         answer = f"{outcome.status} {outcome.value}" if outcome.status in ("error", "oops") else "success"
