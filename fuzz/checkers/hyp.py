@@ -34,9 +34,9 @@ class HypTable(Table):
 
 
 class Call:
-    """A call that was made: [start, end) goes to *pa* on, as *op* says.
+    """A call that was made: [start, end) maps to *pa* on, with the rights of *op*.
 
-    :param done: false where it failed: any part of it may be missing
+    :param done: False if it failed: any part of the range may be missing
     """
 
     def __init__(self, op: HypMap, page_size: int, done: bool) -> None:
@@ -49,7 +49,7 @@ class Call:
 class Hyp(Checker):
     """Follows the stores into hyp tables, and judges after each call.
 
-    Lifetime judges uses of freed pages, leak what is left after destruction.
+    The lifetime checker judges uses of freed pages, and the leak checker what is left after destruction.
     """
 
     rule = Rule(
@@ -79,7 +79,7 @@ class Hyp(Checker):
         super().__init__(side, peers)
         self.shifts = self.granule.shifts
         self.entries = self.granule.entries
-        # Pages taken from the allocator for hyp tables; those that are tables.
+        # Pages allocated for hyp tables, and the pages among them that are tables.
         self.pages: set[int] = set()
         self.by_page: dict[int, HypTable] = {}
         self.root: HypTable | None = None
@@ -88,7 +88,7 @@ class Hyp(Checker):
         self.touched = False
         # Addresses of the leaves written by this operation.
         self.written: list[int] = []
-        # True if this very call has succeeded before.
+        # True if the same call has succeeded before.
         self.repeated = False
 
     def text(self, entry: int, level: int) -> str:
@@ -111,7 +111,7 @@ class Hyp(Checker):
             self.entry_written(table, ptep % self.entries, old, new)
 
     def entry_written(self, table: HypTable, index: int, old: int, new: int) -> None:
-        """An entry of a table changed: it may only become valid, and once."""
+        """Judge a change of a table entry: an entry may only become valid, and only once."""
         self.touched = True
         level = table.level
         va = table.base + (index << self.shifts[level])
@@ -143,7 +143,7 @@ class Hyp(Checker):
             self.report(wrong, level, f"{self.text(new, level)} ({new:#x}) at {va:#x}: {fields}", frozenset([va]))
 
     def attach(self, table: HypTable, index: int, entry: int, va: int) -> None:
-        """A table entry was written: the page must be one of ours, and in the tree only once."""
+        """Judge a table entry that was written: its page must be a hyp page, and in the tree only once."""
         level = table.level
         page = (address_bits(entry, self.granule) - self.kernel.base) >> self.granule.page_shift
         if page not in self.pages:
@@ -166,7 +166,7 @@ class Hyp(Checker):
         self.dropped(page, count)
 
     def dropped(self, page: int, count: int) -> None:
-        """A page was freed: before destruction no table may be."""
+        """Judge a page that was freed: before destruction it must not be a table."""
         if count == 0 and page in self.by_page and self.kernel.entry != DESTROY:
             table = self.by_page[page]
             reason = f"table page {page} (level {table.level}, from {table.base:#x}) is freed"
@@ -179,7 +179,7 @@ class Hyp(Checker):
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         call: Call | None = None
-        # A text for a value: there was no call, or it was refused.
+        # A text as the value: there was no call, or it was refused.
         if isinstance(op, HypMap) and not isinstance(outcome.value, str):
             if op.prot in HYP_REFUSED:
                 what = f"kvm_pgtable_hyp_map() takes {op.prot} and returns {outcome.value}"
@@ -194,7 +194,7 @@ class Hyp(Checker):
             self.judge_counts()
 
     def judge_written(self) -> None:
-        """Each leaf of this operation: within one call, with its address and attributes."""
+        """Judge each leaf of this operation: within one call, with its address and attributes."""
         table: Table | None = None
         for va in self.written:
             table = self.table_at(va, table)
@@ -215,7 +215,7 @@ class Hyp(Checker):
                 self.report(wrong, level, f"{self.text(entry, level)} at {va:#x}: {why}", frozenset([va]))
 
     def fault_of(self, call: Call, va: int, size: int, entry: int) -> tuple[str, str]:
-        """Say what is wrong with a leaf that *call* made, and with which fields of it; "" if nothing."""
+        """Return what is wrong with a leaf that *call* made, and with which of its fields; "" if nothing is."""
         prot = call.op.prot
         pa = address_bits(entry, self.granule)
         if pa & (size - 1):
@@ -251,14 +251,14 @@ class Hyp(Checker):
             va = (va & -size) + size
 
     def table_at(self, va: int, near: Table | None) -> Table | None:
-        """Return the table in which a walk to *va* ends; *near*: one on some walk, where it may be as well."""
+        """Return the table in which a walk to *va* ends; *near*: a table where an earlier walk ended, tried first."""
         table = near
         if table is None or va < table.base or (va - table.base) >> self.shifts[table.level] >= self.entries:
             table = self.root
         return None if table is None else table.end_of_walk(va, self.shifts)
 
     def judge_counts(self) -> None:
-        """The references of each table."""
+        """Judge the reference count of each table."""
         counted = self.side.pgtable.COUNTS_HYP
         for page, table in self.by_page.items():
             want = 1 + (table.valid() if counted else 0)
@@ -273,5 +273,5 @@ class Hyp(Checker):
 
 
 def same_call(a: HypMap, b: HypMap) -> bool:
-    """Tell whether two calls ask for the same."""
+    """Return whether two calls ask for the same mapping."""
     return (a.va, a.pa, a.size, a.prot) == (b.va, b.pa, b.size, b.prot)

@@ -121,7 +121,7 @@ class Icache(VisibleLeaves):
             )
 
     def newly(self, before: Exposed, ipa: int, start: int, runs: list[tuple[int, int, int]]) -> Places:
-        """The pages from *ipa* on whose frames (runs of 1, from index *start* on) nothing made executable before."""
+        """Return the pages that become executable; *runs*: 1 for the frames that count; index *start* is at *ipa*."""
         shift = self.granule.page_shift
         found: list[Range] = []
         for first, last, held in runs:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""leak: after the VM is gone nothing is left of it: tables, memory caches, small allocations."""
+"""leak: after the VM is gone, none of its tables, memory caches and small allocations are left."""
 
 from typing import Final
 
@@ -9,12 +9,12 @@ from .checker import Checker, Peers
 from .rule import Clause, Rule
 from .severity import Severity
 
-# Where all that a VM has is given back.
+# The function that frees everything that a VM has.
 END: Final = "kvm_free_stage2_pgd"
 
 
 class Balance:
-    """The allocations for a VM that were not freed: objects in memory caches, small and per-CPU allocations."""
+    """The unfreed allocations of a VM: objects in memory caches, small and per-CPU allocations."""
 
     def __init__(self) -> None:
         self.cached = 0
@@ -23,9 +23,9 @@ class Balance:
 
 
 class Leak(Checker):
-    """Balances allocations against frees, VM by VM, and judges when one is gone, or all are.
+    """Balances allocations against frees per VM, and judges when one VM or all VMs are gone.
 
-    A page is that of the VM for which kernel code ran when it was allocated.
+    A page belongs to the VM for which kernel code ran when it was allocated.
     """
 
     rule = Rule(
@@ -46,12 +46,12 @@ class Leak(Checker):
         super().__init__(side, peers)
         self.balances = [Balance() for _ in side.guests]
         self.empty = False
-        # The table pages of the hypervisor; of VMs by number, where there are several; those that were reported.
+        # Table pages of the hypervisor; of each VM by number, if there are several; pages already reported.
         self.hyp: set[int] = set()
         self.pages: list[set[int]] = [set() for _ in side.guests]
         self.several = len(side.guests) > 1
         self.reported: set[int] = set()
-        # Pages of tables of VMs that were taken, and that the statistics of memory were told of and rid of.
+        # Numbers of VM table pages: allocated, added to the memory statistics, removed from them.
         self.taken = self.added = self.removed = 0
 
     @property
@@ -86,7 +86,7 @@ class Leak(Checker):
         self.balance.cached += has - had
 
     def warn(self, label: str) -> None:
-        # The object that follows comes from the page allocator.
+        # The next object comes from the page allocator.
         self.empty = label == "cache-empty"
 
     def mc_pop(self, left: int) -> None:
@@ -109,11 +109,11 @@ class Leak(Checker):
         self.balance.percpu_areas -= 1
 
     def vm_ended(self, guest: Guest) -> None:
-        """Judge what is left of a VM that has ended while others go on."""
+        """Judge what is left of a VM that has ended while others continue."""
         mine = self.pages[guest.number]
         left = [page for page in sorted(mine) if self.kernel.counts[page] > 0]
         self.judge(left, [self.balances[guest.number]], f"of VM {guest.number}: ")
-        # At the end of all it does not count again.
+        # Do not count these pages again at the final check.
         self.reported.update(left)
         self.balances[guest.number] = Balance()
 
@@ -124,9 +124,9 @@ class Leak(Checker):
             self.judge_accounts(sum(page not in self.hyp for page in held))
 
     def judge_accounts(self, held: int) -> None:
-        """Report statistics of memory that are wrong.
+        """Report wrong memory statistics.
 
-        :param held: pages of tables that are left
+        :param held: number of table pages that are left
         """
         if self.added != self.taken or self.added - self.removed != held:
             reason = f"of {self.taken} table pages that VMs had, kvm_account_pgtable_pages() added {self.added} to "
@@ -135,9 +135,9 @@ class Leak(Checker):
             self.report("table pages counted wrongly", -1, reason, function=END)
 
     def judge(self, pages: list[int], balances: list[Balance], whose: str) -> None:
-        """Report what is left, if anything is.
+        """Report what is left, if anything.
 
-        :param whose: the VM that it was, where others go on
+        :param whose: the VM concerned, if others continue
         """
         hyp = [page for page in pages if page in self.hyp]
         pages = [page for page in pages if page not in self.hyp]
@@ -156,7 +156,7 @@ class Leak(Checker):
             self.report("allocations left", -1, what, function=END)
 
     def pages_left(self, pages: list[int], whose: str, function: str) -> None:
-        """Report table pages that are left; *function*: that was to free them."""
+        """Report table pages that are left; *function*: the function that should have freed them."""
         where = self.kernel.last.allocated(pages[0])
         if where:
             where += ", where the first of them was allocated"

@@ -15,7 +15,7 @@ from .places import Places, pages
 from .shadow import Shadow
 from .tlb import Tlb
 
-# The effect on the references of a page that is no table, by the function called; the others drop one.
+# How a call affects references of a page that is no table, keyed by function; other functions drop one.
 NO_TABLE: Final = {
     "get_page": "reference taken on what is no table",
     "page_count": "references counted of what is no table",
@@ -25,9 +25,9 @@ NO_TABLE: Final = {
 class Lifetime(Checker):
     """Judges every event that names a table page.
 
-    Destroying the tables is excepted from flushes: nothing runs on them by then.
-    For that, a root that was linked must be unlinked before the first reference
-    goes (``kvm_free_stage2_pgd()``). A creation that fails owes nothing: the VM is on
+    Destroying the tables owes no flushes: nothing runs on them by then.
+    To ensure that, a linked root must be unlinked before the first reference
+    is dropped (``kvm_free_stage2_pgd()``). A creation that fails owes nothing: the VM is on
     no list and has no notifier yet (``kvm_create_vm()``).
     """
 
@@ -38,15 +38,15 @@ class Lifetime(Checker):
         self.shadows = peers.each(Shadow)
         self.tlbs = peers.each(Tlb)
         self.destroying = False
-        # The tables of a VM that ends while others go on, as they were linked before.
+        # The linked tables of a VM that ends while others continue, taken before it ends.
         self.going: set[int] = set()
-        # Table pages that were stored to before their flush, and reported; no page is used twice.
+        # Table pages reported as stored to before their flush; no page is reported twice.
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []
-        # A walk of this operation was reported as no reader of RCU.
+        # A walk of this operation was reported as not an RCU reader.
         self.reported_walks = False
-        # Table pages that RCU frees once its readers have left: the callback that does.
+        # Table pages that RCU frees once its readers have left -> number of the callback that frees them.
         self.handed: dict[int, int] = {}
 
     def before_destruction(self) -> None:
@@ -60,14 +60,14 @@ class Lifetime(Checker):
         self.going.clear()
 
     def goes(self, page: int) -> bool:
-        """Tell whether the tables that a page belongs to are being destroyed."""
+        """Return whether the tables that a page belongs to are being destroyed."""
         return self.destroying or page in self.going
 
     def before_operation(self, op: Operation | None) -> None:
         self.reported_walks = False
 
     def used(self, page: int, how: str) -> None:
-        """A table page is used: it must not be free."""
+        """Judge a use of a table page, which must not be free."""
         if self.kernel.counts[page] <= 0:
             reason = f"table page {page} was freed before"
             self.report(f"{how} a freed table", -1, reason, grave=True, table=page, ruins=True)
@@ -84,7 +84,7 @@ class Lifetime(Checker):
             self.walked_unprotected(page)
 
     def used_by_no_reader(self, page: int, level: int, how: str) -> None:
-        """Judge the use of a table page that was handed to RCU: it stays for those who are readers, and nobody else."""
+        """Judge the use of a table page that was handed to RCU: only RCU readers may still use it."""
         if page not in self.handed or self.kernel.rcu_depth:
             return
         del self.handed[page]
@@ -97,7 +97,7 @@ class Lifetime(Checker):
         )
 
     def walked_unprotected(self, page: int) -> None:
-        """Judge a walk beside others that is no reader of RCU: whoever cuts the table off does not wait for it."""
+        """Judge a walk beside others that is no RCU reader: an actor that cuts the table off does not wait for it."""
         if self.reported_walks or not self.is_linked(page):
             return
         self.reported_walks = True
@@ -119,9 +119,9 @@ class Lifetime(Checker):
                 self.stored(ptep, old, new, number)
 
     def beside_who_cut_it(self, number: int, page: int) -> bool:
-        """Tell whether a reader of RCU is at work that is another actor than the one that cut a table page off.
+        """Return whether an RCU reader runs that is another actor than the one that cut a table page off.
 
-        It was in the table before, and what it does there goes with the table (``stage2_free_unlinked_table()``).
+        The reader was in the table before, and its stores go away with the table (``stage2_free_unlinked_table()``).
         """
         owed = self.tlbs[number].owed
         return (
@@ -131,9 +131,9 @@ class Lifetime(Checker):
         )
 
     def covered(self, level: int, old: int, new: int) -> bool:
-        """Tell whether the flush that is to come covers what CPUs may hold of an entry, before and after a change.
+        """Return whether the pending flush covers what CPUs may hold of an entry, before and after a change.
 
-        It does where one of them is not valid, and where both are leaves with other rights alone.
+        It does if one of the two is invalid, or if both are leaves that differ in rights alone.
         """
         if not old & new & VALID_BIT:
             return True
@@ -145,9 +145,9 @@ class Lifetime(Checker):
         )
 
     def stored(self, ptep: int, old: int, new: int, number: int) -> None:
-        """An entry was written in a table page that a walk cache of VM *number* may lead to.
+        """Judge an entry written in a table page that a walk cache of VM *number* may lead to.
 
-        The hardware may walk it until the flush. A table that was put back is the live tables' business.
+        The hardware may walk it until the flush. A table that was linked again counts as live.
         """
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
@@ -178,18 +178,18 @@ class Lifetime(Checker):
         self.dropped(page, count)
 
     def free_exact(self, page: int, count: int) -> None:
-        # Of the root, which may be freed again before it is ever in use.
+        # A page of the root, which may be freed again before it is ever used.
         self.not_twice(page, count)
         if self.goes(page):
             self.destroyed_while_linked(page, count)
 
     def not_twice(self, page: int, count: int) -> None:
-        """A reference went: below zero the page was free before."""
+        """Judge a dropped reference: below zero the page was already free."""
         if count < 0:
             self.report("double free", -1, f"table page {page} was freed before", grave=True, table=page, ruins=True)
 
     def dropped(self, page: int, count: int) -> None:
-        """A reference went: at zero the page is free."""
+        """Judge a dropped reference: at zero the page is free."""
         self.not_twice(page, count)
         goes = self.goes(page)
         if goes:
@@ -220,12 +220,12 @@ class Lifetime(Checker):
                 self.report("freed before a grace period", -1, reason, table=page)
 
     def may_be_read(self, cut: tuple[int, int]) -> bool:
-        """Tell whether a walk that began before a table was cut off may still be in it."""
+        """Return whether a walk that began before a table was cut off may still be in it."""
         posted, holds = cut
         return self.kernel.rcu_passed <= posted and self.kernel.mmu_holds == holds
 
     def call_rcu(self, number: int, page: int) -> None:
-        """Judge what is to be freed once all who read now have left: nobody may find it any more."""
+        """Judge a page that is to be freed once all current readers have left: it must no longer be reachable."""
         if page < 0 or self.goes(page):
             return
         self.handed[page] = number
@@ -235,14 +235,14 @@ class Lifetime(Checker):
             self.report("handed to RCU while reachable", -1, reason, table=page)
 
     def rcu_callback(self, number: int) -> None:
-        """Forget what the callback is about to free: it may use that, and nobody else comes to it any more."""
+        """Forget the pages that the callback is about to free: it may use them, and no other code reaches them."""
         self.handed = {page: by for page, by in self.handed.items() if by != number}
 
     def destroyed_while_linked(self, page: int, count: int) -> None:
-        """A reference goes: nobody may find the root of tables that are being destroyed.
+        """Judge a reference dropped while tables are destroyed: nobody may find their root.
 
-        Unmapping, which drops references too, holds the lock and clears the entry before. A table that was cut off
-        before is found by nobody: RCU may free it at any time.
+        Unmapping also drops references, but holds the lock and clears the entry first. A table that was cut off
+        before is unreachable, and RCU may free it at any time.
         """
         guest = self.side.active
         if guest.kvm.pgt is None or guest in self.reported:
@@ -263,7 +263,7 @@ class Lifetime(Checker):
         )
 
     def is_linked(self, page: int) -> bool:
-        """Tell whether the hardware can reach a table page."""
+        """Return whether the hardware can reach a table page."""
         for shadow in self.shadows:
             table = shadow.by_page.get(page)
             if table is not None and table.live:
@@ -271,7 +271,7 @@ class Lifetime(Checker):
         return False
 
     def is_root(self, page: int) -> bool:
-        """Tell whether a table page is one of a root's."""
+        """Return whether a table page is part of a root."""
         for shadow in self.shadows:
             for table in shadow.roots:
                 if table.page == page:
@@ -279,7 +279,7 @@ class Lifetime(Checker):
         return False
 
     def no_table(self, call: str, page: int) -> None:
-        """Judge references of a page that is no table: a guest's memory, say, that nobody may free under it."""
+        """Judge references to a page that is no table, such as guest memory, which nobody may free."""
         pa = self.kernel.base + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
         what = NO_TABLE.get(call, "reference dropped on what is no table")
@@ -287,7 +287,7 @@ class Lifetime(Checker):
         self.report(what, -1, reason, places, grave=True)
 
     def owner_of(self, pfn: int) -> tuple[str, Places]:
-        """Return the owner of a frame, as text, and the guest addresses behind which the host has it."""
+        """Return the owner of a frame as text, and the guest addresses whose host memory it is."""
         text = ""
         places = Places((), self.granule.page_size)
         for guest in self.side.guests:
@@ -307,7 +307,7 @@ class Lifetime(Checker):
         return f"frame {pfn:#x}, which nobody was given", places
 
     def parent_of(self, page: int) -> str:
-        """Name the live entry that still points to a table page; "" if none does."""
+        """Return a text for the live entry that still points to a table page; "" if none does."""
         for shadow in self.shadows:
             for table in shadow.by_page.values():
                 if table.live:
@@ -317,7 +317,7 @@ class Lifetime(Checker):
         return ""
 
     def went_through(self, page: int, cpu: int, ipa: int, level: int) -> bool:
-        """Judge a table page on the way of a hardware walk; return whether it is free."""
+        """Judge a table page that a hardware walk went through; return whether it is free."""
         counts = self.kernel.counts
         if page < 0 or page >= len(counts) or counts[page] > 0:
             return False

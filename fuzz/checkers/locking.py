@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""locking: locks are balanced and nested rightly, nothing sleeps where it must not, live tables change only under one.
+"""locking: locks are balanced and nested correctly, nothing sleeps in atomic context, live tables change under a lock.
 
-SRCU is the outermost (it keeps the slots that the others work on), then the
+SRCU is the outermost lock (it protects the slots that the others work on), then the
 mmap lock, then the mmu lock, a spin lock. Kernel code runs for one VM at a
-time, so those of two VMs never nest.
+time, so locks of two VMs never nest.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
-# Warnings of the layer below that are about locks, and their texts.
+# Warnings of the layer below about locks, and their texts.
 WARNINGS: Final = {
     "sleeping-call-under-lock": "sleeping call under mmu_lock",
     "sleeping-call-by-reader": "sleeping call under rcu_read_lock",
@@ -33,12 +33,12 @@ WARNINGS: Final = {
     "other-lock-twice": "another lock taken twice",
     "other-lock-free": "another lock released that is not held",
 }
-# Of the same, what has happened, where the layer below does not say more.
+# For some of them, the text of the event if the layer below gives no condition.
 HAPPENED: Final = {
     "lock-already-held": "the mmu lock is taken by whoever holds it",
     "lock-not-held": "the mmu lock must be held",
 }
-# Of those that a kernel tree takes beside the ones that have a name: a mutex, say, or that of a file.
+# Warnings about unnamed locks that a kernel tree takes, such as a mutex or the lock of a file.
 OTHERS: Final = {
     "other-lock-held": "held on return to the caller",
     "other-lock-twice": "waited for by whoever holds it",
@@ -47,16 +47,16 @@ OTHERS: Final = {
 
 
 class Held(Own):
-    """Notes on the locks that are held."""
+    """The state of held locks, and what was already reported about them."""
 
     def __init__(self) -> None:
-        # Locks that were held on a return and reported in this operation.
+        # Locks held on a return that were already reported in this operation.
         self.reported: list[str] = []
-        # SRCU was left with the mmu lock held; one that is never dropped is reported as such.
+        # SRCU was left with the mmu lock held; a lock that is never dropped is reported separately.
         self.outlasts = False
-        # A reader of RCU that did not end was reported.
+        # An RCU read section that did not end was reported.
         self.reader_reported = False
-        # Slots were installed, and nobody has waited since for those who still read the old ones.
+        # Slots were installed, and nobody has waited since then for readers of the old slots.
         self.installed = False
 
     def copy(self) -> "Held":
@@ -67,10 +67,10 @@ class Held(Own):
 
 
 class Locking(Checker):
-    """Judges locks as they are taken and dropped, at each return, and calls that may sleep.
+    """Judges locks when they are taken and dropped and at each return, and calls that may sleep.
 
-    A lock too many or too few harms no table: what other checkers find later
-    stands for itself.
+    A lock imbalance does not taint: later violations of other checkers
+    stand on their own.
     """
 
     rule = Rule(
@@ -122,7 +122,7 @@ class Locking(Checker):
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = Held()
         self.owns = Owns(self.own)
 
@@ -130,7 +130,7 @@ class Locking(Checker):
         self.own = self.owns.of(actor)
 
     def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
-        """Note a violation; *function* is the entry point unless given: locks are no walker's business."""
+        """Record a violation; *function*: default the entry point, because locks are not taken by walker callbacks."""
         self.report(what, -1, reason, taints=False, function=function or self.kernel.entry, where=where)
 
     def before_operation(self, op: Operation | None) -> None:
@@ -139,7 +139,7 @@ class Locking(Checker):
         self.own.reader_reported = False
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        # The guest runs, so whatever the hypervisor did before has returned.
+        # The guest runs, so the hypervisor has returned.
         self.returned()
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
@@ -152,7 +152,7 @@ class Locking(Checker):
             self.returned()
 
     def returned(self) -> None:
-        """The caller got control back."""
+        """Judge the locks when the caller gets control back."""
         self.own.outlasts = False
         if self.kernel.locks and self.kernel.locks != self.own.reported:
             self.own.reported = self.kernel.locks[:]
@@ -180,7 +180,7 @@ class Locking(Checker):
             self.wrong("lock still held", f"{held} held after destruction", "kvm_free_stage2_pgd", self.taken())
 
     def taken(self) -> str:
-        """Say where in a compiled tree the innermost lock that is held was taken; "" of a port."""
+        """Return the source location in a compiled tree that took the innermost held lock; "" for a port."""
         return self.kernel.last.taken(self.kernel.locks[-1])
 
     def warn(self, label: str) -> None:
@@ -194,7 +194,7 @@ class Locking(Checker):
             self.wrong(WARNINGS[label], f"{what}, with {held} held")
 
     def held(self) -> str:
-        """The locks that are held, as text."""
+        """Return the held locks as text."""
         shared = self.kernel.mmu_shared
         locks = [f"{name} (for reading)" if name == "mmu" and shared else name for name in self.kernel.locks]
         return ", ".join(locks) or "nothing"
@@ -211,7 +211,7 @@ class Locking(Checker):
             self.wrong("mmu_lock held beyond srcu", "srcu_read_unlock() came before the mmu lock was dropped")
 
     def root_linked(self, vmid: int, linked: bool) -> None:
-        # Nobody else knows of a VM that is being made.
+        # A VM that is being created is not visible to others.
         if not linked and not self.side.active.creating and "mmu" not in self.kernel.locks:
             reason = f"kvm->arch.mmu.pgt becomes NULL with {self.held()} held: a notifier may have read it just before"
             self.wrong("root unlinked without mmu_lock", reason)
@@ -237,7 +237,7 @@ class Locking(Checker):
             self.in_notifier("memory cache filled", function)
 
     def sleeps(self, what: str, function: str) -> None:
-        """A function that may sleep was called."""
+        """Judge a call of a function that may sleep."""
         if "mmu" in self.kernel.locks:
             self.wrong(
                 f"{what} under mmu_lock", f"{named(function)} may sleep and runs with the mmu lock held", function
@@ -250,7 +250,7 @@ class Locking(Checker):
             self.in_notifier(what, function)
 
     def in_notifier(self, what: str, function: str) -> None:
-        """A function that may sleep was called by a notifier of the OOM reaper, which must get on."""
+        """Report a function that may sleep, called by a notifier of the OOM reaper, which must make progress."""
         reason = f"{named(function)} may sleep, and the range of the notifier is not MMU_NOTIFIER_RANGE_BLOCKABLE:"
         reason += " the OOM reaper may wait for a task that waits for memory"
         self.wrong(f"{what} in a notifier that must not block", reason, function)
@@ -275,7 +275,7 @@ class Locking(Checker):
         self.uses_slots("mark_page_dirty")
 
     def uses_slots(self, function: str) -> None:
-        """A function that looks slots up was called, by a fault handler."""
+        """Judge a call by a fault handler of a function that looks slots up."""
         if "srcu" not in self.kernel.locks:
             self.wrong("slots used outside of srcu", f"{named(function)} uses slots that may go meanwhile", function)
 
@@ -301,10 +301,10 @@ class Locking(Checker):
 class TableLock(GuestChecker):
     """Judges each store to an entry that the hardware can reach.
 
-    Nothing runs on tables that are being made or destroyed; the hardware sets
-    the access flag without asking. Several vCPUs handle faults at once where the lock is
-    held for reading: then a compare-exchange takes an entry, and only who has won one
-    that left a marker may store to it (``stage2_try_break_pte()``, ``stage2_make_pte()``).
+    Nothing runs on tables that are being created or destroyed; the hardware sets
+    the access flag without a lock. Under the lock held for reading, several vCPUs handle faults
+    at once. Then an actor claims an entry by a compare-exchange, and only the actor that has won one
+    that left a marker may store to the entry (``stage2_try_break_pte()``, ``stage2_make_pte()``).
     """
 
     rule = Locking.rule
@@ -313,7 +313,7 @@ class TableLock(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.destroying = False
-        # Entries in which compare-exchanges have left a marker, each with the actor.
+        # (actor, entry) pairs: the actor's compare-exchange left a marker in the entry.
         self.marked: set[tuple[int, int]] = set()
 
     def before_operation(self, op: Operation | None) -> None:
@@ -354,9 +354,9 @@ class TableLock(GuestChecker):
         )
 
     def ages_as_reader(self, old: int, new: int) -> bool:
-        """Tell whether a store is one that needs no mmu lock where the version ages pages without it.
+        """Return whether a store needs no mmu lock because the version ages pages without it.
 
-        It is a compare-exchange, so whoever changes the entry meanwhile wins; the table stays while RCU is read.
+        The store is a compare-exchange, so it fails if another actor changed the entry; RCU keeps the table.
         """
         return (
             self.side.version.main.AGES_WITHOUT_LOCK
@@ -367,7 +367,7 @@ class TableLock(GuestChecker):
         )
 
     def among_readers(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        """Judge a store under the mmu lock that other readers may hold too."""
+        """Judge a store under the mmu lock while other readers may hold it too."""
         mark = self.kernel.actor, ptep
         if self.kernel.exchanging:
             if new and not new & VALID_BIT:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dirty-log: pages are write-protected for logging after that from which their writes must show.
+"""dirty-log: pages are write-protected for logging only after the moment from which their writes must be logged.
 
-Two moments count, and at each of them no fault may map a page writable again
-that was write-protected before: the moment in which a slot with its bitmap is
-installed (``update_memslots()``), and the one in which a collection, or the
-call that clears, takes a page's bit. A fault that came between maps the page
+Two moments count: when a slot with its bitmap is installed (``update_memslots()``), and when a collection,
+or the call that clears, takes a page's bit. After them, no fault may map a page writable again
+that was write-protected before. A fault in between maps the page
 writable, and no later write of the guest is seen.
 
-Needs no second actor: the order of the events is judged. What is
-write-protected, or unmapped, too early is forgiven if it is walked again
-afterwards, by a walker that takes the right to write away or unmaps. Bits that
-are taken under the hold of the mmu lock under which the page was protected
-are in order, for no fault maps meanwhile. Where several actors are at work, what
-counts is what the caller does, whatever the others change meanwhile. Out of sight: bits that other code
-than `KvmMain` clears.
+The checker judges the order of events, and needs no second actor. A leaf that is
+write-protected or unmapped too early is excused if it is walked again
+afterwards by a walker that removes write permission or unmaps. Taking bits
+under the same hold of the mmu lock that protected the page is in order, because
+no fault maps during the hold. In a par block, only the caller's own actions
+count. Not visible here: bits that are cleared by code other
+than `KvmMain`.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ from .dirty_log import DirtyLog
 from .places import Places, without
 from .shadow import Shadow
 
-# Callbacks that take nobody's right to write away: those of the ports, then of later kernels.
+# Callbacks that never remove write permission: first those of the ports, then of later kernels.
 READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
 INSTALLED: Final = "write-protected before the log was installed"
 TAKEN: Final = "write-protected before its bits were taken"
 
 
 class LostLeaf:
-    """A leaf that lost the right to write: where, which table page held it, what changed it.
+    """A leaf that lost write permission: its address, level and size, and the walker callback that changed it.
 
-    *may_return*: whether a fault could map it writable again right then;
-    *owed*: the event that came too late, "" as long as none did; *parts*: what must be walked again, from
-    and to in bytes, and how many ranges had been walked by then
+    *may_return*: whether a fault could map it writable again at that moment;
+    *owed*: the event that came too late, "" if none did; *parts*: what must be walked again: start and end
+    in bytes, and the number of ranges already walked by then
     """
 
     def __init__(self, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
@@ -58,7 +57,7 @@ class LostLeaf:
 
 
 class Events(Observer):
-    """The frequent events, which `LogOrder` gets only while such a call runs."""
+    """Receives the frequent events for `LogOrder`, only while a judged call runs."""
 
     def __init__(self, checker: LogOrder) -> None:
         self.checker = checker
@@ -75,7 +74,7 @@ class Events(Observer):
 
 
 class LogOrder(GuestChecker):
-    """Judges what KVM_SET_USER_MEMORY_REGION and the calls for dirty logs write-protect."""
+    """Judges what KVM_SET_USER_MEMORY_REGION and the dirty log calls write-protect."""
 
     rule = DirtyLog.rule
     on_demand = True
@@ -86,15 +85,15 @@ class LogOrder(GuestChecker):
         self.shadow = peers.at(Shadow, guest)
         self.page_shift = self.granule.page_shift
         self.watching = False
-        # The actor whose call it is; 0: nobody else is at work. Others whose calls wait for slots_lock, in order.
+        # The actor that makes the call; 0: outside a par block. Actors whose calls wait for slots_lock, in order.
         self.caller = 0
         self.waiting: list[tuple[int, Operation]] = []
         self.events = Events(self)
         self.lost: list[LostLeaf] = []
-        # The first so many were lost under a hold of the lock that is over.
+        # The number of leaves at the start of the list that were lost under an earlier hold of the lock.
         self.settled = 0
         self.owing = False
-        # Ranges walked since something is owed, by walkers that protect or unmap.
+        # Ranges walked by walkers that protect or unmap, since something is owed.
         self.walked: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
@@ -102,7 +101,7 @@ class LogOrder(GuestChecker):
         self.watch(op, self.kernel.actor)
 
     def actor_begins(self, op: Operation) -> None:
-        # One call at a time has slots_lock of a VM: that which began first, for nobody comes between.
+        # A VM's slots_lock admits one call at a time: the call that began first, because nobody comes in between.
         if not self.is_call(op):
             return
         if self.watching and self.caller:
@@ -122,7 +121,7 @@ class LogOrder(GuestChecker):
                 self.watch(None, actor)
 
     def watch(self, op: Operation | None, caller: int) -> None:
-        """Watch an operation that begins, if it is such a call for this VM; *caller*: the actor whose it is."""
+        """Watch an operation that begins, if it is a judged call for this VM; *caller*: the actor that makes it."""
         watching = self.is_call(op)
         self.caller = caller
         if watching != self.watching:
@@ -137,8 +136,8 @@ class LogOrder(GuestChecker):
             self.forget()
 
     def is_call(self, op: Operation | None) -> bool:
-        """Tell whether an operation is a call that is judged, for this VM."""
-        # Spelled out, this is compiled to comparisons; a tuple that has a name is not.
+        """Return whether an operation is a judged call for this VM."""
+        # Inline, this is compiled to comparisons; a named tuple constant is not.
         if not isinstance(op, (SetLog, SlotCreate, SlotMove, GetLog, ClearLog)):
             return False
         return self.side.by_name[op.slot].slot.vm == self.guest.number
@@ -148,7 +147,7 @@ class LogOrder(GuestChecker):
         del self.events
 
     def forget(self) -> None:
-        """A call begins."""
+        """Forget the previous call."""
         self.lost.clear()
         self.walked.clear()
         self.settled = 0
@@ -172,7 +171,7 @@ class LogOrder(GuestChecker):
                         self.add(below, base)
 
     def add(self, level: int, ipa: int) -> None:
-        """A leaf that was writable no longer is."""
+        """Record a leaf that lost write permission."""
         slot = self.guest.kvm_host.gfn_to_memslot(self.guest.kvm, ipa >> self.page_shift)
         may_return = (
             slot is not None and not slot.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY) and slot.dirty_bitmap is None
@@ -181,7 +180,7 @@ class LogOrder(GuestChecker):
         self.lost.append(LostLeaf(ipa, level, size, self.kernel.walker, may_return))
 
     def lock_dropped(self) -> None:
-        """The mmu lock is dropped, or may be."""
+        """Note that the mmu lock is dropped, or may be."""
         if self.kernel.actor == self.caller:
             self.settled = len(self.lost)
 
@@ -189,7 +188,7 @@ class LogOrder(GuestChecker):
         if not self.lost or not logged or vmid != self.vmid or self.kernel.actor != self.caller:
             return
         if self.guest.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
-            # All pages count as written until they are cleared.
+            # All pages count as dirty until they are cleared.
             return
         installed = self.guest.kvm_host.id_to_memslot(self.guest.kvm, slot)
         if installed is None or installed.flags & (KVM_MEMSLOT_INVALID | KVM_MEM_READONLY):
@@ -201,7 +200,7 @@ class LogOrder(GuestChecker):
                 self.owe(leaf, INSTALLED, leaf.ipa, leaf.ipa + leaf.size)
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        # A vCPU beside the call may have the dirty rings emptied, and protects what it takes itself.
+        # A vCPU beside the call may have the dirty rings emptied, and then protects the pages that it takes itself.
         if not self.settled or vmid != self.vmid or self.kernel.actor != self.caller:
             return
         for leaf in self.lost[: self.settled]:
@@ -215,13 +214,13 @@ class LogOrder(GuestChecker):
                 self.owe(leaf, TAKEN, start << self.page_shift, end << self.page_shift)
 
     def owe(self, leaf: LostLeaf, what: str, start: int, end: int) -> None:
-        """A part of a leaf must be seen to again from here on."""
+        """Record that a part of a leaf must be walked again from now on."""
         leaf.owed = what
         leaf.parts.append((start, end, len(self.walked)))
         self.owing = True
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
-        """The software walker is about to walk a range."""
+        """Note a range that the software walker is about to walk."""
         if not self.owing or vmid != self.vmid or self.kernel.actor != self.caller or self.kernel.walker in READERS:
             return
         attributes = self.kernel.walker_arg
@@ -244,7 +243,7 @@ class LogOrder(GuestChecker):
         self.forget()
 
     def seen_again(self, leaf: LostLeaf) -> bool:
-        """Tell whether all that is owed of a leaf was walked since."""
+        """Return whether every owed part of a leaf was walked since then."""
         for start, end, since in leaf.parts:
             ranges = self.walked[since:]
             if not ranges or without(start, end, ranges):

@@ -2,15 +2,15 @@
 """memcache: nothing is taken from a memory cache beyond what was topped up for it.
 
 A top-up fills a cache to its capacity whenever it holds less than the minimum,
-so one that was not topped up, or too little, seldom runs dry. Each cache
-is therefore taken to hold just the minimum that its last top-up asked for, and
-nothing once the fault, or the call, that asked has returned. Code that asks
-how many objects there are may take so many.
+so a cache with a missing or insufficient top-up seldom runs dry. The checker
+therefore assumes that each cache holds only the minimum that its last top-up asked for, and
+nothing once the fault or call that asked has returned. Code that reads the
+number of objects may take that many.
 
-A block over pages that the host does not map huge is nothing that a fault
-would have made, but a direct call can: the permission fault that
-splits one is not judged. Nor is that on a block of device memory once a direct
-call has mapped some: 5.12 maps by pages what user space maps by blocks.
+No fault makes a block over pages that the host does not map huge, but a direct
+call can. The permission fault that splits such a block is not judged. Neither is the
+permission fault on a block of device memory once a direct call has mapped some: 5.12 maps
+by pages what user space maps by blocks.
 """
 
 from typing import Final
@@ -25,14 +25,14 @@ from .checker import Checker, Peers
 from .rule import Rule
 from .severity import Severity
 
-# The warning of the layer below about a cache that did run dry: such an allocation is beyond the top-up as well.
+# The warning of the layer below about an empty cache: that allocation is also beyond the top-up.
 EMPTY: Final = "cache-empty"
 
 
 class Promise(Own):
-    """The promise of a top-up, and what is left of it.
+    """The objects that a top-up promised, and how many are left.
 
-    *empty*: the cache has just been found empty
+    *empty*: the cache was just found empty
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Promise(Own):
         self.splits_what_no_fault_made = False
 
     def forget(self) -> None:
-        """Forget what was promised: what is in a cache from here on is left over."""
+        """Forget the promise: objects still in a cache are left over."""
         self.left = self.asked = 0
         self.empty = False
 
@@ -54,10 +54,10 @@ class Promise(Own):
 
 
 class Memcache(Checker):
-    """Counts what may still be taken.
+    """Counts the objects that may still be taken.
 
     Events do not name a cache. One count is enough: a fault, an ioremap and a
-    direct call each use one, and take from it what they topped up themselves.
+    direct call each use one cache, and take only what they topped up themselves.
     """
 
     rule = Rule(
@@ -73,7 +73,7 @@ class Memcache(Checker):
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = Promise()
         self.owns = Owns(self.own)
         # A direct call has mapped device memory.
@@ -91,12 +91,12 @@ class Memcache(Checker):
         self.own.forget()
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        # The guest runs: the fault before, if there was one, is over.
+        # The guest runs: a previous fault has ended.
         self.own.forget()
         self.own.splits_what_no_fault_made = walk.fault == PERMISSION and self.made_directly(cpu, ipa, walk.level)
 
     def made_directly(self, cpu: int, ipa: int, level: int) -> bool:
-        """Tell whether a direct call may have made a leaf at this level that no fault makes."""
+        """Return whether a direct call may have made a leaf at this level that no fault makes."""
         layout = self.side.guest_of(cpu).layout_of(ipa)
         if layout is None or level == 3:
             return False
@@ -105,14 +105,14 @@ class Memcache(Checker):
         return self.side.host.unit_at(layout.hva + ipa - layout.ipa)[1] < self.granule.level_size(level)
 
     def mc_count(self, objects: int) -> None:
-        # Code that looks may rely on what is there, whoever topped it up: eager splitting does.
+        # Code that reads the count may rely on it, whoever topped the cache up: eager splitting does.
         self.own.left = self.own.asked = objects
 
     def mc_free(self, objects: int) -> None:
         self.own.forget()
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        # A failed top-up promises nothing; one beyond the capacity no more than that.
+        # A failed top-up promises nothing; a top-up beyond the capacity promises the capacity.
         self.own.left = self.own.asked = 0 if ret else min(minimum, has)
 
     def warn(self, label: str) -> None:

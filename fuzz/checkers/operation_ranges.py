@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guest addresses that an operation may change, or whose mappings a fault in it may rebuild."""
+"""Guest addresses that an operation may change, or whose mappings a fault during it may rebuild."""
 
 from ..language import operations as ops
 from ..sides.guest import Guest, walked_range
 
 
 def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
-    """Guest addresses that *op* itself may change; notifications add theirs."""
+    """Return the guest addresses that *op* itself may change; notifications add more."""
     if op is None:
         return [(0, 1 << guest.regime.ia_bits)]
     if isinstance(op, ops.GuestReset):
@@ -38,7 +38,7 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
     if isinstance(op, ops.SlotMove):
         ranges.append((op.ipa, op.ipa + layout.size))
     elif isinstance(op, ops.SlotCreate) and op.ipa is not None:
-        # Where the slot was before it was deleted, another one may be by now.
+        # Another slot may have taken the slot's previous place by now.
         ranges = [(op.ipa, op.ipa + layout.size)]
     return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
 
@@ -54,7 +54,7 @@ def mapped_around(guest: Guest, ipa: int) -> list[tuple[int, int]]:
 
 
 def accessed_slots(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
-    """The guest addresses of the slots of the guest accesses that an operation is, or that are in it."""
+    """Return the guest addresses of the slots that an operation, or each part of a par block, accesses as a guest."""
     if isinstance(op, ops.GuestAccess):
         return accessed_slot(guest, op)
     if isinstance(op, ops.Par):
@@ -65,17 +65,17 @@ def accessed_slots(guest: Guest, op: ops.Operation | None) -> list[tuple[int, in
 
 
 def accessed_slot(guest: Guest, op: ops.GuestAccess) -> list[tuple[int, int]]:
-    """The guest addresses of the slot of a guest's access."""
+    """Return the guest addresses of the slot of a guest access."""
     layout = guest.side.by_name[op.slot]
     mine = layout.live and layout.slot.vm == guest.number
     return [(layout.ipa, layout.ipa + layout.size)] if mine else []
 
 
 def live_slots(guest: Guest) -> list[tuple[int, int]]:
-    """The guest addresses of the slots that exist: faults map again what a reset unmaps, device memory too."""
+    """Return the guest addresses of live slots: faults map again what a reset unmaps, including device memory."""
     return [(layout.ipa, layout.ipa + layout.size) for layout in guest.layouts if layout.live]
 
 
 def unmapped_by(guest: Guest, op: ops.GuestReset) -> bool:
-    """Tell whether a reset unmaps this VM: the vCPU is its own and has run, and there is no FWB."""
+    """Return whether a reset unmaps this VM: the vCPU belongs to it and has run, and there is no FWB."""
     return guest.side.guest_of(op.cpu) is guest and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """TLB flushes that are owed: entries that a CPU may still hold and the tables no longer have.
 
-A table entry that was cut off leaves two things behind: walk-cache entries,
-its own and those of the tables below, which keep table pages in use, and the
-leaves below. A flush by address takes the walk-cache entries on the way to that
+A table entry that was cut off leaves two kinds of stale entries: walk-cache entries,
+its own and those of the tables below, which keep table pages in use; and the
+leaves below. A flush by address removes the walk-cache entries on the way to that
 address, and the leaf there (Arm ARM C5.5 and D8.16, TLBI by IPA); each other leaf
 below is owed until a flush covers it.
 """
@@ -26,29 +26,29 @@ from reference.machine.processor import EVERYWHERE, MISFIT, Invalidation, last_l
 from ..sides.guest import Guest
 from .table import Table
 
-# Guest address of an entry in bytes, and in the bits that are clear in it (LEVEL) its level: one number, not two,
-# for each store and each flush looks some up.
+# Guest address of an entry in bytes, with its level in the low bits (LEVEL), which are clear in an address. One
+# number is faster than two, and each store and flush looks some up.
 Key = int
 LEVEL: Final = 7
 
 
 def key_of(level: int, ipa: int) -> Key:
-    """The key of an entry."""
+    """Return the key of an entry."""
     return ipa | level
 
 
 def level_of(key: Key) -> int:
-    """The level of an entry."""
+    """Return the level of an entry."""
     return key & LEVEL
 
 
 def address_of(key: Key) -> int:
-    """The guest address of an entry."""
+    """Return the guest address of an entry."""
     return key & ~LEVEL
 
 
 def takes_away(old: int, new: int) -> bool:
-    """Tell whether a leaf of the same size grants less or elsewhere than before."""
+    """Return whether a leaf of the same size grants less than before, or maps elsewhere."""
     if not new & VALID_BIT:
         return True
     lost = old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT
@@ -56,19 +56,19 @@ def takes_away(old: int, new: int) -> bool:
 
 
 def breaks(old: int, new: int) -> bool:
-    """Tell whether more than permissions and the access flag of a leaf went."""
+    """Return whether more than permissions and the access flag of a leaf was removed."""
     return not new & VALID_BIT or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
 
 
 class OwedLeaf:
     """A leaf that a CPU may still hold.
 
-    :param entry: the leaf as it was
-    :param function: the kernel function that took it away
+    :param entry: the leaf before the change
+    :param function: the kernel function that removed it
     :param broken: whether it is gone, not only less permissive
-    :param below: whether it went with a table above it, and walk caches have been flushed since
-    :param actor: who took it away (`Kernel.actor`)
-    :param published: the barriers for table walks that there had been by then: a TLBI must come after the next
+    :param below: whether it was removed with a table above it, and walk caches have been flushed since
+    :param actor: the actor that removed it (`Kernel.actor`)
+    :param published: the number of barriers for table walks by then: a TLBI must come after the next one
 
     *dropped*: whether the mmu lock was dropped since, in the same operation;
     *reported*: whether it was reported as not flushed.
@@ -89,11 +89,11 @@ class OwedTable:
     """A table that was cut off and that a walk cache may still hold.
 
     :param entry: the entry that named it
-    :param function: the kernel function that took it away
-    :param table: as it was, with all below; None: not known
+    :param function: the kernel function that removed it
+    :param table: the table and all tables below, before the change; None: not known
     :param aged: leaves below that CPUs may hold although their access flag is clear
     :param pages: the table pages that a walk may reach through it
-    :param actor: as of `OwedLeaf`; likewise *published*
+    :param actor: as in `OwedLeaf`; likewise *published*
 
     *dropped* and *reported*: as in `OwedLeaf`.
     """
@@ -120,7 +120,7 @@ class OwedTable:
 
 
 class Late:
-    """A flush that came after the mmu lock was dropped: of a ``leaf`` or ``table``."""
+    """A flush of a ``leaf`` or ``table`` that came after the mmu lock was dropped."""
 
     def __init__(self, what: str, key: Key, entry: int, function: str) -> None:
         self.what = what
@@ -130,7 +130,7 @@ class Late:
 
 
 def pages_of(table: Table) -> list[int]:
-    """The page of a table and of all below it."""
+    """Return the page of a table and of all tables below it."""
     found = [table.page]
     for child in table.children.values():
         found += pages_of(child)
@@ -138,12 +138,12 @@ def pages_of(table: Table) -> list[int]:
 
 
 class Owed:
-    """The flushes that one VM owes, by level and address.
+    """The flushes that one VM owes, keyed by level and address.
 
     :param guest: the VM
 
     *pinned*: table page -> key of the entry through which a walk may reach it;
-    *fresh*: whether something was broken since the mmu lock was dropped last.
+    *fresh*: whether something was broken since the mmu lock was last dropped.
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -156,33 +156,33 @@ class Owed:
         self.computer, self.haf = side.computer, side.haf
         self.leaves: dict[Key, OwedLeaf] = {}
         self.tables: dict[Key, OwedTable] = {}
-        # Leaves whose access flag was cleared: CPUs may still have them.
+        # Leaves whose access flag was cleared: CPUs may still hold them.
         self.aged: dict[Key, int] = {}
         self.pinned: dict[int, Key] = {}
         self.fresh = False
         self.any_dropped = False
-        # The barriers that there had been when something was taken away last.
+        # The number of barriers when something was last removed.
         self.newest = -1
         self.late: list[Late] = []
 
     def lose_leaf(self, key: Key, old: int, new: int, function: str) -> None:
-        """A live leaf was written over, or broken."""
+        """Record a live leaf that was overwritten or broken."""
         aged = self.aged.pop(key, 0) if self.aged else 0
         held = aged if aged else old
-        # Where the hardware sets the access flag, a CPU may do so, and keep the leaf, at any time.
+        # With hardware AF, a CPU may set the access flag, and keep the leaf, at any time.
         if aged or old & AF_BIT or self.haf:
             if takes_away(held, new):
                 self.owe_leaf(key, held, function, breaks(held, new))
             elif not new & AF_BIT:
                 self.aged[key] = held
         elif not new & VALID_BIT and key in self.leaves:
-            # Made less permissive before, and not flushed.
+            # It was made less permissive before, and not flushed.
             self.leaves[key].broken = self.fresh = True
             self.leaves[key].actor = self.kernel.actor
             self.leaves[key].published = self.stamp()
 
     def owe_leaf(self, key: Key, held: int, function: str, broken: bool) -> None:
-        """Record that a CPU may still hold a leaf; of two, the one that grants more is kept."""
+        """Record that a CPU may still hold a leaf; of two leaves, keep the one that grants more."""
         before = self.leaves.get(key)
         if before is not None and takes_away(before.entry, held):
             held = before.entry
@@ -191,7 +191,7 @@ class Owed:
         self.fresh = self.fresh or broken
 
     def lose_table(self, key: Key, old: int, function: str, table: Table | None) -> None:
-        """A live table entry went; *table*: what it named, as it was."""
+        """Record a live table entry that was removed; *table*: the table that it named, before the change."""
         pages: list[int] = []
         if table is not None:
             pages = pages_of(table)
@@ -210,13 +210,13 @@ class Owed:
         self.fresh = True
 
     def owe_table(self, key: Key, owed: OwedTable) -> None:
-        """A walk cache may hold a table entry."""
+        """Record that a walk cache may hold a table entry."""
         self.tables[key] = owed
         for page in owed.pages:
             self.pinned[page] = key
 
     def within(self, key: Key, table: Key) -> bool:
-        """Tell whether an entry lies below a table entry."""
+        """Return whether an entry lies below a table entry."""
         shift = self.shifts[level_of(table)]
         return level_of(key) > level_of(table) and address_of(key) >> shift == address_of(table) >> shift
 
@@ -232,7 +232,7 @@ class Owed:
         return owed
 
     def scatter(self, owed: OwedTable) -> None:
-        """The leaves and tables directly below a table that was cut off are owed each for itself."""
+        """Record each leaf and table directly below a table that was cut off as owed separately."""
         table = owed.table
         if table is None:
             return
@@ -254,24 +254,24 @@ class Owed:
     def held(self, owed: OwedTable, key: Key, entry: int) -> int:
         """Return what a CPU may hold of a leaf below a table that was cut off; 0: nothing.
 
-        Where the hardware sets the access flag, it may have done so on a walk through the table.
+        With hardware AF, a walk through the table may have set the access flag.
         """
         return entry if entry & AF_BIT or self.haf else owed.aged.get(key, 0)
 
     def settle_leaf(self, key: Key) -> None:
-        """No CPU holds a leaf any more."""
+        """Record that no CPU holds a leaf any more."""
         owed = self.leaves[key]
         del self.leaves[key]
         if owed.dropped:
             self.late.append(Late("leaf", key, owed.entry, owed.function))
 
     def stamp(self) -> int:
-        """The barriers for table walks that there have been; the stores from here on wait for the next one."""
+        """Return the number of barriers for table walks so far; stores from here on wait for the next one."""
         self.newest = self.computer.published
         return self.newest
 
     def settle(self, done: Invalidation) -> None:
-        """Settle a TLBI that took effect on all CPUs, of entries that combine both stages too."""
+        """Settle a TLBI that took effect on all CPUs, including for entries that combine both stages."""
         if done.op in (VMALLS12E1, ALLE1):
             self.flush_all(done.published)
         elif not (self.leaves or self.tables or self.aged) or done.hint == MISFIT:
@@ -282,13 +282,13 @@ class Owed:
             self.flush_ipa(done.ipa, done.hint, last_level(done.op), done.published)
 
     def flush_ipa(self, ipa: int, hint: int, last: bool, published: int) -> None:
-        """Settle a TLBI by address: entries on the way to *ipa* go. A hint names the level of the leaf that goes.
+        """Settle a TLBI by address: it removes entries on the way to *ipa*. A hint names the level of the leaf.
 
-        :param last: entries of walk caches stay
-        :param published: the barriers before the TLBI; what was stored since the last one stays owed
+        :param last: the TLBI does not affect entries of walk caches
+        :param published: the number of barriers before the TLBI; changes stored after the last barrier stay owed
         """
         for at in range(4):
-            # Mostly no table is owed.
+            # Usually no table is owed.
             is_table = not last and (hint == 0 or at < hint) and len(self.tables) > 0
             is_leaf = hint in (0, at) and len(self.leaves) + len(self.aged) > 0
             if not is_leaf and not is_table:
@@ -303,9 +303,9 @@ class Owed:
                     self.aged.pop(key, None)
 
     def flush_range(self, ipa: int, size: int, hint: int, published: int) -> None:
-        """Settle a TLBI by range: entries on the way to any address of the range go; else as `flush_ipa`."""
+        """Settle a TLBI by range: it removes entries on the way to any address in it; otherwise like `flush_ipa`."""
         for at in range(hint or 4):
-            # From the top: what a table leaves behind may be in the range as well.
+            # From the top, because entries below a settled table may be in the range too.
             for key in [key for key in self.tables if level_of(key) == at and self.meets(key, ipa, size)]:
                 if self.tables[key].published < published:
                     owed = self.settle_table(key)
@@ -318,7 +318,7 @@ class Owed:
             del self.aged[key]
 
     def flush_all(self, published: int) -> None:
-        """Settle a TLBI of a VMID: what was stored before the last of so many barriers."""
+        """Settle a TLBI of a VMID for changes stored before barrier number *published*."""
         if self.any_dropped or self.newest >= published:
             for key in [key for key, leaf in self.leaves.items() if leaf.published < published]:
                 self.settle_leaf(key)
@@ -332,19 +332,19 @@ class Owed:
         self.aged.clear()
 
     def meets(self, key: Key, ipa: int, size: int) -> bool:
-        """Tell whether an entry is used to translate an address of a range."""
+        """Return whether an entry is used to translate an address of a range."""
         base = address_of(key)
         return base < ipa + size and ipa < base + (1 << self.shifts[level_of(key)])
 
     def covers(self, key: Key, ipa: int, size: int) -> bool:
-        """Tell whether a range covers all that an entry translates."""
+        """Return whether a range covers everything that an entry translates."""
         base = address_of(key)
         return ipa <= base and base + (1 << self.shifts[level_of(key)]) <= ipa + size
 
     def half_flushed(self, key: Key, published: int) -> Invalidation | None:
-        """Return the TLBI by address that would have settled an entry, had combined entries gone after it.
+        """Return the TLBI by address that would have settled an entry if combined entries had been removed after it.
 
-        :param published: as of `OwedLeaf`
+        :param published: as in `OwedLeaf`
         """
         for each in reversed(self.computer.waiting):
             if (
@@ -357,7 +357,7 @@ class Owed:
         return None
 
     def holds_leaf(self, level: int, ipa: int) -> bool:
-        """Tell whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
+        """Return whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
         if self.leaves and key_of(level, ipa) in self.leaves:
             return True
         for at in range(level if self.tables else 0):

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""page-reference: what a fault does with the reference that it takes on a frame of the host.
+"""page-reference: a fault holds its reference on a host frame while needed, marks the page, and releases it once.
 
-The frame is pinned by the look-up, stays so while the fault maps it, and is
-released exactly once on every path. Before that the host's page is marked:
-accessed if the fault mapped it or granted more (not if it set an access flag, of
-which the host hears when it ages pages), dirty if that made it writable. A fault that has lost
-a race for an entry, and made none, marks nothing dirty. Whatever a fault
-marks is held meanwhile, by a reference or by the mmu lock, for
-which whoever frees the page has to wait.
+The look-up pins the frame. It stays pinned while the fault maps it, and is
+released exactly once on every path. Before the release the host's page is marked:
+accessed if the fault mapped it or granted more (but not if it only set an access flag, which
+the host sees when it ages pages), dirty if the fault made it writable. A fault that has lost
+a race for an entry, and made none, marks nothing dirty. While a fault
+marks a page, a reference or the mmu lock must hold the page; an actor that frees
+it has to wait for that lock.
 
 Device frames have no page to pin or mark. A notifier (``change_pte``) maps
-without a reference, for the host holds the page meanwhile; so do direct calls
-and ioremap, whose callers are not this checker's business.
+without a reference, because the host holds the page meanwhile. Direct calls
+and ioremap also map without one; their callers are not judged here.
 """
 
 from reference.belongings import Own, Owns
@@ -30,7 +30,7 @@ from .shadow import Shadow
 
 
 class References(Own):
-    """References on frames: how many there are, and how many of them were left over before, and reported."""
+    """The references on frames, and those among them that were left over and reported."""
 
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
@@ -66,7 +66,7 @@ class Pins(Checker):
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = References()
         self.owns = Owns(self.own)
 
@@ -89,7 +89,7 @@ class Pins(Checker):
             self.own.reported[pfn] = count - 1
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        # The guest runs: the fault before, if there was one, is over.
+        # The guest runs: a previous fault has ended.
         self.returned()
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
@@ -103,7 +103,7 @@ class Pins(Checker):
         self.returned()
 
     def returned(self) -> None:
-        """The caller got control back."""
+        """Judge the references when the caller gets control back."""
         if self.own.counts and self.own.counts != self.own.reported:
             left = [pfn for pfn in sorted(self.own.counts) if self.own.counts[pfn] > self.own.reported.get(pfn, 0)]
             if left:
@@ -112,16 +112,16 @@ class Pins(Checker):
             self.own.reported = dict(self.own.counts)
 
     def held(self) -> bool:
-        """Tell whether there is a reference other than those that were left over."""
+        """Return whether there is a reference besides those reported as left over."""
         return any(count > self.own.reported.get(pfn, 0) for pfn, count in self.own.counts.items())
 
     def wrong(self, what: str, reason: str) -> None:
-        """Note a violation; it harms no table."""
+        """Record a violation that does not taint."""
         self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
 
 
 class Mapped:
-    """A leaf that a fault wrote: guest address, level, entry, frames of the host page behind it, marks that are due."""
+    """A leaf that a fault wrote: guest address, level, entry, frames of its host page, and whether dirty is due."""
 
     def __init__(self, ipa: int, level: int, entry: int, first: int, end: int, dirty: bool) -> None:
         self.ipa = ipa
@@ -133,24 +133,24 @@ class Mapped:
 
 
 class FaultMarks(Own):
-    """Notes on the fault that is handled."""
+    """The marks and leaves of the fault in progress."""
 
     def __init__(self) -> None:
         self.fault_ipa, self.fault = 0, NONE
         # True if this fault has looked a frame up.
         self.looked_up = False
         self.waiting: list[Mapped] = []
-        # (level, address) -> leaf that the fault itself broke: what it makes there of the same frame was mapped.
+        # (level, address) -> leaf that the fault itself broke: a new leaf there of the same frame was already mapped.
         self.broken: dict[tuple[int, int], int] = {}
         self.dirty: set[int] = set()
         self.accessed: set[int] = set()
-        # A compare-exchange of this fault found another entry than it was to replace, and none has made a leaf since.
+        # A compare-exchange of this fault failed, because the entry had changed, and none has made a leaf since.
         self.lost = False
-        # What, level, reason, guest address.
+        # Violations for the quiet point: what, level, reason, guest address.
         self.late: list[tuple[str, int, str, int]] = []
 
     def forget(self) -> None:
-        """A fault may begin."""
+        """Reset the state before a fault."""
         self.looked_up = self.lost = False
         self.waiting.clear()
         self.broken.clear()
@@ -167,11 +167,11 @@ class FaultMarks(Own):
 
 
 class PageReference(FaultChecker):
-    """Judges the leaves that a fault writes, once it is over.
+    """Judges the leaves that a fault writes, once it has ended.
 
-    A mark that comes after the reference is gone is one that is not held, and no missing one.
+    A mark after the reference is released is reported as not held, and not as missing.
 
-    :param pins: must be told of events before this, and the translation checker of quiet points
+    *pins*: receives events before this checker, as the translation checker does at quiet points
     """
 
     rule = Pins.rule
@@ -181,7 +181,7 @@ class PageReference(FaultChecker):
         self.shadow = peers.at(Shadow, guest)
         self.pins = peers.of(Pins)
         self.page_shift = self.granule.page_shift
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = FaultMarks()
         self.owns = Owns(self.own)
 
@@ -203,7 +203,7 @@ class PageReference(FaultChecker):
             self.tell()
 
     def returned(self) -> None:
-        """The fault before, if there was one, is over: no mark comes any more."""
+        """Judge the leaves of the previous fault, if there was one; no more marks can follow."""
         if self.faulting:
             for leaf in self.own.waiting:
                 self.judge(leaf)
@@ -227,8 +227,8 @@ class PageReference(FaultChecker):
         self.must_be_held(pfn, "accessed")
 
     def must_be_held(self, pfn: int, mark: str) -> None:
-        """A fault marks *pfn*: the page must not be freed meanwhile."""
-        # A fault looks up one page: a reference, whatever part of it it is on, is that page's.
+        """Judge that a page which a fault marks cannot be freed meanwhile."""
+        # A fault looks up one page, so a reference on any part of it holds that page.
         if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
             self.own.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.own.fault_ipa))
@@ -248,15 +248,15 @@ class PageReference(FaultChecker):
         pa = address_bits(new, self.granule)
         size = self.granule.level_size(level)
         pfn = pa >> self.page_shift
-        # A leaf that is wrong, or stale, is the translation checker's business.
+        # A wrong or stale leaf is reported by the translation checker.
         if not self.side.kvm_host.pfn_valid(pfn) or not self.guest.maps_backing(ipa, pfn):
             return
         elsewhere = not ipa <= self.own.fault_ipa < ipa + size
         if elsewhere and self.shadow.exposed_before(ipa, ipa + size).maps(ipa, pa, 0, 0):
-            # The fault breaks it on its way, and maps it again as it was.
+            # The fault broke this leaf on its way, and maps it again unchanged.
             return
         if not self.own.looked_up and old and not old & VALID_BIT and address_bits(old, self.granule) == pa:
-            # The table kept the leaf, invalid, and its marks were made when it was mapped.
+            # The table kept the leaf, invalid, and its marks were made when it was first mapped.
             return
         huge = max(size, self.host_page(ipa))
         first = pfn & -(huge >> self.page_shift)
@@ -265,47 +265,47 @@ class PageReference(FaultChecker):
         if not stays and not self.pinned(first, end):
             self.wrong("mapped, not pinned", ipa, level, new)
         # A host page that takes several leaves even from the root is mapped by a walk that -EAGAIN may end
-        # early: then nothing is marked dirty, whatever came before.
+        # early. Then nothing is marked dirty, whatever was mapped before.
         one = huge == size or level != self.guest.regime.start_level
         dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
         self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty))
 
     def host_page(self, ipa: int) -> int:
-        """Size of the host's page, huge or not, behind a guest address; 0: there is none.
+        """Return the size of the host's page, huge or not, behind a guest address; 0: there is none.
 
-        References and marks are those of the whole page: of a compound page its head has them.
+        References and marks belong to the whole page: a compound page has them in its head.
         """
         layout = self.guest.layout_of(ipa)
         return 0 if layout is None else self.guest.host.unit_at(layout.hva + ipa - layout.ipa)[1]
 
     def pinned(self, first: int, end: int) -> bool:
-        """Tell whether there is a reference on one of these frames: one on any part holds all of a host page."""
+        """Return whether there is a reference on one of these frames: it holds the whole host page."""
         for pfn in self.pins.own.counts:
             if first <= pfn < end:
                 return True
         return False
 
     def judge(self, leaf: Mapped) -> None:
-        """The marks that are due on the host page of a leaf."""
-        # Who has set an access flag tells the host of it when that ages its pages.
+        """Judge the marks that are due on the host page of a leaf."""
+        # A set access flag is reported to the host when the host ages its pages.
         if self.own.fault != ACCESS_FLAG and not self.marked(self.own.accessed, leaf):
             self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
         if leaf.dirty and not self.marked(self.own.dirty, leaf):
             self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
 
     def marked(self, marks: set[int], leaf: Mapped) -> bool:
-        """Tell whether a frame of the host page was marked."""
+        """Return whether a frame of the host page was marked."""
         for pfn in marks:
             if leaf.first <= pfn < leaf.end:
                 return True
         return False
 
     def wrong(self, what: str, ipa: int, level: int, entry: int) -> None:
-        """Note a violation for the quiet point: a leaf that is itself wrong is reported first."""
+        """Record a violation for the quiet point, so that a leaf that is itself wrong is reported first."""
         self.own.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
     def tell(self) -> None:
-        """Report the violations; they harm no table."""
+        """Report the recorded violations; they do not taint."""
         for what, level, reason, ipa in self.own.late:
             self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
         self.own.late.clear()

@@ -14,10 +14,10 @@ from .table import Table
 
 
 class PlainStore(Checker):
-    """Judges stores that the compiler may split, repeat or move, where a walk may come between.
+    """Judges stores that the compiler may split, repeat or move, if a hardware walk may come in between.
 
-    A table that is being made or destroyed may be written in any way. In all else such a store
-    is one like the others: its effect is for the other checkers.
+    A table that is being created or destroyed may be written in any way. Otherwise such a store
+    is like any other, and the other checkers judge its effect.
     """
 
     rule = Contract.rule
@@ -27,7 +27,7 @@ class PlainStore(Checker):
         self.shadows = peers.each(Shadow)
         self.hyp = peers.of(Hyp)
         self.destroying = False
-        # The VM that ends while others go on.
+        # The VM that ends while others continue.
         self.going: Guest | None = None
 
     def before_destruction(self) -> None:
@@ -52,7 +52,7 @@ class PlainStore(Checker):
             self.judge(hyp_table, index, old, new, -1)
 
     def judge(self, table: Table, index: int, old: int, new: int, vm: int) -> None:
-        """A store to a live table of a VM, or of the hypervisor (-1)."""
+        """Judge a store to a live table of a VM, or of the hypervisor (*vm* is -1)."""
         level = table.level
         address = table.base + (index << self.granule.shifts[level])
         if vm < 0:

@@ -11,16 +11,16 @@ from .checker import Checker, Peers
 from .rule import Clause, Rule
 from .severity import Severity
 
-# Steps of one operation (tables entered, stores, locks, look-ups): some, and
-# more than mapping or unmapping every page of every slot takes.
+# Upper bound on the steps of one operation (tables entered, stores, locks, look-ups): a constant, plus
+# more per page than mapping or unmapping every page of every slot takes.
 BASE_STEPS: Final = 100_000
 STEPS_PER_PAGE: Final = 16
-# So many steps are one beat of `fuzz.sides.pulse`, less one.
+# One beat of `fuzz.sides.pulse` per this many steps, plus one.
 _BEAT: Final = 255
 
 
 class Runaway(Exception):
-    """The kernel code does not come to an end."""
+    """The kernel code does not terminate."""
 
 
 class Progress(Checker):
@@ -50,7 +50,7 @@ class Progress(Checker):
     def step(self) -> None:
         """Count one more step of this operation.
 
-        :raises Runaway: when it was too many
+        :raises Runaway: there were too many
         """
         self.steps += 1
         if self.steps > self.limit:
@@ -96,7 +96,7 @@ class Progress(Checker):
             )
 
     def turns(self) -> str:
-        """Say where in a compiled tree the last fault did something; "" of a port."""
+        """Return the source locations in a compiled tree of the last fault's last store and walk; "" for a port."""
         walking, storing = self.kernel.last.walking(), self.kernel.last.storing()
         if walking and storing:
             return f"{storing}, the last store, and {walking}, the last walk"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """refcount: a stage-2 table page has one reference of its own and one for each entry that counts.
 
-Which entries count is the version's: the valid ones, or all that are not zero.
+The version determines which entries count: valid entries, or all nonzero entries.
 """
 
 from ..language.operations import Operation
@@ -15,7 +15,7 @@ from .table import Table
 
 
 class Refcount(GuestChecker):
-    """Counts, at each quiet point, the tables that the operation touched."""
+    """Checks, at each quiet point, the counts of the tables that the operation touched."""
 
     rule = Rule(
         "refcount",
@@ -32,10 +32,10 @@ class Refcount(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
-        # The pages whose references were counted in this operation, in order; the last one, which often comes again.
+        # Pages whose references changed in this operation, in order; the last of them, which is often repeated.
         self.asked: dict[int, int] = {}
         self.last = -1
-        # The walker callback, or entry point, that runs.
+        # The running walker callback or entry point.
         self.by = ""
 
     def before_operation(self, op: Operation | None) -> None:
@@ -51,16 +51,16 @@ class Refcount(GuestChecker):
         self.hand_on()
 
     def hand_on(self) -> None:
-        """Note what the last walker callback has left wrong: another one begins, or goes on."""
+        """Note counts that the last walker callback left wrong, when another one begins or continues."""
         before, self.by = self.by, self.running()
         if self.shadow.touched or self.asked:
             self.look(before, False)
 
     def look(self, by: str, judge: bool) -> None:
-        """Count the tables whose references changed, or that were written, in this operation.
+        """Check the tables whose references changed, or that were written, in this operation.
 
         :param by: the walker callback, or entry point, that may have made a count wrong
-        :param judge: report what is wrong
+        :param judge: report wrong counts
         """
         for page in self.asked:
             table = self.shadow.by_page.get(page)
@@ -74,12 +74,12 @@ class Refcount(GuestChecker):
         self.look(self.running(), True)
 
     def scan(self) -> None:
-        """Count every table there is."""
+        """Check every table."""
         for table in self.shadow.by_page.values():
             self.count(table, self.running(), True)
 
     def count(self, table: Table, by: str, judge: bool) -> None:
-        """Count one table; parameters as of `look`."""
+        """Check one table; parameters as in `look`."""
         if not table.live:
             return
         count = self.kernel.counts[table.page]
@@ -104,7 +104,7 @@ class Refcount(GuestChecker):
             )
 
     def changed_at(self, table: Table) -> str:
-        """Say where in a compiled tree the table was last counted, and written; "" of a port."""
+        """Return the source locations in a compiled tree that last counted and wrote the table; "" for a port."""
         last = self.kernel.last
         written = last.written(table.page)
         counted = last.counted(table.page)

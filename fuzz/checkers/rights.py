@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""translation: relaxing permissions takes no right away.
+"""translation: relaxing permissions removes no right.
 
-``kvm_pgtable_stage2_relax_perms()``: what the caller asks for is added, whatever else a leaf
-allows stays. So it is for faults too, which take its path where a leaf is there already.
+``kvm_pgtable_stage2_relax_perms()`` adds the rights that the caller asks for, and keeps all others of
+a leaf. The same holds for faults, which take its path if a leaf is already there.
 """
 
 from typing import Final
@@ -17,16 +17,16 @@ from .lost_rights import lost
 from .shadow import Shadow
 from .translation import Translation
 
-# What a removed right is called while faults are handled.
+# The text for a right removed while a fault is handled.
 FAULTING: Final = "right removed while a fault is handled"
 
 
 class Rights(GuestChecker):
-    """Judges each store that leaves a leaf where it was, while a fault is handled or a leaf relaxed.
+    """Judges each store that keeps a leaf's output address, while a fault is handled or a leaf is relaxed.
 
-    A leaf that is broken and made anew may allow less than before; where relaxing was called for, it may not. What
-    the host's notifications do meanwhile, to break copy-on-write, is apart; so is write-protection where user space
-    empties the dirty rings between two faults.
+    A leaf that is broken and made anew by a fault may allow less than before, but not by a relax call. Changes by
+    the host's notifications meanwhile, to break copy-on-write, do not count; neither does write-protection when user
+    space empties the dirty rings between two faults.
     """
 
     rule = Translation.rule
@@ -34,9 +34,9 @@ class Rights(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
-        # The function that a removed right is blamed on, while it is looked for.
+        # The text for a removed right while one is looked for; "" otherwise.
         self.what = ""
-        # Of several actors: those that handle faults.
+        # In a par block: the actors that handle faults.
         self.handling: set[int] = set()
         self.place = -1
         # The leaf to be relaxed: its level, -1 for none, and descriptor.
@@ -73,18 +73,18 @@ class Rights(GuestChecker):
             self.judge(ipa, level, old, new)
 
     def same_leaf(self, old: int, new: int, level: int) -> bool:
-        """Tell whether two entries of a level are leaves with the same output address."""
+        """Return whether two entries of a level are leaves with the same output address."""
         granule = self.granule
         if kind(old, level, granule) != LEAF or kind(new, level, granule) != LEAF:
             return False
         return address_bits(old, granule) == address_bits(new, granule)
 
     def judge(self, ipa: int, level: int, old: int, new: int) -> None:
-        """A leaf that was *old* is *new*, or nothing."""
+        """Judge a leaf that changed from *old* to *new* (0: none)."""
         rights = lost(old, new)
         if not rights:
             return
-        # Once is enough: later changes in the operation are compared with the remaining rights.
+        # Reported once: later changes in the operation are compared with the remaining rights.
         self.level = -1
         reason = f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}: no {rights} from here on"
         self.report(self.what, level, reason, frozenset([ipa]))
