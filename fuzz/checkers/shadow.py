@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tables as the stores made them: a tree that checkers share.
 
-Built from the store events alone, never by asking the code under test.
+Built from the store events alone, never by reading the state of the code under test.
 """
 
 from __future__ import annotations
@@ -59,32 +59,32 @@ class Shadow(GuestChecker):
         self.index_bits = self.entries.bit_length() - 1
         self.page_mask = self.granule.page_size - 1
         self.by_page: dict[int, Table] = {}
-        # Equal tables in a row, from address 0 on; each translates 2 ** *root_shift* bytes.
+        # Adjacent root tables, from address 0 on; each translates 2 ** *root_shift* bytes.
         self.roots: list[Table] = []
         self.root_shift = 0
         # The table in which the last look-up ended.
         self.nearest: Table | None = None
         self.listeners: list[Checker] = []
-        # Tables that lost their last way from the root, or an entry, in this operation.
+        # Tables that were written, entered or cut off in this operation.
         self.touched: dict[int, Table] = {}
-        # The one that was stored to last: often the next store is to the same.
+        # The table stored to last: the next store is often to the same one.
         self.touching: Table | None = None
-        # (level, address, descriptor) of leaves that left the live tables in
-        # this operation, and the subtrees that did.
+        # (level, address, descriptor) of leaves that were removed from the live tables in
+        # this operation, and the subtrees that were.
         self.removed: list[tuple[int, int, int]] = []
         self.detached: list[Table] = []
-        # Table pages that were cut off beside other walks: the callbacks of RCU that were posted, and how often
-        # the mmu lock had been taken alone, by then.
+        # Table page that was cut off beside other walks -> number of RCU callbacks posted, and number of exclusive
+        # holds of the mmu lock, by then.
         self.shared_cuts: dict[int, tuple[int, int]] = {}
         # Set during the event of a store by the hardware itself.
         self.by_hardware = False
-        # True if the store that listeners get was made with release.
+        # True if the store that listeners receive was made with release.
         self.released = False
-        # Table pages written while the hardware could not reach them, and how many barriers there had been.
+        # Table page written while the hardware could not reach it -> number of barriers by then.
         self.written: dict[int, int] = {}
 
     def unordered(self, page: int) -> bool:
-        """Tell whether no barrier came since a table page was written that the hardware could not reach."""
+        """Return whether no barrier came since a table page was written that the hardware could not reach."""
         return self.written.get(page) == self.side.computer.published
 
     def listen(self, checker: Checker) -> None:
@@ -99,10 +99,10 @@ class Shadow(GuestChecker):
         self.listeners.clear()
 
     def alloc_exact(self, page: int, pages: int) -> None:
-        """The root: so many tables in a row."""
+        """Create the root: *pages* adjacent tables."""
         if page < 0 or not self.guest.creating:
             return
-        # Not the first attempt: what the last one made is gone.
+        # After a failed attempt, what that attempt made is gone.
         self.roots.clear()
         self.by_page.clear()
         self.nearest = None
@@ -117,7 +117,7 @@ class Shadow(GuestChecker):
         self.judge_root(pages)
 
     def judge_root(self, pages: int) -> None:
-        """The hardware takes as many pages for the root as VTCR_EL2 says, whatever was allocated."""
+        """Judge the size of the root: the hardware uses as many pages as VTCR_EL2 specifies, whatever was allocated."""
         needed = root_pages(self.guest.kvm.vtcr, self.granule)
         reason = f"{pages} pages were taken for the root, VTCR_EL2 says {needed}"
         if pages < needed:
@@ -126,7 +126,7 @@ class Shadow(GuestChecker):
             self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
 
     def vm_ended(self, guest: Guest) -> None:
-        # Its pages may be tables of others from here on.
+        # The pages may become tables of other VMs.
         self.before_operation(None)
         self.roots.clear()
         self.by_page.clear()
@@ -172,7 +172,7 @@ class Shadow(GuestChecker):
             else:
                 child = table.children.pop(index, None)
                 if child is not None and table.live:
-                    # A copy of the mappings at the moment when it was cut off.
+                    # A copy of the mappings at the moment of the cut.
                     self.detached.append(child.copy())
                     self.set_live(child, False)
                     if self.kernel.mmu_shared:
@@ -191,17 +191,17 @@ class Shadow(GuestChecker):
                 listener.changed(ipa, level, ptep, old, new)
 
     def cut_beside_walks(self, table: Table) -> None:
-        """A subtree was cut off while others may walk it."""
+        """Record a subtree that was cut off while others may walk it."""
         self.shared_cuts[table.page] = self.kernel.rcu_posted, self.kernel.mmu_holds
         for child in table.children.values():
             self.cut_beside_walks(child)
 
     def attach(self, table: Table, index: int, entry: int, ipa: int) -> None:
-        """A table entry was written: the child becomes part of the tree."""
+        """Make the child that a new table entry names part of the tree."""
         pa = address_bits(entry, self.granule)
         if not self.kernel.arena.holds(pa):
             table.reserved.add(index)
-            # Listeners hear of a table that the hardware does not reach once it does.
+            # A table that the hardware cannot reach yet is reported to listeners once it becomes reachable.
             if table.live:
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
                 self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
@@ -230,15 +230,15 @@ class Shadow(GuestChecker):
                     child.reserved.add(i)
 
     def scan(self) -> None:
-        """Read all live tables from memory: they must be what the stores made of them.
+        """Compare all live tables in memory with what the stores made of them.
 
-        :raises AssertionError: they are not, a mistake of ours
+        :raises AssertionError: they differ, a mistake of s2fuzz
         """
         for root in self.roots:
             compare_with_memory(self.kernel, self.by_page, root)
 
     def set_live(self, table: Table, live: bool) -> None:
-        """A subtree was cut off from the root, or joined to it."""
+        """Mark a subtree as cut off from the root, or as joined to it."""
         table.live = live
         for child in table.children.values():
             self.set_live(child, live)
@@ -252,7 +252,7 @@ class Shadow(GuestChecker):
             self.by_page.pop(page, None)
 
     def lookup(self, ipa: int) -> tuple[int, int]:
-        """(level, descriptor) of the live leaf that maps *ipa*; level -1: none."""
+        """Return (level, descriptor) of the live leaf that maps *ipa*; level -1: none."""
         table = self.nearest = self.lookup_near(self.nearest, ipa)
         if table is None:
             return -1, 0
@@ -260,14 +260,14 @@ class Shadow(GuestChecker):
         return (-1, 0) if leaf is None else (table.level, leaf)
 
     def root_at(self, ipa: int) -> Table | None:
-        """Return the root table that translates *ipa*; None if it is beyond them."""
+        """Return the root table that translates *ipa*; None if *ipa* is beyond the root."""
         number = ipa >> self.root_shift
         return self.roots[number] if 0 <= number < len(self.roots) else None
 
     def lookup_near(self, near: Table | None, ipa: int) -> Table | None:
-        """Return the live table in which a walk to *ipa* ends; *near*: where one ended, it may be there as well."""
+        """Return the live table in which a walk to *ipa* ends; *near*: the end of an earlier walk, tried first."""
         table = near
-        # What a leaf of level 3 would be the table of has no range of its own.
+        # The pseudo-table below a level-3 entry has no range of its own.
         if (
             table is None
             or not table.live
@@ -278,7 +278,7 @@ class Shadow(GuestChecker):
         return None if table is None else table.end_of_walk(ipa, self.shifts)
 
     def level_at(self, ipa: int) -> int:
-        """Level of the live entry, leaf or empty, that a walk to *ipa* ends at."""
+        """Return the level of the live entry, leaf or empty, at which a walk to *ipa* ends."""
         table = self.root_at(ipa)
         if table is None:
             return 0
@@ -289,21 +289,21 @@ class Shadow(GuestChecker):
             table = child
 
     def table_at(self, ipa: int, level: int) -> Table | None:
-        """The live table of *level* that translates *ipa*, below the root."""
+        """Return the live table of *level* that translates *ipa*, below the root."""
         table = self.root_at(ipa)
         while table is not None and table.level < level:
             table = table.children.get((ipa - table.base) >> self.shifts[table.level])
         return table
 
     def has_live(self, table: Table) -> bool:
-        """Tell whether the hardware reaches a table, which is the last one that was made of its page."""
+        """Return whether the hardware can reach a table, and the table is the latest one made of its page."""
         return table.live and self.by_page.get(table.page) is table
 
     def leaves_in(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """(level, address, descriptor) of the live leaves that meet [start, end), in order."""
+        """Return (level, address, descriptor) of the live leaves that overlap [start, end), in order."""
         found: list[tuple[int, int, int]] = []
         if end - start == self.page_mask + 1 and not start & self.page_mask:
-            # One page, as ageing asks: one leaf at most.
+            # One page, as ageing requests: at most one leaf.
             level, leaf = self.lookup(start)
             if level >= 0:
                 found.append((level, start >> self.shifts[level] << self.shifts[level], leaf))
@@ -313,11 +313,11 @@ class Shadow(GuestChecker):
         return found
 
     def roots_in(self, start: int, end: int) -> list[Table]:
-        """Return the root tables that translate any of [start, end), in order."""
+        """Return the root tables that translate any part of [start, end), in order."""
         return self.roots[max(start >> self.root_shift, 0) : max(((end - 1) >> self.root_shift) + 1, 0)]
 
     def indices_in(self, table: Table, start: int, end: int) -> list[int]:
-        """Return the indices of a table that meet [start, end), in order; of many, those with a leaf or a table."""
+        """Return the sorted indices of a table that overlap [start, end); of many, only indices of valid entries."""
         shift = self.shifts[table.level]
         first = max((start - table.base) >> shift, 0)
         last = min((end - 1 - table.base) >> shift, self.entries - 1)
@@ -334,7 +334,7 @@ class Shadow(GuestChecker):
         return [index for index in valid if first <= index <= last]
 
     def collect(self, table: Table, start: int, end: int, found: list[tuple[int, int, int]]) -> None:
-        """Add what `leaves_in` wants from *table* down."""
+        """Append the results of `leaves_in` from *table* down to *found*."""
         shift = self.shifts[table.level]
         for index in self.indices_in(table, start, end):
             leaf = table.leaves.get(index)
@@ -346,7 +346,7 @@ class Shadow(GuestChecker):
                 self.collect(child, start, end, found)
 
     def exposed_before(self, start: int, end: int) -> Exposed:
-        """Return the leaves that mapped [start, end) when this operation began and went, or changed, since."""
+        """Return the leaves that mapped [start, end) when this operation began and were removed or changed since."""
         exposed = Exposed(self.granule)
         for level, base, entry in self.removed:
             if base < end and start < base + (1 << self.shifts[level]):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""fault-order: a slot that is deleted or moved is no valid slot for anybody by the time that it is unmapped.
+"""fault-order: a slot that is deleted or moved is valid for nobody by the time that it is unmapped.
 
-A deletion marks the slot invalid, waits for the readers of the slots before, and unmaps. A fault that begins later
-finds no valid slot; one that began earlier is over. In any other order, a fault maps what was just unmapped, and the
-guest keeps the memory of a slot that is gone.
+A deletion marks the slot invalid, waits for the readers of the old slots, and unmaps. A fault that begins later
+finds no valid slot; a fault that began earlier has ended. In any other order, a fault maps again what was just
+unmapped, and the guest keeps the memory of a slot that is gone.
 
-Needs no second actor: the order of the events is judged. What is unmapped too early is forgiven if it is walked again,
-by a walker that unmaps, once the slot is invalid and readers were waited for. A slot that is replaced at once by none,
-or by one elsewhere, counts as marked. Where several actors are at work, what counts is what the caller does.
+The checker judges the order of events, and needs no second actor. A range that is unmapped too early is excused if a
+walker that unmaps walks it again once the slot is invalid and readers were waited for. A slot that is replaced at once
+by none, or by one elsewhere, counts as marked. In a par block, only the caller's own actions count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READ: Final = "slot unmapped before its readers were waited for"
 
 
 class Walks(Observer):
-    """The frequent event, which `SlotOrder` gets only while such a call runs."""
+    """Receives the frequent event for `SlotOrder`, only while a judged call runs."""
 
     def __init__(self, checker: SlotOrder) -> None:
         self.checker = checker
@@ -51,29 +51,29 @@ class SlotOrder(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.watching = False
-        # The actor whose call it is; 0: nobody else is at work.
+        # The actor that makes the call; 0: outside a par block.
         self.caller = 0
         self.walks = Walks(self)
-        # The slot that goes: its number, and where it was, in bytes.
+        # The slot being removed: its number, and its previous range in bytes.
         self.number = -1
         self.start = 0
         self.end = 0
-        # No reader that begins now finds it; all readers that have found it are done.
+        # `marked`: no reader that begins now finds it. `gone`: all readers that have found it are done.
         self.marked = False
         self.gone = False
-        # What was unmapped too early: what is wrong, from and to in bytes; and where in a tree the first was.
+        # What was unmapped too early: the violation, start and end in bytes; and the source location of the first.
         self.early: list[tuple[str, int, int]] = []
         self.where = ""
-        # And where in a tree the slot was marked.
+        # The source location at which the slot was marked.
         self.marked_at = ""
-        # Ranges that were walked to unmap, once the slot was gone.
+        # Ranges that a walker unmapped once the slot was gone.
         self.walked: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
         self.watch(op)
 
     def actor_begins(self, op: Operation) -> None:
-        # Of the actors of a block, one at most changes slots.
+        # At most one actor of a block changes slots.
         if isinstance(op, (SlotDelete, SlotMove)):
             self.watch(op)
 
@@ -83,7 +83,7 @@ class SlotOrder(GuestChecker):
             self.watch(None)
 
     def watch(self, op: Operation | None) -> None:
-        """Watch an operation that begins, if it is such a call for this VM."""
+        """Watch an operation that begins, if it is a judged call for this VM."""
         watching = False
         if isinstance(op, (SlotDelete, SlotMove)):
             layout = self.side.by_name[op.slot]
@@ -141,13 +141,13 @@ class SlotOrder(GuestChecker):
                     self.add(base, self.granule.level_size(below))
 
     def add(self, ipa: int, size: int) -> None:
-        """A leaf is unmapped while a fault may still map it."""
+        """Record a leaf that is unmapped while a fault may still map it again."""
         if not self.early:
             self.where = self.kernel.place
         self.early.append((READ if self.marked else VALID, max(ipa, self.start), min(ipa + size, self.end)))
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
-        """The software walker is about to walk a range."""
+        """Note a range that the software walker is about to walk."""
         if self.gone and self.early and vmid == self.vmid and self.kernel.actor == self.caller:
             if "unmap" in self.kernel.walker:
                 self.walked.append((start, end))

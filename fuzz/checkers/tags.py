@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tags: no guest with MTE gets a frame whose tags nobody has initialised, and none loses its own.
+"""tags: a guest with MTE gets no frame with uninitialised tags, and no frame loses the guest's own tags.
 
-Whoever maps a frame into such a guest for the first time clears its tags before
-(``sanitise_mte_tags()``), once: afterwards they are the guest's. What a leaf
-mapped before at that address needs no more. Direct calls map what their callers
-answer for; device frames have no tags.
+The code that maps a frame into such a guest for the first time clears its tags before
+(``sanitise_mte_tags()``), once: afterwards they belong to the guest. Frames that a leaf
+mapped before at that address need no clearing. The callers of direct calls are responsible
+for the tags of what they map. Device frames have no tags.
 """
 
 from reference.machine.descriptor import address_bits
@@ -22,7 +22,7 @@ from .visible import VisibleLeaves
 
 
 class ClearedTags(Checker):
-    """Keeps which frames have tags of their own, of all VMs, and judges each time that tags are cleared.
+    """Tracks which frames have initialised tags, over all VMs, and judges each clearing of tags.
 
     *ready*: 1 for each frame, from the first of memory on, whose tags were cleared
     """
@@ -39,11 +39,11 @@ class ClearedTags(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         self.ready = Spans()
-        # Copies of the host that *ready* has.
+        # The number of the host's page copies that *ready* reflects.
         self.copied = 0
 
     def follow(self) -> Spans:
-        """Return *ready*; what the host has copied meanwhile has tags if the original had (``copy_highpage()``)."""
+        """Return *ready*, updated: a copy by the host has tags if the original had (``copy_highpage()``)."""
         memory, ready = self.side.memory, self.ready
         ready.grow(memory.frames, 0)
         copies = self.side.host.copies
@@ -68,12 +68,12 @@ class ClearedTags(Checker):
         ready.fill(index, index + 1, 1)
 
     def wrong(self, what: str, reason: str) -> None:
-        """Note a violation; it harms no table."""
+        """Record a violation that does not taint."""
         self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
 
 
 class Tags(VisibleLeaves):
-    """Judges each leaf that is new, by a store or with the table that holds it."""
+    """Judges each new leaf, by its own store or with its table."""
 
     rule = ClearedTags.rule
 
@@ -81,7 +81,7 @@ class Tags(VisibleLeaves):
         super().__init__(guest, peers)
         self.nothing_to_judge = not self.side.tagged
         self.cleared = peers.of(ClearedTags)
-        # The operation under way is a direct call.
+        # The operation in progress is a direct call.
         self.direct = False
 
     def before_operation(self, op: Operation | None) -> None:
@@ -93,7 +93,7 @@ class Tags(VisibleLeaves):
         memory, shift = self.guest.memory, self.granule.page_shift
         start = (address_bits(new, self.granule) >> shift) - memory.first
         end = start + (1 << (self.shifts[level] - shift))
-        # A leaf that is wrong is the translation checker's business.
+        # A wrong leaf is reported by the translation checker.
         if start < 0 or end > memory.frames or not self.guest.maps_backing(ipa, start + memory.first):
             return
         ready = self.cleared.follow()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tlb: when the caller gets control back, no CPU can hold an entry that the tables do not justify.
 
-A CPU may have cached any valid entry it could reach, whether the program
-accessed it or not; an entry with the access flag clear it may not. So each
-change that takes something away owes a flush, until one covers it (`Owed`).
+A CPU may have cached any valid entry that it could reach, whether the program
+accessed it or not, except an entry with the access flag clear. So each
+change that removes something owes a flush, until a flush covers it (`Owed`).
 """
 
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
@@ -25,15 +25,15 @@ from .shadow import Shadow
 class Tlb(GuestChecker):
     """Judges the flushes that are owed: when the mmu lock is dropped, and on return.
 
-    What was broken under the mmu lock must be flushed under it: once the lock is
+    An entry broken under the mmu lock must be flushed under it: once the lock is
     dropped, ``cond_resched_lock()`` included, another CPU may make or reuse what
     a CPU still holds. Lost permissions and access flags may be flushed later.
-    Nothing runs on tables that are being destroyed. What a flush settles is told by
-    the instructions of tlb.c (`Assembly.gone`), whatever its name: those that no
-    barrier completes, that one CPU alone executes for itself, that come before the stores
-    are ordered or in the context of another VMID settle nothing. A VM that has no VMID of the
-    generation owes nothing: no CPU walks its tables. When it has one again, an access must not
-    meet what another VM has left by that number.
+    Nothing runs on tables that are being destroyed. The instructions of tlb.c determine what a flush
+    settles (`Assembly.gone`), whatever the function's name. An instruction settles nothing if no
+    barrier completes it, if it affects only its own CPU, or if it comes before the stores
+    are ordered or in the context of another VMID. A VM without a VMID of the current
+    generation owes nothing: no CPU walks its tables. When it has a VMID again, an access must not
+    find entries that another VM has left for that number.
     """
 
     rule = Rule(
@@ -65,7 +65,7 @@ class Tlb(GuestChecker):
         self.destroying = True
 
     def vm_ended(self, guest: Guest) -> None:
-        # No vCPU runs by what CPUs still have of it.
+        # No vCPU runs by what CPUs still hold of it.
         self.owed = Owed(guest)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
@@ -104,9 +104,9 @@ class Tlb(GuestChecker):
         self.settle()
 
     def settle(self) -> None:
-        """Settle what took effect by the instructions of this call."""
+        """Settle what the instructions of this call have invalidated."""
         for done in self.kernel.assembly.gone:
-            # By the number of an old generation it settles what is owed to another VM, if any has that number.
+            # A VMID of an old generation settles flushes of the VM that has this number now, if any.
             if done.vmid in (self.guest.hardware_vmid.vmid, ALL_VMIDS):
                 self.owed.settle(done)
                 if done.op in (VMALLS12E1, ALLE1):
@@ -123,10 +123,10 @@ class Tlb(GuestChecker):
             self.lock_dropped()
 
     def lock_dropped(self) -> None:
-        """Note the entries that were broken and not flushed, for another CPU may take the mmu lock."""
+        """Mark the entries that were broken and not flushed, because another CPU may take the mmu lock."""
         owed = self.owed
         actor = self.kernel.actor
-        # Several may hold the lock for reading: what others broke is theirs to flush under their own hold.
+        # Several actors may hold the lock for reading: each flushes what it broke under its own hold.
         owed.fresh = actor != 0
         if self.destroying:
             return
@@ -138,7 +138,7 @@ class Tlb(GuestChecker):
                 table.dropped = owed.any_dropped = True
 
     def tell_late(self) -> None:
-        """A flush came after the lock was dropped: one violation for each kind of entry."""
+        """Report flushes that came after the lock was dropped: one violation for each kind of entry."""
         kinds: dict[tuple[str, int, str], list[Late]] = {}
         for late in self.owed.late:
             kinds.setdefault((late.what, late.level, late.function), []).append(late)
@@ -155,7 +155,7 @@ class Tlb(GuestChecker):
             )
 
     def owes_table(self, page: int) -> str:
-        """Say why a table page may still be reached through a walk cache; "" if it may not."""
+        """Return why a table page may still be reached through a walk cache; "" if it may not."""
         key = self.owed.pinned.get(page)
         if key is None:
             return ""
@@ -163,7 +163,7 @@ class Tlb(GuestChecker):
         return f"{self.text(self.owed.tables[key].entry, level)} at {ipa:#x}, level {level}, was not flushed"
 
     def two_sizes(self, ipa: int, level: int, new: int, other: Key, leaf: OwedLeaf) -> None:
-        """A leaf was made while a CPU may hold a leaf of another size, of a table that is gone."""
+        """Report a leaf made while a CPU may hold a leaf of another size, from a table that is gone."""
         at, base = level_of(other), address_of(other)
         self.report(
             f"two sizes for one address, the other L{at}",
@@ -202,7 +202,7 @@ class Tlb(GuestChecker):
         )
 
     def because(self, key: Key) -> str:
-        """Say why an entry that is owed is so although it was flushed by address; "": it was not."""
+        """Return why an owed entry is still owed although it was flushed by address; "": it was not flushed."""
         owed = self.owed.leaves.get(key) or self.owed.tables.get(key)
         done = None if owed is None else self.owed.half_flushed(key, owed.published)
         if done is None:
@@ -214,16 +214,16 @@ class Tlb(GuestChecker):
         return f": it was flushed by IPA{at}, but {order}, so that an entry of both stages together may stay"
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
-        """Tell whether the live tables grant at least what a CPU may hold."""
+        """Return whether the live tables grant at least what a CPU may hold."""
         return self.grants(level_of(key), address_of(key), leaf.entry)
 
     def grants(self, level: int, ipa: int, entry: int) -> bool:
-        """Tell whether the live tables grant at least what *entry* grants."""
+        """Return whether the live tables grant at least what *entry* grants."""
         now_level, now = self.shadow.lookup(ipa)
         return now_level == level and not takes_away(entry, now)
 
     def linked(self, key: Key, table: OwedTable) -> bool:
-        """Tell whether the live tables name the same table again."""
+        """Return whether the live tables name the same table again."""
         now = self.shadow.table_at(address_of(key), level_of(key) + 1)
         return now is not None and table.table is not None and now.page == table.table.page
 
@@ -242,11 +242,11 @@ class Tlb(GuestChecker):
             )
 
     def tlbs(self) -> list[CpuTlb]:
-        """The TLBs by CPU: what each holds by the VMID of this VM."""
+        """Return the TLBs of all CPUs, for the VMID of this VM."""
         return self.side.computer.tlbs[self.guest.hardware_vmid.vmid - 1]
 
     def judge_origin(self, cpu: int, ipa: int, walk: Walk) -> None:
-        """Judge an access through the TLB, now that VMIDs were given again: the entry must be of this VM."""
+        """Judge an access through the TLB after VMIDs were reassigned: the entry must belong to this VM."""
         if walk.level < 0 or not walk.entry & VALID_BIT:
             return
         base = ipa >> self.shifts[walk.level] << self.shifts[walk.level]
@@ -262,7 +262,7 @@ class Tlb(GuestChecker):
         )
 
     def scan(self) -> None:
-        """Every leaf that a CPU holds: the tables must justify it."""
+        """Judge every leaf that a CPU holds: the tables must justify it."""
         for cpu, tlb in enumerate(self.tlbs() if self.guest.is_known_to_tlbs() else ()):
             for level in range(4):
                 for page, entry in tlb.leaves[level].items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""translation: what the tables say stays within what host and slots allow."""
+"""translation: the tables map only what host and slots allow."""
 
 from typing import Final
 
@@ -28,18 +28,18 @@ from .table import Table
 
 STILL_THERE: Final = "still mapped after unmapping"
 UNMAPS: Final = "kvm_pgtable_stage2_unmap"
-# What is wrong with a leaf that maps what the host has changed since.
+# Faults of a leaf that maps what the host has changed since.
 STALE: Final = ("wrong frame", "writable, the host's page is not")
 
 
 class Translation(GuestChecker):
     """Judges each leaf written, at the next quiet point, against the host's own map.
 
-    Also: an operation changes nothing outside its range, but for the rest of a
-    leaf that lies across the edge. A fault may map more of its slot, its
-    neighbours for example, but takes nothing away there; cache maintenance by
-    set/way may invalidate all of the guest. Between the halves of an MMU notifier's
-    invalidation nothing of its range is mapped.
+    In addition, an operation changes nothing outside its range, except the rest of a
+    leaf that crosses the edge. A fault may map more of its slot, such as
+    neighbouring pages, but must remove nothing there; cache maintenance by
+    set/way may invalidate all of the guest. Between the two halves of an MMU notifier's
+    invalidation nothing in its range is mapped.
     """
 
     rule = Rule(
@@ -82,19 +82,20 @@ class Translation(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
-        # Where several actors are at work: leaves are numbered as they are made; the number and maker of each, by its
-        # address; how many there were when the invalidation under way of an actor began.
+        # In a par block: the number of leaves made so far; by address, the number and maker of each leaf; by actor, the
+        # number of leaves when its current invalidation began.
         self.leaves = 0
         self.made: dict[int, tuple[int, int]] = {}
         self.since: dict[int, int] = {}
-        # In a par block, which is judged when all actors are done: who wrote the entry at each address last.
+        # In a par block, which is judged when all actors are done: the function that last wrote the entry at each
+        # address.
         self.writers: dict[int, str] = {}
         # By actor, the guest addresses of the slot that its call deletes or moves.
         self.left: dict[int, tuple[int, int]] = {}
         # The addresses of the entries that became valid in this operation.
         self.written: list[int] = []
         self.allowed: list[tuple[int, int]] = []
-        # Ranges in which mappings may be added or rebuilt; mappings taken away there: (level, address, function).
+        # Ranges in which mappings may be added or rebuilt; mappings removed there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
         self.backing = Backing(guest)
@@ -119,9 +120,9 @@ class Translation(GuestChecker):
                 )
 
     def of_old_place(self, level: int, ipa: int, entry: int, start: int, end: int) -> bool:
-        """Tell whether a leaf maps other pages than those of host addresses [start, end).
+        """Return whether a leaf maps other pages than host addresses [start, end).
 
-        Where a slot moves over its own place, what lies there is mapped until that is unmapped.
+        If a slot moves over its own old place, the old mappings stay until they are unmapped.
         """
         leaving = self.guest.leaving_at(ipa)
         if leaving is None:
@@ -131,7 +132,7 @@ class Translation(GuestChecker):
         return other and not self.backing.fault_in(leaving, level, ipa, entry)[0]
 
     def invalidating(self) -> None:
-        # Until it has the mmu lock, faults may map.
+        # Until the actor has the mmu lock, faults may map.
         self.since[self.kernel.actor] = -1
 
     def lock(self, name: str, vmid: int) -> None:
@@ -139,9 +140,9 @@ class Translation(GuestChecker):
             self.since[self.kernel.actor] = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
-        """The pages of host addresses [start, end) have changed: beside others, nobody may see a leaf that is stale.
+        """Judge leaves of host addresses [start, end), whose pages have changed: in a par block, none may be stale now.
 
-        What a fault has still to do, such as to mark a page, is judged when all have returned.
+        Steps that a fault has still to do, such as marking a page, are judged when all actors have returned.
         """
         for first, last in self.guest.ipa_ranges(start, end) if self.kernel.actor else ():
             for level, ipa, entry in self.shadow.leaves_in(first, last):
@@ -169,7 +170,7 @@ class Translation(GuestChecker):
             self.judge_left(start, end)
 
     def judge_left(self, start: int, end: int) -> None:
-        """Judge where a slot was when the call that has deleted or moved it returns: nothing may be mapped there."""
+        """Judge the range of a slot when the call that has deleted or moved it returns: nothing may be mapped there."""
         for level, ipa, entry in self.shadow.leaves_in(start, end):
             if self.guest.layout_of(ipa) is None:
                 reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
@@ -179,8 +180,8 @@ class Translation(GuestChecker):
         self.before_operation(None)
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        # Pages that are write-protected next. Dirty rings are those of the whole VM: other slots than the
-        # operation's may be among them, and a vCPU that user space makes room for.
+        # Pages that are write-protected next. Dirty rings belong to the whole VM: they may contain other slots than the
+        # operation's, and a vCPU that user space makes room for.
         if vmid == self.guest.vmid:
             shift = self.granule.page_shift
             self.allowed.append((gfn << shift, gfn + mask.bit_length() << shift))
@@ -191,7 +192,7 @@ class Translation(GuestChecker):
                 self.written.append(ipa)
             if self.kernel.actor:
                 self.writers[ipa] = self.running()
-            # A leaf whose rights or access flag change was there before.
+            # If only rights or the access flag changed, the leaf was there before.
             if self.kernel.actor and not (old & VALID_BIT and same_address(old, new, self.granule)):
                 self.leaves += 1
                 self.made[ipa] = self.leaves, self.kernel.actor
@@ -221,7 +222,7 @@ class Translation(GuestChecker):
         )
 
     def mapped_by(self, ipa: int, level: int, old: int) -> list[tuple[int, int]]:
-        """(level, address) of the leaves that an entry mapped which was just cut off or changed."""
+        """Return (level, address) of the leaves that an entry mapped before it was just cut off or changed."""
         if kind(old, level, self.granule) != TABLE:
             return [(level, ipa)]
         found: list[tuple[int, int, int]] = []
@@ -231,10 +232,10 @@ class Translation(GuestChecker):
         return [(at, base) for at, base, _ in found]
 
     def judge_taken(self) -> None:
-        """Judge what a fault took away outside of its own page or block: it must be mapped again."""
+        """Judge what a fault removed outside of its own page or block: it must be mapped again."""
         for level, ipa, function in self.taken:
             now, _ = self.shadow.lookup(ipa)
-            # In a par block a thread of the host may have taken it away since.
+            # In a par block a host thread may have unmapped it since.
             if now < 0 and not self.announced(ipa):
                 self.report(
                     "change outside the range",
@@ -245,14 +246,14 @@ class Translation(GuestChecker):
                 )
 
     def announced(self, ipa: int) -> bool:
-        """Tell whether the host has told of a change of a place in this operation."""
+        """Return whether the host has notified of a change at an address in this operation."""
         return any(start <= ipa < end for start, end in self.guest.notified.guest_ranges)
 
     def after_operation(self, op: ops.Operation | None, outcome: Outcome) -> None:
         if self.taken:
             self.judge_taken()
         self.backing.begin()
-        # First what the operation left: where that is a stale leaf, other rules follow from it.
+        # First the operation's effect: if it left a stale leaf, violations of other rules follow from that.
         if outcome.status == "ok":
             self.judge_effect(op)
         table: Table | None = None
@@ -278,7 +279,7 @@ class Translation(GuestChecker):
             self.judge_range(layout.hva, layout.hva + layout.size)
 
     def judge_effect(self, op: ops.Operation | None) -> None:
-        """An operation that takes mappings or rights away leaves none of them."""
+        """Judge that an operation that removes mappings or rights leaves none of them."""
         if isinstance(op, ops.TableWrprotect):
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
@@ -291,8 +292,8 @@ class Translation(GuestChecker):
                 return
             for start, end in self.allowed:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
-                    # A slot that is new at a place is mapped there on faults only, but for device memory. A reset may
-                    # leave that.
+                    # A slot that is new at a place is mapped there only by faults, except device memory, which a reset
+                    # may also keep.
                     layout = self.guest.layout_of(ipa)
                     kept = isinstance(op, (ops.SlotMove, ops.SlotCreate, ops.GuestReset))
                     if kept and layout and layout.slot.backing in DEVICES:
@@ -306,12 +307,12 @@ class Translation(GuestChecker):
             self.judge_leaves(start, end)
 
     def judge_leaves(self, start: int, end: int) -> None:
-        """Judge every leaf that meets a range of guest addresses."""
+        """Judge every leaf that overlaps a range of guest addresses."""
         for root in self.shadow.roots_in(start, end):
             self.judge_table(root, start, end)
 
     def judge_table(self, table: Table, start: int, end: int) -> None:
-        """Do as `judge_leaves` from *table* down."""
+        """Do the same as `judge_leaves` from *table* down."""
         shift = self.shifts[table.level]
         for index in self.shadow.indices_in(table, start, end):
             leaf = table.leaves.get(index)
@@ -323,7 +324,7 @@ class Translation(GuestChecker):
                 self.judge_table(child, start, end)
 
     def scan(self) -> None:
-        """Judge every leaf there is: what the incremental checks should have seen."""
+        """Judge every leaf, as a cross-check of the incremental checks."""
         self.backing.begin()
         self.judge_leaves(0, 1 << self.guest.regime.ia_bits)
 
@@ -334,7 +335,7 @@ class Translation(GuestChecker):
             self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""))
 
     def wrong(self, what: str, page: int, level: int, ipa: int, entry: int, function: str = "") -> None:
-        """Report what is wrong with a leaf, at a page of it."""
+        """Report a wrong leaf, at one of its pages."""
         fields = self.backing.fields_of(what, entry)
         why = f"{what}: {fields}" if fields else what
         reason = f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})"
@@ -342,7 +343,7 @@ class Translation(GuestChecker):
 
 
 def each_once(addresses: list[int]) -> list[int]:
-    """Return addresses in their order, without those that were there before."""
+    """Return the addresses without duplicates, in order."""
     last = -1
     for address in addresses:
         if address <= last:
@@ -352,7 +353,7 @@ def each_once(addresses: list[int]) -> list[int]:
 
 
 class BetweenHalves(Watcher):
-    """Lets the checker look between the halves of an invalidation."""
+    """Lets the checker look at the tables between the halves of an invalidation."""
 
     def __init__(self, checker: Translation) -> None:
         self.checker = checker

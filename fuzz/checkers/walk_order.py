@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""walk-order: what the hardware's walker is to find is in memory for it before kernel code returns.
+"""walk-order: what the hardware walker must find is in memory before kernel code returns.
 
-A store to a table is for the walker of any CPU once a DSB of stores stands behind it. Entries that become valid, and
-access flags that are set, wait for one until the call returns: else the access faults once more, for nothing. So
-does a new root until the VM has it: else the walker goes by what the page held before. The hypervisor
-uses its own tables right away, and an ISB has to follow.
+A store to a table is visible to the walker of any CPU once a DSB of stores follows it. Entries that become valid, and
+access flags that are set, need one before the call returns: otherwise the access faults once more, for nothing. A
+new root needs one before the VM has it: otherwise the walker uses the previous contents of the page. The hypervisor
+uses its own tables right away, so an ISB has to follow.
 """
 
 from typing import Final
@@ -23,15 +23,16 @@ from .rule import Clause, Rule
 from .severity import Severity
 
 HYP: Final = "kvm_pgtable_hyp_map"
-# No barrier of one CPU is enough: all CPUs are to find the entry.
+# The barriers of one CPU are never enough: all CPUs must find the entry.
 NEEDED_BY_ALL: Final = 1 << 62
 
 
 class Unordered(Own):
-    """The last store of a call for which walkers wait.
+    """The last store of a call that needs a barrier before walks.
 
-    *published*: the barriers before it; -1: there is none; *function*: that made it; *hyp*: to a table of the
-    hypervisor, and no ISB has come behind the barrier; *barriers*: of its CPU, one more of which is enough
+    *published*: the number of barriers before it; -1: there is no such store; *function*: its function; *hyp*: it is to
+    a table of the hypervisor, and no ISB has followed the barrier; *barriers*: the number of barriers of its CPU before
+    it; one more is enough
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class Unordered(Own):
 
 
 class WalkOrder(Checker):
-    """Judges on each return."""
+    """Judges the order of stores and barriers at each return."""
 
     rule = Rule(
         "walk-order",
@@ -67,10 +68,10 @@ class WalkOrder(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         self.hardware = side.kernel.hardware
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = Unordered()
         self.owns = Owns(self.own)
-        # The barriers before the last root was made; -1: a VM has it.
+        # The number of barriers before the last root was made; -1: a VM has it.
         self.root = -1
 
     def turn(self, actor: int) -> None:
@@ -82,7 +83,7 @@ class WalkOrder(Checker):
             if not relaxes(old, new, self.granule):
                 own.barriers = NEEDED_BY_ALL
             elif own.published != self.hardware.published or own.barriers != NEEDED_BY_ALL:
-                # Another CPU that finds the entry as it was faults once more at worst, as it may for rights.
+                # A CPU that still finds the old entry faults once more at worst, as it may after any change of rights.
                 own.barriers = self.barriers_here()
             own.published = self.hardware.published
             own.function = self.kernel.walker or self.kernel.entry
@@ -103,7 +104,7 @@ class WalkOrder(Checker):
         self.root = -1
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
-        # The guest runs: the fault before is over.
+        # The guest runs: the previous fault has ended.
         self.returned()
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
@@ -115,7 +116,7 @@ class WalkOrder(Checker):
         self.returned()
 
     def returned(self) -> None:
-        """The caller got control back."""
+        """Judge the last store when the caller gets control back."""
         own = self.own
         if own.published < 0:
             return
@@ -128,16 +129,16 @@ class WalkOrder(Checker):
         own.published = -1
 
     def ordered_here(self) -> bool:
-        """Tell whether a DSB has ordered the store before walks of the CPU that made it, and that is enough."""
+        """Return whether a DSB has ordered the store before walks of the storing CPU, and that is enough."""
         return self.own.barriers < self.barriers_here()
 
     def barriers_here(self) -> int:
-        """Return how many DSB of any domain the CPU has executed."""
+        """Return the number of DSBs, of any domain, that the CPU has executed."""
         return self.hardware.processors[self.kernel.cpu].barriers
 
 
 def relaxes(old: int, new: int, granule: Granule) -> bool:
-    """Tell whether a store leaves a valid leaf where it was and takes no right away: the old one does no harm."""
+    """Return whether a store keeps a valid leaf's address and type and removes no right: the old leaf is harmless."""
     return (
         old & new & VALID_BIT != 0
         and not (old ^ new) & (TYPE_BIT | MEMATTR_FIELD)
