@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Both sides of a program side by side: verdicts, known bugs, costs."""
+"""Both sides of a program, compared: verdicts, known bugs, costs."""

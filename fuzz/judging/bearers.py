@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The versions that have a known bug.
+"""Determine which versions have a known bug.
 
-A version in Python is asked by its functions: it has a bug if they are those of a version that has it. What the
-functions of a kernel tree do, no class says: the program of the bug is run on the tree, alone and under the checkers,
-and the tree has the bug if it shows it and the condition holds. No version number is looked at.
+A Python version has a bug if its functions are those of a version known to have it. A kernel tree has no classes to
+compare, so s2fuzz runs the bug's program on the tree alone, under the checkers. The tree has the bug if the program
+shows it and the condition holds. Version numbers play no role.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from .known import FOLLOWS, UNMET, KnownBug, definitions, fitting, known_bugs, p
 
 
 class Asked(NamedTuple):
-    """The answer of the program of a known bug on a version.
+    """The result of running a known bug's program on a version.
 
-    :param signature: of the first violation that the bug explains; "" if there is none: the version does not have it
-    :param refused: what of the version is not modelled, and the program needs, so that nobody knows; or ""
+    :param signature: signature of the first violation that the bug explains; "": the version does not have the bug
+    :param refused: a feature that the program needs and that is not modelled, so the result is unknown; "" otherwise
     """
 
     signature: str
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 @cache
 def asked(version: Candidate, bug: str) -> Asked:
-    """Run the program of a known bug on a version, with no other beside it.
+    """Run the program of a known bug on a version, on its own.
 
     :param bug: its id
     :raises candidate.tree.TreeError: a process of the tree does not start
@@ -41,7 +41,7 @@ def asked(version: Candidate, bug: str) -> Asked:
     program = load(program_of(bug))
     executor = Executor(version, program)
     if missing(executor.side, program):
-        # It is a bug of what the version does not have.
+        # The bug is in a feature that the version does not have.
         executor.dismantle()
         return Asked("", "")
     conditions = Conditions(executor)
@@ -63,7 +63,7 @@ def asked(version: Candidate, bug: str) -> Asked:
 
 @cache
 def has(version: Candidate, bug: KnownBug) -> bool:
-    """Tell whether a version has a bug: its entry names it, or one with the same functions, or its program shows it."""
+    """Return whether a version has a bug: by its entry's versions, by equal functions, or by running its program."""
     if version.is_tree:
         return asked(version, bug.id).signature != ""
     bearers = [candidate.declared(name) for name in bug.versions]
@@ -71,28 +71,28 @@ def has(version: Candidate, bug: KnownBug) -> bool:
 
 
 def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:
-    """Tell whether two versions have functions from the same places."""
+    """Return whether two versions take these functions from the same classes."""
     return all(definitions(one, name) == definitions(other, name) for name in functions)
 
 
 def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | None:
-    """The known bug with this signature that *version*, by default the original, has, if any.
+    """Return the known bug with this signature that *version* (default: the original) has, if any.
 
-    A signature that fits explains nothing yet: `fuzz.judging.conditions` knows whether the condition held.
+    A matching signature explains nothing yet: `fuzz.judging.conditions` determines whether the condition held.
     """
     return next(bugs_like(signature, version or candidate.get(candidate.names()[0])), None)
 
 
 def bugs_like(signature: str, version: Candidate) -> Iterator[KnownBug]:
-    """The known bugs of a version whose signature this is, as with `known_bug`."""
+    """Return the known bugs of a version that match this signature, as in `known_bug`."""
     return (bug for _, bug in fitting(signature) if has(version, bug))
 
 
 def explanation(finding: Finding, version: Candidate) -> KnownBug | None:
-    """The known bug of *version* that explains a finding of both sides or of the reference.
+    """Return the known bug of *version* that explains a finding of both sides or of the reference.
 
-    Several may have its signature: the one that it names counts, if it names one, and by its reason what it follows
-    from.
+    Several bugs may match the signature. The bug that the finding names takes precedence. If the reason names a cause,
+    the cause's signature is matched.
     """
     if UNMET in finding.reason:
         return None

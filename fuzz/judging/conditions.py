@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The conditions of known bugs: whether the one of a bug held for a violation, which it explains then.
+"""The conditions of known bugs: a bug explains a violation if its condition held for it.
 
 A condition of known.toml asks for predicates that hold *now*, in the operation of the violation, or *earlier*, in that
-one or any before it, over pages of the violation.
+operation or any before it, over pages of the violation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .standing import Standing, StandingViolations
 class Conditions(PredicateNotes):
     """Explains the violations of one side by known bugs.
 
-    :param executor: of the side, before anything has run on it
+    :param executor: the side's executor, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -39,7 +39,7 @@ class Conditions(PredicateNotes):
             self.standing.keep(self.stands)
 
     def explain(self, violations: list[Violation]) -> None:
-        """Fill in `Violation.known`, `after` and `version` of violations that this operation showed."""
+        """Fill in `Violation.known`, `after` and `version` of the violations of this operation."""
         for violation in violations:
             violation.after = self.standing.before(violation)
             if violation.checker in CACHE_CHECKERS:
@@ -51,7 +51,7 @@ class Conditions(PredicateNotes):
                     self.standing.add(self.standing_of(violation))
 
     def standing_of(self, violation: Violation) -> Standing:
-        """Make the record of a violation that a known bug explains, by which one sees whether it still stands."""
+        """Return a record of an explained violation, which tells later whether the violation still stands."""
         ranges = violation.reach(self.granule)
         if violation.places and violation.checker == "translation":
             start = violation.places.ranges[0][0]
@@ -60,9 +60,9 @@ class Conditions(PredicateNotes):
         return Standing(violation, ranges, -1, 0, -1, 0)
 
     def stands(self, each: Standing) -> bool:
-        """Tell whether a violation of an earlier operation still stands: its leaf is there, its flush is owed."""
+        """Return whether a violation of an earlier operation still stands: its leaf is there, or its flush is owed."""
         if each.vm >= 0:
-            # Permissions may have changed since, which makes it no better.
+            # Permissions may have changed since, which does not repair the leaf.
             level, entry = self.shadows[each.vm].lookup(each.ipa)
             return level == each.level and address_bits(entry, self.granule) == address_bits(each.entry, self.granule)
         if each.violation.table >= 0 and self.hinted.owes(each.violation.table):
@@ -70,7 +70,7 @@ class Conditions(PredicateNotes):
         return overlap(each.ranges, self.hinted.ranges())
 
     def version_at(self, violation: Violation) -> int:
-        """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: not known."""
+        """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: unknown."""
         for start, _ in violation.places.ranges[:1]:
             # A wild leaf may lie in no VM's address space.
             if vm_of(start) >= len(self.side.guests):
@@ -82,14 +82,14 @@ class Conditions(PredicateNotes):
         return -1
 
     def held(self, bug: KnownBug, violation: Violation) -> bool:
-        """Tell whether the whole condition of a known bug held for a violation.
+        """Return whether the whole condition of a known bug held for a violation.
 
-        In a par block what it says of an operation and its faults held for one and the same.
+        In a par block, the predicates about an operation and its faults must hold for the same operation.
         """
         return any(self.held_for(bug, violation, held) for held in self.held_in or [self.own.held])
 
     def held_for(self, bug: KnownBug, violation: Violation, held: HeldPredicates) -> bool:
-        """Tell as `held` does, for one operation of a par block."""
+        """Return the same as `held`, for one operation of a par block."""
         for time, predicate in bug.condition:
             if self.held_in and predicate in OF_OPERATION:
                 if predicate not in held.of_operation:
@@ -99,9 +99,9 @@ class Conditions(PredicateNotes):
         return True
 
     def holds(self, time: str, predicate: str, violation: Violation, held: HeldPredicates) -> bool:
-        """Tell whether a predicate held; one of an actor's, in the operation that *held* is of.
+        """Return whether a predicate held; a predicate of an actor must hold in the operation of *held*.
 
-        :raises KeyError: there is none of this name
+        :raises KeyError: there is no predicate of this name
         """
         if predicate not in PREDICATES:
             raise KeyError(predicate)

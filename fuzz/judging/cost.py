@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The cost of a program on one side: measured beside the verdict, never part of it.
 
-The *invalid window* is the time in which a live entry that was valid, and will
-be again before the mmu lock is released, is not: break-before-make. Other
-vCPUs that touch what it maps take faults meanwhile that nothing else called for.
+The *invalid window* is the time in which a live entry is invalid on its way from one valid
+value to the next, under one hold of the mmu lock: break-before-make. Meanwhile other
+vCPUs that touch its range take faults that are otherwise unnecessary.
 """
 
 from dataclasses import dataclass, field, fields
@@ -22,19 +22,19 @@ from .stretch import Stretch
 class Costs:
     """Totals of one side.
 
-    *events*: calls of `reference.events.Observer`, of whatever kind.
-    *entries_visited*: by the software walker, or read by the code of a kernel tree, *tables_walked*: that it entered;
-    *longest_hold_entries*: the most visited under one hold of the mmu lock (`Stretch`).
-    *flushes_ipa*: by address and without a level, as far as the CPU takes hints;
+    *events*: calls of `reference.events.Observer`, of any kind.
+    *entries_visited*: by the software walker, or read by the code of a kernel tree; *tables_walked*: tables entered;
+    *longest_hold_entries*: the maximum visited under one hold of the mmu lock (`Stretch`).
+    *flushes_ipa*: by address, without a level hint that the CPU takes;
     *flushes_ipa_hint*: with one; *flushes_range*: by range. *bytes_cleaned*: data cache to the point of
     coherency; *bytes_invalidated*: instruction cache, by address;
-    *icache_flushes*: all of it. *table_pages*: allocated, root included.
+    *icache_flushes*: instruction cache, everything. *table_pages*: allocated, root included.
     *faults_...*: taken by guest accesses. *pages_logged*: marked dirty;
     *pages_over_reported*: in a log that user space collected, and not written since they were last cleared.
-    *windows*: entries broken and made again under one mmu lock; *window_events*:
-    events between the two stores, all windows together, and *longest_window* in
-    one; *window_entries* and *longest_window_entries*: likewise entries visited,
-    in tables whose walk ended inside, or of kernel trees read inside; *window_cleaned*: of *bytes_cleaned*.
+    *windows*: entries broken and made again under one hold of the mmu lock; *window_events*:
+    events between the two stores, summed over all windows, and *longest_window* in
+    one window; *window_entries* and *longest_window_entries*: likewise entries visited,
+    in tables whose walk ended inside, or read inside by kernel trees; *window_cleaned*: the part of *bytes_cleaned*.
     """
 
     events: int = 0
@@ -63,7 +63,7 @@ class Costs:
     window_cleaned: int = 0
 
     def add(self, other: "Costs") -> None:
-        """Make these the totals of both."""
+        """Add another side's costs to these."""
         for each in fields(self):
             name = each.name
             mine, more = getattr(self, name), getattr(other, name)
@@ -74,8 +74,8 @@ class Costs:
 class Comparison:
     """Both sides' costs of the same programs.
 
-    :param complete: both sides ran to their end; otherwise it is what they
-        did until one of them crashed or ran away
+    :param complete: both sides ran to their end; otherwise these are the costs until
+        one of them crashed or ran away
     """
 
     reference: Costs
@@ -87,8 +87,8 @@ class Comparison:
 class Total:
     """Both sides' costs of several programs.
 
-    *programs*: so many; those that a side did not finish are left out, since
-    the two did not do the same
+    *programs*: their number; programs that a side did not finish are left out, because
+    the two sides did not do the same
     """
 
     programs: int = 0
@@ -96,7 +96,7 @@ class Total:
     candidate: Costs = field(default_factory=Costs)
 
     def add(self, costs: Comparison | None) -> None:
-        """Take in one more program."""
+        """Add one more program."""
         if costs is not None and costs.complete:
             self.programs += 1
             self.reference.add(costs.reference)
@@ -106,14 +106,14 @@ class Total:
 class Cost(Checker):
     """Measures one side; judges nothing.
 
-    :param executor: of the side, before anything has run on it
+    :param executor: the side's executor, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         self.costs = Costs()
         self.events = 0
-        # Entries broken under the lock: index -> (events, entries visited, bytes cleaned) by then.
+        # Index of each entry broken under the lock -> (events, entries visited, bytes cleaned) by then.
         self.broken: dict[int, tuple[int, int, int]] = {}
         self.stretch = Stretch(executor.side)
         self.kernel.observe(self.stretch)
@@ -125,7 +125,7 @@ class Cost(Checker):
             listeners.append(self)
 
     def totals(self) -> Costs:
-        """The costs so far."""
+        """Return the costs so far."""
         self.costs.events = self.events
         self.costs.entries_visited = self.kernel.visited
         self.costs.longest_hold_entries = self.stretch.longest_ever
@@ -141,7 +141,7 @@ class Cost(Checker):
         if opened is None:
             return
         costs = self.costs
-        # Neither of the two stores counts.
+        # The two stores themselves do not count.
         events = self.events - opened[0] - 1
         entries = self.kernel.visited - opened[1]
         costs.windows += 1
@@ -153,7 +153,7 @@ class Cost(Checker):
 
     def lock(self, name: str, vmid: int) -> None:
         self.events += 1
-        # Entries that are still invalid when the lock changes hands were unmapped.
+        # Entries that are still invalid when the lock is taken again were unmapped.
         if name == "mmu":
             self.broken.clear()
 
@@ -194,7 +194,7 @@ class Cost(Checker):
         self.costs.flushes_vmid += 1
 
     def instruction(self, op: int, operand: int) -> None:
-        """The helper call of which it is a part counts."""
+        """Do not count it: its helper call counts."""
 
     def dcache(self, pa: int, size: int) -> None:
         self.events += 1
@@ -226,7 +226,7 @@ def _other(self: Cost, *_: object) -> None:
     self.events += 1
 
 
-# All others only count, those that are added some day too.
+# All other events only count, including events added in the future.
 for _name in EVENT_NAMES:
     if getattr(Cost, _name) is getattr(Observer, _name):
         setattr(Cost, _name, _other)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Both sides of a program side by side, operation by operation."""
+"""The lockstep comparison of both sides of a program, operation by operation."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
 
-# Operations that ask how old pages are.
+# Operations whose result is the age of pages.
 AGES: Final = (HostAge, HostTestAge, TableIsYoung, TableMkold)
 
 
@@ -46,7 +46,7 @@ class Differential:
     :param reference: the version that the candidate is compared with
     :param candidate: the version under test
     :param measure: whether verdicts have `Verdict.costs`; may be changed between runs
-    :param features: whether they have `Verdict.features`; likewise
+    :param features: whether verdicts have `Verdict.features`; likewise
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Differential:
         self.candidate = candidate
         self.measure = measure
         self.features = features
-        # Two trees are judged once where they do the same; both are where this is False.
+        # Two trees are judged once where they behave identically; if False, both are judged.
         self.once = alike(reference, candidate)
-        # So are two ports.
+        # The same for two ports.
         self.ports = PortOnce(reference, candidate) if ports_alike(reference, candidate) else None
-        # Programs of two trees that were judged again in full.
+        # The number of programs of two trees that were judged again in full.
         self.again = 0
 
     def run(self, program: Program) -> Verdict:
-        """The verdict on one valid program."""
-        # A twin follows one actor.
+        """Return the verdict on one valid program."""
+        # A twin can follow only one actor.
         if self.once and not has_blocks(program):
             verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)
             if verdict is not None:
@@ -85,7 +85,7 @@ class Lockstep:
     """Both sides of a program, stepped together.
 
     :param differential: the versions, and the options of the comparison
-    :param program: a valid one; it may grow while it runs
+    :param program: a valid program; it may grow while it runs
     """
 
     def __init__(self, differential: Differential, program: Program) -> None:
@@ -102,7 +102,7 @@ class Lockstep:
         self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
         self.notes: list[str] = []
-        # No par block has run, and nothing was mapped by the age of a leaf: what is mapped follows from the program.
+        # No par block has run, and no mapping depended on the age of a leaf: the program determines what is mapped.
         self.ordered = True
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
@@ -116,11 +116,11 @@ class Lockstep:
 
     @property
     def dead(self) -> bool:
-        """True if the kernel code of a side crashed or ran away: nothing can run after it."""
+        """True if the kernel code of a side crashed or ran away: nothing can run on it any more."""
         return self.left.dead or self.right.dead
 
     def take(self, ours: list[Violation], theirs: list[Violation]) -> None:
-        """Add the violations of the two sides, and the known bugs that explain them."""
+        """Add the violations of the two sides, explained by known bugs."""
         for side, more in enumerate((ours, theirs)):
             if more:
                 self.conditions[side].explain(more)
@@ -145,7 +145,7 @@ class Lockstep:
             self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
 
     def compare(self, at: int, outcomes: tuple[Outcome, Outcome] | None) -> None:
-        """Add the differences between the sides at this quiet point, each signature the first time only."""
+        """Add the differences between the sides at this quiet point; each signature only once."""
         differences = self.differences
         mapped_over = False
         if outcomes is not None:
@@ -154,15 +154,15 @@ class Lockstep:
             mapped_over = self.flags.maps_over(op)
             if not a.same_as(b):
                 signature = f"result: {title_of(type(op))}"
-                # How old pages are depends on who came first, as the map does.
+                # The age of pages depends on which actor came first, as the map does.
                 asked_for = fail_of(op) is not None or (not self.ordered and isinstance(op, AGES))
                 if signature not in differences and not asked_for and not mapped_over and not self.flags.answer(op):
                     names = self.differential
                     text = f"{names.reference.name}: {a}; {names.candidate.name}: {b}"
                     differences[signature] = Finding(DIVERGENCE, signature, text, at)
-        # The order in which vCPUs map may show in the tables from a block on: legal schedules differ in age, size and
-        # presence of what both map. Frames and rights are the checkers' business, on each side.
-        # So may what was mapped over leaves of which the hardware need not have recorded the age.
+        # After a block, the tables may show the order in which vCPUs mapped: legal schedules differ in the age, size
+        # and presence of what both map. The checkers judge frames and rights, on each side.
+        # The same holds for mappings over leaves whose age the hardware need not have recorded.
         if at >= 0 and (isinstance(self.program.operations[at], Par) or mapped_over):
             self.ordered = False
         if self.ordered and "map" not in differences:
@@ -172,7 +172,7 @@ class Lockstep:
         self.flags.settle()
 
     def add(self, operation: Operation) -> None:
-        """Let the program go on with an operation, legal where it now ends, and run that."""
+        """Append an operation, legal at the end of the program, and run it."""
         program = self.program
         self.left.program = self.right.program = Program(program.vm, program.slots, (*program.operations, operation))
         self.step(len(program.operations))
@@ -188,7 +188,7 @@ class Lockstep:
         return verdict
 
     def end(self) -> Verdict:
-        """Destroy both sides; the whole verdict."""
+        """Destroy both sides, and return the whole verdict."""
         crashed = self.dead
         for conditions in self.conditions:
             conditions.before_operation(None)
@@ -204,7 +204,7 @@ class Lockstep:
         trees = tree_of(self.left), tree_of(self.right)
         for side in (self.left, self.right):
             side.dismantle()
-        # What a tree's code counted is known once its program is over.
+        # The counters of a tree's code are available once its program is over.
         for tree in trees:
             if tree is not None:
                 verdict.counts.add(tree.counted, tree.counters)
@@ -214,11 +214,11 @@ class Lockstep:
 
 
 def tree_of(executor: Executor) -> TreeSide | None:
-    """The tree of a side, if it is one."""
+    """Return the tree of a side, or None for a port."""
     pgtable = executor.side.pgtable
     return pgtable.tree if isinstance(pgtable, TreePgtable) else None
 
 
 def tree_ways(tree: TreeSide | None) -> set[int]:
-    """The features of the code of a side's tree that ran, if it is one."""
+    """Return the features of the tree code that ran; none for a port."""
     return set() if tree is None else ways(tree.counted, tree.counters)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A finding: one thing that a program says about a candidate."""
+"""A finding: one entry of a verdict."""
 
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -10,10 +10,10 @@ CURED: Final = "cured"
 COMMON: Final = "common"
 DIVERGENCE: Final = "divergence"
 
-# In the order of weight.
+# In order of weight.
 CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
 
-# Goes, in the reason of a divergence, before what a rule says about one of the sides at that operation.
+# Separates, in the reason of a divergence, the rule that one side breaks at that operation.
 WRONG: Final = "; as to who is wrong: "
 
 # Class and signature: the identity of a finding.
@@ -22,14 +22,14 @@ Key: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a program says about a candidate.
+    """One entry of the verdict on a candidate.
 
     `fuzz.findings.record.FindingRecord` adds where it was seen.
 
     :param kind: its class: regression, cured, common or divergence; or crash (`fuzz.findings.found.CRASH`)
-    :param signature: checker, kernel function, event, level; together with *kind* the key for dedup
+    :param signature: checker, kernel function, event, level; together with *kind* the key for deduplication
     :param reason: one line for people
-    :param at: index of the operation; -1 at creation, or where none is known; the number of operations at destruction
+    :param at: index of the operation; -1 at creation, or if unknown; the number of operations at destruction
     :param known: id of the known bug that explains it; "" if none does
     """
 

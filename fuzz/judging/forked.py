@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judging in a forked process, which this one watches and ends when it does not come back."""
+"""Judging in a forked process, which this one watches, and ends if it does not return."""
 
 import mmap
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from ..processes.patience import Patience
 from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
 
-# Seconds that one piece of work may take, whatever it does (`fuzz.processes.patience`).
+# Upper bound in seconds for one piece of work, whatever it does (`fuzz.processes.patience`).
 PATIENCE: Final = 180.0
 
 
 class Lost(Exception):
-    """The process gave no answer; the message says why: ``was killed by SIGSEGV``.
+    """The process gave no answer; the message is the reason: ``was killed by SIGSEGV``.
 
-    :param position: where kernel code did not come back; None: that is not the reason
-    :param status: how it ended, as `os.waitstatus_to_exitcode` has it; None: we ended it
+    :param position: where kernel code did not return; None: that is not the reason
+    :param status: its exit status, as from `os.waitstatus_to_exitcode`; None: this process ended it
     """
 
     def __init__(self, message: str, position: Position | None = None, status: int | None = None) -> None:
@@ -33,11 +33,11 @@ class Lost(Exception):
 class Forked(Closing):
     """A copy of this process that does one piece of work after another.
 
-    It has all that this process had imported and made when the first piece was asked for. After
-    `Lost` the next piece gets another copy. A context manager; the copy also ends with us.
+    It has everything that this process had imported and created when the first piece was requested. After
+    `Lost` the next piece gets a new copy. A context manager; the copy also ends when this process does.
 
-    :param work: makes an answer of a request, both of built-in types, in the other process
-    :param seconds: of its CPU time that kernel code may run without getting on
+    :param work: computes an answer from a request, both of built-in types, in the other process
+    :param seconds: of its CPU time that kernel code may run without progress
     :param patience: seconds that one piece may take, whatever it does
     """
 
@@ -48,7 +48,7 @@ class Forked(Closing):
         self.seconds = seconds
         self.patience = patience
         self.process = Fork("the process that judges", self._work)
-        # In the copy: whether it says where it is.
+        # In the copy: whether its pulse is attached.
         self.attached = False
         self.memory = memoryview(mmap.mmap(-1, SIZE))
 
@@ -65,7 +65,7 @@ class Forked(Closing):
             self.process.send(request)
             answer, mistake = self._answer()
         except BaseException:
-            # Lost, or nobody waits for the work under way any more.
+            # The process is lost, or the work in progress is no longer wanted.
             self.close()
             raise
         if mistake:
@@ -77,7 +77,7 @@ class Forked(Closing):
         self.process.close()
 
     def _work(self, request: Any) -> tuple[Any, str]:
-        """An answer and no mistake, or the other way round; in the other process."""
+        """Return an answer and no mistake, or no answer and a mistake; runs in the other process."""
         if not self.attached:
             PULSE.attach(self.memory)
             self.attached = True
@@ -87,7 +87,7 @@ class Forked(Closing):
             return None, str(error)
 
     def _answer(self) -> tuple[Any, str]:
-        """The answer of `_work`.
+        """Return the answer of `_work`.
 
         :raises Lost: there is none
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tables that were cut off and flushed with their own level as hint: CPUs may keep them, a flush is still owed."""
+"""Tables cut off and flushed with their own level as hint: CPUs may keep them, so a flush is still owed."""
 
 from typing import Final
 
@@ -7,12 +7,12 @@ from reference.machine.granule import Granule
 
 from ..checkers.places import Range, merged, vm_of
 
-# The level that a hint names, in its lowest bits; 0: it names none.
+# The low bits of a level hint that contain the level; 0: no level.
 _LEVEL: Final = 3
 
 
 class HintedFlushes:
-    """The tables of one side whose flush is owed, and those that another flush has covered.
+    """The tables of one side whose flush is owed, and tables that another flush has covered.
 
     All addresses are places (`fuzz.checkers.places`).
     """
@@ -21,15 +21,15 @@ class HintedFlushes:
         self.shifts = granule.shifts
         # Tables that were cut off in this operation: (level, place) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
-        # Those of them that were flushed with their own level as hint, in this operation or before, and not since:
-        # several at one place, where one was cut off after the other.
+        # Tables that were flushed with their own level as hint, in this operation or before, and not flushed since.
+        # There may be several at one place, if they were cut off one after the other.
         self.debts: dict[tuple[int, int], list[int]] = {}
-        # Those that another flush has covered in this operation, before their place had the next one.
+        # Tables that another flush has covered in this operation, before the next table was cut off at their place.
         self.covered: set[int] = set()
         self.settled: set[tuple[int, int]] = set()
 
     def next_operation(self) -> None:
-        """Forget what was cut off, and what other flushes have covered."""
+        """Forget the tables cut off and the flushes of the previous operation."""
         self.cut.clear()
         if self.settled:
             for key in self.settled:
@@ -38,23 +38,23 @@ class HintedFlushes:
         self.covered.clear()
 
     def cut_off(self, level: int, start: int, table: int) -> None:
-        """Take note of an entry that named a table and was cleared.
+        """Record an entry that named a table and was cleared.
 
-        :param level: of the entry
-        :param start: of what it translated
+        :param level: level of the entry
+        :param start: start of the range that it translated
         :param table: number of the table page
         """
         self.cut[level, start] = table
 
     def flushed(self, at: int, level: int) -> Range | None:
-        """Take note of a flush by IPA.
+        """Record a flush by IPA.
 
-        :param level: the hint, as of ``__kvm_tlb_flush_vmid_ipa``
-        :returns: what a table translated that was cut off in this operation and is flushed with its own level as hint
+        :param level: the hint, as passed to ``__kvm_tlb_flush_vmid_ipa``
+        :returns: the range of a table that was cut off in this operation and is flushed with its own level as hint
         """
         hint = level & _LEVEL
         for key in self.debts:
-            # Tables above the leaf that a hint names go, and all of them without a hint.
+            # The flush removes tables above the leaf that a hint names, and all tables on the way without a hint.
             if at >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
                 self.settled.add(key)
         if not hint:
@@ -70,26 +70,26 @@ class HintedFlushes:
         return base, base + (1 << self.shifts[hint])
 
     def flushed_vm(self, vm: int) -> None:
-        """Take note of a flush of all that a VM has, by its number."""
+        """Record a flush of everything that a VM has, by its number."""
         if self.debts:
             self.settled.update([key for key in self.debts if vm_of(key[1]) == vm])
 
     def flushed_range(self, start: int, end: int) -> None:
-        """Take note of a flush of [start, end), without a hint."""
+        """Record a flush of [start, end), without a hint."""
         if self.debts:
             self.settled.update(
                 [key for key in self.debts if key[1] < end and start < key[1] + (1 << self.shifts[key[0]])]
             )
 
     def owes(self, table: int) -> bool:
-        """Tell whether the flush of a table page is still owed."""
+        """Return whether the flush of a table page is still owed."""
         for pages in self.debts.values():
             if table in pages:
                 return True
         return False
 
     def concerns(self, table: int) -> bool:
-        """Tell whether the flush of a table page is owed, or was covered by another one in this operation."""
+        """Return whether the flush of a table page is owed, or another flush covered it in this operation."""
         return self.owes(table) or table in self.covered
 
     def ranges(self) -> list[Range]:

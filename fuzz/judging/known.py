@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known bugs of versions: their signatures, the functions they lie in, the conditions under which they strike."""
+"""Known bugs of versions: their signatures, their functions, and the conditions under which they strike."""
 
 import tomllib
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from candidate import Candidate
 
 from ..distribution import corpus_folder
 
-# Times of a condition: the operation of the violation, or that one and all before it.
+# Times of a condition: the operation of the violation, or that operation and all before it.
 NOW: Final = "now"
 EARLIER: Final = "earlier"
 
-# Words in the reason of a finding on known bugs, for those who read it later: the cause that it follows from, or
-# that the entries whose pattern it fits do not explain it.
+# Markers in the reason of a finding about known bugs: the cause that it follows from, or
+# that the condition of the entry whose pattern it matches did not hold.
 FOLLOWS: Final = "; it follows from "
 UNMET: Final = "; the condition of known bug "
 
-# Parts of a C function that are methods of their own here.
+# Parts of a C function that are separate methods here.
 _PARTS: Final = {"kvm_handle_guest_abort": ("_abort_in_slot",)}
 
 
 @dataclass(frozen=True)
 class KnownBug:
-    """One entry of known.toml; its fields are described there.
+    """One entry of known.toml, which describes the fields.
 
     *condition*: pairs of a time and a predicate of `fuzz.judging.predicates`
     """
@@ -42,7 +42,7 @@ class KnownBug:
 
 
 def definitions(version: Candidate, function: str) -> list[type]:
-    """The classes that define a kernel function, of pgtable.c, of mmu.c and of tlb.c; none where a version lacks it."""
+    """Return the classes of pgtable.c, mmu.c and tlb.c that define a kernel function; none if the version lacks it."""
     found: list[type] = []
     own = function + "__" if function.startswith("__") else function
     for name in (own, *_PARTS.get(function, ())):
@@ -53,12 +53,12 @@ def definitions(version: Candidate, function: str) -> list[type]:
 
 @cache
 def known_bugs() -> tuple[KnownBug, ...]:
-    """All entries, in the file's order."""
+    """Return all entries, in the file's order."""
     return tuple(_entry(fields) for fields in _file()["bug"])
 
 
 def program_of(bug: str) -> Path:
-    """The program by which a kernel tree is asked whether it has a bug.
+    """Return the program that determines whether a kernel tree has a bug.
 
     :param bug: its id
     :raises KeyError: there is no such bug
@@ -91,5 +91,5 @@ def _entry(fields: dict[str, str | list[str]]) -> KnownBug:
 
 @cache
 def fitting(signature: str) -> tuple[tuple[int, KnownBug], ...]:
-    """The entries whose pattern a signature fits, each with its number."""
+    """Return the entries whose pattern matches a signature, each with its number."""
     return tuple((number, bug) for number, bug in enumerate(known_bugs()) if fnmatchcase(signature, bug.pattern))

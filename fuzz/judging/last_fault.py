@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operation that an actor is in, its last fault, and the predicates that held in it."""
+"""The operation of an actor, its last fault, and the predicates that held in the operation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..language.operations import Operation
 class HeldPredicates:
     """Predicates that held in one operation of an actor of a par block.
 
-    *of_operation*: those of `OF_OPERATION`; *noted*: those of `OF_ACTOR`, with their places
+    *of_operation*: predicates of `OF_OPERATION`; *noted*: predicates of `OF_ACTOR`, with their places
     """
 
     def __init__(self) -> None:
         self.of_operation: frozenset[str] = frozenset()
         self.noted: dict[str, list[Range]] = {}
-        # Of walks as it ages pages, outside of a block too: many pages, one after the other.
+        # Ranges walked while the operation ages pages, also outside of a block: many pages, one after the other.
         self.starts: list[int] = []
         self.ends: list[int] = []
 
     def walked(self, start: int, end: int) -> None:
-        """Note a walk of the places [start, end) as it ages pages."""
+        """Note a walk of the places [start, end) by an operation that ages pages."""
         if self.ends and self.ends[-1] == start:
             self.ends[-1] = end
         else:
@@ -36,16 +36,16 @@ class HeldPredicates:
         return merged(zip(self.starts, self.ends, strict=True))
 
     def any(self) -> bool:
-        """Tell whether any is noted."""
+        """Return whether anything is noted."""
         return bool(self.noted or self.starts or self.of_operation)
 
 
 class LastFault(Own):
-    """The operation under way, and its last fault: what it is, the entry that gave it and its level, and where.
+    """The operation in progress, and its last fault: its kind, the entry that caused it with its level, and its place.
 
-    *held*: what held in it; *logged*: the slot of its access had a dirty log when a fault began; *frames*: those of the
-    leaves that the handler of an access flag fault may have found; *left*: level and entry there when it gave way last;
-    *cleared*: its handler has cleared tags
+    *held*: what held in the operation; *logged*: the slot of its access had a dirty log when a fault began; *frames*:
+    frames of the leaves that the handler of an access flag fault may have found; *left*: level and entry at the fault
+    when the actor last gave way; *cleared*: the handler has cleared tags
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class LastFault(Own):
         self.cleared = False
 
     def begin(self, op: Operation | None) -> None:
-        """Begin with an operation; None: creation or destruction of the VMs."""
+        """Begin an operation; None: creation or destruction of the VMs."""
         self.op = op
         if self.held.any():
             self.held = HeldPredicates()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The comparison of the two sides' violations: those that are shared, that count, that follow from others."""
+"""The comparison of the two sides' violations: which are shared, which count, and which follow from others."""
 
 from collections.abc import Callable
 from math import inf
@@ -11,16 +11,16 @@ from ..checkers import Violation
 from ..checkers.places import Places, Range, overlap
 
 CACHE_CHECKERS: Final = ("dcache", "icache")
-# Judges leaves at quiet points.
+# The checker that judges leaves at quiet points.
 LEAVES: Final = "translation"
 
 
 def aspect(violation: Violation) -> str:
-    """Return the part of a violation, beside checker, operation and pages, that both sides must have in common.
+    """Return the part of a violation, besides checker, operation and pages, that both sides must have in common.
 
     For most rules the pages are enough: the two sides often break one in different
-    functions and forms. For a missing flush it matters whether it is of a leaf
-    or of a table; for a reference, which mark; for a warning, whose it is.
+    functions and forms. A missing flush must be of a leaf on both sides, or
+    of a table; a reference must have the same mark; a warning the same function.
     """
     if violation.checker == "tlb":
         return violation.what.partition(" ")[0]
@@ -32,7 +32,7 @@ def aspect(violation: Violation) -> str:
 
 
 class Index:
-    """The violations of one side, for matching those of the other against them.
+    """The violations of one side, for matching the other side's violations against them.
 
     :param violations: in the order they happened
     """
@@ -48,21 +48,21 @@ class Index:
         return violation.checker, violation.at, aspect(violation)
 
     def shares(self, violation: Violation) -> bool:
-        """Tell whether this side broke the same rule too, for the same pages, at the same point."""
+        """Return whether this side also broke the same rule, for the same pages, at the same point."""
         there = self.places.get(self.key(violation))
         return there is not None and violation.places.within(there)
 
 
 def weighty(violations: list[Violation], others: Index, excused: Callable[[Violation], bool]) -> list[Violation]:
-    """The violations of one side that count, each signature once as shared or excused and once as neither.
+    """Return the violations of one side that count, each signature once as shared or excused and once as neither.
 
-    Violations after one that taints may follow from it, but for grave
-    ones. Where the other side shares the one that taints, the two sides
+    After a violation that taints, later violations may follow from it and do not count, except grave
+    ones. If the other side shares the tainting violation, the two sides
     still agree: then only shared violations are left out, and the others
-    count. After one that ruins its side, which is neither shared nor excused, grave ones are left out too: only those
-    count that are shared or excused. After one that a known bug explains, violations on the same
-    pages are left out as long as it stands, and those that name neither pages nor tables. Pages whose
-    caches were not maintained stay so until they are written again: the same checker's later violation on
+    count. After a violation that ruins its side, and is neither shared nor excused, grave ones are left out too: only
+    shared or excused violations count. After a violation that a known bug explains, violations on the same
+    pages are left out as long as it stands, and so are violations that name neither pages nor tables. Pages whose
+    caches were not maintained stay so until they are written again: a later violation of the same checker on
     the same contents follows from the first.
 
     :param excused: whether a known bug explains a violation that is not shared
@@ -77,7 +77,8 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
         if not alike:
             if ruined:
                 continue
-            # Also where it does not count itself, for it follows from another; not where a known bug may be the cause.
+            # Even if the violation does not count because it follows from another; but not if a known bug may be the
+            # cause.
             ruined = violation.ruins and not any(excused(each) for each in violation.after)
         if violation.checker in spoiled:
             earlier = spoiled[violation.checker]
@@ -104,7 +105,7 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
 
 
 def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
-    """Tell whether all pages of a violation were reported before, with the same contents as now."""
+    """Return whether all pages of a violation were reported before, with the same contents as now."""
     if not violation.places:
         return False
     before = Places()
@@ -121,15 +122,15 @@ def cause_of(
     granule: Granule,
     alone: bool = False,
 ) -> Violation | None:
-    """The violation of the same side, on the same pages or table, from which a grave one follows.
+    """Return the violation of the same side, on the same pages or table, from which a grave one follows.
 
-    The first one that taints is the cause, among those that still stand or that no known bug explains;
-    None unless a known bug explains it. An access of the same operation that follows from one has left its entry in the
-    TLB: what goes through that follows from it as well. Leaves are judged at quiet points: in a par block, another
-    actor may have gone by a wrong one before.
+    The cause is the first violation that taints, among those that still stand or that no known bug explains;
+    None unless a known bug explains it. An access of the same operation that follows from it has left its entry in the
+    TLB, so accesses through that entry follow from it too. Leaves are judged at quiet points: in a par block, another
+    actor may have used a wrong leaf before.
 
     :param excused: whether a known bug explains a violation
-    :param alone: look at no such access
+    :param alone: ignore accesses of the same operation
     """
     before = True
     for earlier in violations:
@@ -149,7 +150,7 @@ def cause_of(
             continue
         if not excused(earlier):
             if any(excused(each) for each in earlier.after):
-                # It follows itself from what is explained, which may be over since, and come again.
+                # It follows from an explained violation itself, which may have ended and come back since.
                 continue
             return None
         if earlier in violation.after or earlier.at == violation.at:
@@ -158,22 +159,22 @@ def cause_of(
 
 
 def concerns_same(one: Violation, other: Violation, granule: Granule) -> bool:
-    """Tell whether two violations concern the same table page, or entries that translate the same addresses."""
+    """Return whether two violations concern the same table page, or entries that translate the same addresses."""
     if one.table >= 0 and one.table == other.table:
         return True
     return overlap(one.reach(granule), other.reach(granule))
 
 
 def astray(violations: list[Violation], others: Index) -> float:
-    """Return the operation from which on a side alone had gone wrong, so that its later silence proves nothing."""
+    """Return the operation at which a side alone went wrong, so that its later silence proves nothing."""
     return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
 
 def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
-    """Return the operation from which on the violations of one side can be the reason for a difference.
+    """Return the operation from which on the violations of one side can cause a difference.
 
-    Harmless ones cannot be, nor those that both share. Caches that were not
-    maintained can be, on both sides, where the difference is in a guest's load.
+    Violations that do not taint cannot, nor can shared ones. Caches that were not
+    maintained can, on both sides, if the difference is in a guest's load.
 
     :param loaded: the difference is in a guest's load
     """

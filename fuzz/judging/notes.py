@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lines on what a program asked for and did not get: switches of par blocks that did not take place."""
+"""Lines about requests of a program that were not met: switches of par blocks that did not take place."""
 
 from ..sides.outcome import Outcome
 
 
 def notes_of(at: int, reference: Outcome, candidate: Outcome) -> list[str]:
-    """Return the lines on an operation.
+    """Return the lines about an operation.
 
     :param at: its index
-    :param reference: its outcome there; likewise *candidate*
+    :param reference: its outcome on that side; likewise *candidate*
     """
     if not reference.parts and not candidate.parts:
         return []
