@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two kernel trees that do the same are judged once.
+"""Judge a pair of kernel trees once where both behave identically.
 
-Most programs do not reach the lines by which a patch changes a tree. Then the records of both are the same, and so is
-all that checkers see. The reference is judged; the candidate runs beside it, and digests of all that it does are
-compared. At the first difference the program is judged again in full. If both do the same, and there is something to
-report, the candidate alone is judged too: its violations name its own functions and lines.
+Most programs do not reach the lines by which a patch changes a tree. Then the records of both trees are the same, and
+so is everything that checkers see. The reference is judged; the candidate runs beside it as a twin, and digests of
+everything that it does are compared. At the first difference the program is judged again in full. If both trees behave
+identically and there is something to report, the candidate is also judged alone, because its violations name its own
+functions and lines.
 """
 
 from candidate import Candidate
@@ -43,16 +44,16 @@ def declare_the_same(reference: Candidate, candidate: Candidate) -> bool:
 
 
 def declared(version: type[object]) -> dict[str, object]:
-    """Return what a version declares, by name, but for what makes it faster alone."""
+    """Return what a version declares, by name, except the declaration that only makes it faster."""
     return {name: getattr(version, name) for name in dir(version) if name.isupper() and name != DECLARATION}
 
 
 class SideAlone:
-    """A side of a program that is judged with no other beside it.
+    """One side of a program, judged on its own.
 
     *found*: its violations so far, with the known bugs that explain them
 
-    :param number: as of `fuzz.execution.executor.Executor`
+    :param number: as in `fuzz.execution.executor.Executor`
     """
 
     def __init__(self, version: Candidate, program: Program, number: int) -> None:
@@ -64,10 +65,10 @@ class SideAlone:
         self.found: list[Violation] = []
 
     def run(self, seen: Features | None = None) -> bool:
-        """Run the program to its end; return whether it came so far.
+        """Run the program to its end; return whether it got that far.
 
-        :param seen: of this side as both
-        :raises TwinDiffers: another tree beside it does something else
+        :param seen: collects features, with this side as both sides
+        :raises TwinDiffers: the twin behaves differently
         """
         executor = self.executor
         found = self.explained(executor.create())
@@ -89,23 +90,23 @@ class SideAlone:
         return not executor.dead
 
     def explained(self, found: list[Violation]) -> list[Violation]:
-        """Take violations in; return them, with the known bugs that explain them."""
+        """Record violations and explain them by known bugs; return them."""
         if found:
             self.conditions.explain(found)
             self.found += found
         return found
 
     def dismantle(self) -> None:
-        """The run is over."""
+        """Release the executor after the run."""
         self.executor.dismantle()
 
 
 def judge_once(
     reference: Candidate, candidate: Candidate, program: Program, measure: bool, features: bool
 ) -> Verdict | None:
-    """The verdict on a program on which two trees do the same; else None.
+    """Return the verdict on a program on which two trees behave identically; None if they do not.
 
-    :param measure: as of `fuzz.judging.differential.Differential`
+    :param measure: as in `fuzz.judging.differential.Differential`
     :param features: likewise
     """
     left = SideAlone(reference, program, REFERENCE)
@@ -131,7 +132,7 @@ def judge_once(
         return None
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)
-    # What a tree's code counted is known once its program is over.
+    # The counters of a tree's code are available once its program is over.
     ran = ((tree.counted, tree.counters), (tree.twin_counted, tree.twin_counters))
     for library, counters in ran:
         verdict.counts.add(library, counters)
@@ -142,7 +143,7 @@ def judge_once(
 
 
 def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdict | None:
-    """The findings of a program on which the candidate has done what the reference did; None: what they show differs.
+    """Return the findings if the candidate did what the reference did; None: their violations differ.
 
     :param left: the reference, whose run is over
     """
@@ -156,7 +157,7 @@ def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdi
             ended = right.run()
         finally:
             right.dismantle()
-        # It has been counted as a twin.
+        # The tree was already counted as a twin.
         right.tree.withdraw()
         theirs = right.found
         if not ended or [each.signature for each in theirs] != [each.signature for each in left.found]:
@@ -165,5 +166,5 @@ def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdi
 
 
 def ways(library: str, counters: bytes) -> set[int]:
-    """The features of the code of a tree that ran: each way through it that was counted."""
+    """Return the features of a tree's code that ran: each path through it that was counted."""
     return set(code_lines(library).features(counters)) if library else set()

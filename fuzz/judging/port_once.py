@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two ports that do the same are judged once.
+"""Judge a pair of ports once where both behave identically.
 
-As of two kernel trees (`fuzz.judging.once`), only the reference is judged while both make the same events. The
+As with kernel trees (`fuzz.judging.once`), only the reference is judged while both make the same events. The
 candidate runs without checkers. At the first difference the program is judged again in full.
 """
 
@@ -25,7 +25,7 @@ from .once import declare_the_same
 from .stream import Stream
 from .verdict import Judge, Verdict
 
-# Programs that may be judged again before it counts how many were not, and how many of these outweigh one.
+# `PATIENCE` programs may be judged again for free. After that, each needs `OUTWEIGH` programs judged once.
 PATIENCE: Final = 8
 OUTWEIGH: Final = 2
 
@@ -39,27 +39,27 @@ class PortOnce:
     """Judges programs on two ports, as long as most need no second judgement.
 
     :param reference: a port
-    :param candidate: another one, `ports_alike`
+    :param candidate: another port; `ports_alike` holds for the two
     """
 
     def __init__(self, reference: Candidate, candidate: Candidate) -> None:
         self.reference = reference
         self.candidate = candidate
         self.patience = PATIENCE
-        # Programs that were judged once, and that had to be judged again.
+        # The numbers of programs that were judged once, and that had to be judged again.
         self.once = 0
         self.again = 0
 
     def pays(self, program: Program) -> bool:
-        """Return whether a program is to be judged so: the versions seldom differ, and it asks no checker."""
+        """Return whether to judge a program this way: the versions seldom differ, and it needs no checker to run."""
         if self.again > self.patience + self.once // OUTWEIGH or has_blocks(program):
             return False
         return not any(isinstance(operation, TableRelax) for operation in program.operations)
 
     def judge(self, program: Program, measure: bool, features: bool) -> Verdict | None:
-        """The verdict on a program on which both do the same; else None.
+        """Return the verdict on a program on which both behave identically; None if they do not.
 
-        :param measure: as of `fuzz.judging.differential.Differential`; likewise *features*
+        :param measure: as in `fuzz.judging.differential.Differential`; likewise *features*
         """
         pair = PortPair(self.reference, self.candidate, program, measure, features)
         try:
@@ -76,7 +76,7 @@ class PortOnce:
 
 
 class PortPair:
-    """A judged reference, and a candidate beside it that nobody judges, of one program.
+    """A judged reference and an unjudged candidate beside it, running one program.
 
     :param measure: as in `PortOnce.judge`; likewise *features*
     """
@@ -97,7 +97,7 @@ class PortPair:
         self.notes: list[str] = []
 
     def run(self) -> bool:
-        """Run the program to its end; return whether both came so far, and did the same.
+        """Run the program to its end; return whether both got that far, and did the same.
 
         :raises TwinDiffers: the candidate does more
         """
@@ -115,7 +115,7 @@ class PortPair:
         return self.both(self.left.destroy, self.right.destroy)
 
     def both(self, left: Callable[[], list[Violation]], right: Callable[[], list[Violation]]) -> bool:
-        """Create or destroy the VMs of both sides; return whether both go on, and did the same."""
+        """Create or destroy the VMs of both sides; return whether both continue, and did the same."""
         found = left()
         self.limit()
         right()
@@ -125,19 +125,19 @@ class PortPair:
         return True
 
     def limit(self) -> None:
-        """The candidate may do as much as the reference has, no more: it could run for ever."""
+        """Limit the candidate to the number of events of the reference, because it could run forever."""
         ours, theirs = self.streams
         theirs.most = ours.count
 
     def level(self) -> bool:
-        """Return whether both go on, and have done the same."""
+        """Return whether both sides continue and have done the same so far."""
         left, right = self.left, self.right
         if left.dead or right.dead or left.refused or right.refused:
             return False
         return self.streams[0].same_as(self.streams[1])
 
     def take(self, operation: Operation | None, outcome: Outcome | None, found: list[Violation]) -> None:
-        """Take in what an operation showed, of both sides.
+        """Record the violations and features of an operation, for both sides.
 
         :param operation: None: the creation or destruction of the VMs
         """
@@ -149,7 +149,7 @@ class PortPair:
             self.features.compare(operation, outcomes, (found, found))
 
     def verdict(self) -> Verdict:
-        """The verdict, after the end."""
+        """Return the verdict, after the end."""
         verdict = self.judge.judge(self.found, self.found, [])
         verdict.notes += self.notes
         if self.costs is not None:
@@ -159,13 +159,13 @@ class PortPair:
         return verdict
 
     def dismantle(self) -> None:
-        """The run is over."""
+        """Release both executors after the run."""
         for side in (self.left, self.right):
             side.dismantle()
 
 
 def equal(one: Outcome, other: Outcome) -> bool:
-    """Return whether two outcomes are the same in all that is said of them."""
+    """Return whether two outcomes are the same in every attribute."""
     return (
         one.same_as(other)
         and one.value == other.value

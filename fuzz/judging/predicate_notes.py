@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The predicates that hold on one side, operation by operation.
 
-A predicate is noted when it holds, with the guest addresses that it is about. Conditions of known bugs ask for them
+A predicate is noted when it holds, with the guest addresses concerned. Conditions of known bugs use the notes
 (`fuzz.judging.conditions`).
 """
 
@@ -57,7 +57,7 @@ from .predicates import (
 from .stepping import stepped_through
 from .wrong_leaves import WrongLeaves
 
-# Faults whose handler looks for the leaf that gave them.
+# Faults whose handler looks up the leaf that caused them.
 LEAF_FAULTS: Final = (ACCESS_FLAG, PERMISSION)
 
 
@@ -70,7 +70,7 @@ def asked_later() -> frozenset[str]:
 class PredicateNotes(Checker):
     """Notes the predicates of one side; judges nothing.
 
-    :param executor: of the side, before anything has run on it
+    :param executor: the side's executor, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -78,22 +78,22 @@ class PredicateNotes(Checker):
         checkers = executor.checkers
         self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # The predicates that hold in this operation, with their places; and those of the operations before.
+        # Predicates that hold in this operation, with their places; and predicates of earlier operations.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.asked_later = asked_later()
         self.block = self.granule.level_size(2)
-        # No range is as long as the entries of a level above this size.
+        # The size of the largest entries: the upper bound of `unit` in `walk`.
         self.widest = self.granule.level_size(0)
-        # Of the actor that runs.
+        # State of the running actor.
         self.own = LastFault()
         self.owns = Owns(self.own)
-        # Of each operation of a par block.
+        # The predicates of each operation of a par block.
         self.held_in: list[HeldPredicates] = []
         self.cleared = checkers.peers.of(ClearedTags)
         self.wrong = WrongLeaves(self.granule, self.shadows, self.side.guests)
         self.hinted = HintedFlushes(self.granule)
-        # Of each VM that has more than one: invalidations in progress.
+        # By VM, the number of invalidations in progress if there is more than one.
         self.invalidations: dict[int, int] = {}
         self.kernel.observe(self)
         if self.side.ttl:
@@ -118,7 +118,7 @@ class PredicateNotes(Checker):
             self.own.left = self.at_fault()
         self.own = own = self.owns.of(actor)
         if own.fault != NONE and "mmu" in self.kernel.locks and self.at_fault() != own.left:
-            # Others hold the lock for reading too, and their faults change entries.
+            # Other actors also hold the lock for reading, and their faults change entries.
             if own.left[1] & VALID_BIT:
                 self.note(REPLACED, *self.page_of_fault())
             if own.fault in LEAF_FAULTS:
@@ -142,14 +142,14 @@ class PredicateNotes(Checker):
         self.look_at(op)
 
     def actor_begins(self, op: Operation) -> None:
-        # What held in its operation before is asked for later.
+        # Keep what held in the actor's previous operation: it is in `held_in`.
         self.own.held = HeldPredicates()
         self.own.begin(op)
         self.held_in.append(self.own.held)
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
-        """Note predicates of the host pages that an operation is about to age, or to access."""
+        """Note predicates of the host pages that an operation is about to age or access."""
         if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
@@ -160,7 +160,7 @@ class PredicateNotes(Checker):
         self.own.held.of_operation = frozenset([name for name in OF_OPERATION if self.of_operation(name)])
 
     def of_operation(self, predicate: str) -> bool:
-        """Tell whether one of `OF_OPERATION` holds."""
+        """Return whether a predicate of `OF_OPERATION` holds."""
         op = self.own.op
         if predicate == PART:
             return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
@@ -188,24 +188,24 @@ class PredicateNotes(Checker):
         return predicate == op.kind
 
     def is_logged(self, layout: SlotLayout) -> bool:
-        """Tell whether a slot has a dirty log now."""
+        """Return whether a slot has a dirty log now."""
         slot = self.side.kvm_host.id_to_memslot(self.side.guests[layout.slot.vm].kvm, layout.id)
         return slot is not None and slot.dirty_bitmap is not None
 
     def is_split_off(self, address: int) -> bool:
-        """Tell whether the area of a device ends within the block whose first page a host address is in."""
+        """Return whether a device's area ends within the block whose first page contains a host address."""
         hva = address & -self.granule.page_size
         area = self.side.host.vma_at(hva)
         return area is not None and area.pfnmap and not hva & (self.block - 1) and area.end < hva + self.block
 
     def accessed(self, layout: SlotLayout, offset: int) -> None:
-        """Note predicates of a guest's access to a host page that is larger than an entry of the root."""
+        """Note predicates of a guest access to a host page that is larger than an entry of the root."""
         start, size = self.host_page(layout, layout.ipa + offset)
         if self.shadows[layout.slot.vm].leaves_in(start, start + size):
             self.note(MAPPED, start, start + size, layout.slot.vm)
 
     def host_page(self, layout: SlotLayout, ipa: int) -> tuple[int, int]:
-        """Return the guest address and the size of the host page, huge or not, that holds a guest address of a slot."""
+        """Return guest address and size of the host page, huge or not, that contains a guest address of a slot."""
         hva, size = self.side.host.unit_at(layout.hva + ipa - layout.ipa)
         return hva - layout.hva + layout.ipa, size
 
@@ -213,7 +213,7 @@ class PredicateNotes(Checker):
         """Note predicates of the host addresses [start, end), which the host is about to age."""
         for hva, size in self.side.pages_to_age(start, end):
             for layout in self.side.layouts:
-                # In a par block a slot may come back before its pages are aged.
+                # In a par block a slot may be created again before its pages are aged.
                 gone = not layout.live and self.kernel.turns is None
                 if gone or hva >= layout.hva + layout.size or hva + size <= layout.hva:
                     continue
@@ -259,7 +259,7 @@ class PredicateNotes(Checker):
         vm = vmid - 1
         guest = self.side.guests[vm]
         if (self.invalidations or guest.leaving) and self.kernel.walker == "stage2_map_walker":
-            # Within an invalidation of its own nobody but change_pte() maps.
+            # Inside an invalidation of the caller's own, only change_pte() maps.
             own = len(guest.notified.under_way)
             if 0 < own < self.invalidations.get(vmid, 0):
                 self.note(COPIED, start, end, vm)
@@ -267,8 +267,8 @@ class PredicateNotes(Checker):
                 self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
             self.own.held.walked(place(vm, start), place(vm, end))
-        # The size of the smallest entries, from blocks on, that the walk may begin inside of. One that does not cross
-        # their edges crosses those of larger entries neither.
+        # The size of the smallest entries, from blocks on, inside of which the walk may begin. A walk that does not
+        # cross their edges does not cross those of larger entries either.
         unit = self.block
         while not start & (unit - 1) and unit < self.widest:
             unit <<= self.granule.page_shift - 3
@@ -307,7 +307,7 @@ class PredicateNotes(Checker):
 
     def lock(self, name: str, vmid: int) -> None:
         if name == "srcu" and isinstance(self.own.op, GuestAccess) and not self.own.logged:
-            # From here on it has the slot as it is, whatever user space makes of it meanwhile.
+            # From here on the access uses the slot as it is now, whatever user space changes meanwhile.
             self.own.logged = self.is_logged(self.side.by_name[self.own.op.slot])
         if self.own.fault in LEAF_FAULTS and name == "mmu":
             self.own.frames.clear()
@@ -319,7 +319,7 @@ class PredicateNotes(Checker):
         self.own.cleared = True
 
     def look_for_tags(self) -> None:
-        """Note that tags of the hugetlb page in which the fault is have been cleared, if some have."""
+        """Note whether tags of the hugetlb page that contains the fault have been cleared."""
         page, _, vm = self.page_of_fault()
         layout = self.side.guests[vm].layout_of(page)
         if layout is None or layout.slot.backing not in HUGE_SHIFT:
@@ -330,15 +330,15 @@ class PredicateNotes(Checker):
             self.note(TAGGED, start, start + size, vm)
 
     def at_fault(self) -> tuple[int, int]:
-        """Level and entry that the tables have where the fault was."""
+        """Return level and entry that the tables now have at the fault's address."""
         return self.shadows[vm_of(self.own.fault_at)].lookup(ipa_of(self.own.fault_at))
 
     def frame_of(self, entry: int) -> int:
-        """The first frame that a leaf maps."""
+        """Return the first frame that a leaf maps."""
         return address_bits(entry, self.granule) >> self.granule.page_shift
 
     def handler_finds(self) -> None:
-        """Note what the handler, which has the mmu lock, may find, and that may not be what gave the fault."""
+        """Note what the handler, which has the mmu lock, may find instead of the leaf that caused the fault."""
         own = self.own
         level, entry = self.at_fault()
         if own.fault == ACCESS_FLAG:
@@ -347,7 +347,7 @@ class PredicateNotes(Checker):
             self.note(GONE, *self.page_of_fault())
 
     def page_of_fault(self) -> tuple[int, int, int]:
-        """The beginning and the end of the page of the fault, and its VM."""
+        """Return start and end of the page of the fault, and its VM."""
         page = ipa_of(self.own.fault_at)
         return page, page + self.granule.page_size, vm_of(self.own.fault_at)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The predicates that conditions of known bugs are made of: their names, and when each holds.
+"""The predicates in conditions of known bugs: their names, and when each holds.
 
 `fuzz.judging.predicate_notes` observes them.
 """
@@ -40,7 +40,7 @@ FAULTS: Final = {
     PERMISSION: "permission fault",
 }
 
-# Each predicate, and when it holds.
+# Each predicate -> when it holds.
 PREDICATES: Final = {
     HINTS: "the CPU takes level hints (FEAT_TTL)",
     HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
@@ -80,11 +80,11 @@ PREDICATES: Final = {
 }
 
 
-# Predicates of pages, or of a table page: where a violation names some, they must hold for those.
+# Predicates of pages, or of a table page: if a violation names some, they must hold for those.
 OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING)
-# Predicates of an actor's operation and its faults: those of one condition hold in one operation of a par block.
+# Predicates of an actor's operation and its faults: in a par block, all of one condition must hold in one operation.
 OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED)
-# Predicates of the operation itself, which are evaluated when a violation is to be explained.
+# Predicates of the operation itself, evaluated when a violation is explained.
 OF_OPERATION: Final = (
     *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
     *(GUEST_MEMFD, OUTSIDE, DATA_OUTSIDE),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel code that does not come back: its detection from another process, and its finding."""
+"""Detection, from another process, of kernel code that does not return; the finding for it."""
 
 from typing import Final
 
@@ -9,10 +9,10 @@ from ..processes.child import cpu_seconds
 from ..sides.pulse import REFERENCE, Position, position
 from .finding import COMMON, REGRESSION, Finding
 
-# Seconds of its own CPU time that a process may spend in kernel code without getting on.
-# A loaded machine makes them longer, never fewer.
+# Seconds of its own CPU time that a process may spend in kernel code without progress.
+# CPU time does not pass faster on a loaded machine.
 SECONDS: Final = 10.0
-# Seconds between two looks.
+# Seconds between two checks.
 LOOK_EVERY: Final = 0.25
 WHAT: Final = "does not come back"
 
@@ -20,11 +20,11 @@ WHAT: Final = "does not come back"
 class Silence:
     """Watches one process that judges.
 
-    :param process: its number; a child, so that no other process gets it meanwhile
-    :param memory: where its `fuzz.sides.pulse.Pulse` writes
-    :param seconds: of CPU time without progress
+    :param process: its process id; a child, so the id is not reused meanwhile
+    :param memory: the memory that its `fuzz.sides.pulse.Pulse` writes
+    :param seconds: upper bound on CPU time without progress
 
-    *spent*: seconds of CPU time of the process at the last look
+    *spent*: seconds of CPU time of the process at the last check
     """
 
     def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
@@ -33,16 +33,16 @@ class Silence:
         self.seconds = seconds
         self.last: Position | None = None
         self.since = 0.0
-        # Seconds of CPU time without progress at the last look.
+        # Seconds of CPU time without progress at the last check.
         self.quiet = 0.0
         self.spent = 0.0
 
     def look(self) -> Position | None:
-        """Return the place where the process is stuck; None: it gets on, runs no kernel code, or is gone."""
+        """Return the place where the process is stuck; None: it makes progress, runs no kernel code, or is gone."""
         now = position(self.memory)
         spent = cpu_seconds(self.process)
         if spent is None:
-            # Then only the clock on the wall ends it.
+            # Only the upper bound on elapsed time can end it then.
             return None
         self.spent = spent
         if not now.side or now != self.last:
@@ -54,15 +54,15 @@ class Silence:
 def silent_finding(
     stuck: Position, reference: str, candidate: str, program: Program, seconds: float = SECONDS
 ) -> Finding:
-    """The finding that kernel code does not come back.
+    """Return the finding for kernel code that does not return.
 
-    Both sides run an operation one after the other, the reference first: where that
+    Both sides run an operation one after the other, the reference first. If the reference
     is stuck, it is wrong too, and the candidate did not get its turn.
 
     :param stuck: from `Silence.look`
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
-    :param program: what it judged
+    :param program: the program that was judged
     :param seconds: of CPU time without progress
     """
     kind, signature = silent_key(stuck)
@@ -74,11 +74,11 @@ def silent_finding(
 
 
 def silent_key(stuck: Position) -> tuple[str, str]:
-    """Kind and signature of `silent_finding`."""
+    """Return class and signature of `silent_finding`."""
     kind = COMMON if stuck.side == REFERENCE else REGRESSION
     return kind, f"progress: {stuck.walker or stuck.entry or 'kernel code'}: {WHAT}"
 
 
 def is_silent(signature: str) -> bool:
-    """Tell whether a signature is that of `silent_finding`."""
+    """Return whether a signature is that of `silent_finding`."""
     return signature.startswith("progress: ") and signature.endswith(f": {WHAT}")

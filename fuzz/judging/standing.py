@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The violations that known bugs explain, as long as they stand: what concerns the same pages may follow from them."""
+"""Violations that known bugs explain, while they stand: violations of the same pages may follow from them."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,16 +9,16 @@ from reference.machine.granule import Granule
 from ..checkers import Violation
 from ..checkers.places import Range, overlap
 
-# Pages that are looked up one by one; of larger ranges all are gone through.
+# The maximum number of pages to look up one by one; for larger ranges all records are checked.
 _FEW: Final = 32
 
 
 class Standing:
-    """A violation that a known bug explains, as long as it stands.
+    """A violation that a known bug explains, while it stands.
 
     :param ranges: addresses that its entries translate
-    :param vm: of the leaf that is wrong; -1: it is a flush that is owed
-    :param ipa: of that leaf, with *level* and *entry*
+    :param vm: VM of the wrong leaf; -1: the violation is an owed flush
+    :param ipa: address of that leaf; *level* and *entry* belong to it too
     """
 
     def __init__(self, violation: Violation, ranges: list[Range], vm: int, ipa: int, level: int, entry: int) -> None:
@@ -31,19 +31,19 @@ class Standing:
 
 
 class StandingViolations:
-    """All of one side, in the order in which they happened, by their pages and tables: there may be thousands."""
+    """The standing violations of one side, in order, indexed by page and table because there may be thousands."""
 
     def __init__(self, granule: Granule) -> None:
         self.granule = granule
         self.shift = granule.page_shift
         self.all: list[Standing] = []
-        # Their numbers: by page, by table page, and of those that concern many pages.
+        # Indices into `all`: by page, by table page, and for violations of many pages.
         self.by_page: dict[int, list[int]] = {}
         self.by_table: dict[int, list[int]] = {}
         self.wide: list[int] = []
 
     def add(self, each: Standing) -> None:
-        """Add one."""
+        """Add a violation."""
         number = len(self.all)
         self.all.append(each)
         if each.violation.table >= 0:
@@ -56,7 +56,7 @@ class StandingViolations:
                 self.by_page.setdefault(page, []).append(number)
 
     def keep(self, stands: Callable[[Standing], bool]) -> None:
-        """Drop those that do not stand any more."""
+        """Drop violations that no longer stand."""
         left = [each for each in self.all if stands(each)]
         if len(left) < len(self.all):
             self.all, self.wide = [], []
@@ -65,7 +65,7 @@ class StandingViolations:
                 self.add(each)
 
     def before(self, violation: Violation) -> tuple[Violation, ...]:
-        """Return those from which a violation may follow: of the same pages or table page."""
+        """Return the violations from which one may follow: violations of the same pages or table page."""
         if not self.all:
             return ()
         if not violation.places and violation.table < 0:
@@ -77,7 +77,7 @@ class StandingViolations:
         return tuple([self.all[number].violation for number in sorted(found)])
 
     def near(self, ranges: list[Range]) -> set[int]:
-        """Return the numbers of those that may concern the same pages."""
+        """Return the indices of violations that may concern the same pages."""
         if self.size(ranges) > _FEW:
             return set(range(len(self.all)))
         found = set(self.wide)
@@ -87,5 +87,5 @@ class StandingViolations:
         return found
 
     def size(self, ranges: list[Range]) -> int:
-        """Return the number of pages in some ranges."""
+        """Return the number of pages in *ranges*."""
         return sum([(end - 1 >> self.shift) - (start >> self.shift) + 1 for start, end in ranges])

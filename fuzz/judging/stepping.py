@@ -7,7 +7,7 @@ from ..checkers.table import Table
 
 
 def stepped_through(shadow: Shadow, start: int, end: int) -> list[Range]:
-    """Return the ranges that a walk of [start, end) reaches without rounding its cursor down."""
+    """Return the ranges that a walk of [start, end) reaches if it does not round its cursor down."""
     found: list[Range] = []
     addr, shifts = start, shadow.shifts
     for root in shadow.roots:
@@ -17,7 +17,7 @@ def stepped_through(shadow: Shadow, start: int, end: int) -> list[Range]:
 
 
 def step(shadow: Shadow, table: Table, addr: int, end: int, found: list[Range]) -> int:
-    """Do as `stepped_through`, in one table; return the cursor."""
+    """Do the same as `stepped_through` in one table; return the cursor."""
     shift, entries = shadow.shifts[table.level], shadow.entries
     index = (addr >> shift) & (entries - 1)
     children = sorted(table.children)

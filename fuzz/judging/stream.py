@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A running digest of all events of a side: two sides whose digests are equal have done the same."""
+"""A running digest of all events of a side: two sides with equal digests have done the same."""
 
 from typing import Final
 
@@ -11,33 +11,33 @@ from reference.kernel import Kernel
 
 from ..sides.pulse import PULSE
 
-# Odd, so that each of these multiplications loses nothing.
+# Odd, so that multiplying by each of these loses no bits.
 FIRST: Final = 0x2545F4914F6CDD1D
 SECOND: Final = 0x1B873593CC9E2D51
 THIRD: Final = 0x5851F42D4C957F2D
 KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
 
-# Whether this is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the other way round.
+# True if this module is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the opposite.
 NATIVE: Final = __name__ in CHOICE.files
-# Numbers below this, and above its opposite, are their own digests.
+# Numbers between -SMALL and SMALL are their own digests.
 SMALL: Final = 1 << 62
-# A mask of the count of events: `fuzz.sides.pulse` has a beat at each event whose count is a multiple of BEAT + 1.
+# A mask of the count of events: there is one beat of `fuzz.sides.pulse` every BEAT + 1 events.
 BEAT: Final = 255
 
 
 class Stream(Observer):
-    """Digests the events of one side, and what checkers read beside them: who is at work, and entries visited.
+    """Digests the events of one side, and the state that checkers read beside them, such as entries visited.
 
-    *digest*: of all events so far; only digests of one process can be compared; *count*: how many there were
+    *digest*: digest of all events so far, comparable only within one process; *count*: the number of events
 
-    :param kernel: of the side, before anything has run on it
+    :param kernel: the side's kernel, before anything has run on it
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.digest: i64 = 0
         self.count: i64 = 0
-        # The side beside this one had so many, and has come to a quiet point; -1: there is no limit.
+        # The count of the other side at its last quiet point, an upper bound for this one; -1: no limit.
         self.most: i64 = -1
         # The names in the kernel layer at the last event, and their digest.
         self.walker = self.cause = self.entry = ""
@@ -45,14 +45,14 @@ class Stream(Observer):
         kernel.observe(self)
 
     def same_as(self, other: "Stream") -> bool:
-        """Tell whether another side has done the same so far."""
+        """Return whether another side has done the same so far."""
         return self.count == other.count and self.digest == other.digest
 
     def note(self, kind: int, first: int, second: int) -> None:
-        """Take an event in.
+        """Add an event to the digest.
 
         :param kind: its number
-        :raises TwinDiffers: the side beside this one had fewer
+        :raises TwinDiffers: the other side had fewer events
         """
         kernel = self.kernel
         if kernel.walker is not self.walker or kernel.cause is not self.cause or kernel.entry is not self.entry:
@@ -64,14 +64,14 @@ class Stream(Observer):
         else:
             self.digest = hash((self.digest, kind, kernel.visited, self.names, kernel.vmid, first, second))
         self.count += 1
-        # No checker says so of a side that none judges.
+        # The side may have no checkers, so the beat of `Progress` may be missing.
         if not self.count & BEAT:
             PULSE.beat()
         if self.count > self.most >= 0:
             raise TwinDiffers
 
     def note_more(self, kind: int, first: int, second: int, third: int, fourth: int, fifth: int) -> None:
-        """Take in an event that has more than two operands; see `note`."""
+        """Add an event with more than two operands to the digest; see `note`."""
         if NATIVE:
             self.mix(word(third), word(fourth), word(fifth))
         else:
@@ -79,8 +79,8 @@ class Stream(Observer):
         self.note(kind, first, second)
 
     def mix(self, first: i64, second: i64, third: i64) -> None:
-        """Make three numbers part of the digest."""
-        # The highest bit of each would be lost.
+        """Add three numbers to the digest."""
+        # Otherwise the highest bit of each would be lost.
         first ^= first >> 31
         second ^= second >> 31
         third ^= third >> 31
@@ -331,7 +331,7 @@ class Stream(Observer):
 
 
 def word(number: int) -> i64:
-    """Return a number as one of 64 bits with a sign: addresses of guests and bitmaps of logs may have all 64 bits."""
+    """Return a number as a signed 64-bit word: guest addresses and log bitmaps may use all 64 bits."""
     if -SMALL <= number < SMALL:
         return number
     high: i64 = (number >> 63) & 0xFFFF

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The length of the holds of the mmu lock, in table entries visited, and the side that holds it too long.
+"""The length of holds of the mmu lock, in table entries visited, and the side that holds it too long.
 
-A stretch lasts from the lock, or the ``cond_resched_lock()`` in it, to the
-next ``cond_resched_lock()`` or the unlock; a version that asks whether to drop
+A stretch lasts from taking the lock, or a ``cond_resched_lock()``, to the
+next ``cond_resched_lock()`` or the unlock. A version that asks whether to drop
 the lock (``need_resched()``, ``rwlock_needbreak()``) reschedules there as well.
-Entries of a port count when the walk of their table ends (`Kernel.visited`), so that those of a table that is being
-walked belong to the stretch in which that ends: a few tables' worth at most. Those
+Entries of a port count when the walk of their table ends (`Kernel.visited`). So entries of a table whose walk
+spans two stretches count in the later one: a few tables' worth at most. Entries
 of a kernel tree count when its code reads them.
-A destroy walk holds no lock. One side alone is never wrong: it must hold the
-lock where the other one rescheduled.
+A destroy walk holds no lock. A side is wrong only by comparison: it must hold the
+lock where the other side rescheduled.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ from ..execution.executor import Executor
 from ..language.operations import Operation
 from ..sides.side import Side
 
-# A stretch is too long if it is more than so many times the other side's, and more than so many entries.
+# A stretch is too long if it exceeds both `TIMES` times the other side's, and `ENTRIES` entries.
 TIMES: Final = 4
 ENTRIES: Final = 1 << 14
 
@@ -27,8 +27,8 @@ class Stretch(Checker):
     """Measures one side; judges nothing.
 
     *longest*: entries visited in the longest stretch of this operation;
-    *longest_ever*: of all; *rescheduled*: how often the lock could be dropped
-    in this operation with entries visited since it was taken, or could be last
+    *longest_ever*: of all operations; *rescheduled*: how often, in this operation, the lock could be
+    dropped after entries had been visited since it was taken or could last be dropped
     """
 
     def __init__(self, side: Side) -> None:
@@ -45,7 +45,7 @@ class Stretch(Checker):
         self.began = self.kernel.visited
 
     def visited(self) -> int:
-        """Entries visited in this operation."""
+        """Return the number of entries visited in this operation."""
         return self.kernel.visited - self.began
 
     def lock(self, name: str, vmid: int) -> None:
@@ -65,7 +65,7 @@ class Stretch(Checker):
             self.resched()
 
     def ended(self) -> int:
-        """A stretch is over: its length."""
+        """End a stretch, and return its length."""
         visited = self.kernel.visited
         length = visited - self.since
         self.since = visited
@@ -90,7 +90,7 @@ class Stretches:
     """Compares both sides of a program, operation by operation.
 
     :param left: the reference's side, before anything has run on it
-    :param right: the candidate's
+    :param right: the candidate's side, likewise
     """
 
     def __init__(self, left: Executor, right: Executor) -> None:
@@ -98,7 +98,7 @@ class Stretches:
         self.right = measured(right)
 
     def compare(self) -> TooLong | None:
-        """Return the stretch that is too long in the operation that both have run, if there is one."""
+        """Return the stretch that is too long in the operation that both sides have run; None if there is none."""
         left, right = self.left, self.right
         if left.longest <= ENTRIES and right.longest <= ENTRIES:
             return None
@@ -110,7 +110,7 @@ class Stretches:
 
 
 def measured(executor: Executor) -> Stretch:
-    """A measurement of this side, attached to it."""
+    """Return a measurement of this side, attached to it."""
     stretch = Stretch(executor.side)
     executor.side.kernel.observe(stretch)
     executor.checkers.on_before_operation.append(stretch)
@@ -118,9 +118,9 @@ def measured(executor: Executor) -> Stretch:
 
 
 def too_long(one: Stretch, other: Stretch) -> bool:
-    """Tell whether *one* holds the lock too long, and the *other*, which reschedules, shows that it need not.
+    """Return whether *one* holds the lock too long, and *other*, which reschedules, shows that it need not.
 
-    A version that maps by smaller leaves visits more in all, and may visit more under a hold as well.
+    A version that maps by smaller leaves visits more entries in total, and may visit more in one hold as well.
     """
     if one.longest <= ENTRIES or not other.rescheduled:
         return False
@@ -134,7 +134,7 @@ def signature(stretch: Stretch) -> str:
 
 
 def reason(who: str, one: Stretch, whom: str, other: Stretch) -> str:
-    """Say how long both held the lock."""
+    """Return a text with the lengths of both sides' holds."""
     return (
         f"{who} visits {one.longest} entries under one hold of the mmu lock (rescheduled {one.rescheduled} times), "
         f"{whom} {other.longest} ({other.rescheduled} times)"

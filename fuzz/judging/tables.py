@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The maps of the two sides, compared."""
+"""The comparison of the two sides' maps."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,11 @@ from .unrecorded import AgeFlags
 
 
 def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None = None) -> str:
-    """The first difference between what the two sides map, as text; "" if they map alike.
+    """Return the first difference between the two sides' maps, as text; "" if they map alike.
 
-    There was none before this operation: tables that neither side wrote to since are alike.
+    Before this operation there was no difference, so tables to which neither side wrote since are alike.
 
-    :param flags: the leaves whose access flag says nothing
+    :param flags: the leaves whose access flag does not count
     """
     for number, a in enumerate(left.shadows):
         b = right.shadows[number]
@@ -41,9 +41,9 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None 
 
 
 def written_alike(a: Shadow, b: Shadow) -> bool:
-    """Tell whether each table that a side wrote to in this operation is on the other side too, entry for entry.
+    """Return whether each table that a side wrote to in this operation has an equal table on the other side.
 
-    All is alike then that was before.
+    Then everything that was alike before is still alike.
     """
     for table in a.touched.values():
         if a.has_live(table):
@@ -53,26 +53,26 @@ def written_alike(a: Shadow, b: Shadow) -> bool:
     for table in b.touched.values():
         if b.has_live(table):
             there = a.table_at(table.base, table.level)
-            # Where both sides wrote to it, that was compared already.
+            # A table that both sides wrote to was already compared.
             if there is None or (a.touched.get(there.page) is not there and not same_entries(table, there)):
                 return False
     return True
 
 
 def same_entries(a: Table, b: Table) -> bool:
-    """Tell whether two tables have the same leaves, and tables below at the same entries."""
+    """Return whether two tables have the same leaves, and tables below at the same indices."""
     if a.leaves != b.leaves:
         return False
     return a.children.keys() == b.children.keys() if a.children or b.children else True
 
 
 class Stores:
-    """The places in compiled trees at which the two sides wrote their tables.
+    """The source locations in compiled trees at which the two sides wrote their tables.
 
-    :param reference: without any of a port, as *candidate*
-    :param granule: of both
-    :param flags: the leaves whose access flag says nothing; None: every difference counts
-    :param vm: number of the VM, of its tables
+    :param reference: without any locations for a port; likewise *candidate*
+    :param granule: the granule of both sides
+    :param flags: the leaves whose access flag does not count; None: every difference counts
+    :param vm: number of the tables' VM
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Stores:
         self.granule = granule
         self.flags = flags
         self.vm = vm
-        # The tables that the sides wrote to since all leaves were alike, by page; None: any may differ.
+        # The tables that each side wrote to since all leaves were alike, by page; None: any table may differ.
         self.written_to: tuple[dict[int, Table], dict[int, Table]] | None = None
 
     def alike(self, a: Table, b: Table) -> bool:
-        """Tell whether the leaves of two tables are known to be alike, or found to be."""
+        """Return whether the leaves of two tables are alike, by comparison or because neither side wrote to them."""
         if self.written_to is not None:
             left, right = self.written_to
             if a.page not in left and b.page not in right:
@@ -100,11 +100,11 @@ class Stores:
         return a.leaves == b.leaves
 
     def excuse(self, level: int, ipa: int, left: int, right: int) -> bool:
-        """Tell whether the difference of two leaves does not count."""
+        """Return whether the difference of two leaves does not count."""
         return self.flags is not None and self.flags.excuse(self.vm, level, ipa, left, right)
 
     def entry(self, a: Table, b: Table, index: int) -> str:
-        """Say where an entry was written last."""
+        """Return where an entry was last written."""
         entries = self.granule.entries
         return self.text(
             self.reference.stored(a.page * entries + index),
@@ -112,14 +112,14 @@ class Stores:
         )
 
     def table(self, a: Table | None, b: Table | None) -> str:
-        """Say where any entry of a table was, on the side that has it."""
+        """Return where any entry of a table was last written, on the side that has the table."""
         return self.text(
             "" if a is None else self.reference.written(a.page),
             "" if b is None else self.candidate.written(b.page),
         )
 
     def text(self, reference: str, candidate: str) -> str:
-        """Name the places, as far as they are known."""
+        """Return the known locations as text."""
         found = f"; reference: written at {reference}" if reference else ""
         return f"{found}; candidate: written at {candidate}" if candidate else found
 
@@ -127,7 +127,7 @@ class Stores:
 def compare_tables(
     a: Table | None, b: Table | None, stores: Stores, show: Callable[[int, int, Granule], str] = describe
 ) -> str:
-    """The first difference between two live tables, as text; "" if they map alike.
+    """Return the first difference between two live tables, as text; "" if they map alike.
 
     :param show: decodes an entry
     """

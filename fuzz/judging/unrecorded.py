@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Accesses that the hardware did not record, because it need not have: the access flag of their leaf says nothing.
+"""Accesses that the hardware need not have recorded: the access flag of their leaf does not count.
 
-Where the host ages pages without a flush (``kvm_mmu_notifier_clear_young()``), a CPU may hold the leaf as young, and
-accesses through its TLB leave the flag clear. Nothing forbids the CPU to drop that entry at any time, and then the
-access sets the flag. A patch that flushes more, or elsewhere, makes just this difference: it is none that counts. A
-flush that is owed and missing is found by the checker ``ageing``. What a direct call maps there follows from the flag:
-a leaf that differs by rights alone is left as it is, and one that is old besides is written anew.
+Where the host ages pages without a flush (``kvm_mmu_notifier_clear_young()``), a CPU may still hold the leaf as young,
+and accesses through its TLB leave the flag clear. But the CPU may drop that entry at any time, and then the
+access sets the flag. A patch that flushes more, or elsewhere, makes exactly this difference, so it does not count. The
+checker ``ageing`` finds a flush that is owed and missing. The result of a direct map call there depends on the flag:
+a leaf that differs only by rights is left unchanged, but an old leaf is written anew.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ..sides.guest import walked_range
 
 
 class Unrecorded(Checker):
-    """Notes the old leaves of one side that an access used all the same, through a TLB; judges nothing.
+    """Notes old leaves of one side that an access nevertheless used, through a TLB; judges nothing.
 
-    :param executor: of the side, before anything has run on it
+    :param executor: the side's executor, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         self.tlbs = executor.checkers.peers.each(Tlb)
         self.shadows: list[Shadow] = executor.checkers.shadows
-        # (VM, level, guest address) of the leaves.
+        # (VM, level, guest address) of these leaves.
         self.leaves: set[tuple[int, int, int]] = set()
         for listeners in executor.checkers.on_translated:
             listeners.append(self)
@@ -44,25 +44,25 @@ class Unrecorded(Checker):
             self.leaves.add((vm, level, ipa >> self.granule.shifts[level] << self.granule.shifts[level]))
 
     def entry(self, vm: int, level: int, ipa: int) -> int:
-        """The leaf of this level that is live at an address; 0 if there is none."""
+        """Return the live leaf of this level at an address; 0 if there is none."""
         found, entry = self.shadows[vm].lookup(ipa)
         return entry if found == level else 0
 
 
 class AgeFlags:
-    """The leaves that differ between the two sides by such an access flag alone.
+    """The leaves that differ between the two sides only by an access flag that does not count.
 
-    :param left: what is noted of the reference
-    :param right: of the candidate
+    :param left: the notes of the reference
+    :param right: the notes of the candidate
     """
 
     def __init__(self, left: Unrecorded, right: Unrecorded) -> None:
         self.sides = (left, right)
-        # Some leaves differed so: what is alike but for that is to be compared again.
+        # Some leaves differed this way, so tables written alike are not sufficient for equal maps.
         self.excused = False
 
     def excuse(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
-        """Tell whether two leaves differ by an access flag that one side's hardware need not have left clear."""
+        """Return whether two leaves differ only by an access flag that one side's hardware happened to leave clear."""
         if left ^ right != AF_BIT:
             return False
         excused = (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
@@ -70,14 +70,14 @@ class AgeFlags:
         return excused
 
     def settle(self) -> None:
-        """Forget the leaves that do not differ so any more; call it where nothing runs."""
+        """Forget the leaves that no longer differ this way; call it at a quiet point."""
         left, right = self.sides
         for side in self.sides:
             if side.leaves:
                 side.leaves = {key for key in side.leaves if self.excuse(*key, left.entry(*key), right.entry(*key))}
 
     def answer(self, op: Operation) -> bool:
-        """Tell whether an operation asked for the age of leaves that differed so at the last `settle`."""
+        """Return whether an operation asked for the age of leaves that differed at the last `settle`."""
         if not isinstance(op, (HostAge, HostTestAge, TableIsYoung, TableMkold)):
             return False
         side = self.sides[0].side
@@ -92,7 +92,7 @@ class AgeFlags:
         return False
 
     def maps_over(self, op: Operation) -> bool:
-        """Tell whether an operation maps where leaves differed so at the last `settle`: what it leaves may differ."""
+        """Return whether an operation maps where leaves differed at the last `settle`: its result may differ."""
         if not isinstance(op, TableMap):
             return False
         side = self.sides[0].side
@@ -101,7 +101,7 @@ class AgeFlags:
         return self.within(layout.slot.vm, start, end)
 
     def within(self, vm: int, start: int, end: int) -> bool:
-        """Tell whether leaves differ so in a range of guest addresses."""
+        """Return whether leaves differ this way in a range of guest addresses."""
         for side in self.sides:
             for number, level, ipa in side.leaves:
                 if number == vm and ipa < end and start < ipa + side.granule.level_size(level):

@@ -17,9 +17,9 @@ from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
 from .known import FOLLOWS, UNMET, KnownBug, known_bugs
 from .matching import Index, astray, cause_of, explains, weighty
 
-# The difference of what a guest's access gave.
+# The signature of a difference in the result of a guest's access.
 LOADED: Final = f"result: {title_of(GuestAccess)}"
-# Goes before the violation from which a grave one may follow.
+# Separates the violation from which a grave one may follow.
 AFTER: Final = "; before it, in the same program: "
 
 
@@ -28,12 +28,12 @@ class Verdict:
     """The findings of one program, and their consequences.
 
     *consequences*: violations after the first of a side, without weight;
-    *costs*: of both sides, None where they were not measured;
-    *features*: of the program (`fuzz.features.features`), sorted; () where they
-    were not asked for; *counts*: how often the code of kernel trees ran;
-    *refused*: why there is no verdict, and then no finding: the program needs
-    something that nobody models; "" if there is one; *notes*: lines for people on what a program asked for and
-    did not get
+    *costs*: of both sides, None if they were not measured;
+    *features*: of the program (`fuzz.features.features`), sorted; () if they
+    were not requested; *counts*: how often the code of kernel trees ran;
+    *refused*: the reason why there is no verdict, and then no finding: the program needs
+    something that is not modelled; "" if there is a verdict; *notes*: lines for people about requests of the program
+    that were not met
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Verdict:
         return any(finding.kind in (REGRESSION, DIVERGENCE) for finding in self.findings)
 
     def kinds(self) -> list[str]:
-        """The distinct (kind, signature) pairs as text, sorted."""
+        """Return the distinct (kind, signature) pairs as text, sorted."""
         return sorted({finding.title for finding in self.findings})
 
 
@@ -59,7 +59,7 @@ class Judge:
 
     :param reference: the version that the candidate is compared with
     :param candidate: the version under test
-    :param granule: of the program
+    :param granule: the granule of the program
     """
 
     def __init__(self, reference: Candidate, candidate: Candidate, granule: Granule) -> None:
@@ -68,17 +68,17 @@ class Judge:
         self.granule = granule
 
     def known(self, violation: Violation) -> KnownBug | None:
-        """The known bug of the reference that explains a violation, its condition held, if there is one."""
+        """Return the known bug of the reference that explains a violation and whose condition held, if any."""
         bugs = [known_bugs()[number] for number in violation.known]
         return next((bug for bug in bugs if has(self.reference, bug)), None)
 
     def excused(self, violation: Violation) -> bool:
-        """Tell whether a known bug of the reference, which the candidate has as well, explains a violation."""
+        """Return whether a known bug that both versions have explains a violation."""
         bugs = [known_bugs()[number] for number in violation.known]
         return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
 
     def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:
-        """Classes of findings from both sides' violations, in order, and the differences seen."""
+        """Return the verdict for both sides' violations, in order, and the differences between the sides."""
         verdict = Verdict()
         by_original, by_patched = Index(original), Index(patched)
         ours = weighty(original, by_patched, self.excused)
@@ -104,7 +104,7 @@ class Judge:
         return verdict
 
     def broken_at(self, at: int, sides: tuple[list[Violation], ...], others: tuple[Index, ...]) -> str:
-        """Say which rule a side, and not the other one, breaks at an operation at which the two differ; "": none."""
+        """Return a text for the rule that only one side breaks at an operation where the two differ; "": none."""
         said: list[str] = []
         for version, violations, other in zip((self.reference, self.candidate), sides, others, strict=True):
             alone = (each for each in violations if each.at == at and not other.shares(each) and not self.excused(each))
@@ -114,10 +114,10 @@ class Judge:
         return WRONG + "; ".join(said) if said else ""
 
     def of_candidate(self, violation: Violation, patched: list[Violation], by_original: Index) -> Finding:
-        """A violation of the candidate that counts.
+        """Return the finding for a violation of the candidate that counts.
 
-        It is common if the reference shares it, or if a known bug that both have
-        explains it, or what it follows from; else a regression.
+        It is common if the reference shares it, or if a known bug that both versions have
+        explains it or its cause; otherwise it is a regression.
         """
         shared = by_original.shares(violation)
         common = shared or self.excused(violation)
@@ -132,14 +132,14 @@ class Judge:
         return Finding(REGRESSION, violation.signature, reason, violation.at)
 
     def first_wrong(self, violations: list[Violation], others: Index) -> Violation | None:
-        """Return the first one of some violations of a side that taints, and that nothing excuses."""
+        """Return the first violation in a list that taints, and that nothing excuses."""
         wrong = (each for each in violations if each.taints and not others.shares(each) and not self.excused(each))
         return next(wrong, None)
 
     def finding(self, kind: str, violation: Violation, violations: list[Violation]) -> Finding:
-        """A finding with the story of the known bug that explains it, if one does.
+        """Return a finding, with the known bug that explains it, if any.
 
-        :param violations: all of its side
+        :param violations: all violations of its side
         """
         known, reason = self.known(violation), violation.reason
         if known is None and violation.grave:

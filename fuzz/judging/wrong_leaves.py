@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Leaves that a known bug has left wrong: its predicate holds for them as long as they stay."""
+"""Leaves that a known bug has left wrong: its predicate holds for them while they stay."""
 
 from reference.machine.descriptor import address_bits
 from reference.machine.granule import Granule
@@ -13,23 +13,23 @@ from .predicates import COPIED, LEAVING
 class WrongLeaves:
     """The wrong leaves of one side, by predicate.
 
-    Of `COPIED` they map another frame than they should; of `LEAVING` the slot has gone without them.
+    Leaves for `COPIED` map a wrong frame; the slot of leaves for `LEAVING` is gone.
 
-    :param shadows: of each VM
-    :param guests: likewise
+    :param shadows: the shadow of each VM
+    :param guests: all VMs
     """
 
     def __init__(self, granule: Granule, shadows: list[Shadow], guests: list[Guest]) -> None:
         self.granule = granule
         self.shadows = shadows
         self.guests = guests
-        # The place of each, with its level and its address bits.
+        # By predicate, the place of each leaf -> its level and address bits.
         self.leaves: dict[str, dict[int, tuple[int, int]]] = {COPIED: {}, LEAVING: {}}
-        # There has been any.
+        # True once there has been any.
         self.found = False
 
     def keep(self, predicate: str, at: int) -> None:
-        """Remember the leaf at a place if the operation, for which a predicate held, has left it wrong."""
+        """Record the leaf at a place if the operation in which a predicate held has left it wrong."""
         level, bits = self.leaf_at(at)
         if level != 3 or not bits:
             return
@@ -43,7 +43,7 @@ class WrongLeaves:
             self.found = True
 
     def drop_replaced(self) -> None:
-        """Forget those that have gone."""
+        """Forget the leaves that are gone."""
         if not self.found:
             return
         for predicate, leaves in self.leaves.items():
@@ -51,7 +51,7 @@ class WrongLeaves:
                 self.leaves[predicate] = {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}
 
     def ranges(self, predicate: str) -> list[Range]:
-        """Return the places that they translate."""
+        """Return the places that the wrong leaves translate."""
         return [(at, at + self.granule.level_size(level)) for at, (level, _) in self.leaves[predicate].items()]
 
     def leaf_at(self, at: int) -> tuple[int, int]:
