@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host memory of a slot: an area of the host process, and the pages that are there from the start."""
+"""The host memory of a slot: an area of the host process, and its initial pages."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ from reference.machine.memory import INITIAL
 from ..language import program
 from ..language.program import DEVICES, HUGE_SHIFT, MEMFD, Slot
 
-# The memory of devices, by backing.
+# Memory type of devices, keyed by backing.
 MEMORY: Final = {program.UNCACHED: UNCACHED, program.CACHED: CACHED}
 
 
 def back(host: Host, slot: Slot, hva: int) -> None:
-    """Make and populate the area of a slot at a host address, as its backing says."""
+    """Create and populate the area of a slot at a host address, as its backing specifies."""
     backing = slot.backing
     shift = HUGE_SHIFT.get(backing, host.page_shift)
     if backing in ("thp", "anon"):
@@ -27,7 +27,7 @@ def back(host: Host, slot: Slot, hva: int) -> None:
         back_by_device(host, start, end, backing == "devicehuge", MEMORY.get(backing, 0))
         return
     if backing == MEMFD:
-        # A file without pages: whoever touches one first gets it.
+        # A file without pages: the first access to a page allocates it.
         host.runs.append(PageRun(start, pages, 0, ABSENT))
         host.vmas.append(Vma(start, end, False, 0, 0, advised=False, file=True))
         return
@@ -39,13 +39,13 @@ def back(host: Host, slot: Slot, hva: int) -> None:
 
 
 def back_by_device(host: Host, start: int, end: int, blocks: bool, memory: int) -> None:
-    """Make an area of device frames, all of which are mapped (``vfio_pci_mmap_huge_fault()``).
+    """Create an area of device frames, all of which are mapped (``vfio_pci_mmap_huge_fault()``).
 
-    :param blocks: frames and addresses lie alike within a block of level 2, and blocks map what holds whole ones
-    :param memory: as of `Vma`
+    :param blocks: frames and addresses have the same offset within a level-2 block, and blocks map each whole one
+    :param memory: as in `Vma`
     """
     size, shift = host.pmd_size, host.page_shift
-    # Frames that nobody maps, from the beginning of the block on.
+    # Frames that are not mapped, from the start of the block.
     skipped = start % size >> shift if blocks else 0
     pfn = skipped + host.new_device_frames(skipped + (end - start >> shift), size >> shift if blocks else 1)
     first, last = (start + size - 1) & -size, end & -size

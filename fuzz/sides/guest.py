@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .side import Side
 
 MANUAL_LOG: Final = {"off": 0, "on": 1, "set": 3}
-# The entry point by which user space has dirty rings reset, in whatever operation it does that.
+# The entry point by which user space has dirty rings reset, in any operation.
 RESET_RINGS: Final = "kvm_vm_ioctl_reset_dirty_pages"
 
 
 class SlotLayout:
-    """A slot of the program and where it lies now.
+    """A slot of the program and its current place.
 
     *id*: KVM's number for it; *ipa*: its guest address; *hva*: its host
     address; *flags*: KVM_MEM_... bits; *live*: whether it exists.
@@ -37,13 +37,13 @@ class SlotLayout:
         self.hva = hva
         self.flags = (KVM_MEM_LOG_DIRTY_PAGES if slot.log else 0) | (KVM_MEM_READONLY if slot.ro else 0)
         self.live = True
-        # Dirty pages as collected and not yet cleared, 64 a word.
+        # Dirty pages that were collected and not yet cleared, 64 per word.
         self.collected: list[int] = []
-        # Pages that came from dirty rings since the log was last asked for, 64 a word.
+        # Pages that came from dirty rings since the log was last collected, 64 per word.
         self.reaped: list[int] = []
 
     def as_it_is(self) -> SlotLayout:
-        """Return a copy, which stays as the slot is now."""
+        """Return a copy of the slot's current state, which does not change later."""
         other = SlotLayout(self.slot, self.id, self.hva)
         other.ipa, other.flags, other.live = self.ipa, self.flags, self.live
         return other
@@ -61,23 +61,23 @@ def walked_range(addr: int, size: int, page: int) -> tuple[int, int]:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Watcher:
-    """Looks at the tables between the two halves of an invalidation, and around these."""
+    """Callbacks around each half of an invalidation, which may inspect the tables."""
 
     def invalidating(self) -> None:
-        """``invalidate_range_start()`` is about to be called."""
+        """Called before ``invalidate_range_start()``."""
 
     def invalidation_ended(self, start: int, end: int) -> None:
-        """``invalidate_range_end()`` for host addresses [start, end) has returned."""
+        """Called when ``invalidate_range_end()`` for host addresses [start, end) has returned."""
 
     def invalidated(self, start: int, end: int) -> None:
-        """``invalidate_range_start()`` for host addresses [start, end) has returned."""
+        """Called when ``invalidate_range_start()`` for host addresses [start, end) has returned."""
 
 
 class Notified(Listener):
-    """Passes notifications on to KVM, and remembers the ranges of this operation.
+    """Passes notifications on to KVM, and records the ranges of this operation.
 
     *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
-    that see them; *watch*: is told of each
+    that map them; *watch*: is called for each
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -85,10 +85,10 @@ class Notified(Listener):
         self.main = guest.main
         self.ranges: list[tuple[int, int]] = []
         self.guest_ranges: list[tuple[int, int]] = []
-        # Those that have begun, and not ended.
+        # Ranges whose invalidation has begun, and not ended.
         self.under_way: list[tuple[int, int]] = []
         # Inside of invalidate_range_start(), or of another call that unmaps
-        # for good: whatever goes must be left clean.
+        # permanently: everything unmapped must be left clean.
         self.unmapping = False
         # Inside of invalidate_range_start() alone.
         self.invalidating = False
@@ -101,7 +101,7 @@ class Notified(Listener):
         self.unmapping_ends(start, end)
 
     def unmapping_begins(self, start: int, end: int) -> None:
-        """KVM is about to unmap host addresses [start, end)."""
+        """Note that KVM is about to unmap host addresses [start, end)."""
         self.ranges.append((start, end))
         self.guest_ranges += self.guest.ipa_ranges(start, end)
         if self.watch is not None:
@@ -109,16 +109,16 @@ class Notified(Listener):
         self.unmapping = self.invalidating = True
 
     def unmapping_ends(self, start: int, end: int) -> None:
-        """KVM has unmapped them."""
+        """Note that KVM has unmapped host addresses [start, end)."""
         self.unmapping = self.invalidating = False
         if self.watch is not None:
             self.watch.invalidated(start, end)
 
     def lose(self, layout: SlotLayout, offset: int, size: int, failure: bool) -> int:
-        """Take pages from the guest_memfd of a slot: KVM itself unmaps them, without a notifier.
+        """Remove pages from the guest_memfd of a slot: KVM itself unmaps them, without a notifier.
 
         :param offset: from the start of the slot, in bytes; likewise *size*
-        :param failure: memory has failed; else a hole is punched
+        :param failure: memory has failed; otherwise a hole is punched
         :returns: 0 or a negative errno
         """
         start = layout.hva + offset
@@ -127,7 +127,7 @@ class Notified(Listener):
             host = self.guest.host
             pfn = host.frame_of(start)
             ret = self.main.kvm_gmem_error_folio(layout.id, offset)
-            # It waits for a hole that is being punched, by which the page goes; another one may have come since.
+            # The call waits for a hole punch in progress, which removes the page; a new page may be there by now.
             if pfn >= 0 and host.frame_of(start) == pfn:
                 host.poison(start)
         else:
@@ -138,7 +138,7 @@ class Notified(Listener):
         return ret
 
     def forget(self) -> None:
-        """A new operation starts."""
+        """Forget the ranges of the previous operation."""
         self.unmapping = self.invalidating = False
         self.ranges.clear()
         self.guest_ranges.clear()
@@ -159,9 +159,9 @@ class Guest:
     """One VM on a side.
 
     :param side: the machine and the kernel it runs on
-    :param number: from 0; events and reports have one more as *vmid*
+    :param number: from 0; events and reports use *vmid*, which is one more
 
-    *hardware_vmid*: the VMID by which TLBs know it
+    *hardware_vmid*: the VMID that TLBs use for it
     """
 
     __deletable__: ClassVar = ["notified"]
@@ -187,27 +187,27 @@ class Guest:
         self.hardware_vmid = self.kvm.mmu.hardware_vmid
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
-        # Rights, as of enum kvm_pgtable_prot, that the last direct call of kvm_pgtable_stage2_relax_perms() asked for.
+        # Rights (enum kvm_pgtable_prot) that the last direct call of kvm_pgtable_stage2_relax_perms() asked for.
         self.relaxed_to = 0
         self.vcpus = [kvm_vcpu(self.kvm, cpu, vm.fwb) for cpu in range(vm.cpus)]
         self.kvm.created_vcpus = vm.cpus
-        # vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
+        # The vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
         self.last_ran = list(range(vm.cpus))
         self.layouts: list[SlotLayout] = []
-        # Of a par block: slots as they were before the changes under way, which may still be reached there.
+        # In a par block: slots in their state before changes in progress; guests may still reach them there.
         self.leaving: list[SlotLayout] = []
-        # Likewise how many changes are under way, how many have begun or ended, and what they change: guest addresses
-        # from and to, and how many had begun or ended when it was over; 0: it is not.
+        # Likewise: the number of changes in progress; the number of changes begun or ended; and for each change, start
+        # and end of its guest addresses, and the value of *changes* when it ended, or 0 while it is in progress.
         self.changing = 0
         self.changes = 0
         self.changed: list[tuple[int, int, int]] = []
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
-        # While its tables are made: the root that is allocated is this VM's.
+        # True while its tables are created: an allocated root is this VM's.
         self.creating = False
         self.fail = 0 if number or vm.fail is None else vm.fail
 
     def create(self) -> int:
-        """Make the root table.
+        """Create the root table.
 
         :returns: 0 or a negative errno
         """
@@ -220,17 +220,17 @@ class Guest:
             return ret
         pgt = self.kvm.pgt
         if pgt is None:
-            # The kernel would crash when it needs them first.
+            # The kernel would crash at their first use.
             self.kernel.warn("vm-without-tables")
             return -EINVAL
-        # The hardware goes by VTCR_EL2, whatever the software made of it.
+        # The hardware uses VTCR_EL2, whatever the software made of it.
         self.regime.start_level = 4 - self.kvm.levels
         self.regime.root = pgt.pgd
         self.regime.obey(self.kvm.composed_vtcr)
         return 0
 
     def failing(self) -> int:
-        """An attempt for which one of the three allocations fails."""
+        """Attempt the creation with one of the three allocations failing; return its result."""
         kernel = self.kernel
         if self.fail == 2:
             kernel.allocations_left = 0
@@ -241,7 +241,7 @@ class Guest:
         return ret
 
     def set_region(self, layout: SlotLayout) -> int:
-        """Call KVM_SET_USER_MEMORY_REGION for *layout*; with size 0 where it does not exist.
+        """Call KVM_SET_USER_MEMORY_REGION for *layout*, with size 0 if the slot does not exist.
 
         :returns: 0 or a negative errno
         """
@@ -250,10 +250,10 @@ class Guest:
         return self.main.kvm_set_memory_region(layout.id, flags, layout.ipa, size, layout.hva)
 
     def change_begins(self, layout: SlotLayout, old: SlotLayout, leaves: bool) -> None:
-        """A slot is about to change while other actors are at work.
+        """Note that a slot is about to change while other actors run.
 
-        :param old: the slot as it was
-        :param leaves: it goes, or moves: guests reach it as it was until it is unmapped
+        :param old: the slot in its previous state
+        :param leaves: it is deleted or moved: guests reach its old place until it is unmapped
         """
         self.changing += 1
         self.changes += 1
@@ -272,22 +272,22 @@ class Guest:
             self.leaving.remove(old)
 
     def ranges_of(self, layout: SlotLayout, old: SlotLayout) -> list[tuple[int, int, int]]:
-        """The guest addresses of a slot that changes, as it was and as it will be; not over."""
+        """Return the guest addresses of a changing slot, old and new, marked as in progress."""
         return [(each.ipa, each.ipa + layout.size, 0) for each in (old, layout)]
 
     def changed_since(self, changes: int, ipa: int) -> bool:
-        """Tell whether a slot at a guest address changes, or has changed since there were so many `changes`."""
+        """Return whether a slot at a guest address is changing, or has changed since the count was *changes*."""
         return any(start <= ipa < end and (not over or over > changes) for start, end, over in self.changed)
 
     def place_of(self, layout: SlotLayout) -> int:
-        """The guest address of a slot; of one that is about to move, that at which KVM has it."""
+        """Return the guest address of a slot; for a slot that is about to move, the address that KVM has."""
         slot = self.side.kvm_host.id_to_memslot(self.kvm, layout.id) if self.changing else None
         return layout.ipa if slot is None else slot.base_gfn << self.granule.page_shift
 
     def reap(self) -> int:
-        """User space takes what is in the dirty rings of the vCPUs, keeps it, and has KVM reset them.
+        """Collect and record the vCPUs' dirty ring entries as user space, and have KVM reset the rings.
 
-        :returns: the entries that KVM has reset, or a negative errno
+        :returns: the number of entries that KVM has reset, or a negative errno
         """
         self.side.enter(RESET_RINGS)
         for number, page in self.main.harvest_dirty_rings():
@@ -305,7 +305,7 @@ class Guest:
             self.last_ran[cpu] = vcpu
 
     def enter(self) -> int:
-        """Enter the guest by one of its vCPUs: it has a VMID of the generation from then on.
+        """Enter the guest on one of its vCPUs; from then on it has a VMID of the current generation.
 
         :returns: its VMID
         """
@@ -314,11 +314,11 @@ class Guest:
         return self.hardware_vmid.vmid
 
     def is_known_to_tlbs(self) -> bool:
-        """Tell whether it has been entered since VMIDs ran out last: before, no TLB has anything of it."""
+        """Return whether the guest was entered since VMIDs last ran out: before that, no TLB has entries of it."""
         return self.hardware_vmid.vmid_gen == self.arm.kvm_vmid_gen
 
     def destroy(self) -> None:
-        """Give tables and memory caches back, as when user space is gone."""
+        """Free tables and memory caches, as when user space is gone."""
         self.side.mmu.kvm_arch_flush_shadow_all(self.kvm)
         if not self.kernel.locks:
             self.notify_late()
@@ -337,27 +337,27 @@ class Guest:
         del self.notified
 
     def notify_late(self) -> None:
-        """Send the notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do."""
+        """Send the notifications that another CPU began before ``mmu_notifier_release()``: they have nothing to do."""
         for layout in self.layouts[:1]:
             start, end = layout.hva, layout.hva + self.granule.page_size
             self.main.notify_late(start, end, max(self.host.frame_of(start), 0))
 
     def layout_of(self, ipa: int) -> SlotLayout | None:
-        """The slot that holds a guest address."""
+        """Return the slot that contains a guest address; None: there is none."""
         for layout in self.layouts:
             if layout.ipa <= ipa < layout.ipa + layout.size and layout.live:
                 return layout
         return self.leaving_at(ipa)
 
     def leaving_at(self, ipa: int) -> SlotLayout | None:
-        """The slot that holds a guest address until it is unmapped, for a call that deletes or moves it."""
+        """Return the slot that contains a guest address until a call that deletes or moves it has unmapped it."""
         for layout in self.leaving:
             if layout.ipa <= ipa < layout.ipa + layout.size:
                 return layout
         return None
 
     def ipa_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The guest addresses that see a range of host addresses."""
+        """Return the guest addresses that map a range of host addresses."""
         found: list[tuple[int, int]] = []
         for layout in [*self.layouts, *self.leaving] if self.leaving else self.layouts:
             first = max(start, layout.hva)
@@ -367,7 +367,7 @@ class Guest:
         return found
 
     def slot_reached(self, ipa: int, pfn: int) -> SlotLayout | None:
-        """The slot through which an access came to a frame.
+        """Return the slot through which an access reached a frame.
 
         A slot that moves over its own place has some addresses twice: guests reach the old place until it is unmapped.
         """
@@ -379,13 +379,13 @@ class Guest:
         return layout
 
     def maps_backing(self, ipa: int, pfn: int) -> bool:
-        """Tell whether a leaf that maps *pfn* at *ipa* maps what the host has there; else it is stale."""
+        """Return whether a leaf that maps *pfn* at *ipa* maps the host's current frame; otherwise it is stale."""
         return self.frame_in(self.slot_reached(ipa, pfn), ipa) == pfn
 
     def backing_frame(self, ipa: int) -> int:
-        """The frame that the host has behind a guest address; -1: none."""
+        """Return the host's frame for a guest address; -1: none."""
         return self.frame_in(self.layout_of(ipa), ipa)
 
     def frame_in(self, layout: SlotLayout | None, ipa: int) -> int:
-        """The frame that the host has behind a guest address of a slot; -1: none."""
+        """Return the host's frame for a guest address of a slot; -1: none."""
         return -1 if layout is None else self.host.frame_of(layout.hva + ipa - layout.ipa)

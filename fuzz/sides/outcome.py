@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of an operation, as guest and user space see it."""
+"""The outcome of an operation, as seen by guest and user space."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from reference.machine.walk import Walk
 
 @mypyc_attr(free_list_len=1)
 class Outcome:
-    """The result of an operation, as guest and user space see it.
+    """The result of an operation, as seen by guest and user space.
 
     :param status: ``ok``, ``io``, ``abort`` (injected), ``sigbus``, ``error``, ``stuck``, ``deadlock``, ``oops``,
-        ``refused`` (nobody models what it needs)
-    :param value: version read, 1 for young, errno, a dirty log's words of 64 pages: what the status goes with
-    :param faults: taken on the way; cost, not result
-    :param predictable: whether the architecture says which version a load sees
-    :param detail: for people: of an oops the exception's message and where it was, of a deadlock who waits for whom,
-        of a par block the switches that did not take place
-    :param parts: of a par block, the outcomes of its operations
+        ``refused`` (it needs something that is not modelled)
+    :param value: the value that belongs to the status: version read, 1 for young, errno, a dirty log's words of 64
+        pages
+    :param faults: number of faults taken; a cost, not a result
+    :param predictable: whether the architecture determines which version a load sees
+    :param detail: for people: for an oops the exception's message and place, for a deadlock the actors and their locks,
+        for a par block the switches that did not take place
+    :param parts: for a par block, the outcomes of its operations
 
-    *answers*: a digest of what fault handlers have returned by then, which only checkers judge;
-    *fault*: of an access that does not complete, the last translation, which only checkers judge;
-    *either*: the statuses of which any may come, by the order in which actors of a par block make their steps;
-    *raced*: of an access, whether a slot at its address came, moved or went meanwhile; *taken*: whether its page had
-    failed, or actors beside it take it away
+    *answers*: a digest of the fault handlers' return values so far, which only checkers judge;
+    *fault*: for an access that does not complete, the last translation, which only checkers judge;
+    *either*: the statuses that are all legal, depending on the order of the actors' steps in a par block;
+    *raced*: for an access, whether a slot at its address was created, moved or deleted meanwhile; *taken*: whether its
+    page had failed, or other actors remove it meanwhile
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Outcome:
         self.taken = False
 
     def same_as(self, other: Outcome) -> bool:
-        """Tell whether guest and user space cannot tell the two apart."""
+        """Return whether guest and user space cannot distinguish the two outcomes."""
         if len(self.parts) != len(other.parts):
             return False
         if self.status != other.status:
@@ -62,7 +63,7 @@ class Outcome:
         return self.value == other.value or not self.predictable or not other.predictable
 
     def value_text(self) -> str:
-        """The value for people; a dirty log as ranges of pages of its slot; of a par block one for each operation."""
+        """Return the value as text: a dirty log as page ranges of its slot, a par block as one value per operation."""
         if self.parts:
             return " | ".join([f"{part} after {part.faults} fault(s)" for part in self.parts])
         return dirty_text(self.value) if isinstance(self.value, list) else str(self.value)
@@ -72,7 +73,7 @@ class Outcome:
 
 
 def dirty_text(words: list[int]) -> str:
-    """``dirty pages 0-3, 17``: the pages of a bitmap, 64 a word."""
+    """Return the pages of a bitmap, 64 per word, as text: ``dirty pages 0-3, 17``."""
     bits = int.from_bytes(b"".join(word.to_bytes(8, "little") for word in words), "little")
     ranges: list[str] = []
     first = 0

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The place in the kernel code under test that this process is at, in memory that outlives the process.
+"""The current place of this process in the kernel code under test, in memory that outlives the process.
 
-Code that loops without an event takes no signal once it is compiled, and keeps
-the interpreter's lock: only another process can end it, and only this
-memory then says where it was (`fuzz.judging.silence` reads it).
+Compiled code that loops without an event handles no signal, and keeps
+the interpreter's lock. Only another process can end it, and only this
+memory then tells where it was (`fuzz.judging.silence` reads it).
 
 Layout of the memory, 64-bit words: `BEATS`, which changes while kernel code
-gets on; `AT`, index of the operation + 2; `SIDE`, 0 while no kernel code runs;
+makes progress; `AT`, index of the operation + 2; `SIDE`, 0 while no kernel code runs;
 `ENTRY` and `WALKER`, numbers of names, 0 for none. From `NAMES` on, the names
 in `NAME` bytes each, number 1 first.
 """
@@ -26,14 +26,14 @@ WALKER: Final = 4
 NAMES: Final = 64
 NAME: Final = 64
 MOST_NAMES: Final = 127
-# Bytes.
+# In bytes.
 SIZE: Final = NAMES + MOST_NAMES * NAME
 
 
 class Position(NamedTuple):
     """The contents of the memory at some moment.
 
-    :param beats: differs from that of an earlier moment where kernel code got on in between
+    :param beats: differs from an earlier value if kernel code made progress in between
     :param at: index of the operation, as in `fuzz.judging.finding.Finding`
     :param side: `REFERENCE`, `CANDIDATE`; 0: no kernel code runs
     :param entry: the entry point that was called last
@@ -48,7 +48,7 @@ class Position(NamedTuple):
 
 
 class Pulse:
-    """The writer's end. There is one for a process, `PULSE`; without memory it does nothing."""
+    """The writer's end. Each process has one, `PULSE`; without memory it does nothing."""
 
     def __init__(self) -> None:
         self.on = False
@@ -60,7 +60,7 @@ class Pulse:
         self.walker = ""
 
     def attach(self, memory: memoryview) -> None:
-        """Write into this memory from now on.
+        """Write to this memory from now on.
 
         :param memory: `SIZE` bytes, shared with the reader
         """
@@ -73,7 +73,7 @@ class Pulse:
         self.on = True
 
     def detach(self) -> None:
-        """Write no more, and let go of the memory."""
+        """Stop writing, and release the memory."""
         self.on = False
         self.words = self.bytes = None
 
@@ -89,13 +89,13 @@ class Pulse:
             words[SIDE] = side
 
     def end(self) -> None:
-        """Note that it has returned."""
+        """Note that kernel code has returned."""
         words = self.words
         if words is not None:
             words[SIDE] = 0
 
     def beat(self) -> None:
-        """Note that it gets on."""
+        """Note that kernel code makes progress."""
         words = self.words
         if words is not None:
             self.beats += 1
@@ -114,7 +114,7 @@ class Pulse:
             words[WALKER] = self.number(walker)
 
     def number(self, name: str) -> int:
-        """The number of a name, which is in the memory from then on; 0 where no more fit."""
+        """Return the number of a name, after adding the name to the memory; 0 if no more names fit."""
         known = self.numbers.get(name)
         if known is not None:
             return known
@@ -132,14 +132,14 @@ PULSE: Final = Pulse()
 
 
 def make() -> int:
-    """Memory for one process: a file descriptor to be passed to it."""
+    """Create the memory for one process; return a file descriptor to pass to the process."""
     fd = os.memfd_create("s2fuzz-pulse")
     os.ftruncate(fd, SIZE)
     return fd
 
 
 def shared(fd: int) -> memoryview:
-    """The memory of `make`, for either end."""
+    """Map the memory of `make`, for either end."""
     return memoryview(mmap.mmap(fd, SIZE))
 
 

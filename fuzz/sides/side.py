@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One version of the kernel code on one machine, for a program to run on."""
+"""One version of the kernel code on one machine, on which a program runs."""
 
 from typing import ClassVar, Final
 
@@ -27,15 +27,15 @@ from .backing import back
 from .guest import Guest, SlotLayout
 from .pulse import PULSE
 
-# Host addresses: each slot has 4G of its own, or as many as it needs, so that no area touches another.
+# Host addresses: each slot has 4G of its own, or a larger multiple if needed, so that no area touches another.
 HVA_BASE: Final = 0x7F00_0000_0000
 HVA_STEP: Final = 1 << 32
-# TCR_EL1 of whoever runs at EL1: addresses of 39 bits, walks by both tables.
+# TCR_EL1 of software at EL1: addresses of 39 bits, walks by both tables.
 TCR: Final = 25 | 25 << 16
 
 
 def capabilities(vm: Vm) -> int:
-    """The ARM64_HAS_... bits of a machine."""
+    """Return the ARM64_HAS_... bits of a machine."""
     return (
         (ARM64_HAS_STAGE2_FWB if vm.fwb else 0)
         | (ARM64_HAS_CACHE_DIC if vm.dic else 0)
@@ -47,18 +47,18 @@ def capabilities(vm: Vm) -> int:
 
 
 def host_room(slot: Slot) -> int:
-    """The bytes of host addresses that a slot has: for its offset, and for whole pages of any size at its end."""
+    """Return the size of a slot's host address range, with room for its offset and whole pages of any size."""
     return -(-(slot.size + 2 * GIB) // HVA_STEP) * HVA_STEP if not slot.alias else HVA_STEP
 
 
 class Side(Listener):
     """The machine, the host, the kernel and its VMs for one run of a program.
 
-    It listens to the host's address space and tells every VM that has not ended in turn, the newest first:
+    It listens to the host's address space and notifies each running VM in turn, the newest first:
     ``mmu_notifier_register()`` puts each at the head of the list.
 
     :param version: the code under test
-    :param program: its settings and slots; the operations are run by `fuzz.execution.executor`
+    :param program: its settings and slots; `fuzz.execution.executor` runs the operations
     """
 
     __deletable__: ClassVar = ["_active"]
@@ -94,26 +94,26 @@ class Side(Listener):
         self.ttl = vm.ttl
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         self._active = self.guests[0]
-        # Those that have not ended, which notifiers reach; one at least.
+        # VMs that have not ended, which notifiers reach; at least one.
         self.running = self.guests[:]
-        # Set while the VMs get notifications of a change of the host's, in the middle of a fault too.
+        # True while the VMs receive notifications of a change by the host, including during a fault.
         self.notifying = False
-        # Why the next invalidation takes place.
+        # The reason of the next invalidation.
         self.event = FOR_CLEAR
-        # Actors that are within an operation of the host.
+        # Actors in an operation of the host.
         self.operating: set[int] = set()
-        # Actors that hold the mmap lock for reading, and have taken it for writing.
+        # Actors that hold the mmap lock for reading after taking it for writing.
         self.downgraded: set[int] = set()
-        # By actor, the page whose entry in the host's tables it has changed, and tells of under the lock of that table.
+        # Actor -> page whose entry in the host's tables it has changed, and notifies of under that table's lock.
         self.telling: dict[int, int] = {}
-        # The host pages that the operation under way ages, and the host addresses that it names (`pages_to_age`).
+        # The host pages that the current operation ages, and the host addresses that it names (`pages_to_age`).
         self.aged: list[tuple[int, int]] = []
         self.aged_start = self.aged_end = 0
-        # The CPU on which each vCPU runs, vCPUs numbered through all VMs.
+        # The CPU on which each vCPU runs, with vCPUs numbered across all VMs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
         self.layouts: list[SlotLayout] = []
         self.by_name: dict[str, SlotLayout] = {}
-        # Where the next slot has its host addresses.
+        # The host address of the next slot.
         self.free_hva = HVA_BASE
         for slot in program.slots:
             self.lay_out(slot)
@@ -129,14 +129,14 @@ class Side(Listener):
         self.kernel.vmid = guest.vmid
 
     def hold_to(self, standard: Candidate) -> None:
-        """Name the version that says what is required where versions differ, and what their host does.
+        """Set the version that determines what is required where versions differ, and what their host does.
 
-        :param standard: the one that this is compared with, or this one
+        :param standard: the version that this one is compared with, or this one
         """
         self.standard = standard
-        # Its walks under a shared mmu lock are readers of RCU.
+        # Its walks under a shared mmu lock are RCU readers.
         self.walks_under_rcu = standard.pgtable.WALKS_UNDER_RCU
-        # One of both stores by compare-exchange under that lock.
+        # At least one of both versions stores by compare-exchange under that lock.
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
         self.host.traits = standard.main.HOST
 
@@ -151,8 +151,8 @@ class Side(Listener):
         self.guests[slot.vm].layouts.append(layout)
 
     def begin_operation(self) -> None:
-        """An operation begins."""
-        # What no vCPU does, the first CPU does.
+        """Reset the state of the previous operation."""
+        # Operations without a vCPU run on the first CPU.
         self.kernel.walker = self.kernel.cause = ""
         self.kernel.cpu = 0
         self.aged_start = self.aged_end = 0
@@ -160,9 +160,9 @@ class Side(Listener):
             guest.notified.forget()
 
     def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The host pages that are aged with those of [start, end), as `HostPages.pages_to_age`.
+        """Return the host pages aged together with [start, end), as in `HostPages.pages_to_age`.
 
-        Until an operation that ages them has done so they stay the same, but beside others.
+        They stay the same until the operation has aged them, except in a par block.
         """
         if self.kernel.turns is not None:
             return self.host.pages_to_age(start, end)
@@ -172,7 +172,7 @@ class Side(Listener):
         return self.aged
 
     def aged_range(self, start: int, end: int) -> tuple[int, int]:
-        """The range around them, as `HostPages.aged_range`."""
+        """Return the range of these pages, as in `HostPages.aged_range`."""
         return self.host.aged_range(start, end, self.pages_to_age(start, end))
 
     def enter(self, entry: str) -> None:
@@ -182,11 +182,11 @@ class Side(Listener):
             PULSE.place(entry, self.kernel.walker)
 
     def guest_of(self, cpu: int) -> Guest:
-        """The VM of a vCPU, by its number through all VMs."""
+        """Return the VM of a vCPU, by the vCPU's number across all VMs."""
         return self.guests[cpu // self.cpus]
 
     def create(self) -> int:
-        """Make the VMs, the host areas and the slots.
+        """Create the VMs, the host areas and the slots.
 
         :returns: 0 or a negative errno
         """
@@ -206,13 +206,13 @@ class Side(Listener):
         return 0
 
     def destroy(self) -> None:
-        """Destroy all VMs, as when user space is gone: its memory goes first, and the notifier of each VM with it."""
+        """Destroy all VMs, as when user space is gone: its memory goes first, and with it the notifier of each VM."""
         for guest in reversed(self.running):
             self.active = guest
             guest.destroy()
 
     def end(self, guest: Guest) -> None:
-        """End a VM while others go on (``kvm_destroy_vm()``): user space stays, and the memory behind its slots."""
+        """End a VM while others continue (``kvm_destroy_vm()``): user space and its memory stay."""
         self.active = guest
         guest.destroy()
         guest.free_slots()
@@ -220,9 +220,9 @@ class Side(Listener):
         self.active = self.running[0]
 
     def dismantle(self) -> None:
-        """Cut the reference cycles, so that all memory goes at once and does not wait for the collector.
+        """Cut the reference cycles, so that all memory is freed at once without waiting for the collector.
 
-        Nothing can be done with the side then.
+        The side cannot be used afterwards.
         """
         self.kernel.dismiss_all()
         self.kernel.arena.words.clear()
@@ -239,7 +239,7 @@ class Side(Listener):
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.memory.taker = 0
-        # Taken before others run, who may begin invalidations of their own.
+        # Read before others run, because they may begin their own invalidations.
         event, self.event = self.event, FOR_CLEAR
         self.step("start", False)
         active = self.begin_notification()
@@ -268,22 +268,22 @@ class Side(Listener):
         self.end_notification(active)
         self.step("end", True)
         if self.running[0].notified.under_way:
-            # This one was within another one.
+            # This invalidation was inside another one.
             self.changes_pages()
 
     def must_not_block(self, on: bool) -> None:
         self.kernel.must_not_block = on
 
     def changes_pages(self) -> None:
-        """The actor that runs changes pages from here on: those of an operation of the host go when that is over."""
+        """Note that the running actor changes pages from here on; a host operation frees its pages when it ends."""
         if self.kernel.actor in self.operating:
             self.memory.taker = self.kernel.actor
 
     def wait_for_tables(self, start: int, end: int) -> None:
         """Let others run until none of them holds the lock of a page table with entries of [start, end).
 
-        A vCPU whose fault copies a page goes on: in the process of a tree no other actor can go on before the host has
-        answered (``ask()`` of native/rt_serve.c), and ports do the same.
+        A vCPU whose fault copies a page does not wait: in the process of a tree no other actor can run before the host
+        has answered (``ask()`` of native/rt_serve.c), and ports behave the same.
         """
         if self.kernel.actor not in self.operating:
             return
@@ -303,7 +303,7 @@ class Side(Listener):
             self.tell_of_page(hva, pfn)
             return
         actor = self.kernel.actor
-        # set_pte_at_notify() is called under that lock.
+        # set_pte_at_notify() is called under the lock of that table.
         self.telling[actor] = hva
         try:
             self.tell_of_page(hva, pfn)
@@ -312,7 +312,7 @@ class Side(Listener):
         turns.nobody_waits()
 
     def tell_of_page(self, hva: int, pfn: int) -> None:
-        """Call ``change_pte()`` of all VMs."""
+        """Call ``change_pte()`` for all VMs."""
         active = self.begin_notification()
         for guest in reversed(self.running):
             self.active = guest
@@ -321,22 +321,22 @@ class Side(Listener):
         self.end_notification(active)
 
     def step(self, point: str, after: bool) -> None:
-        """A step of an operation of the host begins, or is over: in a par block others may come then."""
+        """Begin or end a step of a host operation: in a par block other actors may run then."""
         if self.kernel.turns is not None:
             self.kernel.turns.step(point, after)
 
     def calling(self) -> None:
-        """KVM is about to be told something of the host's memory, or asked."""
+        """Note that KVM is about to receive a notification or query from the host."""
         if self.kernel.turns is not None:
             self.kernel.turns.calling()
 
     def begin_notification(self) -> Guest:
-        """Begin to notify all VMs; the VM for which kernel code runs, to be active again afterwards."""
+        """Begin to notify all VMs; return the VM to make active again afterwards."""
         self.notifying = True
         return self.active
 
     def end_notification(self, active: Guest) -> None:
-        """End it: kernel code goes on for the VM for which it ran before."""
+        """End a notification: kernel code continues for the VM *active*, for which it ran before."""
         self.active = active
         self.notifying = False
 
