@@ -147,7 +147,7 @@ class Ageing(GuestChecker):
                 self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
 
     def complain(self, what: str, leaves: list[tuple[int, int]], reason: str) -> None:
-        """Report some leaves; pages that look older or younger than they are do not taint any table."""
+        """Report some leaves; a wrong age does not taint."""
         places = frozenset([ipa for _, ipa in leaves])
         self.report(what, leaves[0][0], reason, places, taints=False, function=self.kernel.entry)
 

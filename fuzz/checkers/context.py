@@ -2,9 +2,9 @@
 """context: tlb.c switches a CPU into a guest's context and back, and no walk in between mixes two contexts.
 
 A register takes effect at the next ISB, or at the exception that ends a call at EL1. On a CPU that may walk
-for a speculated AT (ARM64_WORKAROUND_SPECULATIVE_AT), stage-1 walks must be disabled (TCR_EL1.EPD0 and
-EPD1; for a kernel at EL2 with stage 1 on) beforehand, with effect, until the host's context is in effect. The checker
-tlb judges what the TLBIs achieve, except TLBIs of a single CPU.
+for a speculated AT (ARM64_WORKAROUND_SPECULATIVE_AT), stage-1 walks must be off (TCR_EL1.EPD0 and EPD1; for a kernel
+at EL2 with stage 1 on). This must be in effect before the switch, and until the host's context is in effect. The
+checker tlb judges the effect of TLBIs, except TLBIs of a single CPU.
 """
 
 from typing import Final

@@ -197,7 +197,7 @@ class Contract(RefusalChecker):
         self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def deserved(self, op: GuestAccess, outcome: Outcome) -> bool:
-        """Return whether no memory was available for an access that did not complete."""
+        """Return whether an access rightly failed to complete: slot and host have no memory for it."""
         status = outcome.status
         if outcome.raced and status != "sigbus":
             # A slot that is about to be deleted or moved exists for nobody (KVM_MEMSLOT_INVALID).

@@ -16,7 +16,7 @@ class FaultChecker(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers | None = None) -> None:
         super().__init__(guest, peers)
         self.faulting = False
-        # The actors whose operation is such an access.
+        # In a par block: the actors whose operation is an access of this VM.
         self.accessing: set[int] = set()
 
     def turn(self, actor: int) -> None:

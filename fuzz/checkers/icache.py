@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""icache: no frame becomes executable while an instruction cache may hold what was there before.
+"""icache: no frame becomes executable while an instruction cache may hold its previous contents.
 
 Without DIC only. A frame that becomes executable at a guest address must have
-been invalidated since the host last wrote to it before the fault, and not before the data
-side of the same fault was cleaned: what an instruction cache fetches in
-between is stale again.
+been invalidated since the host last wrote to it before the fault, and not before the same fault
+cleaned its data side: an instruction cache may fetch stale contents in between.
 """
 
 from reference.machine.descriptor import XN_BIT, address_bits
@@ -22,7 +21,7 @@ from .visible import VisibleLeaves
 
 
 class Icache(VisibleLeaves):
-    """Judges each leaf that becomes executable, by a store or with the table that holds it."""
+    """Judges each leaf that becomes executable, by its own store or with its table."""
 
     rule = Rule(
         "icache",
@@ -35,12 +34,12 @@ class Icache(VisibleLeaves):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.nothing_to_judge = guest.dic
-        # Frames invalidated in this operation while host data was in the data
-        # cache only.
+        # Frames invalidated in this operation while the host's data was only in the
+        # data cache.
         self.early = Spans()
-        # Frames where that data was cleaned only afterwards.
+        # Frames among them whose data was cleaned only afterwards.
         self.refetched = Spans()
-        # The frames that were dirty at the operation's first invalidation.
+        # The frames that were dirty when this operation last invalidated dirty frames.
         self.dirty_then = Spans()
         # Pages that threads of the host write in this operation.
         self.written: list[Range] = []
@@ -54,7 +53,7 @@ class Icache(VisibleLeaves):
             self.refetched = Spans()
 
     def range_of(self, pa: int, size: int) -> tuple[int, int]:
-        """Frame indices that a physical range covers."""
+        """Return the frame indices that a physical range covers."""
         shift = self.granule.page_shift
         start = (pa >> shift) - self.guest.memory.first
         end = ((pa + size - 1) >> shift) - self.guest.memory.first + 1
@@ -91,12 +90,12 @@ class Icache(VisibleLeaves):
         self.judge(ipa, level, new, start, end)
 
     def judge(self, ipa: int, level: int, new: int, start: int, end: int) -> None:
-        """Frames *start* to *end* (indices) become executable from *ipa* on."""
+        """Judge frames *start* to *end* (indices) that become executable from *ipa* on."""
         stale_code = self.guest.memory.stale_code
         if start < 0 or (stale_code.find(1, start, end) < 0 and not self.refetched.size):
             return
         if not self.guest.maps_backing(ipa, start + self.guest.memory.first):
-            # A leaf that is wrong is the translation checker's business.
+            # A wrong leaf is reported by the translation checker.
             return
         before = self.shadow.exposed_before(ipa, ipa + (1 << self.shifts[level]))
         stale = self.newly(before, ipa, start, stale_code.runs(start, end))

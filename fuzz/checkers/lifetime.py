@@ -40,7 +40,7 @@ class Lifetime(Checker):
         self.destroying = False
         # The linked tables of a VM that ends while others continue, taken before it ends.
         self.going: set[int] = set()
-        # Table pages reported as stored to before their flush; no page is reported twice.
+        # Table pages reported as stored to before their flush. No page number is used twice.
         self.early: set[int] = set()
         # VMs whose root was reported as still linked.
         self.reported: list[Guest] = []

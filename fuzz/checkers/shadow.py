@@ -65,7 +65,7 @@ class Shadow(GuestChecker):
         # The table in which the last look-up ended.
         self.nearest: Table | None = None
         self.listeners: list[Checker] = []
-        # Tables that were written, entered or cut off in this operation.
+        # Tables that were written or entered in this operation.
         self.touched: dict[int, Table] = {}
         # The table stored to last: the next store is often to the same one.
         self.touching: Table | None = None

@@ -26,7 +26,7 @@ BEAT: Final = 255
 
 
 class Stream(Observer):
-    """Digests the events of one side, and the state that checkers read beside them, such as entries visited.
+    """Digests the events of one side, and kernel state that checkers read beside them (VM, entries visited).
 
     *digest*: digest of all events so far, comparable only within one process; *count*: the number of events
 

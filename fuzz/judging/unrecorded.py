@@ -62,7 +62,7 @@ class AgeFlags:
         self.excused = False
 
     def excuse(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
-        """Return whether two leaves differ only by an access flag that one side's hardware happened to leave clear."""
+        """Return whether two leaves differ only by an access flag that one side's hardware could as well have set."""
         if left ^ right != AF_BIT:
             return False
         excused = (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
