@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The actors of a par block: what each does, and what belongs to it while others run."""
+"""The actors of a par block: the operations of each, and its saved state while others run."""
 
 from typing import Final
 
@@ -16,16 +16,16 @@ from .guest_accesses import Exits
 SWITCH: Final = "switch"
 WAIT: Final = "wait"
 FAIR: Final = "fair"
-# Points that are counted in the whole block, which no call of kernel code knows.
+# Points counted over the whole block. Calls of kernel code do not see them.
 OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
-# What no access has run into.
+# Fault of an access that has not faulted yet.
 NO_FAULT: Final = -1
 
 
 class Notifying:
-    """Notifications of one VM that are under way, of one actor.
+    """Pending notifications of one VM that belong to one actor.
 
-    :param notified: where those of the actor that runs are
+    :param notified: holds the notifications of the running actor
     """
 
     def __init__(self, notified: Notified) -> None:
@@ -35,25 +35,25 @@ class Notifying:
         self.under_way = notified.under_way
 
     def take(self) -> None:
-        """Put those that are in place aside."""
+        """Save the current notifications."""
         self.unmapping = self.notified.unmapping
         self.invalidating = self.notified.invalidating
         self.under_way = self.notified.under_way
 
     def put(self) -> None:
-        """Put these in place."""
+        """Restore the saved notifications."""
         self.notified.unmapping = self.unmapping
         self.notified.invalidating = self.invalidating
         self.notified.under_way = self.under_way
 
 
 class Doing:
-    """Belongings of one actor below the checkers, while others run: where its code is, and what it holds.
+    """State of one actor below the checkers, saved while others run: the position of its code, and what it holds.
 
-    Kernel code uses it so often that it stays where it is: a turn changes it field by field.
+    Kernel code uses this state so often that it stays in place. A turn swaps it field by field.
 
-    :param side: whose kernel and host have that of the actor that runs
-    :param exits: of its faults
+    :param side: its kernel and host hold the state of the running actor
+    :param exits: the exits of its faults
     """
 
     def __init__(self, side: Side, exits: Exits) -> None:
@@ -63,7 +63,7 @@ class Doing:
         self.take()
 
     def take(self) -> None:
-        """Put what is in place aside: its actor gives way."""
+        """Save the current state: its actor gives way."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
         self.active, self.notifies = side.active, side.notifying
         self.vmid, self.cpu = kernel.vmid, kernel.cpu
@@ -71,7 +71,7 @@ class Doing:
         self.topup_gets, self.must_not_block = kernel.topup_gets, kernel.must_not_block
         self.entry, self.cause = kernel.entry, kernel.cause
         self.walker, self.walker_arg = kernel.walker, kernel.walker_arg
-        # Which of the frames of a huge page a release is about: one that the same actor has pinned.
+        # Names the frame of a huge page that a release refers to: the frame that the same actor has pinned.
         self.pins = side.kvm_host.pins
         self.version = side.host.version
         self.status, self.address, self.injected = exits.status, exits.address, exits.injected
@@ -79,7 +79,7 @@ class Doing:
             each.take()
 
     def put(self) -> None:
-        """Put this in place: its actor goes on."""
+        """Restore the saved state: its actor continues."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
         side.active, side.notifying = self.active, self.notifies
         kernel.vmid, kernel.cpu = self.vmid, self.cpu
@@ -94,7 +94,7 @@ class Doing:
             each.put()
 
     def copy(self) -> "Doing":
-        """Return what is in place, for an actor that begins: lists and dicts are copies."""
+        """Return a copy of the current state for an actor that begins. Lists and dicts are copied."""
         mine = Doing(self.side, self.exits)
         mine.locks, mine.pins = mine.locks[:], mine.pins.copy()
         for each in mine.notifying:
@@ -106,15 +106,16 @@ class Actor:
     """An actor of a block.
 
     :param number: from 1, in the order in which the block names them
-    :param cpu: the vCPU, or who else it is (`fuzz.language.operations.concurrent.THREADS`)
-    :param accesses: what it does, each with its index in the block
-    :param switches: of the schedule, those anchored to it, each with its number
-    :param numbers: the numbers of all actors, by *cpu*
-    :param doing: what belongs to it as it begins
-    :param coroutine: in which it runs
+    :param cpu: the vCPU, or a number of `fuzz.language.operations.concurrent.THREADS`
+    :param accesses: its operations, each with its index in the block
+    :param switches: the switches of the schedule that are anchored to it, each with its number
+    :param numbers: the numbers of all actors, keyed by *cpu*
+    :param doing: its state as it begins
+    :param coroutine: runs it
 
-    *of_block*: of the switches at points that are counted in the whole block the numbers, by point, True for after, and
-    count; *within*: the others as `reference.turns.Turns.anchors` has them, by the number of the fault
+    *of_block*: the numbers of the switches at points that are counted in the whole block, keyed by point, True for
+    after,
+    and count; *within*: the other switches, as in `reference.turns.Turns.anchors`, keyed by the number of the fault
     """
 
     def __init__(
@@ -142,20 +143,20 @@ class Actor:
                 anchor = Anchor(index, switch.point, after, switch.count, numbers[switch.to])
                 self.within.setdefault(switch.fault, []).append(anchor)
         self.outcomes: dict[int, Outcome] = {}
-        # Faults that its vCPU has taken in this block; of a thread, its calls of KVM.
+        # Faults that its vCPU has taken in this block. For a thread: its calls of KVM.
         self.faults = 0
         # The steps of a thread of the host, by kind.
         self.steps: dict[str, int] = {}
-        # Hardware: the actor that gave way to it, which goes on behind it; 0: none did.
+        # Hardware only: the actor that gave way to it, which continues after it. 0: no actor did.
         self.interrupted = 0
-        # The last fault of the access under way; and turns given away since anything else came.
+        # The last fault of the access in progress, and the turns given away since any other fault.
         self.fault = NO_FAULT
         self.fault_level = self.fault_entry = 0
         self.given = 0
-        # Why it gave way last, and to whom.
+        # Reason why it gave way last, and the actor that it gave way to.
         self.left = ""
         self.to = 0
-        # What it waits for, and which actor has that; it has made no step since it began to wait.
+        # The lock that it waits for, and the actor that holds it. It has made no step since it began to wait.
         self.waiting = False
         self.lock = ""
         self.holder = 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code that runs until it leaves, and goes on there when it is resumed.
+"""Code that can leave in the middle of a call and continue there when it is resumed.
 
-A greenlet each, whose C frames are put aside: it may leave from within compiled code too. One runs at a time, so a run
-is as repeatable as one without any.
+Each coroutine is a greenlet. It saves the C frames, so that compiled code can leave too. One coroutine runs at a time,
+so a run is as repeatable as one without coroutines.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from greenlet import getcurrent, greenlet
 
 
 class Abandoned(BaseException):
-    """The code will not be resumed any more: it ends where it left."""
+    """The code will not be resumed: it ends where it left."""
 
 
 def nothing() -> None:
-    """The body of code that has ended."""
+    """Body of a coroutine that has ended."""
 
 
 class Coroutine:
@@ -36,7 +36,7 @@ class Coroutine:
         self.switch: Any = self.greenlet.switch
 
     def run(self) -> None:
-        """The greenlet."""
+        """Run the body. This is the function of the greenlet."""
         try:
             self.body()
         except Abandoned:
@@ -51,26 +51,26 @@ class Coroutine:
         self.greenlet = self.switch = None
 
     def resume(self) -> None:
-        """Run the code until it leaves or ends; whatever it raises is raised here."""
+        """Run the code until it leaves or ends. Pass on whatever it raises."""
         self.begun = True
         self.greenlet.parent = getcurrent()
         self.switch()
 
     def leave(self) -> None:
-        """Called by the code: go on behind `resume`; returns when it is resumed.
+        """Leave the code that calls this, and continue after `resume`. Returns when the code is resumed.
 
-        :raises Abandoned: it never will be
+        :raises Abandoned: the code will never be resumed
         """
         self.greenlet.parent.switch()
         if self.abandoned:
             raise Abandoned
 
     def leave_to(self, other: "Coroutine") -> None:
-        """Called by the code: go on in another one, as if that had been resumed from where this was.
+        """Leave the code that calls this, and continue in another coroutine.
 
-        It goes on behind the same `resume` when it leaves or ends, or begins with it.
+        The other one takes over the `resume` of this one: when it leaves or ends, that `resume` returns.
 
-        :raises Abandoned: as of `leave`
+        :raises Abandoned: as in `leave`
         """
         other.begun = True
         other.switch()
@@ -78,7 +78,7 @@ class Coroutine:
             raise Abandoned
 
     def end(self) -> None:
-        """End code that has left, or has not begun."""
+        """End code that has left or has not begun."""
         if self.begun and not self.done:
             self.abandoned = True
             self.resume()

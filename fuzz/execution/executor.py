@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the operations of a program on one side, under the checkers."""
+"""Run the operations of a program on one side, under the checkers."""
 
 from collections.abc import Callable
 from typing import Final
@@ -36,12 +36,12 @@ from .table_operations import TableOperations
 from .unhandled import unhandled
 from .unsettled import Unsettled
 
-# Modules of kernel code, beside those of candidate/; and what there is ours, and runs a tree.
+# Modules of kernel code, in addition to those of candidate/; and the package there that is ours and runs kernel trees.
 KERNEL: Final = ("reference.pgtable", "reference.mmu", "reference.tlb", "reference.tlbflush")
 TREE: Final = "candidate.tree."
-# ``*ptep`` (`reference.pgtable.Pgtable.load`), which is no function of the kernel's.
+# ``*ptep`` (`reference.pgtable.Pgtable.load`), which is not a function of the kernel.
 LOAD: Final = "load"
-# Nor is table memory.
+# Table memory is not kernel code either.
 MEMORY: Final = "reference.machine.sparse"
 
 
@@ -50,9 +50,12 @@ class Executor:
 
     :param version: the code under test
     :param program: a valid program
-    :raises CandidateMistake: a constructor of *version* fails; so may every method, where its Python has a mistake
-    :param number: of the side, for `fuzz.sides.pulse`
-    :param judged: whether checkers see what it does; without, no program may relax leaves, for that asks them
+    :raises CandidateMistake: a constructor of *version* fails. Every method raises it where the Python of *version* has
+        a
+        mistake
+    :param number: the number of the side, for `fuzz.sides.pulse`
+    :param judged: whether checkers observe the run. Without them, no program may relax leaves, because that asks a
+        checker
     """
 
     def __init__(self, version: Candidate, program: Program, number: int = REFERENCE, judged: bool = True) -> None:
@@ -70,14 +73,15 @@ class Executor:
         self.table = TableOperations(self.side, self.checkers)
         self.hyp = HypOperations(self.side)
         self.par = ParOperations(self.side, self.checkers, self.guest, self.host, self.unsettled)
-        # Set where the kernel code crashed or ran away: nothing can run after it.
+        # Set where the kernel code crashed or ran away: nothing can run afterwards.
         self.dead = False
-        # Why there is no verdict: what the program needs is not modelled of this version; "": there is one.
+        # Why there is no verdict: the program needs something that is not modelled for this version. "": there is a
+        # verdict.
         self.refused = ""
         self.at = -1
 
     def create(self) -> list[Violation]:
-        """Set the VM up; the violations of that."""
+        """Create the VM. Return the violations of its creation."""
         self.refused = missing(self.side, self.program)
         if self.refused:
             self.dead = True
@@ -108,7 +112,7 @@ class Executor:
         self.checkers.before_operation(op)
         result = self.guarded(lambda: self.run(op), at)
         outcome = result if isinstance(result, Outcome) else Outcome("oops", result)
-        # Who waits for ever is still inside.
+        # An actor that waits forever is still inside the call.
         self.dead = self.dead or outcome.status == "deadlock"
         if not self.refused:
             self.checkers.after_operation(op, outcome)
@@ -117,7 +121,7 @@ class Executor:
         return outcome, self.checkers.take(at)
 
     def end(self, number: int) -> Outcome:
-        """End a VM while others go on: what it still has is judged now."""
+        """End a VM while others continue. Checkers judge now what it still holds."""
         guest = self.side.guests[number]
         self.checkers.vm_ending(guest)
         self.side.enter("kvm_free_stage2_pgd")
@@ -145,13 +149,13 @@ class Executor:
         return self.checkers.take(len(self.program.operations))
 
     def dismantle(self) -> None:
-        """Let go of all that the run holds, a tree's process among it; nothing can be done with it then."""
+        """Release all that the run holds, including a tree's process. The executor cannot be used afterwards."""
         self.checkers.dismantle()
         self.par.dismantle()
         self.side.dismantle()
 
     def guarded(self, call: Callable[[], Outcome | int | None], at: int) -> Outcome | int | None:
-        """Call into the kernel code; a crash there is an outcome, not the end of us.
+        """Call into the kernel code. A crash there becomes an outcome and does not end s2fuzz.
 
         :param at: index of the operation, as in `fuzz.judging.finding.Finding`
         """
@@ -171,7 +175,7 @@ class Executor:
             self.refused = str(refusal)
             return Outcome("refused")
         except (Exception, SystemExit) as error:
-            # The latter may be of a signal too.
+            # SystemExit may come from a signal, too.
             mistake = mistake_of(error, self.side.version)
             if mistake:
                 raise CandidateMistake(mistake) from error
@@ -185,7 +189,7 @@ class Executor:
             PULSE.end()
 
     def run(self, op: Operation) -> Outcome:
-        """Run one operation, by its kind."""
+        """Run one operation according to its kind."""
         if isinstance(op, Par):
             return self.par.run(op, self.at)
         if isinstance(op, OnCpu):
@@ -212,7 +216,7 @@ class Executor:
 
 
 def started(version: Candidate, program: Program) -> Side:
-    """The machine and the kernel code of one side.
+    """Return the machine and the kernel code of one side.
 
     :raises CandidateMistake: a constructor of *version* fails
     """
@@ -226,7 +230,7 @@ def started(version: Candidate, program: Program) -> Side:
 
 
 def missing(side: Side, program: Program) -> str:
-    """Name the capability that a program asks for and a version does not have; "": it has all."""
+    """Name a capability that a program asks for and a version does not have. "": the version has all."""
     main = side.version.main
     if program.vm.split and not main.SPLITS_EAGERLY:
         return f"eager splitting of blocks (split=), which {side.version.name} does not have"
@@ -244,7 +248,7 @@ def missing(side: Side, program: Program) -> str:
 
 
 def innermost(error: BaseException) -> str:
-    """The function in which an exception was raised."""
+    """Return the name of the function in which an exception was raised."""
     trace = error.__traceback__
     name = "?"
     while trace is not None:
@@ -256,9 +260,9 @@ def innermost(error: BaseException) -> str:
 
 
 def kernel_place(error: BaseException) -> str:
-    """``file:line`` of the innermost reference/ or candidate/ code that an exception passed; "": no crash of it.
+    """Return ``file:line`` of the innermost reference/ or candidate/ code that an exception passed; "": no crash of it.
 
-    An exception of one of our observers, while kernel code runs, is our mistake.
+    An exception that an observer of ours raises while kernel code runs is our mistake.
     """
     trace = error.__traceback__
     place = module = ""

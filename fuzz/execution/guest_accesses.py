@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Accesses of guests, with the faults that they take."""
+"""Guest accesses, and the faults that they take."""
 
 from typing import Final
 
@@ -43,11 +43,11 @@ from ..sides.side import Side
 from .unsettled import EITHER, Unsettled
 
 # Faults after which an access that nobody disturbs must have completed. Two
-# are common (a table, then a permission), a copy-on-write makes one more each.
+# are common (a table, then a permission). A copy-on-write adds one each.
 MAX_FAULTS: Final = 8
 
-# The right that an access needs of the leaf, and its bits of the syndrome beside the
-# fault: maintenance and walks by the MMU cannot be emulated (no ISV), and
+# The right that an access needs of the leaf, and its syndrome bits in addition to the
+# fault. Maintenance and walks by the MMU cannot be emulated (no ISV), and
 # maintenance always counts as a write.
 ACCESS: Final = {"read": READ, "write": WRITE, "fetch": FETCH, "walk": READ, "clean": READ}
 ISS: Final = {
@@ -62,23 +62,23 @@ CAUSE: Final = {
     FSC_ACCESS: " after an access flag fault",
     FSC_PERM: " after a permission fault",
 }
-# The virtual address of a guest's kernel for its accesses: any that is no guest address will do.
+# The virtual address that a guest's kernel uses for its accesses: any value that is no guest address will do.
 KERNEL_VA: Final = 0xFFFF_8000_1000_0000
 FSC: Final = {TRANSLATION: FSC_FAULT, ACCESS_FLAG: FSC_ACCESS, PERMISSION: FSC_PERM}
 
 
 class Exits(Observer):
-    """The effects of a fault handler besides mapping: emulation, injection, a signal.
+    """The effects of a fault handler other than mapping: emulation, injection, a signal.
 
-    *address*: of the emulated access, a guest address, or that the injected
-    abort reports, a virtual one; -1: the abort reports none
+    *address*: the guest address of the emulated access, or the virtual address
+    that the injected abort reports; -1: the abort reports none
     """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """The next fault is handled."""
+        """Forget the last fault, before the next one is handled."""
         self.status = ""
         self.address = -1
         self.injected = ""
@@ -98,26 +98,26 @@ class Exits(Observer):
 
 
 class GuestAccesses:
-    """Accesses of guests: faults are taken to the hypervisor until they complete.
+    """Guest accesses: faults are taken to the hypervisor until an access completes.
 
     :param side: the side that they run on
     :param checkers: notified of each translation
-    :param unsettled: what depends on the order in which actors of par blocks made their steps
+    :param unsettled: pages that depend on the order in which actors of par blocks made their steps
     """
 
     def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()
-        # A digest of all that the fault handler has returned so far.
+        # A digest of all values that the fault handler has returned so far.
         self.answers = 0
-        # Told of faults while several vCPUs are at work.
+        # Notified of faults while several vCPUs run.
         self.turns: Turns | None = None
         self.unsettled = unsettled
         side.kernel.observe(self.exits)
 
     def aborted(self, op: ops.GuestExternalAbort | ops.GuestConflict, fsc: int) -> Outcome:
-        """A load gets an abort that is no matter of the tables, and not one on a table walk.
+        """Deliver an abort of a load that does not concern the tables, and is not on a table walk.
 
         :param fsc: the fault status code of the syndrome
         """
@@ -130,7 +130,7 @@ class GuestAccesses:
         return outcome
 
     def outside(self, op: ops.GuestOutside) -> Outcome:
-        """An access behind the guest's address space: a translation fault at level 0 (``AArch64.S2Translate()``)."""
+        """Access beyond the guest's address space: a translation fault at level 0 (``AArch64.S2Translate()``)."""
         self.side.enter("kvm_handle_guest_abort")
         ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
         self.side.kernel.cause = CAUSE[FSC_FAULT]
@@ -140,14 +140,14 @@ class GuestAccesses:
         status = self.exits.status
         outcome = Outcome("error", ret) if ret < 0 and not status else Outcome(status or "ok")
         if op.kind == "clean" and status in ("", "abort"):
-            # There is nothing to clean: KVM may go on behind the instruction, too.
+            # There is nothing to clean: KVM may also continue after the instruction.
             outcome.either = ("ok", "abort")
             outcome.value = "skipped" if vcpu.skipped_instruction else outcome.value
         outcome.answers = self.answers
         return outcome
 
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
-        """A guest access: faults are handled until it completes or leaves the guest."""
+        """Make a guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
         guest = side.guest_of(op.cpu)
         ipa = guest.place_of(side.by_name[op.slot]) + op.offset
@@ -166,7 +166,7 @@ class GuestAccesses:
         side.kernel.topup_gets = -1
         if unsettled.marked:
             pages = pages if within else unsettled.page_of(op)
-            # Within a block other threads may have put a new page where one has failed.
+            # Within a block other threads may have put a new page where memory has failed.
             outcome.taken = failed or overlap(pages, unsettled.taken)
             if unsettled.may_fail(pages):
                 outcome.either = EITHER
@@ -178,9 +178,9 @@ class GuestAccesses:
         return outcome
 
     def faults(self, op: ops.GuestAccess, at: int, ipa: int, access: int, changes: int) -> Outcome:
-        """Faults until the access is done, or for ever; *changes*: those of slots when it began."""
+        """Handle faults until the access completes or is stuck; *changes*: the slot changes when it began."""
         side = self.side
-        # All faults, and those since somebody else had a turn because this vCPU got nowhere.
+        # All faults, and the faults since another actor had a turn because this vCPU made no progress.
         faults = undisturbed = 0
         while True:
             self.make_room(op)
@@ -199,7 +199,7 @@ class GuestAccesses:
                 return Outcome(self.exits.status, 0, faults)
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
-            # A slot that goes in the middle of a fault may have no page any more when that is looked up.
+            # A slot that is removed during a fault may have no page any more when the handler looks it up.
             if ret == -EFAULT and (self.forbidden(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
                 return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
@@ -216,14 +216,14 @@ class GuestAccesses:
         return stuck
 
     def make_room(self, op: ops.GuestAccess) -> None:
-        """A vCPU whose dirty ring is nearly full leaves the guest, and enters when user space has emptied the rings."""
+        """Let a vCPU leave the guest if its dirty ring is nearly full, and enter again with empty rings."""
         guest = self.side.guest_of(op.cpu)
         if guest.kvm.dirty_ring_size and guest.main.kvm_dirty_ring_check_request(op.cpu % self.side.cpus):
             guest.reap()
             self.side.enter("kvm_handle_guest_abort")
 
     def translate(self, cpu: int, ipa: int, access: int) -> Walk:
-        """Translate an access on the CPU of a vCPU; it may set the access flag itself."""
+        """Translate an access on the CPU of a vCPU. The hardware may set the access flag."""
         side = self.side
         guest = side.guest_of(cpu)
         where = side.cpu_of[cpu]
@@ -236,32 +236,32 @@ class GuestAccesses:
         return walk
 
     def vcpu(self, cpu: int) -> kvm_vcpu:
-        """A vCPU by its number through all VMs."""
+        """Return a vCPU by its number, counted over all VMs."""
         return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
 
     def forbidden(self, op: ops.GuestAccess) -> bool:
-        """Tell whether user space has unmapped the place, or may not write it either: then an error is deserved."""
+        """Tell whether user space has unmapped the place, or may not write there either: an error is then correct."""
         layout = self.side.by_name[op.slot]
         vma = self.side.host.vma_at(layout.hva + op.offset)
-        # A walk of the guest's tables counts as a write, for it may set flags there.
+        # A walk of the guest's tables counts as a write, because it may set flags there.
         return vma is None or (vma.readonly and op.kind in ("write", "clean", "walk"))
 
     def poisoned(self, op: ops.GuestAccess) -> bool:
-        """Tell whether the place is in a guest_memfd, and memory has failed there: user space gets an error then."""
+        """Tell whether the place is in a guest_memfd page whose memory has failed: user space then gets an error."""
         return self.side.by_name[op.slot].slot.backing == MEMFD and self.unsettled.failed(self.unsettled.page_of(op))
 
     def deliver(self, op: ops.GuestAccess, ipa: int, fsc: int) -> int:
-        """Take an abort to the hypervisor, with the syndrome the CPU would report."""
+        """Take an abort to the hypervisor, with the syndrome that the CPU would report."""
         ec = ESR_ELx_EC_IABT_LOW if op.kind == "fetch" else ESR_ELx_EC_DABT_LOW
         self.side.kernel.cause = CAUSE[fsc & ESR_ELx_FSC_TYPE]
-        # With its MMU on the guest's kernel has the page somewhere else.
+        # With its MMU on, the guest's kernel maps the page at another address.
         va = KERNEL_VA + (ipa & 0xFFF) if op.mmu else ipa
         return self.abort(self.vcpu(op.cpu), ec, ISS[op.kind] | fsc, ipa, va)
 
     def abort(self, vcpu: kvm_vcpu, ec: int, iss: int, ipa: int, va: int) -> int:
-        """Call ``kvm_handle_guest_abort()`` with these syndrome and addresses, and judge its answer.
+        """Call ``kvm_handle_guest_abort()`` with the given syndrome and addresses, and judge its return value.
 
-        HPFAR_EL2 has the bits of *ipa* above the lowest 12 only, HFAR_EL2 all of *va*.
+        HPFAR_EL2 holds only the bits of *ipa* above the lowest 12. HFAR_EL2 holds all of *va*.
         """
         vcpu.esr = ec << ESR_ELx_EC_SHIFT | ESR_ELx_IL | iss
         vcpu.fault_ipa = ipa & -4096
@@ -286,7 +286,7 @@ class GuestAccesses:
         return ret
 
     def data(self, op: ops.GuestAccess, at: int, pfn: int, faults: int) -> Outcome:
-        """Read or write the frame as the access does; the version read."""
+        """Read or write the frame as the access does. The value of the outcome is the version read."""
         memory = self.side.memory
         if memory.index_of(pfn) < 0:
             return Outcome("ok", "no such frame", faults)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations of vCPUs: cache controls, moves, resets, what a CPU does of its own accord; accesses are sent on."""
+"""Operations of vCPUs: cache controls, moves, resets, spontaneous acts of a CPU. Accesses are passed on."""
 
 from reference.kvm import HCR_TVM
 from reference.machine.walk import SPECULATE
@@ -14,7 +14,7 @@ from .unhandled import unhandled
 class GuestOperations:
     """Runs the operations of vCPUs.
 
-    :param accesses: runs those that enter the guest
+    :param accesses: runs the operations that enter the guest
     """
 
     def __init__(self, accesses: GuestAccesses) -> None:
@@ -27,7 +27,7 @@ class GuestOperations:
         side = self.side
         side.kernel.cpu = side.cpu_of[op.cpu]
         if isinstance(op, ops.VmidRollover):
-            # Nothing of this vCPU's: its thread is not even running.
+            # This does not concern the vCPU: its thread is not even running.
             side.enter("update_vmid")
             side.arm.begin_generation()
             return Outcome("ok")
@@ -36,7 +36,7 @@ class GuestOperations:
         number = op.cpu % side.cpus
         vcpu = guest.vcpus[number]
         guest.load(number, side.kernel.cpu)
-        # What user space, or the CPU, does with a vCPU does not enter the guest.
+        # Operations of user space or of the CPU on a vCPU do not enter the guest.
         if not isinstance(op, (ops.GuestMove, ops.GuestReset, ops.Evict)):
             vcpu.has_run_once = True
             guest.enter()
@@ -71,7 +71,7 @@ class GuestOperations:
         return Outcome("ok")
 
     def reset(self, op: ops.GuestReset) -> None:
-        """``kvm_arch_vcpu_ioctl_vcpu_init()``: if the vCPU has run, memory is as after power-on."""
+        """Reset a vCPU (``kvm_arch_vcpu_ioctl_vcpu_init()``): if it has run, memory is as after power-on."""
         side = self.side
         guest = side.guest_of(op.cpu)
         vcpu = guest.vcpus[op.cpu % side.cpus]
@@ -88,7 +88,7 @@ class GuestOperations:
         vcpu.hcr = 0 if guest.fwb else HCR_TVM
 
     def hardware(self, op: ops.Speculate | ops.Evict) -> None:
-        """Run an operation that a CPU does of its own accord."""
+        """Run an operation that a CPU makes spontaneously."""
         side = self.side
         guest = side.guest_of(op.cpu)
         ipa = guest.place_of(side.by_name[op.slot]) + op.offset

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations of the host: user space, memory management, slots and their dirty logs."""
+"""Operations of the host: user space, memory management, slots and their dirty logs."""
 
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from reference.services.errors import ENOMEM
@@ -18,8 +18,8 @@ class HostOperations:
     """Runs the operations of user space and of the host's memory management.
 
     :param side: the side that they run on
-    :param checkers: who judges what a failure leaves before it is tried again
-    :param unsettled: what depends on the order in which actors of par blocks made their steps
+    :param checkers: judge the state after a failure before user space tries again
+    :param unsettled: pages that depend on the order in which actors of par blocks made their steps
     """
 
     def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
@@ -67,7 +67,7 @@ class HostOperations:
         return Outcome("ok")
 
     def lose(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
-        """Take pages from a guest_memfd that user space does not map just then."""
+        """Take pages from a guest_memfd that user space does not map at that time."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
         failure = isinstance(op, ops.HostPoison)
@@ -78,7 +78,7 @@ class HostOperations:
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def test_age(self, start: int) -> Outcome:
-        """``page_idle`` looks: every VM is asked until one says young."""
+        """Look at a page as ``page_idle`` does: ask every VM until one reports it as young."""
         self.side.enter("kvm_mmu_notifier_test_young")
         for guest in reversed(self.side.running):
             self.side.active = guest
@@ -89,11 +89,11 @@ class HostOperations:
         return Outcome("ok", 0)
 
     def age(self, start: int, end: int, flush: bool) -> Outcome:
-        """The host ages each of its pages, huge or not, as ``page_referenced()`` does."""
+        """Age each page of the host, huge or not, as ``page_referenced()`` does."""
         self.side.enter("kvm_mmu_notifier_clear_flush_young" if flush else "kvm_mmu_notifier_clear_young")
         pages = self.side.pages_to_age(start, end)
         if len(self.side.running) == 1 and self.side.kernel.turns is None:
-            # Nobody comes between.
+            # No other VM or actor can come in between.
             self.side.active = self.side.running[0]
             return Outcome("ok", self.side.active.main.age(pages, flush))
         young = 0
@@ -106,7 +106,7 @@ class HostOperations:
         return Outcome("ok", young)
 
     def slot(self, op: ops.SlotChange, layout: SlotLayout) -> Outcome:
-        """KVM_SET_USER_MEMORY_REGION; user space tries again after the failure that the program asked for."""
+        """Call KVM_SET_USER_MEMORY_REGION. User space tries again after the failure that the program asked for."""
         fail = ops.fail_of(op)
         outcome = self.set_region(op, layout, fail)
         if fail is None or outcome.value != -ENOMEM:
@@ -116,13 +116,13 @@ class HostOperations:
         return self.set_region(op, layout, None)
 
     def set_region(self, op: ops.SlotChange, layout: SlotLayout, fail: int | None) -> Outcome:
-        """Make one call; *layout* changes only where it succeeds. *fail*: as in `SlotCreate`."""
+        """Make one call. *layout* changes only where the call succeeds. *fail*: as in `SlotCreate`."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
         side.enter("kvm_set_memory_region")
         if layout.live == isinstance(op, ops.SlotCreate):
-            # An earlier creation failed, as its program asked for.
+            # An earlier creation failed, as the program asked for.
             return Outcome("ok", "no such slot")
         old = layout.as_it_is()
         if isinstance(op, ops.SetLog):
@@ -144,11 +144,11 @@ class HostOperations:
         if fail is not None:
             side.kernel.topup_gets = fail - 1
         leaves = isinstance(op, (ops.SlotDelete, ops.SlotMove))
-        # Others may be in the guest meanwhile, and find no slot, or the one that goes.
+        # Other actors may be in the guest meanwhile. They find no slot, or the slot being removed.
         beside = side.kernel.turns is not None and not isinstance(op, ops.SetLog)
         if beside:
             guest.change_begins(layout, old, leaves)
-        # The memory behind a slot that goes must be clean.
+        # The memory behind a slot that is removed must be clean.
         guest.notified.unmapping = leaves
         side.calling()
         ret = guest.set_region(layout)
@@ -162,7 +162,7 @@ class HostOperations:
         return Outcome("error", ret)
 
     def get_log(self, layout: SlotLayout) -> Outcome:
-        """KVM_GET_DIRTY_LOG; user space keeps the bitmap."""
+        """Call KVM_GET_DIRTY_LOG. User space keeps the bitmap."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
         if guest.kvm.dirty_ring_size:
@@ -176,7 +176,7 @@ class HostOperations:
         return Outcome("ok", bitmap[:], predictable=not self.unsettled.logs)
 
     def get_rings(self, guest: Guest, layout: SlotLayout) -> Outcome:
-        """Collect a slot's log where vCPUs have dirty rings: what the rings had, and what the bitmap has beside."""
+        """Collect the log of a slot where vCPUs have dirty rings: the pages of the rings and those of the bitmap."""
         ret = guest.reap()
         if ret < 0:
             return Outcome("error", ret)
@@ -192,7 +192,7 @@ class HostOperations:
         return Outcome("ok", both, predictable=not self.unsettled.logs)
 
     def clear_log(self, op: ops.ClearLog, layout: SlotLayout) -> Outcome:
-        """KVM_CLEAR_DIRTY_LOG of the pages that were collected in the range."""
+        """Call KVM_CLEAR_DIRTY_LOG for the collected pages in the range."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest
         self.side.enter("kvm_vm_ioctl_clear_dirty_log")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The hypervisor's own tables (stage 1 of EL2): made at first use, mapped into, destroyed at the end."""
+"""The hypervisor's own tables (stage 1 of EL2): created at first use, mapped into, destroyed at the end."""
 
 from reference.pgtable import (
     KVM_PGTABLE_PROT_DEVICE,
@@ -27,7 +27,7 @@ PROT: dict[str, int] = {
 
 
 class HypOperations:
-    """Runs `HypMap` as a caller that maps nothing twice, but for the very same call.
+    """Runs `HypMap` as a caller that maps nothing twice, except by an identical call.
 
     :param side: the side that it runs on
     """
@@ -59,7 +59,7 @@ class HypOperations:
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def init(self) -> int:
-        """Make the root, if there is none; 0 or a negative errno."""
+        """Create the root if there is none. Return 0 or a negative errno."""
         if self.pgt is not None:
             return 0
         pgt = kvm_pgtable()
@@ -70,7 +70,7 @@ class HypOperations:
         return ret
 
     def call(self, op: HypMap, start: int, end: int) -> int:
-        """Call ``kvm_pgtable_hyp_map()``; the part of [start, end) that it may have mapped is in use from here on."""
+        """Call ``kvm_pgtable_hyp_map()``. Mark [start, end) as in use if the call may have mapped a part of it."""
         assert self.pgt is not None
         self.side.enter("kvm_pgtable_hyp_map")
         ret = self.side.pgtable.kvm_pgtable_hyp_map(self.pgt, op.va, op.size, op.pa, PROT[op.prot])
@@ -79,7 +79,7 @@ class HypOperations:
         return ret
 
     def destroy(self) -> None:
-        """``kvm_pgtable_hyp_destroy()``, if there is anything."""
+        """Call ``kvm_pgtable_hyp_destroy()`` if there are tables."""
         if self.pgt is not None:
             self.side.enter("kvm_pgtable_hyp_destroy")
             self.side.pgtable.kvm_pgtable_hyp_destroy(self.pgt)

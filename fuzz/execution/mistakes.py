@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Mistakes in a candidate's Python, as distinct from crashes of kernel code.
 
-A name that is not bound, a module that is not there, a call with the wrong
-arguments, an attribute that no class has, a value of the wrong Python type: a C
-compiler would refuse the same patch, so they say nothing about it, and nothing
-is judged. A failure on None (a NULL pointer) or outside of the arena, and a
-structure that is taken for another one (a ``void *``), is a crash of the
-kernel: a finding.
+A C compiler would refuse a patch that uses an unbound name, a missing module, a
+call with the wrong arguments, an attribute that no class has, or a value of the
+wrong Python type. Such an exception says nothing about the patch, so nothing is
+judged. A failure on None (a NULL pointer) or outside the arena, and a structure
+taken for another one (a ``void *``), are crashes of the kernel: findings.
 """
 
 import ast
@@ -22,7 +21,7 @@ from reference.services.structs import kvm_s2_mmu
 
 from ..suggestions import suggestion
 
-# A call that does not fit what is called, as Python and mypyc say it.
+# The arguments of a call do not fit the callee: the messages of Python and mypyc.
 _CALL: Final = re.compile(
     r"takes (no|exactly|at most|at least|from|\d+) .*argument|takes no arguments|missing (a |\d+ )?required|"
     r"unexpected keyword argument|multiple values for|expected (at (least|most) )?\d+ arguments?, got|"
@@ -30,21 +29,21 @@ _CALL: Final = re.compile(
 )
 _CALLED: Final = re.compile(r"(?:(\w+)\.)?(\w+)\(\)")
 _NONE: Final = re.compile(r"\bNone(Type)?\b")
-# Always a mistake of whoever wrote the line.
+# Always a mistake of the author of the line.
 _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError, SystemExit)
 
 
 class CandidateMistake(Exception):
-    """A candidate's Python has a mistake; one line: its file and line, what is wrong, what to do.
+    """A candidate's Python has a mistake. One line: its file and line, the error, the remedy.
 
-    *number*: of the program of a session that met it; 0: there is none
+    *number*: the number of the session's program that met it; 0: there is none
     """
 
     number = 0
 
 
 def mistake_of(error: BaseException, version: Candidate) -> str:
-    """The line of a `CandidateMistake`; "" if an exception is no mistake in the Python of *version*.
+    """Return the line of a `CandidateMistake`; "" if an exception is no mistake in the Python of *version*.
 
     :param error: raised while kernel code ran
     """
@@ -62,13 +61,13 @@ def mistake_of(error: BaseException, version: Candidate) -> str:
 
 
 def mistake_at_start(error: BaseException, version: Candidate) -> str:
-    """The same of an exception that a constructor raised: that is no kernel code, so all that it raises counts."""
+    """Do as `mistake_of` for an exception of a constructor. That is no kernel code, so every exception counts."""
     place, _ = own_place(error.__traceback__, version)
     return mistake_text(place, error) or mistake_of(error, version)
 
 
 def mistake_text(place: str, error: BaseException) -> str:
-    """One line; "" where *place* is."""
+    """Return the line of a mistake; "" where *place* is ""."""
     if not place:
         return ""
     wrong = " ".join(f"{type(error).__name__}: {error}{suggestion(error)}".split())
@@ -76,7 +75,7 @@ def mistake_text(place: str, error: BaseException) -> str:
 
 
 def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, bool]:
-    """``file:line`` of the innermost code of *version* that an exception passed, and whether that raised it."""
+    """Return ``file:line`` of the innermost code of *version* that an exception passed, and whether that raised it."""
     modules = own_modules(version)
     place = ""
     last = False
@@ -90,15 +89,15 @@ def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, boo
 
 
 def own_modules(version: Candidate) -> set[str]:
-    """The modules of the classes of *version*, but for the original's."""
+    """Return the modules of the classes of *version*, except those of the original."""
     classes = [each for part in version.parts for each in part.__mro__]
     own = {each.__module__ for each in classes if each.__module__.partition(".")[0] not in ("reference", "builtins")}
-    # What runs a kernel tree is ours.
+    # The modules that run a kernel tree are ours.
     return {module for module in own if not module.startswith("candidate.tree.")}
 
 
 def called_place(text: str, version: Candidate) -> str:
-    """``file:line`` of the method of *version* that an exception's text says was called; "" if it is none."""
+    """Return ``file:line`` of the method of *version* that an exception's text names as called; "" if it is none."""
     found = _CALLED.search(text)
     if found is None:
         return ""
@@ -110,7 +109,7 @@ def called_place(text: str, version: Candidate) -> str:
 
 
 def taken_for_another(error: AttributeError, version: Candidate) -> bool:
-    """Tell whether a walker took its argument (a ``void *``) for another structure, and asked for a field of that."""
+    """Tell whether a walker took its argument (a ``void *``) for another structure and used a field of that one."""
     kind = type(getattr(error, "obj", None))
     fields: dict[str, set[str]] = {}
     for each in (Pgtable, kvm_s2_mmu, kind, *version.pgtable.__mro__):
@@ -121,7 +120,7 @@ def taken_for_another(error: AttributeError, version: Candidate) -> bool:
 
 
 def structures(beside: type) -> dict[str, set[str]]:
-    """The fields of the structures (classes with a constructor and nothing else) in the module of a class."""
+    """Return the fields of the structures (classes with only a constructor) in the module of a class."""
     found: dict[str, set[str]] = {}
     if beside.__module__ == "builtins":
         return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results of a par block that depend on the order in which its actors make their steps, where all steps are right."""
+"""Results of a par block that depend on the order of its actors' steps, where all steps are right."""
 
 from ..language.operations import (
     ClearLog,
@@ -25,8 +25,9 @@ from ..language.operations import (
 def depends_on_order(op: Par, access: Concurrent) -> bool:
     """Tell whether the value of an operation of a block depends on the order of steps, where all of them are right.
 
-    What is read does where another actor writes anywhere, or takes pages away: places may share a page of the host.
-    What the host is told of ages does.
+    A value read depends on it where another actor writes anywhere or takes pages away, because places may share a page
+    of
+    the host. The ages that the host gets always depend on it.
     """
     if isinstance(access, Threaded):
         return True
@@ -44,11 +45,11 @@ def writes(op: Operation) -> bool:
 
 
 def takes_logs(op: Par) -> bool:
-    """Tell whether dirty logs that are collected behind a block depend on its order."""
+    """Tell whether dirty logs collected after a block depend on its order."""
     kinds = (GetLog, ClearLog, SetLog, SlotCreate, SlotDelete, SlotMove)
     return any(isinstance(plain(each), kinds) for each in op.operations)
 
 
 def changes_slots(op: Par) -> list[SlotCreate | SlotDelete | SlotMove]:
-    """The operations of a block by which slots come, move or go."""
+    """Return the operations of a block that create, move or delete slots."""
     return [each for each in map(plain, op.operations) if isinstance(each, (SlotCreate, SlotDelete, SlotMove))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks: vCPUs and threads of the host at work, one step of one of them at a time, by the program's schedule."""
+"""Par blocks: vCPUs and host threads run at once, one step of one of them at a time, by the program's schedule."""
 
 from functools import partial
 from typing import Final
@@ -21,7 +21,8 @@ from .scheduler import Scheduler, anchor_text
 from .threads import Threads
 from .unsettled import ANY_SLOT, Unsettled
 
-# Between the versions that two accesses of a block write; those that operations write, by their index, are smaller.
+# Distance of the versions that two accesses of a block write. Versions that operations write, by their index, are
+# smaller.
 VERSION_STEP: Final = 1 << 20
 
 
@@ -30,10 +31,10 @@ class ParOperations(Scheduler):
     """Runs par blocks.
 
     :param side: the side that they run on
-    :param checkers: told whose events they see
+    :param checkers: notified of the actor whose events follow
     :param guest: runs the accesses
     :param host: runs the operations of the host
-    :param unsettled: is told of what depends on the order of a block
+    :param unsettled: records the pages that depend on the order of a block
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class ParOperations(Scheduler):
         if stirring is not None:
             kernel.observe(stirring)
             self.side.pgtable.run_alone(False)
-        # Where code crashed, or what it waits in, for reports.
+        # The entry point in which code crashed or waits, for reports.
         entry = ""
         try:
             self.actors[0].doing.put()
@@ -92,7 +93,7 @@ class ParOperations(Scheduler):
         return self.outcome(op)
 
     def begin(self, op: Par, at: int, before: Doing) -> None:
-        """Make the actors, each with what belongs to the only one *before*."""
+        """Create the actors, each with a copy of the state *before* the block."""
         self.at = at
         self.taken = [False] * len(op.switches)
         self.skipped = []
@@ -113,7 +114,7 @@ class ParOperations(Scheduler):
         self.steps = None
 
     def act(self, at: int) -> None:
-        """Do all that an actor has to do; runs in its coroutine.
+        """Run all operations of an actor, in its coroutine.
 
         :param at: its index in *actors*
         """
@@ -132,7 +133,7 @@ class ParOperations(Scheduler):
             actor.outcomes[index] = outcome
 
     def outcome(self, op: Par) -> Outcome:
-        """The outcome of a block that has come to its end."""
+        """Return the outcome of a block that has ended."""
         for number, switch in enumerate(op.switches):
             if not self.taken[number]:
                 self.skipped.append(f"{actor_name(switch.cpu)} does not come to: {anchor_text(switch)}")
@@ -153,7 +154,7 @@ class ParOperations(Scheduler):
 
 
 def waits_text(actor: Actor, actors: list[Actor]) -> str:
-    """Say what an actor waits for, and who has it."""
+    """Describe the lock that an actor waits for and its holder."""
     lock = f"the {actor.lock} lock" if actor.lock else "a lock" if actor.holder else "another actor to wake it"
     who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
     return f"{actor.name} waits for {lock}{who}"

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The reason why a program has no verdict, in words: it needs what nobody models."""
+"""The reason why a program has no verdict, as text: it needs something that is not modelled."""
 
 from typing import Final
 
-# Of a symbol that a kernel tree calls.
+# Hint for a symbol that a kernel tree calls.
 _HINT: Final = "`s2fuzz tree check TREE` says why, docs/how-to/symbol.md how to model it"
 
 
 class UnmodelledError(Exception):
-    """A run came to what is not modelled, and says nothing; one line without the program's name.
+    """A run needs something that is not modelled, so it has no verdict. One line without the program's name.
 
     :param reason: as `fuzz.execution.executor.Executor.refused`
-    :param place: where in the run, if that is known
+    :param place: the place in the run, if it is known
     """
 
     def __init__(self, reason: str, place: str = "") -> None:
@@ -19,7 +19,7 @@ class UnmodelledError(Exception):
 
 
 def unmodelled(reason: str) -> str:
-    """Say what a program needs.
+    """Describe what a program needs.
 
     :param reason: as `fuzz.execution.executor.Executor.refused`: the name of a symbol, or several words
     """

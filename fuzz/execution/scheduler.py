@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Says whose turn it is, of the actors of a par block.
+"""Choose the next actor of a par block to run.
 
-One program, one interleaving: nothing but the schedule, locks and ends decides who runs.
+One program has one interleaving: only the schedule, locks and ends of actors decide which actor runs.
 """
 
 from typing import Final
@@ -15,25 +15,25 @@ from ..language.operations import Switch
 from ..sides.side import Side
 from .actors import FAIR, NO_FAULT, SWITCH, WAIT, Actor
 
-# A vCPU whose fault changed nothing so many times, with a step of somebody else between any two, gets nowhere.
+# A vCPU makes no progress if this many of its faults changed nothing, each followed by a step of another actor.
 MAX_GIVEN: Final = 64
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Onlooker:
-    """Follows the actors of a block."""
+    """Observes the actors of a block."""
 
     def faulted(self, actor: Actor) -> None:
-        """An actor has taken a fault, before its handler runs."""
+        """Called when an actor has taken a fault, before its handler runs."""
 
     def switched(self, number: int) -> None:
-        """The switch of that number takes place."""
+        """Called when the switch of that number takes place."""
 
     def called(self, actor: Actor) -> None:
-        """A thread of the host is about to call KVM."""
+        """Called when a thread of the host is about to call KVM."""
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
-        """A step of a thread of the host begins, or is over; which of its kind it is, from 1."""
+        """Called when a step of a thread of the host begins or ends. *count* numbers the steps of its kind, from 1."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -42,7 +42,8 @@ class Scheduler(Turns):
 
     :param side: the side that they run on
 
-    *actors*: of the block under way, in the order in which they begin; *current*: the number of the running one
+    *actors*: the actors of the current block, in the order in which they begin; *current*: the number of the running
+    one
     """
 
     def __init__(self, side: Side) -> None:
@@ -52,35 +53,35 @@ class Scheduler(Turns):
         self.by_number: dict[int, Actor] = {}
         self.switches: tuple[Switch, ...] = ()
         self.current = 0
-        # By the number of the switch.
+        # Indexed by the number of the switch.
         self.taken: list[bool] = []
         self.skipped: list[str] = []
         self.onlooker: Onlooker | None = None
-        # Of the block under way, where a port runs: a tree's process has its own.
+        # The steps of the current block, where a port runs. The process of a kernel tree has its own.
         self.steps: Steps | None = None
         self.on_turn: list[Observer] = side.kernel.on.turn
 
     def watched_by(self, onlooker: Onlooker) -> None:
-        """Tell somebody of faults and switches."""
+        """Notify *onlooker* of faults and switches."""
         self.onlooker = onlooker
 
     def take_turns(self) -> None:
-        """Run the actors until all are done, or none can go on."""
+        """Run the actors until all are done or none can continue."""
         actor: Actor | None = self.actors[0]
         while actor is not None:
             actor.coroutine.resume()
-            # The one that is done, or the last one that could not go on.
+            # The actor that is done, or the last one that could not continue.
             actor = self.running()
             actor = self.pass_on(actor) if actor.done else None
 
     def begin_turn(self, actor: Actor) -> None:
-        """It is the turn of an actor, whose belongings are in place."""
+        """Begin the turn of an actor. Its state is already in place."""
         self.current = actor.number
         actor.left = ""
         self.tell(actor.number)
 
     def tell(self, number: int) -> None:
-        """Say whose events come from here on."""
+        """Notify observers of the actor whose events follow."""
         self.kernel.actor = number
         if self.steps is not None:
             self.steps.turn(number)
@@ -88,9 +89,9 @@ class Scheduler(Turns):
             o.turn(number)
 
     def pass_on(self, actor: Actor) -> Actor | None:
-        """Pass the turn of an actor on, for it has given way or is done.
+        """Pass the turn on from an actor that has given way or is done.
 
-        :returns: whose turn it is from here on, who may be the same; None: nobody can go on
+        :returns: the actor whose turn it is now, possibly the same; None: no actor can continue
         """
         if actor.left != WAIT:
             self.nobody_waits()
@@ -104,14 +105,14 @@ class Scheduler(Turns):
         return following
 
     def next(self, actor: Actor) -> Actor | None:
-        """Choose who goes on after an actor has given way or is done; None: nobody can."""
+        """Choose the actor that continues after one has given way or is done; None: no actor can."""
         if actor.left == SWITCH:
             wanted = self.actors[actor.to - 1]
             if not wanted.done:
                 wanted.interrupted = actor.number if wanted.is_hardware else 0
                 return wanted
         if actor.interrupted:
-            # Hardware makes one step, in the middle of what another one does.
+            # Hardware makes one step in the middle of an operation of another actor.
             wanted = self.actors[actor.interrupted - 1]
             if not wanted.done and not wanted.waiting:
                 return wanted
@@ -126,7 +127,7 @@ class Scheduler(Turns):
         return None
 
     def leave(self, actor: Actor, why: str) -> None:
-        """Give way; returns when it is this actor's turn again."""
+        """Give way. Returns when it is this actor's turn again."""
         actor.left = why
         following = self.pass_on(actor)
         if following is None:
@@ -134,10 +135,10 @@ class Scheduler(Turns):
         elif following is not actor:
             actor.coroutine.leave_to(following.coroutine)
 
-    # What code that runs calls.
+    # Called by the running code.
 
     def running(self) -> Actor:
-        """The actor whose turn it is."""
+        """Return the actor whose turn it is."""
         return self.actors[self.current - 1]
 
     def anchors(self) -> list[Anchor]:
@@ -173,7 +174,7 @@ class Scheduler(Turns):
         self.reached_in_block(actor, point, after, count)
 
     def reached_in_block(self, actor: Actor, point: str, after: bool, count: int) -> None:
-        """The actor is at a point that is counted in the whole block."""
+        """Make the switch that is anchored to a point counted in the whole block, if there is one."""
         number = actor.of_block.get((point, after, count), -1)
         if number >= 0 and not self.taken[number]:
             self.reached(number)
@@ -190,7 +191,7 @@ class Scheduler(Turns):
             self.pass_on(actor)
 
     def takes_place(self, actor: Actor, number: int) -> bool:
-        """The actor is at the place of a switch; tell whether it takes place."""
+        """Return whether a switch takes place, now that the actor is at its anchor."""
         switch = self.switches[number]
         self.taken[number] = True
         wanted = self.by_number[switch.to]
@@ -214,7 +215,7 @@ class Scheduler(Turns):
         self.pass_on(actor)
 
     def begins_to_wait(self, actor: Actor, lock: str, holder: int, moved: bool) -> None:
-        """The actor waits, or still does."""
+        """Mark the actor as waiting, or as still waiting."""
         if moved or not actor.waiting:
             for o in self.kernel.on.wait:
                 o.wait(lock, holder)
@@ -230,9 +231,9 @@ class Scheduler(Turns):
         self.actors[actor - 1].coroutine.leave_to(self.running().coroutine)
 
     def faulted(self, fault: int, level: int, entry: int) -> bool:
-        """The hardware has taken a fault for the access under way.
+        """Handle a fault that the hardware has taken for the access in progress.
 
-        A vCPU whose handler has changed nothing gives way: what it waits for, another one has to do.
+        A vCPU whose handler has changed nothing gives way, because another actor must do what it waits for.
 
         :returns: whether it has given way, so that the fault may be gone
         """
@@ -251,7 +252,7 @@ class Scheduler(Turns):
         return False
 
     def others(self) -> bool:
-        """Tell whether there is another actor; one that waits may go on, for the one that runs holds no lock now."""
+        """Tell whether another actor is not done. A waiting one may continue: the running actor holds no lock now."""
         for each in self.actors:
             if not each.done and each.number != self.current:
                 return True
@@ -259,6 +260,6 @@ class Scheduler(Turns):
 
 
 def anchor_text(switch: Switch) -> str:
-    """The place of a switch, as a program has it."""
+    """Return the anchor of a switch in the syntax of programs."""
     fault = "" if switch.fault == 1 else f" fault={switch.fault}"
     return f"{switch.when} {switch.point} {switch.count}{fault}"

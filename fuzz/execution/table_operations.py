@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Direct calls of pgtable.c on a VM's tables, each as a careful caller makes it.
 
-The caller holds the mmu lock, fills the memory cache before, maintains caches
+The caller holds the mmu lock, fills the memory cache first, maintains caches
 before it exposes frames, asks for no more than the host's pages and the dirty
-log allow, and flushes the TLBs where the function leaves that to it.
+log allow, and flushes the TLBs where the function leaves that to its caller.
 """
 
 from typing import Final
@@ -28,17 +28,17 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
 
-# Functions that are not called as their operation is.
+# Functions whose name differs from that of their operation.
 NAMES: Final[dict[type, str]] = {ops.TableIsYoung: "is_young", ops.TableRelax: "relax_perms"}
 
 
 def prot_of(text: str) -> int:
-    """KVM_PGTABLE_PROT_... bits of ``r``, ``rw``, ``rx`` or ``rwx``."""
+    """Return the KVM_PGTABLE_PROT_... bits of ``r``, ``rw``, ``rx`` or ``rwx``."""
     return KVM_PGTABLE_PROT_R | (KVM_PGTABLE_PROT_W if "w" in text else 0) | (KVM_PGTABLE_PROT_X if "x" in text else 0)
 
 
 class Frames:
-    """Frames in a row behind a range of host addresses: the first, how many bytes, and what they are."""
+    """Consecutive frames behind a range of host addresses: the first frame, the size in bytes, and their kind."""
 
     def __init__(self, pfn: int, size: int, device: bool, writable: bool) -> None:
         self.pfn = pfn
@@ -51,7 +51,7 @@ class TableOperations:
     """Runs direct calls.
 
     :param side: the side that they run on
-    :param checkers: know which leaf is where
+    :param checkers: know the leaf at each address
     """
 
     def __init__(self, side: Side, checkers: CheckerSuite) -> None:
@@ -82,7 +82,7 @@ class TableOperations:
     def locked(
         self, op: ops.LockedTableOperation, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int
     ) -> Outcome:
-        """The calls that need no memory, under the lock."""
+        """Make a call that needs no memory, under the lock."""
         pgtable = self.side.pgtable
         ret = 0
         if isinstance(op, ops.TableUnmap):
@@ -104,16 +104,17 @@ class TableOperations:
             return Outcome("ok", int(pgtable.kvm_pgtable_stage2_is_young(pgt, ipa)))
         else:
             raise unhandled(op)
-        # From v6.3 on a call that finds nothing to relax says so in this way.
+        # From v6.3 on, a call that finds nothing to relax returns this.
         if ret == -EAGAIN and isinstance(op, ops.TableRelax):
             ret = 0
         return Outcome("error", ret) if ret else Outcome("ok")
 
     def frames(self, start: int, end: int) -> Frames | None:
-        """The frames in a row from host address *start*, at most to *end*; None: there are none.
+        """Return the consecutive frames from host address *start*, at most to *end*; None: there are none.
 
-        Frames that the host lets nobody write and others are not in one row: ``user_mem_abort()`` of v5.13 and later
-        (mmu.c) takes a block for a huge page of the host, whose frames are alike, and relaxes it as a whole.
+        The frames are either all writable or all read-only: ``user_mem_abort()`` of v5.13 and later (mmu.c) takes a
+        block
+        for a huge page of the host, whose frames are alike, and relaxes it as a whole.
         """
         host = self.side.host
         run = host.run_at(start)
@@ -121,13 +122,13 @@ class TableOperations:
             host.populate(start, True)
         first: Frames | None = None
         for hva, stop, run in host.pieces(start, end):
-            # By which type memory of a device is mapped is for KVM to say: a leaf of another type would stay.
+            # KVM decides which memory type maps a device: a leaf of another type would stay.
             if run.flags & (ABSENT | CACHED) or (first is None and hva != start):
                 break
             pfn = host.pfn_in(run, hva)
             device, writable = run.flags & DEVICE != 0, run.flags & WRITABLE != 0
             if not run.stride:
-                # All small pages of zeroes are one frame.
+                # All small pages of zeroes share one frame.
                 stop = hva + host.page_size
             if first is None:
                 first = Frames(pfn, stop - hva, device, writable)
@@ -142,7 +143,7 @@ class TableOperations:
         return first
 
     def allowed(self, prot: int, layout: SlotLayout, frames: Frames) -> int:
-        """Return the part of *prot* that a caller may ask for; code in device memory is for the callee to refuse."""
+        """Return the part of *prot* that a caller may ask for. It is the callee that refuses code in device memory."""
         if not frames.writable or layout.readonly or layout.flags & KVM_MEM_LOG_DIRTY_PAGES:
             prot &= ~KVM_PGTABLE_PROT_W
         if frames.device:
@@ -150,7 +151,7 @@ class TableOperations:
         return prot
 
     def maintain(self, frames: Frames, executable: bool) -> None:
-        """Data side, then instruction side, of frames about to be exposed."""
+        """Maintain the data side, then the instruction side, of frames about to be exposed."""
         kernel = self.side.kernel
         if frames.device:
             return
@@ -161,9 +162,9 @@ class TableOperations:
             kernel.invalidate_icache_range(va, frames.size)
 
     def map(self, op: ops.TableMap, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable) -> Outcome:
-        """Map the host's frames, as far as they lie in a row."""
+        """Map the host's frames as far as they are consecutive."""
         if not layout.live:
-            # An earlier creation failed, and nobody maps for no slot.
+            # An earlier creation failed, and no caller maps a slot that does not exist.
             return Outcome("ok", "no such slot")
         kernel = self.side.kernel
         addr = layout.ipa + op.offset
@@ -173,13 +174,14 @@ class TableOperations:
         if frames is None:
             return Outcome("ok", "no frame")
         prot = self.allowed(prot_of(op.prot), layout, frames)
-        # A cache of the call's own, so that what fails does not depend on leftovers.
+        # The call has its own cache, so that its failure does not depend on leftovers.
         cache = kvm_mmu_memory_cache()
         if op.fail is not None:
             kernel.topup_gets = op.fail - 1
         ret = kernel.kvm_mmu_topup_memory_cache(cache, self.tables_for(start, start + frames.size, pgt.start_level))
         kernel.topup_gets = -1
-        # Without enough tables the call has none, as that of ``kvm_set_spte_gfn()``: it fails where it needs one.
+        # Without enough tables the call gets no cache, like that of ``kvm_set_spte_gfn()``: it fails where it needs a
+        # table.
         ret = self.map_frames(op, frames, prot, addr, pgt, None if ret else cache)
         kernel.kvm_mmu_free_memory_cache(cache)
         if ret == -EINVAL and frames.device and prot & KVM_PGTABLE_PROT_X:
@@ -195,7 +197,7 @@ class TableOperations:
         pgt: kvm_pgtable,
         cache: kvm_mmu_memory_cache | None,
     ) -> int:
-        """The call itself, at guest address *addr*, under the lock."""
+        """Make the call itself, at guest address *addr*, under the lock."""
         kernel = self.side.kernel
         kernel.lock("mmu")
         self.maintain(frames, prot & KVM_PGTABLE_PROT_X != 0)
@@ -206,7 +208,7 @@ class TableOperations:
         return ret
 
     def tables_for(self, start: int, end: int, start_level: int) -> int:
-        """Return the number of tables that it may take to map [start, end) by pages."""
+        """Return the number of tables that may be needed to map [start, end) by pages."""
         tables = 0
         for level in range(start_level, 3):
             shift = self.side.granule.level_shift(level)
@@ -214,7 +216,7 @@ class TableOperations:
         return tables
 
     def relax(self, op: ops.TableRelax, layout: SlotLayout, guest: Guest, pgt: kvm_pgtable, ipa: int) -> int:
-        """Relax the leaf at *ipa*: all pages that it maps must allow the requested rights."""
+        """Relax the leaf at *ipa*. All pages that it maps must allow the requested rights."""
         level, entry = self.checkers.shadows[guest.number].lookup(ipa)
         size = self.side.granule.level_size(level) if level >= 0 else self.page_size
         hva = layout.hva + (ipa & -size) - layout.ipa

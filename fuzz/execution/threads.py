@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The actors of a par block that are no vCPUs: threads of the host and of user space, and hardware."""
+"""The actors of a par block other than vCPUs: threads of the host and of user space, and hardware."""
 
 from ..language.beside import LINES, SHARED
 from ..language.operations import (
@@ -21,11 +21,11 @@ from .host_operations import HostOperations
 
 
 class Threads:
-    """Runs their operations.
+    """Runs the operations of these actors.
 
     :param side: the side that they run on
-    :param guest: runs what CPUs do, where nobody is beside them
-    :param host: likewise what host and user space do
+    :param guest: runs operations of CPUs, without other actors
+    :param host: runs operations of the host and user space, without other actors
     """
 
     def __init__(self, side: Side, guest: GuestOperations, host: HostOperations) -> None:
@@ -36,7 +36,7 @@ class Threads:
     def run(self, op: ByThread, at: int) -> Outcome:
         """Run an operation.
 
-        :param at: the number of the operation, by which its writes are told from others
+        :param at: the number of the operation, which distinguishes its writes from others
         """
         steps = self.side.kernel.steps
         if steps is not None:
@@ -47,14 +47,14 @@ class Threads:
         return outcome
 
     def one(self, op: ByThread, at: int) -> Outcome:
-        """Do as `run`, within a call for those who keep the locks of ports."""
+        """Do as `run`, within a call as seen by `reference.steps.Steps`, which keeps the locks of ports."""
         side = self.side
         side.kernel.cause = ""
         if isinstance(op, (Speculate, Evict)):
             side.active = side.guest_of(op.cpu)
             self.guest.hardware(op)
             return Outcome("ok")
-        # No vCPU's; what is done there touches no CPU alone.
+        # This runs on no vCPU and touches no single CPU.
         side.kernel.cpu = 0
         layout = side.by_name[op.slot]
         if isinstance(op, GetLog):
@@ -66,12 +66,12 @@ class Threads:
         return self.of_host(op, at)
 
     def of_host(self, op: HostOperation, at: int) -> Outcome:
-        """Run an operation of the host, of which other actors see the steps, under the mmap lock."""
+        """Run an operation of the host under the mmap lock. Other actors see its steps."""
         side, actor = self.side, self.side.kernel.actor
         side.host.version = at + 1
         mode = LINES[type(op)].mmap
         main = side.running[0].main
-        # Who calls notifiers knows of no VM.
+        # The caller of notifiers knows of no VM.
         side.active = side.running[0]
         side.enter("mmap_lock")
         if mode:
@@ -79,7 +79,7 @@ class Threads:
         side.operating.add(actor)
         outcome = self.host.run(op, side.by_name[op.slot])
         side.operating.discard(actor)
-        # As of tlb_finish_mmu().
+        # Corresponds to tlb_finish_mmu().
         side.memory.release_taken(actor)
         if mode:
             main.unlock_mmap(mode == SHARED or actor in side.downgraded)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Operations that nobody runs: mypy refuses a runner without a branch for one."""
+"""Operations without a runner: mypy refuses a runner that lacks a branch for one."""
 
 from typing import Never
 
@@ -9,8 +9,8 @@ class UnhandledOperationError(Exception):
 
 
 def unhandled(op: Never) -> UnhandledOperationError:
-    """The exception for an operation that no branch took, to be raised.
+    """Return the exception to raise for an operation that no branch handled.
 
-    :param op: to mypy, what is left once each class of the union has its branch: nothing
+    :param op: of no type to mypy, once each class of the union has its branch
     """
     return UnhandledOperationError(f"no runner handles {type(op).__name__}: {op!r}")

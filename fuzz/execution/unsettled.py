@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages of the host that a par block leaves one way or another, by the order of its steps, until they are settled."""
+"""Pages of the host whose state after a par block depends on the order of its steps, until they are settled."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ from ..language.program import HUGE_SHIFT, MEMFD
 from ..sides.side import Side
 from .order import changes_slots, takes_logs, writes
 
-# What an access comes to where its page may be there or not; or its slot.
+# Possible outcomes of an access whose page, or whose slot, may be there or not.
 EITHER: Final = ("ok", "efault", "sigbus")
 ANY_SLOT: Final = (*EITHER, "io", "abort")
 
@@ -32,12 +32,14 @@ ANY_SLOT: Final = (*EITHER, "io", "abort")
 class Unsettled:
     """Pages of the host that depend on the order in which actors of par blocks made their steps.
 
-    Ranges are host addresses, sorted. They go by the program, and are the same on both sides.
+    Ranges are sorted ranges of host addresses. They follow from the program, and are the same on both sides.
 
-    :param side: where layouts are looked up
+    :param side: provides the layouts
 
-    *contents*: the versions in these pages; *there*: whether these pages are there; *logs*: what dirty logs hold;
-    *taken*: of the block that runs, pages that its threads take away for good; *marked*: whether there are any
+    *contents*: pages whose contents depend on the order; *there*: pages that may or may not be there; *logs*: whether
+    the
+    contents of dirty logs depend on it; *taken*: pages that threads of the running block take away for good; *marked*:
+    whether there are any such pages
     """
 
     def __init__(self, side: Side) -> None:
@@ -48,15 +50,16 @@ class Unsettled:
         self.logs = False
         self.taken: list[Range] = []
         self.marked = False
-        # Of the block that runs: guest addresses of each slot before it and within it, by the slot's name; and those
-        # of slots that come, move or go, as (VM, start, end).
+        # For the running block: the guest addresses of each slot before and within the block, keyed by the slot's name;
+        # and
+        # the addresses of slots that are created, moved or deleted, as (VM, start, end).
         self.places: dict[str, list[int]] = {}
         self.changing: list[tuple[int, int, int]] = []
 
     # Blocks.
 
     def begin(self, op: Par) -> None:
-        """A block begins."""
+        """Record the slots and pages that a block that begins may change."""
         self.places = {}
         self.changing = []
         for layout in self.side.layouts:
@@ -75,7 +78,7 @@ class Unsettled:
         self.marked = True
 
     def end(self, op: Par) -> None:
-        """A block is over."""
+        """Record the pages that depend on the order of a block that has ended."""
         written = [(each.cpu, start, end) for each in op.operations for start, end in self.written(plain(each))]
         for actor, start, end in written:
             for other, first, last in written:
@@ -89,7 +92,7 @@ class Unsettled:
         gone: list[Range] = []
         for each in map(plain, op.operations):
             if isinstance(each, HostUnmap):
-                # Whoever comes first, nothing is there when all is over.
+                # In any order, nothing is there when the block has ended.
                 gone.append(self.reach(each))
             elif isinstance(each, HostPoison):
                 self.there.append(self.reach(each))
@@ -100,7 +103,7 @@ class Unsettled:
         self.marked = bool(self.there or self.contents)
 
     def slots_change(self, access: GuestAccess) -> bool:
-        """Tell whether a slot that comes, moves or goes in the block may be at the address of an access."""
+        """Tell whether a slot that is created, moved or deleted in the block may be at the address of an access."""
         return any(
             vm == self.side.guest_of(access.cpu).number and start <= ipa < end
             for ipa in self.addresses(access)
@@ -108,23 +111,23 @@ class Unsettled:
         )
 
     def addresses(self, access: GuestAccess) -> list[int]:
-        """The guest addresses that an access of the block may be to: those of its slot."""
+        """Return the guest addresses that an access of the block may use: the possible addresses of its slot."""
         return [ipa + access.offset for ipa in self.places[access.slot]]
 
     def written(self, op: Operation) -> list[Range]:
-        """The pages whose contents an operation of the block may change."""
+        """Return the pages whose contents an operation of the block may change."""
         if not writes(op):
             return []
         if isinstance(op, GuestAccess):
             return self.pages_at(op)
         assert isinstance(op, (HostWrite, HostWriteback, HostDiscard, HostReap))
         start, end = self.reach(op)
-        # Of whole blocks, as far as an area goes.
+        # Reaping affects whole blocks, as far as an area extends.
         block = self.side.host.pmd_size if isinstance(op, HostReap) else 1
         return [(start & -block, (end + block - 1) & -block)]
 
     def pages_at(self, access: GuestAccess) -> list[Range]:
-        """The pages of all slots that may be at the address of an access of the block."""
+        """Return the pages of all slots that may be at the address of an access of the block."""
         number = self.side.guest_of(access.cpu).number
         found: list[Range] = []
         for ipa in self.addresses(access):
@@ -136,28 +139,28 @@ class Unsettled:
     # Operations.
 
     def page(self, hva: int) -> Range:
-        """The page around a host address."""
+        """Return the page around a host address."""
         start = hva & -self.page_size
         return start, start + self.page_size
 
     def page_of(self, access: GuestAccess) -> list[Range]:
-        """The page of an access, where no slot changes."""
+        """Return the page of an access, where no slot changes."""
         return [self.page(self.side.by_name[access.slot].hva + access.offset)]
 
     def pages_of(self, access: GuestAccess, within: bool) -> list[Range]:
-        """The pages that an access may be to.
+        """Return the pages that an access may touch.
 
-        :param within: it belongs to the block that runs, where a slot may go and another come to its address
+        :param within: the access belongs to the running block, where another slot may take the place of its slot
         """
         return self.pages_at(access) if within and self.slots_change(access) else self.page_of(access)
 
     def failed(self, pages: list[Range]) -> bool:
-        """Tell whether memory has failed in one of some pages."""
+        """Tell whether memory has failed in one of the given pages."""
         runs = (self.side.host.run_at(start) for first, end in pages for start in range(first, end, self.page_size))
         return any(run is not None and run.flags & POISON != 0 for run in runs)
 
     def may_fail(self, pages: list[Range]) -> bool:
-        """Tell whether some pages may be gone, or not."""
+        """Tell whether some of the given pages may be gone."""
         return overlap(pages, self.taken) or overlap(pages, self.there)
 
     def differs(self, access: GuestAccess) -> bool:
@@ -165,9 +168,11 @@ class Unsettled:
         return overlap(self.page_of(access), self.contents)
 
     def reach(self, op: HostUnmap | HostPoison | HostDiscard | HostReap | HostWrite | HostWriteback) -> Range:
-        """The pages that an operation of the host is about.
+        """Return the pages that an operation of the host affects.
 
-        Of hugetlb a failure takes a whole page, and only whole pages go; a range may be empty (`Host.whole_pages`).
+        A failure of hugetlb memory affects a whole page, and only whole hugetlb pages are removed. The range may be
+        empty
+        (`Host.whole_pages`).
         """
         layout = self.side.by_name[op.slot]
         start = layout.hva + op.offset
@@ -180,9 +185,9 @@ class Unsettled:
         return start, start + op.size
 
     def settle(self, op: Operation, done: bool) -> None:
-        """An operation that stands alone is over: pages that it has replaced, or written, are as any order leaves them.
+        """Remove pages that an operation outside of blocks has replaced or written: they no longer depend on an order.
 
-        :param done: it has done what it is for
+        :param done: whether it has taken effect
         """
         if isinstance(op, (HostDiscard, HostReap, HostUnmap)):
             start, end = self.reach(op)
@@ -199,7 +204,7 @@ class Unsettled:
         self.marked = bool(self.there or self.contents)
 
     def take_out(self, start: int, end: int) -> None:
-        """A range is settled."""
+        """Mark a range as settled."""
         self.there = cut(self.there, start, end)
         self.contents = cut(self.contents, start, end)
 
