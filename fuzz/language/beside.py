@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of what may run beside what in a par block, by the locks that kernel code takes.
+"""The table of operations that may run concurrently in a par block, derived from the locks that kernel code takes.
 
-Each line names the kernel functions that say so. Some say what may stand in a block one day; until then it is refused.
+Each line names the kernel functions that justify it. Some lines are for kinds that blocks do not run yet, and refuse.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from . import operations as ops
 from .program import ProgramError, refusal
 
-# What an operation holds while it runs: for itself alone, or beside others that hold it likewise.
+# The mode in which an operation holds a lock: exclusively, or shared with others.
 ALONE: Final = "alone"
 SHARED: Final = "shared"
 
@@ -24,11 +24,11 @@ class Beside(NamedTuple):
     """A kind of operations.
 
     :param kinds: the classes
-    :param vcpu: how it holds ``vcpu->mutex`` of its vCPU
-    :param slots: how it holds ``kvm->slots_lock``
-    :param mmap: how it holds the mmap lock of the host's process; "" where it does not
+    :param vcpu: the mode in which it holds ``vcpu->mutex`` of its vCPU
+    :param slots: the mode in which it holds ``kvm->slots_lock``
+    :param mmap: the mode in which it holds the mmap lock of the host's process; "" where it does not
     :param says: the kernel functions that take these locks
-    :param runs: whether blocks with it are run
+    :param runs: whether par blocks may contain it
     """
 
     kinds: tuple[type, ...]
@@ -48,11 +48,12 @@ TABLE: Final = (
         "",
         "kvm_vcpu_ioctl() (vcpu->mutex)",
     ),
-    # Memory is unmapped under the mmap lock, which stage2_unmap_vm() asks for; the vCPU is not in the guest.
+    # Memory is unmapped under the mmap lock, which stage2_unmap_vm() requires. The vCPU is not in the guest.
     Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
     Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
     Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
-    # The thread of another VM, which is no actor: force_vm_exit() has all vCPUs leave the guest, kernel code goes on.
+    # The thread of another VM, which is no actor: force_vm_exit() makes all vCPUs leave the guest; kernel code
+    # continues.
     Beside((ops.VmidRollover,), "", "", "", "update_vmid() of another VM (kvm_vmid_lock)"),
     # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
     Beside(
@@ -73,7 +74,7 @@ TABLE: Final = (
     ),
     Beside((ops.HostSplit,), "", "", ALONE, "mprotect(): mmap_write_lock()", True),
     Beside((ops.HostProtect,), "", "", ALONE, "mprotect(): mmap_write_lock()"),
-    # For itself alone until the areas are gone.
+    # The lock is exclusive until the areas are gone.
     Beside((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
     Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
     Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
@@ -84,7 +85,7 @@ TABLE: Final = (
     Beside((ops.HostMigrate,), "", "", "", "try_to_migrate(): rmap, no mmap lock", True),
     Beside((ops.HostPoison,), "", "", "", "memory_failure(): rmap, no mmap lock", True),
     Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
-    # A caller of pgtable.c holds the mmu lock over the whole call, and hyp tables have a mutex of their own.
+    # A caller of pgtable.c holds the mmu lock for the whole call. Hyp tables have their own mutex.
     Beside(
         (
             ops.TableMap, ops.TableUnmap, ops.TableWrprotect, ops.TableMkyoung, ops.TableMkold, ops.TableIsYoung,
@@ -96,7 +97,7 @@ TABLE: Final = (
         "the mmu lock of the caller",
     ),
     Beside((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
-    # The last reference is gone: no vCPU, and no call of user space, is inside; a notifier may be, and is waited for.
+    # The last reference is gone: no vCPU and no call of user space is inside. A notifier may be, and is waited for.
     Beside((ops.VmEnd,), ALONE, ALONE, "", "kvm_destroy_vm(): mmu_notifier_unregister() waits for notifiers"),
 )  # fmt: skip
 
@@ -113,11 +114,11 @@ def _within(what: str, value: int, bounds: range) -> None:
 
 
 def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess | ops.ByThread], None]) -> None:
-    """Check a block, which the table must have.
+    """Check a block against the table.
 
     :param where: the CPU on which each vCPU runs
-    :param check: checks an operation as if it stood alone
-    :raises ProgramError: what is wrong; its line is that within the block, 0 is the ``par``
+    :param check: checks an operation as if it were outside a block
+    :raises ProgramError: the reason why the block is invalid. Its line is relative to the block; 0 is the ``par``
     """
     line = 0
     try:
@@ -145,7 +146,7 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
 
 
 def _check_operation(operation: ops.Concurrent) -> None:
-    """Check that blocks with such an operation, by such an actor, are run."""
+    """Check that blocks may contain an operation of this kind by this actor."""
     done = ops.plain(operation)
     line = LINES.get(type(done))
     actors = ops.actors_of(done) if line is not None and line.runs else None
@@ -160,9 +161,9 @@ def _check_operation(operation: ops.Concurrent) -> None:
 
 
 def _check_cpus(par: ops.Par, where: list[int]) -> None:
-    """A vCPU has one thread (``vcpu->mutex``), and two threads at once have two CPUs (spin locks: no preemption).
+    """Check that actors have separate CPUs: a vCPU has one thread (``vcpu->mutex``), and spin locks disable preemption.
 
-    Other threads run on CPUs of their own, beside those of the vCPUs.
+    Threads other than vCPUs run on CPUs of their own.
     """
     if len(par.actors) < 2:
         raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
@@ -176,7 +177,7 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
 
 
 def _check_users(par: ops.Par) -> None:
-    """Check that what two threads of user space do is right in any order: no slot, and no log, goes or comes."""
+    """Check that two threads of user space only get and clear logs, which is right in any order."""
     if sum(actor in ops.USERS for actor in par.actors) < 2:
         return
     for each in par.operations:

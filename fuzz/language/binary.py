@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The binary form of programs, for engines that mutate bytes: records of 32 bytes.
 
-The first record is the machine, then come its slots (as many as the first
-says), then the operations. Every byte string is a program: `fuzz.language.repair`
-repairs a field without a meaning and leaves valid ones alone; `encode`
-writes every valid program so that nothing needs repair.
+The first record is the machine, then come its slots (the first record holds
+their number), then the operations. Every byte string is a program:
+`fuzz.language.repair` repairs meaningless fields and leaves valid ones alone.
+`encode` writes every valid program so that nothing needs repair.
 
 Numbers are little endian. Choices are indices, in the order of the types in
-`fuzz.language.program` and `fuzz.language.operations`, and count modulo the number of choices. An
-address, offset or size is a number of pages; where it need not be a multiple of
-the page size, the bytes left over are in its top 16 bits: small values mean
+`fuzz.language.program` and `fuzz.language.operations`, modulo the number of choices. An
+address, offset or size is a number of pages. Where it need not be a multiple of
+the page size, its top 16 bits hold the remaining bytes: small values mean
 the first pages, and one byte changes either page or place within it.
 
-An operation with `BEGINS` in byte 6 begins a par block, and those behind it with `WITHIN` belong to it; the lower half
-of that byte is the number of the thread (``host1``) that does it. Records with `SWITCH` there are the switches of the
-block before them: byte 0 is what the actor does, byte 1 the actor that gives way, byte 2 the one that goes on, byte 3
-before or after, the number from byte 8 on the count, and that from byte 16 on ``fault=``.
+An operation with `BEGINS` in byte 6 begins a par block. The following operations with `WITHIN` belong to the block. The
+lower half of that byte is the number of the thread (``host1``) that runs the operation. Records with `SWITCH` there
+are the switches of the preceding block: byte 0 is the point, byte 1 the actor that gives way, byte 2 the one that
+continues, byte 3 before or after, the number from byte 8 on the count, and the number from byte 16 on ``fault=``.
 
 ======  ==========================  =================================  ========================
 byte    machine                     slot                               operation
@@ -81,7 +81,7 @@ _KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIO
 
 
 class RecordMark(IntEnum):
-    """The upper half of a byte, in the records of a par block."""
+    """The upper half of byte 6, in the records of a par block."""
 
     WITHIN = 0xB0
     BEGINS = 0xC0
@@ -89,9 +89,9 @@ class RecordMark(IntEnum):
 
 
 def decode(data: bytes) -> Program:
-    """The program that *data* stands for, a valid one; no exceptions.
+    """Return the valid program that *data* encodes. Raises no exceptions.
 
-    An incomplete record ends in zeros; more than `MAX_OPERATIONS` are left out.
+    An incomplete record is padded with zeros. Operations beyond `MAX_OPERATIONS` are left out.
     """
     data = data[: (1 + MAX_SLOTS + MAX_OPERATIONS * RECORDS) * RECORD_SIZE]
     data = data.ljust(2 * RECORD_SIZE, b"\0")
@@ -112,14 +112,14 @@ def decode(data: bytes) -> Program:
 
 
 def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitch]]]:
-    """Yield operations one by one, and those of a block together, with its switches."""
+    """Yield single operations one by one, and the operations of a block together, with its switches."""
     together: list[RawOperation] = []
     switches: list[RawSwitch] = []
     open_ = False
     for kind, cpu, slot, choice, flags, fail, mark, first, size, third in _OPERATION.iter_unpack(data):
         what = mark & _UPPER
         if what == RecordMark.SWITCH:
-            # Where no block is before it, it means nothing.
+            # Without a block before it, a switch has no meaning.
             if open_:
                 switches.append(RawSwitch(kind, cpu, slot, choice, first, size))
             continue
@@ -133,7 +133,7 @@ def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitc
 
 
 def encode(program: Program) -> bytes:
-    """The records of a valid program: `decode` gives the same again."""
+    """Return the records of a valid program. `decode` returns the same program."""
     vm, page = program.vm, program.vm.granule
     index = {slot.name: at for at, slot in enumerate(program.slots)}
     records = [_encode_vm(vm, len(program.slots))]
@@ -151,7 +151,7 @@ def encode(program: Program) -> bytes:
 
 
 def _pack(raw: RawOperation, mark: int) -> bytes:
-    """The record of an operation; *mark* says what it has to do with a block."""
+    """Return the record of an operation. *mark* gives its position in a block."""
     small = raw.kind, raw.cpu, raw.slot, raw.choice, raw.flags, raw.fail
     return _OPERATION.pack(*small, mark | raw.actor, raw.first, raw.size, raw.third)
 
@@ -161,7 +161,7 @@ def _pack_switch(raw: RawSwitch) -> bytes:
 
 
 def raw_switches(switches: Iterable[Switch]) -> list[RawSwitch]:
-    """Return switches in numbers."""
+    """Return switches as numbers."""
     return [
         RawSwitch(POINTS.index(each.point), each.cpu, each.to, MOMENTS.index(each.when), each.count, each.fault)
         for each in switches
@@ -179,9 +179,9 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
 
 
 def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:
-    """A slot in numbers.
+    """Return a slot as numbers.
 
-    :param index: of each slot, by its name
+    :param index: the index of each slot, keyed by its name
     :param page: page size in bytes
     """
     alias = index[slot.alias] + 1 if slot.alias else 0
@@ -192,18 +192,18 @@ def raw_slot(slot: Slot, index: dict[str, int], page: int) -> RawSlot:
 
 
 def raw_operations(block: Par, index: dict[str, int], page: int) -> list[RawOperation]:
-    """Return the operations of a block in numbers; the parameters are those of `raw_slot`."""
+    """Return the operations of a block as numbers. The parameters are those of `raw_slot`."""
     return [raw_operation(plain(each), index, page)._replace(actor=_number_of(each)) for each in block.operations]
 
 
 def _number_of(each: Concurrent) -> int:
-    """The number of the thread that does an operation, among those of its kind; 0: a vCPU does."""
+    """Return the number of the thread that runs an operation, among threads of its kind; 0: a vCPU runs it."""
     actors = actors_of(plain(each))
     return 0 if actors is None else actors.index(each.cpu)
 
 
 def raw_operation(operation: Operation, index: dict[str, int], page: int) -> RawOperation:
-    """An operation that is no block in numbers; the parameters are those of `raw_slot`."""
+    """Return an operation that is no block as numbers. The parameters are those of `raw_slot`."""
     cpu = slot = choice = flags = fail = 0
     numbers = [0, 0, 0]
     for name in FIELDS[type(operation)]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The repair of par blocks, from any numbers to a valid one: its operations one by one, then its switches.
 
-* An operation that blocks do not run becomes an access by the guest.
-* A switch is one of actors that are there, at something that the first of them does. One that cannot be, or that
-  stands at the place of an earlier one, is left out.
-* Where the block is none (one actor, two vCPUs on one CPU), its operations follow each other.
+* An operation that blocks do not run becomes a guest access.
+* A switch is between two actors of the block, at a point of the first one. A switch that is impossible, or that
+  repeats the place of an earlier one, is left out.
+* Where no valid block is possible (one actor, two vCPUs on one CPU), its operations follow each other.
 """
 
 from collections.abc import Iterable
@@ -32,14 +32,14 @@ from .operations import (
 from .program import ProgramError
 from .repair import Repair
 
-# Switches of other numbers than there are have one from 1 to this: few calls make so many steps of a kind.
+# A switch whose number is out of range gets one from 1 to this: few calls make so many steps of a kind.
 _DRAWN: Final = 999
-# The most records that a block has.
+# The maximum number of records of a block.
 RECORDS: Final = MAX_ACCESSES + MAX_SWITCHES
 
 
 class RawSwitch(NamedTuple):
-    """A switch in numbers: actors are those of `Switch`, *point* and *when* places in `POINTS` and `MOMENTS`."""
+    """A switch as numbers: actors are those of `Switch`, *point* and *when* indices of `POINTS` and `MOMENTS`."""
 
     point: int
     cpu: int
@@ -50,9 +50,9 @@ class RawSwitch(NamedTuple):
 
 
 def repair_block(repair: Repair, operations: list[RawOperation], switches: Iterable[RawSwitch]) -> list[Operation]:
-    """Return the block that operations and switches mean, or else its operations as they follow each other.
+    """Return the block that operations and switches encode, or else its operations one after the other.
 
-    :param repair: of the statements before
+    :param repair: the repair of the preceding statements
     :param operations: no more than `MAX_ACCESSES`
     """
     if len(operations) < 2:
@@ -73,7 +73,7 @@ def repair_block(repair: Repair, operations: list[RawOperation], switches: Itera
 
 
 def _concurrent(repair: Repair, raw: RawOperation) -> Concurrent:
-    """The operation that numbers mean, or the nearest that is legal now, and in a block."""
+    """Return the operation that numbers encode, or the nearest that is legal now and in a block."""
     for operation in repair.attempts(raw):
         each = by_actor(operation, raw.actor)
         if each is None:
@@ -87,9 +87,9 @@ def _concurrent(repair: Repair, raw: RawOperation) -> Concurrent:
 
 
 def by_actor(operation: Operation, number: int) -> Concurrent | None:
-    """An operation as one of a block; None: blocks do not run it.
+    """Return an operation as one of a block; None: blocks do not run it.
 
-    :param number: of the thread that does it, among those of its kind
+    :param number: the number of the thread that runs it, among threads of its kind
     """
     line = LINES.get(type(operation))
     if line is None or not line.runs:
@@ -103,7 +103,7 @@ def by_actor(operation: Operation, number: int) -> Concurrent | None:
 
 
 def scheduled(block: Par, switches: Iterable[RawSwitch]) -> Par:
-    """The block with the switches that numbers mean, the first of each place."""
+    """Return the block with the switches that numbers encode, the first at each place."""
     found: dict[tuple[int, str, str, int, int], Switch] = {}
     for raw in switches:
         switch = _switch(raw, block.actors)
@@ -113,7 +113,7 @@ def scheduled(block: Par, switches: Iterable[RawSwitch]) -> Par:
 
 
 def _switch(raw: RawSwitch, cpus: tuple[int, ...]) -> Switch | None:
-    """The switch of one of some actors to another one; None: there is none."""
+    """Return the switch that numbers encode, from one of the given actors to another; None: there is none."""
     cpu = raw.cpu if raw.cpu in cpus else cpus[raw.cpu % len(cpus)]
     others = [each for each in cpus if each != cpu]
     points = points_of(cpu)

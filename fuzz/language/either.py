@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs in whichever of the two forms they come: text, or the binary records of byte engines."""
+"""Programs in either of the two forms: text, or the binary records of byte engines."""
 
 from .binary import decode
 from .looks import is_readable, is_text
@@ -8,10 +8,10 @@ from .text import parse
 
 
 def read(data: bytes, name: str, engine: bool = False) -> Program:
-    """The program that *data* stands for.
+    """Return the program that *data* encodes.
 
-    :param name: what an error names as the file
-    :param engine: a byte engine wrote it, to which any bytes are a program; readable data of people
+    :param name: the file name in errors
+    :param engine: a byte engine wrote *data*, so any bytes are a program. Otherwise readable data
         is meant as text
     :raises ProgramError: it is a text and no valid program
     """

@@ -6,8 +6,8 @@ from typing import Any, Final
 from .operations import OPERATIONS, SWITCH_FORM, Switch, declaration_of
 from .program import BACKINGS, MEMFD, Slot, Vm
 
-# Each kind of statement: words in lower case stand for themselves, SLOT+OFF is
-# two values; the values are the fields of the class, in their order.
+# Each kind of statement. Words in lower case stand for themselves, SLOT+OFF is
+# two values. The values are the fields of the class, in their order.
 FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (
         Vm,
@@ -26,7 +26,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     ),
     *((kind, declaration_of(kind).form) for kind in OPERATIONS),
 )
-# Lines of a block, which `BEGIN` and `END` stand around: operations, then the schedule.
+# Lines of a block between `BEGIN` and `END`: operations, then the schedule.
 SCHEDULE: Final[tuple[type[Any], str]] = (Switch, SWITCH_FORM)
 BEGIN: Final = "par"
 END: Final = "end"

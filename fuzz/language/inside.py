@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations of programs, those within par blocks included."""
+"""The operations of programs, including those within par blocks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from .operations import ByThread, Concurrent, GuestAccess, Operation, Par, Threa
 
 
 def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Operation]) -> tuple[Operation, ...]:
-    """Return the operations, each changed, those of blocks in their place."""
+    """Return all operations with *change* applied, including those within blocks."""
     found: list[Operation] = []
     for operation in operations:
         if isinstance(operation, Par):
@@ -21,7 +21,7 @@ def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Op
 
 
 def left_in(operations: Iterable[Operation], stays: Callable[[Operation], bool]) -> tuple[Operation, ...]:
-    """Return the operations that stay; of a block its own, and the switches between actors that are still at work."""
+    """Return the operations for which *stays* holds, filtered within blocks too, as in `of_block`."""
     found: list[Operation] = []
     for operation in operations:
         if isinstance(operation, Par):
@@ -32,7 +32,7 @@ def left_in(operations: Iterable[Operation], stays: Callable[[Operation], bool])
 
 
 def again(each: Concurrent, changed: Operation) -> Concurrent:
-    """An operation of a block that was changed (`plain`), by the same actor."""
+    """Wrap a changed operation (`plain`) for the same actor of a block."""
     if isinstance(each, Threaded):
         return replace(each, operation=cast(ByThread, changed))
     assert isinstance(changed, GuestAccess)
@@ -40,14 +40,14 @@ def again(each: Concurrent, changed: Operation) -> Concurrent:
 
 
 def of_block(block: Par, operations: Iterable[Concurrent]) -> Par:
-    """A block with other operations, and the switches between actors that are still at work."""
+    """Return a block with other operations, and the switches between its remaining actors."""
     par = replace(block, operations=tuple(operations))
     switches = tuple(each for each in block.switches if each.cpu in par.actors and each.to in par.actors)
     return replace(par, switches=switches)
 
 
 def renumbered(operation: Operation, number_of: Callable[[int], int]) -> Operation:
-    """A block whose switches are between other vCPUs; anything else as it is, other actors too."""
+    """Return a block with the vCPUs of its switches renumbered. Other operations and other actors stay the same."""
     if not isinstance(operation, Par):
         return operation
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program in a mail: quoted or not, with text before and behind it, and remarks of others between its lines."""
+"""The program in a mail: quoted or not, surrounded by text, with remarks of others between its lines."""
 
 import re
 from email import message_from_bytes
@@ -12,26 +12,30 @@ from .operations import THREADS
 from .program import ProgramError
 from .statements import HEADS, read_operation
 
-# What quotes a line.
+# Characters that quote a line.
 _QUOTES: Final = ">| \t"
 _HEADER: Final = re.compile(r"([>| \t]*)s2fuzz \d+\s*(?:#.*)?")
-# Lines that end it at once: a signature's, and the fence of a block of code.
+# Lines that end a program at once: those that begin a signature, or end a code block.
 _ENDS: Final = ("--", "```")
-# A message as it is stored or sent, in which the text may be encoded.
+# A message as stored or sent. Its text may be encoded.
 _MESSAGE: Final = re.compile(rb"(?:From \S+ .*|[A-Za-z][A-Za-z-]*:[ \t].*)\r?\n")
 _FIRST_WORDS: Final = frozenset({"vm", BEGIN, END, "switch", *HEADS, *THREADS})
 
 
 def program_part(text: str) -> str:
-    """The lines of a text that are a program with the comments right above it; the others empty, so that numbers stay.
+    """Return the program in a text, with the comments right above it. Other lines become empty, to keep line numbers.
 
-    The program begins with the line ``s2fuzz 1``, whatever quotes it (``>``, ``|``, spaces). Lines that are not quoted
-    as that line is are remarks on a program that is quoted by ``>``. It ends where an empty line is followed by
-    something that is no statement. What follows a statement at once belongs to it: a word that is mistyped is an error
-    of the program, and not its end; but ``--`` and the fence of a block of code end it. A text that begins with a
-    program, or has none, is as it was.
+    The program begins with the line ``s2fuzz 1``, however that line is quoted (``>``, ``|``, spaces). In a program
+    quoted
+    by ``>``, lines without the same quoting are remarks. The program ends where an empty line is followed by a line
+    that
+    is no statement. A line right after a statement belongs to the program: a mistyped word is an error of the program
+    and
+    does not end it. ``--`` and the fence of a code block end it, however. A text that begins with a program, or has
+    none,
+    is returned unchanged.
 
-    :raises ProgramError: there are two programs, or statements behind the end; without a file
+    :raises ProgramError: there are two programs, or statements after the end; without a file
     """
     lines = text.split("\n")
     first = next((number for number, line in enumerate(lines) if _HEADER.fullmatch(line.rstrip())), -1)
@@ -51,7 +55,7 @@ def program_part(text: str) -> str:
         inner = unquoted(lines[number], prefix)
         if inner is None and ">" in prefix:
             continue
-        # What was indented has come to its end, unless somebody has moved a line.
+        # An indented program has ended here, unless someone has changed the indentation of this line.
         inner = lines[number] if inner is None else inner
         if not inner.strip():
             apart = True
@@ -66,11 +70,11 @@ def program_part(text: str) -> str:
 
 
 def refuse_behind(line: str, number: int, ended: str) -> None:
-    """Refuse a line behind the end of a program that would be part of one.
+    """Refuse a line after the end of a program that could be part of a program.
 
-    :param number: of the line
+    :param number: the number of the line
     :param ended: the line that has ended the program
-    :raises ProgramError: it is a header, or an operation
+    :raises ProgramError: the line is a header or an operation
     """
     if _HEADER.fullmatch(line.rstrip()):
         raise ProgramError("", number, "a second program; allowed: a text with one program")
@@ -83,20 +87,20 @@ def refuse_behind(line: str, number: int, ended: str) -> None:
 
 
 def unquoted(line: str, prefix: str) -> str | None:
-    """A line without what quotes it; None: it is not quoted so. Quotes before nothing may have lost their space."""
+    """Return a line without its quoting; None: it is quoted differently. Quoting may lack its space before nothing."""
     if line.startswith(prefix):
         return line[len(prefix) :]
     return "" if line.strip() == prefix.strip() else None
 
 
 def is_statement(line: str) -> bool:
-    """Tell whether a line begins as a statement of a program does, or is a comment."""
+    """Tell whether a line begins like a statement of a program, or is a comment."""
     words = line.partition("#")[0].split()
     return words[0] in _FIRST_WORDS if words else line.lstrip().startswith("#")
 
 
 def message_text(data: bytes) -> bytes:
-    """The text of a message with headers, decoded, in UTF-8; what is no such message stays as it is."""
+    """Return the decoded text of a message with headers, as UTF-8. Other data is returned unchanged."""
     if not _MESSAGE.match(data):
         return data
     try:
@@ -104,6 +108,6 @@ def message_text(data: bytes) -> bytes:
         body = message.get_body(("plain",)) if isinstance(message, EmailMessage) else None
         content = None if body is None else body.get_content()
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
-        # An encoding that nobody knows, or headers that are none.
+        # An unknown encoding, or invalid headers.
         return data
     return content.encode(errors="replace") if isinstance(content, str) else data

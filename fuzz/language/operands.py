@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operands of an operation: from any numbers to values that are in bounds in any state.
+"""The operands of an operation: maps any numbers to values that are in bounds in any state.
 
-Values that are in bounds stay as they are.
+Values in bounds stay the same.
 """
 
 from dataclasses import fields
@@ -13,10 +13,10 @@ from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import WORD
 from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
 
-# A number of bytes is pages, and above these bits the bytes that are left over.
+# The lower bits of a number are pages. The bits above these hold the remaining bytes.
 PAGE_BITS: Final = 48
 _PAGES: Final = (1 << PAGE_BITS) - 1
-# The size that a hypervisor mapping shrinks to where its own was not valid.
+# Upper bound of the size that replaces an invalid size of a hypervisor mapping.
 _HYP_PAGES: Final = 64
 FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
 # A block has operations, and no operands of its own.
@@ -24,9 +24,9 @@ FIELDS[ops.Par] = []
 
 
 class RawOperation(NamedTuple):
-    """An operation in numbers: *first* is its offset, ipa or va, *third* its pa.
+    """An operation as numbers: *first* is its offset, ipa or va, *third* its pa.
 
-    *actor*: in a par block, the number of the thread that does it, among those of its kind.
+    *actor*: in a par block, the number of the thread that runs it, among threads of its kind.
     """
 
     kind: int
@@ -42,12 +42,12 @@ class RawOperation(NamedTuple):
 
 
 def fit(value: int, least: int, most: int, step: int = 1) -> int:
-    """*value* in steps from *least* on; beyond *most* it starts anew."""
+    """Round *value* down to a step from *least* on, and wrap it around beyond *most*."""
     return least + (value - least) // step % ((most - least) // step + 1) * step
 
 
 class Operands:
-    """Makes operations of the numbers that stand for them.
+    """Builds operations from the numbers that encode them.
 
     :param vm: the machine
     """
@@ -56,9 +56,9 @@ class Operands:
         self.vm = vm
 
     def build(self, make: type[Any], raw: RawOperation, slot: Slot) -> Operation:
-        """An operation of this kind, its numbers within the bounds that hold in any state."""
+        """Build an operation of this kind, with numbers within the bounds that hold in any state."""
         values: dict[str, object] = {}
-        # Its size counts from here.
+        # The start of the range, for its size.
         start = 0
         for name in FIELDS[make]:
             if name == "slot":
@@ -75,7 +75,7 @@ class Operands:
         return cast(Operation, make(**values))
 
     def setting(self, name: str, make: type[Any], raw: RawOperation, slot: Slot) -> object:
-        """The value of a field that is no place and no size."""
+        """Return the value of a field that is neither a place nor a size."""
         vm, flags = self.vm, raw.flags
         if name == "cpu":
             if "slot" in FIELDS[make]:
@@ -102,7 +102,7 @@ class Operands:
         return bool(flags & 1)
 
     def bytes(self, raw: int) -> int:
-        """The number of bytes that pages, and bytes in the top bits, are together."""
+        """Return the number of bytes that a raw number encodes: pages, plus the bytes in its top bits."""
         page = self.vm.granule
         return (raw & _PAGES) * page + (raw >> PAGE_BITS) % page
 
@@ -111,25 +111,25 @@ class Operands:
         return step_of(declaration_of(make).align, self.vm.granule)
 
     def size(self, make: type[Any], raw: RawOperation, slot: Slot, offset: int) -> int:
-        """The size of a range in a slot, in bytes."""
+        """Return the size of a range in a slot, in bytes."""
         page, step = self.vm.granule, self.step(make)
-        # The page that holds the first byte counts from its start.
+        # Include the start of the page that holds the first byte.
         room = slot.size - offset // page * page
         if make is ops.TableMap:
             room = min(room, MAX_MAP_BLOCKS * page * page // 8)
         size = self.bytes(raw.size)
         if declaration_of(make).align == WORD:
-            # Only at the end of the slot may it be no multiple.
+            # The size may be no multiple only at the end of the slot.
             return min(-(-fit(size, page, room, page) // step) * step, room)
         return fit(size, step, room, step)
 
     def hyp_address(self, raw: int) -> int:
-        """An address behind which there is room for a page."""
+        """Return an address that leaves room for a page after it."""
         address = self.bytes(raw)
         return address if address < (1 << self.vm.pa) - self.vm.granule else address % GIB
 
     def hyp_size(self, raw: RawOperation, highest: int) -> int:
-        """Return the size of a mapping, given the higher of its two addresses; in bytes."""
+        """Return the size of a mapping in bytes, given the higher of its two addresses."""
         page = self.vm.granule
         room = min((1 << self.vm.pa) - highest - page, MAX_HYP_PAGES * page)
         size = self.bytes(raw.size)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A program: the settings of the machine and its VMs, their slots, and the operations on them.
 
-Addresses, sizes and offsets are in bytes. `fuzz.language.operations` has the
+Addresses, sizes and offsets are in bytes. `fuzz.language.operations` defines the
 operations, `fuzz.language.validate` the rules, `fuzz.language.text` the written form.
 """
 
@@ -30,56 +30,57 @@ Backing: TypeAlias = Literal[
     "memfd",
 ]
 ManualLog: TypeAlias = Literal["off", "on", "set"]
-# A file of KVM's own (guest_memfd), which only some versions have: no choice from `BACKINGS` gives it.
+# A file of KVM's own (guest_memfd), which only some versions have. It is not in `BACKINGS`, from which choices are
+# made.
 MEMFD: Final = "memfd"
 BACKINGS: Final[tuple[Backing, ...]] = tuple(each for each in get_args(Backing) if each != MEMFD)
 # Frames of a device, which user space maps by pages, or by blocks of level 2 where these fit
-# (``vfio_pci_mmap_huge_fault()``); those that a guest may use as Normal memory too (VM_ALLOW_ANY_UNCACHED); and memory
-# of a device, which user space maps with caches.
+# (``vfio_pci_mmap_huge_fault()``); frames that a guest may use as Normal memory too (VM_ALLOW_ANY_UNCACHED); and memory
+# of a device, which user space maps cacheable.
 UNCACHED: Final = "devicenc"
 CACHED: Final = "devicewb"
 DEVICES: Final[tuple[Backing, ...]] = ("device", "devicehuge", UNCACHED, CACHED)
 # The backings without dirty logs.
 UNLOGGED: Final = (*DEVICES, MEMFD)
-# Those that a VM with MTE may not have.
+# Backings that a VM with MTE may not have.
 TAGLESS: Final = (*DEVICES, MEMFD)
 
 # log2 of the sizes of hugetlb pages.
 HUGE_SHIFT: Final = {"hugetlb64k": 16, "hugetlb2m": 21, "hugetlb32m": 25, "hugetlb512m": 29, "hugetlb1g": 30}
-# The hugetlb pages that a host with this page size has: a block of level 2 or
-# 1, or as many entries in a row as the contiguous bit covers.
+# The hugetlb pages of a host with this page size: a block of level 2 or
+# 1, or as many consecutive entries as the contiguous bit covers.
 HUGE_PAGES: Final[dict[int, tuple[Backing, ...]]] = {
     4 * KIB: ("hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g"),
     16 * KIB: ("hugetlb2m", "hugetlb32m", "hugetlb1g"),
     64 * KIB: ("hugetlb2m", "hugetlb512m"),
 }
 GRANULES: Final = tuple(HUGE_PAGES)
-# The sizes that an entry may map: what blocks may be split by (``kvm_supported_block_sizes()``).
+# The sizes that an entry may map, into which blocks may be split (``kvm_supported_block_sizes()``).
 SPLIT_SIZES: Final[dict[int, tuple[int, ...]]] = {
     4 * KIB: (4 * KIB, 2 * MIB, GIB),
     16 * KIB: (16 * KIB, 32 * MIB),
     64 * KIB: (64 * KIB, 512 * MIB),
 }
-# A dirty ring has at least a page, and room for its reserved entries; more than its most is more than user space takes.
+# A dirty ring has at least a page, and room for its reserved entries. User space uses no more than the largest size.
 RING_SIZES: Final = tuple(KIB << shift for shift in range(2, 9))
 
 
 def backings(granule: int) -> tuple[Backing, ...]:
-    """Return the backings that a slot may have on a host with this page size; `MEMFD` comes on top."""
+    """Return the backings that a slot may have on a host with this page size, in addition to `MEMFD`."""
     return "anon", "thp", *HUGE_PAGES[granule], *DEVICES
 
 
 def caches_devices(vm: "Vm") -> bool:
-    """Tell whether the machine can have memory of a device in caches (``kvm_supports_cacheable_pfnmap()``)."""
+    """Tell whether the machine can cache memory of a device (``kvm_supports_cacheable_pfnmap()``)."""
     return vm.fwb and vm.dic
 
 
 class ProgramError(ValueError):
-    """The place and the reason at which a program is not valid.
+    """A program is not valid: the place and the reason.
 
-    :param file: name of the file; in angle brackets the name of another source
+    :param file: name of the file, or the name of another source in angle brackets
     :param line: from 1, or 0 for the file as a whole
-    :param message: what is wrong, and what is allowed
+    :param message: the mistake, and the allowed values
     """
 
     def __init__(self, file: str, line: int, message: str) -> None:
@@ -92,7 +93,7 @@ class ProgramError(ValueError):
 
 
 def refusal(wrong: str, allowed: str) -> ProgramError:
-    """Make the error of one statement; the caller that knows its file and line adds them."""
+    """Make the error of one statement. A caller that knows its file and line adds them."""
     return ProgramError("", 0, f"{wrong}; allowed: {allowed}")
 
 
@@ -106,24 +107,25 @@ class Vm:
     :param fwb: CPUs force write-back; *dic*: need no instruction cache
         maintenance; *ttl*: take level hints; *range*: flush ranges of
         addresses; *haf*: set the access flag themselves
-    :param manual: the dirty log is cleared by a call of its own (on), and all
-        pages start dirty too (set)
-    :param fail: the allocation of that number fails when the first VM is made,
+    :param manual: the dirty log is cleared by a separate call (on), and all
+        pages also start dirty (set)
+    :param fail: the allocation of that number fails when the first VM is created,
         and user space tries again: 1 ``struct kvm_pgtable``, 2 the root, 3
         ``last_vcpu_ran``
     :param resched: kernel code offers to drop the mmu lock (``cond_resched_lock()``), or asks whether it should
-        (``need_resched()``, ``rwlock_needbreak()``); at one in so many of these, another task waits; None: at none
-    :param contended: likewise, at the question of that number alone
-    :param split: blocks are split when logging begins, so many bytes at a time
+        (``need_resched()``, ``rwlock_needbreak()``). At every *resched*-th of these points another task waits; None:
+        never
+    :param contended: as *resched*, but another task waits only at the point of that number
+    :param split: blocks are split when logging begins, this many bytes at a time
         (KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE); 0: they are not
     :param ring: bytes of the dirty ring of each vCPU
         (KVM_CAP_DIRTY_LOG_RING_ACQ_REL); 0: there are none
-    :param bitmap: with rings, logged slots have bitmaps too
+    :param bitmap: with rings, logged slots also have bitmaps
         (KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP)
-    :param grace: what RCU holds back is freed at the point of that number at which no reader is inside; None: when
-        the call is over
+    :param grace: memory that waits for an RCU grace period is freed at the point of that number at which no reader is
+        inside; None: when the call has ended
     :param pa: bits of a physical address; with 52 (FEAT_LPA with 64K pages, else FEAT_LPA2) all memory lies above
-        those that 48 bits reach
+        the addresses that 48 bits reach
     :param mte: memory has tags, and VMs have MTE (KVM_CAP_ARM_MTE)
     """
 
@@ -152,7 +154,7 @@ class Vm:
 class Slot:
     """A memory slot of VM number *vm*.
 
-    Its host address lies *offset* behind a 1G boundary; with *alias*, behind
+    Its host address lies *offset* bytes after a 1G boundary. With *alias*, it lies *offset* bytes after
     the start of that slot, whose host memory it shares.
     """
 
@@ -169,7 +171,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole program; `fuzz.language.validate.validate` says whether it is a legal one."""
+    """A whole program. `fuzz.language.validate.validate` checks whether it is legal."""
 
     vm: Vm
     slots: tuple[Slot, ...]
@@ -177,14 +179,14 @@ class Program:
 
 
 def sequential(program: Program) -> Program:
-    """Return the program with the operations of each par block one after the other, for code that knows one actor."""
+    """Return the program with the operations of each par block one after the other, for code that handles one actor."""
     if not has_blocks(program):
         return program
     return replace(program, operations=tuple(each_of(program.operations)))
 
 
 def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
-    """Yield all operations that are no blocks, those of blocks in their place."""
+    """Yield all operations that are no blocks, including those within blocks."""
     for operation in operations:
         if isinstance(operation, Par):
             yield from map(plain, operation.operations)
@@ -193,18 +195,18 @@ def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
 
 
 def has_blocks(program: Program) -> bool:
-    """Tell whether several actors are at work in a program at once."""
+    """Tell whether a program has par blocks."""
     return any(isinstance(each, Par) for each in program.operations)
 
 
 def next_ipa(slots: Iterable[Slot]) -> int:
-    """The default guest address of a slot that follows *slots*, in bytes."""
+    """Return the default guest address of a slot that follows *slots*, in bytes."""
     end = max((slot.ipa + slot.size for slot in slots), default=GIB)
     return -(-end // GIB) * GIB
 
 
 def show_bytes(value: int) -> str:
-    """The canonical text of a number of bytes: ``0``, ``4K``, ``0x1008``."""
+    """Return the canonical text of a number of bytes: ``0``, ``4K``, ``0x1008``."""
     for unit, suffix in (GIB, "G"), (MIB, "M"), (KIB, "K"):
         if value % unit == 0 and value:
             return f"{value // unit}{suffix}"

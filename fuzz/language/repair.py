@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The repair of programs, from any numbers to a valid one: each statement becomes the nearest legal one.
 
-A legal statement stays as it is. `fuzz.language.validation_state.ValidationState` is the judge:
-this module decides nothing, it only proposes, the nearest first.
+A legal statement stays the same. `fuzz.language.validation_state.ValidationState` decides what is legal.
+This module only proposes statements, the nearest first.
 
-* A choice counts modulo the number of choices.
-* A place in a slot counts modulo its size, a size modulo what is left of it;
-  both go down to the step that the operation needs.
-* Random bytes should not take minutes: sizes of slots and of
-  hypervisor mappings that are none become small ones, and a large slot (some
-  take many seconds) must say so in a second place, as one mutation rarely does.
-* A slot whose place is taken lies at the nearest end of another; where none is
+* A choice is taken modulo the number of choices.
+* A place in a slot is taken modulo its size, a size modulo the rest of the slot.
+  Both are rounded down to the alignment of the operation.
+* Random bytes should not take minutes: invalid sizes of slots and of
+  hypervisor mappings become small ones. A large slot (some
+  take many seconds) needs a mark in a second place, which one mutation rarely sets.
+* A slot whose place is taken moves to the nearest end of another one. Where no place is
   free, it is left out.
-* An operation goes to the next slot whose backing it can have, of a VM that has not ended, but for what hosts do;
-  one that the state does not allow becomes the one that leads there: a deleted slot is made again, logging
-  is turned on. The last resort is an access by the guest, always legal.
+* An operation goes to the next slot that has a suitable backing. The VM of the slot must not have ended, except for
+  operations of the host. An operation that the state does not allow becomes one that makes it legal: a deleted slot is
+  created again, logging is turned on. The last resort is a guest access, which is always legal.
 """
 
 from collections.abc import Iterator
@@ -62,10 +62,10 @@ from .program import (
 )
 from .validation_state import SLOT_NAME, ValidationState
 
-# The mark in the record of a slot that means to be larger than `large_size`.
+# The mark in the record of a slot that is to be larger than `large_size`.
 LARGE: Final = 0xA5
-# The upper half of a byte that asks for a capability which few versions have: random bytes seldom do. `BARE`: of one
-# that asks for a dirty ring without bitmaps.
+# The upper half of a byte that requests a capability of few versions. Random bytes seldom have it. `BARE`: of a byte
+# that requests a dirty ring without bitmaps.
 RARE: Final = 0xA0
 BARE: Final = 0xB0
 _UPPER: Final = 0xF0
@@ -74,12 +74,12 @@ MEMFD_MARK: Final = 0xA6
 
 
 def large_size(page: int) -> int:
-    """The size in bytes beyond which a slot is a large one, with pages of so many bytes."""
+    """Return the size in bytes beyond which a slot is large. *page* is the page size."""
     return min(16384 * page, 512 * MIB)
 
 
 class RawVm(NamedTuple):
-    """The machine in numbers; see `fuzz.language.binary`."""
+    """The machine as numbers; see `fuzz.language.binary`."""
 
     granule: int
     ipa: int
@@ -99,7 +99,7 @@ class RawVm(NamedTuple):
 
 
 class RawSlot(NamedTuple):
-    """A slot in numbers: *ipa*, *size* and *offset* in pages."""
+    """A slot as numbers: *ipa*, *size* and *offset* in pages."""
 
     backing: int
     flags: int
@@ -114,7 +114,7 @@ class RawSlot(NamedTuple):
 
 
 def repair_vm(raw: RawVm) -> tuple[Vm, int]:
-    """Return the machine that *raw* means, and the number of slots that follow."""
+    """Return the machine that *raw* encodes, and the number of slots that follow."""
     flags = raw.flags
     granule = GRANULES[raw.granule % len(GRANULES)]
     manual: ManualLog = MANUAL[raw.manual % len(MANUAL)]
@@ -150,12 +150,12 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
 
 
 def _marked(byte: int, mark: int, sizes: tuple[int, ...]) -> int:
-    """The size that a byte with this mark means; 0: it has none."""
+    """Return the size that a byte with this mark encodes; 0: it does not have the mark."""
     return sizes[(byte & ~_UPPER) % len(sizes)] if byte & _UPPER == mark else 0
 
 
 class Repair:
-    """Takes the statements of a program one by one.
+    """Repairs the statements of a program one by one.
 
     :param vm: the machine
     """
@@ -167,7 +167,7 @@ class Repair:
         self.slots: list[Slot] = []
 
     def slot(self, raw: RawSlot) -> None:
-        """One more slot, unless there is no place for it."""
+        """Add one more slot, unless there is no place for it."""
         page = self.vm.granule
         allowed = backings(page)
         backing: Backing = BACKINGS[raw.backing % len(BACKINGS)]
@@ -206,17 +206,17 @@ class Repair:
             return
 
     def name(self, raw: bytes) -> str:
-        """A name that no slot has yet: *raw* up to the first 0, or else s0, s1 ..."""
+        """Return a name that no slot has yet: *raw* up to the first 0, or else s0, s1 ..."""
         name = raw.split(b"\0")[0].decode("latin-1")
         if SLOT_NAME.fullmatch(name) and name not in self.state.slots:
             return name
         return next(name for name in map("s{}".format, count()) if name not in self.state.slots)
 
     def places(self, slot: Slot, ipa: int) -> Iterator[int]:
-        """Guest addresses where a slot may fit: *ipa*, then behind other slots of the VM, the nearest first."""
+        """Yield guest addresses where a slot may fit: *ipa*, then the ends of other slots of the VM, nearest first."""
         limit = 1 << self.vm.ipa
         if ipa + slot.size > limit:
-            # Apart from each other, and aligned: such slots can have blocks.
+            # Keep such slots apart and aligned, so that they can have blocks.
             ipa = ipa // self.vm.granule % (limit // GIB - 1) * GIB
         yield ipa
         state = self.state
@@ -226,7 +226,7 @@ class Repair:
         yield from sorted({0, *ends}, key=lambda end: (abs(end - ipa), end))
 
     def operation(self, raw: RawOperation) -> Operation:
-        """The operation that *raw* means, or the nearest that is legal now."""
+        """Return the operation that *raw* encodes, or the nearest that is legal now."""
         for operation in self.attempts(raw):
             try:
                 self.state.check(operation)
@@ -236,7 +236,7 @@ class Repair:
         raise AssertionError("a guest access is always legal")
 
     def attempts(self, raw: RawOperation) -> Iterator[Operation]:
-        """Yield the operation that *raw* means, then those near it."""
+        """Yield the operation that *raw* encodes, then those near it."""
         make = OPERATIONS[raw.kind % len(OPERATIONS)]
         at = raw.slot % len(self.slots)
         around = [*self.slots[at:], *self.slots[:at]]
@@ -251,11 +251,11 @@ class Repair:
                 yield from self.on_slot(make, raw, slot)
         else:
             yield self.operands.build(make, raw, slot)
-        # Memory outlives its VM, whose vCPUs do not.
+        # Memory outlives its VM. Its vCPUs do not.
         yield self.operands.build(ops.GuestAccess, raw, slot if self.state.runs(slot.vm) else running[0])
 
     def on_slot(self, make: type[Any], raw: RawOperation, slot: Slot) -> Iterator[Operation]:
-        """An operation on a slot, then those that lead to a state in which it is legal."""
+        """Yield an operation on a slot, then operations that lead to a state in which it is legal."""
         name, needs = slot.name, declaration_of(make).needs
         operation = self.operands.build(make, raw, slot)
         yield operation

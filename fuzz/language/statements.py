@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The forms of statements between words and objects, as `fuzz.language.forms` declares them.
+"""Conversion between the words of statements and objects, as `fuzz.language.forms` declares it.
 
 Numbers of bytes are decimal with an optional K, M or G, or hexadecimal after 0x.
 """
@@ -16,7 +16,7 @@ from .program import GIB, KIB, MIB, ProgramError, Slot, Vm, refusal, show_bytes
 
 MAX_NUMBER: Final = 1 << 52
 
-# The first words of operations; those whose second word is a slot have their verb behind it.
+# The first words of operations. Where the second word is a slot, the verb follows it.
 _CPUS: Final = tuple(f"cpu{n}" for n in range(MAX_VCPUS))
 HEADS: Final = {f"cpu{n}": "cpuN" for n in range(MAX_VCPUS)} | {
     word: word for word in ("host", "log", "slot", "table", "hyp", "vm")
@@ -28,7 +28,7 @@ _COUNT: Final = re.compile(r"([0-9]+)()()")
 
 
 class _Kind(NamedTuple):
-    """The form of a word that stands for *width* values."""
+    """The form of a word that encodes *width* values."""
 
     read: Callable[[str], tuple[Any, ...]]
     show: Callable[..., str]
@@ -112,7 +112,7 @@ def _kind(word: str) -> _Kind:
 
 
 class _Form:
-    """One kind of statement, between words and an object of class *make*."""
+    """One kind of statement: converts between words and an object of class *make*."""
 
     def __init__(self, make: type[Any], usage: str) -> None:
         words = usage.split()
@@ -126,7 +126,7 @@ class _Form:
         self.defaults = {key: None if value is MISSING else value for key, value in defaults}
 
     def read(self, words: Sequence[str]) -> list[Any]:
-        """The values of the fields; None for an option without a default."""
+        """Return the values of the fields; None for an option without a default."""
         count = len(self.words)
         if len(words) < count:
             raise refusal(f"{' '.join(words)[:40]!a} is not complete", self.usage)
@@ -151,7 +151,7 @@ class _Form:
         return values
 
     def show(self, statement: object) -> str:
-        """The canonical line of an object of the class: options that have their default are left out."""
+        """Return the canonical line of an object of the class, without options that have their default value."""
         values = [getattr(statement, name) for name in self.fields]
         words = []
         for kind in self.words:
@@ -168,23 +168,23 @@ VM: Final = _STATEMENTS[Vm]
 SLOT: Final = _STATEMENTS[Slot]
 SWITCH: Final = _STATEMENTS[Switch]
 BLOCK: Final = f"{BEGIN}, a line for each operation and switch, {END}"
-# The operations by their first word and the one that tells them apart.
+# The operations, keyed by their first word and their verb.
 _OPERATIONS: Final = {
     (words[0], verb): form
     for form in list(_STATEMENTS.values())[2:-1]
     for words in [form.usage.split()]
     for verb in words[2 if words[0] in _VERB_LAST else 1].split("|")
 }
-# The verbs that make an operation of a line that begins like a slot statement.
+# The verbs of operations whose lines begin like a slot statement.
 SLOT_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "slot"]
-# Likewise of one that begins like the statement of the machine.
+# The verbs of operations whose lines begin like the vm statement.
 VM_VERBS: Final = [[verb] for head, verb in _OPERATIONS if head == "vm"]
 
 
 def read_operation(words: Sequence[str]) -> Operation:
-    """The operation of a line, by its words.
+    """Return the operation of a line, given its words.
 
-    :raises ProgramError: it is none; without file and line
+    :raises ProgramError: the line is no operation; without file and line
     """
     head = HEADS.get(words[0])
     if head is None and words[0] in THREADS:
@@ -202,14 +202,14 @@ def read_operation(words: Sequence[str]) -> Operation:
 
 
 def operation_of_thread(words: Sequence[str]) -> Any:
-    """The operation behind the name of an actor that is no vCPU; that of a thread of the host stands for ``host``."""
+    """Return the operation after the name of an actor that is no vCPU. A host thread's name stands for ``host``."""
     if len(words) < 2:
         raise refusal(f"{words[0]!a} is not complete", f"{words[0]} and an operation")
     return read_operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
 
 
 def line_of(statement: object) -> str:
-    """The canonical line of a statement, or the lines of a block."""
+    """Return the canonical line of a statement, or the lines of a block."""
     if isinstance(statement, Threaded):
         shown = line_of(statement.operation)
         return f"{actor_name(statement.cpu)} {shown.partition(' ')[2] if is_host(statement.cpu) else shown}"

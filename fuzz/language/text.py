@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The written form of a program, version 1: one statement a line.
+"""The written form of a program, version 1: one statement per line.
 
 `FORMS` is the grammar: parser, printer and error messages all follow it. `#`
-starts a comment that goes to the end of the line. Numbers of bytes are
+starts a comment that extends to the end of the line. Numbers of bytes are
 decimal with an optional K, M or G, or hexadecimal after 0x.
 """
 
@@ -28,20 +28,20 @@ MAX_FILE_SIZE: Final = MIB
 
 
 class _Parser:
-    """The statements so far, and the number of the line of each."""
+    """The statements so far, and the line number of each."""
 
     def __init__(self) -> None:
         self.vm = Vm()
         self.slots: list[Slot] = []
         self.operations: list[Operation] = []
         self.lines: list[int] = []
-        # The lines of blocks that have ended, by the number of the statement.
+        # The lines of finished blocks, keyed by the number of the statement.
         self.inner: dict[int, list[int]] = {}
-        # The block that has begun, and not ended: operations, switches, the line of each.
+        # The open block: operations, switches, and the line of each.
         self.block: tuple[list[Any], list[Switch], list[int]] | None = None
 
     def read(self, text: str) -> None:
-        """Read *text*; a `ProgramError` has its line and no file."""
+        """Read *text*. A `ProgramError` has its line and no file."""
         number = 1
         try:
             for number, line in enumerate(text.split("\n"), 1):
@@ -96,7 +96,7 @@ class _Parser:
             self.slots.append(Slot(name, next_ipa(self.slots) if ipa is None else ipa, *rest))
 
     def _in_block(self, words: Sequence[str], number: int) -> None:
-        """Read a line of the block that has begun."""
+        """Read a line of the open block."""
         assert self.block is not None
         operations, switches, lines = self.block
         if words[0] == END:
@@ -122,10 +122,10 @@ class _Parser:
 
 
 def parse(text: str | bytes, name: str = "<text>") -> Program:
-    """The program that *text* (bytes: in UTF-8) stands for.
+    """Return the program that *text* (bytes: in UTF-8) encodes.
 
-    :param name: what an error names as the file
-    :raises ProgramError: the first line that is wrong; nothing else is raised
+    :param name: the file name in errors
+    :raises ProgramError: the first invalid line; nothing else is raised
     """
     hint = ""
     if isinstance(text, bytes):
@@ -150,21 +150,21 @@ def parse(text: str | bytes, name: str = "<text>") -> Program:
 
 
 def print_program(program: Program) -> str:
-    """The canonical text of a valid program: `parse` gives the same again."""
+    """Return the canonical text of a valid program. `parse` returns the same program."""
     statements = (program.vm, *program.slots, *program.operations)
     return "\n".join([_HEADER, *map(line_of, statements)]) + "\n"
 
 
 def shown_name(path: str | os.PathLike[str]) -> str:
-    """A file's name as an error shows it: one that can be printed."""
+    """Return a file's name as an error shows it: in printable form."""
     return os.fspath(path).encode(errors="backslashreplace").decode() or "''"
 
 
 def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
     """Read a file of at most `MAX_FILE_SIZE` bytes.
 
-    :param path: or an open file descriptor, which stays open
-    :param name: what an error names as the file
+    :param path: the file, or an open file descriptor, which stays open
+    :param name: the file name in errors
     :raises ProgramError: the file is longer, or cannot be read
     """
     try:
@@ -181,7 +181,7 @@ def contents(path: str | os.PathLike[str] | int, name: str) -> bytes:
 
 
 def load(path: str | os.PathLike[str]) -> Program:
-    """The program in a file of at most `MAX_FILE_SIZE` bytes.
+    """Return the program in a file of at most `MAX_FILE_SIZE` bytes.
 
     :raises ProgramError: the file cannot be read, or `parse` refuses it
     """
@@ -190,13 +190,13 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 
 def title(operation: Operation) -> str:
-    """One line that stands for an operation; a block by its operations."""
+    """Return one line that describes an operation. A block is described by its operations."""
     if isinstance(operation, Par):
         return f"{BEGIN}: {' | '.join(map(line_of, operation.operations))}"
     return line_of(operation)
 
 
 def headings(program: Program) -> list[str]:
-    """Return the names of creation, of each operation (counted from 1), and of destruction."""
+    """Return the headings of creation, of each operation (counted from 1), and of destruction."""
     operations = [f"operation {number}: {title(each)}" for number, each in enumerate(program.operations, 1)]
     return ["creation of the VM", *operations, "destruction of the VM"]

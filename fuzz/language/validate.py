@@ -18,17 +18,17 @@ def validate(
     lines: Sequence[int] = (),
     inner: Mapping[int, Sequence[int]] = _NO_LINES,
 ) -> None:
-    """Check that all values are in bounds and nothing contradicts itself.
+    """Check that all values are in bounds and that no statements contradict each other.
 
-    :param file: what an error names as the file
-    :param lines: the line of the vm, of each slot and of each operation; those
-        of the canonical text where absent
-    :param inner: the lines within a block, by its index in *lines*
-    :raises ProgramError: the first thing that is wrong, in the order of lines
+    :param file: the file name in errors
+    :param lines: the line of the vm, of each slot and of each operation; default: those
+        of the canonical text
+    :param inner: the lines within a block, keyed by its index in *lines*
+    :raises ProgramError: the first mistake, in the order of lines
     """
     slots = program.slots
     state = ValidationState(program.vm)
-    # Index of the statement being checked, the vm being the first.
+    # Index of the statement being checked. The vm is the first.
     at = 0
     try:
         check_vm(program.vm)
@@ -41,7 +41,7 @@ def validate(
             require(at <= len(slots) + MAX_OPERATIONS, "one operation too many", f"0 to {MAX_OPERATIONS}")
             state.check(operation)
     except ProgramError as error:
-        # Of a block the error says which of its lines it is.
+        # For a block, the error gives the line within the block.
         line = lines[at] if lines else first_line(program, at)
         if error.line:
             line = inner[at][error.line - 1] if at in inner else line + error.line
@@ -49,6 +49,6 @@ def validate(
 
 
 def first_line(program: Program, at: int) -> int:
-    """The line of the canonical text at which a statement begins; the vm is number 0."""
+    """Return the line of the canonical text at which a statement begins. The vm is number 0."""
     before = program.operations[: max(0, at - 1 - len(program.slots))]
     return at + 2 + sum(1 + len(each.operations) + len(each.switches) for each in before if isinstance(each, Par))

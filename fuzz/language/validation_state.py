@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The rules that depend on what stands before an operation: slots that are there, logged, or in the way."""
+"""The rules that depend on the statements before an operation: slots that exist, are logged, or are in the way."""
 
 import re
 from typing import Final, NamedTuple, assert_never
@@ -29,7 +29,7 @@ _NAME_RULE: Final = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, sl
 
 
 class SlotsAt(NamedTuple):
-    """Slots at one place of a program: guest address of each, those that exist, those that are logged."""
+    """Slots at one place of a program: the address of each, the existing ones, the logged ones."""
 
     ipa: dict[str, int]
     live: frozenset[str]
@@ -37,30 +37,30 @@ class SlotsAt(NamedTuple):
 
 
 class ValidationState:
-    """The slots as the operations so far have left them."""
+    """The state of the slots after the operations so far."""
 
     def __init__(self, vm: Vm) -> None:
         self.vm = vm
         self.slots: dict[str, Slot] = {}
-        # Guest address of each, now; those that exist; those that are logged.
+        # Current guest address of each slot; slots that exist; slots that are logged.
         self.ipa: dict[str, int] = {}
         self.live: set[str] = set()
         self.logged: set[str] = set()
-        # VMs that have ended; blocks end none.
+        # VMs that have ended. Blocks end none.
         self.ended: set[int] = set()
         # The CPU on which each vCPU runs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
 
     def as_it_is(self) -> SlotsAt:
-        """Return what operations of par blocks change, as it is now, for `go_back`."""
+        """Return a snapshot, for `go_back`, of the state that operations of par blocks may change."""
         return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
 
     def go_back(self, before: SlotsAt) -> None:
-        """Undo what operations have changed since."""
+        """Undo all changes by operations since a snapshot."""
         self.ipa, self.live, self.logged = dict(before.ipa), set(before.live), set(before.logged)
 
     def declare(self, slot: Slot) -> None:
-        """Check a slot statement, which then counts; raises a `refusal`, and nothing has changed."""
+        """Check and record a slot statement. Raises a `refusal` without changing anything."""
         name, vm = slot.name, self.vm
         page = vm.granule
         require(len(self.slots) < bounds.MAX_SLOTS, "one slot too many", f"1 to {bounds.MAX_SLOTS}")
@@ -91,7 +91,7 @@ class ValidationState:
         require(not ro or backing != MEMFD, f"ro=on with backing={backing} (-EINVAL)", "ro=off")
 
     def check_alias(self, slot: Slot) -> None:
-        """A slot that shares another's host memory must lie within it."""
+        """Check that a slot that shares another's host memory lies within it."""
         require(slot.backing != MEMFD, f"alias= with backing={MEMFD}", "a slot with memory of its own")
         other = self.slots.get(slot.alias)
         if other is None:
@@ -103,7 +103,7 @@ class ValidationState:
         require(slot.offset <= room, f"slot {slot.name} ends behind slot {other.name}", allowed)
 
     def place(self, slot: Slot, ipa: int, what: str) -> None:
-        """A slot comes to lie at *ipa*: within the address space, apart from the others of its VM."""
+        """Place a slot at *ipa*, which must be within the address space and apart from the other slots of its VM."""
         limit = 1 << self.vm.ipa
         within(what, ipa, range(0, limit, self.vm.granule), show_bytes)
         end = ipa + slot.size
@@ -113,7 +113,7 @@ class ValidationState:
         self.ipa[slot.name] = ipa
 
     def check_apart(self, slot: Slot, ipa: int) -> None:
-        """Check that at *ipa* a slot lies apart from the others of its VM."""
+        """Check that a slot at *ipa* lies apart from the others of its VM."""
         name, end = slot.name, ipa + slot.size
         for other in self.live - {name}:
             start = self.ipa[other]
@@ -121,7 +121,7 @@ class ValidationState:
             require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
 
     def check(self, op: ops.Operation) -> None:
-        """Check one operation, which then counts as done; raises a `refusal`, and nothing has changed."""
+        """Check and record one operation. Raises a `refusal` without changing anything."""
         vm = self.vm
         if isinstance(op, ops.HypMap):
             check_hyp(vm, op)
@@ -134,7 +134,7 @@ class ValidationState:
             try:
                 check_par(op, self.cpu_of, self.check)
             except ProgramError:
-                # Its operations that were checked by then do not count.
+                # Drop the operations of the block that were already recorded.
                 self.go_back(before)
                 raise
             return
@@ -186,20 +186,20 @@ class ValidationState:
     def check_running(self, vm: int, what: str) -> None:
         """Check that a VM has not ended.
 
-        :param what: the part of it that is meant
+        :param what: the part of the VM that an error names
         """
         others = [f"VM {number}" for number in range(self.vm.vms) if self.runs(number)]
         require(self.runs(vm), f"{what}: VM {vm} has ended", *others)
 
     def end(self, vm: int) -> None:
-        """A VM ends, and its slots are gone for good; raises a `refusal`, and nothing has changed."""
+        """End a VM, whose slots are then gone for good. Raises a `refusal` without changing anything."""
         within("end ", vm, range(self.vm.vms), str)
         self.check_running(vm, f"end {vm}")
         others = [slot for slot in self.slots.values() if slot.vm != vm and self.runs(slot.vm)]
         require(others, f"end {vm}: no slot is left to the others", "a VM beside others that have slots")
         mine = [slot for slot in self.slots.values() if slot.vm == vm]
         files = [slot.name for slot in mine if slot.backing == MEMFD]
-        # Its file, which user space maps, has a reference on the VM (``__kvm_gmem_create()``).
+        # The file, which user space maps, holds a reference on the VM (``__kvm_gmem_create()``).
         require(not files, f"end {vm}: slot {''.join(files[:1])} has backing={MEMFD}", f"a VM without backing={MEMFD}")
         self.ended.add(vm)
         for slot in mine:
@@ -207,7 +207,7 @@ class ValidationState:
             self.logged.discard(slot.name)
 
     def check_needs(self, slot: Slot, declared: Declaration) -> None:
-        """Check that the needs of an operation's declaration are met where it stands."""
+        """Check that the preconditions of an operation's declaration are met."""
         name = slot.name
         for need in declared.needs:
             if need == LIVE:
@@ -232,7 +232,7 @@ class ValidationState:
             within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
 
     def check_words(self, slot: Slot, op: ops.SlotRange) -> None:
-        """Check an operation on a range of pages whose bits are whole words of the dirty log."""
+        """Check an operation on a range of pages that covers whole words of the dirty log."""
         word = bounds.CLEAR_PAGES * self.vm.granule
         steps = f"multiples of {show_bytes(word)} ({bounds.CLEAR_PAGES} pages), or a size up to the end of the slot"
         fine = op.offset % word == 0 and (op.size % word == 0 or op.offset + op.size == slot.size)
@@ -241,11 +241,11 @@ class ValidationState:
             check_fail(op.fail)
 
     def check_table(self, slot: Slot, op: ops.TableRange | ops.TablePlace) -> None:
-        """A direct call of pgtable.c: the slot must exist, for the tables know nothing of it."""
+        """Check a direct call of pgtable.c. The tables know nothing of the slot, so it must exist."""
         if isinstance(op, (ops.TableMap, ops.TableRelax)):
             require(op.prot in ops.PROTS, f"{op.prot[:40]!a}", *ops.PROTS)
         if isinstance(op, ops.TableRange):
-            # The page that holds the first byte counts from its start.
+            # Include the start of the page that holds the first byte.
             room = slot.size - op.offset // self.vm.granule * self.vm.granule
             within("size ", op.size, range(1, room + 1), show_bytes)
         if isinstance(op, ops.TableMap):
@@ -254,17 +254,17 @@ class ValidationState:
             check_fail(op.fail)
 
     def refused(self, slot: Slot, ipa: int, what: str) -> bool:
-        """Tell whether KVM refuses *ipa* (-EFAULT), since the slot would end behind the address space."""
+        """Tell whether KVM refuses *ipa* (-EFAULT), because the slot would end beyond the address space."""
         limit = 1 << self.vm.ipa
         within(what, ipa, range(0, limit + 1, self.vm.granule), show_bytes)
         if ipa + slot.size <= limit:
             return False
-        # Else it were refused for that (-EEXIST).
+        # Otherwise KVM would refuse it for the overlap (-EEXIST).
         self.check_apart(slot, ipa)
         return True
 
     def check_slot(self, slot: Slot, op: ops.SlotChange) -> None:
-        """Check an operation on a slot as a whole, and note its effect on later ones: one that is refused has none."""
+        """Check an operation on a slot as a whole, and record its effect. An operation that KVM refuses has none."""
         name = slot.name
         if isinstance(op, ops.SlotCreate):
             self.check_flags(slot, op.log, op.ro)

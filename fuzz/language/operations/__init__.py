@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations of programs: one class for each kind, declared where it stands (`declare`).
+"""The operations of programs: one class for each kind, declared next to its definition (`declare`).
 
-Offsets are in bytes from the start of a slot, sizes in bytes. What else an operation needs: docs/how-to/operation.md.
+Offsets are in bytes from the start of a slot, sizes in bytes. To add an operation, see docs/how-to/operation.md.
 """
 
 from typing import Final, TypeAlias
@@ -92,7 +92,7 @@ from .vms import VmEnd
 
 Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par
 
-# All classes of single lines, by their position.
+# All classes of single-line operations, by position.
 OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind: DECLARATIONS[kind].position))
 
 __all__ = [

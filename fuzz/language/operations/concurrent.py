@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Blocks in which several actors (vCPUs, threads of the host) are at work at once, and the schedule of their turns.
+"""Blocks in which several actors (vCPUs, threads of the host) run at once, and the schedule of their turns.
 
-A block is one operation of a program, written in several lines; its own operations are those of other modules.
+A block is one operation of a program, written on several lines. Its own operations are those of other modules.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from .guest import Evict, GuestAccess, Speculate
 from .host import HostOperation
 from .slots import ClearLog, GetLog, SetLog, SlotCreate, SlotDelete, SlotMove, SlotOperation
 
-# Numbers of actors: a vCPU has its own; behind all vCPUs come threads of the host and of user space, and CPUs that do
-# something of their own accord.
+# Numbers of actors. A vCPU has its own number. After all vCPUs come threads of the host, threads of user space, and
+# CPUs that do something spontaneously.
 HOSTS: Final = range(64, 68)
 USERS: Final = range(68, 70)
 HARDWARE: Final = range(72, 76)
@@ -26,18 +26,17 @@ _NAMES: Final = {number: name for name, number in THREADS.items()}
 Moment: TypeAlias = Literal["before", "after"]
 MOMENTS: Final[tuple[str, ...]] = get_args(Moment)
 
-# What an actor does where it may give way. fault: the hardware takes one, before the handler runs; load, store,
-# cmpxchg: of a table entry; flush: of TLBs; clean: of caches; lock, unlock: the mmu lock; lookup: of a frame. Of the
-# host's threads alone: start, end: KVM is told that pages are about to change, and that they have; change: they do.
-# The binary form has their numbers: new ones come last.
+# Points at which an actor may give way. fault: the hardware takes one, before the handler runs; load, store, cmpxchg:
+# of a table entry; flush: of TLBs; clean: of caches; lock, unlock: the mmu lock; lookup: of a frame. Only for the
+# host's threads: start, end: KVM is notified that pages are about to change, and that they have; change: they change.
+# The binary form stores their index: new points come last.
 Point: TypeAlias = Literal[
     "fault", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup", "start", "change", "end"
 ]
 POINTS: Final[tuple[str, ...]] = get_args(Point)
-# What shows only when it has happened.
+# Points that are observable only after they have happened.
 ONLY_AFTER: Final = ("fault", "load")
-# The steps of an operation of the host, which are counted in the whole block, as faults are; what vCPUs alone do; and
-# what both do.
+# Steps of an operation of the host, counted in the whole block, like faults; points of vCPUs only; and points of both.
 STEPS_OF_HOST: Final = ("start", "change", "end")
 STEPS_OF_CPU: Final = ("fault", "lookup")
 STEPS_OF_BOTH: Final = tuple(point for point in POINTS if point not in STEPS_OF_HOST + STEPS_OF_CPU)
@@ -56,12 +55,12 @@ def is_vcpu(actor: int) -> bool:
 
 
 def actor_name(actor: int) -> str:
-    """An actor as programs name it: ``cpu1``, ``host0``, ``user0``, ``hw0``."""
+    """Return the name of an actor in programs: ``cpu1``, ``host0``, ``user0``, ``hw0``."""
     return _NAMES.get(actor, f"cpu{actor}")
 
 
 def points_of(actor: int) -> tuple[str, ...]:
-    """The kinds of what an actor does where it may give way."""
+    """Return the kinds of points at which an actor may give way."""
     if actor in HARDWARE:
         return ()
     own = STEPS_OF_HOST if is_host(actor) else STEPS_OF_CPU if is_vcpu(actor) else ()
@@ -72,7 +71,7 @@ ByThread: TypeAlias = HostOperation | SlotOperation | Speculate | Evict
 
 
 def actors_of(operation: GuestAccess | ByThread) -> range | None:
-    """The actors, but vCPUs, whose operation it is; None: it is one of vCPUs."""
+    """Return the actors other than vCPUs that may run an operation; None: vCPUs run it."""
     if isinstance(operation, (GetLog, ClearLog)):
         return USERS
     if isinstance(operation, (SetLog, SlotCreate, SlotDelete, SlotMove)):
@@ -84,7 +83,7 @@ def actors_of(operation: GuestAccess | ByThread) -> range | None:
 
 @dataclass(frozen=True, slots=True)
 class Threaded:
-    """An operation of a block that no vCPU does; *cpu* is the number of the actor (`HOSTS`, `USERS`, `HARDWARE`)."""
+    """An operation of a block that no vCPU runs. *cpu* is the number of the actor (`HOSTS`, `USERS`, `HARDWARE`)."""
 
     cpu: int
     operation: ByThread
@@ -94,7 +93,7 @@ Concurrent: TypeAlias = GuestAccess | Threaded
 
 
 def plain(each: Concurrent) -> GuestAccess | ByThread:
-    """An operation of a block as it is outside of one."""
+    """Return an operation of a block as it would be outside a block."""
     return each.operation if isinstance(each, Threaded) else each
 
 
@@ -102,9 +101,11 @@ def plain(each: Concurrent) -> GuestAccess | ByThread:
 class Switch:
     """Actor *cpu* gives way to actor *to* at its *count*-th load, store, ... within its fault number *fault*.
 
-    Faults are counted in the whole block, from 1; where *point* is ``fault``, *count* is that number. The calls by
-    which a thread of the host tells KVM of something count as its faults. Its steps, *point* ``start`` and so on, are
-    counted in the whole block.
+    Faults are counted in the whole block, from 1. Where *point* is ``fault``, *count* is that number. Each call by
+    which
+    a thread of the host notifies KVM counts as one of its faults. Its steps (*point* ``start`` and so on) are counted
+    in
+    the whole block.
     """
 
     cpu: int
@@ -116,16 +117,16 @@ class Switch:
 
     @property
     def anchor(self) -> tuple[int, str, str, int, int]:
-        """The place in what *cpu* does: two switches of a block have two."""
+        """The place at which *cpu* gives way. It is unique in a block."""
         return self.cpu, self.when, self.point, self.count, self.fault
 
 
 @dataclass(frozen=True, slots=True)
 class Par:
-    """Several actors at work at once, vCPUs, the host, user space, hardware: one step of one of them at a time.
+    """Several actors run at once (vCPUs, the host, user space, hardware): one step of one of them at a time.
 
-    *operations* of one actor follow each other. The actor of the first one begins. It goes on until a switch says
-    otherwise, it has to wait, or it is done; then the next one that can goes on, in the order of their first
+    The *operations* of one actor follow each other. The actor of the first one begins. It runs until a switch takes
+    place, it has to wait, or it is done. Then the next actor that can runs, round-robin in the order of their first
     operations.
     """
 
@@ -138,5 +139,5 @@ class Par:
         return tuple(dict.fromkeys(each.cpu for each in self.operations))
 
     def in_order(self, cpus: Iterable[int]) -> "Par":
-        """The block with its actors in another order, by which they begin; switches are left out."""
+        """Return the block with its actors beginning in another order, and without switches."""
         return Par(tuple(each for cpu in cpus for each in self.operations if each.cpu == cpu))

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The declaration of an operation: all that others know of its class, in one place.
+"""The declaration of an operation: everything that other modules know of its class, in one place.
 
-A call of `declare` stands below each class. The classes are compiled dataclasses, which
+A call of `declare` follows each class. The classes are compiled dataclasses, which
 cannot hold such constants themselves: mypyc makes fields of them.
 """
 
 from typing import Final, Literal, TypeAlias
 
-# What offset and size of an operation are multiples of: nothing, pages, the pages of a word of the dirty log.
+# The alignment of offset and size of an operation: none, pages, the pages of one word of the dirty log.
 Align: TypeAlias = Literal["byte", "page", "word"]
 BYTE: Final = "byte"
 PAGE: Final = "page"
 WORD: Final = "word"
 
-# The slots that an operation makes sense on: all; all but those of a guest_memfd; those with memory of the host's own;
-# of these, those whose pages can be moved and logged; of these, those of no hugetlb.
+# The slots on which an operation makes sense: all; all except those of a guest_memfd; those with memory of the host's
+# own; those of them whose pages can be moved and logged; and those of these without hugetlb.
 Backings: TypeAlias = Literal["any", "mapped", "memory", "ram", "paged"]
 ANY: Final = "any"
 MAPPED: Final = "mapped"
@@ -22,8 +22,8 @@ MEMORY: Final = "memory"
 RAM: Final = "ram"
 PAGED: Final = "paged"
 
-# What must be so where an operation stands: the slot exists; it was deleted; its dirty log is on;
-# the dirty log is cleared by a call of its own (manual=on or set).
+# Preconditions of an operation: the slot exists; it was deleted; its dirty log is on;
+# the dirty log is cleared by a separate call (manual=on or set).
 Need: TypeAlias = Literal["live", "deleted", "logged", "manual"]
 LIVE: Final = "live"
 DELETED: Final = "deleted"
@@ -32,7 +32,7 @@ MANUAL: Final = "manual"
 
 
 class Declaration:
-    """The declaration of an operation; the parameters are those of `declare`."""
+    """The declaration of an operation. The parameters are those of `declare`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Declaration:
         self.by_events = by_events
 
 
-# Of each class of operations.
+# Keyed by the class of operations.
 DECLARATIONS: Final[dict[type, Declaration]] = {}
 
 
@@ -73,16 +73,16 @@ def declare(
     """Make a class an operation.
 
     :param kind: the class, a frozen dataclass
-    :param position: its number in binary records. A new class takes the next one, and no number changes:
-        what engines and corpora keep as bytes would mean something else
-    :param form: its line in a program. Words in lower case stand for themselves, SLOT+OFF is two values;
-        the values are the fields of the class, in their order
-    :param align: what its offset and size are multiples of, if it has such
-    :param backings: the slots that it makes sense on, if it has a slot
-    :param needs: what must be so where it stands
-    :param checkers: the rules whose checkers interpret it: they tell it from others
-    :param by_events: they tell it by what it does to the machine alone: notifications, new contents of frames
-    :param title: what findings call it; by default the words of its line that stand for themselves
+    :param position: its number in binary records. A new class takes the next one. No number ever changes, because
+        the bytes that engines and corpora keep would change their meaning
+    :param form: its line in a program. Words in lower case stand for themselves, SLOT+OFF is two values.
+        The values are the fields of the class, in their order
+    :param align: the alignment of its offset and size, if it has them
+    :param backings: the slots on which it makes sense, if it has a slot
+    :param needs: its preconditions
+    :param checkers: the rules whose checkers distinguish it from other operations
+    :param by_events: these checkers distinguish it only by its effect on the machine: notifications, new frame contents
+    :param title: its name in findings; by default the words of its line that stand for themselves
     :raises ValueError: another class has the position
     """
     for other, known in DECLARATIONS.items():
@@ -93,11 +93,11 @@ def declare(
 
 
 def declaration_of(kind: type) -> Declaration:
-    """The declaration of a class of operations."""
+    """Return the declaration of a class of operations."""
     return DECLARATIONS[kind]
 
 
 def title_of(kind: type) -> str:
-    """Say what findings call operations of a class: as programs do; a block is none that is declared."""
+    """Return the name of a class of operations in findings, as in programs. A block has no declaration."""
     known = DECLARATIONS.get(kind)
     return kind.__name__.lower() if known is None else known.title

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The operations in which an allocation may be made to fail."""
+"""The operations in which a program may make an allocation fail."""
 
 from typing import Final
 
@@ -15,5 +15,5 @@ FAILING: Final = (GuestAccess, SetLog, ClearLog, SlotCreate, SlotMove, TableMap,
 
 
 def fail_of(op: GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par) -> int | None:
-    """The number of the allocation of an operation that fails, from 1; None: none is made to."""
+    """Return the number of the allocation of an operation that fails, from 1; None: none does."""
     return op.fail if isinstance(op, FAILING) else None

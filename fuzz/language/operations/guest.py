@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guest accesses and what else vCPUs do."""
+"""Guest accesses and the other operations of vCPUs."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
@@ -12,9 +12,9 @@ ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
 
 @dataclass(frozen=True, slots=True)
 class OnCpu:
-    """Base of what vCPU *cpu* does, or what happens to it.
+    """Base of operations that vCPU *cpu* runs, or that happen to it.
 
-    vCPUs are numbered through all VMs: with two CPUs, 0 and 1 are those of the
+    vCPUs are numbered across all VMs: with two CPUs, 0 and 1 are those of the
     first VM, 2 and 3 those of the second.
     """
 
@@ -23,12 +23,12 @@ class OnCpu:
 
 @dataclass(frozen=True, slots=True)
 class GuestAccess(OnCpu):
-    """vCPU *cpu* accesses one byte of a slot, its stage-1 MMU on or off.
+    """vCPU *cpu* accesses one byte of a slot, with its stage-1 MMU on or off.
 
     *walk*: its MMU reads a stage-1 descriptor there; *clean*: it cleans the
     data cache by that address.
 
-    With *fail* (1 to 99) the refill of the memory cache during this access
+    With *fail* (1 to 99), the refill of the memory cache during this access
     gets ``fail - 1`` pages and then fails.
     """
 
@@ -79,7 +79,7 @@ declare(GuestExternalAbort, 3, "cpuN abort SLOT+OFF", checkers=("contract",), by
 
 @dataclass(frozen=True, slots=True)
 class GuestConflict(OnCpu):
-    """The CPU reports a TLB conflict abort for an access to the place: KVM has no way to go on."""
+    """The CPU reports a TLB conflict abort for an access to the place. KVM cannot continue."""
 
     slot: str
     offset: int
@@ -90,9 +90,9 @@ declare(GuestConflict, 37, "cpuN conflict SLOT+OFF", checkers=("contract",))
 
 @dataclass(frozen=True, slots=True)
 class GuestOutside(OnCpu):
-    """vCPU *cpu* accesses the guest address *ipa*, which lies behind the guest's address space.
+    """vCPU *cpu* accesses the guest address *ipa*, which lies beyond the guest's address space.
 
-    The CPU has so many address bits, though the VM has fewer: it reports a translation fault at level 0.
+    The CPU has enough address bits, although the VM has fewer. It reports a translation fault at level 0.
     """
 
     kind: AccessKind
@@ -120,7 +120,7 @@ declare(GuestMove, 4, "cpuN move COUNT", checkers=("translation",))
 
 @dataclass(frozen=True, slots=True)
 class GuestReset(OnCpu):
-    """User space resets the vCPU (KVM_ARM_VCPU_INIT once more)."""
+    """User space resets the vCPU (calls KVM_ARM_VCPU_INIT again)."""
 
 
 declare(GuestReset, 5, "cpuN reset", checkers=("translation", "dcache"))
@@ -128,7 +128,7 @@ declare(GuestReset, 5, "cpuN reset", checkers=("translation", "dcache"))
 
 @dataclass(frozen=True, slots=True)
 class Speculate(OnCpu):
-    """The CPU of the vCPU walks the tables for a place that nobody accesses yet."""
+    """The CPU of the vCPU walks the tables for a place that has not been accessed yet."""
 
     slot: str
     offset: int
@@ -139,7 +139,7 @@ declare(Speculate, 6, "cpuN speculate SLOT+OFF", checkers=("translation",))
 
 @dataclass(frozen=True, slots=True)
 class Evict(OnCpu):
-    """The TLB of the vCPU's CPU loses what it holds for a place."""
+    """The TLB of the vCPU's CPU loses its entries for a place."""
 
     slot: str
     offset: int
@@ -150,9 +150,9 @@ declare(Evict, 7, "cpuN evict SLOT+OFF", checkers=("translation",))
 
 @dataclass(frozen=True, slots=True)
 class VmidRollover(OnCpu):
-    """VMIDs run out: on the CPU of the vCPU another VM, none of the program, is entered and finds none left.
+    """VMIDs run out: a VM outside the program is entered on the CPU of the vCPU and finds no VMID left.
 
-    All that TLBs hold goes. The VMs of the program get VMIDs again in the order in which they are entered next.
+    All TLB entries are lost. The VMs of the program get VMIDs again in the order in which they are entered next.
     """
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Host memory management: what happens to the memory behind slots."""
+"""Host memory management: operations on the memory behind slots."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from .declaration import MAPPED, MEMORY, PAGE, PAGED, RAM, declare
 
 @dataclass(frozen=True, slots=True)
 class SlotPlace:
-    """Base of what happens at one place of a slot."""
+    """Base of operations on one place of a slot."""
 
     slot: str
     offset: int
@@ -17,7 +17,7 @@ class SlotPlace:
 
 @dataclass(frozen=True, slots=True)
 class SlotRange(SlotPlace):
-    """Base of what happens to a range of a slot."""
+    """Base of operations on a range of a slot."""
 
     size: int
 
@@ -27,13 +27,13 @@ class HostWrite(SlotRange):
     """User space writes the range through its own mapping."""
 
 
-# In a `par` block the operation itself is asked for.
+# In a `par` block checkers look at the operation itself, so it is not `by_events`.
 declare(HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache", "icache"))
 
 
 @dataclass(frozen=True, slots=True)
 class HostWriteback(SlotRange):
-    """Data caches write the dirty lines of the range back to memory, of their own accord."""
+    """Data caches spontaneously write the dirty lines of the range back to memory."""
 
 
 declare(
@@ -43,7 +43,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostCollapse(SlotPlace):
-    """khugepaged makes one huge page of the host block around the place."""
+    """khugepaged collapses the host block around the place into one huge page."""
 
 
 declare(
@@ -101,7 +101,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostReap(SlotRange):
-    """The OOM reaper takes the blocks that the range touches: its notifiers must not block."""
+    """The OOM reaper takes the blocks that the range touches. Its notifiers must not block."""
 
 
 declare(
@@ -117,7 +117,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostUnmap(SlotRange):
-    """User space calls ``munmap()`` on the range; of hugetlb, on the pages that lie within it."""
+    """User space calls ``munmap()`` on the range. With hugetlb, it unmaps the pages that lie within the range."""
 
 
 declare(
@@ -133,7 +133,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostProtect(SlotRange):
-    """User space calls ``mprotect()`` on the range: with *on* it may only read it, else write it too."""
+    """User space calls ``mprotect()`` on the range: with *on*, the range becomes read-only, otherwise writable."""
 
     on: bool
 
@@ -151,7 +151,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostPoison(SlotPlace):
-    """``memory_failure()``: the frame of the page is broken; it is unmapped, and nobody may use it."""
+    """``memory_failure()``: the frame of the page is broken. The page is unmapped, and the frame may not be used."""
 
 
 declare(
@@ -183,7 +183,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class HostMerge(SlotPlace):
-    """KSM puts a read-only page with the same contents in place of the page (``replace_page()``)."""
+    """KSM replaces the page by a read-only page with the same contents (``replace_page()``)."""
 
 
 declare(

@@ -8,17 +8,17 @@ from .declaration import declare
 
 HypProt: TypeAlias = Literal["r", "rw", "rx", "device", "w", "rwx", "xdevice"]
 HYP_PROTS: Final[tuple[str, ...]] = get_args(HypProt)
-# What ``kvm_pgtable_hyp_map()`` must refuse: without read, writable code, device memory that runs.
+# Rights that ``kvm_pgtable_hyp_map()`` must refuse: without read, writable code, executable device memory.
 HYP_REFUSED: Final = ("w", "rwx", "xdevice")
 
 
 @dataclass(frozen=True, slots=True)
 class HypMap:
-    """``kvm_pgtable_hyp_map()`` of *size* bytes from hypervisor address *va* on to *pa*.
+    """``kvm_pgtable_hyp_map()`` of *size* bytes from hypervisor address *va* to *pa*.
 
-    None of the three needs alignment; some of *prot* must be refused
+    None of the three needs alignment. Some values of *prot* must be refused
     (`HYP_REFUSED`). *fail*: the allocation of that number (from 1) during this
-    call fails, that of the root included.
+    call fails, including that of the root.
     """
 
     va: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Slots that come, move and go, and their dirty logs."""
+"""Creation, moves and deletion of slots, and their dirty logs."""
 
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -7,22 +7,22 @@ from typing import Final, TypeAlias
 from .declaration import DELETED, LIVE, LOGGED, MANUAL, MAPPED, RAM, WORD, declare
 from .host import SlotRange
 
-# Who watches where a slot lies.
+# Checkers that depend on the address of a slot.
 LAYOUT: Final = ("translation", "contract", "dirty-log")
 
 
 @dataclass(frozen=True, slots=True)
 class OnSlot:
-    """Base of what happens to a slot as a whole."""
+    """Base of operations on a slot as a whole."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetLog(OnSlot):
-    """Dirty logging of a slot is turned on or off; a slot of device memory has none, so that KVM refuses.
+    """Dirty logging of a slot is turned on or off. KVM refuses to turn it on for a slot of device memory.
 
-    *fail* is that of `GuestAccess`, for blocks that are split then.
+    *fail* as in `GuestAccess`, for the blocks that are then split.
     """
 
     on: bool
@@ -42,7 +42,7 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class GetLog(OnSlot):
-    """The dirty log of a slot is collected (and cleared, unless that is a call of its own)."""
+    """The dirty log of a slot is collected (and cleared, unless a separate call clears it)."""
 
 
 declare(GetLog, 21, "log SLOT get", backings=RAM, needs=(LIVE, LOGGED), checkers=("translation", "dirty-log"))
@@ -52,7 +52,7 @@ declare(GetLog, 21, "log SLOT get", backings=RAM, needs=(LIVE, LOGGED), checkers
 class ClearLog(SlotRange):
     """User space clears the collected part of the log in the range (KVM_CLEAR_DIRTY_LOG).
 
-    *offset* is a multiple of 64 pages, *size* too unless the range ends with the slot. *fail* as in `SetLog`.
+    *offset* is a multiple of 64 pages, and so is *size* unless the range ends with the slot. *fail* as in `SetLog`.
     """
 
     fail: int | None = None
@@ -79,11 +79,12 @@ declare(SlotDelete, 23, "slot SLOT delete", needs=(LIVE,), checkers=("translatio
 
 @dataclass(frozen=True, slots=True)
 class SlotCreate(OnSlot):
-    """A deleted slot is made again, at *ipa* (None: where it was), over the same host memory.
+    """A deleted slot is created again, at *ipa* (None: where it was), over the same host memory.
 
-    KVM refuses it where it would end behind the guest's address space, and a log of device memory; it stays deleted.
+    KVM refuses it where the slot would end beyond the guest's address space, and refuses a log of device memory. The
+    slot then stays deleted.
 
-    *fail* is that of `GuestAccess`, for device memory, which is mapped at once.
+    *fail* as in `GuestAccess`, for device memory, which is mapped at once.
     """
 
     ipa: int | None = None
@@ -103,9 +104,9 @@ declare(
 
 @dataclass(frozen=True, slots=True)
 class SlotMove(OnSlot):
-    """A slot moves to another guest address; *fail* as in `SlotCreate`.
+    """A slot moves to another guest address. *fail* as in `SlotCreate`.
 
-    KVM refuses where the slot would end behind the guest's address space; it stays where it is.
+    KVM refuses it where the slot would end beyond the guest's address space. The slot then stays where it is.
     """
 
     ipa: int
@@ -121,6 +122,6 @@ declare(
     checkers=(*LAYOUT, "fault-order"),
 )
 
-# What one call of KVM_SET_USER_MEMORY_REGION does.
+# Operations that make one call of KVM_SET_USER_MEMORY_REGION.
 SlotChange: TypeAlias = SetLog | SlotDelete | SlotCreate | SlotMove
 SlotOperation: TypeAlias = GetLog | ClearLog | SlotChange

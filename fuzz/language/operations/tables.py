@@ -12,7 +12,7 @@ PROTS: Final[tuple[str, ...]] = get_args(Prot)
 
 @dataclass(frozen=True, slots=True)
 class TableRange:
-    """Base of a direct call of pgtable.c with a range; *offset* and *size* need no alignment."""
+    """Base of a direct call of pgtable.c with a range. *offset* and *size* need no alignment."""
 
     slot: str
     offset: int
@@ -31,10 +31,11 @@ class TablePlace:
 class TableMap(TableRange):
     """``kvm_pgtable_stage2_map()`` of the host's frames.
 
-    As a careful caller does it: what the host's pages or the dirty log forbid
-    is left out of *prot*, caches are maintained before, the range ends where
-    the frames are no longer contiguous. *fail*: that allocation of the top-up fails; if the cache has too few
-    tables then, the call gets no cache, and fails inside the walk where it needs a table.
+    The call is made as a careful caller makes it: *prot* lacks the rights that
+    the host's pages or the dirty log forbid, caches are maintained first, and the
+    range ends where the frames are no longer contiguous. *fail*: that allocation
+    of the top-up fails. If the cache then has too few tables, the call gets no
+    cache, and fails inside the walk where it needs a table.
     """
 
     prot: Prot
@@ -107,7 +108,7 @@ class TableRelax(TablePlace):
 
 declare(TableRelax, 33, "table relax SLOT+OFF r|rw|rx|rwx", needs=(LIVE,), checkers=("translation",))
 
-# Those that need no memory.
+# Operations that need no memory.
 LockedTableOperation: TypeAlias = (
     TableUnmap | TableWrprotect | TableFlush | TableMkyoung | TableMkold | TableIsYoung | TableRelax
 )

@@ -8,7 +8,7 @@ from .declaration import declare
 
 @dataclass(frozen=True, slots=True)
 class VmEnd:
-    """VM number *vm* ends while others go on: user space closes it, and keeps the memory behind its slots."""
+    """VM number *vm* ends while others continue: user space closes it, and keeps the memory behind its slots."""
 
     vm: int
 
