@@ -114,8 +114,8 @@ class Actor:
     :param coroutine: runs it
 
     *of_block*: the numbers of the switches at points that are counted in the whole block, keyed by point, True for
-    after,
-    and count; *within*: the other switches, as in `reference.turns.Turns.anchors`, keyed by the number of the fault
+    after, and count; *within*: the other switches, as in `reference.turns.Turns.anchors`, keyed by the number of the
+    fault
     """
 
     def __init__(

@@ -50,9 +50,7 @@ class Executor:
 
     :param version: the code under test
     :param program: a valid program
-    :raises CandidateMistake: a constructor of *version* fails. Every method raises it where the Python of *version* has
-        a
-        mistake
+    :raises CandidateMistake: a constructor of *version* fails. Methods raise it too, on a mistake in its Python
     :param number: the number of the side, for `fuzz.sides.pulse`
     :param judged: whether checkers observe the run. Without them, no program may relax leaves, because that asks a
         checker

@@ -113,8 +113,7 @@ class TableOperations:
         """Return the consecutive frames from host address *start*, at most to *end*; None: there are none.
 
         The frames are either all writable or all read-only: ``user_mem_abort()`` of v5.13 and later (mmu.c) takes a
-        block
-        for a huge page of the host, whose frames are alike, and relaxes it as a whole.
+        block for a huge page of the host, whose frames are alike, and relaxes it as a whole.
         """
         host = self.side.host
         run = host.run_at(start)

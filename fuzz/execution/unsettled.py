@@ -37,9 +37,8 @@ class Unsettled:
     :param side: provides the layouts
 
     *contents*: pages whose contents depend on the order; *there*: pages that may or may not be there; *logs*: whether
-    the
-    contents of dirty logs depend on it; *taken*: pages that threads of the running block take away for good; *marked*:
-    whether there are any such pages
+    the contents of dirty logs depend on it; *taken*: pages that threads of the running block take away for good;
+    *marked*: whether there are any such pages
     """
 
     def __init__(self, side: Side) -> None:
@@ -51,8 +50,7 @@ class Unsettled:
         self.taken: list[Range] = []
         self.marked = False
         # For the running block: the guest addresses of each slot before and within the block, keyed by the slot's name;
-        # and
-        # the addresses of slots that are created, moved or deleted, as (VM, start, end).
+        # and the addresses of slots that are created, moved or deleted, as (VM, start, end).
         self.places: dict[str, list[int]] = {}
         self.changing: list[tuple[int, int, int]] = []
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of par blocks: of their actors, and of what these do; `fuzz.generation.schedule_mutations` has the others.
+"""Changes of par blocks: of their actors and operations. `fuzz.generation.schedule_mutations` has the other changes.
 
-Where a program has no block, each of them does nothing, but for those that make one.
+Where a program has no block, a change does nothing, unless it makes a block.
 """
 
 from collections.abc import Callable
@@ -39,10 +39,10 @@ from .schedule_mutations import (
 )
 from .threads import beside
 
-# What changes an operation within a block.
+# Changes of an operation within a block.
 _INSIDE: Final = (change_page, change_page, change_operand, change_operand, same_place, change_size)
 
-# A block in the place of one; None: it stays as it is.
+# Returns a changed block; None: the block stays the same.
 Change = Callable[[ProgramEditor, Par], Par | None]
 
 
@@ -50,7 +50,7 @@ Change = Callable[[ProgramEditor, Par], Par | None]
 
 
 def add_block(editor: ProgramEditor) -> None:
-    """One more block, and what it needs before it; the program must be valid."""
+    """Add a block, and the operations that it needs before it. The program must be valid."""
     if not may_race(editor.vm, editor.slots):
         return
     at = editor.position()
@@ -60,7 +60,7 @@ def add_block(editor: ProgramEditor) -> None:
 
 
 def gather(editor: ProgramEditor) -> None:
-    """A few operations in a row become those of a block; where these are of one actor, a vCPU comes along."""
+    """Turn a few consecutive operations into a block. If they have only one actor, add a vCPU."""
     able = [at for at, each in enumerate(editor.operations) if by_actor(each, 0) is not None]
     if not able:
         return
@@ -88,7 +88,7 @@ def gather(editor: ProgramEditor) -> None:
 
 
 def take_apart(editor: ProgramEditor) -> None:
-    """The operations of a block follow each other."""
+    """Replace a block by its operations, one after the other."""
     at = editor.pick(Par)
     if at >= 0:
         block = editor.operations[at]
@@ -96,11 +96,11 @@ def take_apart(editor: ProgramEditor) -> None:
         editor.operations[at : at + 1] = map(plain, block.operations)
 
 
-# Actors, and what they do.
+# Actors and their operations.
 
 
 def change_actor(editor: ProgramEditor, block: Par) -> Par | None:
-    """Another actor does an operation, or goes on after a switch."""
+    """Let another actor run an operation, or continue after a switch."""
     if block.switches and editor.chance(40):
         at = editor.random.randrange(len(block.switches))
         switch = block.switches[at]
@@ -115,14 +115,14 @@ def change_actor(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def begin_with_another(editor: ProgramEditor, block: Par) -> Par | None:
-    """The actors begin in another order; switches stay."""
+    """Change the order in which the actors begin. Switches stay."""
     cpus = list(block.actors)
     editor.random.shuffle(cpus)
     return replace(block.in_order(cpus), switches=block.switches)
 
 
 def add_operation(editor: ProgramEditor, block: Par) -> Par | None:
-    """One more operation at the place of another: an access, or what a thread does; the program must be valid."""
+    """Add an operation at the place of another: an access, or an operation of a thread. The program must be valid."""
     if len(block.operations) == MAX_ACCESSES:
         return None
     model = editor.random.choice(block.operations)
@@ -149,12 +149,12 @@ def add_operation(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def drop_operation(editor: ProgramEditor, block: Par) -> Par | None:
-    """An operation less."""
+    """Drop an operation."""
     return of_block(block, without(block.operations, editor.random.randrange(len(block.operations))))
 
 
 def drop_actor(editor: ProgramEditor, block: Par) -> Par | None:
-    """An actor less, of three or more."""
+    """Drop an actor, of three or more."""
     if len(block.actors) < 3:
         return None
     gone = editor.random.choice(block.actors)
@@ -162,7 +162,7 @@ def drop_actor(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def change_inside(editor: ProgramEditor, block: Par) -> Par | None:
-    """An operation of the block has another operand."""
+    """Change an operand of an operation of the block."""
     alone = Program(editor.vm, tuple(editor.slots), tuple(map(plain, block.operations)))
     inner = ProgramEditor(alone, editor.random)
     editor.random.choice(_INSIDE)(inner)
@@ -171,7 +171,7 @@ def change_inside(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def with_operation(block: Par, at: int, operation: Concurrent) -> Par:
-    """The block with another operation in the place of one; switches are between the actors that are left."""
+    """Replace an operation of a block. Keep the switches between its remaining actors."""
     return of_block(block, (*block.operations[:at], operation, *block.operations[at + 1 :]))
 
 
@@ -187,7 +187,7 @@ CHANGES: Final[tuple[Change, ...]] = (
 
 
 def change_block(editor: ProgramEditor) -> None:
-    """Change one block; the program must be valid."""
+    """Change one block. The program must be valid."""
     at = editor.pick(Par)
     if at < 0:
         return

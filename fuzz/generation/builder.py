@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A random program in the making: its machine, its slots, and the places that operations share."""
+"""A random program under construction: its machine, its slots, and the places that operations share."""
 
 import random
 from typing import Final
@@ -12,7 +12,7 @@ from ..language.program import DEVICES, GIB, HUGE_PAGES, HUGE_SHIFT, KIB, Backin
 from ..language.validation_state import ValidationState
 
 GRANULES: Final = (*(4 * KIB,) * 6, 16 * KIB, 64 * KIB)
-# Guest address sizes: all of them, those with a small root more often (a large
+# Guest address sizes: all of them, more often those with a small root (a large
 # one takes long to destroy).
 IPA_BITS: Final[dict[int, tuple[int, ...]]] = {
     4 * KIB: tuple(list(range(32, 49)) + [35, 36, 37, 38, 39, 40, 44, 45, 46, 47, 48] * 6),
@@ -22,20 +22,20 @@ IPA_BITS: Final[dict[int, tuple[int, ...]]] = {
 BACKINGS: Final[tuple[Backing, ...]] = ("thp", "thp", "thp", "thp", "anon", "anon", "device")
 KINDS: Final[tuple[AccessKind, ...]] = ("read", "read", "write", "write", "fetch")
 NAMES: Final = "abcd"
-# Pages of a block of device memory, at most.
+# Maximum number of pages of a block of device memory.
 _FEW: Final = 512
-# Of a hundred slots of device memory, those that user space maps by blocks; those where a block has more pages.
+# Percentage of slots of device memory that user space maps by blocks; the same where a block has more pages.
 _BY_BLOCKS: Final = 50
 _BY_MANY_PAGES: Final = 8
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class ProgramBuilder:
-    """Keeps track of what an operation may refer to, and leaves out operations that would not be legal.
+    """Keeps track of the slots that an operation may refer to, and leaves out illegal operations.
 
-    :param random_: where the choices come from
+    :param random_: the source of choices
     :param granule: page size; 0: any
-    :param begun: a valid program that goes on; its page size counts
+    :param begun: a valid program to be continued, with its page size
     """
 
     def __init__(self, random_: random.Random, granule: int = 0, begun: Program | None = None) -> None:
@@ -46,7 +46,7 @@ class ProgramBuilder:
         # Entries of a table, pages of a block.
         self.entries = self.page // 8
         self.block = self.page * self.entries
-        # Pages of a slot at the limits of what one instruction flushes: powers of 2, and a page beside them.
+        # Slot sizes in pages around the limits of one flush instruction: powers of 2, and one page less or more.
         at_once = [pages for pages in (64, 2048, 65536) if pages * self.page <= GIB // 4]
         self.limits = [pages + beside for pages in at_once for beside in (-1, 0, 1)]
         # Pages of a block that are touched more often than the others.
@@ -63,7 +63,7 @@ class ProgramBuilder:
         self.last = (self.slots[0], 0)
 
     def go_on(self, begun: Program) -> None:
-        """Take over the slots and operations of a valid program."""
+        """Add the slots and operations of a valid program."""
         for slot in begun.slots:
             self.state.declare(slot)
             self.slots.append(slot)
@@ -92,7 +92,7 @@ class ProgramBuilder:
         return Program(self.vm, tuple(self.slots), tuple(self.operations))
 
     def add(self, *operations: Operation) -> None:
-        """Append operations, but for those that are not legal here."""
+        """Append operations, except those that are not legal here."""
         for operation in operations:
             try:
                 self.state.check(operation)
@@ -112,7 +112,7 @@ class ProgramBuilder:
             return backing, choice((huge, 2 * huge, huge + page, *sizes))
         backing = choice(BACKINGS)
         if backing == "device":
-            # Mapped page by page when the slot is made: as large as a block where that has few pages, now and then.
+            # Mapped page by page when the slot is created: sometimes as large as a block, where a block has few pages.
             blocks = (block, block + page, 2 * block) if self.entries <= _FEW and self.chance(25) else ()
             return self.by_blocks(choice(blocks) if blocks else page * choice((1, 4, 40)))
         if self.chance(4):
@@ -120,11 +120,11 @@ class ProgramBuilder:
         return backing, choice(sizes)
 
     def by_blocks(self, size: int) -> tuple[Backing, int]:
-        """Draw how user space maps device memory, and its size where that is by blocks.
+        """Draw whether user space maps device memory by blocks, and the size if it does.
 
-        :param size: in bytes, else
+        :param size: the size in bytes otherwise
         """
-        # Drawn apart: all programs without such a slot stay what they were.
+        # Drawn separately, so that programs without such a slot do not change.
         apart = random.Random(f"devicehuge {self.vm} {self.slots} {size}")
         if apart.randrange(100) >= (_BY_BLOCKS if self.entries <= _FEW else _BY_MANY_PAGES):
             return "device", size
@@ -133,7 +133,7 @@ class ProgramBuilder:
         return "devicehuge", apart.choice((block, block, *more))
 
     def add_slot(self) -> None:
-        """Add a slot behind the others: aligned, alike skewed, or skewed against the host."""
+        """Add a slot after the others: aligned, equally skewed in guest and host, or skewed against the host."""
         vm = self.random.randrange(self.vm.vms)
         if self.slots and self.chance(50 if self.vm.vms > 1 else 6):
             self.add_alias(self.random.choice(self.slots), vm)
@@ -141,7 +141,7 @@ class ProgramBuilder:
         backing, size = self.draw_backing()
         size = min(size, MAX_SLOT_SIZE, 1 << (self.vm.ipa - 2))
         if self.chance(4):
-            # The last page of the guest's address space is the slot's.
+            # The slot ends with the guest's address space.
             top = (1 << self.vm.ipa) - size
             self.declare(backing, top, size, top % GIB if self.chance(60) else 0, vm, "")
             return
@@ -155,7 +155,7 @@ class ProgramBuilder:
         self.declare(backing, self.free_ipa() + skew, size, offset % GIB, vm, "")
 
     def add_alias(self, other: Slot, vm: int) -> None:
-        """Add a slot over part of the memory of another."""
+        """Add a slot over part of the memory of another one."""
         if other.alias:
             other = self.slots[[slot.name for slot in self.slots].index(other.alias)]
         pages = other.size // self.page
@@ -165,7 +165,7 @@ class ProgramBuilder:
         self.declare(other.backing, self.free_ipa() + skew, size, first * self.page, vm, other.name)
 
     def free_ipa(self) -> int:
-        """A guest address behind all slots, aligned to 1G or a block."""
+        """Return a guest address after all slots, aligned to 1G or a block."""
         top = 1 << self.vm.ipa
         end = max((slot.ipa + slot.size for slot in self.slots if slot.ipa + slot.size < top), default=0)
         unit = GIB if self.chance(60) or not self.slots else self.block
@@ -194,19 +194,19 @@ class ProgramBuilder:
         return slot.name in self.state.logged
 
     def block_of(self, slot: Slot) -> int:
-        """Offset of a block of host memory that the slot holds, or of the slot's start."""
+        """Return the offset of a block of host memory within the slot, or 0."""
         if slot.size >= GIB:
             return self.random.choice((0, self.block))
         blocks = range(-slot.offset % self.block, slot.size - self.block + 1, self.block)
         return self.random.choice(blocks) if blocks else 0
 
     def page_in(self, slot: Slot, block: int) -> int:
-        """Offset of a page in a block, within the slot."""
+        """Return the offset of a page in a block, within the slot."""
         page = self.random.choice(self.hot) if self.chance(85) else self.random.randrange(self.entries)
         return min(block + page * self.page, slot.size - self.page)
 
     def place(self) -> tuple[Slot, int]:
-        """A slot and a page of it, most often near the last one."""
+        """Draw a slot and a page of it, most often near the last one."""
         slot, offset = self.last
         if self.chance(40):
             slot = self.pick_slot()
@@ -220,7 +220,7 @@ class ProgramBuilder:
         return slot, offset
 
     def range_at(self, slot: Slot, offset: int) -> tuple[int, int]:
-        """(offset, size) of a range: a page, a few, a block, or ends a page off."""
+        """Draw (offset, size) of a range: a page, a few pages, a block, or a range that misses a block by a page."""
         style = self.random.randrange(10)
         block, page = self.block, self.page
         if style < 3:
@@ -239,7 +239,7 @@ class ProgramBuilder:
         return offset, max(page, min(size, slot.size - offset))
 
     def cpu_of(self, slot: Slot) -> int:
-        """A vCPU that has the slot."""
+        """Draw a vCPU of the slot's VM."""
         return slot.vm * self.vm.cpus + self.random.randrange(self.vm.cpus)
 
     def any_cpu(self) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs that ask for capabilities, where both versions have them."""
+"""Random programs that request capabilities, where both versions have them."""
 
 import random
 from collections.abc import Callable
@@ -24,44 +24,45 @@ from ..language.program import (
 from .capping import may_split
 from .legal import alone, legal_part
 
-# Of a hundred programs.
+# Percentage of programs.
 _SPLIT: Final = 25
-# Of a hundred operations that split blocks.
+# Percentage of operations that split blocks.
 _SPLIT_FAILS: Final = 15
 _RING: Final = 20
 _GRACE: Final = 6
-# As soon as the readers have left, during a later call, or only when the VM is gone.
+# Points at which grace periods end: as soon as the readers have left, during a later call, or only after the VM is
+# gone.
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
 _MTE: Final = 15
-# Of a hundred programs with a device, those with a type of memory for it; without caches.
+# Percentage of programs with a device that set a memory type for it; percentage without caches.
 _TYPES: Final = 50
 _UNCACHED: Final = 30
 _WIDE: Final = 12
-# Bits of a guest address then, by page size: those of the program (0), or more.
+# Guest address bits then, by page size: those of the program (0), or more.
 _WIDE_IPA: Final[dict[int, tuple[int, ...]]] = {
     4 * KIB: (0, 0, 0, 49, 50, 51, 52, 52, 52),
     16 * KIB: (0,),
     64 * KIB: (0, 0, 49, 50),
 }
-# Some kernels free the tables of a VM block by block of its whole address space. Bits of an address in a block of the
-# largest size, by page size; and how many blocks, as a power of two, cost less than other parts of a program.
+# Some kernels free the tables of a VM block by block over its whole address space. _BLOCK: address bits within a block
+# of the largest size, by page size. _BLOCKS: log2 of the number of blocks that costs less than the rest of a program.
 _BLOCK: Final = {4 * KIB: 30, 16 * KIB: 25, 64 * KIB: 29}
 _BLOCKS: Final = 14
 
 
 class Offers(NamedTuple):
-    """The capabilities that programs may ask for.
+    """The capabilities that programs may request.
 
     :param split: eager splitting
     :param ring: dirty rings
     :param grace: RCU, whose grace periods programs may end
     :param memfd: slots whose memory is a guest_memfd
-    :param par: blocks in which several vCPUs are at work
+    :param par: par blocks
     :param lpa2: physical addresses of 52 bits
-    :param mte: memory with tags; *tagged_hugetlb*: that of hugetlb too
+    :param mte: memory with tags; *tagged_hugetlb*: also memory of hugetlb
     :param types: a version may ask how a driver maps frames of its device
-    :param narrow: a VM with many bits of a guest address takes long to end
+    :param narrow: a VM with many guest address bits takes long to end
     """
 
     split: bool = False
@@ -77,10 +78,10 @@ class Offers(NamedTuple):
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:
-    """The program, now and then on VMs for which user space asks for what is offered.
+    """Return the program, sometimes on VMs for which user space requests offered capabilities.
 
-    :param program: a valid one, as the result is
-    :param source: where the choices come from; nothing is drawn where nothing is offered
+    :param program: a valid program, like the result
+    :param source: the source of choices; nothing is drawn where nothing is offered
     """
     vm = program.vm
     if offers.split and source.randrange(100) < _SPLIT:
@@ -88,7 +89,7 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
         if may_split(program, split, source):
             vm = replace(vm, split=split)
             program = failing_splits(program, source)
-    # Rings without bitmaps lose pages in all kernels that have them: such a program is written by hand.
+    # In all kernels that have them, rings without bitmaps lose pages. Programs with them are written by hand.
     if offers.ring and vm.manual == "off" and source.randrange(100) < _RING:
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))
     if offers.grace and source.randrange(100) < _GRACE:
@@ -106,9 +107,9 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
 
 
 def with_tags(program: Program, hugetlb: bool) -> Program:
-    """Return the program on VMs with MTE, and slots whose memory has no tags over other memory.
+    """Return the program on VMs with MTE. Slots whose memory has no tags get other memory.
 
-    :param hugetlb: that of hugetlb has tags
+    :param hugetlb: whether memory of hugetlb has tags
     """
     slots = tuple(
         replace(slot, backing="anon")
@@ -122,7 +123,7 @@ def with_tags(program: Program, hugetlb: bool) -> Program:
 
 
 def with_types(program: Program, source: random.Random) -> Program:
-    """Return the program, now and then with frames of devices that a guest may use as memory, for all that it has."""
+    """Return the program, sometimes with all its device frames of a type that a guest may use as memory."""
     vm, drawn = program.vm, source.randrange(100)
     if drawn >= _TYPES:
         return program
@@ -134,13 +135,13 @@ def with_types(program: Program, source: random.Random) -> Program:
 
 
 def stays_wide(granule: int, ipa: int, source: random.Random) -> bool:
-    """Say whether a program may have so many bits of a guest address: the longer its VM takes to end, the fewer may."""
+    """Decide whether a program keeps this many guest address bits: the longer its VM takes to end, the fewer do."""
     more = ipa - _BLOCK[granule] - _BLOCKS
     return more <= 0 or source.randrange(1 << more) == 0
 
 
 def narrowed(program: Program, source: random.Random) -> Program:
-    """The program on VMs with fewer bits of a guest address, mostly; what is at the end of them stays there."""
+    """Return the program on VMs with fewer guest address bits, mostly. Addresses near their end stay near the end."""
     vm, bits = program.vm, _BLOCK[program.vm.granule] + _BLOCKS
     if stays_wide(vm.granule, vm.ipa, source):
         return program
@@ -152,17 +153,17 @@ def narrowed(program: Program, source: random.Random) -> Program:
 
 
 def addresses(program: Program) -> list[int]:
-    """Return the guest addresses of slots and operations that are within the address space."""
+    """Return the guest addresses of slots and operations within the address space."""
     places: list[Any] = [*program.slots, *program.operations]
     found = [getattr(each, "ipa", None) for each in places]
     return [where for where in found if where is not None and where < 1 << program.vm.ipa]
 
 
 def relocated(program: Program, vm: Vm, moved: Callable[[int], int]) -> Program:
-    """Return the program on other VMs, with slots at other guest addresses. Nothing lies behind all 52 bits.
+    """Return the program on other VMs, with slots at other guest addresses. No address is beyond 52 bits.
 
-    :param vm: the others
-    :param moved: the place of an address; those that are behind both address spaces stay
+    :param vm: the settings of the other VMs
+    :param moved: maps an address; addresses beyond both address spaces stay
     """
     behind = range(max(outside(vm).start, outside(program.vm).start), outside(vm).stop)
 
@@ -180,7 +181,7 @@ def relocated(program: Program, vm: Vm, moved: Callable[[int], int]) -> Program:
 
 
 def failing_splits(program: Program, source: random.Random) -> Program:
-    """The program, in which now and then there is no memory to split blocks with when logging begins, or goes on."""
+    """Return the program, sometimes without the memory to split blocks when logging begins or continues."""
 
     def failing(operation: Operation) -> Operation:
         if (isinstance(operation, SetLog) and operation.on) or isinstance(operation, ClearLog):
@@ -192,11 +193,11 @@ def failing_splits(program: Program, source: random.Random) -> Program:
 
 
 def with_lpa(program: Program, narrow: bool, source: random.Random) -> Program:
-    """The program, now and then with physical addresses of 52 bits where that is FEAT_LPA: with 64K pages.
+    """Return the program, sometimes with physical addresses of 52 bits where that is FEAT_LPA: with 64K pages.
 
-    No version lacks it, so nobody has to offer it.
+    All versions have it, so nothing has to offer it.
 
-    :param narrow: as of `Offers`
+    :param narrow: as in `Offers`
     """
     vm = program.vm
     if vm.granule != 64 * KIB or vm.pa == 52 or source.randrange(100) >= _WIDE:
@@ -205,9 +206,9 @@ def with_lpa(program: Program, narrow: bool, source: random.Random) -> Program:
 
 
 def wide_bits(granule: int, narrow: bool, source: random.Random) -> int:
-    """Draw the bits of a guest address where a physical one has 52; 0: those of the program.
+    """Draw the guest address bits where a physical address has 52; 0: those of the program.
 
-    :param narrow: as of `Offers`
+    :param narrow: as in `Offers`
     """
     bits = source.choice(_WIDE_IPA[granule])
     return bits if not narrow or stays_wide(granule, bits, source) else 0
@@ -216,8 +217,8 @@ def wide_bits(granule: int, narrow: bool, source: random.Random) -> int:
 def widened(program: Program, ipa: int) -> Program:
     """Return the program with physical addresses of 52 bits.
 
-    :param ipa: bits of a guest address, to whose end all slots move together; 0: as before. With 52 of them nothing
-        lies behind
+    :param ipa: guest address bits; all slots move together to the end of that space; 0: as before. With 52 bits
+        no address lies beyond
     """
     vm = program.vm
     if ipa <= vm.ipa:
@@ -227,7 +228,7 @@ def widened(program: Program, ipa: int) -> Program:
 
 
 def on_memfd(program: Program, source: random.Random) -> Program:
-    """The program with a guest_memfd for one of its slots; operations that this cannot have are left out."""
+    """Return the program with a guest_memfd for one of its slots, without operations that it does not support."""
     fit = [slot for slot in alone(program) if slot.backing in ("anon", "thp")]
     if not fit:
         return program

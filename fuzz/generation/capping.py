@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A bound on ranges that are worked on page by page: a few programs with large pages took a quarter of all time."""
+"""A bound on ranges that take time per page. Without it, a few programs with large pages took a quarter of all time."""
 
 import random
 from dataclasses import replace
@@ -8,25 +8,25 @@ from typing import Final
 from ..language.operations import HostShare, HostWrite, Operation, TableMap
 from ..language.program import Program, Slot
 
-# Pages of such a range, at most: those of a block of 4K pages. A block of 64K pages has sixteen times as many.
+# Maximum number of pages of such a range: those of a block of 4K pages. A block of 64K pages has sixteen times as many.
 PAGES: Final = 512
-# One program in so many keeps its ranges.
+# One program in this many keeps its ranges.
 WHOLE: Final = 16
-# Chunks that a slot is split in when its logging begins, and pages that its blocks become then: so many cost no more
-# than other parts of a program.
+# Chunks into which a slot is split when its logging begins, or pages that its blocks become. Up to this number costs no
+# more than other parts of a program.
 _SPLITS: Final = 16384
-# Of programs with more, one in `WHOLE` at most is split; of those with so many times more, as many times fewer.
+# Of programs with more chunks, at most one in `WHOLE` is split. Beyond this multiple, proportionally fewer are.
 _MANY: Final = 4096
 
 
 def capped(program: Program, number: int) -> Program:
-    """Return a program whose ranges are short where each page takes time; now and then, the program itself.
+    """Return a program with short ranges where each page takes time. Sometimes, return the program itself.
 
-    Copy-on-write breaks page by page behind a share or a write by the host, and a map of what blocks cannot
-    map sets an entry for each page. The ranges keep their starts, and the odd bytes of their ends.
+    Copy-on-write breaks page by page after a share or a write by the host, and a map that blocks cannot make
+    sets an entry for each page. The ranges keep their starts, and the odd bytes of their ends.
 
-    :param program: a valid one, without par blocks; a shorter range makes no operation behind it illegal
-    :param number: of the program, with its seed: what is drawn depends on it alone
+    :param program: a valid program without par blocks. A shorter range makes no later operation illegal
+    :param number: the number of the program, with its seed. All choices depend only on it
     """
     page = program.vm.granule
     slots = {slot.name: slot for slot in program.slots}
@@ -38,10 +38,10 @@ def capped(program: Program, number: int) -> Program:
 
 
 def excess(operation: Operation, slots: dict[str, Slot], page: int) -> int:
-    """The pages of a range beyond `PAGES`; 0 where no page takes time of its own.
+    """Return the number of pages of a range beyond `PAGES`; 0 where an operation takes no time per page.
 
-    :param slots: of the program, by name
-    :param page: bytes of one
+    :param slots: the slots of the program, keyed by name
+    :param page: page size in bytes
     """
     if not isinstance(operation, (HostShare, HostWrite, TableMap)):
         return 0
@@ -51,7 +51,7 @@ def excess(operation: Operation, slots: dict[str, Slot], page: int) -> int:
 
 
 def may_split(program: Program, split: int, source: random.Random) -> bool:
-    """Say whether the slots of a program may be split: the longer that takes, the fewer may.
+    """Decide whether the slots of a program may be split: the longer that takes, the fewer are.
 
     :param split: bytes of a chunk
     """
@@ -60,7 +60,7 @@ def may_split(program: Program, split: int, source: random.Random) -> bool:
 
 
 def splits(program: Program, slot: Slot, split: int) -> int:
-    """The chunks that a slot is split in, or the pages that blocks of 1G become.
+    """Return the number of chunks into which a slot is split, or of pages that blocks of 1G become.
 
     :param split: bytes of a chunk
     """
@@ -68,14 +68,14 @@ def splits(program: Program, slot: Slot, split: int) -> int:
 
 
 def in_blocks(operation: TableMap, slot: Slot, page: int) -> bool:
-    """Tell whether blocks can map a range: it and its memory begin at one, and it ends at one."""
+    """Tell whether blocks can map a range: the range is aligned to blocks, in guest and host memory."""
     block = page * (page // 8)
     places = (slot.ipa + operation.offset, slot.offset + operation.offset, operation.size)
     return not any(place % block for place in places)
 
 
 def shortened(operation: Operation, slots: dict[str, Slot], page: int) -> Operation:
-    """The same operation, without the `excess` of its range."""
+    """Return the operation without the `excess` of its range."""
     if isinstance(operation, (HostShare, HostWrite, TableMap)):
         return replace(operation, size=operation.size - page * excess(operation, slots, page))
     return operation

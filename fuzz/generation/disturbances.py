@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Single operations at a place, as they come between and inside of motifs."""
+"""Single operations at a place, used between and inside motifs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,16 +12,16 @@ from ..language.program import DEVICES, GIB, KIB, MIB, Slot
 from .builder import ProgramBuilder
 
 MAP_PROTS: Final[tuple[ops.Prot, ...]] = ("r", "rw", "rw", "rx", "rwx")
-# Of a hundred discards, those by the OOM reaper, if it takes such pages.
+# Percentage of discards by the OOM reaper, if it takes such pages.
 _REAPED: Final = 25
-# Likewise of aborts, those behind which comes one behind the guest's address space.
+# Percentage of aborts that are followed by an access beyond the guest's address space.
 _OUTSIDE: Final = 40
 OUTSIDE_KINDS: Final[tuple[ops.AccessKind, ...]] = ("read", "read", "write", "write", "fetch", "walk", "clean")
 HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device", "rwx")
 
 
 def host_write(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    # A large write breaks copy-on-write page by page: slow, and seldom worth it.
+    # A large write breaks copy-on-write page by page, which is slow and seldom useful.
     size = min(builder.page * builder.random.choice((1, 2, 5)), slot.size - offset)
     if builder.chance(25):
         offset, size = builder.range_at(slot, offset)
@@ -50,11 +50,11 @@ def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     if slot.backing == "devicehuge":
-        # All that takes its blocks from user space.
+        # Only an unmap takes the blocks of this backing from user space.
         unmap(builder, slot, offset)
         return
     start, size = builder.range_at(slot, offset)
-    # Drawn apart: other operations stay as they were.
+    # Drawn separately, so that other operations do not change.
     apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
     if apart.randrange(100) < _REAPED and slot.backing in wanted_backings(ops.HostReap, builder.page):
         builder.add(reap(apart, slot, start, size))
@@ -63,18 +63,18 @@ def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def reap(apart: Random, slot: Slot, offset: int, size: int) -> ops.HostReap:
-    """Make the OOM reaper take a range, or half of the time all that the slot has: areas go as a whole."""
+    """Make the OOM reaper take a range or, half of the time, the whole slot, because it takes whole areas."""
     return ops.HostReap(slot.name, 0, slot.size) if apart.randrange(2) else ops.HostReap(slot.name, offset, size)
 
 
 def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    # Nothing comes back: a large hole leaves little to happen behind it.
+    # The pages do not return: after a large hole little can happen.
     size = min(builder.page * builder.random.choice((1, 1, 3)), slot.size - offset)
     builder.add(ops.HostUnmap(slot.name, offset, size))
 
 
 def protect(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    """Take the right to write a range from user space, or more often, where it was taken, give it back."""
+    """Make a range read-only for user space. Where one is read-only already, more often make that writable again."""
     before = [each for each in builder.operations if isinstance(each, ops.HostProtect) and each.slot == slot.name]
     if before and before[-1].on and builder.chance(60):
         builder.add(replace(before[-1], on=False))
@@ -139,7 +139,7 @@ def reset(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    """Add accesses by the guest's own MMU, and its cache maintenance."""
+    """Add an access by the guest's own MMU, or its cache maintenance."""
     builder.access(slot, offset, "walk" if builder.chance(60) else "clean")
 
 
@@ -147,7 +147,7 @@ def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
     cpu = builder.cpu_of(slot)
     builder.add(make(cpu, slot.name, offset))
-    # Drawn apart: other operations stay as they were.
+    # Drawn separately, so that other operations do not change.
     apart = Random(f"{len(builder.operations)} {slot.name} {offset}")
     behind = outside(builder.vm)
     if behind and apart.randrange(100) < _OUTSIDE:
@@ -165,7 +165,7 @@ def evict(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def misalign(builder: ProgramBuilder, slot: Slot, offset: int) -> tuple[int, int]:
-    """(offset, size) of a range whose two ends are off by some bytes, each on its own."""
+    """Return (offset, size) of a range whose ends are independently off by some bytes."""
     start, size = builder.range_at(slot, offset)
     choice = builder.random.choice
     start += choice((0, 0, 1, 8, builder.page // 2, builder.page - 1))
@@ -194,11 +194,11 @@ def table_place(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
-    """Delete, create again, or move the slot."""
+    """Delete, recreate or move the slot."""
     random = builder.random
     somewhere = builder.free_ipa() + random.choice((0, 0, builder.page, builder.block))
     if builder.chance(5):
-        # The last place there is, or one that is a page too far.
+        # The last possible place, or one page beyond it.
         somewhere = (1 << builder.vm.ipa) - slot.size + random.choice((0, 0, builder.page))
     fail = random.choice((1, 2)) if builder.chance(20) else None
     if slot.name not in builder.state.live:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program under change: anything may be wrong in between, and is repaired in the end."""
+"""A program being changed. It may be invalid in between, and is repaired in the end."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,15 +18,15 @@ from .builder import ProgramBuilder
 
 T = TypeVar("T")
 
-# A changed operation that works page by page has no more than so many pages.
+# Maximum number of pages of a changed operation that works page by page.
 _PAGE_BY_PAGE: Final = 512
 
 
 class ProgramEditor:
     """The machine, the slots and the operations of a program, to be changed.
 
-    :param program: a valid one
-    :param random: where the choices come from
+    :param program: a valid program
+    :param random: the source of choices
     """
 
     def __init__(self, program: Program, random: Random) -> None:
@@ -36,9 +36,9 @@ class ProgramEditor:
         self.random = random
 
     def program(self, limit: int) -> Program:
-        """The nearest valid program, of no more than *limit* operations.
+        """Return the nearest valid program of at most *limit* operations.
 
-        One that is too long loses some of its operations in a row.
+        A program that is too long loses some consecutive operations.
         """
         excess = len(self.operations) - limit
         if excess > 0:
@@ -61,7 +61,7 @@ class ProgramEditor:
                 repair.state.check(operation)
                 operations.append(operation)
             except ProgramError:
-                # The operations of a slot that is gone go to the first that is left.
+                # The operations of a slot that is gone go to the first remaining slot.
                 for each in each_of([operation]):
                     index.setdefault(getattr(each, "slot", ""), 0)
                 if isinstance(operation, Par):
@@ -69,7 +69,7 @@ class ProgramEditor:
                     operations += repair_block(repair, raw, raw_switches(operation.switches))
                 else:
                     operations.append(repair.operation(raw_operation(operation, index, page)))
-        # A block that is none becomes several operations.
+        # An invalid block becomes several operations.
         return Program(self.vm, tuple(repair.slots), tuple(operations[:limit]))
 
     # Choices.
@@ -88,7 +88,7 @@ class ProgramEditor:
         return self.random.randrange(100) < percent
 
     def other(self, choices: Iterator[T] | list[T] | tuple[T, ...] | range, than: object) -> Any:
-        """One of several, but not this; this if there is no other."""
+        """Draw one of several choices except this one. Return this one if there is no other."""
         left = [choice for choice in choices if choice != than]
         return self.random.choice(left) if left else than
 
@@ -97,17 +97,17 @@ class ProgramEditor:
         return self.random.randrange(len(self.operations) + 1)
 
     def pick(self, kinds: type | tuple[type, ...] = object) -> int:
-        """The index of an operation of some kinds; -1: there is none."""
+        """Draw the index of an operation of some kinds; -1: there is none."""
         found = [at for at, operation in enumerate(self.operations) if isinstance(operation, kinds)]
         return self.random.choice(found) if found else -1
 
     def pick_with(self, field: str) -> int:
-        """The index of an operation that has a field; -1: there is none."""
+        """Draw the index of an operation that has a field; -1: there is none."""
         found = [at for at, operation in enumerate(self.operations) if field in FIELDS[type(operation)]]
         return self.random.choice(found) if found else -1
 
     def run(self, most: int = 8) -> tuple[int, int]:
-        """[start, end) of some operations in a row, at least one if there are any."""
+        """Draw [start, end) of some consecutive operations, at least one if there are any."""
         start = self.random.randrange(max(len(self.operations), 1))
         return start, min(start + self.random.randint(1, most), len(self.operations))
 
@@ -117,24 +117,24 @@ class ProgramEditor:
         self.put(at, replace(operation, **values))
 
     def put(self, at: int, operation: Operation) -> None:
-        """Put another operation in the place of one; those that hosts do page by page stay short."""
+        """Replace an operation. Operations of hosts that work page by page stay short."""
         if isinstance(operation, HostWrite | HostMigrate):
             operation = replace(operation, size=min(operation.size, _PAGE_BY_PAGE * self.page))
         self.operations[at] = operation
 
     def slot_of(self, operation: Operation) -> Slot | None:
-        """The slot that an operation names."""
+        """Return the slot that an operation names."""
         name = getattr(operation, "slot", None)
         return next((slot for slot in self.slots if slot.name == name), None)
 
     def another_cpu(self, operation: OnCpu) -> int:
-        """Another vCPU of the same VM, if there is one."""
+        """Draw another vCPU of the same VM, if there is one."""
         first = operation.cpu // self.vm.cpus * self.vm.cpus
         cpu: int = self.other(range(first, first + self.vm.cpus), operation.cpu)
         return cpu
 
     def free_name(self) -> str:
-        """A name that no slot has; "": there are as many slots as there may be."""
+        """Return a name that no slot has; "": the number of slots is at its maximum."""
         names = {slot.name for slot in self.slots}
         free = [name for name in "abcdefghijkl" if name not in names]
         return free[0] if len(self.slots) < MAX_SLOTS else ""
@@ -142,10 +142,10 @@ class ProgramEditor:
     # Boundaries.
 
     def boundaries(self, slot: Slot) -> list[int]:
-        """Offsets in a slot where something begins or ends already, sorted.
+        """Return the sorted offsets in a slot where something already begins or ends.
 
-        Its own edges, those of what operations do to it, and of the blocks
-        around, both of guest and of host addresses.
+        These are its own edges, those of operations on it, and those of the surrounding
+        blocks, for both guest and host addresses.
         """
         found = {0, slot.size}
         for operation in each_of(self.operations):
@@ -161,19 +161,19 @@ class ProgramEditor:
         return sorted(place for place in found if 0 <= place <= slot.size)
 
     def near_boundary(self, slot: Slot) -> int:
-        """A place at a boundary of the slot, or a page before or behind."""
+        """Draw a place at a boundary of the slot, or a page before or after."""
         place = self.random.choice(self.boundaries(slot)) + self.random.choice((-1, 0, 1)) * self.page
         return max(0, min(place, slot.size))
 
     def step(self, value: int) -> int:
-        """A number of bytes a little more or less: by one, a page, or a block."""
+        """Return a number of bytes changed slightly: by one, a page, or a block."""
         by = self.random.choice((self.page, self.page, self.page, self.block, 1))
         return max(0, value + self.random.choice((-by, by)))
 
-    # The knowledge of the generator.
+    # Generation of new operations.
 
     def builder(self, at: int) -> ProgramBuilder:
-        """Return a builder that goes on after the first *at* operations, near where this program is at work.
+        """Return a builder that continues after the first *at* operations, near places that this program uses.
 
         The program must be valid.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs in which a VM ends while others go on."""
+"""Random programs in which a VM ends while others continue."""
 
 import random
 from typing import Final
@@ -10,29 +10,29 @@ from . import disturbances as do
 from .builder import ProgramBuilder
 from .capping import shortened
 
-# Of a hundred programs with several VMs.
+# Percentage of programs with several VMs.
 ENDS: Final = 30
-# What happens to the memory that is left, and may be that of others too.
+# Operations on the memory that is left, which other VMs may share.
 _HOST: Final = (do.host_write, do.discard, do.migrate, do.share, do.age, do.test_age)
 
 
 def ending(program: Program, source: random.Random) -> Program:
-    """The program, now and then as `ended` makes it.
+    """Return the program, sometimes as `ended` changes it.
 
-    :param program: a valid one, as the result is
-    :param source: where the choices come from
+    :param program: a valid program, like the result
+    :param source: the source of choices
     """
     several = program.vm.vms > 1
     return ended(program, source) if several and source.randrange(100) < ENDS else program
 
 
 def ended(program: Program, source: random.Random) -> Program:
-    """The program with the end of a VM in it, if that can be, and with what shows that the others are unharmed.
+    """Return the program with the end of a VM, if possible, and operations that check that the others are unharmed.
 
-    Its other operations stay, but for those of that VM.
+    Its other operations stay, except those of that VM.
 
-    :param program: a valid one of several VMs, as the result is
-    :param source: where the choices come from
+    :param program: a valid program of several VMs, like the result
+    :param source: the source of choices
     """
     vm = program.vm
     at = source.randrange(len(program.operations) + 1)
@@ -48,7 +48,7 @@ def ended(program: Program, source: random.Random) -> Program:
         else:
             slot = source.choice(others)
             builder.access(slot, builder.page_in(slot, builder.block_of(slot)))
-    # The rest is capped already.
+    # The other operations are capped already.
     slots = {slot.name: slot for slot in program.slots}
     builder.operations[at:] = [shortened(each, slots, vm.granule) for each in builder.operations[at:]]
     builder.add(*program.operations[at:])

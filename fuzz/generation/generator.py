@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random programs that reach the states that matter.
 
-A program is a few motifs (`fuzz.generation.motifs`) among random operations on the same few pages.
+A program consists of a few motifs (`fuzz.generation.motifs`) among random operations on the same few pages.
 """
 
 import random
@@ -20,18 +20,18 @@ from .motifs import MOTIFS
 from .racing import racing
 from .vmids import with_rollover
 
-# Of a hundred programs, those in which another task waits for the mmu lock now and then, and at one point.
+# Percentage of programs in which another task repeatedly waits for the mmu lock; percentage where it waits once.
 _RESCHEDULED: Final = 6
 _CONTENDED: Final = 3
 NOTHING_OFFERED: Final = Offers()
 
 
 class Generator:
-    """Makes one program after the other from a seed.
+    """Generates programs one after the other from a seed.
 
-    :param seed: any integer; the same seed makes the same programs
+    :param seed: any integer; the same seed generates the same programs
     :param granule: page size of all programs in bytes; 0: all sizes, 4K most often
-    :param offers: what programs may ask for; what they do does not depend on it
+    :param offers: capabilities that programs may request; their operations do not depend on it
     :param whole: leave ranges as long as they were drawn (see `fuzz.generation.capping`)
     """
 
@@ -40,16 +40,16 @@ class Generator:
         self.whole = whole
         self.offers = offers
         self.granule = granule
-        # Of the next program, from 0: each is drawn for its number alone.
+        # Number of the next program, from 0. Each program depends only on seed and number.
         self.number = 0
 
     def next(self) -> Program:
-        """The next program of this seed."""
+        """Return the next program of this seed."""
         number = self.seed << 32 | self.number
         builder = ProgramBuilder(random.Random(number), self.granule)
         self.number += 1
         compose(builder)
-        # All of these are drawn apart: the programs of a seed are the same with and without.
+        # All of these are drawn separately: each leaves the rest of a seed's programs unchanged.
         program = with_rollover(builder.program(), random.Random(f"vmids {number}"))
         program = program if self.whole else capped(program, number)
         program = with_large_slot(program, random.Random(f"large {number}"))
@@ -62,7 +62,7 @@ class Generator:
 
 
 def contended(program: Program, lot: random.Random) -> Program:
-    """Let another task wait for the mmu lock in a few programs; all else of them stays, for it is drawn apart."""
+    """Let another task wait for the mmu lock in a few programs. Drawn separately, so the rest stays the same."""
     drawn = lot.randrange(100)
     vm = program.vm
     if drawn < _RESCHEDULED:
@@ -73,7 +73,7 @@ def contended(program: Program, lot: random.Random) -> Program:
 
 
 def compose(builder: ProgramBuilder) -> None:
-    """A few motifs, and noise around them."""
+    """Add a few motifs, and noise around them."""
     for _ in range(builder.random.choice((1, 1, 2, 2, 3))):
         noise(builder, builder.random.randrange(4))
         builder.random.choice(MOTIFS)(builder, builder.pick_slot())
@@ -81,7 +81,7 @@ def compose(builder: ProgramBuilder) -> None:
 
 
 def noise(builder: ProgramBuilder, count: int, accesses: int = 55) -> None:
-    """Random operations, so many percent of them accesses."""
+    """Add random operations. *accesses* is the percentage of accesses among them."""
     for _ in range(count):
         slot, offset = builder.place()
         if builder.chance(accesses):

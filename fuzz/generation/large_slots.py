@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs with a slot of many gigabytes: as large as the most that one instruction flushes, and larger."""
+"""Random programs with a slot of many gigabytes: around the most that one instruction flushes, and larger."""
 
 import random
 from dataclasses import replace
@@ -12,15 +12,15 @@ from ..language.operations import Operation
 from ..language.program import GIB, MIB, Program, Slot
 from .legal import alone, legal_part
 
-# Of a hundred programs; and of a hundred of those, with a CPU that flushes ranges although the program has another.
+# Percentage of programs; and percentage of these that get a CPU that flushes ranges.
 _LARGE: Final = 3
 _RANGE: Final = 60
 
 
 def with_large_slot(program: Program, source: random.Random) -> Program:
-    """The program, now and then with one of its slots made large, and what happens there far from its start.
+    """Return the program, sometimes with one of its slots enlarged, and its operations there moved far from the start.
 
-    :param program: a valid one, as the result is
+    :param program: a valid program, like the result
     """
     fit = may_grow(program) if source.randrange(100) < _LARGE else []
     if not fit:
@@ -33,7 +33,7 @@ def with_large_slot(program: Program, source: random.Random) -> Program:
 
 
 def may_grow(program: Program) -> list[Slot]:
-    """Return the slots of a program that may have many gigabytes."""
+    """Return the slots of a program that may grow to many gigabytes."""
     if program.vm.manual == "set":
         # A slot that begins with all pages dirty is cleared word by word, which takes long.
         return []
@@ -41,18 +41,18 @@ def may_grow(program: Program) -> list[Slot]:
 
 
 def sizes(page: int) -> list[int]:
-    """The sizes of large slots in bytes: the most that slots and flushes of a range can have, and a page beside."""
+    """Return the sizes of large slots in bytes: the maxima for slots and range flushes, and a page less or more."""
     most = min(MAX_TLBI_RANGE_PAGES * page, MAX_SLOT_SIZE)
     return [each for each in (most - page, most, most, most + page, MAX_SLOT_SIZE) if each <= MAX_SLOT_SIZE]
 
 
 def enlarged(program: Program, chosen: Slot, size: int, far: int) -> Program:
-    """Return the program with a larger slot, without operations that this cannot have; itself where it has no place.
+    """Return the program with a larger slot, without operations that this makes illegal; itself if there is no place.
 
-    :param far: bytes by which what happens in the slot moves, a multiple of a block
+    :param far: bytes by which operations in the slot move, a multiple of a block
     """
     end = chosen.ipa + chosen.size
-    # Whole gigabytes, so that what lies behind is aligned as before.
+    # Whole gigabytes, so that later slots stay aligned as before.
     by = -(-(size - chosen.size) // GIB) * GIB
     top = 1 << program.vm.ipa
     if chosen.ipa + size > top or any(slot.ipa >= end and slot.ipa + slot.size + by > top for slot in program.slots):

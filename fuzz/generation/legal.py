@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The part of a changed program that is legal still."""
+"""The part of a changed program that is still legal."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,15 +10,15 @@ from ..language.validation_state import ValidationState
 
 
 def alone(program: Program) -> list[Slot]:
-    """The slots that share no host memory with another."""
+    """Return the slots that share no host memory with another one."""
     shared = {slot.alias for slot in program.slots}
     return [slot for slot in program.slots if not slot.alias and slot.name not in shared]
 
 
 def legal_part(program: Program, operations: Iterable[Operation]) -> Program:
-    """The program with other operations, but for those that are not legal where they stand.
+    """Return the program with other operations, except those that are not legal in their position.
 
-    :param program: with legal slots
+    :param program: a program with legal slots
     """
     state = ValidationState(program.vm)
     for slot in program.slots:

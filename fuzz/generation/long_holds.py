@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs with so many tables that a call has to drop the mmu lock on its way through them."""
+"""Random programs with so many tables that a call that walks them must drop the mmu lock."""
 
 import random
 from typing import Final
@@ -9,32 +9,32 @@ from ..language.program import GIB, KIB, Program, Slot
 from .large_slots import enlarged, may_grow
 from .legal import legal_part
 
-# Of a hundred programs.
+# Percentage of programs.
 _LONG: Final = 2
-# Entries of the tables, more than the least for which a hold can be too long (`fuzz.judging.stretch.ENTRIES`).
+# Number of table entries. It exceeds the minimum for which a hold can be too long (`fuzz.judging.stretch.ENTRIES`).
 _ENTRIES: Final = 18 << 10
-# Ranges over which they spread; the lock may be dropped between two. A hold over more than four of them is too long.
+# Ranges over which the entries spread. The lock may be dropped between two. A hold over more than four is too long.
 _RANGES: Final = 6
 
 
 def with_long_holds(program: Program, source: random.Random) -> Program:
-    """The program, now and then with many tables in one of its slots, and calls that walk all of them.
+    """Return the program, sometimes with many tables in one of its slots, and calls that walk all of them.
 
-    :param program: a valid one, as the result is
+    :param program: a valid program, like the result
     """
     fit = may_grow(program) if source.randrange(100) < _LONG else []
     return filled(program, source.choice(fit), source) if fit else program
 
 
 def filled(program: Program, chosen: Slot, source: random.Random) -> Program:
-    """Return the program with a slot that has many tables; itself where such a slot has no place.
+    """Return the program with a slot that has many tables; itself if there is no place for such a slot.
 
-    :param chosen: one of its slots, of pages
+    :param chosen: one of its slots, backed by pages
     """
     page = program.vm.granule
     entries = page // 8
     block = page * entries
-    # `stage2_range_addr_end()` goes by the largest block: 1G with pages of 4K.
+    # `stage2_range_addr_end()` steps by the largest block: 1G with pages of 4K.
     reach = block * entries if page == 4 * KIB else block
     tables = max(_ENTRIES // entries, _RANGES)
     each = -(-tables // _RANGES) if reach > block else 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Short sequences that lead the tables into a state worth having.
+"""Short sequences that lead the tables into interesting states.
 
 Coalescing, splitting, misaligned ranges, small pages over huge ones, slots
 that change under a mapping, logs collected and cleared.
@@ -26,7 +26,7 @@ _RIGHTS: Final[tuple[Prot, ...]] = ("r", "rw", "rx", "rwx")
 
 
 def coalesce(builder: ProgramBuilder, slot: Slot) -> None:
-    """Small pages while logging, then a fault of any kind once it is off."""
+    """Map small pages while logging, then take a fault of any kind once logging is off."""
     do.set_log(builder, slot, True)
     block = builder.block_of(slot)
     if builder.chance(50):
@@ -44,7 +44,7 @@ def coalesce(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def split_block(builder: ProgramBuilder, slot: Slot) -> None:
-    """A block first, then logging, then a write into it."""
+    """Map a block, turn logging on, then write into the block."""
     do.set_log(builder, slot, False)
     block = builder.block_of(slot)
     builder.access(slot, builder.page_in(slot, block))
@@ -55,7 +55,7 @@ def split_block(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def huge_page_moves(builder: ProgramBuilder, slot: Slot) -> None:
-    """Touch, collapse or split, touch again."""
+    """Touch pages, collapse or split them, and touch them again."""
     block = builder.block_of(slot)
     changes = (do.collapse, do.split, do.migrate, do.share, do.merge)
     for change in builder.random.sample(changes, 2):
@@ -65,7 +65,7 @@ def huge_page_moves(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def misaligned(builder: ProgramBuilder, slot: Slot) -> None:
-    """Ranges whose start lies inside of an entry that is a block or empty."""
+    """Use ranges whose start lies inside an entry that is a block or empty."""
     page, block = builder.page, builder.block_of(slot)
     later = max(0, min(block + builder.block + builder.random.choice((0, page, 5 * page)), slot.size - page))
     builder.access(slot, later)
@@ -79,7 +79,7 @@ def misaligned(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def copy_on_write(builder: ProgramBuilder, slot: Slot) -> None:
-    """Shared or merged pages, read and then written."""
+    """Share or merge pages, then read and write them."""
     offset = builder.page_in(slot, builder.block_of(slot))
     (do.share if builder.chance(60) else do.merge)(builder, slot, offset)
     builder.access(slot, offset, "read")
@@ -89,7 +89,7 @@ def copy_on_write(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def ageing(builder: ProgramBuilder, slot: Slot) -> None:
-    """Touched, aged, touched again."""
+    """Touch, age, and touch pages again."""
     offset = builder.page_in(slot, builder.block_of(slot))
     builder.access(slot, offset)
     do.age(builder, slot, offset)
@@ -100,7 +100,7 @@ def ageing(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def direct(builder: ProgramBuilder, slot: Slot) -> None:
-    """Mapped, changed and unmapped by direct calls, the guest in between."""
+    """Map, change and unmap by direct calls, with guest accesses in between."""
     block = builder.block_of(slot)
     for _ in range(builder.random.randrange(2, 5)):
         call = builder.random.choice((do.table_map, do.table_map, do.table_range, do.table_place))
@@ -110,7 +110,7 @@ def direct(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def map_over_old(builder: ProgramBuilder, slot: Slot) -> None:
-    """A leaf whose access flag is clear is mapped again: broken, and made anew."""
+    """Map over a leaf whose access flag is clear: it is broken and made again."""
     offset = builder.page_in(slot, builder.block_of(slot))
     size = min(slot.size - offset, builder.page * builder.random.choice((1, 2, builder.entries)))
     builder.access(slot, offset)
@@ -120,7 +120,7 @@ def map_over_old(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def slot_life(builder: ProgramBuilder, slot: Slot) -> None:
-    """A slot is touched, moved or deleted, and touched again."""
+    """Touch a slot, move or delete it, and touch it again."""
     for _ in range(builder.random.randrange(1, 4)):
         builder.access(slot, builder.page_in(slot, builder.block_of(slot)))
         do.slot_change(builder, slot, 0)
@@ -128,7 +128,7 @@ def slot_life(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def logged_life(builder: ProgramBuilder, slot: Slot) -> None:
-    """Written, collected, cleared, written again."""
+    """Write, collect and clear the log, and write again."""
     do.set_log(builder, slot, True)
     block = builder.block_of(slot)
     for _ in range(builder.random.randrange(1, 4)):
@@ -145,7 +145,7 @@ def logged_life(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def moving_cpus(builder: ProgramBuilder, slot: Slot) -> None:
-    """A vCPU comes to a CPU whose TLB another one has filled."""
+    """Move a vCPU to a CPU whose TLB another one has filled."""
     offset = builder.page_in(slot, builder.block_of(slot))
     builder.access(slot, offset)
     builder.add(GuestMove(builder.cpu_of(slot), builder.random.randrange(builder.vm.cpus)))
@@ -154,20 +154,20 @@ def moving_cpus(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def reset(builder: ProgramBuilder, slot: Slot) -> None:
-    """Memory in use when a vCPU is reset, and after."""
+    """Use memory before and after the reset of a vCPU."""
     builder.access(slot, builder.page_in(slot, builder.block_of(slot)), "write")
     do.reset(builder, slot, 0)
     builder.access(slot, builder.page_in(slot, builder.block_of(slot)))
 
 
 def hyp_again(builder: ProgramBuilder, slot: Slot) -> None:
-    """The hypervisor's tables are changed more than once, by the same call too."""
+    """Change the hypervisor's tables more than once, also by the same call."""
     for _ in range(builder.random.randrange(2, 5)):
         do.hyp_map(builder, slot, 0)
 
 
 def failing_walk(builder: ProgramBuilder, slot: Slot) -> None:
-    """A call that needs several tables gets fewer, and is made again, over what the first one left."""
+    """Make a call that gets fewer tables than it needs, and repeat it over what the first one left."""
     block = builder.block_of(slot)
     if builder.chance(50):
         builder.access(slot, builder.page_in(slot, block))
@@ -182,7 +182,7 @@ def failing_walk(builder: ProgramBuilder, slot: Slot) -> None:
 
 
 def in_place(builder: ProgramBuilder, slot: Slot) -> None:
-    """Leaves are replaced by others in place: with other rights and attributes, then all at once with none."""
+    """Replace leaves in place: by leaves with other rights and attributes, then by none, all at once."""
     block = builder.block_of(slot)
     size = min(builder.block if builder.chance(60) else builder.page, slot.size - block)
     for prot in builder.random.sample(_RIGHTS, 3):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of programs that keep their meaning by and large: one operation, operand or setting at a time.
+"""Changes of programs that mostly keep their meaning: one operation, operand or setting at a time.
 
 A result that is not legal is repaired (`fuzz.language.repair`), never refused.
 """
@@ -20,23 +20,23 @@ from .editor import ProgramEditor
 from .generator import noise
 from .motifs import MOTIFS
 
-# So many operations a result has at most.
+# Maximum number of operations of a result.
 LIMIT: Final = 200
-# The number of changes at a time: one looks closer, many find more new features.
+# The number of changes at a time: one stays closer to the program, many find more new features.
 _CHANGES: Final = (1, 1, 2, 2, 3, 4, 6, 8, 12)
-# Longer programs are shortened most of the time: a violation late in a program often only
-# follows from an earlier one, and counts for nothing.
+# Longer programs are shortened most of the time: a violation late in a program often
+# follows from an earlier one, and then does not count.
 _LONG: Final = 20
-# Of a hundred changes of a program with par blocks, those of a block.
+# Percentage of changes of a program with par blocks that change a block.
 _OF_BLOCKS: Final = 50
-# The number of attempts where a change changed nothing.
+# Number of attempts where a change has no effect.
 _TRIES: Final = 8
 
 Mutation = Callable[[ProgramEditor], None]
 
 
 def insert(editor: ProgramEditor) -> None:
-    """One more operation, most often near where others are."""
+    """Insert an operation, most often near the places of others."""
     at = editor.position()
     builder = editor.builder(at)
     for _ in range(_TRIES):
@@ -47,7 +47,7 @@ def insert(editor: ProgramEditor) -> None:
 
 
 def insert_motif(editor: ProgramEditor) -> None:
-    """One of the generator's motifs, or some of its noise."""
+    """Insert one of the generator's motifs, or some of its noise."""
     at = editor.position()
     builder = editor.builder(at)
     if builder.chance(15):
@@ -58,20 +58,20 @@ def insert_motif(editor: ProgramEditor) -> None:
 
 
 def delete(editor: ProgramEditor) -> None:
-    """An operation less, or a few in a row."""
+    """Delete an operation, or a few consecutive ones."""
     start, end = editor.run(1 if editor.chance(60) else 8)
     del editor.operations[start:end]
 
 
 def duplicate(editor: ProgramEditor) -> None:
-    """A few operations once more, right behind or anywhere."""
+    """Repeat a few operations, right after themselves or anywhere."""
     start, end = editor.run()
     at = end if editor.chance(40) else editor.position()
     editor.operations[at:at] = editor.operations[start:end]
 
 
 def swap(editor: ProgramEditor) -> None:
-    """Two operations change places, neighbours most often."""
+    """Swap two operations, neighbours most often."""
     if len(editor.operations) > 1:
         a = editor.random.randrange(len(editor.operations) - 1)
         b = a + 1 if editor.chance(60) else editor.random.randrange(len(editor.operations))
@@ -79,7 +79,7 @@ def swap(editor: ProgramEditor) -> None:
 
 
 def move(editor: ProgramEditor) -> None:
-    """A few operations go elsewhere."""
+    """Move a few operations elsewhere."""
     start, end = editor.run(4)
     moved = editor.operations[start:end]
     del editor.operations[start:end]
@@ -88,13 +88,13 @@ def move(editor: ProgramEditor) -> None:
 
 
 def end_vm(editor: ProgramEditor) -> None:
-    """One of several VMs ends, and others go on."""
+    """End one of several VMs, while others continue."""
     if editor.vm.vms > 1:
         editor.operations.insert(editor.position(), VmEnd(editor.random.randrange(editor.vm.vms)))
 
 
 def repeat_elsewhere(editor: ProgramEditor) -> None:
-    """Another vCPU does the same, at once or a little later."""
+    """Let another vCPU run the same operation, immediately or a little later."""
     at = editor.pick(OnCpu)
     if at >= 0:
         operation: Any = editor.operations[at]
@@ -103,7 +103,7 @@ def repeat_elsewhere(editor: ProgramEditor) -> None:
 
 
 def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:
-    """The operations of another program, on the slots and vCPUs of this one."""
+    """Return the operations of another program, on the slots and vCPUs of this one."""
     names = {slot.name: editor.slots[at % len(editor.slots)].name for at, slot in enumerate(donor.slots)}
     vm = editor.vm
 
@@ -140,18 +140,18 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     settings.add_slot,
     settings.drop_slot,
 )
-# Those of a program with par blocks.
+# Mutations of a program with par blocks.
 BLOCK_MUTATIONS: Final[tuple[Mutation, ...]] = (*(blocks.change_block,) * 15, blocks.take_apart)
-# Those that need a valid program.
+# Mutations that need a valid program.
 _DRAFTING: Final = (insert, insert_motif, blocks.add_block, blocks.change_block)
 
 
 def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
-    """Another valid program, by one change or a few.
+    """Return another valid program, after one change or a few.
 
-    :param program: a valid one
+    :param program: a valid program
     :param random: the same state makes the same changes
-    :param limit: so many operations the result has at most
+    :param limit: maximum number of operations of the result
     """
     result = program
     for _try in range(_TRIES):
@@ -174,7 +174,7 @@ def mutate(program: Program, random: Random, limit: int = LIMIT) -> Program:
 
 
 def shorten(editor: ProgramEditor) -> None:
-    """Leave about half of the operations: some in a row, or each with a chance of its own."""
+    """Keep about half of the operations: consecutive ones, or each with its own chance."""
     operations = editor.operations
     half = len(operations) // 2
     if editor.chance(50):
@@ -185,11 +185,11 @@ def shorten(editor: ProgramEditor) -> None:
 
 
 def crossover(a: Program, b: Program, random: Random, limit: int = LIMIT) -> Program:
-    """A valid program on the machine of *a*: the beginning of its operations, some of *b*, and perhaps its end.
+    """Return a valid program on the machine of *a*: the beginning of its operations, some of *b*, and perhaps its end.
 
-    :param a: a valid program, as *b* is
+    :param a: a valid program, like *b*
     :param random: the same state makes the same result
-    :param limit: so many operations the result has at most
+    :param limit: maximum number of operations of the result
     """
     editor = ProgramEditor(a, random)
     if random.randrange(3) == 0:

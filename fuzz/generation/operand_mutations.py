@@ -9,7 +9,7 @@ from .editor import ProgramEditor
 
 
 def change_slot(editor: ProgramEditor) -> None:
-    """An operation, or a few in a row, on another slot."""
+    """Move an operation, or a few consecutive ones, to another slot."""
     at = editor.pick_with("slot")
     if at < 0:
         return
@@ -21,7 +21,7 @@ def change_slot(editor: ProgramEditor) -> None:
 
 
 def change_page(editor: ProgramEditor) -> None:
-    """An operation begins at, before or behind something that is there already; a range may keep its end."""
+    """Begin an operation at, before or after an existing boundary. A range may keep its end."""
     at = editor.pick_with("offset")
     slot = editor.slot_of(editor.operations[at]) if at >= 0 else None
     if slot is None:
@@ -35,7 +35,7 @@ def change_page(editor: ProgramEditor) -> None:
 
 
 def change_size(editor: ProgramEditor) -> None:
-    """A range ends at, before or behind something that is there already."""
+    """End a range at, before or after an existing boundary."""
     at = editor.pick_with("size")
     if at < 0:
         return
@@ -48,7 +48,7 @@ def change_size(editor: ProgramEditor) -> None:
 
 
 def same_place(editor: ProgramEditor) -> None:
-    """An operation where another one is."""
+    """Move an operation to the place of another one."""
     at, model = editor.pick_with("offset"), editor.pick_with("offset")
     if at >= 0:
         there: Any = editor.operations[model]
@@ -58,7 +58,7 @@ def same_place(editor: ProgramEditor) -> None:
 
 
 def change_operand(editor: ProgramEditor) -> None:
-    """Another vCPU, access, permission, flag, failure or address."""
+    """Change the vCPU, access, permission, flag, failure or address of an operation."""
     at = editor.pick()
     if at < 0:
         return
@@ -70,7 +70,7 @@ def change_operand(editor: ProgramEditor) -> None:
 
 
 def change_kind(editor: ProgramEditor) -> None:
-    """Another operation at the same place."""
+    """Replace an operation by one of another kind at the same place."""
     at = editor.pick()
     if at < 0:
         return
@@ -86,7 +86,7 @@ def change_kind(editor: ProgramEditor) -> None:
 
 
 def value(editor: ProgramEditor, make: type, name: str, old: Any) -> Any:
-    """Another value for a field of a kind of operation; *old* None: any."""
+    """Draw another value for a field of a kind of operation; *old* None: any."""
     random, vm = editor.random, editor.vm
     if name == "cpu":
         return editor.other(range(vm.cpus * vm.vms), old)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random programs in which several vCPUs are at work on the same few pages at once, where both versions run blocks."""
+"""Random programs in which several vCPUs run on the same few pages at once, where both versions run par blocks."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -12,11 +12,11 @@ from . import disturbances as do
 from .builder import KINDS, ProgramBuilder
 from .threads import beside
 
-# Of a hundred programs whose VMs have two vCPUs or more.
+# Percentage of programs whose VMs have two vCPUs or more.
 _RACING: Final = 40
-# Of a hundred of them, those whose block comes last: what is mapped is compared up to a block.
+# Percentage of these in which the block comes last. Mappings are compared up to a block.
 _LAST: Final = 60
-# Of a hundred blocks with threads of the host, those with one vCPU.
+# Percentage of blocks with threads of the host that have one vCPU.
 _ALONE: Final = 50
 _WRITES: Final[tuple[AccessKind, ...]] = ("write", "write", "write", "read", "fetch")
 _FETCHES: Final[tuple[AccessKind, ...]] = ("fetch", "fetch", "write", "read")
@@ -26,12 +26,12 @@ Contest = Callable[[ProgramBuilder, Slot, Sequence[int]], Sequence[AccessKind]]
 
 
 def racing(program: Program, source: random.Random) -> Program:
-    """The program, now and then with a par block, what that needs before it, and what shows its effect behind it.
+    """Return the program, sometimes with a par block, its preparation before it, and operations that show its effect.
 
-    Its other operations stay, but for those that would not be legal any more.
+    Its other operations stay, except those that are no longer legal.
 
-    :param program: a valid one, as the result is
-    :param source: where the choices come from
+    :param program: a valid program, like the result
+    :param source: the source of choices
     """
     if source.randrange(100) >= _RACING or not may_race(program.vm, program.slots):
         return program
@@ -45,18 +45,18 @@ def racing(program: Program, source: random.Random) -> Program:
 
 
 def may_race(vm: Vm, slots: Iterable[Slot]) -> bool:
-    """Tell whether a program gets a block: there are two vCPUs, and no slots that take long to judge.
+    """Tell whether a program gets a block: it has two vCPUs, and no slots that take long to judge.
 
-    With a block these take twice as long: both versions run.
+    With a block, judging them takes twice as long, because both versions run.
     """
     return vm.cpus > 1 and all(slot.size < GIB for slot in slots)
 
 
 def race(builder: ProgramBuilder, slot: Slot) -> bool:
-    """Add a block in which vCPUs access the same pages, beside the host at times; false if none is legal here."""
+    """Add a block in which vCPUs, at times with the host, use the same pages. Return false if none is legal here."""
     block = builder.block_of(slot)
     page = builder.page_in(slot, block)
-    # The same page most often, or entries of one table.
+    # Most often the same page, else entries of one table.
     pages = (page, page, page, builder.page_in(slot, block))
     kinds = builder.random.choice(CONTESTS)(builder, slot, pages)
     first = slot.vm * builder.vm.cpus
@@ -82,7 +82,7 @@ def race(builder: ProgramBuilder, slot: Slot) -> bool:
 
 
 def relax(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Pages that may be read, and are not written yet: a dirty log is kept."""
+    """Prepare pages that may be read and are not written yet, with a dirty log."""
     do.set_log(builder, slot, True)
     for page in dict.fromkeys(pages):
         builder.access(slot, page, "read")
@@ -90,7 +90,7 @@ def relax(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence
 
 
 def collected(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Pages that were written, and are protected again by a collection of the dirty log."""
+    """Prepare pages that were written, and that a collection of the dirty log protects again."""
     do.set_log(builder, slot, True)
     for page in dict.fromkeys(pages):
         builder.access(slot, page, "write")
@@ -107,7 +107,7 @@ def first_maps(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Seq
 
 
 def coalesce(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Small pages, and logging is off again: a block takes the place of their table."""
+    """Prepare small pages and turn logging off again: a block will replace their table."""
     do.set_log(builder, slot, True)
     builder.access(slot, pages[0], "write")
     do.set_log(builder, slot, False)
@@ -115,7 +115,7 @@ def coalesce(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Seque
 
 
 def split(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """A block that is logged now: a table takes its place."""
+    """Prepare a block and turn logging on: a table will replace it."""
     do.set_log(builder, slot, False)
     builder.access(slot, pages[0], builder.random.choice(KINDS))
     do.set_log(builder, slot, True)
@@ -123,13 +123,13 @@ def split(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence
 
 
 def execute(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Data that is executed: another right is missing."""
+    """Prepare data that is then executed: another right is missing."""
     builder.access(slot, pages[0], builder.random.choice(("read", "write")))
     return _FETCHES
 
 
 def copy_on_write(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Pages that were read and are shared: a write has the host copy them, in the middle of a fault."""
+    """Prepare pages that were read and are shared: a write makes the host copy them in the middle of a fault."""
     builder.access(slot, pages[0], "read")
     builder.add(HostShare(slot.name, pages[0], builder.page))
     builder.access(slot, pages[0], "read")
@@ -137,14 +137,14 @@ def copy_on_write(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> 
 
 
 def aged(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Pages whose access flag is clear."""
+    """Prepare pages whose access flag is clear."""
     builder.access(slot, pages[0])
     do.age(builder, slot, pages[0])
     return KINDS
 
 
 def as_it_is(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
-    """Add nothing: accesses meet what is there."""
+    """Prepare nothing: accesses meet the current state."""
     return KINDS
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of the schedule of a par block: of a switch, most often by one place, or of all.
+"""Changes of the schedule of a par block: of one switch, most often by one place, or of all switches.
 
-Each returns the block with the change, or None where there is nothing to be changed.
+Each function returns the changed block, or None where there is nothing to change.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .editor import ProgramEditor
 
 T = TypeVar("T")
 
-# The places at which faults are at odds: right behind a break, between clean and store, between the sample of the
+# Places at which faults conflict: right after a break, between clean and store, between the sample of the
 # notifiers' sequence number and the lock, and where the lock is dropped.
 AIMED: Final = (
     *(Step("after", "cmpxchg", 1), Step("after", "store", 1), Step("before", "flush", 1), Step("after", "flush", 1)),
@@ -25,12 +25,12 @@ AIMED: Final = (
     *(Step("after", "load", 1), Step("after", "load", 2), Step("before", "cmpxchg", 1)),
     *(Step("after", "fault", 1), Step("before", "unlock", 1), Step("after", "unlock", 1)),
 )
-# Likewise of threads that drop the lock in the middle, for another task.
+# The same for threads that drop the lock midway for another task.
 RESCHEDULED: Final = (Step("after", "unlock", 1), Step("before", "lock", 2), Step("after", "lock", 2))
 
 
 def move_switch(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch takes place a step earlier or later: the one before or behind, or the next of its kind."""
+    """Move a switch one step earlier or later: to the step before or after it, or to the next of its kind."""
     if not block.switches:
         return None
     at = editor.random.randrange(len(block.switches))
@@ -39,10 +39,10 @@ def move_switch(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def neighbour(switch: Switch, by: int, of_kind: bool) -> Switch:
-    """The switch at the step of its actor before or behind.
+    """Return the switch at the previous or next step of its actor.
 
     :param by: -1 or 1
-    :param of_kind: at the last or next one of its kind
+    :param of_kind: at the previous or next step of its kind
     """
     of_block = switch.point == "fault" or switch.point in STEPS_OF_HOST
     fault = switch.count if of_block else switch.fault
@@ -54,7 +54,7 @@ def neighbour(switch: Switch, by: int, of_kind: bool) -> Switch:
 
 
 def other_fault(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch takes place in the fault of its actor before or behind."""
+    """Move a switch to the previous or next fault of its actor."""
     if not block.switches:
         return None
     at = editor.random.randrange(len(block.switches))
@@ -66,7 +66,7 @@ def other_fault(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def aim(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch at a place where faults are at odds, in the place of another one or on top."""
+    """Put a switch at a place where faults conflict, replacing another one or in addition."""
     actors = [cpu for cpu in block.actors if steps_of(cpu)]
     if not actors or len(block.actors) < 2:
         return None
@@ -82,7 +82,7 @@ def aim(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def aim_at_a_reschedule(editor: ProgramEditor, block: Par) -> Par | None:
-    """A thread gives way where it drops the lock for another task, which waits."""
+    """Let a thread give way where it drops the lock for another task, which waits."""
     threads = [cpu for cpu in block.actors if not is_vcpu(cpu) and steps_of(cpu)]
     if not threads:
         return None
@@ -93,7 +93,7 @@ def aim_at_a_reschedule(editor: ProgramEditor, block: Par) -> Par | None:
 
 
 def put_switch(editor: ProgramEditor, block: Par, switch: Switch) -> Par:
-    """The block with one more switch somewhere among the others, or in the place of one."""
+    """Add a switch somewhere among the others, or replace one."""
     switches = list(block.switches)
     at = editor.random.randrange(len(switches) + 1)
     more = len(switches) < MAX_SWITCHES and editor.chance(60)
@@ -102,22 +102,22 @@ def put_switch(editor: ProgramEditor, block: Par, switch: Switch) -> Par:
 
 
 def drop_switch(editor: ProgramEditor, block: Par) -> Par | None:
-    """A switch less."""
+    """Drop a switch."""
     if not block.switches:
         return None
     return replace(block, switches=without(block.switches, editor.random.randrange(len(block.switches))))
 
 
 def another_schedule(editor: ProgramEditor, block: Par) -> Par | None:
-    """Another schedule for the same operations, by any strategy."""
+    """Return the same operations with another schedule, by any strategy."""
     return any_strategy(block, editor.random) if len(block.actors) > 1 else None
 
 
 def without(items: Sequence[T], at: int) -> tuple[T, ...]:
-    """All but one."""
+    """Return all items except one."""
     return (*items[:at], *items[at + 1 :])
 
 
 def with_switch(block: Par, at: int, switch: Switch) -> Par:
-    """The block with another switch in the place of one."""
+    """Replace a switch of a block."""
     return replace(block, switches=(*block.switches[:at], switch, *block.switches[at + 1 :]))

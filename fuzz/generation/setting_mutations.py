@@ -23,16 +23,17 @@ from ..language.program import (
 from ..language.repair import large_size
 from .editor import ProgramEditor
 
-# More of either only makes programs slower.
+# Higher numbers of CPUs or VMs only make programs slower.
 _CPUS: Final = range(1, 4)
 _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions have the last six: a program that asks for none goes on without. The first two come with `fail`.
+# Only some versions support the last six, so a program that does not use them stays without. The first two are drawn
+# with `fail`.
 _APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
-# Hosts need long to make these: a program has none that it did not begin with.
+# Hosts need long to create these pages. A change never adds them.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
 
 
@@ -46,7 +47,7 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
 
 
 def change_vm(editor: ProgramEditor) -> None:
-    """Another value for a setting of the machine."""
+    """Change a setting of the machine."""
     vm = editor.vm
     name = editor.random.choice([field.name for field in fields(Vm) if field.name not in _APART])
     if name == "fail" and editor.chance(50):
@@ -69,7 +70,7 @@ def change_vm(editor: ProgramEditor) -> None:
 
 
 def legal(vm: Vm) -> Vm:
-    """The machine, without the capabilities that do not go with its other settings."""
+    """Return the machine, with the capabilities adjusted to its other settings."""
     if vm.split and vm.split not in SPLIT_SIZES[vm.granule]:
         vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
     if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
@@ -78,7 +79,7 @@ def legal(vm: Vm) -> Vm:
 
 
 def change_slot(editor: ProgramEditor) -> None:
-    """A slot is of another size, backing or flag, or lies elsewhere; a page or a block more or less most often."""
+    """Change the size, backing, a flag or the place of a slot, most often by a page or a block."""
     at = editor.random.randrange(len(editor.slots))
     slot = editor.slots[at]
     name = editor.random.choice(_SLOT_FIELDS)
@@ -86,7 +87,7 @@ def change_slot(editor: ProgramEditor) -> None:
     if name in ("size", "ipa", "offset"):
         value = editor.step(getattr(slot, name))
     if name == "ipa" and editor.chance(20):
-        # To the end of the guest's address space.
+        # Place the slot at the end of the guest's address space.
         value = (1 << editor.vm.ipa) - slot.size
     if name == "size":
         edge = editor.random.choice(editor.boundaries(slot))
@@ -106,7 +107,7 @@ def change_slot(editor: ProgramEditor) -> None:
 
 
 def add_slot(editor: ProgramEditor) -> None:
-    """One more slot behind the others, over memory of its own or of another; some operations go there."""
+    """Add a slot after the others, over its own memory or that of another. Some operations move to it."""
     name = editor.free_name()
     if not name:
         return
@@ -125,13 +126,13 @@ def add_slot(editor: ProgramEditor) -> None:
 
 
 def drop_slot(editor: ProgramEditor) -> None:
-    """Drop a slot; its operations go to the first that is left."""
+    """Drop a slot. Its operations go to the first remaining slot."""
     if len(editor.slots) > 1:
         editor.slots.pop(editor.random.randrange(len(editor.slots)))
 
 
 def take_slots(editor: ProgramEditor, donor: Program) -> None:
-    """The slots of another program beyond as many as this one has, as far as there is room."""
+    """Add the slots of another program beyond the number of slots of this one, if there is room."""
     for slot in donor.slots[len(editor.slots) :]:
         name = editor.free_name()
         if not name:

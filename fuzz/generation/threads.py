@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Other actors of par blocks than vCPUs: what changes the pages that those race for, their log or slot, or walks."""
+"""Actors of par blocks other than vCPUs. They change the pages that the vCPUs race for, their log or slot, or walk."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -10,23 +10,23 @@ from ..language.bounds import wanted_backings
 from ..language.program import Slot
 from .builder import ProgramBuilder
 
-# Of a hundred blocks, those with a thread of the host; of those, those with two.
+# Percentage of blocks with a thread of the host; percentage of these with two.
 _BESIDE: Final = 50
 _TWO: Final = 20
-# Likewise those with user space, which works on dirty logs and slots; those with hardware. Of the former, those in
-# which a slot comes, moves or goes; of those with a log that is collected, those in which two threads collect it.
+# Percentage of blocks with user space, which works on dirty logs and slots; percentage of blocks with a collected log
+# in which two threads collect it; percentage of blocks with user space that change a slot; percentage with hardware.
 _USER: Final = 15
 _BOTH: Final = 25
 _SLOTS: Final = 40
 _HARDWARE: Final = 8
-# Of a hundred discards, those by the OOM reaper, if it takes such pages.
+# Percentage of discards by the OOM reaper, if it takes such pages.
 _REAPED: Final = 15
 
 Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
 
 
 def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
-    """Draw other actors, none most often, with an operation each on one of some pages of a slot."""
+    """Draw other actors, most often none, each with an operation on one of some pages of a slot."""
     found = of_host(builder, slot, pages) if builder.chance(_BESIDE) else []
     if builder.chance(_USER):
         found += of_user(builder, slot)
@@ -38,7 +38,7 @@ def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[op
 
 
 def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
-    """An operation on the dirty log of a slot, if it may have one, or on the slot itself."""
+    """Draw an operation on the dirty log of a slot, if it may have one, or on the slot itself."""
     if slot.name not in builder.state.live or builder.chance(_SLOTS):
         return [ops.Threaded(ops.USERS[0], each) for each in slot_changes(builder, slot)]
     operation: ops.SetLog | ops.GetLog
@@ -49,14 +49,14 @@ def of_user(builder: ProgramBuilder, slot: Slot) -> list[ops.Threaded]:
     if slot.backing not in wanted_backings(ops.GetLog, builder.vm.granule):
         return []
     found = [ops.Threaded(ops.USERS[0], operation)]
-    # Drawn apart: other blocks stay as they were.
+    # Drawn separately, so that other blocks do not change.
     if isinstance(operation, ops.GetLog) and Random(repr(builder.operations)).randrange(100) < _BOTH:
         found.append(ops.Threaded(ops.USERS[1], operation))
     return found
 
 
 def slot_changes(builder: ProgramBuilder, slot: Slot) -> list[ops.SlotChange]:
-    """Changes of a slot: it goes, most often to come back, with or without a log, or read-only; or it moves."""
+    """Draw changes of a slot: it is deleted, most often recreated (logged, read-only or neither), or it moves."""
     logged = builder.chance(50) and slot.backing in wanted_backings(ops.GetLog, builder.vm.granule)
     create = ops.SlotCreate(slot.name, None, logged, not logged and builder.chance(25))
     if slot.name not in builder.state.live:
@@ -70,12 +70,12 @@ def slot_changes(builder: ProgramBuilder, slot: Slot) -> list[ops.SlotChange]:
 
 
 def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
-    """One or two threads of the host."""
+    """Draw one or two threads of the host."""
     found: list[ops.Threaded] = []
     for number in range(2 if builder.chance(_TWO) else 1):
         operation = builder.random.choice(MAKES)(builder, slot, builder.random.choice(pages))
         if slot.backing == "devicehuge" and not isinstance(operation, (ops.HostAge, ops.HostTestAge)):
-            # All that takes its blocks from user space.
+            # Only an unmap takes the blocks of this backing from user space.
             operation = unmap(builder, slot, builder.random.choice(pages))
         if slot.backing in wanted_backings(type(operation), builder.vm.granule):
             found.append(ops.Threaded(ops.HOSTS[number], operation))
@@ -85,13 +85,13 @@ def of_host(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[o
 
 
 def few(builder: ProgramBuilder, slot: Slot, page: int) -> int:
-    """The size of a page from a place on, or of a few."""
+    """Draw the size of one page or a few from a place on."""
     return min(builder.page * builder.random.choice((1, 1, 1, 2, 5)), slot.size - page)
 
 
 def discard(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
     start, size = (page, few(builder, slot, page)) if builder.chance(60) else builder.range_at(slot, page)
-    # Drawn apart: other blocks stay as they were.
+    # Drawn separately, so that other blocks do not change.
     apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
     if apart.randrange(100) < _REAPED and slot.backing in wanted_backings(ops.HostReap, builder.vm.granule):
         return ops.HostReap(slot.name, start, size)

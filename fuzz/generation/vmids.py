@@ -10,8 +10,8 @@ from ..language.program import GIB, Program, ProgramError, Slot, Vm
 from ..language.validation_state import ValidationState
 from .legal import legal_part
 
-# Of a hundred programs of several VMs, and of one; of a hundred of those of several, with addresses in common; and how
-# many times of a hundred other vCPUs are entered first.
+# Percentage of programs of several VMs, and of programs of one; percentage of those of several that share addresses;
+# and percentage of cases in which other vCPUs are entered first.
 _SEVERAL: Final = 50
 _ONE: Final = 2
 _IN_COMMON: Final = 70
@@ -19,29 +19,29 @@ _OTHERS: Final = 80
 
 
 def with_rollover(program: Program, lot: random.Random) -> Program:
-    """The program, now and then as `rolled_over` makes it.
+    """Return the program, sometimes as `rolled_over` changes it.
 
-    :param program: a valid one, as the result is
+    :param program: a valid program, like the result
     """
     return rolled_over(program, lot) if lot.randrange(100) < how_often(program.vm) else program
 
 
 def how_often(vm: Vm) -> int:
-    """The programs of a hundred in which VMIDs run out."""
+    """Return the percentage of programs in which VMIDs run out."""
     return _SEVERAL if vm.vms > 1 else _ONE
 
 
 def rolled_over(program: Program, lot: random.Random) -> Program:
-    """The program with one point or two at which VMIDs run out, if it does something.
+    """Return the program with one or two points at which VMIDs run out, if it has operations.
 
-    :param program: a valid one, as the result is
+    :param program: a valid program, like the result
     """
     vm = program.vm
     if not program.operations:
         return program
     if vm.vms > 1 and lot.randrange(100) < _IN_COMMON:
         program = in_common(program)
-    # A TLB has something when somebody has been in the guest.
+    # A TLB has entries only after the guest has run.
     accesses = [each for each in program.operations if isinstance(each, GuestAccess)]
     operations = list(program.operations)
     for _ in range(lot.choice((1, 1, 2))):
@@ -54,7 +54,7 @@ def rolled_over(program: Program, lot: random.Random) -> Program:
 
 
 def in_common(program: Program) -> Program:
-    """The program with the slots of each VM from that gigabyte on at which the first VM has its own, if that can be."""
+    """Move the slots of each VM to the gigabyte at which those of the first VM begin, if possible."""
     first: dict[int, int] = {}
     for slot in program.slots:
         first[slot.vm] = min(first.get(slot.vm, slot.ipa), slot.ipa)

@@ -26,14 +26,10 @@ def program_part(text: str) -> str:
     """Return the program in a text, with the comments right above it. Other lines become empty, to keep line numbers.
 
     The program begins with the line ``s2fuzz 1``, however that line is quoted (``>``, ``|``, spaces). In a program
-    quoted
-    by ``>``, lines without the same quoting are remarks. The program ends where an empty line is followed by a line
-    that
-    is no statement. A line right after a statement belongs to the program: a mistyped word is an error of the program
-    and
-    does not end it. ``--`` and the fence of a code block end it, however. A text that begins with a program, or has
-    none,
-    is returned unchanged.
+    quoted by ``>``, lines without the same quoting are remarks. The program ends where an empty line is followed by a
+    line that is no statement. A line right after a statement belongs to the program: a mistyped word is an error of the
+    program and does not end it. ``--`` and the fence of a code block end it, however. A text that begins with a
+    program, or has none, is returned unchanged.
 
     :raises ProgramError: there are two programs, or statements after the end; without a file
     """

@@ -102,10 +102,8 @@ class Switch:
     """Actor *cpu* gives way to actor *to* at its *count*-th load, store, ... within its fault number *fault*.
 
     Faults are counted in the whole block, from 1. Where *point* is ``fault``, *count* is that number. Each call by
-    which
-    a thread of the host notifies KVM counts as one of its faults. Its steps (*point* ``start`` and so on) are counted
-    in
-    the whole block.
+    which a thread of the host notifies KVM counts as one of its faults. Its steps (*point* ``start`` and so on) are
+    counted in the whole block.
     """
 
     cpu: int
