@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All schedules of a par block, judged."""
+"""Exploration of all schedules of a par block, each judged."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The steps of actors, and whether two of them can change places."""
+"""The steps of actors, and whether two steps can be swapped."""
 
 from collections.abc import Hashable
 from typing import Final
 
-# What a step touches: the name of a kind of thing, and which one.
+# The things that a step touches: the kind of each, and its identity.
 Things = frozenset[Hashable]
 NOTHING: Final[Things] = frozenset()
 
@@ -13,10 +13,11 @@ class ActorStep:
     """A step of an actor.
 
     :param actor: its number
-    :param at: how many steps of that actor were before, without those in which it only waited
-    :param reads: what others may read meanwhile
-    :param writes: what nobody may touch meanwhile
-    :param all: it has to do with everything
+    :param at: the number of earlier steps of that actor, without those in which it only waited
+    :param reads: things that others may read meanwhile
+    :param writes: things that no other actor may touch meanwhile
+    :param waits: the actor only waits in this step
+    :param everything: the step depends on everything
     """
 
     __slots__ = ("actor", "all", "at", "reads", "waits", "writes")
@@ -31,7 +32,7 @@ class ActorStep:
 
 
 class StepRow:
-    """Steps in a row: what they touch together."""
+    """Consecutive steps: the things that they touch together."""
 
     def __init__(self) -> None:
         self.reads: set[Hashable] = set()
@@ -45,7 +46,7 @@ class StepRow:
         self.any = True
 
     def free_of(self, step: ActorStep) -> bool:
-        """Tell whether a step of another actor may as well come before these as behind them."""
+        """Tell whether a step of another actor may be moved from after these steps to before them."""
         if not self.any:
             return True
         if self.all or step.all:

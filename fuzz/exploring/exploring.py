@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every schedule of a par block with so many preemptions, judged.
+"""Exploration of every schedule of a par block up to a number of preemptions, each judged.
 
 A preemption is a switch: a vCPU that waits, or is done, gives way without one. The vCPUs begin in each order. Each
-schedule has its switches in the order in which they take place, so none is judged twice.
+schedule has its switches in the order in which they take place, so no schedule is judged twice.
 
-Reduction: schedules that differ only in the order of steps that have nothing to do with each other (`Footprints`) are
-judged once. A vCPU that is stopped at one of several places in a row is one case as long as its steps between them
-may as well come before those of the others that follow. A schedule is judged together with those that are thought to
-be the same; its run shows which of them are, on both sides, and the others are judged by themselves.
+Reduction: schedules that differ only in the order of independent steps (`Footprints`) are judged once. Stopping a vCPU
+at any of several consecutive places counts as one case, as long as its steps between them may be moved before the steps
+of the others that follow. A schedule is judged together with schedules that are assumed to be equivalent. Its run shows
+which of them are, on both sides. The others are judged separately.
 """
 
 from bisect import bisect_left
@@ -28,9 +28,9 @@ from .places import SwitchPlace, SwitchPlaces
 class Shown:
     """A finding that schedules show.
 
-    :param program: the first with the fewest switches
-    :param schedules: how many show it
-    :param programs: how many programs do
+    :param program: the first one with the fewest switches
+    :param schedules: the number of schedules that show it
+    :param programs: the number of programs that show it
     """
 
     finding: Finding
@@ -41,15 +41,15 @@ class Shown:
 
 @dataclass(slots=True)
 class Explored:
-    """The outcome of exploring a program, or several.
+    """The result of exploring a program, or several.
 
-    :param programs: how many
-    :param schedules: how many there are, by their number of preemptions
-    :param judged: how many were judged; the others are the same as one of these
-    :param shown: the findings, by class and signature
+    :param programs: the number of programs
+    :param schedules: the numbers of schedules, indexed by their number of preemptions
+    :param judged: the number of schedules that were judged; the others are equivalent to one of these
+    :param shown: the findings, keyed by class and signature
     :param refused: why there is no verdict, "" if there is one
-    :param whole: False if there was no more time
-    :param interrupted: there was Ctrl-C, or a signal that ends s2fuzz
+    :param whole: False if the time ran out
+    :param interrupted: stopped by Ctrl-C, or by a signal that ends s2fuzz
     """
 
     schedules: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Explored:
     interrupted: bool = False
 
     def add(self, other: "Explored") -> None:
-        """Add what came of other programs, with as many preemptions at most."""
+        """Add the result of other programs, explored with the same maximum number of preemptions."""
         self.programs += other.programs
         self.schedules = [ours + theirs for ours, theirs in zip(self.schedules, other.schedules, strict=True)]
         self.judged += other.judged
@@ -83,7 +83,7 @@ class Explored:
 def block_of(program: Program) -> int:
     """Return the index of the block of a program.
 
-    :raises fuzz.language.program.ProgramError: it has none, or several
+    :raises fuzz.language.program.ProgramError: it has no block, or several
     """
     found = [at for at, operation in enumerate(program.operations) if isinstance(operation, Par)]
     if len(found) != 1:
@@ -99,24 +99,24 @@ def orders(block: Par) -> Iterator[Par]:
 class Placed(NamedTuple):
     """A switch of a schedule.
 
-    :param at: the steps of its vCPU before it, of reference and candidate (`SwitchPlace.at`); -1: the reference does
-        not come there
+    :param at: the number of steps of its vCPU before it, on the sides of reference and candidate (`SwitchPlace.at`);
+        -1: the reference does not reach it
     """
 
     switch: Switch
     at: tuple[int, int]
 
 
-# The places of one switch, in the order in which its vCPU comes to them.
+# The possible places of one switch, in the order in which its vCPU reaches them.
 Places: TypeAlias = tuple[Placed, ...]
 
 
 class Batch(NamedTuple):
-    """Schedules that are thought to be the same: one is judged for all.
+    """Schedules that are assumed to be equivalent: one is judged for all.
 
     :param begun: the block without switches
-    :param places: of each switch, those that it may have, each with each of the others, as far as they are `ordered`;
-        the first of each make the schedule that is judged
+    :param places: the possible places of each switch. All `ordered` combinations are schedules of the batch; the first
+        places make the schedule that is judged
     """
 
     begun: Par
@@ -128,10 +128,10 @@ class Batch(NamedTuple):
         return tuple(each[0] for each in self.places)
 
     def schedules(self) -> int:
-        """The number of schedules: those in which each vCPU comes to its places in the order of the switches."""
+        """Return the number of schedules: those in which each vCPU reaches its places in the order of the switches."""
         total = 1
         for cpu in {each[0].switch.cpu for each in self.places}:
-            # Where the last switch of the vCPU may be, and in how many ways it comes there or further up.
+            # The possible positions of the vCPU's last switch, and the number of ways to reach each or an earlier one.
             ends, ways = [-1], [0, 1]
             for places in self.places:
                 if places[0].switch.cpu == cpu:
@@ -141,7 +141,7 @@ class Batch(NamedTuple):
         return total
 
     def ordered(self) -> "Batch":
-        """The same schedules, of which the first is one."""
+        """Return the same schedules such that the first places make one of them."""
         last: dict[int, int] = {}
         kept: list[Places] = []
         for places in self.places:
@@ -155,9 +155,9 @@ class Batch(NamedTuple):
 
 
 class Judged:
-    """The run of a schedule on both sides, once it is over.
+    """A finished run of a schedule on both sides.
 
-    :param batch: the schedule, and others
+    :param batch: the schedule, with others
     :param sides: the places of reference and candidate
     """
 
@@ -168,11 +168,11 @@ class Judged:
 
     @property
     def places(self) -> list[SwitchPlace]:
-        """The places of the candidate behind the last switch."""
+        """The places of the candidate after the last switch."""
         return self.sides[1].found
 
     def parted(self) -> tuple[Batch, list[Batch]]:
-        """Part the batch.
+        """Split the batch.
 
         :returns: the schedules that differ only in the order of independent steps, and all others
         """
@@ -194,9 +194,9 @@ class Judged:
         return Batch(self.batch.begun, tuple(same)), [each for each in reversed(others) if each.places]
 
     def next_places(self, apart: bool) -> Iterator[Places]:
-        """Yield the places of one more switch, those together that may be the same.
+        """Yield the places of one more switch, grouped where they may be equivalent.
 
-        :param apart: each by itself
+        :param apart: do not group
         """
         there = {place.switch.anchor: place.at for place in self.sides[0].found}
         taken = {each.switch.anchor for each in self.batch.first}
@@ -221,14 +221,14 @@ class Judged:
 
 
 class Explorer:
-    """Judges schedules.
+    """Explores and judges the schedules of a program.
 
     :param reference: the version that the candidate is compared with
-    :param candidate: the version whose run says at which places there may be a switch
-    :param program: a valid one, with one block
-    :param preemptions: at most so many
-    :param over: asked after each; True: there is no more time
-    :param reduction: judge schedules once that are the same; what is found is the same either way
+    :param candidate: the version whose run determines the places at which there may be a switch
+    :param program: a valid program with one block
+    :param preemptions: maximum number of preemptions
+    :param over: called after each schedule; True: the time is up
+    :param reduction: judge equivalent schedules once; the findings are the same either way
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class Explorer:
         self.explored = Explored([0] * (preemptions + 1))
 
     def run(self) -> Explored:
-        """Judge all of them; Ctrl-C ends that, and what was judged by then is returned."""
+        """Judge all schedules. Ctrl-C ends that, and returns the result so far."""
         try:
             self.judge_all()
         except KeyboardInterrupt:
@@ -257,7 +257,7 @@ class Explorer:
         return self.explored
 
     def judge_all(self) -> None:
-        """Judge all of them, while there is time and each can be judged."""
+        """Judge all schedules, while there is time and each has a verdict."""
         block = self.program.operations[self.at]
         assert isinstance(block, Par)
         for begun in orders(block):
@@ -266,13 +266,13 @@ class Explorer:
                 if self.over():
                     self.explored.whole = False
                     return
-                # The last one first, so that they are judged in the order of the run.
+                # The last one first, so that schedules are judged in the order of the run.
                 left += reversed(self.judge(left.pop()))
                 if self.explored.refused:
                     return
 
     def judge(self, batch: Batch) -> list[Batch]:
-        """Judge the first schedule of a batch, and those that are the same; return what is to be judged then."""
+        """Judge the first schedule of a batch for all equivalent ones. Return the batches to be judged next."""
         schedule = replace(batch.begun, switches=tuple(each.switch for each in batch.first))
         operations = (*self.program.operations[: self.at], schedule, *self.program.operations[self.at + 1 :])
         program = replace(self.program, operations=operations)
@@ -293,7 +293,7 @@ class Explorer:
         return further + others
 
     def take(self, program: Program, verdict: Verdict, schedules: int) -> None:
-        """Take in the verdict on a schedule, which so many show."""
+        """Record the verdict on a program that stands for this number of schedules."""
         for finding in verdict.findings:
             key = (finding.kind, finding.signature)
             shown = self.explored.shown.setdefault(key, Shown(finding, program))
@@ -303,6 +303,6 @@ class Explorer:
 
 
 def switches(program: Program, at: int) -> int:
-    """The number of switches of the block at an index."""
+    """Return the number of switches of the block at an index."""
     block = program.operations[at]
     return len(block.switches) if isinstance(block, Par) else 0

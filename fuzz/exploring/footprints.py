@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Footprints: what each step of an actor reads and writes, and whether steps of two actors can change places.
+"""Footprints: the things that each step of an actor reads and writes, and whether steps of two actors can be swapped.
 
-Two steps are independent where the tables, the TLBs, the counts and all that checkers look at are the same in either
-order. Whatever is not known to be so is taken for dependent.
+Two steps are independent where the tables, the TLBs, the counts and everything that checkers look at are the same in
+either order. Steps that are not known to be independent are treated as dependent.
 """
 
 from collections.abc import Hashable
@@ -17,34 +17,34 @@ from ..language.operations import GuestAccess, Operation, Par
 from ..sides.outcome import Outcome
 from .actor_steps import NOTHING, ActorStep, StepRow, Things
 
-# Stores, flushes and barriers keep their order to each other where one is a flush or a barrier.
+# Keeps the order of stores, flushes and barriers where one of two is a flush or a barrier.
 _FLUSHED: Final = "flushed"
 
 
 class Footprints(Checker):
-    """Notes the steps of the actors of a program's block; judges nothing.
+    """Records the steps of the actors of a program's block; judges nothing.
 
-    :param executor: of the side, before anything has run on it and before whoever asks `count` observes it
+    :param executor: the executor of the side. Nothing may have run on it, and no caller of `count` may observe it yet
     """
 
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor.side)
         self.par = executor.par
         blocks = [each for each in executor.program.operations if isinstance(each, Par)]
-        # Faults hold the mmap lock for reading; whatever else may stand in a block need not.
+        # Faults hold the mmap lock for reading. Other operations of a block may not.
         self.faults_only = all(isinstance(each, GuestAccess) for block in blocks for each in block.operations)
         self.steps: list[ActorStep] = []
-        # Of each actor, the steps in which it did more than wait.
+        # For each actor, the number of steps in which it did more than wait.
         self.counts: dict[int, int] = {}
-        # By switch, how many steps there were when it took place.
+        # For each switch, the number of steps when it took place.
         self.switched: dict[int, int] = {}
-        # Actors that do nothing but accesses.
+        # Whether an actor only makes guest accesses.
         self.accessing: dict[int, bool] = {}
-        # Actors that hold the mmu lock for reading only.
+        # Actors that hold the mmu lock only for reading.
         self.sharing: set[int] = set()
         cpus = range(self.side.cpus * len(self.side.guests))
         self.caches: Things = frozenset(("tlb", cpu) for cpu in cpus)
-        # Readers of RCU, and walks of the hardware, have an order to stores, and none to each other.
+        # RCU readers and hardware walks are ordered with stores, but not with each other.
         self.walkers: Things = self.caches | {("reader", number + 1) for number in cpus} | {_FLUSHED}
         self.kernel.observe(self)
         for listeners in executor.checkers.on_translated:
@@ -52,17 +52,17 @@ class Footprints(Checker):
         executor.checkers.on_actor.append(self)
 
     def count(self, actor: int) -> int:
-        """The steps of an actor so far in which it did more than wait."""
+        """Return the number of steps of an actor so far in which it did more than wait."""
         return self.counts.get(actor, 0)
 
     def switch(self, number: int) -> None:
-        """The switch of that number takes place."""
+        """Called when the switch of that number takes place."""
         self.switched[number] = len(self.steps)
 
     def add(
         self, reads: Things = NOTHING, writes: Things = NOTHING, waits: bool = False, everything: bool = False
     ) -> None:
-        """One more step of the actor that runs, if several are at work."""
+        """Add a step of the running actor, in a par block."""
         actor = self.kernel.actor
         if actor:
             at = self.counts.get(actor, 0)
@@ -71,7 +71,7 @@ class Footprints(Checker):
                 self.counts[actor] = at + 1
 
     def makes_accesses(self, actor: int) -> bool:
-        """Tell whether an actor does nothing but accesses of a guest: footprints are known of these alone."""
+        """Tell whether an actor only makes guest accesses. Footprints are known only for these."""
         known = self.accessing.get(actor)
         if known is None:
             doing = self.par.actors[actor - 1].accesses
@@ -79,15 +79,16 @@ class Footprints(Checker):
         return known
 
     def everything(self) -> None:
-        """A step of which it is not known what it touches."""
+        """Add a step with an unknown footprint."""
         self.add(everything=True)
 
     def reach(self, number: int, actor: int, first: int) -> int:
-        """Return how many steps an actor may as well have made when a switch of its comes, without a difference.
+        """Return how many steps an actor could already have made at one of its switches without any difference.
 
-        Steps from *first* on, which follow when it has its turn again, do not depend on those that others made before.
+        These are the steps from *first* on, made after its turn has come again, that depend on no step of others in
+        between.
 
-        :param number: of the switch, which came at *first*, as of `count`
+        :param number: the number of the switch, which took place at step *first*, as counted by `count`
         """
         start = self.switched.get(number)
         ours, theirs = StepRow(), StepRow()
@@ -161,7 +162,7 @@ class Footprints(Checker):
         self.add(self.caches, frozenset((_FLUSHED,)))
 
     def instruction(self, op: int, operand: int) -> None:
-        """It is part of the helper call that comes after it."""
+        """Add no step: an instruction is part of the helper call that follows it."""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.flush()
@@ -194,7 +195,7 @@ class Footprints(Checker):
     # Locks.
 
     def wait(self, lock: str, holder: int) -> None:
-        # Readers of a VMA are noted as such of the address space.
+        # Readers of a VMA are recorded as readers of the address space.
         name = "mmap" if lock == "vma" else lock
         names = (name, 0), (name, self.kernel.vmid)
         self.add(NOTHING, frozenset(("lock", *each) for each in names), True, not lock)
@@ -211,9 +212,9 @@ class Footprints(Checker):
         self.held(name, vmid)
 
     def held(self, name: str, vmid: int) -> None:
-        """A lock was taken or dropped."""
+        """Add a step that takes or drops a lock."""
         if name == "vma":
-            # Who writes to the address space is in the way of the lock, and waits for it.
+            # A writer of the address space excludes the holder of this lock, and waits for it.
             self.add(frozenset((("lock", "mmap", 0), "areas")))
             return
         lock = frozenset((("lock", name, vmid),))
@@ -240,10 +241,10 @@ class Footprints(Checker):
         self.add()
 
     def synchronize_srcu(self) -> None:
-        """Add no step: the wait for readers is one."""
+        """Add no step: the wait for readers is a step of its own."""
 
     def accounted(self, pages: int) -> None:
-        """Add no step: sums are the same in any order."""
+        """Add no step: sums do not depend on the order."""
 
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(frozenset(("areas",)))
@@ -279,10 +280,10 @@ class Footprints(Checker):
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         self.add(frozenset(("sequence",)))
 
-    # What the vCPU itself does.
+    # Acts of the vCPU itself.
 
     def turn(self, actor: int) -> None:
-        """No step."""
+        """Add no step."""
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         gfn = ("gfn", ipa >> self.granule.page_shift)
@@ -293,7 +294,7 @@ class Footprints(Checker):
         self.add(frozenset(reads), frozenset(writes))
 
     def actor_begins(self, op: Operation) -> None:
-        # What checkers look at then is about this actor alone.
+        # Checkers then look only at this actor.
         self.add()
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:

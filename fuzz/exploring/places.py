@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The places of a par block at which an actor may give way, in the order in which a run comes to them."""
+"""The places of a par block at which an actor may give way, in the order in which a run reaches them."""
 
 from collections import Counter
 from typing import Final, cast
@@ -12,18 +12,18 @@ from ..execution.scheduler import Onlooker
 from ..language.operations import Moment, Point, Switch
 from .footprints import Footprints
 
-# Events that are no steps of an actor.
+# Events that are not steps of an actor.
 _OURS: Final = ("turn", "wait")
 
 
 class SwitchPlace:
-    """A place that an actor came to.
+    """A place that an actor reached.
 
     :param switch: gives way there to the first of *others*
-    :param others: the vCPUs that had something left to do
-    :param at: the steps of the actor before it, as of `Footprints.count`; of `RunPlaces` 0
+    :param others: the actors that were not done
+    :param at: the number of steps of the actor before it, as in `Footprints.count`; 0 for `RunPlaces`
 
-    *more*: how many places follow that are told from it by their count alone
+    *more*: the number of following places that differ from it only in their count
     """
 
     __slots__ = ("at", "more", "others", "switch")
@@ -36,9 +36,9 @@ class SwitchPlace:
 
 
 class Following(Onlooker):
-    """Tells `RunPlaces` of faults and switches.
+    """Notifies `RunPlaces` of faults and switches.
 
-    :param places: takes them
+    :param places: is notified
     """
 
     def __init__(self, places: "RunPlaces") -> None:
@@ -58,11 +58,11 @@ class Following(Onlooker):
 
 
 class RunPlaces(Observer):
-    """Notes the places of one run of a program, which has one block; those behind its last switch.
+    """Records the places after the last switch in one run of a program with one block.
 
-    RunPlaces between which the same actor does nothing that an event tells of are one place.
+    Two places count as one if the same actor causes no event between them.
 
-    :param executor: of the side, before anything has run on it
+    :param executor: the executor of the side, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -70,31 +70,31 @@ class RunPlaces(Observer):
         self.par.watched_by(Following(self))
         self.found: list[SwitchPlace] = []
         self.counts: dict[int, Counter[str]] = {}
-        # Actors that did something else since the place that was noted last.
+        # Actors that did something else since the last recorded place.
         self.stirred: set[int] = set()
         executor.side.kernel.observe(self)
 
     def switched(self, number: int) -> None:
-        """A switch takes place: those that come before another one are not wanted."""
+        """Called when a switch takes place. Places before it are dropped."""
         self.found.clear()
 
     def faulted(self, actor: Actor) -> None:
-        """An actor has taken a fault: what it does counts from here on."""
+        """Called when an actor has taken a fault. Counts start from here."""
         self.counts[actor.number] = Counter()
         self.stirred.add(actor.number)
         self.note(actor, "after", "fault", actor.faults, 1)
 
     def called(self, actor: Actor) -> None:
-        """A thread of the host calls KVM: what it does counts from here on."""
+        """Called when a thread of the host calls KVM. Counts start from here."""
         self.counts[actor.number] = Counter()
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
-        """A step of a thread of the host begins, or is over."""
+        """Called when a step of a thread of the host begins or ends."""
         self.stirred.add(actor.number)
         self.note(actor, "after" if after else "before", cast(Point, point), count, 1)
 
     def note(self, actor: Actor, when: Moment, point: Point, count: int, fault: int) -> None:
-        """Note a place, unless it is the last one."""
+        """Record a place, unless it is the last one."""
         others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
         if others and (when == "after" or actor.number in self.stirred):
             self.add(actor, others, when, point, count, fault)
@@ -102,7 +102,7 @@ class RunPlaces(Observer):
             self.stirred.discard(actor.number)
 
     def add(self, actor: Actor, others: tuple[int, ...], when: Moment, point: Point, count: int, fault: int) -> None:
-        """Add a place; loads in a row, of which there may be a great many, are one."""
+        """Add a place. Consecutive loads, of which there may be very many, are one place."""
         last = self.found[-1] if self.found and point == "load" else None
         if last is not None and last.others == others:
             first = last.switch
@@ -113,7 +113,7 @@ class RunPlaces(Observer):
         self.found.append(SwitchPlace(Switch(actor.cpu, others[0], when, point, count, fault), others, 0))
 
     def point(self, point: Point) -> None:
-        """An actor has done something before which, and after which, it may give way."""
+        """Record the places before and after something that the running actor has done."""
         if not self.par.side.kernel.actor:
             return
         actor = self.par.running()
@@ -124,7 +124,7 @@ class RunPlaces(Observer):
         self.note(actor, "after", point, counts[point], actor.faults)
 
     def other(self) -> None:
-        """An actor has done something else."""
+        """Note that an actor has done something that is no place."""
         if self.par.side.kernel.actor:
             self.stirred.add(self.par.side.kernel.actor)
 
@@ -141,7 +141,7 @@ class RunPlaces(Observer):
         self.no_store("")
 
     def no_store(self, instead: str) -> None:
-        """Take the last store back: it was a compare-exchange, or one that does not count."""
+        """Take the last store back: it was a compare-exchange, or a store that does not count."""
         if not self.par.side.kernel.actor:
             return
         actor = self.par.running()
@@ -161,7 +161,7 @@ class RunPlaces(Observer):
         self.point("cmpxchg")
 
     def instruction(self, op: int, operand: int) -> None:
-        """It is part of the helper call that comes after it."""
+        """Record nothing: an instruction is part of the helper call that follows it."""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.point("flush")
@@ -198,13 +198,13 @@ class RunPlaces(Observer):
 
 
 class SwitchPlaces(RunPlaces):
-    """Notes the places of a run, each with the steps before it.
+    """Records the places of a run, each with the number of steps before it.
 
-    :param executor: as of `RunPlaces`
+    :param executor: as in `RunPlaces`
     """
 
     def __init__(self, executor: Executor) -> None:
-        # Sees each event first.
+        # Observes each event before this object does.
         self.footprints = Footprints(executor)
         super().__init__(executor)
 
@@ -213,7 +213,7 @@ class SwitchPlaces(RunPlaces):
         self.footprints.switch(number)
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
-        # What the host changes is no event.
+        # Changes by the host are no events.
         self.footprints.everything()
         super().stepped(actor, point, count, after)
 

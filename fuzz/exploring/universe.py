@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All programs of a small universe, each with all schedules of its block: what holds in all of them holds whenever two
-vCPUs meet on few pages.
+"""All programs of a small universe, each with all schedules of its block.
 
-One slot of one block of level 2, two of its pages. A program is so many operations, of which the last is a par block in
-which two vCPUs make an access each, or one does and another actor takes the page away, protects or ages it; the
-operations before map, unmap, protect, age, and make the block a huge page or small pages again.
+A result for all of them holds whenever two vCPUs meet on few pages. The universe has one slot of one block of level 2,
+of which two pages are used. The last operation of a program is a par block. In the block, two vCPUs make an access
+each, or one does while another actor takes the page away, protects or ages it. The operations before it map, unmap,
+protect, age, and make the block a huge page or small pages again.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from ..language.validate import validate
 from .exploring import Explored, Explorer
 
 _SETTING: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\n"
-# What comes before the block.
+# Possible operations before the block.
 _BEFORE: Final = (
     "cpu0 read a+0",
     "cpu0 write a+0",
@@ -34,7 +34,7 @@ _BEFORE: Final = (
     "host split a+0",
     "host collapse a+0",
 )
-# What others may do beside a vCPU, as far as that may stand in a block.
+# Possible operations of other actors beside a vCPU. Those that blocks do not run are skipped.
 _BESIDE: Final = (
     "host0 discard a+0 4K",
     "host0 split a+0",
@@ -42,13 +42,13 @@ _BESIDE: Final = (
     "host0 age a+0 4K",
     "user0 log a get",
 )
-# What a vCPU does in the block.
+# Possible accesses of a vCPU in the block.
 _ACCESSES: Final = ("read a+0", "write a+0", "fetch a+0", "read a+4K", "write a+4K", "fetch a+4K")
 MOST: Final = 4
 
 
 def programs(length: int) -> Iterator[Program]:
-    """Yield the legal programs of so many operations.
+    """Yield the legal programs of this number of operations.
 
     :param length: 1 to `MOST`; the block counts as one
     """
@@ -63,7 +63,7 @@ def programs(length: int) -> Iterator[Program]:
 
 
 def _blocks() -> Iterator[Operation]:
-    """Yield the blocks, as far as blocks with such operations are run."""
+    """Yield the possible blocks, without those whose operations blocks do not run."""
     for one, other in combinations_with_replacement(_ACCESSES, 2):
         yield _operation(f"par\ncpu0 {one}\ncpu1 {other}\nend")
     for one, other in product(_ACCESSES, _BESIDE):
@@ -72,7 +72,7 @@ def _blocks() -> Iterator[Operation]:
 
 
 def _operation(line: str) -> Operation:
-    """The operation of a line, or of several; it may need a log before."""
+    """Return the operation of one line, or of several. It may need a log before it."""
     text = _SETTING + ("log a on\n" if "log a get" in line else "") + line + "\n"
     return parse(text).operations[-1]
 
@@ -93,9 +93,9 @@ def explore_all(
     over: Callable[[], bool] = lambda: False,
     reduction: bool = True,
 ) -> Explored:
-    """Judge all schedules of all programs; parameters as of `programs` and `Explorer`.
+    """Judge all schedules of all programs. Parameters as in `programs` and `Explorer`.
 
-    The first program without a verdict ends it: `Explored.refused` says why.
+    The first program without a verdict ends the exploration: `Explored.refused` gives the reason.
     """
     found = Explored([0] * (preemptions + 1), programs=0)
     for program in programs(length):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The behaviour of one side as raw features, of which there are only so many.
+"""The behaviour of one side as raw features, whose number is limited.
 
-A raw feature says what happened, for what (the entry point, or the fault that it handles), in
-which walker. `fuzz.features.features` puts the raw features of two sides together.
+A raw feature names an event, its context (the entry point, or the fault that it handles), and the
+walker. `fuzz.features.features` combines the raw features of two sides.
 """
 
 from typing import Final
@@ -24,11 +24,11 @@ COUNTERS: Final = ("stores", "references", "tables allocated", "flushes", "pages
 class FeatureCollector(Checker):
     """Collects the raw features of one side; judges nothing.
 
-    :param executor: of the side, before anything has run on it
-    :param program: takes the raw features of the program itself, which are the same on both
-        sides; None: they are not wanted
+    :param executor: the executor of the side, before anything has run on it
+    :param program: collects the raw features of the program itself, which are the same on both
+        sides; None: do not collect them
 
-    *seen*: the raw features so far; the counts are of this operation
+    *seen*: the raw features so far; the counters are those of the current operation
     """
 
     def __init__(self, executor: Executor, program: set[RawFeature] | None = None) -> None:
@@ -41,15 +41,15 @@ class FeatureCollector(Checker):
         self.address_mask = self.granule.address_mask
         self.seen: set[RawFeature] = set()
         self.meetings = Meetings(executor.side, checkers.shadows, self.seen, program)
-        # The entry point, or fault, that an entry was written for last, by its index.
+        # The entry point, or fault, for which an entry was last written, keyed by its index.
         self.writers: dict[int, str] = {}
-        # The last note on an entry and on a count, and its place: walkers do the same to
-        # many in a row.
+        # The last recorded change of an entry and of a count, and its context: walkers often do the
+        # same many times in a row.
         self.before = self.after = self.level = self.page = 0
         self.moved = False
         self.earlier: str | None = None
         self.where = self.walker = self.counted = self.counting = self.counted_for = ""
-        # The last thing that was noted, and the context: where an actor of a par block stands when its turn is over.
+        # The last recorded event and its context: the position of an actor of a par block at the end of its turn.
         self.noted = self.noted_for = ""
         self.in_hyp = False
         self.stores = 0
@@ -67,7 +67,7 @@ class FeatureCollector(Checker):
         checkers.on_after_operation.append(self)
 
     def counts(self) -> tuple[int, ...]:
-        """The counts of this operation, as `COUNTERS` has them."""
+        """Return the counters of this operation, in the order of `COUNTERS`."""
         return self.stores, self.references, self.tables, self.flushes, self.cleaned, self.faults
 
     # Entries and tables.
@@ -114,9 +114,9 @@ class FeatureCollector(Checker):
         self.note("hardware sets the access flag", "")
 
     def reference(self, what: str, page: int, count: int) -> None:
-        """The count of a table page changed."""
+        """Record a change of the count of a table page."""
         self.references += 1
-        # A full table is worth telling from one with many entries.
+        # Distinguish a full table from one with many entries.
         size = max(count, -1) if count < 3 else 4 if count > self.entries else 3
         walker = self.kernel.walker
         context = self.kernel.cause or self.kernel.entry
@@ -148,14 +148,14 @@ class FeatureCollector(Checker):
     # Flushes, locks, and the other events of the kernel layer.
 
     def note(self, what: str, detail: str | int) -> None:
-        """Note a raw feature at the place where the kernel is."""
+        """Record a raw feature with the kernel's current context."""
         kernel = self.kernel
         self.noted = what
         self.noted_for = kernel.cause or kernel.entry
         self.seen.add((what, self.noted_for, kernel.walker, detail))
 
     def turn(self, actor: int) -> None:
-        """Note where one actor of a par block is, and where the one is that goes on."""
+        """Record the positions of the actor of a par block whose turn ends and of the one that continues."""
         if actor:
             kernel = self.kernel
             goes_on = (kernel.cause or kernel.entry, kernel.walker)
@@ -199,7 +199,7 @@ class FeatureCollector(Checker):
         self.held("unlock", name)
 
     def held(self, what: str, name: str) -> None:
-        """A lock was taken or released, and so many are held then."""
+        """Record that a lock was taken or released, and the number of locks held then."""
         kernel = self.kernel
         self.noted = what
         self.noted_for = kernel.cause or kernel.entry

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Features of a program: they guide a search for programs that do something new.
 
-A feature is a 32-bit hash of a raw feature (`fuzz.features.collector`) together with which of
-the two sides showed it, or of what the two showed at the same operation: results,
+A feature is a 32-bit hash. It is made from a raw feature (`fuzz.features.collector`) and the
+side that showed it, or from a comparison of the two sides at one operation: results,
 counts that differ, violations. The same program has the same features in every
 process and form.
 """
@@ -18,14 +18,14 @@ from .collector import COUNTERS, FeatureCollector
 from .hash_table import HashTable
 from .raw import RawFeature, bucket, text_of
 
-# Salts that make other features of what only one side showed.
+# Salts for features that only one side showed.
 _ONLY: Final = ((crc32(b"original only"), "original only"), (crc32(b"candidate only"), "candidate only"))
 # The number of buckets of a difference of counts.
 _DIFFERENCE: Final = 4
 
-# The hashes of the raw features that this process has seen so far, some thousands.
+# The hashes of the raw features that this process has seen so far: a few thousand.
 _hashes: Final = HashTable()
-# The texts of hashes, from when somebody asks for them.
+# The texts of hashes, once `keep_texts` was called.
 _texts: Final[dict[int, str]] = {}
 _asked: Final[list[bool]] = []
 
@@ -37,7 +37,7 @@ def keep_texts() -> None:
 
 
 def describe(feature: int) -> str:
-    """A feature for people; only its number if no run of this process has shown it since `keep_texts`."""
+    """Describe a feature. Return only its number if no run of this process has shown it since `keep_texts`."""
     if feature in _texts:
         return _texts[feature]
     for salt, side in _ONLY:
@@ -47,7 +47,7 @@ def describe(feature: int) -> str:
 
 
 def hashed(raw_features: set[RawFeature]) -> set[int]:
-    """Return the hashes of raw features; those with one text are one."""
+    """Return the hashes of raw features. Raw features with the same text have the same hash."""
     found: set[int] = set()
     for raw in raw_features:
         value = _hashes.get(raw)
@@ -64,12 +64,12 @@ def hashed(raw_features: set[RawFeature]) -> set[int]:
 class Features:
     """The features of one run.
 
-    :param left: the reference's side, before anything has run on it
-    :param right: the candidate's, or the same where both do the same
+    :param left: the executor of the reference's side, before anything has run on it
+    :param right: the candidate's, or *left* where both sides behave identically
     """
 
     def __init__(self, left: Executor, right: Executor) -> None:
-        # The raw features of neither side alone: of the program, and of the comparison of the two.
+        # Raw features of both sides together: of the program, and of the comparison of the sides.
         self.pairs: set[RawFeature] = set()
         self.left = FeatureCollector(left, self.pairs)
         self.right = self.left if right is left else FeatureCollector(right)
@@ -80,10 +80,10 @@ class Features:
         outcomes: tuple[Outcome, Outcome] | None,
         violations: tuple[list[Violation], list[Violation]],
     ) -> None:
-        """Take in what the two sides showed at one operation.
+        """Record the results of the two sides at one operation.
 
         :param op: None: the creation or destruction of the VMs
-        :param violations: of this operation alone
+        :param violations: those of this operation only
         """
         name = "" if op is None else type(op).__name__
         if outcomes is not None:
@@ -105,21 +105,21 @@ class Features:
             self.right.seen.update([("violation", violation.signature) for violation in theirs])
 
     def total(self, ways: tuple[set[int], set[int]] = (set(), set())) -> tuple[int, ...]:
-        """The features of the run, which is over: sorted, each once.
+        """Return the features of the finished run, sorted and deduplicated.
 
-        :param ways: of each side, features of the code that ran (`candidate.tree.lines.code.CodeLines.features`)
+        :param ways: for each side, features of the code that ran (`candidate.tree.lines.code.CodeLines.features`)
         """
         left, right = self.left.seen, self.right.seen
         found = hashed(left & right) | (ways[0] & ways[1])
         ours, theirs = hashed(left - right) | (ways[0] - ways[1]), hashed(right - left) | (ways[1] - ways[0])
-        # Different raw features may have one text.
+        # Different raw features may have the same text.
         found |= ours & theirs
         ours -= found
         theirs -= found
         found |= hashed(self.pairs)
         found.update([value ^ _ONLY[0][0] for value in ours])
         found.update([value ^ _ONLY[1][0] for value in theirs])
-        # The sides are in cycles, and wait for the collector: their large parts go now.
+        # The sides are in reference cycles and wait for the garbage collector. Release their large parts now.
         for side in (self.left, self.right):
             side.seen.clear()
             side.writers.clear()
@@ -127,5 +127,5 @@ class Features:
 
 
 def result(outcome: Outcome) -> str:
-    """Name the kind of a result: the status, and of an error its number."""
+    """Name the kind of a result: the status, and the number of an error."""
     return f"error {outcome.value}" if outcome.status == "error" else outcome.status

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A table of the hashes of raw features, of a fixed size, without an object for any of them.
+"""A hash table of raw features, of a fixed size, that keeps no object for any of them.
 
-Small long-lived objects that are allocated during a large program pin the memory around them: the
-process grows with each large program.
+Small long-lived objects that are allocated during a large program pin the memory around them, so
+that the process grows with each large program.
 """
 
 from array import array
@@ -10,19 +10,19 @@ from typing import Final
 
 from .raw import RawFeature
 
-# Places, a power of 2: several times as many as there are raw features.
+# Number of places, a power of 2: several times the number of raw features.
 PLACES: Final = 1 << 15
-# Of them, so many are taken at most.
+# Maximum number of taken places.
 TAKEN: Final = PLACES // 2
-# No hash of Python's.
+# A value that Python's hash() never returns.
 _FREE: Final = -1
 
 
 class HashTable:
-    """Numbers by raw features.
+    """Numbers keyed by raw features.
 
-    Python's hash of 64 bits stands for a raw feature: that two have the same one is not to be expected. No number
-    in them is below -1, for -1 and -2 have the same one.
+    Python's 64-bit hash identifies a raw feature. Collisions are not expected. Raw features contain no number below -1,
+    because -1 and -2 have the same hash.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class HashTable:
         self.taken = 0
 
     def place(self, digest: int) -> int:
-        """Return the place of a digest, or the free one that it is to have."""
+        """Return the place of a digest, or the free place for it."""
         place = digest & (PLACES - 1)
         while True:
             found = self.digests[place]
@@ -40,10 +40,10 @@ class HashTable:
             place = (place + 1) & (PLACES - 1)
 
     def get(self, raw: RawFeature) -> int:
-        """Return the number of a raw feature; -1: it is not there."""
+        """Return the number of a raw feature; -1: it is not in the table."""
         digest = hash(raw)
         place = digest & (PLACES - 1)
-        # Nearly always it is where it is looked for first.
+        # Nearly always the first place is the right one.
         if self.digests[place] != digest:
             place = self.place(digest)
             if self.digests[place] != digest:
@@ -51,7 +51,7 @@ class HashTable:
         return self.values[place]
 
     def put(self, raw: RawFeature, value: int) -> None:
-        """Set the number of a raw feature, of 32 bits; all others go if there are too many."""
+        """Set the 32-bit number of a raw feature. If the table is too full, drop all others first."""
         if self.taken == TAKEN:
             self.clear()
         digest = hash(raw)
@@ -61,6 +61,6 @@ class HashTable:
         self.values[place] = value
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Drop all entries."""
         self.digests = array("q", [_FREE]) * PLACES
         self.taken = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Raw features of operations: kinds, the entries that they meet, and the shape of the tables that they leave."""
+"""Raw features of operations: kinds, the entries that they meet, and the resulting shape of the tables."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ from ..sides.guest import SlotLayout
 from ..sides.side import Side
 from .raw import MEETS, MEETS_LAST, RawFeature, bucket, compared_bits
 
-# The bits of an entry that an operation meets: less than of others, for there are many kinds of operations.
+# The bits of an entry that an operation meets: fewer than elsewhere, because there are many kinds of operations.
 _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
 # Operations that have a place.
 _PLACED: Final = (GuestAccess, GuestExternalAbort, GuestConflict, Speculate, Evict, SlotPlace, TableRange, TablePlace)
@@ -45,9 +45,9 @@ class Meetings:
     """Collects the raw features of the operations of one side.
 
     :param side: the side
-    :param shadows: of its VMs
-    :param seen: takes them
-    :param program: takes those of the program itself; None: they are not wanted
+    :param shadows: the shadows of its VMs
+    :param seen: collects the raw features
+    :param program: collects those of the program itself; None: do not collect them
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Meetings:
         self.words = side.kernel.words
 
     def begin(self, op: Operation) -> None:
-        """An operation begins."""
+        """Record the raw features of an operation that begins."""
         name = type(op).__name__
         if self.program is not None:
             self.program.add(("operation", name, variant_of(op)))
@@ -75,7 +75,7 @@ class Meetings:
         self.meet(name, op, self.side.by_name[op.slot])
 
     def meet(self, name: str, op: Operation, layout: SlotLayout) -> None:
-        """The slot, and the entries, that an operation meets."""
+        """Record the slot and the entries that an operation meets."""
         slot = layout.slot
         program = self.program
         if program is not None:
@@ -94,13 +94,13 @@ class Meetings:
                 program.add(("edges", name, self.edge(start), self.edge(end), extent(op.size, self.shifts)))
 
     def edge(self, address: int) -> str:
-        """Name the largest of page, block and their like that an address is a multiple of."""
+        """Name the alignment of an address: block, page or byte."""
         if address & ((1 << self.shifts[3]) - 1):
             return "byte"
         return "page" if address & ((1 << self.shifts[2]) - 1) else "block"
 
     def met(self, what: str, name: str, shadow: Shadow, ipa: int) -> None:
-        """Note the entry that the hardware would find for an address."""
+        """Record the entry that the hardware would find for an address."""
         for root in shadow.roots:
             if root.base <= ipa < root.base + (self.entries << self.shifts[root.level]):
                 table = root
@@ -115,7 +115,7 @@ class Meetings:
                 return
 
     def shape(self, shadow: Shadow) -> None:
-        """The shape of a VM's tables: how many of each level, with how many leaves."""
+        """Record the shape of a VM's tables: the number of tables and leaves of each level."""
         tables = [0, 0, 0, 0]
         leaves = [0, 0, 0, 0]
         for table in shadow.by_page.values():
@@ -138,9 +138,9 @@ class Meetings:
 
 
 def extent(size: int, shifts: list[int]) -> str:
-    """Name a number of bytes, against a page and a block.
+    """Name the size of a number of bytes relative to a page and a block.
 
-    :param shifts: log2 of what an entry translates, by level
+    :param shifts: log2 of the bytes that an entry translates, indexed by level
     """
     if size <= 1 << shifts[3]:
         return "page"

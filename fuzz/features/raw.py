@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Raw features: tuples of names, levels and bucketed counts, never of addresses; and their text."""
+"""Raw features, which are tuples of names, levels and bucketed counts without addresses, and their text."""
 
 from typing import Final, TypeAlias
 
@@ -20,33 +20,33 @@ from reference.machine.granule import Granule
 # No number is below -1 (`fuzz.features.hash_table`).
 RawFeature: TypeAlias = tuple[str | int, ...]
 
-# First words of the raw features that hold entries, as `compared_bits` leaves them.
+# First words of raw features that hold entries, reduced by `compared_bits`.
 ENTRY: Final = "entry"
 HYP_ENTRY: Final = "hyp entry"
 ACCESS: Final = "access"
 MEETS: Final = "meets"
 MEETS_LAST: Final = "meets at its end"
 
-# The bits by which entries differ here: valid, type, memory type, rights, access flag.
+# The bits of entries that are compared: valid, type, memory type, rights, access flag.
 COMPARED: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | READ_BIT | WRITE_BIT | AF_BIT | XN_BIT
-# Stands for an entry that is neither valid nor 0, as break-before-make leaves it.
+# Represents an entry that is neither valid nor 0, as break-before-make leaves it.
 BROKEN: Final = 2
-# The levels that have blocks do not matter here.
+# Any granule will do: the levels that have blocks do not matter here.
 _GRANULE: Final = Granule(12)
 
 
 def bucket(count: int, most: int) -> int:
-    """0, 1, 2 for 2-3, 3 for 4-7 ... and *most* for all that is more."""
+    """Return 0, 1, 2 for 2-3, 3 for 4-7 and so on, at most *most*."""
     return min(count.bit_length(), most)
 
 
 def compared_bits(entry: int) -> int:
-    """Return the bits of an entry that raw features have."""
+    """Return the bits of an entry that raw features contain."""
     return entry & COMPARED if entry & VALID_BIT else BROKEN if entry else 0
 
 
 def label(entry: int, level: int) -> str:
-    """Return the text of an entry of which `compared_bits` are left."""
+    """Return the text of an entry reduced by `compared_bits`."""
     if entry & VALID_BIT and kind(entry, level, _GRANULE) == LEAF:
         rights = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-")
         rights += "-" if entry & XN_BIT else "x"
@@ -62,7 +62,7 @@ def _other(entry: int, level: int) -> str:
 
 
 def _change(old: int, new: int, level: int, moved: int) -> str:
-    """Return the text of a change of an entry; *moved*: it has another address."""
+    """Return the text of a change of an entry; *moved*: its address changed."""
     if _other(old, level) != "leaf" or _other(new, level) != "leaf":
         return f"{label(old, level)} -> {label(new, level)}"
     found = [
@@ -79,7 +79,7 @@ def _change(old: int, new: int, level: int, moved: int) -> str:
 
 
 def text_of(raw: RawFeature) -> str:
-    """Return the text of a raw feature. Those with one text count as one."""
+    """Return the text of a raw feature. Raw features with the same text count as one."""
     what = raw[0]
     if what in (ENTRY, HYP_ENTRY):
         _, context, walker, *numbers = raw
