@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The figures of two versions side by side: a table for people."""
+"""The figures of two versions side by side, as a table for people."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from .measuring import DRAWS, Figures
 
-# Figures by the number of vCPUs, of each side.
+# Figures of each side, keyed by the number of vCPUs.
 Rows = Mapping[int, tuple[Figures, Figures]]
 
-# Of each column its field, heading, and what it is divided by.
+# For each column: its field, heading, and divisor.
 COLUMNS: Final = (
     ("bytes_cleaned", "KiB cleaned", 1024),
     ("window_entries", "visits in the window", 1),
     ("window_events", "events in the window", 1),
     ("faults", "faults of others", 1),
 )
-# Of a creation, where no entry is broken and each fault is needed.
+# Columns of a creation, where no entry is broken and each fault is needed.
 CREATE_COLUMNS: Final = COLUMNS[:1]
 ABOUT: Final = {
     "create": "All vCPUs have taken a fault on the block before the first one maps it.\n",
@@ -34,14 +34,14 @@ orders of memory accesses do not. vCPUs wait for the lock in no order, and cache
 
 
 def columns(workload: str) -> tuple[tuple[str, str, int], ...]:
-    """The columns that a workload has."""
+    """Return the columns of a workload."""
     return CREATE_COLUMNS if workload == "create" else COLUMNS
 
 
 def table(workload: str, block: str, names: tuple[str, str], rows: Rows) -> str:
-    """Return the table, what the workload is, and what such a model cannot say.
+    """Return the table, a description of the workload, and the limits of the model.
 
-    :param names: of the two versions
+    :param names: the names of the two versions
     """
     lines = [f"{workload} of a {block} block. {ABOUT[workload]}"]
     width = max(len(name) for name in names) + 2

@@ -21,22 +21,21 @@ from ..language.operations import Par, Switch
 from ..language.program import Program
 from .workloads import create, rebuild
 
-# Draws of the places at which vCPUs come into a rebuild.
+# Number of draws of the places at which vCPUs arrive in a rebuild.
 DRAWS: Final = 3
 
 
 class WorkloadError(Exception):
-    """A version does not come to the end of a workload; one line that says why."""
+    """A version does not finish a workload; one line with the reason."""
 
 
 @dataclass(slots=True)
 class Figures:
     """The cost of the block of a workload, the mean of all draws.
 
-    :param bytes_cleaned: of the data cache, to the point of coherency
+    :param bytes_cleaned: bytes of the data cache cleaned to the point of coherency
     :param window_entries: entries that the walker visits while the entry of the block is invalid
-    :param window_events: events of the kernel layer meanwhile
-    :param faults: translation faults of the other vCPUs
+    :param window_events: events of the kernel layer in that time
     """
 
     bytes_cleaned: float = 0.0
@@ -45,13 +44,13 @@ class Figures:
     faults: float = 0.0
 
     def add(self, other: "Figures", share: float) -> None:
-        """Add a share of others."""
+        """Add a share of other figures."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name) * share)
 
 
 class Arriving(ParOperations):
-    """vCPUs come into what the first one does: when they wait, or are done, the first one goes on."""
+    """A block in which vCPUs interrupt the first one. The first one continues when they wait or are done."""
 
     def next(self, actor: Actor) -> Actor | None:
         first = self.actors[0]
@@ -61,11 +60,11 @@ class Arriving(ParOperations):
 
 
 class Experiment:
-    """A workload on one version, for numbers of vCPUs.
+    """A workload on one version, for different numbers of vCPUs.
 
     :param workload: one of `fuzz.comparing.workloads.WORKLOADS`
     :param block: one of `fuzz.comparing.workloads.BLOCKS`
-    :param seed: of what is drawn
+    :param seed: the seed of all draws
     """
 
     def __init__(self, version: Candidate, workload: str, block: str, seed: int = 0) -> None:
@@ -73,15 +72,15 @@ class Experiment:
         self.workload = workload
         self.block = block
         self.seed = seed
-        # Of a rebuild, once they are known: there may be a great many.
+        # The places of a rebuild, once they are known: there may be very many.
         self.places: RebuildPlaces | None = None
 
     def measure(self, cpus: int) -> Figures:
-        """Run the workload, one that draws anything `DRAWS` times.
+        """Run the workload, `DRAWS` times if it draws anything.
 
-        :param cpus: vCPUs
-        :raises WorkloadError: the version crashes, or gets nowhere
-        :raises UnmodelledError: the workload needs what is not modelled of the version
+        :param cpus: number of vCPUs
+        :raises WorkloadError: the version crashes, or gets stuck
+        :raises UnmodelledError: the workload needs something that is not modelled for the version
         """
         if self.workload == "create":
             return run(started(self.version, create(cpus, self.block)))
@@ -99,11 +98,11 @@ class Experiment:
 
 
 class RebuildPlaces:
-    """The places to which the vCPU that rebuilds a block comes, in their order.
+    """The places that the vCPU that rebuilds a block reaches, in order.
 
-    :raises WorkloadError, UnmodelledError: as of `Experiment.measure`
+    :raises WorkloadError, UnmodelledError: as in `Experiment.measure`
 
-    *count*: how many there are
+    *count*: the number of places
     """
 
     def __init__(self, version: Candidate, block: str) -> None:
@@ -111,12 +110,12 @@ class RebuildPlaces:
         places = RunPlaces(executor)
         run(executor)
         self.found = [place for place in places.found if place.switch.cpu == 0]
-        # How many there are up to each, that one and those that follow it by their count included.
+        # The number of places up to and including each one, with those that differ from it only in their count.
         self.ends = list(accumulate(1 + place.more for place in self.found))
         self.count = self.ends[-1]
 
     def place(self, number: int) -> Switch:
-        """Return one of the places, from 0."""
+        """Return the place of this number, from 0."""
         at = bisect_right(self.ends, number)
         place = self.found[at]
         into = number - self.ends[at] + 1 + place.more
@@ -124,25 +123,25 @@ class RebuildPlaces:
 
 
 def arriving(places: Iterable[Switch]) -> list[Switch]:
-    """Let vCPUs 1, 2, ... arrive at these places, each at another one."""
+    """Let vCPUs 1, 2, ... arrive at these places, each at a different one."""
     return [replace(place, to=cpu) for cpu, place in enumerate(places, 1)]
 
 
 def started(version: Candidate, program: Program) -> Executor:
-    """A side on which vCPUs arrive, before anything has run on it."""
+    """Return the executor of a side on which vCPUs arrive, before anything has run on it."""
     executor = Executor(version, program)
     executor.par = Arriving(executor.side, executor.checkers, executor.guest, executor.host, executor.unsettled)
     tree = tree_of(executor)
     if tree is not None:
-        # Who goes on is said here, not in the tree's process.
+        # The next actor is chosen here, not in the tree's process.
         tree.direct = 0
     return executor
 
 
 def run(executor: Executor) -> Figures:
-    """Run a program whose last operation is the block; return what that costs.
+    """Run a program whose last operation is the block. Return the cost of the block.
 
-    :raises WorkloadError, UnmodelledError: as of `Experiment.measure`
+    :raises WorkloadError, UnmodelledError: as in `Experiment.measure`
     """
     cost = Cost(executor)
     executor.create()

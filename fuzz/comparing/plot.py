@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The figures of two versions as a picture, by matplotlib."""
+"""The figures of two versions as a picture, drawn with matplotlib."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -7,19 +7,19 @@ from typing import Any, Final
 from ..distribution import how_to_install
 from .answer import Rows, columns
 
-# By the name of the file.
+# File name suffixes of the formats.
 FORMATS: Final = (".svg", ".png")
 
 
 class PlotError(Exception):
-    """There can be no picture; one line that says why."""
+    """A picture cannot be drawn; one line with the reason."""
 
 
 def plot(workload: str, block: str, names: tuple[str, str], rows: Rows, file: Path) -> None:
     """Write a picture: a panel for each column, over the number of vCPUs.
 
-    :param file: its name says the format
-    :raises PlotError: there is no matplotlib
+    :param file: its suffix selects the format
+    :raises PlotError: matplotlib is not installed
     :raises OSError: the file cannot be written
     """
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Workloads: vCPUs that meet at one block, as programs.
+"""Workloads, in which vCPUs meet at one block, as programs.
 
-They follow what the series was measured by (KVM selftest ``kvm_page_table_test``): vCPUs that all touch memory which is
-not mapped yet, and vCPUs that use pages while a block takes the place of their table, since logging is off again.
+They follow the benchmark of the series (KVM selftest ``kvm_page_table_test``): vCPUs that all touch memory which is
+not mapped yet, and vCPUs that use pages while a block replaces their table, because logging is off again.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from ..language.operations import GetLog, GuestAccess, Operation, Par, SetLog, S
 from ..language.program import GIB, KIB, MIB, Backing, Program, Slot, Vm
 
 PAGE: Final = 4 * KIB
-# Of each size of a block, the memory behind it, and how far the pages lie apart that are mapped before a rebuild: each
-# table of the block has one.
+# For each block size: size, backing, and the distance of the pages that are mapped before a rebuild. Each table of the
+# block has one such page.
 BLOCKS: Final[dict[str, tuple[int, Backing, int]]] = {
     "2M": (2 * MIB, "thp", PAGE),
     "1G": (GIB, "hugetlb1g", 2 * MIB),
@@ -24,9 +24,9 @@ _ADDRESS: Final = 1 << 30
 
 
 def create(cpus: int, block: str) -> Program:
-    """All vCPUs touch the block at once: each has taken its fault before anyone has mapped it.
+    """Return a program in which all vCPUs touch the block at once: all have faulted before any has mapped it.
 
-    :param cpus: how many
+    :param cpus: number of vCPUs
     :param block: one of `BLOCKS`
     """
     size, _, _ = BLOCKS[block]
@@ -36,16 +36,16 @@ def create(cpus: int, block: str) -> Program:
 
 
 def rebuild(cpus: int, block: str, arrivals: Sequence[Switch] = ()) -> Program:
-    """vCPU 0 writes to a page, so that a block takes the place of its table; each other one reads a page of it.
+    """Return a program in which vCPU 0 writes a page, so that a block replaces its table. The others each read a page.
 
-    :param cpus: how many
+    :param cpus: number of vCPUs
     :param block: one of `BLOCKS`
-    :param arrivals: places of the fault of vCPU 0, at each of which another vCPU reads
+    :param arrivals: places in the fault of vCPU 0, at each of which another vCPU reads
     """
     size, _, step = BLOCKS[block]
     pages = range(0, size, step)
     before: list[Operation] = [GuestAccess(0, "write", _SLOT, page, True) for page in pages]
-    # Pages are protected again, so that the write takes a fault.
+    # Collecting the log protects the pages again, so that the write takes a fault.
     before += [GetLog(_SLOT), SetLog(_SLOT, False)]
     accesses = [GuestAccess(0, "write", _SLOT, 0, True)]
     accesses += [GuestAccess(cpu, "read", _SLOT, pages[cpu % len(pages)], True) for cpu in range(1, cpus)]
@@ -53,6 +53,6 @@ def rebuild(cpus: int, block: str, arrivals: Sequence[Switch] = ()) -> Program:
 
 
 def _program(cpus: int, block: str, log: bool, operations: list[Operation]) -> Program:
-    """A program of one slot. It may have more vCPUs than programs that are written have."""
+    """Return a program with one slot. It may have more vCPUs than the written form allows."""
     size, backing, _ = BLOCKS[block]
     return Program(Vm(cpus=cpus), (Slot(_SLOT, _ADDRESS, size, backing, log=log),), tuple(operations))

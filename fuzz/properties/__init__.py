@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs for Hypothesis: strategies and a state machine, for tests of yours and for the engine."""
+"""Programs for Hypothesis: strategies and a state machine, for your own tests and for the engine."""

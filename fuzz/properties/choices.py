@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The generator's choices, made by Hypothesis: it can then repeat, vary and shrink them."""
+"""The generator's choices, made by Hypothesis, which can then repeat, vary and shrink them."""
 
 import random
 from collections.abc import Iterable, MutableSequence, Sequence
@@ -15,18 +15,18 @@ from ..language.program import Program
 
 T = TypeVar("T")
 
-# Where Hypothesis draws numbers from: up here it draws evenly, and comes across none of the
-# constants that it collects from the modules that happen to be loaded.
+# Offset of the numbers that Hypothesis draws. In this range it draws evenly, and finds none of the
+# constants that it collects from loaded modules.
 _BASE: Final = 0x5EED_0BAD_CAFE_0001
-# One in so many operations is left out, and what is in a par block likewise, so that the shrinker knows how.
+# One in this many operations is left out, also within a par block, so that the shrinker learns to leave them out.
 _KEPT: Final = 64
 
-# The source of `Choices`; drawn from directly, for a strategy for each number takes four times as long.
+# The source of `Choices`. It is used directly, because a strategy for each number takes four times as long.
 SOURCES: Final = st.randoms(use_true_random=False, note_method_calls=False)
 
 
 class Choices(random.Random):
-    """Even choices, which shrink to the first one.
+    """Evenly distributed choices that shrink to the first one.
 
     :param source: an example of `SOURCES`
     """
@@ -54,11 +54,11 @@ class Choices(random.Random):
 
 
 class ChosenBuilder(ProgramBuilder):
-    """A builder that shrinks well: to nothing unusual, and to fewer operations.
+    """A builder that shrinks well: towards nothing unusual and fewer operations.
 
     :param source: an example of `SOURCES`
     :param granule: page size in bytes; 0: any
-    :param begun: a valid program that goes on
+    :param begun: a valid program to be continued
     """
 
     def __init__(self, source: random.Random, granule: int = 0, begun: Program | None = None) -> None:
@@ -79,7 +79,7 @@ class ChosenBuilder(ProgramBuilder):
                 super().add(*(self.thinned(operation) if isinstance(operation, Par) else (operation,)))
 
     def thinned(self, block: Par) -> Iterable[Operation]:
-        """Return a block without some of its operations and switches; its operations, if one actor is left."""
+        """Return a block without some of its operations and switches, or its operations if only one actor is left."""
         switches = [each for each in block.switches if self.random.randrange(_KEPT)]
         operations = [each for each in block.operations if self.random.randrange(_KEPT)]
         thinner = of_block(replace(block, switches=tuple(switches)), operations)

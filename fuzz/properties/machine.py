@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A state machine for pytest: Hypothesis steps two versions side by side, one operation after the other.
+"""A state machine for pytest: Hypothesis steps two versions side by side, one operation at a time.
 
 ::
 
@@ -10,8 +10,8 @@
 
     TestMyPatch = MyPatch.TestCase
 
-A failure names the finding, and shows the program, as small as Hypothesis could make it, in the
-form that ``s2fuzz run`` takes.
+A failure names the finding. It shows the program, as small as Hypothesis could make it, in the
+form that ``s2fuzz run`` accepts.
 """
 
 import random
@@ -46,7 +46,7 @@ class WorseError(AssertionError):
 
 
 class SteppedBuilder(ChosenBuilder):
-    """A builder whose operations run as soon as they are there.
+    """A builder whose operations run as soon as they are added.
 
     :param differential: runs them
     """
@@ -64,7 +64,7 @@ class SteppedBuilder(ChosenBuilder):
 
 
 def version(named: str | Candidate) -> Candidate:
-    """The version itself, where only its name is given.
+    """Return the version, given itself or its name.
 
     :raises candidate.UnknownCandidate: no version of this name
     """
@@ -74,9 +74,9 @@ def version(named: str | Candidate) -> Candidate:
 class SideBySide(RuleBasedStateMachine):
     """Operations on two versions that must not differ for the worse.
 
-    Derive from it, and set *candidate*; the rest has defaults.
+    Derive from it, and set *candidate*. The other attributes have defaults.
 
-    *candidate*: the version under test, or its name, as ``s2fuzz list`` has it;
+    *candidate*: the version under test, or its name in ``s2fuzz list``;
     *reference*: the version that the candidate is compared with, likewise;
     *accepted*: findings that are no failure: ``kind signature``, with * and ? as in file names
     """
@@ -90,76 +90,76 @@ class SideBySide(RuleBasedStateMachine):
 
     @initialize(source=SOURCES)
     def create(self, source: random.Random) -> None:
-        """The machine, its VMs and their slots."""
+        """Create the machine, its VMs and their slots."""
         self.builder = SteppedBuilder(source, Differential(version(self.reference), version(self.candidate)))
 
     @rule()
     def access(self) -> None:
-        """A vCPU accesses a place, most often near the last one."""
+        """Let a vCPU access a place, most often near the last one."""
         self.builder.access(*self.builder.place())
 
     @rule(change=st.sampled_from(HOST))
     def host(self, change: Disturbance) -> None:
-        """User space or the host changes pages behind a slot."""
+        """Let user space or the host change pages behind a slot."""
         self.near(change)
 
     @rule(change=st.sampled_from(HUGE_PAGES))
     def huge_pages(self, change: Disturbance) -> None:
-        """The host makes, splits, moves, or shares pages."""
+        """Let the host make, split, move or share pages."""
         self.near(change)
 
     @rule(change=st.sampled_from(AGEING))
     def ageing(self, change: Disturbance) -> None:
-        """The host asks which pages are in use."""
+        """Let the host ask which pages are in use."""
         self.near(change)
 
     @rule(change=st.sampled_from(LOGGING))
     def logging(self, change: Disturbance) -> None:
-        """Dirty logging."""
+        """Use dirty logging."""
         self.near(change)
 
     @rule(change=st.sampled_from(SLOTS))
     def slots(self, change: Disturbance) -> None:
-        """A slot is deleted, made again, or moved."""
+        """Delete, recreate or move a slot."""
         self.near(change)
 
     @rule(change=st.sampled_from(TABLES))
     def tables(self, change: Disturbance) -> None:
-        """Direct calls of pgtable.c."""
+        """Call pgtable.c directly."""
         self.near(change)
 
     @rule(change=st.sampled_from(CPUS))
     def cpus(self, change: Disturbance) -> None:
-        """A vCPU does something other than access a byte, or something happens to it."""
+        """Run an operation of a vCPU or its CPU other than an access."""
         self.near(change)
 
     @rule(motif=st.sampled_from(MOTIFS))
     def motif(self, motif: Motif) -> None:
-        """A few operations that lead the tables into a state worth having."""
+        """Run a few operations that lead the tables into an interesting state."""
         motif(self.builder, self.builder.pick_slot())
 
     @rule()
     def race(self) -> None:
-        """Several vCPUs at the same pages, at times beside the host."""
+        """Let several vCPUs access the same pages at once, at times beside the host."""
         if may_race(self.builder.vm, self.builder.slots):
             race(self.builder, self.builder.pick_slot())
 
     def near(self, change: Disturbance) -> None:
-        """An operation at a place, most often near the last one."""
+        """Run an operation at a place, most often near the last one."""
         change(self.builder, *self.builder.place())
 
     @invariant()
     def no_worse(self) -> None:
-        """No regression and no divergence so far.
+        """Check that there is no regression and no divergence so far.
 
         :raises WorseError: there is one
         """
         self.judge(self.builder.run.verdict())
 
     def teardown(self) -> None:
-        """Destroy both sides; leaks count as well.
+        """Destroy both sides. Leaks count, too.
 
-        :raises WorseError: there is a regression or divergence, and was none before
+        :raises WorseError: there is a regression or divergence, and there was none before
         """
         if hasattr(self, "builder"):
             verdict = self.builder.run.end()
@@ -167,9 +167,9 @@ class SideBySide(RuleBasedStateMachine):
                 self.judge(verdict)
 
     def judge(self, verdict: Verdict) -> None:
-        """Fail if a verdict does.
+        """Fail if a verdict has a regression or divergence.
 
-        :raises WorseError: it has a regression or divergence
+        :raises WorseError: it has one
         """
         worse = [
             finding

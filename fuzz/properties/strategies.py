@@ -15,24 +15,24 @@ from ..generation.vmids import how_often, rolled_over
 from ..language.program import Program
 from .choices import SOURCES, Choices, ChosenBuilder
 
-# Of a hundred new programs whose VMs have two vCPUs or more, those that end in a par block.
+# Percentage of new programs whose VMs have two vCPUs or more that end in a par block.
 _RACING: Final = 30
 
 
 def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrategy[Program]:
-    """Return valid programs that reach the states that matter, as `fuzz.generation.generator` makes them.
+    """Return a strategy for valid programs that reach the states that matter, made like those of the generator.
 
-    Some have a par block, in which several actors are at work at once. They shrink to few operations, no block, the
-    first pages, small settings.
+    Some have a par block, in which several actors run at once. They shrink to few operations, no block, the
+    first pages, and small settings.
 
     :param granule: page size of new programs in bytes; 0: all sizes, 4K most often
-    :param corpus: valid programs; then half are changed ones of these
+    :param corpus: valid programs; half of the programs are then changed ones of these
     """
 
     def make(source: random.Random) -> Program:
         choices = Choices(source)
         if corpus and choices.randrange(2):
-            # The later ones more often: their new features are rarer.
+            # Prefer later programs: their new features are rarer.
             late = max(choices.randrange(len(corpus)), choices.randrange(len(corpus)))
             return changed(source, corpus[late], choices.choice(corpus))
         builder = ChosenBuilder(source, granule)
@@ -49,10 +49,10 @@ def programs(granule: int = 0, corpus: Sequence[Program] = ()) -> st.SearchStrat
 
 
 def changed(source: random.Random, program: Program, other: Program) -> Program:
-    """A program of a corpus with some changes, down to fewer of its operations."""
+    """Return a program of a corpus with some changes, at times with fewer of its operations."""
     choices = Choices(source)
     result = ChosenBuilder(source, begun=program).program()
-    # Not at all, for the shrinker; else once or a few times.
+    # No change, for the shrinker; otherwise one or a few.
     style = choices.randrange(32)
     if style >= 28:
         result = crossover(result, other, choices)

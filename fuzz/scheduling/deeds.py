@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The deeds of actors: steps that they usually take, in their order, and which of them are at odds."""
+"""The deeds of actors: the steps that they usually take, in order, and which deeds conflict."""
 
 from collections.abc import Sequence
 from random import Random
@@ -8,17 +8,17 @@ from typing import Final, Literal, NamedTuple
 from ..language import operations as ops
 from ..language.operations import ByThread, Concurrent, GuestAccess, Moment, Point, Switch
 
-# Of a hundred faults, those that change one entry, and those that change two.
+# Percentages of faults that change one entry, and that change two.
 _ONE: Final = 70
 _TWO: Final = 25
-# What changes an entry.
+# Points that change an entry.
 _CHANGES: Final[frozenset[str]] = frozenset(("store", "cmpxchg"))
-# A deed of one step, in which its actor cannot give way, and what it may be at odds with.
+# The point of a deed of one step, in which its actor cannot give way; and the points that it may conflict with.
 AT_ONCE: Final = ""
 _AT_ODDS: Final[frozenset[str]] = frozenset(
     (AT_ONCE, "fault", "lookup", "load", "store", "cmpxchg", "flush", "clean", "change")
 )
-# Operations of the host that tell KVM of a range before they change it, and after that; those that ask for ages.
+# Operations of the host that notify KVM of a range before and after they change it; and those that ask for ages.
 _IN_STEPS: Final = (
     *(ops.HostCollapse, ops.HostSplit, ops.HostMigrate, ops.HostDiscard, ops.HostUnmap, ops.HostPoison),
     *(ops.HostShare, ops.HostMerge, ops.HostReap),
@@ -29,9 +29,9 @@ _AGES: Final = (ops.HostAge, ops.HostTestAge)
 class Deed(NamedTuple):
     """A step of an actor.
 
-    :param number: which one of its kind it is in the fault, or call of KVM, from 1
-    :param entry: the entry concerned, from 1: those of two faults are the same; 0: none
-    :param fault: the number of the fault or call; of a step of an operation of the host that of the operation
+    :param number: its number among deeds of its kind in the fault, or call of KVM, from 1
+    :param entry: the number of its entry, from 1; equal numbers of two faults mean the same entry; 0: none
+    :param fault: the number of the fault or call; for a step of an operation of the host: the number of the operation
     """
 
     point: Point | Literal[""]
@@ -40,7 +40,7 @@ class Deed(NamedTuple):
     fault: int
 
     def switch(self, actor: int, to: int, when: Moment) -> Switch | None:
-        """The switch of an actor to another one before or after this; None: it does not give way there."""
+        """Return the switch of an actor to another one before or after this deed; None: it does not give way there."""
         if self.point == AT_ONCE:
             return None
         if self.point == "fault" or self.point in ops.STEPS_OF_HOST:
@@ -64,7 +64,7 @@ class Deed(NamedTuple):
 
 
 def deeds_of(operations: Sequence[Concurrent], source: Random) -> list[Deed]:
-    """Draw what an actor does in its operations."""
+    """Draw the deeds of an actor in its operations."""
     if isinstance(operations[0], GuestAccess):
         return deeds_of_faults(len(operations), source)
     deeds: list[Deed] = []
@@ -84,7 +84,7 @@ def deeds_of(operations: Sequence[Concurrent], source: Random) -> list[Deed]:
 
 
 def deeds_of_faults(accesses: int, source: Random) -> list[Deed]:
-    """Draw what a vCPU does in so many accesses, each with one fault."""
+    """Draw the deeds of a vCPU in this number of accesses, each with one fault."""
     deeds: list[Deed] = []
     for fault in range(1, accesses + 1):
         drawn = source.randrange(100)
@@ -104,26 +104,26 @@ def deeds_of_faults(accesses: int, source: Random) -> list[Deed]:
 
 
 def _calls(operation: ByThread) -> bool:
-    """Tell whether an operation calls KVM once: it asks for ages, or for a dirty log."""
+    """Tell whether an operation calls KVM once, for ages or for a dirty log."""
     return isinstance(operation, (*_AGES, ops.SetLog, ops.GetLog, ops.ClearLog))
 
 
 def _call(call: int) -> tuple[Deed, ...]:
-    """A call that changes an entry under the mmu lock."""
+    """Return the deeds of a call that changes an entry under the mmu lock."""
     return _locked(call, Deed("load", 1, 1, call), Deed("store", 1, 1, call), Deed("flush", 1, 1, call))
 
 
 def _locked(call: int, *within: Deed) -> tuple[Deed, ...]:
-    """The steps of a call under the mmu lock."""
+    """Return the deeds of a call under the mmu lock."""
     return Deed("lock", 1, 0, call), *within, Deed("unlock", 1, 0, call)
 
 
 def _change(number: int, first: int, last: int) -> tuple[Deed, ...]:
-    """An operation that changes pages.
+    """Return the deeds of an operation that changes pages.
 
-    :param number: which of them it is, from 1
-    :param first: the number of the call by which KVM is told before
-    :param last: and behind
+    :param number: the number of the operation, from 1
+    :param first: the number of the call that notifies KVM before the change
+    :param last: the number of the call that notifies KVM after it
     """
     return (
         Deed("start", 1, 0, number),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Partial-order sampling (Yuan, Yang, Gu: Partial order aware concurrency sampling, CAV 2018), as a strategy.
 
-Each step that an actor is about to make has a priority by chance; the highest is made. Steps that race with it get
-another priority then: the next time either may come first. Steps are those that actors usually take
+The next step of each actor has a random priority. The step with the highest priority is made. Steps that race with it
+then get a new priority, so that either may come first the next time. The steps are those that actors usually take
 (`fuzz.scheduling.deeds`), not those of the run.
 """
 
@@ -15,9 +15,9 @@ from .deeds import AT_ONCE, Deed, deeds_of
 
 
 class _Actor:
-    """An actor, as far as the sample has come: *done* of its deeds.
-    :param deeds: all that it does, in its order
-    :param priority: of the next one
+    """An actor in a sample, of whose deeds *done* are made.
+    :param deeds: all its deeds, in order
+    :param priority: the priority of the next one
     """
 
     def __init__(self, deeds: list[Deed], priority: float) -> None:
@@ -37,8 +37,8 @@ class _Actor:
 def sampled(actors: list[list[Deed]], source: Random) -> list[tuple[int, int]]:
     """Draw an order of all deeds.
 
-    :param actors: the deeds of each
-    :returns: the actor, by its index, and the index of its deed
+    :param actors: the deeds of each actor
+    :returns: the index of the actor and the index of its deed, for each deed
     """
     states = [_Actor(deeds, source.random()) for deeds in actors]
     order: list[tuple[int, int]] = []
@@ -61,9 +61,9 @@ def sampled(actors: list[list[Deed]], source: Random) -> list[tuple[int, int]]:
 
 
 def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return an order with the same order of deeds that race, in which actors run as long as they can.
+    """Return an order that keeps the order of racing deeds, and in which actors run as long as they can.
 
-    :param order: as of `sampled`
+    :param order: as returned by `sampled`
     """
     left = list(order)
     again: list[tuple[int, int]] = []
@@ -72,7 +72,7 @@ def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> li
         own = next((at for at, (actor, _) in enumerate(left) if actor == running), None)
         if own is not None:
             deed = actors[running][left[own][1]]
-            # An earlier deed of another one that races with this one comes before it.
+            # An earlier deed of another actor that races with this one comes before it.
             before = next((each for each in left[:own] if actors[each[0]][each[1]].races(deed)), None)
             if before is None:
                 again.append(left.pop(own))
@@ -84,10 +84,10 @@ def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> li
 
 
 def switches_of(actors: tuple[int, ...], deeds: list[list[Deed]], order: list[tuple[int, int]]) -> list[Switch]:
-    """Return the switches by which a block runs in an order: where an actor stops that has something left to do.
+    """Return the switches that make a block run in an order: one where an actor stops before it is done.
 
     :param actors: their numbers
-    :param deeds: those of each
+    :param deeds: the deeds of each
     """
     switches: list[Switch | None] = []
     for (stopped, done), (goes_on, _) in pairwise(order):
@@ -111,6 +111,6 @@ def partial_order(block: Par, source: Random) -> tuple[Par, list[Switch]]:
     if not all(map(is_vcpu, actors)):
         block = block.in_order(dict.fromkeys(actors[at] for at, _ in order))
     elif order[0][0] != 0:
-        # The first one of the block begins, and gives way to another one when it has taken its fault.
+        # The first actor of the block begins, and gives way to another one when it has taken its fault.
         order = [(0, 0), *(each for each in order if each != (0, 0))]
     return block, switches_of(actors, deeds, order)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The steps of faults and of operations of the host, in the usual order: places at which schedules may have switches.
+"""The steps of faults and of operations of the host, in their usual order: places where schedules may have switches.
 
-What a fault really does is known when it has run. A switch whose step never comes does not take place, so steps that
-only some faults take do no harm.
+The real steps of a fault are known only after its run. A switch whose step is never reached does not take place, so
+steps that only some faults take do no harm.
 """
 
 from typing import Final, NamedTuple
@@ -13,8 +13,8 @@ from ..language.operations import STEPS_OF_HOST, USERS, Moment, Point, Switch, i
 class Step(NamedTuple):
     """A place within a fault.
 
-    :param number: which one of its kind it is in the fault, from 1
-    :param weight: how often it is aimed at: two faults that meet there are at odds, and most faults come there
+    :param number: its number among steps of its kind in the fault, from 1
+    :param weight: how often it is chosen: high where two faults that meet conflict, and most faults get there
     """
 
     when: Moment
@@ -23,25 +23,25 @@ class Step(NamedTuple):
     weight: int = 0
 
     def switch(self, cpu: int, to: int, fault: int) -> Switch:
-        """The switch of an actor to another one at this step of its fault, or call of KVM, of that number."""
+        """Return the switch of an actor to another one at this step of its fault, or call of KVM, of that number."""
         if self.point == "fault" or self.point in STEPS_OF_HOST:
             return Switch(cpu, to, self.when, self.point, fault)
         return Switch(cpu, to, self.when, self.point, self.number, fault)
 
 
 def _around(point: Point, before: int, after: int) -> tuple[Step, ...]:
-    """The steps before and after the first one of a kind, with their weights."""
+    """Return the steps before and after the first event of a kind, with their weights."""
     return Step("before", point, 1, before), Step("after", point, 1, after)
 
 
 def _entry(number: int, often: int) -> tuple[Step, ...]:
-    """The steps of one entry: it is loaded, broken, flushed, cleaned and made.
+    """Return the steps of one entry: it is loaded, broken, flushed, cleaned and made.
 
-    :param number: of the entries that the fault changes, from 1
-    :param often: the weight of what is aimed at
+    :param number: the number of the entry among those that the fault changes, from 1
+    :param often: the base of the weights
     """
     return (
-        # Entries are loaded on the way down, and again behind a change.
+        # Entries are loaded on the way down, and again after a change.
         Step("after", "load", 2 * number - 1, often),
         Step("after", "load", 2 * number, often),
         Step("before", "cmpxchg", number, 3 * often),
@@ -55,8 +55,8 @@ def _entry(number: int, often: int) -> tuple[Step, ...]:
     )
 
 
-# `user_mem_abort`: the frame is looked up behind the sample of the notifiers' sequence number, and the mmu lock is
-# taken. `kvm_pgtable_stage2_map` and `kvm_pgtable_stage2_relax_perms` change up to three entries then, most often one.
+# `user_mem_abort`: the frame is looked up after the sample of the notifiers' sequence number, then the mmu lock is
+# taken. `kvm_pgtable_stage2_map` and `kvm_pgtable_stage2_relax_perms` then change up to three entries, most often one.
 STEPS: Final[tuple[Step, ...]] = (
     Step("after", "fault", 1),
     *_around("lookup", 0, 2),
@@ -66,12 +66,12 @@ STEPS: Final[tuple[Step, ...]] = (
     *_entry(3, 0),
     *_around("unlock", 2, 2),
 )
-# The place at which a vCPU has taken a fault, and its handler has done nothing yet.
+# Index of the step at which a vCPU has taken a fault, and its handler has done nothing yet.
 TAKEN: Final = 0
 WEIGHTS: Final = tuple(step.weight for step in STEPS)
 
 # An operation of the host: `kvm_mmu_notifier_invalidate_range_start` unmaps and flushes under the mmu lock, the pages
-# change, `kvm_mmu_notifier_invalidate_range_end` takes the lock once more.
+# change, `kvm_mmu_notifier_invalidate_range_end` takes the lock again.
 HOST_STEPS: Final[tuple[Step, ...]] = (
     Step("before", "start", 1),
     *_around("lock", 1, 0),
@@ -92,7 +92,8 @@ USER_STEPS: Final[tuple[Step, ...]] = (
     Step("before", "flush", 1, 1),
     *_around("unlock", 1, 3),
 )
-# The places of a fault at which it has seen pages of the host, or is about to; at most of them nothing keeps it out.
+# The places of a fault at which it has seen pages of the host, or is about to. At most of them nothing excludes a
+# change.
 SEEN: Final = (
     Step("after", "fault", 1, 2),
     *_around("lookup", 3, 9),
@@ -105,7 +106,7 @@ SEEN: Final = (
 
 
 def steps_of(actor: int) -> tuple[Step, ...]:
-    """The steps of an actor; hardware makes one, in which nothing comes."""
+    """Return the steps of an actor. Hardware makes a single step, which cannot be interrupted."""
     if is_host(actor):
         return HOST_STEPS
     if is_vcpu(actor):

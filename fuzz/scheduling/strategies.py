@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Strategies: each gives a par block a schedule, by chance.
+"""Strategies: each draws a random schedule for a par block.
 
-Whatever they draw is legal, and the same state of the source draws the same.
+All drawn schedules are legal. The same state of the source gives the same schedule.
 """
 
 from collections.abc import Callable
@@ -16,23 +16,24 @@ from .steps import SEEN, STEPS, TAKEN, WEIGHTS, steps_of
 
 Strategy: TypeAlias = Callable[[Par, Random], Par]
 
-# A random schedule has no more switches.
+# Maximum number of switches of a random schedule.
 _MOST: Final = 4
-# Of a hundred switches, those within the first fault that a vCPU could take; of the others so many in the second ...
+# Percentage of switches within the first fault that a vCPU could take; the same of the rest within the second, and so
+# on.
 _FIRST_FAULT: Final = 90
-# Of a hundred blocks with a thread of the host, those in which it begins.
+# Percentage of blocks with a thread of the host in which that thread begins.
 _THREAD_FIRST: Final = 25
-# The depths of PCT: a bug of depth D needs D events in one order, and so D - 1 preemptions at the most.
+# The depths of PCT: a bug of depth D needs D events in one order, and so at most D - 1 preemptions.
 _DEPTHS: Final = (2, 3, 3, 3, 4)
 
 
 def no_switches(block: Par, source: Random) -> Par:
-    """The block without switches: its vCPUs run one after the other, and give way where they wait."""
+    """Return the block without switches: its vCPUs run one after the other, and give way where they wait."""
     return replace(block, switches=())
 
 
 def random_switches(block: Par, source: Random) -> Par:
-    """The block with a few switches of any vCPU at any step, to any other vCPU."""
+    """Return the block with a few switches of any actor at any step, to any other actor."""
     switches: list[Switch] = []
     for _ in range(source.randint(1, _MOST)):
         cpu, to = source.sample(block.actors, 2)
@@ -47,9 +48,9 @@ def random_switches(block: Par, source: Random) -> Par:
 def pct(depth: int) -> Strategy:
     """Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): priorities, and *depth* - 1 changes of them.
 
-    The vCPU of the highest priority runs. Where it comes to a change, its priority becomes the lowest. Places
-    of changes are drawn from the steps that faults usually take, not from those of the run: the bound of the paper
-    holds for such faults alone.
+    The vCPU of the highest priority runs. Where it reaches a change, its priority becomes the lowest. Places
+    of changes are drawn from the steps that faults usually take, not from those of the run. The bound of the paper
+    therefore holds only for such faults.
     """
 
     def schedule(block: Par, source: Random) -> Par:
@@ -60,10 +61,10 @@ def pct(depth: int) -> Strategy:
 
 
 def aimed(block: Par, source: Random) -> Par:
-    """The block with switches where faults are at odds: each vCPU has taken its fault, the last one gets somewhere.
+    """Return the block with switches where faults conflict: all vCPUs have faulted, the last one gets somewhere.
 
-    Right behind a break, between look-up and lock, between load and exchange, or around the unlock: there the others
-    go on. Now and then one of them is stopped at such a place as well.
+    It stops right after a break, between look-up and lock, between load and exchange, or around the unlock. There the
+    others continue. Sometimes one of them is stopped at such a place as well.
     """
     if not all(map(is_vcpu, block.actors)):
         return beside_others(block, source)
@@ -74,15 +75,15 @@ def aimed(block: Par, source: Random) -> Par:
 
 
 def pos(block: Par, source: Random) -> Par:
-    """Partial-order sampling (Yuan et al., CAV 2018): chance decides each race of two steps anew."""
+    """Draw a schedule by partial-order sampling (Yuan et al., CAV 2018): each race of two steps is decided randomly."""
     return _with(*partial_order(shuffled(block, source), source))
 
 
 def beside_others(block: Par, source: Random) -> Par:
-    """The block with a vCPU and another actor at odds: what one has seen of a page, the other changes.
+    """Return the block with a vCPU and another actor in conflict: one has seen a page, and the other changes it.
 
-    Most often the vCPU is stopped where it has seen the page, and the other does all that it has to do. Else that
-    is stopped in the middle too, or first.
+    Most often the vCPU is stopped where it has seen the page, and the other actor runs to its end. Otherwise the other
+    actor is stopped midway, too, or first.
     """
     vcpus = [each for each in block.actors if is_vcpu(each)]
     threads = [each for each in block.actors if not is_vcpu(each)]
@@ -109,7 +110,7 @@ def beside_others(block: Par, source: Random) -> Par:
 
 
 def any_strategy(block: Par, source: Random) -> Par:
-    """The block with a schedule by a strategy that is drawn, aimed ones most often."""
+    """Return the block with a schedule by a random strategy, most often `aimed`."""
     drawn = source.randrange(100)
     if drawn < 4:
         return no_switches(block, source)
@@ -123,19 +124,19 @@ def any_strategy(block: Par, source: Random) -> Par:
 
 
 def shuffled(block: Par, source: Random) -> Par:
-    """The block with its vCPUs in another order, by which they run; switches are left out."""
+    """Return the block with its actors in a random order, in which they run, and without switches."""
     cpus = list(block.actors)
     source.shuffle(cpus)
     return block.in_order(cpus)
 
 
 def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
-    """The block with changes of priority at steps: the vCPU whose turn it is becomes the last one.
+    """Return the block with changes of priority at steps: the running vCPU gets the lowest priority.
 
-    :param steps: indexes of `STEPS`, in the order in which the changes are meant to come
+    :param steps: indices of `STEPS`, in the intended order of the changes
     """
     queue = list(block.actors)
-    # The last place of each vCPU: its next one lies behind it.
+    # The last place of each vCPU. Its next one must come after it.
     last: dict[int, tuple[int, int]] = {}
     switches: list[Switch] = []
     for step in steps:
@@ -147,7 +148,7 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
         if place[0] not in FAULTS:
             break
         last[cpu] = place
-        # Who is no vCPU has other steps, of which one is as good as another here.
+        # Actors other than vCPUs have other steps. Any of them will do here.
         own = steps_of(cpu)
         if not own:
             continue
@@ -157,7 +158,7 @@ def _by_priority(block: Par, steps: list[int], source: Random) -> Par:
 
 
 def _fault(block: Par, cpu: int, source: Random) -> int:
-    """Draw the number of a fault of a vCPU: each of its accesses takes one or two."""
+    """Draw the number of a fault of a vCPU. Each of its accesses takes one or two."""
     most = 2 * sum(each.cpu == cpu for each in block.operations)
     fault = 1
     while fault < most and source.randrange(100) >= _FIRST_FAULT:
@@ -166,7 +167,7 @@ def _fault(block: Par, cpu: int, source: Random) -> int:
 
 
 def _with(block: Par, switches: list[Switch]) -> Par:
-    """The block with these switches, the first of each place."""
+    """Return the block with these switches, the first of each place."""
     places: dict[tuple[int, str, str, int, int], Switch] = {}
     for each in switches:
         places.setdefault(each.anchor, each)
