@@ -2,9 +2,9 @@
 """Observes features of programs: a `fuzz.processes.child.Child`, ``fuzz.corpus.child ... MEMORY REFERENCE CANDIDATE``.
 
 PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`. An empty line
-on descriptor PIPE says that it is ready. Each line on standard input is a JSON list of a digest
-and a program's text; the answer is one of the digest, the features (null where our own code
-failed) and the failure. Ends when its parent does.
+on descriptor PIPE reports that the process is ready. Each line on standard input is a JSON list of a digest
+and a program's text. The answer is a JSON list of the digest, the features (null where our own code
+failed) and the failure. The process ends when its parent does.
 """
 
 import json

@@ -4,19 +4,20 @@
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
-# The smaller value is better, of programs that are equal otherwise.
+# Sort key of programs that are equal otherwise: the smaller one is better.
 Size = tuple[int, int, str]
 
 
 def covering(features: Mapping[str, Sequence[int]], sizes: Mapping[str, Size]) -> set[str]:
-    """Return few and small programs that together have every feature; each has one that no other of them has.
+    """Return few and small programs that together have every feature. Each has one that no other of them has.
 
-    Greedy: the next is the one with most features that are still missing, of equal ones the smallest. Then
-    those go that later ones have made superfluous, and each gives way to a smaller one that can stand for it.
-    The answer depends on nothing but the arguments; applied to its own answer, the function changes nothing.
+    The algorithm is greedy: it repeatedly takes the program with the most features that are still missing, and
+    of equal ones the smallest. Then it drops programs that later ones have made superfluous, and replaces each by a
+    smaller one that can stand for it. The result depends only on the arguments. Applied to its own result, the function
+    changes nothing.
 
-    :param features: of each program
-    :param sizes: of each program, no two alike
+    :param features: the features of each program
+    :param sizes: the size of each program, all different
     """
     masks = as_masks(features)
     order = sorted(masks, key=sizes.__getitem__)
@@ -26,7 +27,7 @@ def covering(features: Mapping[str, Sequence[int]], sizes: Mapping[str, Size]) -
 
 
 def as_masks(features: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """Each program's features as the bits of a number: sets of hashes would take fifty times the memory."""
+    """Return each program's features as the bits of a number: sets of hashes would take fifty times the memory."""
     bits: dict[int, int] = {}
     masks: dict[str, int] = {}
     for name, found in features.items():
@@ -39,10 +40,10 @@ def as_masks(features: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 
 def greedy(masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
-    """Programs that together have all bits, each with the most that those before it have not."""
+    """Return programs that together have all bits. Each adds the most bits to those before it."""
     chosen: list[str] = []
     covered = 0
-    # The gain of a program only ever shrinks: one that still adds as much as before is the best.
+    # The gain of a program never grows, so one whose gain is unchanged is the best.
     heap = [(-mask.bit_count(), sizes[name], name) for name, mask in masks.items() if mask]
     heapify(heap)
     while heap:
@@ -57,7 +58,7 @@ def greedy(masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
 
 
 def shared(chosen: Sequence[str], masks: Mapping[str, int]) -> int:
-    """The bits that at least two have."""
+    """Return the bits that at least two programs have."""
     seen = twice = 0
     for name in chosen:
         twice |= seen & masks[name]
@@ -66,7 +67,7 @@ def shared(chosen: Sequence[str], masks: Mapping[str, int]) -> int:
 
 
 def without_superfluous(chosen: Sequence[str], masks: Mapping[str, int], sizes: Mapping[str, Size]) -> list[str]:
-    """Return the programs that are left when those go of which others have all bits, the largest first."""
+    """Return the programs without those of which others have all bits, dropping the largest first."""
     left = list(chosen)
     twice = shared(left, masks)
     for name in sorted(chosen, key=sizes.__getitem__, reverse=True):
@@ -77,9 +78,9 @@ def without_superfluous(chosen: Sequence[str], masks: Mapping[str, int], sizes: 
 
 
 def replace_larger(chosen: list[str], masks: Mapping[str, int], order: Sequence[str]) -> None:
-    """Put the smallest program that can stand for it in the place of each.
+    """Replace each program by the smallest one that can stand for it.
 
-    :param order: all programs, the smallest first
+    :param order: all programs, smallest first
     """
     for at in reversed(range(len(chosen))):
         name = chosen[at]

@@ -2,8 +2,8 @@
 """A corpus: a folder of programs as canonical text, each in a file named by its content.
 
 `MARKER` makes a folder a corpus. Program D lies in ``D[:2]/D.s2``, where D is the
-SHA-256 of the file. Files that do not belong there move to ``aside/``, with a file
-beside each that says why. Names that begin with a dot are left alone. Files appear
+SHA-256 of the file. Files that do not belong there move to ``aside/``, each with a file
+that gives the reason. Names that begin with a dot are left alone. Files appear
 whole or not at all, and any number of processes may add, read and remove at once.
 """
 
@@ -30,22 +30,22 @@ SUFFIX: Final = ".s2"
 _LAYOUT: Final = b"1\n"
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 _NAME: Final = re.compile(r"([0-9a-f]{64})\.s2")
-# Nothing takes so long to be written, in seconds.
+# Seconds after which an unfinished file is stale: no write takes that long.
 _STALE: Final = 3600
-# Errors that do not speak against a file, but against reading it now.
+# Errors that mean that a file cannot be read now, not that it is bad.
 _NOT_NOW: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
 
 
 class CorpusError(Exception):
-    """A folder that is no corpus, or cannot be written; one line that says what to do."""
+    """A folder is no corpus, or cannot be written; one line with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A file that is no program of the corpus it was found in.
+    """A file that is no program of the corpus that contains it.
 
     :param path: where it was found
-    :param moved: where it is now; "" if it was left there
+    :param moved: where it is now; "" if it was left in place
     """
 
     path: str
@@ -57,12 +57,12 @@ class Bad:
 
 
 def digest_of(text: str) -> str:
-    """The name of a program by its canonical text."""
+    """Return the name of a program, given its canonical text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_corpus(folder: Path) -> bool:
-    """Tell whether a folder says that it is one."""
+    """Tell whether a folder is marked as a corpus."""
     return (folder / MARKER).is_file()
 
 
@@ -74,15 +74,15 @@ def failure(path: Path, error: OSError) -> CorpusError:
 class Corpus:
     """A folder of programs.
 
-    :param folder: a corpus; or one that is empty or not there, and becomes one
-    :param change: False: for reading only; nothing is made or moved
-    :raises CorpusError: it is no corpus and holds other things, cannot be made, or is of a newer version
+    :param folder: a corpus, or a folder that is empty or does not exist and becomes one
+    :param change: False: only read; nothing is created or moved
+    :raises CorpusError: it is no corpus and holds other things, cannot be created, or is of a newer version
     """
 
     def __init__(self, folder: Path | str, change: bool = True) -> None:
         self.folder = Path(folder)
         self.change = change
-        # The files met so far that are no programs, each once.
+        # The files found so far that are no programs, each once.
         self.aside: list[Bad] = []
         self._reported: set[str] = set()
         try:
@@ -102,7 +102,7 @@ class Corpus:
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         other = [name for name in os.listdir(self.folder) if not name.startswith(".")]
-        # Another process may have made it meanwhile.
+        # Another process may have created it meanwhile.
         if other and not is_corpus(self.folder):
             wrong = f"no corpus, and holds other things ({min(other)!a})"
             raise CorpusError(f"{self.folder}: {wrong}; name a corpus, or an empty or new folder")
@@ -115,9 +115,9 @@ class Corpus:
     def add(self, program: Program | str) -> str:
         """Keep a program.
 
-        :param program: or a text of one
+        :param program: the program, or its text
         :returns: its digest
-        :raises ProgramError: it is no valid one
+        :raises ProgramError: it is not valid
         :raises CorpusError: it cannot be written
         """
         if isinstance(program, str):
@@ -145,7 +145,7 @@ class Corpus:
         return digest
 
     def get(self, digest: str) -> Program:
-        """The program with this digest.
+        """Return the program with this digest.
 
         :raises KeyError: there is none, or its file is no program and was set aside
         """
@@ -155,7 +155,7 @@ class Corpus:
         return program
 
     def programs(self) -> Iterator[tuple[str, Program]]:
-        """Yield all programs with their digests, sorted by these; other files are set aside on the way."""
+        """Yield all programs with their digests, sorted by digest. Other files are set aside on the way."""
         digests, strangers = self._scan()
         for path in strangers:
             self._set_aside(path, "not a program of this corpus (`s2fuzz corpus add` takes programs in)")
@@ -165,7 +165,7 @@ class Corpus:
                 yield digest, program
 
     def digests(self) -> list[str]:
-        """Return the digests of all programs, sorted, without a look into their files."""
+        """Return the digests of all programs, sorted, without reading their files."""
         return self._scan()[0]
 
     def remove(self, digest: str) -> None:
@@ -180,7 +180,7 @@ class Corpus:
             raise failure(path, error) from None
 
     def sweep(self) -> None:
-        """Delete unfinished files of processes that were killed; none younger than `_STALE` seconds."""
+        """Delete unfinished files of processes that were killed, if they are older than `_STALE` seconds."""
         now = time.time()
         for folder in (self.folder, *self.folder.glob("[0-9a-f][0-9a-f]")):
             for path in folder.glob(".*.tmp"):
@@ -195,7 +195,7 @@ class Corpus:
         return self.path(digest).is_file()
 
     def _scan(self) -> tuple[list[str], list[Path]]:
-        """Digests of the files that are named like programs, and all others, both sorted."""
+        """Return the digests of the files that are named like programs, and all other paths, both sorted."""
         digests: list[str] = []
         strangers: list[Path] = []
         for shard in entries(self.folder):
@@ -213,7 +213,7 @@ class Corpus:
         return digests, strangers
 
     def _read(self, digest: str) -> Program | None:
-        """A program; None if there is none, or none any more."""
+        """Return a program; None if there is none, or it is gone."""
         path = self.path(digest)
         program, wrong, move = None, "", True
         try:
@@ -237,16 +237,16 @@ class Corpus:
         return program
 
     def _set_aside(self, path: Path, reason: str, move: bool = True) -> None:
-        """Note a bad file, once, and move it out of the way if that can be done."""
+        """Record a bad file, once, and move it out of the way if possible."""
         moved = ""
         if self.change and move:
             try:
                 moved = str(self._move(path, reason))
             except FileNotFoundError:
-                # Another process has done it, and has reported it.
+                # Another process has moved it, and has reported it.
                 return
             except OSError:
-                # Read-only, or full: it stays where it does no harm, and is reported again.
+                # Read-only, or full: the file stays where it does no harm, and is reported again.
                 moved = ""
         name = shown_name(path)
         if moved or name not in self._reported:
@@ -254,7 +254,7 @@ class Corpus:
             self.aside.append(Bad(name, reason, shown_name(moved) if moved else ""))
 
     def _move(self, path: Path, reason: str) -> Path:
-        """Move a file into ``aside/``, never over another, and write the reason beside it."""
+        """Move a file into ``aside/``, never over another one, and write the reason beside it."""
         folder = self.folder / ASIDE
         folder.mkdir(exist_ok=True)
         target = folder / path.name
@@ -270,12 +270,12 @@ class Corpus:
 
 
 def beside(path: Path) -> Path:
-    """The file that says why another was set aside."""
+    """Return the file with the reason why another one was set aside."""
     return path.with_name(f"{path.name}.reason")
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder, sorted by name, without hidden names; none if it is gone or cannot be read."""
+    """Return the entries of a folder, sorted, without hidden names; none if it is gone or cannot be read."""
     try:
         with os.scandir(folder) as found:
             return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)

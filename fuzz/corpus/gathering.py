@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs from any source: files of either form, folders of texts, corpora; only read."""
+"""Programs from any source, which is only read: files of either form, folders of texts, corpora."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +14,10 @@ STANDARD: Final = "-"
 
 
 def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """Yield the programs that a name stands for, each with its own name, sorted.
+    """Yield the programs of a source, each with its own name, sorted.
 
     :param name: a file with a program as text or binary, `STANDARD` for standard input, a corpus,
-        or another folder: of that, the texts in it and below, named ``*.s2``
+        or another folder, for the texts named ``*.s2`` in it and below
     :param tell: called with each file that should be a program and is none
     :raises CorpusError: there is no such file or folder, or the corpus is of a newer version
     """
@@ -31,7 +31,7 @@ def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Progra
 
 
 def one(file: str, shown: str, tell: Callable[[Bad], None], engine: bool = False) -> Iterator[tuple[str, Program]]:
-    """A file of either form; *engine*: written by one (`fuzz.language.either.read`)."""
+    """Yield the program of a file of either form; *engine*: a byte engine wrote it (`fuzz.language.either.read`)."""
     try:
         program = read(contents(0 if file == STANDARD else file, shown), shown, engine)
     except ProgramError as error:
@@ -41,7 +41,7 @@ def one(file: str, shown: str, tell: Callable[[Bad], None], engine: bool = False
 
 
 def of_corpus(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """The programs of a corpus, which is not changed."""
+    """Yield the programs of a corpus, which is not changed."""
     corpus = Corpus(folder, change=False)
     for digest, program in corpus.programs():
         yield str(corpus.path(digest)), program
@@ -50,7 +50,7 @@ def of_corpus(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, 
 
 
 def of_folder(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """The texts in a folder and below."""
+    """Yield the texts in a folder and below."""
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         if not path.is_file():
             continue
@@ -61,7 +61,7 @@ def of_folder(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, 
 
 
 def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
-    """The programs of a directory of libFuzzer: every file in it and below is one.
+    """Yield the programs of a directory of libFuzzer: every file in it and below is one.
 
     :raises CorpusError: there is no such directory
     """
@@ -75,6 +75,6 @@ def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Pr
 
 
 def bad(error: ProgramError, shown: str) -> Bad:
-    """A file that is refused."""
+    """Describe a file that is refused."""
     line = f":{error.line}" if error.line else ""
     return Bad(f"{shown}{line}", error.message)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The minimization of a corpus: the rest has the same features, and no program is superfluous."""
+"""Minimization of a corpus: the remaining programs have the same features, and none of them is superfluous."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from .observations import Observations
 from .observing import Observed, observe
 
 LOCK: Final = ".minimize.lock"
-# Seconds of work that a killed run may lose.
+# Upper bound, in seconds, of the work that a killed run loses.
 _SAVE_EVERY: Final = 1.0
 
 
@@ -25,11 +25,11 @@ _SAVE_EVERY: Final = 1.0
 class ReducedCorpus:
     """The result of minimizing a corpus.
 
-    :param before: programs that were there, with so many operations; *after*: that are left
+    :param before: number of programs before, with *operations_before* operations; *after*: number of remaining ones
     :param observed: programs that this run has run; the features of the others were known
-    :param features: distinct ones, before and after
+    :param features: number of distinct features, the same before and after
     :param kept: digests, sorted
-    :param removed: digests, sorted; with a dry run, what would be removed
+    :param removed: digests, sorted; with a dry run, those that would be removed
     :param troubled: programs whose features cannot be observed, which are kept
     """
 
@@ -48,7 +48,7 @@ class ReducedCorpus:
 def alone(folder: Path) -> Iterator[None]:
     """Let only one process at a time decide which programs of a corpus are superfluous.
 
-    :raises CorpusError: another one does so, or the folder cannot be written
+    :raises CorpusError: another process does so, or the folder cannot be written
     """
     path = folder / LOCK
     try:
@@ -70,12 +70,12 @@ def alone(folder: Path) -> Iterator[None]:
 def observe_all(
     observations: Observations, texts: dict[str, str], workers: int, tell: Callable[[int, int], None]
 ) -> tuple[dict[str, Observed], int]:
-    """Return the features of each program, from the cache or by running it; new ones are saved as they come.
+    """Return the features of each program, from the cache or by running it. Save new ones as they come.
 
-    :param texts: of programs, by digest
-    :param tell: called with how many are known and how many there are
-    :returns: that, and how many were run
-    :raises CorpusError: it cannot be saved
+    :param texts: texts of programs, keyed by digest
+    :param tell: called with the number of known programs and the total
+    :returns: the features, and the number of programs that were run
+    :raises CorpusError: they cannot be saved
     :raises fuzz.corpus.observing.ObservingError: no process can observe anything
     """
     known = observations.known(texts)
@@ -107,13 +107,13 @@ def minimize(
 ) -> ReducedCorpus:
     """Remove programs whose features others have, the largest first.
 
-    Killed at any point and started again, it goes on, and ends with the same
-    programs. Those that are added meanwhile stay.
+    If killed at any point and started again, it continues, and ends with the same
+    programs. Programs that are added meanwhile stay.
 
-    :param reference: name of the version that *candidate*, by its name, is compared with
-    :param workers: processes
+    :param reference: name of the version that *candidate*, also a name, is compared with
+    :param workers: number of processes
     :param dry_run: remove nothing
-    :param tell: called with how many programs are known and how many there are
+    :param tell: called with the number of known programs and the total
     :param remark: called with remarks for people
     :raises CorpusError: the folder cannot be written, or another process minimises it
     :raises fuzz.corpus.observing.ObservingError: no process can observe anything
@@ -134,7 +134,7 @@ def decide(
     tell: Callable[[int, int], None],
     remark: Callable[[str], None],
 ) -> ReducedCorpus:
-    """`minimize`, with nobody else at it."""
+    """Do as `minimize`, while no other process minimises the corpus."""
     observations = opened(corpus, reference, candidate, dry_run)
     try:
         if observations.remark:
@@ -167,9 +167,9 @@ def decide(
 
 
 def opened(corpus: Corpus, reference: str, candidate: str, dry_run: bool) -> Observations:
-    """The cache; a dry run of a corpus that cannot be written does without.
+    """Open the cache. A dry run of a corpus that cannot be written uses a cache in memory.
 
-    :raises CorpusError: it cannot be written
+    :raises CorpusError: the cache cannot be written
     """
     try:
         return Observations(corpus.folder, reference, candidate)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The observed features of the programs of a corpus, kept in a SQLite file beside them.
 
-The file is a cache: it may be deleted at any time. An entry holds for one pair of versions
-and one state of the sources only, which are part of every key.
+The file is a cache: it may be deleted at any time. An entry is valid only for one pair of versions
+and one state of the sources, which are part of every key.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from .folder import Corpus, CorpusError
 from .observing import Observed
 
 FILE: Final = ".observed.sqlite3"
-# The sources that decide on the features of a program, below the checkout.
+# The sources that determine the features of a program, relative to the checkout.
 SOURCES: Final = ("reference", "candidate", "fuzz/language", "fuzz/checkers", "fuzz/execution", "fuzz/judging")
 _LAYOUT: Final = 1
 _TABLES: Final = f"""
@@ -34,7 +34,7 @@ _PATIENCE: Final = 60.0
 
 
 def sources_digest() -> str:
-    """Return the digest of the sources that features come from."""
+    """Return the digest of the sources that determine features."""
     home = home_folder()
     whole = hashlib.sha256()
     for folder in SOURCES:
@@ -45,11 +45,11 @@ def sources_digest() -> str:
 
 
 class Seen(NamedTuple):
-    """The known features of a corpus, by the sources as they are.
+    """The known features of a corpus, for the current sources.
 
     :param versions: the reference and the candidate
-    :param programs: whose features are known
-    :param features: distinct ones
+    :param programs: number of programs whose features are known
+    :param features: number of distinct features
     """
 
     versions: str
@@ -58,7 +58,7 @@ class Seen(NamedTuple):
 
 
 def seen_features(corpus: Corpus) -> list[Seen]:
-    """Return earlier observations, for each pair of versions; none where there is no file that can be read."""
+    """Return earlier observations for each pair of versions; none where there is no readable file."""
     path = corpus.folder / FILE
     if not path.is_file():
         return []
@@ -77,27 +77,27 @@ def seen_features(corpus: Corpus) -> list[Seen]:
 
 
 def pack(features: Iterable[int]) -> bytes:
-    """Features as bytes: 32 bits each, little endian."""
+    """Return features as bytes: 32 bits each, little endian."""
     values = list(features)
     return struct.pack(f"<{len(values)}I", *values)
 
 
 def unpack(data: bytes) -> tuple[int, ...]:
-    """Exact inverse of `pack`."""
+    """Return the features that `pack` has packed."""
     return struct.unpack(f"<{len(data) // 4}I", data)
 
 
 class Observations:
-    """The file, for one pair of versions and the sources as they are.
+    """The file, for one pair of versions and the current sources.
 
-    :param folder: of the corpus; None: kept in memory only
-    :raises CorpusError: the file cannot be made or written
+    :param folder: the folder of the corpus; None: keep it only in memory
+    :raises CorpusError: the file cannot be created or written
     """
 
     def __init__(self, folder: Path | None, reference: str, candidate: str) -> None:
         self.key = f"{reference} {candidate} {sources_digest()}"
         self.path = folder / FILE if folder else None
-        # One line where the file was of no use.
+        # One line if the file was unusable.
         self.remark = ""
         self._unsaved: list[tuple[str, str, bytes | None, str]] = []
         try:
@@ -127,7 +127,7 @@ class Observations:
         return CorpusError(f"{self.path}: {error}; use a folder that can be written, with room in it")
 
     def _discard(self, error: sqlite3.Error) -> str:
-        """Move a file that is no database of ours out of the way."""
+        """Move a file that is not our database out of the way."""
         assert self.path is not None
         broken = self.path.with_name(f"{FILE}.broken")
         with suppress(OSError):
@@ -135,7 +135,7 @@ class Observations:
         return f"{self.path}: {error}; moved to {broken.name}, programs are observed anew"
 
     def known(self, digests: Collection[str]) -> dict[str, Observed]:
-        """Return what is known of these programs.
+        """Return the known observations of these programs.
 
         :raises CorpusError: the file cannot be read
         """
@@ -152,15 +152,15 @@ class Observations:
         }
 
     def note(self, observed: Observed) -> None:
-        """Remember it, from the next `save` on."""
+        """Record an observation for the next `save`."""
         if observed.lasting:
             features = None if observed.features is None else pack(observed.features)
             self._unsaved.append((self.key, observed.digest, features, observed.trouble))
 
     def save(self) -> None:
-        """Write the notes.
+        """Write the recorded observations.
 
-        :raises CorpusError: it cannot be written
+        :raises CorpusError: they cannot be written
         """
         self._write("INSERT OR REPLACE INTO observed VALUES (?, ?, ?, ?)", self._unsaved)
         self._unsaved = []
@@ -171,7 +171,7 @@ class Observations:
         return [digest for (digest,) in self.database.execute(query, (self.key,))]
 
     def decide(self, digests: Collection[str]) -> None:
-        """Remember the programs that are to be removed; none: all of them have been.
+        """Save which programs are to be removed; none: all of them have been removed.
 
         :raises CorpusError: it cannot be written
         """
@@ -179,7 +179,7 @@ class Observations:
         self._write("INSERT INTO superfluous VALUES (?, ?)", rows, "DELETE FROM superfluous")
 
     def forget(self, digests: Collection[str]) -> None:
-        """Forget programs that were removed, and observations under other states of the sources.
+        """Delete observations of removed programs, and observations for other states of the sources.
 
         :raises CorpusError: it cannot be written
         """

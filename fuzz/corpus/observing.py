@@ -18,9 +18,9 @@ from ..sides import pulse
 
 # Seconds that one program may take.
 PATIENCE: Final = 180.0
-# Seconds between two looks at silent processes.
+# Seconds between two checks of silent processes.
 _LOOK_EVERY: Final = 0.5
-# Processes that may die before they are ready.
+# Number of processes that may die before they are ready.
 _MAX_FAILED: Final = 3
 
 
@@ -30,11 +30,11 @@ class ObservingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The features of a program, as observed.
+    """The observed features of a program.
 
     :param features: None where they could not be observed
-    :param trouble: why not
-    :param lasting: whether the same would come of it again
+    :param trouble: the reason
+    :param lasting: whether another attempt would have the same result
     """
 
     digest: str
@@ -44,16 +44,16 @@ class Observed:
 
 
 class Worker(Child):
-    """A process, and the program that it has at the moment.
+    """A process, and the program that it currently observes.
 
-    :param seconds: of CPU time without an event after which kernel code does not come back
+    :param seconds: CPU time without an event after which kernel code counts as not returning
     :raises NoProcessError: it cannot be started
     """
 
     def __init__(self, reference: str, candidate: str, seconds: float = silence.SECONDS) -> None:
         self.job: tuple[str, str] | None = None
         self.since = 0.0
-        # True once it has started: from then on it is a program that it dies of.
+        # True once the process has started. If it dies later, the program is the cause.
         self.ready = False
         what = "a process that observes programs"
         with starting(what):
@@ -66,12 +66,12 @@ class Worker(Child):
             os.close(memory)
 
     def give(self, job: tuple[str, str]) -> None:
-        """Have it observe a program."""
+        """Give the process a program to observe."""
         self.job, self.since = job, time.monotonic()
         self.send(json.dumps(job).encode())
 
     def answer(self) -> Observed | None:
-        """Return its answer, as far as that is a whole one.
+        """Return its answer; None if that is not complete yet.
 
         :raises EOFError: the process is dead
         """
@@ -83,7 +83,7 @@ class Worker(Child):
                 self.job = None
                 digest, features, trouble = json.loads(line)
                 return Observed(digest, None if features is None else tuple(features), trouble)
-            # The clock of its program starts now.
+            # The time of its program starts now.
             self.ready, self.since = True, time.monotonic()
         return None
 
@@ -91,9 +91,9 @@ class Worker(Child):
 def observe(
     jobs: Sequence[tuple[str, str]], reference: str, candidate: str, workers: int, patience: float = PATIENCE
 ) -> Generator[Observed, None, None]:
-    """Yield the features of each program, in the order in which they come.
+    """Yield the features of each program, in the order in which they arrive.
 
-    A process may die or hang: its program is tried once more, by another one.
+    A process may die or hang. Another process then tries its program once more.
 
     :param jobs: digests and texts
     :param patience: seconds that one program may take

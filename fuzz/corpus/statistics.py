@@ -16,10 +16,10 @@ from .observations import Seen
 class Statistics:
     """Statistics of some programs.
 
-    :param lengths: operations of each program, in their order
+    :param lengths: number of operations of each program, in order
     :param size: bytes of all texts
-    :param kinds: kind of operation -> how many there are, and in how many programs
-    :param settings: setting -> value -> in how many programs
+    :param kinds: kind of operation -> (number of operations, number of programs with any)
+    :param settings: setting -> value -> number of programs
     """
 
     lengths: list[int] = field(default_factory=list)
@@ -41,12 +41,12 @@ class Statistics:
         return max(self.lengths, default=0)
 
     def absent(self) -> list[str]:
-        """Kinds of operations that no program has."""
+        """Return the kinds of operations that no program has."""
         return [kind for kind in all_kinds() if kind not in self.kinds]
 
 
 def kind_of(line: str) -> str:
-    """Return the name of an operation's kind, by its canonical line: ``cpu read``, ``log get``."""
+    """Return the name of an operation's kind, given its canonical line: ``cpu read``, ``log get``."""
     words = line.split()
     if len(words) < 2:
         return line
@@ -55,7 +55,7 @@ def kind_of(line: str) -> str:
 
 
 def all_kinds() -> list[str]:
-    """All kinds of operations, in the order of the grammar."""
+    """Return all kinds of operations, in the order of the grammar."""
     found: list[str] = []
     for _, usage in FORMS[2:]:
         head, verbs = kind_of(usage).split()
@@ -85,7 +85,7 @@ def statistics(programs: Iterable[Program]) -> Statistics:
         text = print_program(program)
         found.lengths.append(len(program.operations))
         found.size += len(text)
-        # A block counts, and so does each operation in it; its schedule does not.
+        # A block counts, and so does each operation in it. Its schedule does not.
         lines = [line.strip() for line in text.splitlines()[2 + len(program.slots) :]]
         kinds = [kind_of(line) for line in lines if line != END and not line.startswith("switch ")]
         total.update(kinds)
@@ -100,7 +100,7 @@ def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) ->
     """Return the statistics as text for people.
 
     :param folder: name of the corpus
-    :param seen: what is known of its features
+    :param seen: its known features
     :param bad: a line for each file that is no program
     """
     size = show_bytes(-(-found.size // 1024) * 1024)

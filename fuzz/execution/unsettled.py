@@ -169,8 +169,7 @@ class Unsettled:
         """Return the pages that an operation of the host affects.
 
         A failure of hugetlb memory affects a whole page, and only whole hugetlb pages are removed. The range may be
-        empty
-        (`Host.whole_pages`).
+        empty (`Host.whole_pages`).
         """
         layout = self.side.by_name[op.slot]
         start = layout.hva + op.offset

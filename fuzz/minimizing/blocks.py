@@ -11,7 +11,7 @@ from ..language.program import Program
 from .minimizer import Minimizer
 from .operands import names, plainer
 
-# Of a block with more operations and switches, pairs are too many to try them all.
+# Maximum number of operations and switches of a block of which all pairs are tried.
 _PAIRS: Final = 10
 
 
@@ -26,7 +26,7 @@ def blocks(minimizer: Minimizer) -> None:
 
 
 def _in_a_row(minimizer: Minimizer, number: int) -> bool:
-    """Try the operations of a block one after the other; true if that will do."""
+    """Try the operations of a block one after the other. Return true if that works."""
     best = minimizer.best
     block = best.operations[number]
     assert isinstance(block, Par)
@@ -35,7 +35,7 @@ def _in_a_row(minimizer: Minimizer, number: int) -> bool:
 
 
 def _simpler(minimizer: Minimizer, number: int) -> bool:
-    """Try blocks that are simpler; true if one will do."""
+    """Try simpler blocks. Return true if one works."""
     best = minimizer.best
     block = best.operations[number]
     if not isinstance(block, Par):
@@ -48,7 +48,7 @@ def _simpler(minimizer: Minimizer, number: int) -> bool:
 
 
 def _fewer(block: Par) -> Iterator[Par]:
-    """Yield the block with an actor less, a switch, or an operation; then with two of these less."""
+    """Yield the block without an actor, a switch or an operation; then without two of these."""
     if len(block.actors) > 2:
         for cpu in block.actors:
             yield of_block(block, [each for each in block.operations if each.cpu != cpu])
@@ -72,7 +72,7 @@ def _without_an_operation(block: Par) -> Iterator[Par]:
 
 
 def _first_vcpus(program: Program, block: Par) -> Par:
-    """The block with the first vCPUs of each VM, and the first of the other actors of each kind."""
+    """Return the block on the first vCPUs of each VM, and the first of the other actors of each kind."""
     size = program.vm.cpus
     numbers: dict[int, int] = {}
     for cpu in block.actors:
@@ -88,7 +88,7 @@ def _first_vcpus(program: Program, block: Par) -> Par:
 
 
 def _earlier(block: Par) -> Iterator[Par]:
-    """Yield the block with a switch that is anchored to an earlier event."""
+    """Yield the block with one switch anchored to an earlier event."""
     for at, switch in enumerate(block.switches):
         for other in _before(switch):
             yield replace(block, switches=(*block.switches[:at], other, *block.switches[at + 1 :]))
@@ -103,7 +103,7 @@ def _before(switch: Switch) -> Iterator[Switch]:
 
 
 def _plainer(program: Program, block: Par) -> Iterator[Par]:
-    """Yield the block with an operand that is plainer."""
+    """Yield the block with one plainer operand."""
     for at, each in enumerate(block.operations):
         operation = plain(each)
         alone = replace(program, operations=(operation,))

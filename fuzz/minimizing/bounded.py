@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A finding's program made smaller within a bound that no clock decides: the same everywhere."""
+"""Reduction of a finding's program within a bound that does not depend on time: the same result everywhere."""
 
 from dataclasses import replace
 from typing import Final
@@ -14,7 +14,7 @@ from ..language.text import print_program
 from .minimize import NotShownError, minimized
 from .watched import WatchedJudge
 
-# Programs judged for a finding; few need more to the end.
+# Upper bound of programs judged for a finding. Few findings need more to finish.
 RUNS: Final = 100
 
 
@@ -26,15 +26,15 @@ def smaller(
     runs: int = RUNS,
     seconds: float | None = None,
 ) -> FindingRecord:
-    """Return the record with a smaller program, which a fresh process has shown to show the finding; else as it is.
+    """Return the record with a smaller program, which a fresh process has confirmed; else the record unchanged.
 
-    What takes its time is left as it is: kernel code that does not come back, processes that die.
+    Slow cases are returned unchanged: kernel code that does not return, processes that die.
 
     :param reference: name of the version that the candidate is compared with
     :param patched: name of the version under test
     :param replayer: replays the result
-    :param runs: programs that are judged at most
-    :param seconds: at most so long, to the end of the run of then; None: no limit
+    :param runs: maximum number of programs that are judged
+    :param seconds: time limit, after which the current run still finishes; None: no limit
     :raises KeyboardInterrupt: Ctrl-C
     """
     if record.kind == CRASH or is_silent(record.signature):
@@ -53,6 +53,6 @@ def smaller(
     for each in replayer.shows(text, reference, patched):
         if each.key == record.finding.key:
             sizes = f"{len(before.operations)} operations to {len(result.program.operations)}"
-            # In no file yet.
+            # The record is in no file yet.
             return replace(record, finding=each, text=text, minimized=sizes, path=None)
     return record

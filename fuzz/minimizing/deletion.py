@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fewer operations, then fewer slots."""
+"""Reduction of operations, then of slots."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -13,12 +13,12 @@ from .legal import slot_of, slots_used
 from .measure import NAMES
 from .minimizer import Minimizer
 
-# With more operations, pairs are too many to try them all.
+# Maximum number of operations of which all pairs are tried.
 _PAIRS: Final = 12
 
 
 def operations(minimizer: Minimizer) -> None:
-    """Delete operations: those of other slots, then chunks, single ones, and at last pairs."""
+    """Delete operations: those of other slots, then chunks, single ones, and finally pairs."""
     if minimizer.best.operations:
         last = slot_of(minimizer.best.operations[-1])
         near = [each for each in minimizer.best.operations if slot_of(each) in ("", last)]
@@ -30,7 +30,7 @@ def operations(minimizer: Minimizer) -> None:
 
 
 def logged_from_the_start(minimizer: Minimizer) -> None:
-    """Let slots whose logging an operation turns on start with it instead."""
+    """Let slots start with logging on, instead of turning it on by an operation."""
     for number, slot in enumerate(minimizer.best.slots):
         turned = SetLog(slot.name, True)
         if not slot.log and turned in minimizer.best.operations:
@@ -49,10 +49,10 @@ def _pair(minimizer: Minimizer) -> bool:
 
 
 def slots(minimizer: Minimizer) -> None:
-    """Delete slots that nothing names, then those whose part another one can play; at last rename the rest."""
+    """Delete unused slots, then slots that another one can replace. Finally rename the rest."""
     used = slots_used(minimizer.best)
     minimizer.attempt(without(minimizer.best, {slot.name for slot in minimizer.best.slots} - used))
-    # One by one: memory that nothing names may still matter.
+    # One by one: memory that no operation names may still matter.
     for slot in reversed(minimizer.best.slots):
         minimizer.attempt(without(minimizer.best, {slot.name}))
     for slot in reversed(minimizer.best.slots):
@@ -66,7 +66,7 @@ def slots(minimizer: Minimizer) -> None:
 
 
 def without(program: Program, names: set[str]) -> Program | None:
-    """Return the program without some slots, their operations, and slots over their memory; None: none is left."""
+    """Return the program without some slots, their operations, and slots over their memory; None: no slot is left."""
     gone = names | {slot.name for slot in program.slots if slot.alias in names}
     rest = tuple(slot for slot in program.slots if slot.name not in gone)
     kept = left_in(program.operations, lambda each: slot_of(each) not in gone)
@@ -74,7 +74,7 @@ def without(program: Program, names: set[str]) -> Program | None:
 
 
 def renamed(program: Program, names: dict[str, str], slots_too: bool = False) -> Program:
-    """Return the program with operations on other slots; with *slots_too* the slots themselves get other names."""
+    """Return the program with operations on other slots; with *slots_too*, rename the slots themselves."""
 
     def change(each: Operation) -> Operation:
         operation: Any = each

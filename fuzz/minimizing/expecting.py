@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The comment lines by which a regression test says what each version shows on it.
+"""The comment lines of a regression test that state what each version shows on it.
 
 ``# expect NAME: CLASS SIGNATURE``, one line for each finding, or ``# expect NAME: nothing``; against the original,
-or against the version of a line ``# reference: NAME``. ``tests/corpus/test_regressions.py`` holds the versions to them.
+or against the version of a line ``# reference: NAME``. ``tests/corpus/test_regressions.py`` checks the versions.
 """
 
 from collections.abc import Iterable
@@ -24,24 +24,24 @@ class PromotionError(ValueError):
 
 
 def reference_of(text: str) -> str:
-    """Name of the version that the program of a regression test is judged against.
+    """Return the name of the version that the program of a regression test is judged against.
 
-    :param text: of the file
+    :param text: the text of the file
     """
     return comments_of(text).get("reference", candidate.names()[0])
 
 
 def expectations(program: Program, replayer: Replayer, reference: str, names: Iterable[str]) -> list[str]:
-    """An ``expect`` line for each finding of some versions against *reference*, each in a fresh process.
+    """Return an ``expect`` line for each finding of some versions against *reference*, each in a fresh process.
 
-    :raises PromotionError: a version crashes on it, so nothing can be expected
+    :raises PromotionError: a version crashes on it, so there is no expectation
     """
     text = print_program(program)
     lines: list[str] = []
     for name in names:
         keys = replayer.keys(text, reference, name)
         if any(is_silent(signature) for _, signature in keys):
-            # One silent run decides nothing.
+            # A single silent run is not conclusive.
             keys = replayer.keys(text, reference, name)
         shown = sorted(keys)
         for kind, signature in shown:
@@ -54,7 +54,7 @@ def expectations(program: Program, replayer: Replayer, reference: str, names: It
 
 
 def with_expectations(text: str, name: str, expected: list[str]) -> str:
-    """The text of a regression test with these lines for one version, in the order of the versions.
+    """Return the text of a regression test with these lines for one version, in the order of the versions.
 
     :param expected: all lines of the version *name*
     """

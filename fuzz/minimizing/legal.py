@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The legal rest of a program that lost a part: whatever contradicts the rest goes too."""
+"""The legal rest of a program that lost a part: everything that contradicts the rest is removed, too."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from ..language.validation_state import ValidationState
 
 
 def legal(program: Program) -> Program | None:
-    """The program without the operations that are not legal where they stand; None: vm or slots are not.
+    """Return the program without operations that are illegal in their position; None: vm or slots are illegal.
 
-    Where a slot was deleted or its log turned off, operations that then need it go too, and so on.
+    Where a slot was deleted or its log turned off, later operations that need it are removed too, and so on.
     """
     state = ValidationState(program.vm)
     try:
@@ -34,13 +34,13 @@ def legal(program: Program) -> Program | None:
 
 
 def slots_used(program: Program) -> set[str]:
-    """The names of the slots that operations name, and of those whose memory these share."""
+    """Return the names of the slots that operations name, and of the slots whose memory they share."""
     names = {name for name in (slot_of(operation) for operation in each_of(program.operations)) if name}
     return names | {slot.alias for slot in program.slots if slot.name in names and slot.alias}
 
 
 def slot_of(operation: Operation) -> str:
-    """The slot that an operation names; "" if it names none."""
+    """Return the slot that an operation names; "" if it names none."""
     name = getattr(operation, "slot", "")
     assert isinstance(name, str)
     return name

@@ -16,9 +16,9 @@ _DEFAULT: Final = Vm()
 
 
 def measure(program: Program) -> Measure:
-    """Numbers from 0 on: the smaller tuple is the simpler program; equal ones are the same but for their names.
+    """Return non-negative numbers: the smaller tuple is the simpler program. Equal ones differ at most in their names.
 
-    First come fewer operations and slots, then simpler settings, then lower
+    Fewer operations and slots count first, then simpler settings, then lower
     operands. There is no endless descent: numbers and their count are bounded from below.
     """
     found = [sum(map(_weight, program.operations)), len(program.slots), *_of_vm(program.vm)]
@@ -31,7 +31,7 @@ def measure(program: Program) -> Measure:
 
 
 def _weight(operation: Operation) -> int:
-    """The number of operations; a block is one more than what is in it, and each switch is one."""
+    """Return the number of operations. A block counts as one plus its operations and switches."""
     return 1 + len(operation.operations) + len(operation.switches) if isinstance(operation, Par) else 1
 
 

@@ -13,7 +13,7 @@ from . import blocks, deletion, operands, settings
 from .minimizer import Judge, Minimizer, MinimizingProgress, Spent, judge_here
 
 SECONDS: Final = 60.0
-# The passes, in this order, are repeated until nothing changes any more.
+# The passes are repeated in this order until nothing changes any more.
 _PASSES: Final[tuple[tuple[str, Callable[[Minimizer], None]], ...]] = (
     ("deleting operations", deletion.operations),
     ("deleting slots", deletion.slots),
@@ -32,10 +32,10 @@ class NotShownError(ValueError):
 class Minimized:
     """The result of a minimization.
 
-    :param program: the best
-    :param runs: programs judged
-    :param seconds: taken
-    :param finished: nothing more can be done; else time or runs were spent, or it was interrupted
+    :param program: the best program found
+    :param runs: number of programs judged
+    :param seconds: time taken
+    :param finished: nothing more can be done; otherwise time or runs were spent, or it was interrupted
     :param interrupted: by Ctrl-C
     """
 
@@ -54,13 +54,14 @@ def minimized(
     runs: int | None = None,
     progress: Callable[[MinimizingProgress], None] | None = None,
 ) -> Minimized:
-    """Shrink a program; Ctrl-C ends it early with the best so far.
+    """Shrink a program. Ctrl-C ends it early with the best program so far.
 
-    :param program: a valid one
-    :param key: kind and signature of the finding that it must keep, and with it the known bug that explains it or none
+    :param program: a valid program
+    :param key: class and signature of the finding that it must keep, together with the known bug that explains it, if
+        any
     :param judge: returns the findings of a program
-    :param seconds: at most so long, to the end of the run of then; None: no limit
-    :param runs: at most so many programs are judged; None: no limit
+    :param seconds: time limit, after which the current run still finishes; None: no limit
+    :param runs: maximum number of programs that are judged; None: no limit
     :param progress: called before each run
     :raises NotShownError: the program does not show the finding
     """
@@ -93,7 +94,7 @@ def minimize(
     seconds: float | None = SECONDS,
     progress: Callable[[MinimizingProgress], None] | None = None,
 ) -> Program:
-    """The smallest program found in so many seconds that shows a finding, judged in this process.
+    """Return the smallest program found in *seconds* that shows a finding, judged in this process.
 
     :raises NotShownError: the program does not show the finding
     """

@@ -29,10 +29,10 @@ class Spent(Exception):
 class MinimizingProgress:
     """The progress of a minimization.
 
-    :param seconds: since the start
-    :param runs: programs judged
-    :param doing: the pass that is tried now
-    :param program: the best so far
+    :param seconds: time since the start
+    :param runs: number of programs judged
+    :param doing: the current pass
+    :param program: the best program so far
     """
 
     seconds: float
@@ -42,9 +42,9 @@ class MinimizingProgress:
 
 
 def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
-    """Judges programs in this process; an exception in our own code is what they show, too.
+    """Return a judge for this process, for which an exception in our own code is a finding, too.
 
-    A mistake in a candidate's Python is raised.
+    It raises a mistake in a candidate's Python.
     """
     differential = Differential(reference, candidate)
 
@@ -61,13 +61,13 @@ def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
 
 
 class Minimizer:
-    """Programs that must show one finding, each simpler than the last.
+    """A search for ever simpler programs that show one finding.
 
-    :param program: shows it
-    :param key: its kind and signature
+    :param program: a program that shows it
+    :param key: its class and signature
     :param judge: returns the findings of a program
     :param seconds: raise `Spent` after this many seconds; None: no limit
-    :param runs: likewise, after this many runs
+    :param runs: raise `Spent` after this many runs; None: no limit
     :param progress: called before each run
     """
 
@@ -89,12 +89,12 @@ class Minimizer:
         self.doing = ""
         self.size = measure(program)
         self.tried: set[str] = set()
-        # The known bug that explains the finding, "" if none does, as the first program shows it: where another cause
-        # explains it, a program is about something else.
+        # The known bug that explains the finding of the first program, "" if none does. A program whose finding has
+        # another explanation shows something else.
         self.known: str | None = None
 
     def attempt(self, program: Program | None) -> bool:
-        """Take a program, or its legal rest, as the best if it is simpler and shows the finding; true if so.
+        """Record a program, or its legal rest, as the best if it is simpler and shows the finding. Return true if so.
 
         :raises Spent: it was not judged
         """
@@ -119,7 +119,7 @@ class Minimizer:
         return None
 
     def run(self, program: Program) -> Finding | None:
-        """The finding as the program shows it."""
+        """Return the finding as the program shows it, or None."""
         if self.seconds is not None and self.elapsed() >= self.seconds:
             raise Spent
         if self.most is not None and self.runs >= self.most:
@@ -129,15 +129,15 @@ class Minimizer:
         self.runs += 1
         shown = [each for each in self.judge(program) if each.key == self.key]
         if self.known is None and shown:
-            # What no known bug explains is what somebody wants to see.
+            # Prefer a finding that no known bug explains.
             self.known = min(each.known for each in shown)
         return next((each for each in shown if each.known == self.known), None)
 
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.start
 
     def cut(self, shown: Finding) -> None:
-        """Try without the operations after the finding."""
+        """Try the program without the operations after the finding."""
         if 0 <= shown.at < len(self.best.operations) - 1:
             self.attempt(replace(self.best, operations=self.best.operations[: shown.at + 1]))

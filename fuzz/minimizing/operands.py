@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Plainer operands: the first CPU, slot and page, aligned, one page large, options left out."""
+"""Reduction of operands: the first CPU, slot and page, aligned, one page large, options left out."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ _PLAIN: Final[dict[str, Any]] = {
 
 
 def operands(minimizer: Minimizer) -> None:
-    """Each operand of each operation, those that are alike in all operations first."""
+    """Simplify each operand of each operation, beginning with options of all operations at once."""
     together(minimizer)
     count = len(minimizer.best.operations)
     for number in range(count):
@@ -26,7 +26,7 @@ def operands(minimizer: Minimizer) -> None:
                 if minimizer.attempt(changed(minimizer.best, number, name, value)):
                     break
             if len(minimizer.best.operations) != count:
-                # The numbers are others now; there will be another round.
+                # The indices have changed. Another round will follow.
                 return
 
 
@@ -41,14 +41,14 @@ def together(minimizer: Minimizer) -> None:
 
 
 def names(program: Program, number: int) -> list[str]:
-    """The operands of an operation that may become plainer, in the order to try them."""
+    """Return the operands of an operation that may become plainer, in the order to try them."""
     operation = program.operations[number]
     # Blocks have a pass of their own (`fuzz.minimizing.blocks`).
     return [] if isinstance(operation, Par) else [field.name for field in fields(operation) if field.name != "on"]
 
 
 def plainer(program: Program, number: int, name: str) -> Iterator[Any]:
-    """Yield values for one operand, the plainest first; some are no plainer than the present one."""
+    """Yield values for one operand, the plainest first. Some are no plainer than the current value."""
     operation: Any = program.operations[number]
     value = getattr(operation, name)
     if name == "kind":
@@ -75,7 +75,7 @@ def plainer(program: Program, number: int, name: str) -> Iterator[Any]:
 
 
 def lower(value: int, page: int, least: int) -> Iterator[int]:
-    """Numbers of bytes that are plainer than *value*: whole pages, round ones, the same place in the first block."""
+    """Yield numbers of bytes plainer than *value*: whole pages, round ones, the same place in the first block."""
     block = block_of(page)
     found = {least, -(-value // page) * page}
     for unit in GIB, block, page:
@@ -83,13 +83,13 @@ def lower(value: int, page: int, least: int) -> Iterator[int]:
     found |= {value // page >> shift << (page.bit_length() - 1) for shift in range(1, 20)}
     found |= {block, block - page, 64 * page}
     yield from sorted(each for each in found if each >= least and (each < value or value % page))
-    # Byte by byte only where no whole page will do.
+    # Try single bytes only after whole pages.
     if value % page:
         yield from (1, value % page)
 
 
 def changed(program: Program, number: int, name: str, value: Any) -> Program:
-    """The program with one operand of one operation changed."""
+    """Return the program with one operand of one operation changed."""
     operations = list(program.operations)
     operation: Any = operations[number]
     operations[number] = replace(operation, **{name: value})
@@ -97,5 +97,5 @@ def changed(program: Program, number: int, name: str, value: Any) -> Program:
 
 
 def _optional(operation: Any) -> bool:
-    """Tell whether its ipa may be left out."""
+    """Tell whether the ipa of an operation may be left out."""
     return any(field.name == "ipa" and field.default is None for field in fields(operation))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A program as a regression test, with the findings that every version is expected to show on it.
 
-`fuzz.minimizing.expecting` finds out what that is.
+`fuzz.minimizing.expecting` determines these findings.
 """
 
 import os
@@ -25,15 +25,15 @@ _MAX_DEFAULT: Final = 60
 
 
 def default_name(signature: str) -> str:
-    """A name made of the signature."""
+    """Return a name made from the signature."""
     words = re.sub(r"[^a-z0-9]+", "-", signature.lower()).strip("-")
     return words[:_MAX_DEFAULT].rstrip("-")
 
 
 def free_place(folder: Path, name: str) -> Path:
-    """The file of this name.
+    """Return the path of the file of this name.
 
-    :raises PromotionError: no valid name, or there is such a file
+    :raises PromotionError: the name is not valid, or the file exists
     """
     if not NAME.fullmatch(name):
         raise PromotionError(f"--name {name[:100]!a}; allowed: {NAME_RULE}")
@@ -44,7 +44,7 @@ def free_place(folder: Path, name: str) -> Path:
 
 
 def same_program(folder: Path, program: Program, reference: str) -> Path | None:
-    """The file of the folder that has the same program against the same reference, whatever its other comments."""
+    """Return the file with the same program against the same reference, whatever its other comments; None: no file."""
     for path in sorted(folder.glob("*.s2")):
         try:
             if load(path) == program and reference_of(path.read_text(encoding="utf-8")) == reference:
@@ -57,7 +57,7 @@ def same_program(folder: Path, program: Program, reference: str) -> Path | None:
 def regression_text(about: str, expected: list[str], program: Program, reference: str, stamp: str = "") -> str:
     """Return the text of the file: its subject, its expectations against *reference*, the program.
 
-    :param stamp: of a real kernel; "": none
+    :param stamp: stamp of a real kernel; "": none
     """
     words = " ".join(about.split())
     paragraph = [
@@ -69,9 +69,9 @@ def regression_text(about: str, expected: list[str], program: Program, reference
 
 
 def write_regression(path: Path, text: str) -> None:
-    """Write the file, whole, or none; a file that is there stays.
+    """Write the file completely or not at all. Never overwrite a file.
 
-    :raises PromotionError: it is there by now, or cannot be written
+    :raises PromotionError: the file exists by now, or cannot be written
     """
     if os.path.lexists(path):
         raise PromotionError(f"{path} is there; choose a name that no file has")

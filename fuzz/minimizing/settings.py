@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A plainer machine and plainer slots: fewer VMs and CPUs, 4K pages, defaults, less memory."""
+"""Reduction of the machine and the slots: fewer VMs and CPUs, 4K pages, defaults, less memory."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -52,7 +52,7 @@ def machine(minimizer: Minimizer) -> None:
             _change_vm(minimizer, **change)
     page = minimizer.best.vm.granule
     for granule in GRANULES[: GRANULES.index(page)]:
-        # With as many bytes, as many pages, as many blocks.
+        # Keep the number of bytes, the number of pages, or the number of blocks.
         for times, by in (1, 1), (granule, page), (granule * granule, page * page):
             if minimizer.attempt(scaled(minimizer.best, granule, times, by)):
                 return
@@ -63,7 +63,7 @@ def _change_vm(minimizer: Minimizer, **changes: Any) -> bool:
 
 
 def on(program: Program, vm: Vm) -> Program:
-    """Return the program on a smaller machine: operations of VMs and CPUs that are gone move to the last left."""
+    """Return the program on a smaller machine. Operations of removed VMs and CPUs move to the last one left."""
     old = program.vm
 
     def number_of(cpu: int) -> int:
@@ -84,7 +84,7 @@ def on(program: Program, vm: Vm) -> Program:
 
 
 def in_a_row(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-    """The slots at their default addresses."""
+    """Return the slots at their default addresses."""
     placed: list[Slot] = []
     for slot in slots:
         placed.append(replace(slot, ipa=next_ipa(placed)))
@@ -92,7 +92,7 @@ def in_a_row(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
 
 
 def scaled(program: Program, granule: int, times: int, by: int) -> Program:
-    """The program with other pages, and all bytes *times* / *by* so many."""
+    """Return the program with another page size, and all numbers of bytes scaled by *times* / *by*."""
 
     def scale(value: int) -> int:
         return value * times // by
@@ -118,7 +118,7 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
 
 
 def resized(vm: Vm, granule: int) -> Vm:
-    """The machine with other pages; blocks of the same level are split."""
+    """Return the machine with another page size. The level to which blocks are split stays the same."""
     split = vm.split
     if split:
         level = SPLIT_SIZES[vm.granule].index(split)
@@ -127,8 +127,8 @@ def resized(vm: Vm, granule: int) -> Vm:
 
 
 def memory(minimizer: Minimizer) -> None:
-    """Simplify the slots and their contents: blocks in a row, no more than is needed."""
-    # Host and guest addresses go together where blocks need them to.
+    """Simplify the slots and their contents: consecutive blocks, no more memory than needed."""
+    # Guest and host addresses change together where blocks need that.
     aligned = in_a_row(tuple(replace(slot, offset=0) for slot in minimizer.best.slots))
     if not minimizer.attempt(replace(minimizer.best, slots=aligned)):
         minimizer.attempt(replace(minimizer.best, slots=in_a_row(minimizer.best.slots)))
@@ -157,12 +157,12 @@ def _change(minimizer: Minimizer, number: int, **changes: Any) -> bool:
 
 
 def block_of(page: int) -> int:
-    """The size of a block of level 2, in bytes."""
+    """Return the size of a block of level 2, in bytes."""
     return page * page // 8
 
 
 def gathered(program: Program, name: str, unit: int) -> Program:
-    """The program with the blocks of *unit* bytes that operations name at the start of their slot, in their order."""
+    """Return the program with the used blocks of *unit* bytes moved to the start of their slot, in order."""
     starts: set[int] = set()
     for operation in each_of(program.operations):
         each: Any = operation
@@ -181,7 +181,7 @@ def gathered(program: Program, name: str, unit: int) -> Program:
 
 
 def sizes(program: Program, number: int) -> list[int]:
-    """Sizes that a slot might do with, from one page on: powers of two, and up to where operations reach."""
+    """Return sizes that may suffice for a slot, from one page on: powers of two, and the ends of operations."""
     slot, page = program.slots[number], program.vm.granule
     found: set[int] = set()
     size = page
@@ -197,7 +197,7 @@ def sizes(program: Program, number: int) -> list[int]:
 
 
 def shrunk(program: Program, number: int, size: int) -> Program:
-    """Return the program with a smaller slot; ranges that would reach behind its end end there."""
+    """Return the program with a smaller slot. Ranges beyond its end are cut there."""
     slots = list(program.slots)
     slot = slots[number] = replace(slots[number], size=size)
     operations: list[Any] = []

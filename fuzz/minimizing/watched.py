@@ -16,15 +16,15 @@ from ..language.program import Program
 from ..language.text import parse, print_program
 from .minimizer import judge_here
 
-# Seconds of CPU time without an event that are enough while a program is made smaller that is known
-# not to come back: each one that shows it takes so long. The result is replayed with patience.
+# Seconds of CPU time without an event that suffice while a program is reduced whose kernel code is known
+# not to return: each program that shows it takes this long. The result is replayed with the full limit.
 SILENT_TRIAL: Final = 2.0
 
 
 class WatchedJudge:
-    """A `fuzz.minimizing.minimizer.Judge` with a process of its own for all programs. A context manager.
+    """A `fuzz.minimizing.minimizer.Judge` with its own process for all programs. A context manager.
 
-    :param seconds: of CPU time without an event after which kernel code does not come back
+    :param seconds: CPU time without an event after which kernel code counts as not returning
     """
 
     def __init__(self, reference: Candidate, candidate: Candidate, seconds: float = silence.SECONDS) -> None:
