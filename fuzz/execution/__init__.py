@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Run one program on one version of the kernel code: the effect of each operation on the machine."""
+"""The run of one program on one version of the kernel code: the effect of each operation on the machine."""

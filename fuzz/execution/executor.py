@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Run the operations of a program on one side, under the checkers."""
+"""Execution of a program's operations on one side, under the checkers."""
 
 from collections.abc import Callable
 from typing import Final

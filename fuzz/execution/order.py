@@ -26,7 +26,7 @@ def depends_on_order(op: Par, access: Concurrent) -> bool:
     """Tell whether the value of an operation of a block depends on the order of steps, where all of them are right.
 
     A value read depends on it where another actor writes anywhere or takes pages away, because places may share a page
-    of the host. The ages that the host gets always depend on it.
+    of the host. The result of a thread's operation, such as the ages that the host gets, always depends on it.
     """
     if isinstance(access, Threaded):
         return True

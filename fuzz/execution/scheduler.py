@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Choose the next actor of a par block to run.
+"""Choice of the next actor of a par block to run.
 
 One program has one interleaving: only the schedule, locks and ends of actors decide which actor runs.
 """

@@ -11,6 +11,6 @@ class UnhandledOperationError(Exception):
 def unhandled(op: Never) -> UnhandledOperationError:
     """Return the exception to raise for an operation that no branch handled.
 
-    :param op: of no type to mypy, once each class of the union has its branch
+    :param op: the operation; to mypy no value is left for it once each class of the union has its branch
     """
     return UnhandledOperationError(f"no runner handles {type(op).__name__}: {op!r}")

@@ -6,8 +6,8 @@ from typing import Any, Final
 from .operations import OPERATIONS, SWITCH_FORM, Switch, declaration_of
 from .program import BACKINGS, MEMFD, Slot, Vm
 
-# Each kind of statement. Words in lower case stand for themselves, SLOT+OFF is
-# two values. The values are the fields of the class, in their order.
+# Each kind of statement. Words in lower case stand for themselves. SLOT+OFF stands
+# for two values. The values are the fields of the class, in their order.
 FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
     (
         Vm,

@@ -92,8 +92,7 @@ USER_STEPS: Final[tuple[Step, ...]] = (
     Step("before", "flush", 1, 1),
     *_around("unlock", 1, 3),
 )
-# The places of a fault at which it has seen pages of the host, or is about to. At most of them nothing excludes a
-# change.
+# The places of a fault at which it has seen pages of the host, or is about to. Most are not protected from changes.
 SEEN: Final = (
     Step("after", "fault", 1, 2),
     *_around("lookup", 3, 9),

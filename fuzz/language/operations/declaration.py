@@ -75,7 +75,7 @@ def declare(
     :param kind: the class, a frozen dataclass
     :param position: its number in binary records. A new class takes the next one. No number ever changes, because
         the bytes that engines and corpora keep would change their meaning
-    :param form: its line in a program. Words in lower case stand for themselves, SLOT+OFF is two values.
+    :param form: its line in a program. Words in lower case stand for themselves. SLOT+OFF stands for two values.
         The values are the fields of the class, in their order
     :param align: the alignment of its offset and size, if it has them
     :param backings: the slots on which it makes sense, if it has a slot

@@ -27,7 +27,7 @@ class HostWrite(SlotRange):
     """User space writes the range through its own mapping."""
 
 
-# In a `par` block checkers look at the operation itself, so it is not `by_events`.
+# Not `by_events`: in a `par` block checkers look at the operation itself.
 declare(HostWrite, 8, "host write SLOT+OFF SIZE", align=PAGE, backings=MEMORY, checkers=("dcache", "icache"))
 
 
