@@ -33,15 +33,23 @@ class Refcount(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         # Pages whose references changed in this operation, in order; the last of them, which is often repeated.
-        self.asked: dict[int, int] = {}
+        self.changes: dict[int, int] = {}
         self.last = -1
         # The running walker callback or entry point.
         self.by = ""
 
     def before_operation(self, op: Operation | None) -> None:
-        self.asked.clear()
+        self.changes.clear()
         self.last = -1
         self.by = ""
+
+    def get(self, page: int, count: int) -> None:
+        if page != self.last:
+            self.changes[page] = self.last = page
+
+    def put(self, page: int, count: int) -> None:
+        if page != self.last:
+            self.changes[page] = self.last = page
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         self.hand_on()
@@ -53,7 +61,7 @@ class Refcount(GuestChecker):
     def hand_on(self) -> None:
         """Note counts that the last walker callback left wrong, when another one begins or continues."""
         before, self.by = self.by, self.running()
-        if self.shadow.touched or self.asked:
+        if self.shadow.touched or self.changes:
             self.look(before, False)
 
     def look(self, by: str, judge: bool) -> None:
@@ -62,7 +70,7 @@ class Refcount(GuestChecker):
         :param by: the walker callback, or entry point, that may have made a count wrong
         :param judge: report wrong counts
         """
-        for page in self.asked:
+        for page in self.changes:
             table = self.shadow.by_page.get(page)
             if table is not None and page not in self.shadow.touched:
                 self.count(table, by, judge)

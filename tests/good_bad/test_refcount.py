@@ -50,6 +50,14 @@ class KeepsTheAnchorsReference(PgtableV5_14):
         return ret
 
 
+class PinsWhatItAges(Pgtable):
+    """Takes a reference on the table of each leaf that it looks at, and stores nothing."""
+
+    def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
+        self.k.get_page(self.k.virt_to_page(ptep))
+        return super().stage2_attr_walker(addr, end, level, ptep, flag, arg)
+
+
 CASES = (
     Case(
         "map without get",
@@ -163,3 +171,10 @@ def test_a_count_that_is_right_again_is_of_nobody() -> None:
         "refcount: stage2_map_walker: too few references L3",
         "refcount: stage2_unmap_walker: too many references L3",
     ]
+
+
+def test_a_count_that_changes_without_a_store_is_judged_at_once() -> None:
+    program = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\nhost testage a+0\ncpu0 read a+0\n"
+    found = violations(broken(PinsWhatItAges), program)[0]
+    assert found.signature == "refcount: stage2_attr_walker: too many references L3"
+    assert found.at == 1
