@@ -22,25 +22,25 @@ _ALLOWED: Final = f"allowed: {PREFIX}PATH or {PREFIX}PATH{AT}COMMIT, with the to
 def root_of(version: str) -> Path:
     """Return the top folder of the tree that the name of a version stands for.
 
-    A commit of a git repository is checked out for that, unless it is already.
+    If the name has a commit, that commit is checked out first, unless it is checked out already.
 
-    :param version: ``tree:PATH``, ``tree:PATH@COMMIT``, or either with `SANITIZE` behind it
+    :param version: ``tree:PATH``, ``tree:PATH@COMMIT``, or either of them followed by `SANITIZE`
     :raises TreeError: there is no such commit, or it cannot be checked out
     """
     return _checked_out(version)[0]
 
 
 def source_of(version: str) -> TreeSource:
-    """Return the tree that the name of a version stands for, as `root_of`.
+    """Return the tree that the name of a version stands for; checks out a commit as `root_of` does.
 
-    :raises TreeError: as of `root_of`, or it is no tree that can be built
+    :raises TreeError: as for `root_of`, or the folder is no tree that can be built
     """
     root, commit = _checked_out(version)
     return TreeSource(root, path_of(version) if commit else "", commit)
 
 
 def meant(name: str) -> str:
-    """Return the version that a name without `PREFIX` was meant to be: a folder is a kernel tree; "" if it is none."""
+    """Return the version that a name without `PREFIX` probably means: a kernel tree if it is a folder, else ""."""
     with suppress(OSError, ValueError):
         if name and parts_of(path_of(name))[0].is_dir():
             return f"{PREFIX}{name}"
@@ -48,9 +48,9 @@ def meant(name: str) -> str:
 
 
 def _parts(version: str) -> tuple[Path, str]:
-    """Return the folder and the commit, or "", that the name of a version has.
+    """Return the folder and the commit in the name of a version; the commit is "" if the name has none.
 
-    :raises TreeError: one of them is empty, or the end of the name is misspelt
+    :raises TreeError: the folder or the commit is empty, or the end of the name is misspelt
     """
     name = path_of(version)
     if not name:
@@ -65,9 +65,9 @@ def _parts(version: str) -> tuple[Path, str]:
 
 
 def _checked_out(version: str) -> tuple[Path, str]:
-    """Return the top folder of a tree, and the full name of the commit that it was named by, or "".
+    """Return the top folder of a tree, and the full name of the commit in its name, or "".
 
-    :raises TreeError: as of `root_of`
+    :raises TreeError: as for `root_of`
     """
     folder, commit = _parts(version)
     if not commit:
@@ -77,9 +77,9 @@ def _checked_out(version: str) -> tuple[Path, str]:
 
 
 def pinned(version: str) -> str:
-    """Return a name of the same version that stays: that of a commit, where a branch, a tag or ``HEAD~1`` was named.
+    """Return a stable name of the same version: a branch, a tag or ``HEAD~1`` is replaced by its commit.
 
-    :raises TreeError: there is no such commit, or the name is none
+    :raises TreeError: there is no such commit, or the name is malformed
     """
     if not version.startswith(PREFIX):
         return version
@@ -88,16 +88,16 @@ def pinned(version: str) -> str:
 
 
 def absolute(version: str) -> str:
-    """Return the name of the same version as seen from any folder."""
+    """Return the name of the same version with an absolute path."""
     folder, commit = parts_of(path_of(version))
     return named(os.path.abspath(folder), commit, version)
 
 
 def named(folder: str, commit: str, like: str) -> str:
-    """Return the name of a version in a folder, built as another one."""
+    """Return the name of a version in a folder; it has `SANITIZE` if the name *like* has it."""
     return f"{PREFIX}{folder}{AT if commit else ''}{commit}{SANITIZE if like.endswith(SANITIZE) else ''}"
 
 
 def path_of(version: str) -> str:
-    """Return the part of a version's name that says where the tree is."""
+    """Return the part of a version's name that locates the tree: PATH or PATH@COMMIT."""
     return version.removeprefix(PREFIX).removesuffix(SANITIZE)

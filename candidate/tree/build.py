@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compiles the stage-2 code of a kernel tree for this machine, as it is, into a shared library.
+"""Compiles the unmodified stage-2 code of a kernel tree for this machine, into a shared library.
 
-Its ``pgtable.c``, ``mmu.c`` and ``kvm_main.c`` are compiled with the tree's own headers. So are ``nested.c``,
-``vhe/tlb.c``, ``dirty_ring.c`` and ``guest_memfd.c`` where they are there, and ``rbtree.c`` and ``interval_tree.c``,
-which these use.
-Headers in native/shim/ stand before the tree's where arm64 assembly would be reached.
-Nothing of the tree is changed or copied; its scripts that write headers are run.
+The tree's ``pgtable.c``, ``mmu.c`` and ``kvm_main.c`` are compiled with the tree's own headers. So are ``nested.c``,
+``vhe/tlb.c``, ``dirty_ring.c`` and ``guest_memfd.c`` if the tree has them, and ``rbtree.c`` and ``interval_tree.c``,
+which they use.
+Headers in native/shim/ take precedence over the tree's where those would reach arm64 assembly.
+No file of the tree is changed or copied. The build runs the tree's scripts that generate headers.
 """
 
 import platform
@@ -26,19 +26,19 @@ from .building.wrong import lacks, said
 __all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
 
 _MACHINES: Final = ("x86_64", "amd64")
-# Files by which trees differ most often.
+# The files in which trees differ most often.
 _FIRST: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN)
 
 
 @dataclass(frozen=True)
 class BuiltTree:
-    """A library, and what is known of it.
+    """A library and the record of its build.
 
     :param library: its path
-    :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle`` (those
-        that nothing the driver does can call), ``unreached`` (file -> functions likewise), ``compiler``, ``seconds``
-        that it took, ``files`` (path -> digest), ``absent``
-    :param cached: it was there
+    :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle``
+        (symbols that no request of the driver can reach), ``unreached`` (file -> functions, likewise), ``compiler``,
+        ``seconds`` that the build took, ``files`` (path -> digest), ``absent``
+    :param cached: the library was in the cache
     """
 
     library: Path
@@ -55,24 +55,24 @@ def build(
     optimise: str = "-O1",
     plain: bool = False,
 ) -> Path:
-    """The shared library of a tree; it is compiled unless the cache has it.
+    """Return the shared library of a tree; compile it unless the cache has it.
 
     :param tree: top folder of a Linux tree
     :param granule: log2 of the page size in bytes: 12, 14 or 16
-    :param sanitize: accesses to what was freed or is out of bounds, and undefined behaviour, end the call
-    :param coverage: it is counted how often the code of kernel files runs
+    :param sanitize: a use after free, an access out of bounds or undefined behaviour ends the call
+    :param coverage: count how often the code of kernel files runs
     :param optimise: ``-O1`` or ``-O2``
     :param plain: plain loads and stores of table entries call ``__tsan_read8`` and the like
-    :raises TreeError: it cannot be built; one line
-    :raises ValueError: no such granule, or options that do not go together
+    :raises TreeError: the tree cannot be built; the message is one line
+    :raises ValueError: there is no such granule, or the options contradict each other
     """
     return make(TreeSource(tree), BuildSettings(granule, sanitize, coverage, optimise, plain)).library
 
 
 def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
-    """Build a tree as `build` does, and return what is known of the library.
+    """Build a tree as `build` does, and return the library with its record.
 
-    :raises TreeError: it cannot be built; one line
+    :raises TreeError: the tree cannot be built; the message is one line
     """
     if platform.machine() not in _MACHINES:
         raise TreeError(f"a kernel tree runs on x86-64 only, and this machine is {platform.machine()}")
@@ -89,7 +89,7 @@ def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
 
 
 def is_built(source: TreeSource, settings: BuildSettings) -> bool:
-    """Tell whether `make` would find the library.
+    """Return whether the cache has the library.
 
     :raises TreeError: there is no compiler, or no such tree
     """
@@ -97,13 +97,13 @@ def is_built(source: TreeSource, settings: BuildSettings) -> bool:
 
 
 def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, start: str, work: Path) -> BuiltTree:
-    """Compile in the folder *work*.
+    """Compile in the folder *work*, and publish the result in the cache.
 
-    :raises TreeError: it cannot be built
+    :raises TreeError: the tree cannot be built
     """
     began = time.perf_counter()
     declared = probes.found(source)
-    # A mistake in the list is told before anything is compiled.
+    # Report a mistake in symbols.toml before anything is compiled.
     symbols.listed()
     try:
         _lay_out(source, declared, work)
@@ -114,7 +114,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         try:
             run_all(jobs, work, done)
         finally:
-            # The next build need not make these again, whatever the others lack.
+            # The next build reuses these objects, even if other files failed to compile.
             kept.keep(done)
         note(source, work)
         run_all([plan.weaken(), *plan.tell_walks(), *plan.tell_flushes()], work)
@@ -152,7 +152,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
 
 
 def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
-    """Write what the compiler runs read: links to the tree and to native/, generated headers, probes."""
+    """Write what the compiler reads: links to the tree and to native/, generated headers, probes."""
     (work / TREE).symlink_to(source.root)
     (work / "native").symlink_to(NATIVE)
     for name, text in headers.generated(source).items():

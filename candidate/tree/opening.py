@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Opens a tree: builds it unless the cache has it, and makes the classes that stand for it."""
+"""Opens a tree: builds it unless the cache has it, and creates the classes that represent it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -29,22 +29,22 @@ from .runtime.errors import TreeRefused
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
-# A tree that is edited while it is compiled is compiled so often at most.
+# How often a tree is compiled at most if it is edited during each compilation.
 _ATTEMPTS: Final = 3
 
 
 def settings_of(granule: int, sanitize: bool = False) -> BuildSettings:
-    """The settings by which a tree that is a version is built, for a log2 of the page size in bytes."""
+    """Return the settings with which the tree of a version is built, for a log2 of the page size in bytes."""
     return BuildSettings(granule, sanitize=sanitize, coverage=True, plain=True)
 
 
 def build_ahead(names: Sequence[str], tell: Callable[[str], None]) -> None:
-    """Build the trees among versions for every page size, before anybody counts the time.
+    """Build the trees among versions for every page size, before the time limit of a run starts.
 
-    A tree that cannot be built is refused before the first build, or by one for pages of 4K, which come first. A tree
-    without pages of another size is refused later, when a program asks for them.
+    A tree that cannot be built is refused before the first build, or by the build for 4K pages, which comes first. A
+    tree that lacks another page size is refused later, when a program asks for that size.
 
-    :param names: of versions; those that are no trees are skipped
+    :param names: names of versions; versions that are no trees are skipped
     :param tell: called with one line before each build
     :raises candidate.tree.TreeError: a tree cannot be built for pages of 4K
     """
@@ -76,19 +76,19 @@ class Opened(NamedTuple):
 
 
 def opened(name: str) -> Opened:
-    """The version that a tree is.
+    """Build a tree, and return the parts of its version.
 
-    :param name: of the version
-    :raises candidate.tree.TreeError: it cannot be built
+    :param name: name of the version
+    :raises candidate.tree.TreeError: the tree cannot be built
     """
     sanitize = name.endswith(SANITIZE)
-    # What is wrong with the tree is told at once, and not when the first program runs.
+    # Build now, so that an error of the tree is reported at once and not when the first program runs.
     first = _made(name, settings_of(GRANULES[0], sanitize))
     built = {GRANULES[0]: first.library}
     source = source_of(name)
 
     def found(file: str, pattern: str) -> re.Match[str] | None:
-        """The match in a file of the tree, over lines as well."""
+        """Return the match of a pattern in a file of the tree; it may span lines."""
         return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
 
     declared = probes.found(source)
@@ -104,7 +104,7 @@ def opened(name: str) -> Opened:
         EXCHANGES_SHARED = found(f"{ARM}/include/asm/kvm_pgtable.h", "KVM_PGTABLE_WALK_SHARED") is not None
         HYP_DEVICE_INDEX = int(device[1]) if device else 0
 
-        # Its own, since mypyc runs an inherited one twice.
+        # Defined here because mypyc runs an inherited __init__ twice.
         def __init__(self, kernel: Kernel) -> None:
             super().__init__(kernel)
 
@@ -114,7 +114,7 @@ def opened(name: str) -> Opened:
                 try:
                     built[granule] = _beside(first, name, settings_of(granule, sanitize))
                 except TreeError as error:
-                    # The tree is one, but has no pages of this size, say.
+                    # The tree itself can be built, but may lack this page size.
                     raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
             return built[granule]
 
@@ -168,20 +168,20 @@ def opened(name: str) -> Opened:
 
 
 def content_of(version: str) -> str:
-    """Return `Opened.content` of a tree as it is now; it is built if it has to be.
+    """Return `Opened.content` of a tree in its current state; build the tree if necessary.
 
     :param version: its name, as a version
-    :raises candidate.tree.TreeError: it cannot be built
+    :raises candidate.tree.TreeError: the tree cannot be built
     """
     settings = settings_of(GRANULES[0], version.endswith(SANITIZE))
     return _made(version, settings).library.parent.name
 
 
 def has_changed(version: str, content: str) -> bool:
-    """Tell whether a tree has changed since it was opened, or is gone.
+    """Return whether a tree has changed since it was opened, or no longer exists.
 
     :param version: its name, as a version
-    :param content: `Opened.content`, as it was then
+    :param content: `Opened.content` at the time of opening
     """
     try:
         return not cache.is_same(source_of(version), cache.read(cache.folder() / content))
@@ -190,10 +190,10 @@ def has_changed(version: str, content: str) -> bool:
 
 
 def _made(version: str, settings: BuildSettings) -> BuiltTree:
-    """The library of a tree as it is now.
+    """Return the library of a tree in its current state.
 
     :param version: its name, as a version
-    :raises candidate.tree.TreeError: it cannot be built
+    :raises candidate.tree.TreeError: the tree cannot be built
     """
     for _ in range(_ATTEMPTS - 1):
         with suppress(TreeChangedError):
@@ -202,11 +202,11 @@ def _made(version: str, settings: BuildSettings) -> BuiltTree:
 
 
 def _beside(first: BuiltTree, version: str, settings: BuildSettings) -> Path:
-    """The library by other settings of the text that a tree had when it was opened: somebody may have edited it since.
+    """Return the library, with other settings, of the text that a tree had when it was opened.
 
-    :param first: what was built then
+    :param first: the library that was built when the tree was opened
     :param version: its name, as a version
-    :raises candidate.tree.TreeError: it cannot be built, or is another text now
+    :raises candidate.tree.TreeError: the tree cannot be built, or was edited since
     """
     files: dict[str, str] = first.record["files"]
     if cache.is_same(source_of(version), first.record):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs a compiled tree in a process of its own, and makes its events those of the ports."""
+"""Runs a compiled tree in a process of its own, and turns its events into those of the ports."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The core on which the driver stays while it works with trees' processes.
+"""The core to which the driver is bound while it works with trees' processes.
 
-A process keeps to the core of the driver (native/rt_serve.c). But when its answer wakes the driver, that core is still
-busy: the scheduler moves the driver to an idle one, and each request and answer from there on interrupts another core.
+A process binds itself to the core of the driver (native/rt_serve.c). But when its answer wakes the driver, that core is
+still busy. The scheduler then moves the driver to an idle core, and every later request and answer interrupts another
+core.
 """
 
 import os
@@ -12,30 +13,30 @@ from typing import Final
 
 from .shared import core
 
-# Seconds that it stays, and seconds in which the scheduler may move it then, for others may want its core.
+# Seconds that the driver stays bound, and then seconds in which the scheduler may move it: others may need its core.
 STAYS: Final = 0.1
 MOVES: Final = 0.005
 
 
 class DriverCore:
-    """Keeps the thread that judges on its core, for a while at a time.
+    """Binds the thread that judges to its core, for a limited time.
 
-    *kept*: the core from 0; -1: it runs anywhere
+    *kept*: the core from 0; -1: the thread runs anywhere
 
-    :param clock: seconds that never go back
+    :param clock: a monotonic clock in seconds
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
         self.kept = -1
-        # Where it may run when it is not kept.
+        # The cores that the thread may use when it is not bound.
         self.cores: set[int] = set()
         self.moves = True
-        # When the other one of both begins.
+        # When the thread changes between bound and free the next time.
         self.due = 0.0
 
     def stay(self) -> int:
-        """A program begins; return the core on which the driver is, from 1."""
+        """Bind or free the thread at the beginning of a program; return its current core, from 1."""
         now = self.clock()
         if now >= self.due:
             self.moves = not self.moves
@@ -47,7 +48,7 @@ class DriverCore:
         return core()
 
     def keep(self) -> None:
-        """Stay on the core of now, where that is allowed."""
+        """Bind the thread to its current core, if that is allowed."""
         here = core() - 1
         try:
             self.cores = os.sched_getaffinity(0)
@@ -59,11 +60,11 @@ class DriverCore:
         self.kept = here
 
     def free(self) -> None:
-        """Run anywhere, as what is started now is to."""
+        """Free the thread, so that processes it starts do not inherit its core."""
         if self.kept < 0:
             return
         here, self.kept = {self.kept}, -1
-        # Unless somebody else has chosen cores since.
+        # Keep an affinity that was set from outside since then.
         if os.sched_getaffinity(0) == here:
             os.sched_setaffinity(0, self.cores)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ends of a call into a tree besides its result."""
+"""The exceptions by which a call into a tree ends without a result."""
 
 
 class TreeOops(Exception):
-    """The tree's code crashed, said ``BUG()``, or did not come back.
+    """Raised when the tree's code crashed, called ``BUG()``, or did not return.
 
-    :param what: without addresses: what happened, and in which C function
-    :param detail: for people: where, and the chain of calls
+    :param what: what happened and in which C function, without addresses
+    :param detail: for people: the place, and the call chain
     """
 
     def __init__(self, what: str, detail: str) -> None:
@@ -16,8 +16,8 @@ class TreeOops(Exception):
 
 
 class TwinDiffers(Exception):
-    """Two trees that run one program do not do the same any more."""
+    """Raised when two trees that run one program no longer do the same."""
 
 
 class TreeRefused(Exception):
-    """A program needs what is not modelled of a tree: there is no verdict on it; the message says what."""
+    """Raised when a program needs a part of a tree that is not modelled, so it has no verdict; the message names it."""

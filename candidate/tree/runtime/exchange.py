@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Requests to the process in which a tree's code runs, and its answers, in shared memory and pipes.
 
-Of what is shared, the driver trusts nothing but numbers (native/rt_serve.c has the other end).
+The driver takes nothing but numbers from the shared memory. native/rt_serve.c has the other end.
 """
 
 import mmap
@@ -44,11 +44,11 @@ from .records import (
 from .shared import hear, look, put, say, words_in
 from .words import WORD_BYTES, Words, words_of
 
-# What the process says when it has answered.
+# The byte by which the process reports an answer.
 ANSWERED: Final = ord("R")
 # The lower half of a word.
 HALF: Final = (1 << 32) - 1
-# Numbers of words in the shared memory.
+# Indices of words in the shared memory.
 _RESULT: Final = RESULT_AT // WORD_BYTES
 _STATUS: Final = _RESULT + 9
 _COUNTS: Final = _STATUS + 1
@@ -63,39 +63,39 @@ _GO: Final = b"G"
 class Exchange:
     """Requests to a process, and its answers.
 
-    *status*, *ret*, *info*, *text*: what the child said last; *knobs*: allocations of pages, small
-    memory and top-ups that still succeed, -1: all
+    *status*, *ret*, *info*, *text*: the last answer of the child; *knobs*: numbers of page allocations, small
+    allocations and top-ups that still succeed, -1: all
 
-    :param memory: a file, `candidate.tree.runtime.records.SHARED_BYTES` long, that the process has mapped too
+    :param memory: a file, `candidate.tree.runtime.records.SHARED_BYTES` long, that the process also maps
     """
 
     def __init__(self, memory: int) -> None:
-        # First of all: a process that does not start is closed too.
+        # Set first, because a process that does not start is closed too.
         self.says = self.hears = -1
         self.status = self.ret = 0
         self.records = self.names = 0
-        # Of a request that was several steps: answers that there are, the number of the one that the driver looks at,
-        # and records before it.
+        # For a request that consists of several steps: the number of answers, the index of the current answer, and the
+        # number of records before it.
         self.answers = self.answer = self.earlier = 0
-        # Those of the last answer too, of which the driver may have taken some.
+        # The number of records including those of the current answer, even if the driver has already taken them.
         self.so_far = 0
         self.knobs = (-1, -1, -1)
-        # How many areas and devices there are, and when another task waits: as it was told last.
+        # Last values sent: number of areas, number of devices, reschedule interval, contention point.
         self.told = (0, 0, 0, 0)
         self.running = False
-        # Goes before what is said next: a program begins.
+        # Sent before the next message: marks the start of a program.
         self.first = b""
         self.memory = mmap.mmap(memory, SHARED_BYTES)
         self.shared = words_in(self.memory)
 
     def tell(self, what: bytes) -> None:
-        """Say something to the process (native/rt_serve.c)."""
+        """Send a message to the process (native/rt_serve.c)."""
         if self.first:
             what, self.first = self.first + what, b""
         say(self.says, what)
 
     def send(self, op: int, a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> None:
-        """Have the child do something; `receive` waits for it."""
+        """Send an operation with its arguments to the child; `receive` waits for the answer."""
         shared = self.shared
         put(shared, 0, op)
         put(shared, 1, a)
@@ -115,11 +115,13 @@ class Exchange:
         standing: tuple[int, int, int] = (0, 0, 0),
         direct: int = 0,
     ) -> None:
-        """Say whom the next `send` is for, from 1; 0: there is only one actor.
+        """Choose the actor for the next `send`.
 
-        :param anchors: where it gives way in the call that it begins
-        :param standing: as `reference.turns.Turns.standing` has it
-        :param direct: 1 if turns may change in the process, which tells of it by records; 2 if they are timed too
+        :param actor: its number from 1; 0: there is only one actor
+        :param anchors: where the actor gives way in the call that it begins
+        :param standing: the result of `reference.turns.Turns.standing`
+        :param direct: 1 if turns may change in the process, which reports each change by a record; 2 if the process
+            also times the changes
         """
         shared = self.shared
         count, done, waiting = standing
@@ -133,9 +135,9 @@ class Exchange:
             at += ANCHOR_WORDS
 
     def receive(self) -> bool:
-        """Wait until the child has done what `send` said, or wants something.
+        """Wait until the child has done the operation of `send`, or makes a request itself.
 
-        :returns: whether it still lives; if not, nobody caught what ended it
+        :returns: whether the child is still alive; if not, its own handlers did not catch the end
         """
         if hear(self.hears) != ANSWERED:
             self.running = False
@@ -147,9 +149,9 @@ class Exchange:
         return True
 
     def next_answer(self) -> bool:
-        """Go on to the answer to the next of several steps, as if it had been asked for alone.
+        """Advance to the answer to the next of several steps, as if that step had been requested alone.
 
-        :returns: whether there is one
+        :returns: whether there is a next answer
         """
         if self.answer + 1 >= self.answers:
             return False
@@ -160,21 +162,21 @@ class Exchange:
         return True
 
     def show_answer(self) -> None:
-        """Let the answer to a step stand where an answer stands."""
+        """Copy the answer to the current step to the place of an ordinary answer."""
         memory, at = self.memory, FIRST_ANSWER_AT + self.answer * ANSWER_BYTES
         memory[:ANSWER_HEAD] = memory[at : at + ANSWER_HEAD]
         memory[DIGEST_AT : DIGEST_AT + 8] = memory[at + ANSWER_BYTES - 8 : at + ANSWER_BYTES]
 
     def visited(self) -> int:
-        """Return how many entries the code has read in the program so far; -1: there are later answers to look at."""
+        """Return how many entries the code has read in the program so far; -1: later answers have not been read."""
         return -1 if self.answer + 1 < self.answers else look(self.shared, _VISITED)
 
     def asked(self) -> tuple[int, ...]:
-        """Return the operation and the arguments that the answer is to."""
+        """Return the operation and the arguments that the current answer belongs to."""
         return ARGS.unpack_from(self.memory, 0)
 
     def read_answer(self) -> None:
-        """Take over what the child says."""
+        """Read the result, the status, the counts and the knobs of an answer."""
         shared = self.shared
         self.ret = look(shared, _RESULT)
         counts = look(shared, _STATUS)
@@ -186,61 +188,61 @@ class Exchange:
 
     @property
     def info(self) -> tuple[int, ...]:
-        """The numbers that go with what the child said last."""
+        """The additional numbers of the child's last answer."""
         return INFO.unpack_from(self.memory, INFO_AT)
 
     def set_knobs(
         self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int
     ) -> None:
-        """Say how many allocations still succeed, how many areas there are, and when another task waits."""
+        """Send the number of allocations that still succeed, the number of areas, and when another task waits."""
         left, told = (pages, small, topup), (vmas, devices, resched, contended)
-        # What the child has left there need not be written again.
+        # Values that the child left unchanged need not be written again.
         if left != self.knobs or told != self.told:
             KNOBS.pack_into(self.memory, KNOBS_AT, *left, *told)
             self.knobs, self.told = left, told
 
     def set_grace(self, at: int) -> None:
-        """Say at which of the points at which it could a grace period of RCU ends; 0: when the call is over."""
+        """Set at which of its possible points an RCU grace period ends; 0: when the call is over."""
         self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
 
     def turns(self) -> tuple[int, int]:
-        """The number of changes of turns in the process, of all its programs, and the time of the timed ones, in ns."""
+        """Return the number of turn changes in all programs of the process, and the time of the timed ones in ns."""
         count, time = TURNS.unpack_from(self.memory, TURNS_AT)
         return count, time
 
     def set_unwanted(self, kinds: int) -> None:
-        """Say of which kinds, a bit for each, no records are made in this program."""
+        """Set the kinds, one bit each, of which the process makes no records in this program."""
         self.memory[UNWANTED_AT : UNWANTED_AT + 8] = kinds.to_bytes(8, "little")
 
     def take_records(self) -> Words:
-        """Take the records of the child since the last call: `RECORD_WORDS` words each, as `RECORD` has them."""
+        """Take the child's records since the last call: `RECORD_WORDS` words each, in the layout of `RECORD`."""
         first, end = self.earlier, self.records
         self.drop_records()
         size = RECORD_WORDS * WORD_BYTES
         return words_of(self.memory[RECORDS_AT + first * size : RECORDS_AT + end * size])
 
     def drop_records(self) -> None:
-        """Forget the records of the child since the last call."""
+        """Drop the child's records since the last call."""
         self.records = 0
-        # shim_control->nrec, behind the status.
+        # This also clears shim_control->nrec, the upper half of the word of the status.
         put(self.shared, _STATUS, self.status)
 
     def text(self) -> str:
-        """The words that go with a crash or a refusal."""
+        """Return the text of a crash or a refusal."""
         return self.memory[TEXT_AT : TEXT_AT + TEXT_BYTES].split(b"\0")[0].decode(errors="replace")
 
     def name_list(self) -> list[str]:
-        """The texts of records by number; 0 is none."""
+        """Return the texts of records by number; number 0 is empty."""
         raw = self.memory[NAMES_AT : NAMES_AT + NAMES_BYTES].split(b"\0", self.names)
         return ["", *[each.decode(errors="replace") for each in raw[: self.names]]]
 
     def chain(self, number: int) -> tuple[int, ...]:
-        """The return addresses of a backtrace, innermost first, as offsets in the library."""
+        """Return the return addresses of a backtrace, innermost first, as offsets in the library."""
         words = CHAIN_WORDS.unpack_from(self.memory, CHAINS_AT + (number - 1) * CHAIN_WORDS.size)
         return words[1 : 1 + min(words[0], CHAIN)]
 
 
 def low(word: int) -> int:
-    """The lower half of a word, as a signed number."""
+    """Return the lower half of a word, as a signed number."""
     half = word & HALF
     return half - (1 << 32) if half >> 31 else half

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The places at which a tree's code did something last, found in its records when somebody asks."""
+"""The places at which a tree's code did something last, looked up in its records on demand."""
 
 from typing import Final
 
@@ -9,16 +9,16 @@ from . import records as r
 from .places import CodePlace
 from .words import Words, word, word_count
 
-# Words of records that are kept at most: 8 MiB of them.
+# Maximum number of words of records that are kept: 8 MiB.
 _KEPT: Final = 1 << 20
 
 
 class History(LastPlaces):
-    """The records of a program that were done, by the places at which they were made.
+    """The replayed records of a program, and the places at which they were made.
 
-    *at*: how many words of the last ones that were added are done, with the record that is being done
+    *at*: number of replayed words of the buffer that was added last, including the current record
 
-    :param entries: of a table page
+    :param entries: number of entries of a table page
     :param placed: the places of chains, by number
     """
 
@@ -26,13 +26,13 @@ class History(LastPlaces):
         self.entries = entries
         self.placed = placed
         self.at = 0
-        # Those that nobody has looked at, but for so many words of the first; how many of them are of operations before
-        # this one, -1: this one has begun before them.
+        # Record buffers not yet examined; `seen` words of the first one already are. `earlier`: how many of the buffers
+        # belong to operations before the current one; -1: the current operation began before all of them.
         self.added: list[Words] = []
         self.seen = 0
         self.earlier = -1
         self.size = 0
-        # By entry, by table page three times, by lock, and of the operation: numbers of chains.
+        # Numbers of chains: by entry; by table page (`writes`, `counts`, `allocations`); by lock; of the operation.
         self.stores: dict[int, int] = {}
         self.writes: dict[int, int] = {}
         self.counts: dict[int, int] = {}
@@ -42,7 +42,7 @@ class History(LastPlaces):
         self.last_store = 0
 
     def add(self, words: Words) -> None:
-        """More records are about to be done; those before are."""
+        """Add records that are about to be replayed; all earlier ones have been replayed."""
         if self.size > _KEPT:
             self.look()
         self.added.append(words)
@@ -50,7 +50,7 @@ class History(LastPlaces):
         self.at = 0
 
     def look(self) -> None:
-        """Look at the records that are done, and forget them."""
+        """Examine the replayed records, and drop them."""
         last = len(self.added) - 1
         for number, words in enumerate(self.added):
             if number == self.earlier:
@@ -65,7 +65,7 @@ class History(LastPlaces):
             self.size = word_count(self.added[0])
 
     def look_at(self, words: Words, at: int, end: int) -> None:
-        """Look at some records."""
+        """Examine the records of a buffer from word *at* to *end*."""
         while at < end:
             head = word(words, at)
             kind, chain = head & 0xFFFF, head >> 32
@@ -83,7 +83,7 @@ class History(LastPlaces):
             at += r.RECORD_WORDS
 
     def where(self, chain: int) -> str:
-        """The place that a chain means, as text; "" of none."""
+        """Return the place of a chain as text; "" if it has none."""
         place = self.placed[chain] if 0 < chain < len(self.placed) else None
         return "" if place is None else place.where
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The places of events in the tree: C functions and lines, from the debug information, each address once."""
+"""The places of events in the tree: C functions and lines from the debug information, cached by address."""
 
 import os
 import subprocess
@@ -7,16 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# How files of ours begin, in which models run for the tree's code.
+# Prefixes of the names of our own C files, which model the environment of the tree's code.
 OURS: Final = ("rt_", "glue")
-# How the names of the tree's functions begin that a function of ours stands before.
+# Prefix of the tree's functions that a function of ours wraps.
 WRAPPED: Final = "real_"
 
 
 class Frame(NamedTuple):
-    """A function that was running.
+    """One frame of a call chain.
 
-    :param file: without folders
+    :param file: its name without folders
     """
 
     function: str
@@ -28,11 +28,11 @@ class Frame(NamedTuple):
 
 
 class CodePlace:
-    """A chain of calls, innermost function first; inlined ones too.
+    """A call chain, innermost function first, including inlined functions.
 
-    *function*: the innermost function that is defined in a C file of the tree; *walker*: the walker callback
-    of pgtable.c around it, "" where there is none; *unit*: the C file; *at*: function, file and line;
-    *where*: *at*, and the chain of calls
+    *function*: the innermost function that is defined in a C file of the tree; *walker*: the outermost walker
+    callback of pgtable.c in the chain, "" if there is none; *unit*: the C file; *at*: function, file and line;
+    *where*: *at* and the call chain
     """
 
     def __init__(self, frames: list[Frame]) -> None:
@@ -48,7 +48,7 @@ class CodePlace:
         self.where = f"{self.at}, by {self.chain()}"
 
     def chain(self) -> str:
-        """``kvm_handle_guest_abort > user_mem_abort > ...``, outermost first; of a recursion only the last round."""
+        """Return ``kvm_handle_guest_abort > user_mem_abort > ...``, outermost first; a recursion appears once."""
         names: list[str] = []
         for frame in reversed(self.frames):
             if frame.function in names:
@@ -71,7 +71,7 @@ class CodePlaces:
         self.owner = 0
 
     def place(self, chain: tuple[int, ...]) -> CodePlace:
-        """Return the place that a chain of return addresses means."""
+        """Return the place that a chain of return addresses stands for."""
         place = self.chains.get(chain)
         if place is None:
             frames: list[Frame] = []
@@ -81,17 +81,17 @@ class CodePlaces:
         return place
 
     def at(self, address: int) -> list[Frame]:
-        """The functions at a return address: one, and those into which it was inlined."""
+        """Return the functions at a return address: one, and those into which it was inlined."""
         found = self.known.get(address)
         if found is None:
-            # The call ends there.
+            # A return address lies after the call instruction.
             found = self.known[address] = self.ask(address - 1)
         return found
 
     def ask(self, address: int) -> list[Frame]:
-        """Have addr2line say it, which reads the debug information once."""
+        """Ask addr2line for the functions at an address; it stays running, as it reads the debug information once."""
         if self.tool is None or self.owner != os.getpid():
-            # A fork must not share the pipes of the one before.
+            # A forked process must not share the pipes of its parent.
             self.owner = os.getpid()
             self.tool = subprocess.Popen(
                 ["addr2line", "-f", "-i", "-s", "-a", "-e", str(self.library)],
@@ -101,7 +101,7 @@ class CodePlaces:
             )
         assert self.tool.stdin is not None
         assert self.tool.stdout is not None
-        # The answer to the second address says where that to the first ends.
+        # The answer to the second address marks the end of the answer to the first.
         self.tool.stdin.write(f"{address:#x}\n0\n")
         self.tool.stdin.flush()
         lines: list[str] = []
@@ -118,5 +118,5 @@ class CodePlaces:
 
 @cache
 def places_of(library: Path) -> CodePlaces:
-    """The places of a library; the same for all programs of this process."""
+    """Return the places of a library, shared by all programs of this process."""
     return CodePlaces(library)

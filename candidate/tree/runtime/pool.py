@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The trees' processes on which nothing runs, and what all of them have counted."""
+"""The pool of idle processes of trees, and the counters of all their processes."""
 
 import atexit
 import os
@@ -11,15 +11,15 @@ from . import tallies
 from .process import Process
 
 _idle: Final[dict[str, list[Process]]] = {}
-# Those that serve a program, or did until they ended.
+# Processes that run a program, or ran one until they ended.
 _taken: Final[list[Process]] = []
 
 
 def counts() -> CodeCounts:
-    """The counters of all programs that are over and not withdrawn, of this process, by library."""
+    """Return the counters, by library, of all programs of this process that are over and not withdrawn."""
     found = CodeCounts()
     found.merge(tallies.ENDED)
-    # Where an error of ours has ended a program, those before it on its process count all the same.
+    # If a bug of s2fuzz ended a program, the earlier programs on its process still count.
     for process in idle() + serving():
         found.add(str(process.library), process.totals())
         process.take_spared()
@@ -29,7 +29,7 @@ def counts() -> CodeCounts:
 
 
 def idle() -> list[Process]:
-    """Return the processes of all libraries on which nothing runs, without those from before a fork."""
+    """Return the idle processes of all libraries, without those from before a fork."""
     found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
     for process in found:
         process.settle()
@@ -37,22 +37,22 @@ def idle() -> list[Process]:
 
 
 def serving() -> list[Process]:
-    """Return the processes on which programs of this one run."""
+    """Return the trees' processes that run programs of this process."""
     _taken[:] = [process for process in _taken if process.owner == os.getpid() and not process.kept]
     return _taken.copy()
 
 
 def take(library: Path, follows: bool = False) -> Process:
-    """A process of this library on which nothing runs, ready for a program.
+    """Take an idle process of a library from the pool, or start one, and begin a program on it.
 
-    :param follows: as of `Process.begin`
-    :raises TreeError: none can be started
+    :param follows: as for `Process.begin`
+    :raises TreeError: no process can be started
     """
     there = _idle.setdefault(str(library), [])
     process: Process | None = None
     while there and process is None:
         process = there.pop()
-        # One that was started before a fork belongs to the other process.
+        # A process that was started before a fork belongs to the parent.
         if process.owner != os.getpid() or process.child.poll() is not None:
             process = None
     if process is None:
@@ -64,9 +64,9 @@ def take(library: Path, follows: bool = False) -> Process:
 
 
 def give_back(process: Process, twin: Process | None = None) -> None:
-    """The program is over; its process may serve another.
+    """End the program of a process, and return the process to the pool.
 
-    :param twin: as of `Process.end`
+    :param twin: as for `Process.end`
     """
     process.end(twin)
     if process in _taken:
@@ -76,12 +76,12 @@ def give_back(process: Process, twin: Process | None = None) -> None:
 
 
 def forget() -> None:
-    """End all processes on which nothing runs."""
+    """End all idle processes."""
     for processes in _idle.values():
         for process in processes:
             process.close()
     _idle.clear()
 
 
-# While all that it takes is there.
+# Runs before the interpreter removes the modules that ending a process needs.
 atexit.register(forget)

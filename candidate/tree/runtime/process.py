@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process in which a tree's code runs (native/rt_serve.c): its start, its programs, its end.
 
-One process serves one program after another in a child, whose memory it puts back after each; a crash
-ends nothing but that child.
+The process runs one program after another in a child, and restores the child's memory after each. A crash
+ends only that child.
 """
 
 import os
@@ -53,13 +53,13 @@ class Process(Exchange):
         super().__init__(fd)
         self.library = library
         self.owner = os.getpid()
-        # It puts memory back, and has not yet said that it is done.
+        # The child is restoring its memory, and has not reported the end yet.
         self.ending = False
         self.began = b""
-        # Whom programs count for too.
+        # The library of the twin that programs count for too, and the size of its counters.
         self.twin: Path | None = None
         self.twin_bytes = 0
-        # By number, as far as they are known.
+        # Places of chains and texts of records by number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
         said, self.says = os.pipe()
@@ -80,20 +80,20 @@ class Process(Exchange):
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
-        # The counters of its start.
+        # The counters of the start of the process.
         self.began = self.totals()
 
     def __del__(self) -> None:
-        # Nobody asks for the counters any more.
+        # The counters are no longer needed.
         self.kept = True
         try:
             self.close()
         except Exception:
-            # At the end of the interpreter what this needs may be gone; the child then ends by itself, with its pipes.
+            # While the interpreter exits, modules may be gone. The child then ends by itself when its pipes close.
             return
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, whatever it is doing."""
         DRIVER.free()
         child = getattr(self, "child", None)
         if child is not None and self.owner == os.getpid() and child.returncode is None:
@@ -111,16 +111,16 @@ class Process(Exchange):
         self.running = False
 
     def keep(self) -> None:
-        """Keep the counters when the process has ended."""
+        """Add the counters of the ended process to the tallies, once."""
         if not getattr(self, "kept", True):
             self.kept = True
             self.take_spared()
             tallies.ENDED.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
-        """A program begins, with memory as it was at first.
+        """Begin a program, with memory in its initial state.
 
-        :param follows: it does what a script says (`candidate.tree.runtime.script`)
+        :param follows: the program follows a script (`candidate.tree.runtime.script`)
         """
         self.settle()
         if follows:
@@ -134,9 +134,9 @@ class Process(Exchange):
         self.set_unwanted(0)
 
     def end(self, twin: "Process | None" = None) -> None:
-        """The program is over; the process puts memory back meanwhile.
+        """End the program; the process restores its memory in the background.
 
-        :param twin: would have run just the same, and is spared that: the program counts for it too
+        :param twin: a process that would have done exactly the same and did not run: the program counts for it too
         """
         DRIVER.free()
         if not self.running:
@@ -151,19 +151,19 @@ class Process(Exchange):
         self.ending = True
 
     def settle(self) -> None:
-        """Wait until memory is as it was at first, if the program is over."""
+        """Wait until a program that was ended has its memory restored."""
         if self.ending:
             self.ending = False
             self.gone()
 
     def spare(self) -> None:
-        """The program that has begun is not run."""
+        """Cancel the program that has begun, if nothing was sent yet."""
         if self.first:
             self.first = b""
             self.running = False
 
     def take_spared(self) -> None:
-        """Take over what programs of this process count for a twin."""
+        """Add the counters that programs of this process count for a twin to the tallies."""
         self.settle()
         if self.twin is not None:
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
@@ -173,7 +173,10 @@ class Process(Exchange):
             self.twin = None
 
     def gone(self) -> int:
-        """Wait until the program is over; the wait status of its child if that has ended, else 0."""
+        """Wait until the program is over.
+
+        :returns: the wait status of the child if it has ended, else 0; -1: the process itself has ended
+        """
         said = hear(self.hears)
         while said == ANSWERED:
             said = hear(self.hears)
@@ -181,12 +184,12 @@ class Process(Exchange):
         return look(self.shared, _RESULT) & HALF if said >= 0 else -1
 
     def counters(self) -> bytes:
-        """Return the counters of the tree's code (`candidate.tree.lines.code`) of this or the last program.
+        """Return the counters of the tree's code (`candidate.tree.lines.code`) for this or the last program.
 
-        They make sense once the program is over; there are none where the library does not count.
+        They are valid once the program is over, and empty if the library does not count.
         """
         return self.memory[COUNTERS_AT : COUNTERS_AT + self.counter_bytes]
 
     def totals(self) -> bytes:
-        """Return the counters of all programs that are over, and of the start of the process."""
+        """Return the sum of the counters of all programs that are over, and of the start of the process."""
         return self.memory[TOTALS_AT : TOTALS_AT + self.counter_bytes]

@@ -80,7 +80,7 @@ SRCU_SYNC: Final = 72
 FILE_PAGE: Final = 73
 INSTRUCTION: Final = 74
 
-# enum shim_wrong_lock, as `fuzz.checkers.locking.OTHERS` has them.
+# enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")
 
 # enum shim_lock_kind.
@@ -117,17 +117,17 @@ OP_RING_HARVEST: Final = 23
 OP_RING_RESET: Final = 24
 OP_PUNCH_HOLE: Final = 25
 OP_MEMFD_FAILURE: Final = 26
-# In a script only: address in the shared memory, bytes, which follow.
+# In a script only: offset in the shared memory, number of bytes; the data follows.
 OP_WRITE: Final = 27
 OP_ZAP: Final = 28
 OP_MMAP_LOCK: Final = 29
 OP_LATE: Final = 30
-# Pages of the host, one behind the other: VM, address of the first, size, how many, 1 to flush.
+# The host ages adjacent pages: VM, address of the first, size, number of pages, 1 to flush.
 OP_AGE: Final = 31
-# The host copies pages, one by one: VM, address of the first, size, how many, frame of the first. Each is
-# OP_INVALIDATE_START, OP_CHANGE_PTE and OP_INVALIDATE_END, with an answer each.
+# The host copies pages, one by one: VM, address of the first, size, number of pages, frame of the first. Each page is
+# OP_INVALIDATE_START, OP_CHANGE_PTE and OP_INVALIDATE_END, with one answer each.
 OP_COPY: Final = 32
-# A VM ends while others go on, behind OP_RELEASE and OP_LATE.
+# A VM ends, after OP_RELEASE and OP_LATE, while other VMs continue.
 OP_END: Final = 33
 
 # enum shim_table_op.
@@ -139,13 +139,13 @@ FULL: Final = 2
 HOST: Final = 3
 CRASH: Final = 4
 REFUSED: Final = 5
-# An actor has reached an anchor of its schedule; it waits for what another one holds.
+# An actor has reached an anchor of its schedule; an actor waits for a lock that another actor holds.
 SWITCHED: Final = 6
 BLOCKED: Final = 7
-# A twin has done something else; its driver needs no more than that it is not `DONE`.
+# A twin has done something else. The driver only tests that the status is not `DONE`.
 DIFFERS: Final = 8
 
-# enum shim_point, in its order: where an actor may give way to another.
+# enum shim_point, in its order: the points at which an actor may give way to another.
 POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup")
 POINT_NUMBERS: Final = {point: number for number, point in enumerate(POINTS)}
 
@@ -156,10 +156,10 @@ MAX_CPUS: Final = 16
 MAX_VMAS: Final = 128
 MAX_DEVICES: Final = 64
 MAX_COPIES: Final = 1024
-# 64 pages each, of the largest slot that a program may have.
+# Words of the dirty bitmap, 64 pages each, of the largest slot that a program may have.
 LOG_WORDS: Final = 65536
 
-# struct shim_control: op and arguments, result and what goes with it, counts, knobs, text, areas, dirty log.
+# struct shim_control: operation, arguments, result and its additional numbers, counts, knobs, text, areas, dirty log.
 ARGS: Final = struct.Struct("<9Q")
 RESULT: Final = struct.Struct("<q")
 RESULT_AT: Final = 72
@@ -179,22 +179,22 @@ DEVICE_WORDS: Final = struct.Struct("<2Q")
 LOG_AT: Final = DEVICE_AT + MAX_DEVICES * DEVICE_WORDS.size
 DIGEST_AT: Final = LOG_AT + LOG_WORDS * 8
 GRACE_AT: Final = DIGEST_AT + 8
-# Changes of turns in the process, and the nanoseconds of those that were timed.
+# Number of turn changes in the process, and the nanoseconds of the timed ones.
 TURNS: Final = struct.Struct("<2Q")
 TURNS_AT: Final = GRACE_AT + 8
-# The actor from 1, 0: there is only one; how many anchors its call has; how many actors there are; who is done and who
-# waits, by bits; 1 if turns may change without the driver, 2 if they are timed.
+# 32 bits each: the actor from 1, or 0 if there is only one; number of anchors of its call; number of actors; bit masks
+# of the actors that are done and of those that wait; 1 if turns may change without the driver, 2 if they are timed too.
 ACTOR_WORDS: Final = 3
 UNWANTED_AT: Final = TURNS_AT + TURNS.size
 ACTOR_AT: Final = UNWANTED_AT + 8
-# Number and count; point and after, 16 bits each, and to whom.
+# Number and count, 32 bits each; point and `after`, 16 bits each, and the next actor, 32 bits.
 ANCHOR_WORDS: Final = 2
 ANCHORS_AT: Final = ACTOR_AT + ACTOR_WORDS * 8
-# The core of the driver from 1, 0: any; the one to which the process keeps.
+# The core of the driver from 1, or 0 for any; the core to which the process is bound.
 CORE_AT: Final = ANCHORS_AT + MAX_ANCHORS * ANCHOR_WORDS * 8
 # Entries that the code has read so far.
 VISITED_AT: Final = CORE_AT + 16
-# How many copies of frames there were; the last ones: the first of the old frames, of the new ones, how many.
+# Number of copies of frames so far. For each of the last ones: first old frame, first new frame, number of frames.
 COPIED: Final = struct.Struct("<Q")
 COPIED_AT: Final = VISITED_AT + 8
 COPY_WORDS: Final = struct.Struct("<3Q")
@@ -204,21 +204,21 @@ CONTROL_BYTES: Final = COPIES_AT + MAX_COPIES * COPY_WORDS.size
 NAMES_AT: Final = (CONTROL_BYTES + 4095) & -4096
 NAMES_BYTES: Final = 1 << 15
 CHAINS_AT: Final = NAMES_AT + NAMES_BYTES
-# Addresses in a backtrace, at most.
+# Maximum number of addresses in a backtrace.
 CHAIN: Final = 24
 CHAIN_WORDS: Final = struct.Struct(f"<{CHAIN + 1}I")
 RECORDS_AT: Final = CHAINS_AT + (1 << 13) * CHAIN_WORDS.size
 # kind, name, chain, a, b, c; the first three in one word.
 RECORD: Final = struct.Struct("<HHIqqq")
 RECORD_WORDS: Final = 4
-# By hash, the numbers of chains; then the counters of the tree's code: of one program, of all together, and of those
-# that count for another tree too.
+# After the records: the numbers of chains, by hash. Then the counters of the tree's code: of one program, of all
+# programs, and of the programs that count for another tree too.
 COUNTERS_AT: Final = (RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15) + 4095) & -4096
 COUNTER_BYTES: Final = 8
 TOTALS_AT: Final = COUNTERS_AT + (1 << 15) * COUNTER_BYTES
 SHARED_TOTALS_AT: Final = TOTALS_AT + (1 << 15) * COUNTER_BYTES
-# struct shim_script: bytes that are filled, whether it is over; steps. A step is a request and the answer, as they
-# stand at the beginning of the shared memory, then the knobs before it, and the digest.
+# struct shim_script: number of bytes of steps, whether the script is over, the steps. A step is a request and its
+# answer, in the layout of the beginning of the shared memory, then the knobs before the request, and the digest.
 SCRIPT_AT: Final = 3 << 20
 SCRIPT_HEAD: Final = struct.Struct("<2Q")
 SCRIPT_FILLED: Final = struct.Struct("<Q")
@@ -228,7 +228,7 @@ STEP_HEAD: Final = KNOBS_AT + KNOBS.size
 STEP_KNOBS: Final = struct.Struct("<3i")
 STEP_BYTES: Final = STEP_HEAD + STEP_KNOBS.size + 8
 SCRIPT_END: Final = 4 << 20
-# struct shim_answers: how many, then each, as it stands at the beginning of the shared memory, and the digest.
+# struct shim_answers: the number of answers, then for each one the beginning of the shared memory, and the digest.
 ANSWERS_AT: Final = SCRIPT_END
 ANSWER_HEAD: Final = STEP_HEAD
 ANSWER_BYTES: Final = ANSWER_HEAD + 4 + 8

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes the records of a tree's code the events of the ports.
+"""Turns the records of a tree's code into the events of the ports.
 
-Each record is done again on the Python side: the store in the arena of `reference.kernel.Kernel`, the flush in the
-TLBs of the machine, the count in its counts. So observers see at each event just the state that the tree's code had
-then, by the same calls as those of a port, and walker and checkers need know nothing of C.
+Each record is replayed on the Python side: a store in the arena of `reference.kernel.Kernel`, a flush in the TLBs of
+the machine, a reference count in its counts. At each event observers therefore see exactly the state that the tree's
+code had, through the same calls as from a port. The table walker and the checkers need no knowledge of C.
 """
 
 from typing import Final
@@ -14,16 +14,16 @@ from . import records as r
 from .replay_host import HostReplay
 from .words import word, word_count
 
-# Levels from here on, and those below 0, are no hint.
+# A level from here on, or below 0, is no level hint.
 _LEVELS: Final = 4
 
 
-# Records that change nothing here, and whom they tell.
+# Records that change no state, and the observers' event of each.
 _TOLD_ONLY: Final = ((r.COUNT, "page_count"), (r.ISB, "isb"), (r.MC_COUNT, "mc_count"), (r.VMA, "vma"))
 
 
 def unwanted(kernel: Kernel) -> int:
-    """Return the kinds of records that change nothing, and of which nobody hears, a bit for each."""
+    """Return, one bit each, the kinds of records that change no state and have no observer."""
     kinds = 1 << r.CALL
     for kind, event in _TOLD_ONLY:
         if not kernel.on.named(event):
@@ -32,17 +32,17 @@ def unwanted(kernel: Kernel) -> int:
 
 
 class MirrorError(Exception):
-    """The two sides of a replay differ: a mistake of ours, never a finding."""
+    """Raised when the two ends of a replay differ: a bug of s2fuzz, never a finding."""
 
 
 class Replay(HostReplay):
-    """Events of one side."""
+    """Replays the events of one side."""
 
     def run(self) -> None:
-        """Do the records again that the process has made since.
+        """Replay the records that the process has made since the last call.
 
-        Where turns have changed in the process, those behind that are of another actor: it has its turn from there on,
-        and its code need not run for that.
+        After a change of turns in the process, the records that follow belong to another actor. That actor has its
+        turn from there on, and its code need not run for that.
         """
         words = self.process.take_records()
         at, turn, end = 0, 0, word_count(words)
@@ -62,7 +62,7 @@ class Replay(HostReplay):
                 turn = at
                 continue
             if chain != self.chain:
-                # Where the records from here on were made.
+                # The records from here on were made at another place.
                 self.chain = chain
                 place = placed[chain] if chain < len(placed) else None
                 if place is None:
@@ -78,17 +78,17 @@ class Replay(HostReplay):
         self.chain = 0
         kernel.place = ""
         if at != turn and kernel.turns is not None:
-            # The process knows what the actor has done since its last answer only, not in its whole turn.
+            # The process only knows what the actor has done since its last answer, not in its whole turn.
             kernel.turns.nobody_waits()
 
     def turned(self, actor: int, why: int, what: int) -> None:
-        """Turns have changed in the process.
+        """Replay a change of turns in the process.
 
-        :param actor: goes on
+        :param actor: the actor that continues
         :param why: `records.SWITCHED` or `records.BLOCKED`
-        :param what: the number of the switch; or of a wait the kind of the lock, the actor that has it, and 1 if who
-            waits has done something in this turn
-        :raises MirrorError: somebody else has to go on
+        :param what: the number of the switch; or, for a wait, the kind of the lock (bits 7:0), the actor that holds it
+            (bits 15:8), and from bit 16 on 1 if the waiting actor has done something in this turn
+        :raises MirrorError: another actor has to continue
         """
         turns = self.kernel.turns
         assert turns is not None
@@ -100,10 +100,10 @@ class Replay(HostReplay):
             raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {actor}")
 
     def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
-        """Do one record again, the frequent ones first."""
+        """Replay one record; frequent kinds are tested first."""
         k = self.kernel
         if r.STORE <= kind <= r.PLAIN:
-            # In place of a name they have the lower bits of how many entries the code had read.
+            # Instead of a name, these records have the lower 16 bits of the number of entries read so far.
             k.visited += (name - k.visited) & 0xFFFF
         if kind == r.STORE:
             self.had(a, b)
@@ -116,7 +116,7 @@ class Replay(HostReplay):
             k.cmpxchg(a, b, c)
         elif kind == r.CMPXCHG_FAIL:
             self.had(a, b)
-            # Whatever it was to replace, it was not that.
+            # The expected value is not recorded; any value other than the old one fails.
             k.cmpxchg(a, ~b, c)
         elif kind == r.PLAIN:
             self.had(a, b)
@@ -138,7 +138,7 @@ class Replay(HostReplay):
         elif kind <= r.ICACHE:
             self.maintenance(kind, name, a, b, c)
         elif kind == r.RCU_LOCK:
-            # Records have the depth and the number, for some of these happen while nothing is recorded.
+            # Take the depth and the count from the records: some of these calls happen while nothing is recorded.
             k.rcu_depth = a - 1
             k.rcu_read_lock()
         elif kind == r.RCU_UNLOCK:
@@ -163,17 +163,23 @@ class Replay(HostReplay):
             self.rest(kind, name, a, b, c)
 
     def had(self, ptep: int, old: int) -> None:
-        """An entry held this before."""
+        """Check the value that an entry held before a record.
+
+        :raises MirrorError: it held another value
+        """
         if self.kernel.words[ptep] != old:
             raise MirrorError(f"entry {ptep:#x} holds {self.kernel.words[ptep]:#x}, in C {old:#x}")
 
     def counts(self, page: int, count: int) -> None:
-        """A page now has so many references."""
+        """Check the reference count of a page after a record.
+
+        :raises MirrorError: it has another count
+        """
         if self.kernel.counts[page] != count:
             raise MirrorError(f"page {page} has {self.kernel.counts[page]} references, in C {count}")
 
     def page(self, kind: int, name: int, a: int, b: int) -> None:
-        """Table pages come and go."""
+        """Replay the allocation or release of table pages, or a load of an entry."""
         k = self.kernel
         if kind == r.ALLOC:
             left = k.allocations_left
@@ -196,7 +202,7 @@ class Replay(HostReplay):
             k.free_pages_exact(a * k.entries, k.granule.page_size)
             self.counts(a, b)
         elif kind == r.READ:
-            # An actor of several has loaded an entry.
+            # One of several actors has loaded an entry.
             self.had(a, b)
             k.loaded(a, b)
         elif kind == r.NO_TABLE:
@@ -204,7 +210,7 @@ class Replay(HostReplay):
                 o.no_table(self.name(name), a - (k.base >> k.granule.page_shift))
 
     def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
-        """TLB, barriers, caches."""
+        """Replay a flush of the TLB, a barrier or cache maintenance."""
         k = self.kernel
         if kind == r.TLBI_IPA:
             k.__kvm_tlb_flush_vmid_ipa__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
@@ -230,9 +236,9 @@ class Replay(HostReplay):
                 k.invalidate_icache_range(k.__va__(a), b)
 
     def lock(self, number: int, vm: int, what: int) -> None:
-        """A lock was taken; those that do not concern stage 2 have no name.
+        """Replay the taking of a lock; a lock that does not concern stage 2 has no name and is ignored.
 
-        :param what: 1 if nobody else may hold it; entries read by then, from the next bit on
+        :param what: bit 0: the lock is exclusive; from bit 1 on: number of entries read so far
         """
         name = r.LOCKS[number]
         if name:
@@ -241,7 +247,7 @@ class Replay(HostReplay):
             self.kernel.lock(name, not what & 1)
 
     def unlock(self, number: int, vm: int, what: int) -> None:
-        """A lock was released."""
+        """Replay the release of a lock; parameters as for `lock`."""
         name = r.LOCKS[number]
         if name:
             self.of(vm)

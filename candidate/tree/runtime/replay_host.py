@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The half of a replay that is not about tables: memory caches, frames, notifiers, slots, dirty logs, exits."""
+"""The part of a replay that does not concern tables: memory caches, frames, notifiers, slots, dirty logs, exits."""
 
 from typing import Final
 
@@ -18,25 +18,25 @@ from .places import CodePlace, CodePlaces
 from .process import Process
 from .tlb import TreeTlb
 
-# Records hold signed words, as entries are; addresses are none.
+# Records hold signed words, like entries. This mask makes an address unsigned.
 _ADDRESS: Final = (1 << 64) - 1
-# KVM_PFN_ERR_MASK: the errors of a look-up are its first values, no slot has the sign.
+# KVM_PFN_ERR_MASK: the errors of a lookup are the first values from here on; "no slot" has the sign bit.
 _ERRORS: Final = 0x7FF << 52
 # Files whose small allocations belong to stage 2.
 UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
 
 class CallReplay(Own):
-    """Notes on the call under way."""
+    """State of the call in progress."""
 
     def __init__(self) -> None:
-        # The memory cache that it uses.
+        # The memory cache that the call uses.
         self.cache: kvm_mmu_memory_cache | None = None
         # The walker callback that ran before an RCU callback.
         self.interrupted = ""
         self.sampled = -1
         self.counted = -1
-        # Frames that were pinned as parts of a huge page: they stay so, whatever the host does with its mapping.
+        # Frames that were pinned as parts of a huge page. They count as that even if the host's mapping changes.
         self.huge_pins: set[int] = set()
 
     def copy(self) -> "CallReplay":
@@ -48,9 +48,9 @@ class CallReplay(Own):
 
 
 class ReplayTurns(Observer):
-    """Tells a replay whose records come.
+    """Switches a replay to the state of the actor whose turn begins.
 
-    :param replay: is told
+    :param replay: the replay to switch
     """
 
     def __init__(self, replay: "HostReplay") -> None:
@@ -61,12 +61,12 @@ class ReplayTurns(Observer):
 
 
 class HostReplay:
-    """Events of one side.
+    """Replays the events of one side, except those of tables.
 
-    :param kernel: whose observers are told
-    :param host: the frames that are looked up
-    :param process: where the records come from
-    :param places: of its library
+    :param kernel: its observers receive the events
+    :param host: has the frames that are looked up
+    :param process: the source of the records
+    :param places: the code places of its library
     """
 
     def __init__(self, kernel: Kernel, host: KvmHost, process: Process, places: CodePlaces) -> None:
@@ -79,13 +79,13 @@ class HostReplay:
         assert isinstance(tlb, TreeTlb)
         tlb.vms = self.vms
         self.tlb = tlb
-        # What the slot under way will have: pages and host address, by VM and number.
+        # Number of pages and host address of the slot being set, by VM and slot number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
-        # Numbers of chains and names are good for as long as the process.
+        # Numbers of chains and names stay valid for the lifetime of the process.
         self.placed = process.places
-        # Of the last record.
+        # The chain of the last record.
         self.chain = 0
-        # Of the actor that runs.
+        # The state of the actor that runs.
         self.own = CallReplay()
         self.owns = Owns(self.own)
         kernel.observe(ReplayTurns(self))
@@ -93,7 +93,7 @@ class HostReplay:
         kernel.last = self.history
 
     def place(self, chain: int) -> CodePlace:
-        """The place at which a record was made."""
+        """Return the code place that a chain number stands for."""
         placed = self.placed
         found = placed[chain] if chain < len(placed) else None
         if found is None:
@@ -103,29 +103,29 @@ class HostReplay:
         return found
 
     def name(self, number: int) -> str:
-        """A text of a record."""
+        """Return the text of a record by its number."""
         names = self.process.texts
         if number >= len(names):
             names = self.process.texts = self.process.name_list()
         return names[number] if number < len(names) else "?"
 
     def of(self, vm: int) -> None:
-        """Note that the records from here on are of this VM."""
+        """Make this VM the one that the following records belong to; -1 changes nothing."""
         if vm >= 0:
             self.kernel.vmid = vm + 1
 
     def visited(self, entries: int) -> None:
-        """Note how many entries the code has read so far; -1: that is not known yet."""
+        """Set how many entries the code has read so far; -1: not known yet."""
         if entries >= 0:
             self.kernel.visited = entries
 
     def memory(self, kind: int, a: int, b: int, c: int) -> None:
-        """Memory caches, areas, frames."""
+        """Replay an event of memory caches, areas, frames or rescheduling."""
         k = self.kernel
         if kind == r.RESCHED:
             self.of(a)
             self.visited(c >> 1)
-            # Where the lock is dropped, records say so.
+            # If the code drops the lock, separate records report it.
             if not b:
                 k.offer_resched()
             elif b < len(r.QUESTIONS):
@@ -182,7 +182,7 @@ class HostReplay:
             self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
 
     def pinned(self, pfn: int) -> None:
-        """One more reference on a frame."""
+        """Add a reference to a frame."""
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
         self.host.mm.hold(pfn)
@@ -190,7 +190,7 @@ class HostReplay:
             self.own.huge_pins.add(pfn)
 
     def released(self, pfn: int) -> int:
-        """The frame whose reference goes: of a huge page, whichever of its frames has one."""
+        """Drop a reference, and return the frame that had it: for a huge page, any of its frames that has one."""
         pins = self.host.pins
         if pfn not in pins and pins:
             huge = self.host.mm.frame_has(pfn, THP)
@@ -208,7 +208,7 @@ class HostReplay:
         return pfn
 
     def notifier(self, kind: int, a: int, b: int, c: int) -> None:
-        """The sequence of notifiers, memory slots, dirty logs, the root."""
+        """Replay an event of the notifier sequence, memory slots, dirty logs or the root."""
         k = self.kernel
         if kind == r.SEQ_READ:
             counted, self.own.counted = self.own.counted, -1
@@ -219,8 +219,8 @@ class HostReplay:
                 for o in k.on.sample:
                     o.sample(b)
         elif kind == r.COUNT_READ:
-            # mmu_notifier_retry() asks for the count, and only where that is 0 for the sequence. Its like for one page
-            # (mmu_invalidate_retry_gfn()) asks for the sequence too where what is in progress is elsewhere.
+            # mmu_notifier_retry() reads the count, and only if that is 0 the sequence. mmu_invalidate_retry_gfn()
+            # also reads the sequence if the invalidation in progress does not cover the page.
             if b:
                 self.retry(self.vms[a].sequence, b, True)
             self.own.counted = b
@@ -238,7 +238,7 @@ class HostReplay:
             self.root(a, b != 0, c)
 
     def root(self, vm: int, linked: bool, pgd: int) -> None:
-        """``kvm->arch.mmu.pgt`` was set, which the VM tells of."""
+        """Replay the setting of ``kvm->arch.mmu.pgt``; the VM notifies its observers."""
         pgt = None
         if linked:
             pgt = kvm_pgtable()
@@ -247,12 +247,15 @@ class HostReplay:
         self.vms[vm].pgt = pgt
 
     def retry(self, now: int, in_progress: int, result: bool) -> None:
-        """``mmu_notifier_retry()`` was asked."""
+        """Report a call of ``mmu_notifier_retry()`` to the observers."""
         for o in self.kernel.on.retry:
             o.retry(self.own.sampled, now, in_progress, result)
 
     def slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
-        """New memory slots were installed, as the slot under way now is."""
+        """Replay the installation of new memory slots, which include the slot being set.
+
+        :param what: bits 31:0: flags of the slot; bit 32: it has a dirty bitmap; bit 33: the slot exists
+        """
         machine = self.vms[vm]
         old = self.host.id_to_memslot(machine, number)
         left = [slot for slot in machine.memslots if slot.id != number]
@@ -272,11 +275,11 @@ class HostReplay:
             o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
 
     def log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
-        """Bits of a dirty bitmap were cleared for user space."""
+        """Replay the clearing of dirty bitmap bits that user space has read."""
         machine = self.vms[vm]
         slot = self.host.id_to_memslot(machine, number)
         if slot is not None and slot.dirty_bitmap is not None:
-            # What rings report begins at any page.
+            # A mask from a dirty ring may begin at any page, so it may span two words.
             word, bit = divmod(gfn - slot.base_gfn, 64)
             slot.dirty_bitmap[word] &= ~(mask << bit)
             if mask >> 64 - bit:
@@ -285,7 +288,7 @@ class HostReplay:
             o.log_taken(machine.mmu.vmid, number, gfn, mask)
 
     def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
-        """Exits, small allocations, warnings."""
+        """Replay exits, small allocations, warnings, and the remaining kinds of records."""
         k = self.kernel
         if kind == r.WALK:
             self.walk(a, b, c)
@@ -346,13 +349,13 @@ class HostReplay:
                 self.small(kind, b != 0)
 
     def walk(self, vmid: int, address: int, size: int) -> None:
-        """``kvm_pgtable_walk()``: whole pages are walked; the record's place is the callback."""
+        """Replay ``kvm_pgtable_walk()``, which walks whole pages; the place of the record is the callback."""
         page = self.kernel.granule.page_size
         start = address & -page
         self.kernel.walk(vmid, start, (start + size + page - 1) & -page)
 
     def small(self, kind: int, ok: bool) -> None:
-        """Small allocations of the files under test."""
+        """Replay a small allocation or release by the files under test."""
         k = self.kernel
         if kind == r.KZALLOC:
             for o in k.on.kzalloc:

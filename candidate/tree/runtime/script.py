@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Scripts: requests to a tree's process, with its answers, by which its twin, of another tree, does the same.
+"""Scripts: the requests to a tree's process and its answers, which its twin, of another tree, repeats.
 
-A twin goes through the steps by itself, and compares what comes of each (native/rt_serve.c). So it runs beside
-the driver, which waits for it once a program. As long as the first one has run no function that the twin does not have
-alike (`candidate.tree.lines.alike`), the twin would do the same, and is not started at all.
+A twin does the steps by itself, and compares the result of each (native/rt_serve.c). It therefore runs in parallel
+with the driver, which waits for it once per program. As long as the first process has only run functions whose code
+is the same in the twin (`candidate.tree.lines.alike`), the twin would do the same, and does not run at all.
 """
 
 from mmap import mmap
@@ -15,32 +15,32 @@ from . import records as r
 from .pool import give_back, take
 from .process import Process
 
-# The twin is told of new steps once in so many.
+# The twin is notified once per this many new steps.
 _STEPS: Final = 16
 
 
 class Script:
     """The steps of one program.
 
-    *needed*: the twin runs
+    *needed*: the twin has to run
 
-    :param process: that is asked, and answers
-    :param library: of the twin
-    :param grace_at: as of `Process.set_grace`
-    :raises candidate.tree.building.errors.TreeError: its process does not start
+    :param process: the process whose requests and answers are recorded
+    :param library: the library of the twin
+    :param grace_at: as for `Process.set_grace`
+    :raises candidate.tree.building.errors.TreeError: the process of the twin does not start
     """
 
     def __init__(self, process: Process, library: Path, grace_at: int) -> None:
         self.process = process
         self.twin = take(library, True)
-        # Where functions of the process count that the twin does not have alike: bytes among the counters.
+        # Functions whose code differs in the twin: ranges of bytes in the counters of the process.
         self.differing: list[tuple[int, int]] = []
         counters = differing(process.library, library)
         for first, counted in counters or ():
             self.differing.append((first * COUNTER_BYTES, (first + counted) * COUNTER_BYTES))
-        # Both have begun alike where they have run none of these by then.
+        # Both processes started in the same state if none of these functions ran during the start.
         self.needed = counters is None or self.ran(process.began, 0)
-        # The twin never runs.
+        # No function differs, so the twin never has to run.
         self.idle = not self.needed and not self.differing
         self.twin.set_grace(grace_at)
         self.memory = self.twin.memory
@@ -51,9 +51,9 @@ class Script:
         self.ended = False
 
     def add(self, before: bytes) -> bool:
-        """Add what the process was asked for and has answered last.
+        """Add the last request of the process and its answer.
 
-        :param before: the knobs before it, as `records.STEP_KNOBS`
+        :param before: the knobs before the request, as `records.STEP_KNOBS`
         :returns: `same`
         """
         if self.idle:
@@ -68,15 +68,15 @@ class Script:
         return self.same
 
     def is_needed(self) -> bool:
-        """Tell whether the twin may do something else."""
+        """Return whether the twin may do something else, and so has to run."""
         if not self.needed:
             self.needed = self.ran(self.process.memory, r.COUNTERS_AT)
         return self.needed
 
     def ran(self, memory: bytes | mmap, at: int) -> bool:
-        """Tell whether functions ran that the twin does not have alike.
+        """Return whether a function ran whose code differs in the twin.
 
-        :param memory: with the counters of the process from *at* on
+        :param memory: has the counters of the process from *at* on
         """
         for start, end in self.differing:
             if memory[at + start : at + end].strip(b"\0"):
@@ -84,16 +84,16 @@ class Script:
         return False
 
     def write(self, at: int, data: bytes) -> None:
-        """Add that *data* is written into the shared memory."""
+        """Add a step that writes *data* into the shared memory."""
         if self.idle:
             return
         head = r.ARGS.pack(r.OP_WRITE, at, len(data), 0, 0, 0, 0, 0, 0)
         self.append(head + bytes(r.STEP_BYTES - len(head)) + data + bytes(-len(data) % 8))
 
     def append(self, step: bytes) -> None:
-        """Let the twin have one more step."""
+        """Write one more step into the memory of the twin."""
         if r.STEPS_AT + self.filled + len(step) > r.SCRIPT_END:
-            # What is overwritten would be missing later.
+            # The twin must do the steps that are about to be overwritten, even if it is not needed yet.
             self.needed = True
             self.wait(b"W")
             self.filled = 0
@@ -103,7 +103,7 @@ class Script:
         r.SCRIPT_FILLED.pack_into(self.memory, r.SCRIPT_AT, self.filled)
 
     def wait(self, what: bytes) -> None:
-        """Say something to the twin, and wait until it has done all steps."""
+        """Send a message to the twin, and wait until it has done all steps."""
         if self.same:
             self.twin.tell(what)
             self.same = self.twin.receive() and self.twin.status == r.DONE
@@ -123,12 +123,12 @@ class Script:
         if not self.needed:
             twin.spare()
         elif not self.same and twin.running:
-            # It has ended, and said so.
+            # The twin's child has ended, and its parent reports that.
             twin.gone()
         give_back(twin)
 
     def counters(self) -> bytes:
-        """Return the counters of the twin's code, which it has or would have; the program is over."""
+        """Return the counters that the twin has, or would have if it had run; the program must be over."""
         if self.needed:
             return self.twin.counters()
         process = self.process

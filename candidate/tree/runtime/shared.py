@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Words in the memory that is shared with a tree's process, and the bytes that say whose turn it is.
+"""Words in the memory that is shared with a tree's process, and the bytes in the pipes between both.
 
-Compiled code calls the functions of fuzz/compilation/shared.h in place of those that run many times for each program.
+Compiled code calls functions of fuzz/compilation/shared.h instead of those that run many times per program.
 """
 
 import ctypes
@@ -15,22 +15,22 @@ _SIGN: Final = 1 << 63
 
 
 def words_in(memory: mmap) -> memoryview:
-    """Return some memory by words of 64 bits."""
+    """Return a view of the memory as words of 64 bits."""
     return memoryview(memory).cast("Q")
 
 
 def put(shared: memoryview, at: int, value: int) -> None:
-    """Set a word by its number, to a number that is signed or not.
+    """Set the word at an index to a signed or unsigned value.
 
-    :raises IndexError: there is none
+    :raises IndexError: there is no such word
     """
     shared[at] = value & _MASK
 
 
 def look(shared: memoryview, at: int) -> int:
-    """Return a word by its number, as a signed number.
+    """Return the word at an index, as a signed number.
 
-    :raises IndexError: there is none
+    :raises IndexError: there is no such word
     """
     value: int = shared[at]
     return value - (1 << 64) if value & _SIGN else value
@@ -45,14 +45,14 @@ def say(fd: int, what: bytes) -> None:
 
 
 def core() -> int:
-    """Return the number of the core on which this process runs now, from 1."""
+    """Return the number of the core on which this process currently runs, from 1."""
     return int(_LIBC.sched_getcpu()) + 1
 
 
 def hear(fd: int) -> int:
-    """Wait for a byte from a pipe, and return it; -1: nobody writes to it any more.
+    """Wait for a byte from a pipe, and return it; -1: the other end is closed.
 
-    :raises OSError: it is none
+    :raises OSError: the pipe cannot be read
     """
     said = os.read(fd, 1)
     return said[0] if said else -1

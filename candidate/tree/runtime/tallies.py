@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The counters of trees' code that no running process has any more, by library."""
+"""The counters of trees' code that no running process holds any more, by library."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from ..lines.counts import CodeCounts
 
 # Of processes that have ended.
 ENDED: Final = CodeCounts()
-# Of programs that count for nothing, for they are run again.
+# Of programs that do not count because they are run again.
 WITHDRAWN: Final = CodeCounts()
-# Of programs that were not run, for it is known what they would have done.
+# Of programs that did not run because their result was known in advance.
 SPARED: Final = CodeCounts()

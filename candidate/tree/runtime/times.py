@@ -12,9 +12,9 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def seconds() -> tuple[float, float]:
-    """Return the CPU time of trees' processes on which nothing runs, and of children that have ended, in seconds.
+    """Return the CPU time, in seconds, of the trees' idle processes and of children that have ended.
 
-    :returns: in user mode, in the system
+    :returns: user time, system time
     """
     ended = os.times()
     user, system = ended.children_user, ended.children_system
@@ -22,7 +22,7 @@ def seconds() -> tuple[float, float]:
         for pid in family(each.child.pid):
             with suppress(OSError):
                 said = Path(f"/proc/{pid}/stat").read_text()
-                # Behind the name: utime and stime, and those of children that have ended.
+                # After the name: utime and stime, and those of children that have ended.
                 fields = said[said.rindex(")") :].split()
                 user += (int(fields[12]) + int(fields[14])) / _TICKS
                 system += (int(fields[13]) + int(fields[15])) / _TICKS
@@ -30,7 +30,7 @@ def seconds() -> tuple[float, float]:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its children, by their numbers."""
+    """Return the PIDs of a process and its children."""
     with suppress(OSError):
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     return [pid]

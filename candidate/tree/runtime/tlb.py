@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c of a tree: the instructions that its code has come to, which the machine executes."""
+"""tlb.c of a tree: the instructions that its code reported, which the machine executes."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ from reference.tlb import HCR_HOST_VHE_FLAGS, TlbVhe
 
 from .errors import TreeRefused
 
-# A call of tlb.c begins.
+# The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
 _NUMBERS: Final = {
     **{name: number for number, name in NAMES.items()},
@@ -36,18 +36,18 @@ _NUMBERS: Final = {
     "msr SYS_TCR_EL12": TCR_EL1,
     "msr SYS_SCTLR_EL12": SCTLR_EL1,
 }
-# Registers by which no TLBI goes, and barriers of loads alone, which complete none.
+# Registers that do not affect TLBIs, and load-only barriers, which do not complete TLBIs.
 _NOTHING: Final = frozenset({"msr vtcr_el2", "dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TreeTlb(TlbVhe):
-    """Executes what a tree's code has come to; the port's own where a tree tells of nothing.
+    """Executes the instructions that a tree's code reported; runs the port's code if the tree reported none.
 
-    *told*: instructions, operands and places of the call under way; *telling*: it is the tree's own code; *loaded*:
-    VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs
+    *told*: instructions, operands and places of the call in progress; *telling*: the call runs the tree's own code;
+    *loaded*: VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs
 
-    *content*: says which code that is
+    *content*: identifies the code
     """
 
     content = ""
@@ -57,15 +57,15 @@ class TreeTlb(TlbVhe):
         self.told: list[tuple[int, int, str]] = []
         self.telling = False
         self.loaded = 0
-        # In the order in which the tree's code numbers them, from 1 on.
+        # In the order of their numbers in the tree's code, from 1 on.
         self.vms: list[kvm] = []
 
     def note(self, name: str, operand: int, place: str = "") -> None:
-        """Take one instruction in.
+        """Record one instruction.
 
-        :param name: as an assembler writes it, without its operand; or `BEGINS`, with the operand *loaded*
-        :param place: where in the tree's code it is
-        :raises TreeRefused: the machine does not have it
+        :param name: in assembler syntax, without its operand; or `BEGINS`, with the operand *loaded*
+        :param place: its place in the tree's code
+        :raises TreeRefused: the machine does not model the instruction
         """
         if name == BEGINS:
             self.told.clear()
@@ -78,7 +78,7 @@ class TreeTlb(TlbVhe):
             raise TreeRefused(f"tlb.c has an instruction that is not modelled: {name}")
 
     def execute(self) -> None:
-        """Execute the instructions of a call."""
+        """Execute the recorded instructions of a call."""
         a = self.a
         self.telling = False
         if self.loaded:
@@ -92,7 +92,7 @@ class TreeTlb(TlbVhe):
                 if number == VTTBR_EL2:
                     operand = self.by_vmid(operand)
                 elif number == HCR_EL2:
-                    # Its other bits say nothing about TLBs.
+                    # Its other bits do not concern TLBs.
                     operand &= HCR_HOST_VHE_FLAGS
                 a.write_sysreg(operand, number)
             elif number <= IC_IALLUIS:
@@ -103,7 +103,7 @@ class TreeTlb(TlbVhe):
         a.hardware.place = ""
 
     def by_vmid(self, vttbr: int) -> int:
-        """Return VTTBR_EL2 with the VMID that a VM has now, for the number of the VM; 0 stands for none."""
+        """Return VTTBR_EL2 with the VM's number replaced by its current VMID; number 0 stands for no VM."""
         number = vttbr >> VTTBR_VMID_SHIFT
         known = 0 < number <= len(self.vms)
         return (self.vms[number - 1].mmu.hardware_vmid.vmid if known else number) << VTTBR_VMID_SHIFT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One side's tree: calls into its process, what that asks for meanwhile, and its events."""
+"""One side's tree: calls into its process, the requests of the process during a call, and its events."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from .script import Script
 
 
 class Flags(Observer):
-    """Notes the entries whose access flag the hardware has set, for the process to have them too."""
+    """Collects the entries whose access flag the hardware has set, so that the process can be updated."""
 
     def __init__(self, flagged: list[tuple[int, int]]) -> None:
         self.flagged = flagged
@@ -37,8 +37,8 @@ class Flags(Observer):
 def flags_of(area: Vma) -> int:
     """Return the properties of an area as ``find_vma()`` of native/glue_host.c reads them.
 
-    Frames of a device, read-only, a device's that may be memory without caches, one's with caches; from bit 8 on log2
-    of the size of hugetlb pages.
+    Bit 0: frames of a device; bit 1: read-only; bit 2: a device whose frames may be uncached memory; bit 3: a device
+    whose frames may be cached memory; from bit 8 on: log2 of the size of hugetlb pages.
     """
     memory = (4 if area.memory == UNCACHED else 0) | (8 if area.memory == CACHED else 0)
     return (1 if area.pfnmap else 0) | (2 if area.readonly else 0) | memory | area.huge_shift << 8
@@ -47,8 +47,8 @@ def flags_of(area: Vma) -> int:
 class TreeSide:
     """A compiled tree, for one run of a program.
 
-    :param library: says what was built of it, for a log2 of the page size
-    :param kernel: whose observers see what it does
+    :param library: returns the path of the library for a log2 of the page size
+    :param kernel: its observers receive the tree's events
     """
 
     def __init__(self, library: Callable[[int], Path], kernel: Kernel) -> None:
@@ -57,49 +57,49 @@ class TreeSide:
         self.process: Process | None = None
         self.host: KvmHost | None = None
         self.replay: Replay | None = None
-        # As they were told.
+        # The state of the host that the process was sent last.
         self.vmas: list[Vma] = []
         self.runs: list[PageRun] = []
         self.told = (-1, -1)
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
-        # Copies of frames with tags; -1: it knows of none, nor that there are any.
+        # Number of copies of frames with tags that the process was sent; -1: it was sent nothing about copies.
         self.copied = -1
         self.ended = False
-        # How often its code ran, once the run is over, and of which library.
+        # Once the run is over: the counters of the tree's code, and the path of their library.
         self.counters = b""
         self.counted = ""
-        # The same of its twin.
+        # The same for its twin.
         self.twin_counters = b""
         self.twin_counted = ""
-        # Entries of which the hardware has set the access flag, and what they hold now.
+        # Entries whose access flag the hardware has set, with their new values.
         self.flagged: list[tuple[int, int]] = []
         kernel.observe(Flags(self.flagged))
-        # Another tree that is to do the same as this one.
+        # The library of the twin, a tree that must do the same as this one.
         self.twin_library: Callable[[int], Path] | None = None
         self.script: Script | None = None
-        # The knobs that the process was told last.
+        # The knobs that were sent to the process last.
         self.knobs = b""
-        # The actor that it was told to run last.
+        # The actor that the process was last asked to run.
         self.spoken = 0
-        # It has answered, and no actor has taken the answer yet: the one whose it is may have records to do before.
+        # The process has answered, and no actor has taken the answer yet: its actor may have to replay records first.
         self.unanswered = False
-        # As of `Process.speak_to`; the order of steps is the same either way.
+        # The parameter of `Process.speak_to`; the order of steps does not depend on it.
         self.direct = 1
 
     def attach(self, host: KvmHost) -> None:
-        """The host whose memory the guest has."""
+        """Set the host that provides the guest's memory."""
         self.host = host
 
     def start(self) -> Replay:
-        """Begin the program, in a process; its events.
+        """Begin the program in a process unless it has begun, and return the replay of its events.
 
-        :raises TreeError: it does not start
-        :raises TreeRefused: there is no such library
+        :raises TreeError: the process does not start
+        :raises TreeRefused: there is no library for this page size
         """
         if self.replay is None:
             assert self.host is not None
-            # It may have to be built.
+            # The library may have to be built, which should use all cores.
             DRIVER.free()
             library = self.library(self.kernel.granule.page_shift)
             self.process = take(library)
@@ -113,7 +113,7 @@ class TreeSide:
         return self.replay
 
     def close(self) -> None:
-        """The run is over."""
+        """End the run: keep its counters, and return or close its process."""
         process, self.process = self.process, None
         script, self.script = self.script, None
         twin = None
@@ -133,12 +133,12 @@ class TreeSide:
                 give_back(process, twin)
 
     def withdraw(self) -> None:
-        """Let a run that is over count for nothing, for it is done again."""
+        """Withdraw the counters of a finished run, which will be repeated."""
         tallies.WITHDRAWN.add(self.counted, self.counters)
         tallies.WITHDRAWN.add(self.twin_counted, self.twin_counters)
 
     def settle(self) -> None:
-        """Wait for the twin, and compare what it has done.
+        """Wait for the twin, and check that it has done the same.
 
         :raises TwinDiffers: it has done something else
         """
@@ -146,7 +146,7 @@ class TreeSide:
             raise TwinDiffers
 
     def go(self, op: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> bool:
-        """Have the process do something, and later its twin; as `Process.receive`.
+        """Have the process do an operation, and add it to the twin's script; return what `Process.receive` returns.
 
         :raises TwinDiffers: the twin has done something else
         """
@@ -155,18 +155,18 @@ class TreeSide:
         return self.done()
 
     def done(self) -> bool:
-        """Wait for what was sent; as `go`."""
+        """Wait for the answer to the request that was sent; return and raise as `go` does."""
         assert self.process is not None
         return self.heard(self.process.receive())
 
     def heard(self, lives: bool) -> bool:
-        """There is an answer, which the twin has to give too; as `go`."""
+        """Add an answer to the twin's script; return and raise as `go` does."""
         if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
         return lives
 
     def set_knobs(self, pages: int, small: int, topup: int) -> None:
-        """Say how many allocations still succeed, how many areas there are, and when another task waits."""
+        """Send the number of allocations that still succeed, the number of areas, and when another task waits."""
         kernel, process = self.kernel, self.process
         assert process is not None
         areas, devices = len(self.areas), len(self.devices)
@@ -175,7 +175,7 @@ class TreeSide:
             self.knobs = r.STEP_KNOBS.pack(pages, small, topup)
 
     def write(self, at: int, data: bytes) -> None:
-        """Write into the memory that is shared with the process, and with its twin."""
+        """Write into the memory that is shared with the process, and into that of its twin."""
         assert self.process is not None
         self.process.memory[at : at + len(data)] = data
         if self.script is not None:
@@ -193,10 +193,10 @@ class TreeSide:
         g: int = 0,
         h: int = 0,
     ) -> int:
-        """Have the tree do something; what it returns.
+        """Call the tree, and return its result.
 
-        :raises TreeOops: it crashed
-        :raises TreeRefused: it needs what is not modelled
+        :raises TreeOops: the tree's code crashed
+        :raises TreeRefused: the call needs something that is not modelled
         """
         replay, kernel, process = self.start(), self.kernel, self.process
         assert process is not None
@@ -217,7 +217,7 @@ class TreeSide:
         while lives:
             replay.run()
             if kernel.actor != actor:
-                # Turns have changed before the process answered: the answer is that of another actor.
+                # Turns have changed before the process answered: the answer belongs to another actor.
                 lives = self.hand_over(actor)
                 continue
             self.unanswered = False
@@ -241,10 +241,10 @@ class TreeSide:
         return ret
 
     def resume(self, knobs: tuple[int, int, int], answer: Page = NO_ANSWER) -> bool:
-        """Have the actor whose turn it is go on; as `Process.receive`.
+        """Resume the actor whose turn it is; return what `Process.receive` returns.
 
-        :param knobs: as they were when it stopped
-        :param answer: to what it has asked
+        :param knobs: their values when the actor stopped
+        :param answer: the answer to its request
         """
         self.mirror()
         self.set_knobs(*knobs)
@@ -253,7 +253,7 @@ class TreeSide:
         return self.unanswered
 
     def speak_to(self, begins: bool) -> None:
-        """Say which actor the process is to run; one that begins a call is told where it gives way."""
+        """Choose the actor that the process runs next; an actor that begins a call also receives its anchors."""
         actor, turns = self.kernel.actor, self.kernel.turns
         if not actor and not self.spoken:
             return
@@ -268,27 +268,28 @@ class TreeSide:
         self.process.speak_to(actor, anchors, standing, self.direct)
 
     def take_flags(self) -> list[tuple[int, int]]:
-        """Take the entries of which the hardware has set the access flag since the last time, and what they hold."""
+        """Take the entries whose access flag the hardware has set since the last call, with their new values."""
         flagged = self.flagged[:]
         self.flagged.clear()
         return flagged
 
     def tell_flags(self) -> None:
-        """Tell the process, all actors of which wait, of access flags that the hardware has set meanwhile."""
+        """Send the access flags that the hardware has set to the process, while all its actors wait."""
         for entry, value in self.take_flags():
             self.aside(r.OP_SET_ENTRY, 0, entry, value)
 
     def aside(self, op: int, a: int, b: int, c: int = 0) -> None:
-        """Have the process do something that is no step of an actor, all of which wait."""
+        """Have the process do an operation that is no step of an actor, while all actors wait."""
         assert self.process is not None
         self.process.speak_to(0, [])
         self.go(op, a, b, c)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
-        """The actor has reached an anchor, or waits; returns when it is its turn again.
+        """Give way to another actor at an anchor or for a lock; return when it is this actor's turn again.
 
-        :param info: of `records.SWITCHED` the number of the anchor; of `records.BLOCKED` kind of the lock, VM, holder,
-            and 1 if it has done something in its turn
+        :param why: `records.SWITCHED` or `records.BLOCKED`
+        :param info: for `records.SWITCHED` the number of the anchor; for `records.BLOCKED` the kind of the lock, the
+            VM, the holder, and 1 if the actor has done something in its turn
         :returns: as `Process.receive`
         """
         turns, process = self.kernel.turns, self.process
@@ -302,9 +303,9 @@ class TreeSide:
         return self.has_turn(knobs)
 
     def hand_over(self, actor: int) -> bool:
-        """Give the answer of the process to the code of the actor whose it is; returns when it is this one's turn.
+        """Hand the answer of the process over to the actor it belongs to; return when it is this actor's turn.
 
-        :param actor: whose code this is
+        :param actor: the actor that runs this code
         :returns: as `Process.receive`
         """
         turns, process = self.kernel.turns, self.process
@@ -315,9 +316,9 @@ class TreeSide:
         return self.has_turn(knobs)
 
     def has_turn(self, knobs: tuple[int, int, int]) -> bool:
-        """Let the actor go on, unless it has already gone on in the process, and what that has answered is for it.
+        """Resume the actor, unless it already continued in the process and the pending answer belongs to it.
 
-        :param knobs: as they were when it stopped
+        :param knobs: their values when the actor stopped
         :returns: as `Process.receive`
         """
         if self.unanswered:
@@ -326,10 +327,11 @@ class TreeSide:
         return self.resume(knobs)
 
     def lost(self, lives: bool) -> None:
-        """The child is gone.
+        """Raise the exception that fits the end of the child process.
 
-        :raises TreeOops: it crashed
-        :raises TreeRefused: it needs what is not modelled
+        :raises TreeOops: the tree's code crashed
+        :raises TreeRefused: the call needs something that is not modelled
+        :raises TwinDiffers: a twin is compared, which decides without the reason
         """
         process, replay = self.process, self.replay
         assert process is not None
@@ -348,13 +350,13 @@ class TreeSide:
         raise TreeOops(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
 
     def mirror(self) -> None:
-        """Tell the process of areas and device frames that are new."""
+        """Send the host's areas and device frames to the process if they have changed."""
         host = self.host
         assert host is not None
         mm = host.mm
         if mm.copies is not None and len(mm.copies) != self.copied:
             self.tell_copies(mm.copies)
-        # What changes in a list is its end; what else changes makes another list.
+        # The host only appends to these lists; any other change replaces the list object.
         told = (len(mm.vmas), len(mm.runs))
         if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
             return
@@ -368,17 +370,17 @@ class TreeSide:
             self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
 
     def tell_copies(self, copies: list[tuple[int, int, int]]) -> None:
-        """Tell the process of frames that the host has copied with their tags."""
+        """Send to the process the frames that the host has copied with their tags."""
         for number in range(max(self.copied, 0), len(copies)):
             self.write(r.COPIES_AT + number % r.MAX_COPIES * r.COPY_WORDS.size, r.COPY_WORDS.pack(*copies[number]))
         self.copied = len(copies)
         self.write(r.COPIED_AT, r.COPIED.pack(self.copied))
 
     def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
-        """Return the answer to the question for the page behind a guest address, for a call that is likely to ask.
+        """Return in advance the host's page for a guest address, for a call that will probably ask for it.
 
         :returns: two arguments of the call (`shim_user_ahead` in native/glue_host.c); 0, 0: the host would have to
-            change something first, or other vCPUs are at work
+            change something first, or several actors run
         """
         assert self.host is not None
         slot = None if self.kernel.actor else self.host.gfn_to_memslot(machine, ipa >> self.host.mm.page_shift)
@@ -391,16 +393,17 @@ class TreeSide:
         return start | level | flags << 2, pfn
 
     def number(self, machine: kvm) -> int:
-        """The number of a VM."""
+        """Return the number of a VM in the process, from 0."""
         return machine.mmu.vmid - 1
 
 
 def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:
-    """A table of what the host has, for shared memory.
+    """Pack rows about the host into a table for the shared memory.
 
     :param row: the layout of one row
-    :param most: the rows that there is room for
-    :raises TreeRefused: there are more; *what* they are
+    :param most: the maximum number of rows
+    :param what: names the rows in the message
+    :raises TreeRefused: there are more rows than *most*
     """
     if len(values) > most:
         raise TreeRefused(f"more than {most} {what}")

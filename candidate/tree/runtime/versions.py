@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The classes of a tree that stand where those of the ports do: pgtable.c, mmu.c and kvm_main.c by calls."""
+"""The classes that replace the ports' pgtable.c, mmu.c and kvm_main.c, by calls into a tree's process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ from . import records as r
 from .errors import TreeRefused
 from .tree import TreeSide
 
-# Pages that the host ages in one call of the process, which may not take long.
+# Maximum number of pages that the host ages in one call of the process, whose time is limited.
 _AGED: Final = 4096
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TreePgtable(Pgtable):
-    """pgtable.c of a tree; direct calls only, for mmu.c calls it itself."""
+    """pgtable.c of a tree: direct calls only, since the tree's mmu.c calls it inside the process."""
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -36,7 +36,7 @@ class TreePgtable(Pgtable):
     def library(granule: int) -> Path:
         """Return the library to run, for a log2 of the page size in bytes.
 
-        :raises TreeRefused: it cannot be built for such pages
+        :raises TreeRefused: it cannot be built for this page size
         """
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class TreePgtable(Pgtable):
         return self.table("mkyoung", pgt, addr)
 
     def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
-        # A valid entry with its access flag, or none: all that callers look at.
+        # Callers only test whether the entry is valid and has its access flag.
         return 1 | 1 << 10 if self.table("mkold", pgt, addr) else 0
 
     def kvm_pgtable_stage2_is_young(self, pgt: kvm_pgtable, addr: int) -> bool:
@@ -131,7 +131,7 @@ class TreeMmu(Mmu):
         replay.own.cache = vcpu.mmu_page_cache
         replay.own.sampled = replay.own.counted = -1
         number = tree.number(vcpu.kvm)
-        # A fault for want of the access flag needs no page of the host's.
+        # An access flag fault needs no page of the host.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
         ret = tree.call(
@@ -144,7 +144,7 @@ class TreeMmu(Mmu):
         return ret
 
     def state(self, vcpu: kvm_vcpu) -> int:
-        """Return the state that is loaded with a vCPU: caches enabled, traps on << 1."""
+        """Return the state that a vCPU loads: bit 0: caches are enabled; bit 1: HCR_EL2.TVM is set."""
         return (1 if vcpu.cache_enabled else 0) | (2 if vcpu.hcr & HCR_TVM else 0)
 
     def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
@@ -158,7 +158,7 @@ class TreeMmu(Mmu):
         self.trapped(vcpu)
 
     def trapped(self, vcpu: kvm_vcpu) -> None:
-        """Take over the trap on cache controls as the call left it."""
+        """Set the vCPU's trap on cache controls (HCR_EL2.TVM) as the call left it."""
         assert self.tree.process is not None
         vcpu.hcr = vcpu.hcr & ~HCR_TVM | (HCR_TVM if self.tree.process.info[0] else 0)
 
@@ -176,14 +176,14 @@ class TreeMain(KvmMain):
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
         self.number = self.tree.number(kvm)
-        # Of the invalidations in progress, by actor, and why they take place.
+        # The invalidations in progress, by actor: start, end, reason.
         self.ranges: dict[int, list[tuple[int, int, int]]] = {}
         self.event = FOR_CLEAR
-        # Pages that are copied from the next invalidation on, and the first of their frames.
+        # Number of pages that the next invalidation copies, and their first new frame.
         self.copies = self.first_copy = 0
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
-        # As many as there is room for answers, three each.
+        # Each page has three answers, and the room for answers is limited.
         self.copies, self.first_copy = min(pages, r.ANSWERS // 3), pfn
 
     def reason(self, event: int) -> None:
@@ -193,12 +193,13 @@ class TreeMain(KvmMain):
         event = self.event
         self.ranges.setdefault(self.k.actor, []).append((start, end, event))
         if self.copies:
-            # One request does for all steps of all pages.
+            # One request covers all steps of all pages.
             pages, self.copies = self.copies, 0
             self.tree.call(r.OP_COPY, self.number, start, end - start, pages, self.first_copy)
         else:
             ret = self.tree.call(r.OP_INVALIDATE_START, self.number, start, end, 1 if blockable else 0, event)
-            # ``mn_hlist_invalidate_range_start()``: one that has an end must not fail, whether it may block or not.
+            # ``mn_hlist_invalidate_range_start()``: a notifier that has an end callback must not fail, even if it
+            # may not block.
             self.k.WARN_ON(ret != 0, "mmu_notifier_invalidate_range_start")
 
     def invalidate_range_end(self) -> None:
@@ -233,7 +234,7 @@ class TreeMain(KvmMain):
 
     def age(self, pages: Sequence[tuple[int, int]], flush: bool) -> int:
         young = 0
-        # Those of one size that lie behind each other are one call.
+        # Adjacent pages of one size are aged by one call.
         first = size = count = 0
         for hva, bytes_ in pages:
             if count == _AGED or bytes_ != size or hva != first + count * size:
@@ -243,7 +244,7 @@ class TreeMain(KvmMain):
         return young | self.age_run(first, size, count, flush)
 
     def age_run(self, first: int, size: int, count: int, flush: bool) -> int:
-        """Age so many pages of one size from an address on; return whether one was young."""
+        """Age *count* pages of one size from the address *first*; return 1 if a page was young, else 0."""
         return self.tree.call(r.OP_AGE, self.number, first, size, count, 1 if flush else 0) if count else 0
 
     def test_young(self, hva: int) -> int:
@@ -290,7 +291,7 @@ class TreeMain(KvmMain):
         return 0 if slot is None else (slot.npages + 63) >> 6
 
     def log(self, words: int) -> list[int]:
-        """The bitmap that the call left."""
+        """Return the bitmap that the call left in the shared memory."""
         assert self.tree.process is not None
         memory = self.tree.process.memory
         return [

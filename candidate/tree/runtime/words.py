@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words of records, signed numbers of 64 bits, as they are taken from the shared memory.
+"""The words of records, signed numbers of 64 bits, taken from the shared memory.
 
-Compiled code calls the functions of fuzz/compilation/words.h in place of these, and leaves the words as they are: most
-are looked at once, and many never, so that it would be a waste to make numbers of all of them.
+Compiled code calls the functions of fuzz/compilation/words.h instead, and keeps the raw bytes: most words are read once
+and many never, so converting all of them to numbers would be a waste.
 """
 
 from typing import Final
@@ -18,12 +18,12 @@ def words_of(data: bytes) -> Words:
 
 
 def word(words: Words, at: int) -> int:
-    """Return a word by its number.
+    """Return the word at an index.
 
-    :raises IndexError: there is none
+    :raises IndexError: there is no such word
     """
     if isinstance(words, bytes):
-        # Of compiled code.
+        # Compiled code keeps the raw bytes.
         return int.from_bytes(words[at * WORD_BYTES : (at + 1) * WORD_BYTES], "little", signed=True)
     return words[at]
 
