@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Libraries that were built, in the user's cache folder, found by the content of what they were made of.
+"""A cache of built libraries in the user's cache folder, keyed by the contents of their sources.
 
-An entry is a folder: the library and `RECORD`, which lists each file of the tree that was read, with its digest,
-and each one that was looked for in vain. A tree of which all of that is still true would give the same library,
-wherever it lies. Entries are made in a folder beside them and renamed, so one is there as a whole or not at all.
+An entry is a folder: the library and `RECORD`. `RECORD` lists each file of the tree that the build read, with its
+digest, and each file that it looked for and did not find. A tree that matches the record would give the same library,
+wherever it is. Entries are made in a temporary folder and renamed, so an entry is complete or absent.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ RECORD: Final = "record.json"
 # The counters and lines of a library that counts, and the digests of its functions.
 LINES: Final = "lines.json"
 DIGESTS: Final = "digests.json"
-# Beginning of the names of folders in which somebody builds. Older versions of s2fuzz, which have one lock for all of
-# them, remove those that begin with ".building-".
+# Prefix of the names of folders in which a build runs. Older versions of s2fuzz have one lock for all builds, and
+# remove folders whose names begin with ".building-".
 _UNFINISHED: Final = ".compiling-"
 _BUILDER: Final = Path(__file__).resolve().parent
 
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 
 def prefix(settings: BuildSettings, compiler: Compiler) -> str:
-    """Return the first part of the names of entries by these settings, this compiler and our own files."""
+    """Return the first part of the names of entries, which covers the settings, the compiler and our own files."""
     ours = hashlib.sha256(compiler.identity.encode())
     files = [*NATIVE.rglob("*.[ch]"), *NATIVE.glob("*.ld"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
     for file in sorted(files):
@@ -54,9 +54,9 @@ def prefix(settings: BuildSettings, compiler: Compiler) -> str:
 
 
 def look_up(source: TreeSource, start: str) -> Path | None:
-    """The entry that this tree would give; None: there is none.
+    """Return the entry of a tree; None: there is none.
 
-    :param start: what `prefix` returns
+    :param start: the result of `prefix`
     """
     try:
         names = sorted(name for name in os.listdir(folder()) if name.startswith(start))
@@ -67,18 +67,18 @@ def look_up(source: TreeSource, start: str) -> Path | None:
         try:
             record = read(entry)
             if (entry / LIBRARY).is_file() and is_same(source, record):
-                # Says that it is in use.
+                # Mark the entry as recently used.
                 with suppress(OSError):
                     os.utime(entry)
                 return entry
         except (OSError, ValueError, LookupError):
-            # Somebody is removing it, or it is damaged: it is made anew.
+            # Another process is removing the entry, or it is damaged: it will be built again.
             continue
     return None
 
 
 def read(entry: Path) -> dict[str, Any]:
-    """The record of an entry.
+    """Read the record of an entry.
 
     :raises OSError, ValueError: it cannot be read
     """
@@ -87,10 +87,10 @@ def read(entry: Path) -> dict[str, Any]:
 
 
 def look_up_beside(files: dict[str, str], start: str) -> Path | None:
-    """The entry by other settings of a text that may not be on disk any more; None: there is none.
+    """Return an entry, with other settings, of a text that may no longer be on disk; None: there is none.
 
-    :param files: digests of an entry of that text; what both have read must be alike
-    :param start: what `prefix` returns
+    :param files: digests of an entry of that text; files that both entries have read must be the same
+    :param start: the result of `prefix`
     """
     try:
         entries = [folder() / name for name in sorted(os.listdir(folder())) if name.startswith(start)]
@@ -104,12 +104,12 @@ def look_up_beside(files: dict[str, str], start: str) -> Path | None:
 
 
 def are_alike(files: dict[str, str], others: dict[str, str]) -> bool:
-    """Tell whether the files that two entries have both read were the same."""
+    """Return whether the files that both of two entries have read were the same."""
     return all(others.get(path, digest) == digest for path, digest in files.items())
 
 
 def is_same(source: TreeSource, record: dict[str, Any]) -> bool:
-    """Tell whether a tree still is what the record says; the files that differ most often come first in it."""
+    """Return whether a tree still matches a record, in which the files that differ most often come first."""
     if any(source.digest(path) != digest for path, digest in record["files"].items()):
         return False
     return not any(os.path.isfile(os.path.join(source.root, path)) for path in record["absent"])
@@ -117,12 +117,12 @@ def is_same(source: TreeSource, record: dict[str, Any]) -> bool:
 
 @contextmanager
 def building(source: TreeSource, start: str, first: Sequence[str]) -> Iterator[Path]:
-    """A new folder to build in, which is gone afterwards unless `publish` renamed it; one builder of a text at a time.
+    """Create a folder to build in, and remove it afterwards unless `publish` renamed it.
 
-    Who comes second waits: it may find there what it needs, and should look again.
+    Only one process builds a text at a time. A second one waits, and should then look up the entry again.
 
-    :param start: what `prefix` returns
-    :param first: files of the tree; trees in which they are alike count as one text here
+    :param start: the result of `prefix`
+    :param first: files of the tree; trees in which they are the same count as one text here
     :raises TreeError: the cache folder cannot be written
     """
     text = hashlib.sha256("\0".join(source.digest(path) for path in first).encode())
@@ -131,10 +131,10 @@ def building(source: TreeSource, start: str, first: Sequence[str]) -> Iterator[P
 
 
 def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], first: list[str]) -> Path:
-    """Make an entry of a folder in which `LIBRARY` lies.
+    """Turn a folder that has `LIBRARY` into an entry.
 
-    :param record: what is kept beside the library; ``files`` and ``absent`` are added
-    :param first: files that are compared first, for they differ most often
+    :param record: is stored with the library; ``files`` and ``absent`` are added
+    :param first: files that are compared first, because they differ most often
     :returns: the entry
     :raises TreeError: the cache folder cannot be written, or the tree changed meanwhile
     """
@@ -152,7 +152,7 @@ def publish(work: Path, source: TreeSource, start: str, record: dict[str, Any], 
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         work.chmod(0o755)
         with suppress(FileNotFoundError):
-            # Damaged, or it would have been found.
+            # An existing entry is damaged, or the lookup would have found it.
             shutil.rmtree(entry)
         work.rename(entry)
     except OSError as error:

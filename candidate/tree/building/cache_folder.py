@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's cache folder, and the making of entries in a part of it: trees that were built, kernels that were fetched.
+"""The user's cache folder, and the creation of entries in it, such as built trees and fetched kernels.
 
-An entry is made in a folder beside its place and renamed: it is there as a whole or not at all.
+An entry is made in a temporary folder and renamed, so it is complete or absent.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-# An entry that nobody asked for in so many seconds is removed when another one is made.
+# An entry that was not used for this many seconds is removed when another one is made.
 UNUSED: Final = 30 * 24 * 3600
 
 
@@ -24,7 +24,7 @@ def cache_folder(*parts: str) -> Path:
     :raises RuntimeError: the user has no home
     """
     home = os.environ.get("XDG_CACHE_HOME", "")
-    # As the specification of XDG has it, a relative path counts as none.
+    # According to the XDG specification, a relative path is ignored.
     base = Path(home) if home.startswith("/") else Path.home() / ".cache"
     return base.joinpath("s2fuzz", *parts)
 
@@ -33,13 +33,14 @@ def cache_folder(*parts: str) -> Path:
 def making_entry(
     home: Path, unfinished: str, what: str, refused: Callable[[Path, OSError], Exception]
 ) -> Iterator[Path]:
-    """A new folder in *home*, which is gone afterwards unless it was renamed; one process at a time makes the same.
+    """Create a folder in *home*, and remove it afterwards unless it was renamed.
 
-    Who comes second waits, and should look again for what it needs. What is left of processes that were killed goes.
+    Only one process at a time makes the same entry. A second one waits, and should then look for the entry again.
+    Folders of processes that were killed are removed.
 
-    :param unfinished: beginning of the names of such folders
-    :param what: the end of this one's name, which says what is made
-    :param refused: makes the error that is raised where *home* cannot be written
+    :param unfinished: prefix of the names of such folders
+    :param what: the rest of the folder's name, which identifies the entry
+    :param refused: makes the exception that is raised if *home* cannot be written
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -50,14 +51,14 @@ def making_entry(
         _remove_left(home, unfinished)
         yield work
     finally:
-        # Where it was renamed, who came second may have made one of this name.
+        # If the folder was renamed, a process that waited may have created a new one of this name.
         if _is_at(lock, work):
             shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
 
 
 def _locked(home: Path, unfinished: str, what: str) -> tuple[Path, int]:
-    """Make the folder, and take its lock, which goes when the process ends; both."""
+    """Make the folder and take its lock, which is released when the process ends; return the folder and the lock."""
     work = home / f"{unfinished}{what}"
     while True:
         with suppress(FileExistsError):
@@ -69,7 +70,7 @@ def _locked(home: Path, unfinished: str, what: str) -> tuple[Path, int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
-            # Where a file system has no locks, two may do the same work.
+            # On a file system without locks, two processes may do the same work.
             os.close(lock)
             with suppress(OSError):
                 work.rmdir()
@@ -78,20 +79,20 @@ def _locked(home: Path, unfinished: str, what: str) -> tuple[Path, int]:
         if _is_at(lock, work):
             if not any(work.iterdir()):
                 return work, lock
-            # Whoever made it was killed.
+            # The process that made this folder was killed.
             shutil.rmtree(work)
         os.close(lock)
 
 
 def _is_at(lock: int, work: Path) -> bool:
-    """Tell whether an open folder is still the one of this name."""
+    """Return whether an open folder is still the one of this name."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(lock), os.stat(work))
     return False
 
 
 def _remove_left(home: Path, unfinished: str) -> None:
-    """Remove the folders of processes that were killed: nobody has their locks."""
+    """Remove the folders of processes that were killed: their locks are free."""
     for left in home.glob(f"{unfinished}*"):
         with suppress(OSError):
             lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
@@ -103,7 +104,7 @@ def _remove_left(home: Path, unfinished: str) -> None:
 
 
 def remove_unused(home: Path) -> None:
-    """Remove entries that nobody asked for in `UNUSED` seconds."""
+    """Remove entries that were not used for `UNUSED` seconds."""
     before = time.time() - UNUSED
     with suppress(OSError):
         for entry in home.iterdir():

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The functions of a tree that no program can reach, as the linker sees it.
+"""The functions of a tree that no program can reach, according to the linker.
 
-Each function has a section of its own. The linker drops those that no function of the driver refers to,
-directly or through others, tables of pointers included, and says which. What remains may still never run: the
-linker knows no conditions.
+Each function has a section of its own. The linker drops and reports those to which no function of the driver refers,
+directly or through other functions or tables of pointers. A remaining function may still never run, since the linker
+knows no conditions.
 """
 
 import re
 from typing import Final
 
-# Names that Python calls begin so (native/).
+# Prefixes of the functions of native/ that the driver calls.
 DRIVER: Final = "{ global: vm_*; host_*; shim_*; co_*; bench_*; local: *; };\n"
 _DROPPED: Final = re.compile(r"unused section '\.text\.([^'.]+)[^']*' in file '([^']*)'")
 
 
 def dropped(said: str) -> dict[str, list[str]]:
-    """Object -> functions that the linker dropped from it.
+    """Return the functions that the linker dropped: object -> names.
 
-    :param said: what it prints with ``--print-gc-sections``
+    :param said: the output of the linker with ``--print-gc-sections``
     """
     found: dict[str, set[str]] = {}
     for function, file in _DROPPED.findall(said):

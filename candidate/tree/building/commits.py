@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commits of a git repository as trees: what a build reads of one is checked out into the user's cache folder.
+"""Commits of a git repository as trees: the files that a build reads are checked out into the user's cache folder.
 
-The index and the work tree of the repository are not touched. A folder is named after its commit and after what
-is checked out of one, so it never changes.
+The index and the work tree of the repository are not touched. The name of a folder has the commit and a digest of the
+list of paths that are checked out, so its contents never change.
 """
 
 import hashlib
@@ -15,29 +15,29 @@ from .cache_folder import cache_folder, making_entry, remove_unused
 from .errors import TreeError, cannot_write
 from .git import GitError, git
 
-# Between the folder of a repository and a commit, in the name of a tree.
+# Separates the folder of a repository and a commit in the name of a tree.
 AT: Final = "@"
-# What `candidate.tree.build` may read of a tree, and what trees are compared by (`candidate.tree.lines.outside`).
+# Paths that `candidate.tree.build` may read, or in which trees are compared (`candidate.tree.lines.outside`).
 READ: Final = (
     *("Makefile", "Kconfig", "include", "virt", "lib/rbtree.c", "lib/interval_tree.c"),
     *("arch/arm64/Kconfig", "arch/arm64/kvm", "arch/arm64/include", "arch/arm64/tools"),
 )
-# Hexadecimal digits of a short name, as in mails to the kernel's lists; more where two commits have the same.
+# Hexadecimal digits of a short name, as on the kernel's mailing lists; git uses more if the name is ambiguous.
 _DIGITS: Final = 12
 _UNFINISHED: Final = ".checking-out-"
-# Part of the names of folders: what another version of this file has checked out does not do.
+# Part of the names of folders: a checkout by another version of this file has other paths, and is not used.
 _WHAT: Final = hashlib.sha256("\0".join(READ).encode()).hexdigest()[:8]
 _ALLOWED: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository, and a commit, tag or branch of it"
 
 
 def parts_of(name: str) -> tuple[Path, str]:
-    """Split the name of a tree into its folder, and a commit; "": what is in the folder.
+    """Split the name of a tree into its folder and a commit; "" if it names no commit.
 
-    A folder whose own name has an ``@`` counts as a folder.
+    An existing folder whose own name has an ``@`` is not split.
     """
     path = Path(name)
     with suppress(OSError, ValueError):
-        # What else is wrong with a name is told by who opens the tree.
+        # Other errors in a name are reported when the tree is opened.
         if not path.exists():
             words = name.split(AT)
             for count in range(1, len(words)):
@@ -48,9 +48,9 @@ def parts_of(name: str) -> tuple[Path, str]:
 
 
 def short(repository: Path, commit: str) -> str:
-    """Return the short name of a commit, by which no other one is called.
+    """Return the unique short name of a commit.
 
-    :raises TreeError: as of `resolved`
+    :raises TreeError: as for `resolved`
     """
     full = resolved(repository, commit)
     with suppress(GitError):
@@ -59,9 +59,9 @@ def short(repository: Path, commit: str) -> str:
 
 
 def resolved(repository: Path, commit: str) -> str:
-    """Return the full name of a commit, as it is now: a branch moves.
+    """Return the full name of the commit that a name, such as a branch, currently stands for.
 
-    :raises TreeError: there is no such repository or commit; one line
+    :raises TreeError: there is no such repository or commit; the message is one line
     """
     name = f"{repository}{AT}{commit}"
     try:
@@ -73,17 +73,17 @@ def resolved(repository: Path, commit: str) -> str:
     try:
         found = git(repository, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
     except GitError as error:
-        # Of a name that is none, git says that it needs a single revision.
+        # For a malformed name, git reports that it needs a single revision.
         why = none if "single revision" in str(error) else str(error)
         raise TreeError(f"{name}: {why}; {_deeper(repository)}{_ALLOWED}") from None
     if not found.isalnum():
-        # All but the ancestors of a commit, ``^main``, is a revision too.
+        # An exclusion such as ``^main`` is a revision too.
         raise TreeError(f"{name}: {none}; {_ALLOWED}")
     return found
 
 
 def _deeper(repository: Path) -> str:
-    """Return what helps where a repository does not have all ancestors of its commits; "": it has."""
+    """Return advice for a shallow clone; "" if the repository is complete."""
     with suppress(GitError):
         if git(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
             return "it is a shallow clone, and `git fetch --deepen=100` gets older commits; "
@@ -91,10 +91,10 @@ def _deeper(repository: Path) -> str:
 
 
 def checked_out(repository: Path, commit: str) -> Path:
-    """Return a folder with what a build reads of a commit.
+    """Return a folder with the files of a commit that a build reads; check them out if necessary.
 
     :param commit: its full name (`resolved`)
-    :raises TreeError: it cannot be checked out; one line
+    :raises TreeError: it cannot be checked out; the message is one line
     """
     try:
         home = cache_folder("commits")
@@ -103,7 +103,7 @@ def checked_out(repository: Path, commit: str) -> Path:
     entry = home / f"{commit}-{_WHAT}"
     if not entry.is_dir():
         with making_entry(home, _UNFINISHED, entry.name, cannot_write) as work:
-            # Another process may have done it while this one waited.
+            # Another process may have checked it out while this one waited.
             if not entry.is_dir():
                 try:
                     _check_out(repository, commit, work)
@@ -114,15 +114,15 @@ def checked_out(repository: Path, commit: str) -> Path:
                 work.rename(entry)
         remove_unused(home)
     with suppress(OSError):
-        # Says that it is in use.
+        # Mark the entry as recently used.
         os.utime(entry)
     return entry
 
 
 def _check_out(repository: Path, commit: str, work: Path) -> None:
-    """Check what a build reads out into *work*, with an index of its own.
+    """Check out the files that a build reads into *work*, with a temporary index.
 
-    :raises GitError: that fails
+    :raises GitError: a git command fails
     """
     index = work / ".index"
     where = git(repository, "rev-parse", "--absolute-git-dir").strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The C compiler: which one, running it, and what it says when it fails."""
+"""The C compiler: its selection, its runs, and its error messages."""
 
 import hashlib
 import os
@@ -20,14 +20,14 @@ from .errors import TreeError
 _ERROR: Final = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*?)(?: \[-W[^\]]*\])?$", re.MULTILINE
 )
-# "cc1: fatal error: text", of the linker: "ld: error: text"
+# Errors of the linker: "ld: error: text"; `_BROKEN` matches others: "cc1: fatal error: text".
 _LINKER: Final = re.compile(
     r"^(?:\S*ld: )?(?P<text>.*(?:multiple definition|undefined reference|relocation) .*)$", re.MULTILINE
 )
 _BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
-# What would change how a compiler searches or what it writes.
+# Variables that would change where a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
-# The folder of a job, as it calls it itself.
+# The name that a job uses for its own folder.
 HERE: Final = "/proc/self/cwd"
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,7 +36,7 @@ _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class CompilerJob:
     """A run of a program in the folder of a build.
 
-    :param name: what it makes, for people
+    :param name: names the result, for people
     """
 
     name: str
@@ -44,11 +44,11 @@ class CompilerJob:
 
 
 class CompileFailedError(Exception):
-    """A job failed.
+    """Raised when a job failed.
 
-    :param job: which
-    :param file: as the compiler names it; "" if it names none
-    :param line: 0 if it names none
+    :param job: the job
+    :param file: the file that the compiler names; "" if it names none
+    :param line: the line that the compiler names; 0 if it names none
     :param text: its first error
     """
 
@@ -60,9 +60,9 @@ class CompileFailedError(Exception):
 class Compiler:
     """gcc for x86-64: the one that ``CC`` names, or ``gcc``.
 
-    *version*: its name for people; *major*: its number; *identity*: what tells it from another, for the cache
+    *version*: its name for people; *major*: its major version; *identity*: a digest that identifies it in the cache
 
-    :raises TreeError: there is none, or it cannot compile for this machine
+    :raises TreeError: there is no compiler, or it cannot compile for this machine
     """
 
     def __init__(self) -> None:
@@ -92,15 +92,15 @@ class Compiler:
         self.identity = hashlib.sha256(macros.encode()).hexdigest()
 
     def headers(self) -> str:
-        """The folder of the compiler's own headers (``stdarg.h``)."""
+        """Return the folder of the compiler's own headers (``stdarg.h``)."""
         done = subprocess.run([self.program, "-print-file-name=include"], capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
 
 def environment() -> dict[str, str]:
-    """The environment of a job: messages in English, nothing that changes what is made."""
+    """Return the environment of a job: English messages, and no variable that changes the output."""
     kept = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
-    # What gcc counts with has the name of its folder in it: the same wherever that is.
+    # gcc writes PWD into its data for counters; a fixed value makes the output independent of the folder.
     return kept | {"LC_ALL": "C", "PWD": HERE}
 
 
@@ -108,14 +108,14 @@ Running = list[tuple[CompilerJob, subprocess.Popen[bytes], Path]]
 
 
 def run_all(jobs: Sequence[CompilerJob], folder: Path, done: list[CompilerJob] | None = None) -> None:
-    """Run jobs side by side, as many at a time as there are cores; none is left when this returns or raises.
+    """Run jobs in parallel, one per core; none is left running when this returns or raises.
 
-    :param folder: the current directory of each
-    :param done: those that have succeeded are added
-    :raises CompileFailedError: the first one that failed
+    :param folder: the current directory of each job
+    :param done: jobs that have succeeded are appended
+    :raises CompileFailedError: a job failed; describes the first one
     """
     left, running = list(jobs), Running()
-    # What a compiler leaves when it is killed goes with the folder.
+    # Temporary files that a killed compiler leaves are removed with the folder.
     variables = environment() | {"TMPDIR": str(folder)}
     try:
         while left or running:
@@ -132,7 +132,7 @@ def run_all(jobs: Sequence[CompilerJob], folder: Path, done: list[CompilerJob] |
             time.sleep(0.005)
     finally:
         for _, process, _ in running:
-            # gcc runs others, which would go on.
+            # gcc has child processes, which would continue.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for _, process, _ in running:
@@ -140,7 +140,7 @@ def run_all(jobs: Sequence[CompilerJob], folder: Path, done: list[CompilerJob] |
 
 
 def _start(job: CompilerJob, folder: Path, variables: dict[str, str], running: Running) -> None:
-    """Start a job and add it to *running*: an interrupt between the two would leave it behind."""
+    """Start a job and add it to *running*, with signals blocked so that no started job is lost."""
     said = folder / f"{job.name}.stderr"
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     try:
@@ -165,9 +165,9 @@ def cores() -> int:
 
 
 def output(command: Sequence[str], folder: Path) -> str:
-    """Return the output of a program of binutils.
+    """Run a program of binutils, and return its output.
 
-    :raises TreeError: it is not there, or fails
+    :raises TreeError: the program is not installed, or fails
     """
     try:
         done = subprocess.run(
@@ -181,9 +181,9 @@ def output(command: Sequence[str], folder: Path) -> str:
 
 
 def failure(job: CompilerJob, code: int, said: str) -> CompileFailedError:
-    """Return the error of a job that failed.
+    """Return the exception for a job that failed.
 
-    :param code: negative: it was killed by a signal
+    :param code: its exit code; negative: it was killed by a signal
     """
     place = _ERROR.search(said)
     if place:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The counters that gcc puts into kernel code, and the lines that they stand for.
+"""The counters that gcc adds to kernel code, and the lines that they stand for.
 
-gcc counts on arcs between blocks of a function, on as few as say the rest; its ``.gcno`` files (gcc/gcov-io.h) have
-blocks, arcs and lines, and the map of the linker says where the counters of each function lie.
+gcc counts arcs between blocks of a function, only as many as determine the others. Its ``.gcno`` files
+(gcc/gcov-io.h) have blocks, arcs and lines. The map of the linker has the place of each function's counters.
 """
 
 import json
@@ -19,19 +19,19 @@ _FUNCTION: Final = 0x01000000
 _BLOCKS: Final = 0x01410000
 _ARCS: Final = 0x01430000
 _LINES: Final = 0x01450000
-# Of an arc: its count follows from others.
+# Flag of an arc: its count follows from others (GCOV_ARC_ON_TREE).
 _ON_TREE: Final = 1
-# From this version of gcc on lengths are bytes; before it, words.
+# From this version of gcc on, lengths are in bytes; before, in words.
 _BYTES: Final = 12
-# Older ones say less.
+# Older versions of gcc write less information.
 _OLDEST: Final = 9
 _COUNTER: Final = 8
 _NO_MAP: Final = "the linker does not say where counters are; allowed: ld of GNU binutils"
 _END: Final = re.compile(r"^\s+0x([0-9a-f]+)\s+shim_counters_end = \.", re.MULTILINE)
-# lock addq $1, counter(%rip): the prefix, the rest of the opcode, where the counter is from the next instruction.
+# lock addq $1, counter(%rip): prefix, rest of the opcode, distance of the counter from the next instruction.
 _LOCKED: Final = re.compile(rb"\xf0\x48\x83\x05(....)\x01", re.DOTALL)
 _NOP: Final = 0x90
-# Of a segment in the header of a library (Elf64_Phdr): code that is loaded.
+# Type and flag of a segment with loaded code (Elf64_Phdr: PT_LOAD, PF_X).
 _LOADED: Final = 1
 _EXECUTABLE: Final = 1
 _START: Final = re.compile(r"^\s+0x([0-9a-f]+)\s+shim_counters = \.", re.MULTILINE)
@@ -41,11 +41,11 @@ _PLACE: Final = re.compile(
 
 
 class NotesReader:
-    """The numbers and texts of a ``.gcno`` file, one after the other.
+    """Reads the numbers and strings of a ``.gcno`` file in sequence.
 
-    *at*: the place of the next one; *version*: the major one of the gcc that wrote it
+    *at*: offset of the next item; *version*: major version of the gcc that wrote the file
 
-    :raises TreeError: it is none, or its gcc is too old
+    :raises TreeError: the data is no such file, or the gcc is too old
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -63,25 +63,25 @@ class NotesReader:
         return int(value)
 
     def text(self) -> str:
-        """Read a text."""
+        """Read a string."""
         length = self.size(self.number())
         found = self.data[self.at : self.at + length].split(b"\0")[0]
         self.at += length
         return found.decode(errors="replace")
 
     def size(self, length: int) -> int:
-        """Return a length in bytes."""
+        """Convert a length of the file to bytes."""
         return length if self.version >= _BYTES else 4 * length
 
 
 def functions(data: bytes, name: str) -> list[dict[str, Any]]:
-    """The functions of a ``.gcno`` file: of each ``name``, ``blocks`` (how many), ``arcs`` and ``lines``.
+    """Return the functions of a ``.gcno`` file: for each its ``name``, ``blocks`` (number), ``arcs`` and ``lines``.
 
-    ``arcs``: source, destination, and 1 for those that are counted, one after the other; ``lines``: of each
-    ``block``, file and number.
+    ``arcs``: a flat list of source, destination, and 1 if the arc has a counter, else 0; ``lines``: a list of block,
+    file, line number.
 
-    :param name: of the file, for messages
-    :raises TreeError: it cannot be read
+    :param name: name of the file, for messages
+    :raises TreeError: the file cannot be read
     """
     reader = NotesReader(data, name)
     reader.at += 8 if reader.version >= _BYTES else 4
@@ -122,11 +122,11 @@ def _read_lines(reader: NotesReader, lines: list[tuple[int, str, int]]) -> None:
 
 
 def unlock(work: Path, library: str) -> None:
-    """Take the lock prefix from the instructions that count: one thread runs the code, and a lock takes time.
+    """Remove the lock prefix from the instructions that count: only one thread runs the code, and a lock takes time.
 
     :param work: folder of the build
-    :param library: name of the library, whose map lies beside it
-    :raises TreeError: what the linker wrote cannot be read
+    :param library: name of the library; its map is in the same folder
+    :raises TreeError: the map of the linker cannot be read
     """
     text = (work / f"{library}.map").read_text(errors="replace")
     start, end = _START.search(text), _END.search(text)
@@ -143,7 +143,7 @@ def unlock(work: Path, library: str) -> None:
 
 
 def code(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
-    """Yield the parts of a library with code: of each the offset in the file, the address, and the size in bytes."""
+    """Yield the segments of a library with code: offset in the file, address, size in bytes."""
     (headers,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<2H", data, 54)
     for number in range(count):
@@ -153,15 +153,15 @@ def code(data: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
 
 
 def table(work: Path, library: str) -> str:
-    """The counters of a library as JSON, for `candidate.tree.lines.code.CodeLines`.
+    """Return the counters of a library as JSON, for `candidate.tree.lines.code.CodeLines`.
 
-    ``files``: names; ``functions``: of each ``unit`` (its object), ``name``, ``first`` (the number of its first
-    counter; -1: it is not in the library), ``blocks``, ``arcs`` and ``lines``, as `functions` has them, with numbers of
-    files.
+    ``files``: names; ``functions``: for each its ``unit`` (object), ``name``, ``first`` (index of its first counter;
+    -1: it is not in the library), and ``blocks``, ``arcs`` and ``lines`` as `functions` returns them, with a flat list
+    of lines and indices of files.
 
     :param work: folder of the build
-    :param library: name of the library, whose map lies beside it
-    :raises TreeError: what gcc or the linker wrote cannot be read
+    :param library: name of the library; its map is in the same folder
+    :raises TreeError: a file that gcc or the linker wrote cannot be read
     """
     text = (work / f"{library}.map").read_text(errors="replace")
     start = _START.search(text)

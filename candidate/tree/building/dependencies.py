@@ -10,9 +10,9 @@ from .source import TreeSource
 
 
 def note(source: TreeSource, work: Path) -> None:
-    """Record the files that the compiler read, and those that would have been found before them.
+    """Record the files that the compiler read, and the paths at which it looked for them before.
 
-    :param work: folder of the build, where the ``*.d`` files are
+    :param work: folder of the build, which has the ``*.d`` files
     """
     read: set[str] = set()
     for file in work.glob("*.d"):
@@ -24,9 +24,9 @@ def note(source: TreeSource, work: Path) -> None:
 
 
 def read_by(file: Path) -> set[str]:
-    """Return the files that a compiler run read, as it names them from the folder of the build.
+    """Return the files that a compiler run read, relative to the folder of the build.
 
-    :param file: its output with ``-MD``
+    :param file: the output of the compiler with ``-MD``
     """
     # "target: file file \\\n file": names of kernel files have no spaces.
     words = file.read_text(errors="replace").replace("\\\n", " ").partition(":")[2].split()
@@ -34,7 +34,7 @@ def read_by(file: Path) -> set[str]:
 
 
 def earlier(path: str) -> Iterator[str]:
-    """Yield the places at which the compiler looked for a header before it found it."""
+    """Yield the paths at which the compiler looked for a header before it found the header."""
     found = next((folder for folder in INCLUDES if path.startswith(f"{folder}/")), None)
     if found is not None:
         for folder in INCLUDES[: INCLUDES.index(found)]:

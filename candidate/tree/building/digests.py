@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Digests of the functions and data of a library, taken from its objects before they are linked.
 
-They tell which functions two trees have alike: the same machine code, which refers to the same names. Each function
-has a section of its own, and what it refers to stands in the relocations.
+They tell which functions are the same in two trees: the same machine code, which refers to the same names. Each
+function has a section of its own. The relocations have the names that it refers to.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ _RELOCATION: Final = struct.Struct("<2Qq")
 _SYMBOLS: Final = 2
 _RELOCATIONS: Final = 4
 _EMPTY: Final = 8
-# Flags of sections: loaded, code, texts of which each is there once.
+# Flags of sections: loaded (SHF_ALLOC), code (SHF_EXECINSTR), mergeable strings (SHF_STRINGS).
 _LOADED: Final = 2
 _CODE: Final = 4
 _TEXTS: Final = 0x20
-# Kinds of symbols: a section stands for itself; bindings: local.
+# Kind of a symbol that stands for a section (STT_SECTION); binding of a local symbol (STB_LOCAL).
 _OF_SECTION: Final = 3
 _LOCAL: Final = 0
-# A distance from the end of the field that holds it, 4 bytes long: R_X86_64_PC32, R_X86_64_PLT32.
+# Relocations relative to the end of their field of 4 bytes: R_X86_64_PC32, R_X86_64_PLT32.
 _DISTANCES: Final = (2, 4)
-# What describes the code and does not decide what it does: counters, and frames for debuggers.
+# Names of sections that describe the code and do not affect what it does: counters, frames for debuggers.
 _DESCRIBES: Final = ("__gcov", ".LPBX", ".eh_frame", ".note", "_array", "__patchable")
 _FUNCTION: Final = ".text."
 _TABLE: Final = ".rodata."
@@ -38,9 +38,9 @@ _TABLE: Final = ".rodata."
 class ObjectFile:
     """The sections of an object file (ELF, 64 bits).
 
-    *globals*: names that it defines for others
+    *globals*: names of the global symbols that it defines
 
-    :raises TreeError: it is none
+    :raises TreeError: the data is no such file
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -68,12 +68,12 @@ class ObjectFile:
                 ]
 
     def text(self, section: int, at: int) -> str:
-        """The text at a place of a section."""
+        """Return the string at an offset of a section."""
         start = self.headers[section][4] + at
         return self.data[start : self.data.index(b"\0", start)].decode(errors="replace")
 
     def loaded(self) -> list[int]:
-        """The sections that a program has in memory, and that decide what it does."""
+        """Return the sections that are loaded into memory and affect what a program does."""
         return [
             number
             for number, header in enumerate(self.headers)
@@ -83,12 +83,12 @@ class ObjectFile:
         ]
 
     def is_code(self, section: int) -> bool:
-        """Tell whether a section holds code."""
+        """Return whether a section holds code."""
         flags: int = self.headers[section][2]
         return flags & _CODE != 0
 
     def digest(self, section: int) -> str:
-        """A digest of what a section holds and refers to."""
+        """Return a digest of the contents and the relocations of a section."""
         header = self.headers[section]
         offset, length = header[4], header[5]
         total = hashlib.sha256(str(length).encode())
@@ -99,7 +99,7 @@ class ObjectFile:
         return total.hexdigest()[:24]
 
     def target(self, what: int, addend: int) -> str:
-        """Return the meaning of a relocation: a name and a distance, or a text."""
+        """Return what a relocation refers to: a name and an addend, or a string."""
         name, kind, section, value = self.symbols[what >> 32]
         if 0 < section < len(self.headers) and self.headers[section][2] & _TEXTS:
             return repr(self.text(section, value + addend + (4 if what & 0xFFFFFFFF in _DISTANCES else 0)))
@@ -109,15 +109,15 @@ class ObjectFile:
 
 
 def table(work: Path, tree: Sequence[str], ours: Sequence[str]) -> str:
-    """The digests of a library as JSON, for `candidate.tree.lines.alike`.
+    """Return the digests of a library as JSON, for `candidate.tree.lines.alike`.
 
-    ``functions``: unit and function (``mmu:user_mem_abort``, a part of it by its own name) -> digest; ``rest``: of
-    all else, likewise; ``taken``: functions of ours that the tree defines itself
+    ``functions``: unit and function (``mmu:user_mem_abort``; a split-off part has its own name) -> digest; ``rest``:
+    the same for all other sections; ``taken``: functions of ours that the tree defines itself
 
     :param work: folder of the build
-    :param tree: objects whose functions count how often they run
-    :param ours: the others
-    :raises TreeError: one cannot be read
+    :param tree: objects whose functions have counters
+    :param ours: the other objects
+    :raises TreeError: an object cannot be read
     """
     functions: dict[str, str] = {}
     rest: dict[str, str] = {}
@@ -133,7 +133,7 @@ def table(work: Path, tree: Sequence[str], ours: Sequence[str]) -> str:
             function = file.names[section].removeprefix(_FUNCTION)
             if name in tree and file.is_code(section) and function != file.names[section]:
                 digest = file.digest(section)
-                # The targets of a switch are a table beside the function.
+                # The jump table of a switch is in a section of its own.
                 if function in tables:
                     used.add(tables[function])
                     digest += file.digest(tables[function])

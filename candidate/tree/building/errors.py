@@ -5,14 +5,14 @@ from pathlib import Path
 
 
 class TreeError(Exception):
-    """A tree cannot be built: one line that says what is wrong, where, and what to do."""
+    """Raised when a tree cannot be built; its message is one line: what is wrong, where, and what to do."""
 
 
 class TreeChangedError(TreeError):
-    """A tree changed while it was compiled: nobody knows what the library was made of."""
+    """Raised when a tree changed while it was compiled: the sources of the library are not known."""
 
 
 def cannot_write(home: Path, error: OSError) -> TreeError:
-    """Return the error of a cache folder that cannot be written."""
+    """Return the error for a cache folder that cannot be written."""
     why = error.strerror or str(error)
     return TreeError(f"cannot write to the cache folder {home}: {why}; allowed: another one, named by XDG_CACHE_HOME")

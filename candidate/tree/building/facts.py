@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Facts about a tree, for people; its number decides traits of the host model too. No build needs them."""
+"""Facts about a tree, for people. Its version number also decides traits of the host model. No build needs them."""
 
 import re
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from .reach import UnreachedFeature, unreachable
 from .source import DIRTY_RING, GUEST_MEMFD, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TLB, TreeSource
 
 _NUMBER: Final = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", re.MULTILINE)
-# What is compiled, and what a program can come to.
+# The compiled files of a tree.
 _COMPILED: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
-# What a build may read.
+# Paths that a build may read.
 _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interval_tree.c")
 
 
@@ -22,16 +22,16 @@ _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interv
 class TreeFacts:
     """The facts about a tree that builds.
 
-    :param tree: as it was given
-    :param version: as its Makefile says; "" if that says none
-    :param commit: "" if it is no git tree; ``+`` behind it: with changes
-    :param compiled: the C files that are compiled -> how many lines they have
-    :param read: how many of its other files were read
-    :param probes: names of what it declares
+    :param tree: its name as given by the user
+    :param version: the version in its Makefile; "" if there is none
+    :param commit: its commit; "" if it is no git tree; ends in ``+`` if files were changed
+    :param compiled: compiled C file -> number of lines
+    :param read: number of other files of the tree that were read
+    :param probes: names of the probes that match
     :param kinds: symbol outside of its files -> class of `candidate.tree.building.symbols`
-    :param idle: those of them that nothing the driver does can call
-    :param unreached: C file -> functions of it likewise
-    :param features: what no operation can reach, in words
+    :param idle: the symbols that no request of the driver can call
+    :param unreached: C file -> its functions that no request of the driver can call
+    :param features: parts that no operation can reach
     """
 
     tree: str
@@ -46,11 +46,11 @@ class TreeFacts:
     features: list[UnreachedFeature]
 
     def named(self, kind: str) -> list[str]:
-        """The symbols of a class."""
+        """Return the symbols of a class."""
         return [name for name, each in self.kinds.items() if each == kind]
 
     def refused(self) -> dict[str, list[str]]:
-        """Reason -> the refused symbols that something the driver does may call."""
+        """Return the refused symbols that a request of the driver may call: reason -> names."""
         found: dict[str, list[str]] = {}
         for name in self.named(symbols.REFUSED):
             if name not in self.idle:
@@ -59,7 +59,7 @@ class TreeFacts:
 
 
 def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
-    """The facts of a tree and of what it was built to."""
+    """Return the facts about a tree and the library that was built from it."""
     record = built.record
     compiled = {path: source.text(path).count("\n") for path in _COMPILED if path in record["files"]}
     return TreeFacts(
@@ -77,7 +77,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
 
 
 def version(source: TreeSource) -> str:
-    """The version that the tree's Makefile says, for people, and for `host_since`; "" if it says none."""
+    """Return the version in the tree's Makefile, for people and for `host_since`; "" if there is none."""
     try:
         text = (source.root / "Makefile").read_text(errors="replace")
     except OSError:
@@ -88,24 +88,24 @@ def version(source: TreeSource) -> str:
 
 
 def host_since(number: str, major: int, minor: int) -> bool:
-    """Tell whether memory management is that of a version or a later one: it is no part of what is compiled.
+    """Return whether a version is MAJOR.MINOR or later; for host memory management, which is not compiled.
 
-    :param number: from `version`
+    :param number: the result of `version`
     """
     found = re.match(r"(\d+)\.(\d+)", number)
     return found is not None and (int(found[1]), int(found[2])) >= (major, minor)
 
 
 def commit(source: TreeSource) -> str:
-    """The commit that a git tree is at, with ``+`` behind if what a build reads differs from it; "" without git."""
+    """Return the commit of a git tree, followed by ``+`` if files that a build reads were changed; "" without git."""
     if source.commit:
         return source.commit
-    # A folder inside of another project's repository is not at that one's commit.
+    # A folder inside another project's repository does not have that project's commit.
     if not (source.root / ".git").exists():
         return ""
     try:
         head = git(source.root, "rev-parse", "HEAD").strip()
-        # Not `git diff`, which writes the index, or else takes what was touched for changed.
+        # Not `git diff`, which either writes the index or reports touched files as changed.
         changed = git(source.root, "status", "--porcelain", "--untracked-files=no", "--no-renames", "--", *_READ)
     except GitError:
         return ""

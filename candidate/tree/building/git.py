@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs git in somebody's repository, without its hooks, and whatever repository the caller is in."""
+"""Runs git in a user's repository, without its hooks, and regardless of the repository that the caller is in."""
 
 import os
 import re
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-# Seconds that it may take: a repository that has only a part of its objects fetches others.
+# Time limit in seconds: a partial clone fetches missing objects.
 _SECONDS: Final = 600
-# What says which repository a hook, or `git rebase --exec`, is in: `git rev-parse --local-env-vars` without settings,
-# which say among others whose repositories are safe.
+# Variables by which git tells a hook, or `git rebase --exec`, which repository it is in: those of `git rev-parse
+# --local-env-vars` except the ones for settings, which include safe.directory.
 _LOCAL: Final = frozenset(
     f"GIT_{name}"
     for name in (
@@ -24,9 +24,9 @@ _SETTINGS: Final = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.sp
 
 
 class GitError(Exception):
-    """Git cannot be run, or fails; its first line.
+    """Raised when git cannot be run, or fails; the message is the first line of git's error.
 
-    *remedy*: what allows it, "": nobody says
+    *remedy*: how to allow the command; "" if git names no way
     """
 
     def __init__(self, words: str, remedy: str = "") -> None:
@@ -35,11 +35,11 @@ class GitError(Exception):
 
 
 def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
-    """Return the output of a git command.
+    """Run a git command, and return its output.
 
     :param folder: where it runs
-    :param variables: for its environment
-    :raises GitError: it cannot be run, or fails
+    :param variables: additional environment variables
+    :raises GitError: git cannot be run, or fails
     """
     environment = {name: value for name, value in os.environ.items() if name not in _LOCAL}
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **(variables or {})}
@@ -66,6 +66,6 @@ def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = Non
 
 
 def _remedy(said: str) -> str:
-    """Return the command that git names where a repository is somebody else's."""
+    """Return the command that git suggests if a repository belongs to another user; "" if it suggests none."""
     command = re.search(r"git config --global --add safe\.directory .*", said)
     return f"allowed: after `{command[0]}`" if command else ""

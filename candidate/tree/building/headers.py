@@ -8,7 +8,7 @@ from .errors import TreeError
 from .kconfig import named_headers, selected
 from .source import ARM, TreeSource
 
-# From a compiler for arm64 in a real build. Upper bounds do: nothing of stage 2 depends on the exact numbers.
+# A real build gets these from a compiler for arm64. Upper bounds suffice: stage 2 does not depend on exact values.
 _BOUNDS: Final = {
     "NR_PAGEFLAGS": 28,
     "MAX_NR_ZONES": 4,
@@ -17,7 +17,7 @@ _BOUNDS: Final = {
     "LRU_GEN_WIDTH": 0,
     "__LRU_REFS_WIDTH": 0,
 }
-# Included, and nothing in them is used.
+# Headers that are included but not used.
 _EMPTY: Final = (
     "generated/asm-offsets.h",
     "asm/asm-offsets.h",
@@ -26,7 +26,7 @@ _EMPTY: Final = (
     "asm/unistd_compat_32.h",
     "asm/syscall_table_64.h",
 )
-# No code may ask which version this is.
+# No code may depend on the version.
 _VERSION: Final = """\
 #define LINUX_VERSION_CODE 0
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
@@ -34,7 +34,7 @@ _VERSION: Final = """\
 
 
 def generated(source: TreeSource) -> dict[str, str]:
-    """Path below the folder of generated headers -> text.
+    """Return the generated headers: path below their folder -> text.
 
     :raises TreeError: a script of the tree fails
     """
@@ -53,7 +53,7 @@ def generated(source: TreeSource) -> dict[str, str]:
 
 
 def _wrappers(source: TreeSource) -> dict[str, str]:
-    """Headers of asm/ that only include those of asm-generic/, as ``scripts/Makefile.asm-generic`` makes them."""
+    """Return the headers of asm/ that only include asm-generic/, as ``scripts/Makefile.asm-generic`` makes them."""
     made: dict[str, str] = {}
     for folder, below in (("include", ""), ("include/uapi", "uapi/")):
         names = named_headers(source, f"{ARM}/{folder}/asm/Kbuild", "generic-y")
@@ -74,7 +74,7 @@ def _scripts(source: TreeSource) -> dict[str, str]:
         if source.has(f"{tools}/{script}") and source.has(f"{tools}/{data}"):
             made[header] = _output(source, ["awk", "-f", f"{tools}/{script}", f"{tools}/{data}"])
     if made["asm/cpucap-defs.h"] and not source.has(f"{ARM}/include/asm/cpucaps.h"):
-        # Some trees generate the header itself, others a part of it.
+        # Some trees generate the whole header, others a part of it.
         made["asm/cpucaps.h"] = made["asm/cpucap-defs.h"]
     features, script = f"{ARM}/include/uapi/asm/hwcap.h", f"{tools}/gen-kernel-hwcaps.sh"
     if source.has(script) and source.has(features):
@@ -83,9 +83,9 @@ def _scripts(source: TreeSource) -> dict[str, str]:
 
 
 def _output(source: TreeSource, command: list[str]) -> str:
-    """Return the output of a script of the tree; it runs in the tree's folder.
+    """Run a script in the tree's folder, and return its output.
 
-    :raises TreeError: it cannot be run, or fails
+    :raises TreeError: the script cannot be run, or fails
     """
     try:
         done = subprocess.run(

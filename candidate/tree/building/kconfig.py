@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The contents of Kbuild and Kconfig files, as far as they are needed: no configuration is made."""
+"""The contents of Kbuild and Kconfig files, as far as they are needed; no configuration is generated."""
 
 import re
 from typing import Final
 
 from .source import ARM, TreeSource
 
-# Selected by arm64 or KVM, and left out: debugging and tracing, code in assembly, features that nothing here drives.
+# Selected symbols of arm64 or KVM that are left out: debugging, tracing, assembly, features that s2fuzz cannot use.
 _LEFT_OUT: Final = re.compile(
     "GCC_PLUGIN|JUMP_LABEL$|^KVM_PRIVATE|IRQ_|FTRACE|TRACE|STACKTRACE|KASAN|KCSAN|KFENCE|SWIOTLB"
     "|ACPI|EFI|COMPAT|PRINTK|DEBUG|^CLONE_BACKWARDS"
@@ -16,7 +16,7 @@ _SELECT: Final = re.compile(r"^\s+select (\w+)\s*(?:#.*)?$", re.MULTILINE)
 
 
 def named_headers(source: TreeSource, path: str, kind: str) -> list[str]:
-    """The headers that a Kbuild file lists.
+    """Return the headers that a Kbuild file lists.
 
     :param kind: ``generic-y``, ``mandatory-y``
     """
@@ -29,7 +29,7 @@ def named_headers(source: TreeSource, path: str, kind: str) -> list[str]:
 
 
 def selected(source: TreeSource) -> list[str]:
-    """The symbols that ARM64, ARM64_MTE and KVM select without a condition, and what those of KVM select."""
+    """Return the symbols that ARM64, ARM64_MTE and KVM select unconditionally, and what the symbols of KVM select."""
     arm, kvm, virt = f"{ARM}/Kconfig", f"{ARM}/kvm/Kconfig", "virt/kvm/Kconfig"
     left = _selects(source, arm, "ARM64") + _selects(source, arm, "ARM64_MTE") + _selects(source, kvm, "KVM")
     found: list[str] = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Objects that were compiled, in the cache folder: after a change only those files are compiled that read what changed.
+"""A cache of compiled objects: after a change, only the files that read a changed file are compiled again.
 
-An entry is a folder: what one run of the compiler has made, and `INPUTS`, which lists each file that it read, with its
-digest, and each one of the same name that it would find first. Entries are made in the folder of a build and renamed.
-Our own files, the compiler and the settings are in the names of entries (`candidate.tree.building.cache.prefix`).
+An entry is a folder: the output of one compiler run, and `INPUTS`. `INPUTS` lists each file that the run read, with its
+digest, and the files of the same names that the compiler would find first. Entries are made in the folder of a build
+and renamed. Their names cover our own files, the compiler and the settings (`candidate.tree.building.cache.prefix`).
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from .plan import BELOW, NATIVE
 from .source import TreeSource, file_digest
 
 INPUTS: Final = "inputs.json"
-# What a compiler run makes: object, list of dependencies, notes on counters.
+# Suffixes of the output of a compiler run: object, list of dependencies, notes on counters.
 MADE: Final = (".o", ".d", ".gcno")
-# Entries of one file that are kept, the last ones that were used.
+# Maximum number of entries per file; the least recently used are removed.
 MOST: Final = 16
 
 
@@ -34,11 +34,11 @@ def folder() -> Path:
 
 
 class ObjectCache:
-    """The objects that a build need not compile. An entry that cannot be read or written counts for nothing.
+    """The objects that a build need not compile. An entry that cannot be read or written is ignored.
 
     :param source: the tree
-    :param start: what `candidate.tree.building.cache.prefix` returns
-    :param work: folder of the build, where its compiler runs are to begin
+    :param start: the result of `candidate.tree.building.cache.prefix`
+    :param work: folder of the build, before its compiler runs
     """
 
     def __init__(self, source: TreeSource, start: str, work: Path) -> None:
@@ -49,18 +49,18 @@ class ObjectCache:
         self._earlier: dict[str, list[str]] = {}
 
     def take(self, job: CompilerJob) -> bool:
-        """Copy what a compiler run would make into the folder of the build; False: there is no such entry."""
+        """Copy the output of a compiler run from its entry into the folder of the build; False: there is no entry."""
         for entry in self._entries(job):
             with suppress(OSError, ValueError, LookupError, TypeError):
                 inputs = json.loads((entry / INPUTS).read_bytes())
                 if self._is_same(inputs) and self._copy(entry, inputs["made"]):
-                    # Says that it is in use.
+                    # Mark the entry as recently used.
                     os.utime(entry)
                     return True
         return False
 
     def keep(self, jobs: Sequence[CompilerJob]) -> None:
-        """Make entries of what compiler runs have made, before anybody changes that."""
+        """Make entries of the output of compiler runs; call it before the build modifies the objects."""
         with suppress(OSError):
             folder().mkdir(parents=True, exist_ok=True)
         for job in jobs:
@@ -71,12 +71,12 @@ class ObjectCache:
         remove_unused(folder())
 
     def _prefix(self, job: CompilerJob) -> str:
-        """The first part of the names of a job's entries."""
+        """Return the first part of the names of a job's entries."""
         command = hashlib.sha256("\0".join(job.command).encode())
         return f"{self.start}{job.name}-{command.hexdigest()[:8]}-"
 
     def _entries(self, job: CompilerJob) -> list[Path]:
-        """The entries of a job, those first that were used last."""
+        """Return the entries of a job, most recently used first."""
         start = self._prefix(job)
         try:
             found = [
@@ -87,7 +87,7 @@ class ObjectCache:
         return [folder() / name for _, name in sorted(found, reverse=True)]
 
     def _is_same(self, inputs: dict[str, Any]) -> bool:
-        """Tell whether a compiler run would read the same files."""
+        """Return whether a compiler run would read the same files with the same contents."""
         files: dict[str, str] = inputs["files"]
         if any(self.digest(path) != digest for path, digest in files.items()):
             return False
@@ -95,14 +95,14 @@ class ObjectCache:
         return self._before(files) == before
 
     def _before(self, paths: Iterable[str]) -> list[str]:
-        """Return the files that the compiler would find before others of these names."""
+        """Return the existing files that the compiler would find before these files of the same names."""
         for path in paths:
             if path not in self._earlier:
                 self._earlier[path] = [each for each in earlier(path) if os.path.isfile(os.path.join(self.work, each))]
         return sorted({each for path in paths for each in self._earlier[path]})
 
     def _copy(self, entry: Path, made: dict[str, str]) -> bool:
-        """Copy the files of an entry; False: one is damaged."""
+        """Copy the files of an entry; False: a file is damaged."""
         for name, digest in made.items():
             shutil.copyfile(entry / name, self.work / name)
             if file_digest(str(self.work / name)) != digest:
@@ -112,7 +112,7 @@ class ObjectCache:
     def _keep(self, job: CompilerJob) -> None:
         read = sorted(self._read(job))
         if any(self.source.changed(path.removeprefix(BELOW)) for path in read if path.startswith(BELOW)):
-            # Nobody knows which text was compiled.
+            # It is not known which version of the file was compiled.
             return
         new = self.work / f"{job.name}.entry"
         new.mkdir()
@@ -125,12 +125,12 @@ class ObjectCache:
         text = json.dumps({"files": files, "before": self._before(read), "made": made})
         (new / INPUTS).write_text(text)
         entry = folder() / f"{self._prefix(job)}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        # One that is there is damaged, or somebody has made it meanwhile.
+        # An existing entry is damaged, or another process has made it meanwhile.
         shutil.rmtree(entry, ignore_errors=True)
         new.rename(entry)
 
     def _read(self, job: CompilerJob) -> Iterator[str]:
-        """Yield the files that a job has read, below the folder of the build, but for our own."""
+        """Yield the files below the folder of the build that a job has read, except our own."""
         listed = self.work / f"{job.name}.d"
         for path in read_by(listed) if listed.exists() else ():
             if not os.path.isabs(path) and not path.startswith(f"{NATIVE.name}/"):

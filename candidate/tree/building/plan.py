@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The plan of a build: flags, include folders, units.
 
-All paths are relative to the folder of a build, where ``tree`` and ``native`` are links: nothing in the
-library depends on where the tree lies.
+All paths are relative to the folder of a build, where ``tree`` and ``native`` are links. So the library does not
+depend on the location of the tree.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PG
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
-# Beginning of what the compiler calls a file of the tree.
+# Prefix of the tree's files in the output of the compiler.
 BELOW: Final = f"{TREE}/"
-# The function of pgtable.c by which tables are walked.
+# The function of pgtable.c that walks tables.
 WALK: Final = "kvm_pgtable_walk"
 GENERATED: Final = "generated"
 GRANULES: Final = (12, 14, 16)
 COUNTERS_SCRIPT: Final = "native/counters.ld"
 
-# In the order in which they are searched: our headers come first, then as in a kernel build.
+# Include folders in search order: our headers first, then as in a kernel build.
 INCLUDES: Final = (
     "native/shim",
     "native",
@@ -37,20 +37,20 @@ INCLUDES: Final = (
     f"{TREE}/virt/kvm",
     ".",
 )
-# As a kernel build has them, where they decide what the code does.
+# The flags of a kernel build that affect what the code does.
 _KERNEL: Final = (
     *("-std=gnu11", "-fno-strict-aliasing", "-fno-common", "-fms-extensions", "-fshort-wchar", "-funsigned-char"),
     *("-fno-strict-overflow", "-fno-delete-null-pointer-checks", "-fno-builtin", "-fno-stack-protector"),
     *("-D__KERNEL__", "-D__aarch64__", "-U__x86_64__", "-U__i386__", "-U__linux__", "-U__unix__", "-Ulinux", "-Uunix"),
     *("-D__DISABLE_EXPORTS", "-DKASAN_SHADOW_SCALE_SHIFT="),
     *('-DKBUILD_MODFILE="kvm"', '-DKBUILD_BASENAME="kvm"', '-DKBUILD_MODNAME="kvm"'),
-    # Kernel code uses no floating point registers: SSE would hide stores that are to be seen.
+    # Kernel code uses no floating point registers; SSE stores would escape the instrumentation.
     "-mgeneral-regs-only",
     # Backtraces of events follow frame pointers.
     *("-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"),
 )
-# A misspelt function would else become a symbol that nobody defines, or lose half of a pointer; a signature that
-# differs from what native/ expects would go unseen.
+# Without these, a misspelt function would become an undefined symbol or truncate a pointer, and a signature that
+# differs from what native/ expects would go unnoticed.
 _MISTAKES: Final = tuple(
     f"-Werror={each}"
     for each in ("implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types")
@@ -60,19 +60,19 @@ _COMMON: Final = (
     # For `candidate.tree.building.callgraph`.
     *("-ffunction-sections", "-fdata-sections"),
 )
-# Our files that know no kernel type, and what stands in for symbols that nobody defines.
+# Flags of our files that use no kernel types, and of the stubs for symbols that no file defines.
 _HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
 _STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
-# Plain loads and stores of table entries become calls: rt_plain.c has them in place of the runtime of this sanitizer.
+# Plain loads and stores of table entries become calls. rt_plain.c defines them instead of this sanitizer's runtime.
 _PLAIN: Final = (
     *("-fsanitize=thread", "--param=tsan-distinguish-volatile=1"),
     "--param=tsan-instrument-func-entry-exit=0",
 )
-# Those that native/rt_sanitize.c answers. What kernel code does on purpose is left out: overflow wraps, members of NULL
-# have addresses.
+# Checks whose handlers are in native/rt_sanitize.c. Checks of what kernel code does on purpose are left out: wrapping
+# overflow, the address of a member of NULL.
 _UNDEFINED: Final = ("-fsanitize=shift,bounds,integer-divide-by-zero,bool,enum,unreachable,vla-bound",)
-# Functions of libc that take addresses: kernel code calls ours, which look at these first. Who only reads is of no
-# interest unless addresses are checked.
+# Functions of libc that take addresses. Kernel code calls our wrappers, which check the addresses first. Functions that
+# only read matter only if accesses are checked.
 _WRITING: Final = ("memset", "memcpy", "memmove")
 _READING: Final = ("memcmp",)
 
@@ -84,21 +84,22 @@ _FLUSHES: Final = (
     "__kvm_tlb_flush_vmid_range",
 )
 
-# Local variables that nobody has set hold zeroes, as kernels are built by default (CONFIG_INIT_STACK_ALL_ZERO), and not
-# what an earlier call has left; with sanitizers, what makes a wild pointer.
+# Uninitialised local variables hold zeroes, as in default kernel builds (CONFIG_INIT_STACK_ALL_ZERO), and not values of
+# an earlier call. With sanitizers they hold a pattern that makes a wild pointer.
 _UNSET: Final = "-ftrivial-auto-var-init="
 _UNSET_SINCE: Final = 12
 
-# As arch/arm64/kvm/hyp/vhe/Makefile has it, with room for addresses of 52 bits in VTTBR_EL2. Instructions of arm64 are
-# told of (native/shim/asm/tlbflush.h). Their operands are written as `%x0`, which gcc takes here for registers that
-# have such a name, and for no others. Functions that must be inlined are called by pointers: -O1 does not see through.
+# Flags of arch/arm64/kvm/hyp/vhe/Makefile, with room for addresses of 52 bits in VTTBR_EL2. arm64 instructions are
+# reported instead of executed (native/shim/asm/tlbflush.h). Their operands are written as `%x0`, which gcc for x86-64
+# accepts only for some registers, so the others are fixed. -O2 because functions that must be inlined are called by
+# pointers, which -O1 does not resolve.
 _TLB: Final = (
     *("-D__KVM_VHE_HYPERVISOR__", "-DSHIM_TLB_C", "-DCONFIG_ARM64_PA_BITS_52=1", "-O2"),
     *(f"-ffixed-r{number}" for number in range(8, 16)),
 )
 
-# How often each way through the code is taken is counted (`candidate.tree.building.counters`). Atomic, for plain
-# counters would be plain accesses.
+# Count how often each path through the code is taken (`candidate.tree.building.counters`). The counters are atomic
+# because plain ones would be instrumented as plain accesses.
 _COUNTERS: Final = ("-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic", "-frandom-seed=s2fuzz")
 
 
@@ -107,8 +108,8 @@ class BuildSettings:
     """The settings by which a tree is built.
 
     :param granule: log2 of the page size in bytes: 12, 14 or 16
-    :param sanitize: accesses to what was freed or is out of bounds, and undefined behaviour, end the call
-    :param coverage: it is counted how often the code of kernel files runs
+    :param sanitize: a use after free, an access out of bounds or undefined behaviour ends the call
+    :param coverage: count how often the code of kernel files runs
     :param optimise: ``-O1`` or ``-O2``
     :param plain: plain loads and stores of table entries are events too
     """
@@ -126,7 +127,7 @@ class BuildSettings:
             raise ValueError(f"optimise {self.optimise!r}; allowed: -O1, -O2")
 
     def name(self) -> str:
-        """The name of these settings, which distinguishes them from others."""
+        """Return a unique name of these settings."""
         return f"{self.granule}{self.optimise}" + "".join(
             f"-{word}" for word in ("sanitize", "coverage", "plain") if getattr(self, word)
         )
@@ -135,15 +136,15 @@ class BuildSettings:
 class BuildPlan:
     """The compiler runs of one build, largest first.
 
-    *tree*: objects of the tree's files; *mixed*: of ours that include some of those; *host*: of ours with libc;
-    *files*: object -> file of the tree, for its stage-2 code
+    *tree*: objects of the tree's files; *mixed*: objects of our files that include files of the tree; *host*: objects
+    of our files that use libc; *files*: object -> file of the tree, for its stage-2 code
 
     :param work: folder of the build
     """
 
     def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler, work: Path) -> None:
         self.settings, self.compiler = settings, compiler
-        # Debug information names files as the tree does, and not where it or the build was.
+        # Debug information has paths relative to the tree, without the locations of the tree and the build.
         self._names = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={TREE}/="]
         self._kernel = self._kernel_flags()
         kernel_side, host_side = sorted(NATIVE.glob("glue*.c")), sorted(NATIVE.glob("rt*.c"))
@@ -197,21 +198,21 @@ class BuildPlan:
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def counted(self) -> tuple[list[str], list[str]]:
-        """The objects whose functions count how often they run, where any do; and the others."""
+        """Return the objects whose functions have counters, if the settings ask for any, and the other objects."""
         counting = [*self.files, *self.mixed[1:]]
         return counting, [name for name in (*self.tree, *self.host, "stubs.o") if name not in counting]
 
     def weaken(self) -> CompilerJob:
-        """Lets the tree's own definition of a function win over our model: patches move code between files."""
+        """Return the job that makes our models weak: the tree's definition wins, as patches move code between files."""
         script = 'for each; do objcopy --weaken "$each" || exit; done'
         return CompilerJob("weaken", ["sh", "-c", script, "sh", *self.host])
 
     def tell_walks(self) -> list[CompilerJob]:
-        """The jobs by which walks of tables are told of.
+        """Return the jobs that have table walks reported.
 
-        The tree's own `WALK` loses to that of native/glue_walk.c, which goes on to its second name. Callers in the
-        same file come there too, for with ``-fPIC`` they call by symbol. A function stands at the beginning of its
-        own section.
+        The tree's own `WALK` becomes weak, so that of native/glue_walk.c wins, which calls the original by a second
+        name. This includes callers in the same file, since ``-fPIC`` calls go through the symbol. The second name can
+        be defined as offset 0 because each function has a section of its own.
         """
         other = f"--add-symbol real_{WALK}=.text.{WALK}:0,function,global"
         script = (
@@ -221,33 +222,33 @@ class BuildPlan:
         return [CompilerJob("walks", ["sh", "-c", script, "sh", *self.tree])]
 
     def tell_flushes(self) -> list[CompilerJob]:
-        """The jobs by which calls of tlb.c are told of: functions of native/rt_tlb.c go on to its second names."""
+        """Return the jobs that have calls of tlb.c reported: they rename its functions, which native/rt_tlb.c wraps."""
         names = " ".join(f"--redefine-sym {name}=real_{name}" for name in _FLUSHES)
         return [CompilerJob("flushes", ["sh", "-c", f"objcopy {names} tlb.o"])] if "tlb.o" in self.tree else []
 
     def check_memory(self) -> list[CompilerJob]:
-        """The jobs by which kernel code calls our functions in place of those of libc that take addresses."""
+        """Return the jobs that redirect kernel code from libc functions that take addresses to our wrappers."""
         called = _WRITING + _READING if self.settings.sanitize else _WRITING
         names = " ".join(f"--redefine-sym {name}=shim_{name}" for name in called)
         script = f'for each; do objcopy {names} "$each" || exit; done'
         return [CompilerJob("check", ["sh", "-c", script, "sh", *self.tree, *self.mixed])]
 
     def stubs(self) -> CompilerJob:
-        """Compiles ``stubs.c``."""
+        """Return the job that compiles ``stubs.c``."""
         flags = [*_STUBS, *_COMMON, *self._names]
         return CompilerJob("stubs", [self.compiler.program, *flags, "-c", "stubs.c", "-o", "stubs.o"])
 
     def link(self, library: str, *, stubs: bool) -> CompilerJob:
-        """Links all objects; without *stubs*, symbols may be missing."""
+        """Return the job that links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
         flags += [f"-Wl,-T,{COUNTERS_SCRIPT}", f"-Wl,-Map,{library}.map"] if self.settings.coverage else []
         command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
         return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
 
     def sections(self, driver: str) -> CompilerJob:
-        """Links once more, and lets the linker say what nobody refers to.
+        """Return the job that links again to have the linker report unreferenced sections.
 
-        :param driver: a version script that exports what Python calls
+        :param driver: a version script that exports the functions that the driver calls
         """
         flags = [f"-Wl,--version-script={driver}", "-Wl,--gc-sections", "-Wl,--print-gc-sections"]
         return CompilerJob("sections", [*self.link("sections.so", stubs=True).command, *flags])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Probes of what a tree declares, where trees differ: each is a name for the kernel side of native/ to ask for.
+"""Probes of declarations in which trees differ: each defines a macro that the kernel side of native/ tests.
 
-No version number is consulted: patches move code between versions.
+No version number is consulted, since patches move code between versions.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from .source import ARM, GUEST_MEMFD, KVM_MAIN, MMU, PGTABLE, TreeSource
 
 @dataclass(frozen=True)
 class TreeProbe:
-    """A text that a tree has or has not.
+    """A text whose presence in a tree is tested.
 
-    :param name: of the macro that native/ asks for
+    :param name: name of the macro that native/ tests
     :param pattern: regular expression; ``^`` is the beginning of a line
-    :param path: where to look
-    :param feature: the name under which users know it; "" for the form of the code
+    :param path: the file to search
+    :param feature: name of the feature for users; "" for details of the code
     """
 
     name: str
@@ -27,7 +27,7 @@ class TreeProbe:
 
 
 def _selected(name: str, symbol: str, feature: str) -> TreeProbe:
-    """A probe of what ``config KVM`` of arm64 selects; the symbol, or the beginning of it."""
+    """Return a probe of what ``config KVM`` of arm64 selects; *symbol* may be a prefix of the symbol."""
     pattern = rf"^(?:menu)?config KVM\n(?:(?!^config |^menuconfig ).*\n)*\s+select {symbol}"
     return TreeProbe(name, pattern, f"{ARM}/kvm/Kconfig", feature)
 
@@ -51,7 +51,7 @@ PROBES: Final = (
     TreeProbe("HAVE_GUP_VMAS", r"long get_user_pages\([^;]*struct vm_area_struct \*\*vmas", "include/linux/mm.h"),
     TreeProbe("HAVE_FOLLOW_PTE_VMA", r"int follow_pte\(struct vm_area_struct", "include/linux/mm.h"),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
-    # Functions that the tree has itself, inline or not.
+    # Functions that the tree defines itself, inline or not.
     TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),
     TreeProbe(
         "HAVE_FVI_INLINE", r"static inline\s+struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
@@ -72,43 +72,43 @@ PROBES: Final = (
     ),
     TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
-    # Data, and what it holds.
+    # Data types and their members.
     TreeProbe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", f"{ARM}/include/asm/kvm_pgtable.h"),
     TreeProbe("HAVE_INVALIDATE_NAMES", r"mmu_invalidate_seq;", "include/linux/kvm_host.h"),
     TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
     TreeProbe("HAVE_VMID_ID", r"^struct kvm_vmid \{\n\s+atomic64_t id;", _KVM_HOST),
-    # Who says how large a page is: struct page, or the user's page table.
+    # Source of the size of a page: struct page, or the user page table.
     TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
     # Dirty rings.
     _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING", "dirty rings"),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
-    # Pages that are made old are not flushed.
+    # Ageing does not flush the TLB.
     _selected("ELIDES_AGED_FLUSH", "KVM_ELIDE_TLB_FLUSH_IF_YOUNG", "ageing without a flush"),
-    # The mmu lock is not taken where pages are aged.
+    # Ageing does not take the mmu lock.
     _selected("AGES_WITHOUT_LOCK", "KVM_MMU_LOCKLESS_AGING", "ageing without the mmu lock"),
-    # Slots whose memory is a file of KVM's own.
+    # Slots whose memory is a guest_memfd.
     _selected("HAVE_GUEST_MEMFD", "KVM_GUEST_MEMFD", "guest_memfd"),
     TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
     TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
-    # Physical addresses of 52 bits with 4K and 16K pages: KVM has them before the host does, which maps its memory.
+    # Physical addresses of 52 bits with 4K and 16K pages. KVM had them before the host, which maps its memory.
     TreeProbe(
         "HAVE_LPA2",
         r"^config ARM64_PA_BITS_52\n(?:(?!^config ).*\n)*?\s+depends on ARM64_64K_PAGES \|\|",
         f"{ARM}/Kconfig",
         "physical addresses of 52 bits (LPA2)",
     ),
-    # The tables of a VM are freed range by range of its whole address space.
+    # The tables of a VM are freed range by range, over its whole address space.
     TreeProbe(
         "DESTROYS_BY_RANGE",
         r"\bkvm_pgtable_stage2_destroy_range\(",
         f"{ARM}/include/asm/kvm_pgtable.h",
         "tables freed range by range",
     ),
-    # Where VTCR_EL2 of a VM is.
+    # Place of a VM's VTCR_EL2.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
-    # Tags of memory (MTE): how user space asks for them, and which areas may have them.
+    # Memory tags (MTE): how user space requests them, and which areas may have them.
     TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "tags of memory (MTE)"),
     TreeProbe("HAVE_MTE_FLAG", r"#define KVM_ARCH_FLAG_MTE_ENABLED", _KVM_HOST),
     TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
@@ -123,5 +123,5 @@ PROBES: Final = (
 
 
 def found(source: TreeSource) -> list[str]:
-    """The names of the probes that a tree has."""
+    """Return the names of the probes that match a tree."""
     return [probe.name for probe in PROBES if source.declares(probe.pattern, probe.path)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of a tree that no operation of a program can reach: this list, and nothing else, says so to people.
+"""The parts of a tree that no operation of a program can reach. All user-visible statements on this use this list.
 
-Each entry is found by a probe, as in `candidate.tree.building.probes`. Whoever makes one reachable removes it;
-those that are a function of their own go by themselves, when the driver can call it.
+Each entry is found by a pattern, as in `candidate.tree.building.probes`. Remove an entry when its code becomes
+reachable; an entry with a function disappears by itself when the driver can call that function.
 """
 
 from collections.abc import Collection
@@ -16,11 +16,12 @@ from .source import KVM_MAIN, MMU, NESTED, PGTABLE, TreeSource
 class UnreachedFeature:
     """Code that is compiled and never runs.
 
-    :param path: where to look for it
+    :param path: the file that has it
     :param pattern: regular expression that finds it
-    :param name: in the words of the kernel's documentation
-    :param why: what is missing here
-    :param function: it is unreached only while nothing can call this one; "": conditions keep it from running
+    :param name: its name in the kernel's documentation
+    :param why: what s2fuzz lacks to run it
+    :param function: the feature is unreachable only while this function cannot be called; "": conditions keep the code
+        from running
     """
 
     path: str
@@ -50,9 +51,9 @@ FEATURES: Final = tuple(UnreachedFeature(*each) for each in _LIST)
 
 
 def unreachable(source: TreeSource, uncalled: Collection[str]) -> list[UnreachedFeature]:
-    """The features that a tree has and that stay unexercised.
+    """Return the features of a tree that cannot be reached.
 
-    :param uncalled: its functions that nothing the driver does can call
+    :param uncalled: its functions that no request of the driver can call
     """
     return [
         feature

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel tree on disk: whether it is one, and what was looked at in it."""
+"""A kernel tree on disk: checks that it can be built, and records which of its files are used."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ INTERVAL_TREE: Final = "lib/interval_tree.c"
 # Included before anything else, as in a kernel build.
 FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types.h")
 
-# What must be there, the outermost first, and what it means where it is not.
+# Files and folders that a tree must have, outermost first, and the message if one is missing.
 _NEEDED: Final = (
     ("include", "is no kernel tree: it has no folder include; allowed: the top folder of a Linux tree"),
     (ARM, "is a kernel tree without arm64: it has no folder arch/arm64; allowed: a whole tree"),
@@ -47,15 +47,15 @@ _NEEDED: Final = (
 
 
 class TreeSource:
-    """A tree, with a record of what was asked of it: the cache compares that (`candidate.tree.building.cache`).
+    """A tree with a record of the files that a build uses, which the cache compares (`candidate.tree.building.cache`).
 
-    *files*: paths below the tree that exist and decide what is built; *absent*: those that do not exist, and would;
-    *since*: when the first look was, as ``time.time()`` has it
+    *files*: paths below the tree that exist and affect the build; *absent*: paths that would affect it but do not
+    exist; *since*: time of the first access, as ``time.time()``
 
     :param root: its top folder
-    :param name: for messages; by default that of the folder
-    :param commit: the full name of the commit that the folder has, and nothing else; "": nobody says
-    :raises TreeError: it is no tree that can be built
+    :param name: its name in messages; by default the name of the folder
+    :param commit: full name of the commit that the folder contains without changes; "": not known
+    :raises TreeError: the folder is no tree that can be built
     """
 
     def __init__(self, root: Path, name: str = "", commit: str = "") -> None:
@@ -75,20 +75,20 @@ class TreeSource:
                 if not (self.root / path).exists():
                     raise TreeError(f"{self.name} {wrong}")
         except (OSError, ValueError, RuntimeError) as error:
-            # No right to look, a null byte in the name, a loop of links.
+            # No permission, a null byte in the name, or a loop of links.
             why = getattr(error, "strerror", None) or error
             raise TreeError(f"{self.name}: {why}; allowed: the top folder of a Linux tree") from None
 
     def has(self, path: str) -> bool:
-        """Tell whether a file is there; noted either way."""
+        """Return whether a file exists, and record the answer."""
         there = (self.root / path).is_file()
         (self.files if there else self.absent).add(path)
         return there
 
     def text(self, path: str) -> str:
-        """The text of a file; "" where there is none.
+        """Return the text of a file; "" if there is no such file.
 
-        :raises TreeError: it cannot be read
+        :raises TreeError: the file cannot be read
         """
         if not self.has(path):
             return ""
@@ -98,7 +98,7 @@ class TreeSource:
             raise TreeError(f"{self.name}: cannot read {path}: {error.strerror or error}") from None
 
     def declares(self, pattern: str, path: str) -> bool:
-        """Tell whether a file has a text (a regular expression; ``^`` is the beginning of a line)."""
+        """Return whether a regular expression matches in a file; ``^`` is the beginning of a line."""
         return re.search(pattern, self.text(path), re.MULTILINE) is not None
 
     def digest(self, path: str) -> str:
@@ -108,7 +108,7 @@ class TreeSource:
         return self._digests[path]
 
     def changed(self, path: str) -> bool:
-        """Tell whether a file was changed since the first look."""
+        """Return whether a file was changed since the first access to the tree."""
         try:
             return self.since <= os.stat(os.path.join(self.root, path)).st_mtime <= time.time()
         except OSError:

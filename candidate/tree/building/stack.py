@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The calls at loads and stores of local variables, which are taken out of a library: no table lies on a stack.
+"""Removes the instrumentation of loads and stores of local variables from a library: no table is on a stack.
 
-A walk of tables would make many of them, for what it tells its callbacks of an entry lies on the stack.
+A table walk would make many of these calls, because the data that it passes to its callbacks is on the stack.
 """
 
 import re
@@ -16,7 +16,7 @@ _HEARD: Final = re.compile(r"^([0-9a-f]+) \w __tsan_(?:unaligned_|volatile_)?(?:
 # lea offset(%rbp),%rdi; call function
 _CALL: Final = re.compile(rb"(?:\x48\x8d\x7d.|\x48\x8d\xbd....)\xe8(....)", re.DOTALL)
 _CALL_BYTES: Final = 5
-# What may be a jump, at any byte: of 8 bits, and of 32.
+# Bytes that may be a jump, at any offset: with a distance of 8 bits, and of 32 bits.
 _NEAR: Final = re.compile(rb"(?=[\x70-\x7f\xe3\xeb](.))", re.DOTALL)
 _FAR: Final = re.compile(rb"(?=(?:\x0f[\x80-\x8f]|\xe9)(....))", re.DOTALL)
 # nopl 0(%rax,%rax,1)
@@ -24,13 +24,13 @@ _NOTHING: Final = b"\x0f\x1f\x44\x00\x00"
 
 
 def forget(work: Path, library: str) -> None:
-    """Take the calls at loads and stores of local variables from a library.
+    """Remove the calls at loads and stores of local variables from a library.
 
-    A call stays where something may jump to it: then another address may be in the register.
+    A call that may be the target of a jump stays, since the register may then hold another address.
 
     :param work: folder of the build
     :param library: its name
-    :raises candidate.tree.building.errors.TreeError: ``nm`` is not there, or fails
+    :raises candidate.tree.building.errors.TreeError: ``nm`` is not installed, or fails
     """
     heard = {int(address, 16) for address in _HEARD.findall(output(["nm", library], work))}
     data = bytearray((work / library).read_bytes())
@@ -46,7 +46,7 @@ def forget(work: Path, library: str) -> None:
 
 
 def jumped_to(text: bytes) -> set[int]:
-    """Return the offsets to which code may jump: any bytes that could be a jump count as one."""
+    """Return the offsets to which code may jump; any bytes that could be a jump count as one."""
     targets = {found.start() + 2 + struct.unpack("<b", found[1])[0] for found in _NEAR.finditer(text)}
     for found in _FAR.finditer(text):
         targets.add(found.end(1) + struct.unpack("<i", found[1])[0])

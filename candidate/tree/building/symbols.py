@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The symbols outside of the compiled files: classes, and what stands in for those that nobody models.
+"""The symbols that the compiled files need from outside: their classes, and stubs for those without a model.
 
-``candidate/tree/symbols.toml`` has all of them.
+``candidate/tree/symbols.toml`` lists all of them.
 """
 
 import re
@@ -25,15 +25,15 @@ REFUSED: Final = "refused"
 UNKNOWN: Final = "unknown"
 CLASSES: Final = (MODELLED, LIBRARY, HARMLESS, ZERO, REFUSED)
 
-# Large enough for what a kernel file may look at behind the name of a data symbol.
+# Size of a zeroed data symbol, large enough for every access of the kernel files.
 _ZEROES: Final = 8192
 _PAGE: Final = 4096
-# Of the compiler's own runtimes.
+# Symbols of the compiler's own runtimes.
 _RUNTIME: Final = re.compile(r"__(?:asan|ubsan|sanitizer|tsan)_|__ehdr_start$|_GLOBAL_OFFSET_TABLE_$")
 _SLOT: Final = re.compile(r"R_X86_64_JUMP_SLOT?\s+\S+\s+([^\s@]+)")
 _DEFINED: Final = re.compile(r"^[0-9a-f]+ [A-Z] (\S+)$", re.MULTILINE)
 _UNDEFINED: Final = re.compile(r"^\s+[Uw] (\S+)$", re.MULTILINE)
-# Called in place of what nobody models; the first one is rt_models.c's.
+# Declarations for the stubs; shim_unmodelled() is in rt_models.c.
 _STUBS_HEAD: Final = """\
 long shim_unmodelled(const char *name, void *from);
 int mprotect(void *start, unsigned long size, int rights);
@@ -45,7 +45,7 @@ class ListedSymbol:
     """A symbol of the list.
 
     :param kind: one of `CLASSES`
-    :param reason: why it is of this class, or what it has in common with others
+    :param reason: why it has this class, or what it has in common with others
     """
 
     kind: str
@@ -57,8 +57,8 @@ class OutsideSymbols:
     """The symbols that the kernel side of a build needs from outside of the tree's files.
 
     :param kinds: name -> one of `CLASSES`, or `UNKNOWN`
-    :param called: those of them that are called, as far as the linker can tell
-    :param lacking: functions by which our own files enter the tree, and which no file of it that is compiled defines
+    :param called: the symbols that are called, as far as the linker can tell
+    :param lacking: functions through which our own files enter the tree, and which no compiled file of it defines
     """
 
     kinds: dict[str, str]
@@ -68,9 +68,9 @@ class OutsideSymbols:
 
 @cache
 def listed() -> dict[str, ListedSymbol]:
-    """All symbols of the list.
+    """Return all symbols of the list.
 
-    :raises TreeError: there is a mistake in it
+    :raises TreeError: there is a mistake in the list
     """
     try:
         classes = tomllib.loads(FILE.read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def listed() -> dict[str, ListedSymbol]:
 
 
 def reason(name: str) -> str:
-    """Say why a program that calls *name* has no verdict."""
+    """Return the reason why a program that calls *name* has no verdict."""
     symbol = listed().get(name)
     return symbol.reason if symbol else "it is not in the list of symbols"
 
@@ -104,14 +104,14 @@ def reason(name: str) -> str:
 def outside(
     folder: Path, tree: Sequence[str], mixed: Sequence[str], host: Sequence[str], library: str
 ) -> OutsideSymbols:
-    """Sort what the kernel side needs.
+    """Classify the symbols that the kernel side needs.
 
-    :param folder: of the build
+    :param folder: folder of the build
     :param tree: objects of the tree's files
-    :param mixed: objects of our own files that include some of the tree's
+    :param mixed: objects of our own files that include files of the tree
     :param host: the other objects
-    :param library: all of them, linked with symbols missing: its relocations say which are called
-    :raises TreeError: binutils are missing, or the list calls modelled what no file of native/ names
+    :param library: all of them, linked with symbols missing: its relocations show which symbols are called
+    :raises TreeError: binutils are missing, or a symbol is listed as modelled and no file of native/ names it
     """
     ours = set(_UNDEFINED.findall(output(["nm", "-u", *mixed], folder)))
     needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree], folder))) | ours
@@ -121,7 +121,7 @@ def outside(
     for name in sorted((needed | by_mixed) - by_tree):
         symbol = listed().get(name)
         if name in by_mixed or name in by_host:
-            # Functions by which the two sides of native/ call each other are not in the list.
+            # The list does not have the functions by which the two sides of native/ call each other.
             if symbol:
                 kinds[name] = MODELLED
         elif not _RUNTIME.match(name):
@@ -129,16 +129,16 @@ def outside(
             if kinds[name] == MODELLED:
                 if not _is_named(name):
                     raise TreeError(f"{FILE}: {name} is called {MODELLED}, and no file of {NATIVE} defines it")
-                # It is defined where a tree is of another form: this one's would not fit.
+                # native/ defines it for trees of another form only; that definition would not fit this tree.
                 kinds[name] = UNKNOWN
-    # Files of ours that include some of the tree's need what these do: only native/ says whose need it is.
+    # A mixed object also needs what its included tree files need. A symbol that native/ names is needed by our code.
     lacking = tuple(name for name in kinds if name in ours and name not in listed() and _is_named(name))
     called = frozenset(_SLOT.findall(output(["readelf", "-rW", library], folder)))
     return OutsideSymbols(kinds, called, lacking)
 
 
 def _is_named(name: str) -> bool:
-    """Tell whether a file of native/ has a name, if only for some trees, or as a part that a macro makes a name of."""
+    """Return whether a file of native/ has a name, even if only for some trees or as an argument of a macro."""
     word = re.compile(rf"\b{name}\b")
     return any(word.search(file.read_text(encoding="utf-8")) for file in sorted(NATIVE.glob("*.[ch]")))
 
@@ -148,10 +148,10 @@ def _defined(objects: Sequence[str], folder: Path) -> set[str]:
 
 
 def stubs(found: OutsideSymbols) -> str:
-    """The C file that defines what nobody else defines.
+    """Return the C file that defines the symbols that no other file defines.
 
-    What is harmless returns 0; what is refused or unknown tells `shim_unmodelled` of each call. Unknown
-    data lies in pages that nobody may touch.
+    A harmless function returns 0. A refused or unknown function calls `shim_unmodelled`. Unknown data is in
+    inaccessible pages.
     """
     text = _STUBS_HEAD
     guarded: list[str] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The messages on a tree that does not build: the place of the first error, and whose it is."""
+"""The messages about a tree that does not build: the place of the first error, and whether it is the tree's or ours."""
 
 import os
 import re
@@ -18,9 +18,9 @@ _MISSING: Final = re.compile(r"(?:fatal error: )?(\S+\.h): No such file or direc
 
 
 def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
-    """One line for people.
+    """Return a one-line message about a job that failed.
 
-    :param declared: names of the probes that the tree has
+    :param declared: names of the probes that match the tree
     """
     file = os.path.normpath(failed.file) if failed.file else ""
     text = failed.text.replace(BELOW, "")
@@ -39,9 +39,9 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
 
 
 def lacks(source: TreeSource, names: Sequence[str]) -> str:
-    """One line for people.
+    """Return a one-line message about functions that a tree lacks.
 
-    :param names: of the functions that a tree lacks
+    :param names: the names of the functions
     """
     elsewhere = _file_with(source, names[0])
     calls = ", ".join(f"{name}()" for name in names)
@@ -50,7 +50,7 @@ def lacks(source: TreeSource, names: Sequence[str]) -> str:
 
 
 def _file_with(source: TreeSource, name: str) -> str:
-    """Return the first file of KVM that has a function, below the folder of the tree; "" if none has."""
+    """Return the path, below the tree, of the first file of KVM that defines a function; "" if none does."""
     head = re.compile(rf"^\w[^;{{=\n]*\b{name}\(", re.MULTILINE)
     for folder in (f"{ARM}/kvm", "virt/kvm"):
         for file in sorted((source.root / folder).rglob("*.c")):
@@ -60,7 +60,7 @@ def _file_with(source: TreeSource, name: str) -> str:
 
 
 def _place(name: str) -> str:
-    """Return the first place of native/ that names a function."""
+    """Return the first place in native/ that names a function."""
     word = re.compile(rf"\b{name}\b")
     for file in sorted(NATIVE.glob("*.[ch]")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
@@ -70,7 +70,7 @@ def _place(name: str) -> str:
 
 
 def _probe_around(file: str, line: int) -> str:
-    """The innermost probe that decides whether a line of native/ is compiled; "" if none does."""
+    """Return the innermost probe that decides whether a line of native/ is compiled; "" if none does."""
     try:
         lines = (NATIVE / Path(file).relative_to(_OURS)).read_text().splitlines()
     except (OSError, ValueError):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines of a tree's code that ran, from counters; those by which two trees differ."""
+"""The lines of a tree's code that ran, from counters, and the lines in which two trees differ."""

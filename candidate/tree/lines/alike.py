@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The functions of two libraries that are alike: a program that runs no others does the same on both.
+"""The functions that are the same in two libraries: a program that runs no others does the same on both.
 
-Code is alike where machine code and all that it refers to are, by name (`candidate.tree.building.digests`). A function
-that ran has counted.
+Two functions are the same if their machine code and the names that it refers to are the same
+(`candidate.tree.building.digests`). The counters show which functions ran.
 """
 
 import json
@@ -15,15 +15,15 @@ from .code import code_lines
 
 COUNTER_BYTES: Final = 8
 
-# Counters in a row: the first, and how many.
+# Ranges of counters: the first one, and their number.
 Counters = tuple[tuple[int, int], ...]
 
 
 @cache
 def differing(reference: Path, candidate: Path) -> Counters | None:
-    """The counters of the reference's functions to which the candidate has none alike.
+    """Return the counters of the reference's functions that are not the same in the candidate.
 
-    :returns: None: code without counters differs, so the twin must run
+    :returns: None if code without counters differs, so that the twin must run
     """
     if reference == candidate:
         return ()
@@ -38,7 +38,7 @@ def differing(reference: Path, candidate: Path) -> Counters | None:
     found: set[tuple[int, int]] = set()
     for name, digest in ours["functions"].items():
         if theirs["functions"].get(name) != digest:
-            # The compiler makes functions of parts of one: name.part.0, name.cold.
+            # The compiler splits functions into parts: name.part.0, name.cold.
             first, counted = counters.get(name.partition(".")[0], (-1, 0))
             if first < 0 or not counted:
                 return None
@@ -47,7 +47,7 @@ def differing(reference: Path, candidate: Path) -> Counters | None:
 
 
 def digests(library: Path) -> dict[str, Any]:
-    """The digests that stand beside a library.
+    """Read the digests that are stored with a library.
 
     :raises OSError, ValueError: there are none, or they are damaged
     """
@@ -56,7 +56,7 @@ def digests(library: Path) -> dict[str, Any]:
 
 
 def counters_of(library: Path) -> dict[str, tuple[int, int]]:
-    """The counters of the functions of a library, by unit and name."""
+    """Return the counters of the functions of a library, by unit and name."""
     return {
         f"{function.unit}:{function.name}": (function.first, function.counted)
         for function in code_lines(str(library)).functions
@@ -65,7 +65,7 @@ def counters_of(library: Path) -> dict[str, tuple[int, int]]:
 
 @cache
 def moves(reference: Path, candidate: Path) -> tuple[tuple[int, int, int], ...]:
-    """The counters of the candidate that mean what those of the reference do: theirs, ours, how many in a row."""
+    """Map counters of the candidate to those of the reference: first of the candidate, of the reference, number."""
     theirs = counters_of(candidate)
     found: list[tuple[int, int, int]] = []
     for name, (first, counted) in sorted(counters_of(reference).items(), key=lambda each: each[1]):
@@ -80,10 +80,10 @@ def moves(reference: Path, candidate: Path) -> tuple[tuple[int, int, int], ...]:
 
 
 def translated(counters: bytes, reference: Path, candidate: Path, size: int) -> bytes:
-    """The counters that the candidate would have, of a program that runs only functions that are alike.
+    """Return the counters that the candidate would have after a program that runs only functions that are the same.
 
-    :param counters: of the reference
-    :param size: how many bytes the candidate has
+    :param counters: the counters of the reference
+    :param size: size in bytes of the candidate's counters
     """
     if reference == candidate:
         return counters

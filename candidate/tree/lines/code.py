@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The lines of a library's kernel code, and which of them ran, from its counters.
 
-gcc counts on as few arcs of a function's graph as say the rest, by the law that what enters a block leaves it.
-``candidate/tree/building/counters.py`` has written the graph.
+gcc only counts on as many arcs of a function's graph as determine the others: each block is entered as often as it is
+left. ``candidate/tree/building/counters.py`` has written the graph.
 """
 
 import json
@@ -14,20 +14,20 @@ from zlib import crc32
 from ..building.cache import LINES
 from ..building.plan import GENERATED
 
-# The beginnings of names of files that are not the tree's.
+# Prefixes of the names of files that do not belong to the tree.
 _OURS: Final = ("native/", f"{GENERATED}/", "stubs", "<")
 
 Lines = dict[str, set[int]]
 
 
 class CodeFunction:
-    """A function that counts.
+    """A function with counters.
 
-    :param unit: the object that it is in
-    :param blocks: how many it has; 0 is where it begins, 1 where it ends
-    :param arcs: source, destination, whether it is counted
-    :param lines: block, file, line; of files of the tree
-    *first*: number of its first counter, -1 if the library does not have it; *counted*: how many it has
+    :param unit: the object that has it
+    :param blocks: number of its blocks; block 0 is the entry, block 1 the exit
+    :param arcs: source, destination, whether the arc has a counter
+    :param lines: block, file, line; for files of the tree only
+    *first*: number of its first counter, -1 if the library does not have it; *counted*: number of its counters
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CodeFunction:
     def executed(self, counters: list[int]) -> list[int]:
         """Return how often each block ran.
 
-        :param counters: those of the function; their sum may be that of many calls
+        :param counters: the counters of the function, possibly added up over many calls
         """
         count: list[int | None] = []
         entering: list[list[int]] = [[] for _ in range(self.blocks)]
@@ -75,7 +75,7 @@ class CodeFunction:
                 unknown = [arc for arc in arcs if count[arc] is None]
                 if len(unknown) == 1:
                     rest = known - sum(count[arc] or 0 for arc in arcs)
-                    # What a crash has cut off never left.
+                    # After a crash, a block may have been entered more often than left.
                     count[unknown[0]] = max(rest, 0)
                     left += self.arcs[unknown[0]][:2]
         return [each or 0 for each in total]
@@ -84,9 +84,10 @@ class CodeFunction:
 class CodeLines:
     """The lines of the tree's files that have code in a library.
 
-    *lines*: file -> numbers; *functions*: all that count; *names*: of each counter, its function and its number there
+    *lines*: file -> numbers; *functions*: all functions with counters; *names*: for each counter, its function and its
+    index there
 
-    :raises OSError, ValueError: the library does not count, or what stands beside it is damaged
+    :raises OSError, ValueError: the library does not count, or its table of lines is damaged
     """
 
     def __init__(self, library: Path) -> None:
@@ -115,7 +116,7 @@ class CodeLines:
                 self.names[function.first : end] = [(function.name, number) for number in range(function.counted)]
 
     def features(self, counters: bytes) -> list[int]:
-        """A number for each way through the code that was taken: the same for two libraries with the same function."""
+        """Return a hash for each counter that is not 0; it is the same in all libraries with the same function."""
         values = memoryview(counters).cast("Q").tolist()
         hashes = self.hashes
         if not hashes:
@@ -123,9 +124,9 @@ class CodeLines:
         return [hashes[at] for at in range(min(len(values), len(hashes))) if values[at]]
 
     def ran(self, counters: bytes) -> Lines:
-        """The lines that ran: file -> numbers.
+        """Return the lines that ran: file -> numbers.
 
-        :param counters: of the library, 64 bits each
+        :param counters: the counters of the library, 64 bits each
         """
         values = memoryview(counters).cast("Q").tolist()
         found: Lines = {}
@@ -142,8 +143,8 @@ class CodeLines:
 
 @cache
 def code_lines(library: str) -> CodeLines:
-    """The lines of a library, by its path; read once.
+    """Return the lines of a library by its path; they are read once.
 
-    :raises OSError, ValueError: as `CodeLines`
+    :raises OSError, ValueError: as for `CodeLines`
     """
     return CodeLines(Path(library))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Counters of the code of some libraries, which can be added up and sent to another process."""
+"""Counters of the code of libraries, which can be added up and sent to another process."""
 
 import base64
 import sys
@@ -7,23 +7,23 @@ import zlib
 from array import array
 from typing import Final
 
-# Counters that are added up at once: so many do not take much room.
+# Sets of counters that are collected before they are added up, which bounds the memory that they take.
 _MANY: Final = 8
 
 
 class CodeCounts:
-    """Counts of how often the code of some libraries ran.
+    """Counts of how often the code of libraries ran.
 
-    *by_library*: path of the library -> its counters, 64 bits each, in the order of the machine
+    *by_library*: path of the library -> its counters, 64 bits each, in native byte order
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, bytes] = {}
-        # What was added since somebody looked: most programs' counters are never looked at.
+        # Counters that are not in the sums yet: the counters of most programs are never read.
         self._added: list[tuple[str, bytes]] = []
 
     def add(self, library: str, counters: bytes) -> None:
-        """Add the counters of some programs."""
+        """Add counters of a library."""
         if counters:
             self._added.append((library, counters))
             if len(self._added) > _MANY:
@@ -41,18 +41,18 @@ class CodeCounts:
             if known is None or len(known) != len(counters):
                 self._sums[library] = counters
                 continue
-            # All at once, as one number: no counter comes near the end of its 64 bits, so none carries into the next.
+            # Add all counters at once, as one large number: no counter overflows, so none carries into the next.
             both = int.from_bytes(known, sys.byteorder) + int.from_bytes(counters, sys.byteorder)
             self._sums[library] = both.to_bytes(len(known), sys.byteorder)
         self._added.clear()
 
     def merge(self, other: "CodeCounts") -> None:
-        """Add all that another one has."""
+        """Add all counters of another object."""
         for library, counters in other.by_library.items():
             self.add(library, counters)
 
     def take_away(self, other: "CodeCounts") -> None:
-        """Undo `merge`; what would become less than nothing is 0."""
+        """Undo `merge`; a counter that would become negative is 0."""
         for library, counters in other.by_library.items():
             known = self.by_library.get(library)
             if known is None or len(known) != len(counters):
@@ -61,7 +61,7 @@ class CodeCounts:
             self.by_library[library] = array("Q", [max(ours - theirs, 0) for ours, theirs in both]).tobytes()
 
     def to_wire(self) -> dict[str, str]:
-        """Return them as texts, for JSON."""
+        """Return the counters as texts, for JSON."""
         return {
             library: base64.b64encode(zlib.compress(counters, 1)).decode()
             for library, counters in self.by_library.items()
@@ -69,9 +69,9 @@ class CodeCounts:
 
 
 def from_wire(wire: dict[str, str]) -> CodeCounts:
-    """Exact inverse of `CodeCounts.to_wire`.
+    """Return the counters from the result of `CodeCounts.to_wire`.
 
-    :raises ValueError: these are no such texts
+    :raises ValueError: the texts are damaged
     """
     found = CodeCounts()
     for library, text in wire.items():

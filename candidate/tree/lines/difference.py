@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines by which the code of two trees differs, and how many of them ran.
+"""The lines in which the code of two trees differs, and how many of them ran.
 
-Lines are compared without comments and spaces. A change counts by those of its lines that have code: of the candidate,
-and of the reference too where that has more of them (what was removed). A line in the middle of a statement counts by
-the line where that begins, and a changed macro by the lines that use it. Lines of functions that call something and
-have no code all the same are told of: the compiler left them out, as what a configuration option switches off.
+Lines are compared without comments and spaces. A change counts by those of its lines that have code: the candidate's,
+and also the reference's if there are more of them (removed code). A line in the middle of a statement counts as the
+line where the statement begins. A changed macro counts as the lines that use it. A line of a function that calls
+something but has no code is reported: the compiler left it out, for example because a configuration option is off.
 """
 
 import re
@@ -19,19 +19,19 @@ from .code import Lines
 REFERENCE: Final = 0
 CANDIDATE: Final = 1
 
-# Of one side: where, and which.
+# A line: side, file, number.
 Place = tuple[int, str, int]
 _COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
 _DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
 _SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"\w+")
-# Other statements may have no code of their own though they run: a constant that is returned, an error too, a jump.
+# A call. Other statements may run without code of their own: a return of a constant or an error, a jump.
 _CALL: Final = re.compile(
     r"\b(?!(?:if|while|for|switch|return|sizeof|(?:un)?likely|ERR_PTR|PTR_ERR|ERR_CAST)\b)\w+\s*\("
 )
-# Without its spaces.
+# A line without its spaces.
 _CONDITION: Final = re.compile(r"\}?(?:else)?(?:(?:if|while|for)\(.*\)|else)")
-# Macros in macros that are followed.
+# Depth to which macros that use macros are followed.
 _DEEP: Final = 3
 
 
@@ -39,12 +39,13 @@ _DEEP: Final = 3
 class Exercise:
     """The part of a difference that ran.
 
-    :param lines: by which the two differ, and that have code
-    :param ran: so many of them
-    :param missing: the others, as ``arch/arm64/kvm/mmu.c:12``; with `` (removed)`` those of the reference
+    :param lines: number of lines with code in which the two differ
+    :param ran: how many of these lines ran
+    :param missing: the lines that did not run, as ``arch/arm64/kvm/mmu.c:12``; lines of the reference end in
+        `` (removed)``
     :param codeless: places of changes that have no code in this build, as ``arch/arm64/kvm/mmu.c:12-15``
-    :param unknown: why none of this is known; "" if it is
-    :param uncompiled: files of KVM that differ, and that no build here compiles
+    :param unknown: why the difference is not known; "" if it is known
+    :param uncompiled: files of KVM that differ and that no build here compiles
     """
 
     lines: int
@@ -56,12 +57,12 @@ class Exercise:
 
     @property
     def differs(self) -> bool:
-        """True if the two differ in more than comments, or nobody knows."""
+        """True if the two trees differ in more than comments, or if that is not known."""
         return bool(self.lines or self.codeless or self.unknown or self.uncompiled)
 
     @property
     def exercised(self) -> bool:
-        """False if there is a difference, and nothing of it ran."""
+        """False if there is a difference and no line of it ran."""
         return bool(self.ran or self.unknown) or not self.differs
 
 
@@ -70,9 +71,9 @@ class TreeDifference:
 
     :param roots: their top folders, the reference's first
     :param files: paths below them that may differ
-    :param lines: those that have code, of each
-    :param uncompiled: files by which they differ and that are not compiled
-    *places*: the lines with code by which they differ; *codeless*: places of changes without any
+    :param lines: the lines with code of each tree
+    :param uncompiled: files in which they differ and that are not compiled
+    *places*: the lines with code in which they differ; *codeless*: places of changes without code
     """
 
     def __init__(
@@ -92,9 +93,9 @@ class TreeDifference:
             self._compare(file)
 
     def exercise(self, ran: tuple[Lines, Lines]) -> Exercise:
-        """Count the lines that ran.
+        """Count the lines of the difference that ran.
 
-        :param ran: of each side
+        :param ran: the lines that ran on each side
         """
         missing = sorted((file, line, side) for side, file, line in self.places if line not in ran[side].get(file, ()))
         names = [f"{file}:{line}{' (removed)' if side == REFERENCE else ''}" for file, line, side in missing]
@@ -102,7 +103,7 @@ class TreeDifference:
         return Exercise(len(self.places), ran_of_it, names, self.codeless, uncompiled=self.uncompiled)
 
     def text(self, side: int, file: str) -> list[str]:
-        """The lines of a file without comments and spaces; none where there is no file."""
+        """Return the lines of a file without comments and spaces; none if there is no such file."""
         key = side, file
         if key not in self._texts:
             self._texts[key] = [_SPACE.sub("", line) for line in self._raw(side, file)]
@@ -112,7 +113,7 @@ class TreeDifference:
         old, new = self.text(REFERENCE, file), self.text(CANDIDATE, file)
         if old == new:
             return
-        # Empty lines are left out, and frequent ones such as "}" are no anchors (autojunk): they take quadratic time.
+        # Skip empty lines, and let autojunk ignore frequent lines such as "}": both would take quadratic time.
         before, after = ([number for number, line in enumerate(lines) if line] + [len(lines)] for lines in (old, new))
         matcher = SequenceMatcher(None, [old[i] for i in before[:-1]], [new[i] for i in after[:-1]])
         for what, a, b, c, d in matcher.get_opcodes():
@@ -120,7 +121,7 @@ class TreeDifference:
                 self._change(file, ((before[a], before[b]), (after[c], after[d])))
 
     def _change(self, file: str, ranges: tuple[tuple[int, int], tuple[int, int]]) -> None:
-        """Note a change: the lines of each side, from 0, the end excluded."""
+        """Record a change, given by the range of lines on each side, from 0, end excluded."""
         changed = [
             [number + 1 for number in range(*ranges[side]) if self.text(side, file)[number]]
             for side in (REFERENCE, CANDIDATE)
@@ -134,7 +135,7 @@ class TreeDifference:
                 for side in (REFERENCE, CANDIDATE)
             )
             if old or new:
-                # Less code does not stand for all that it has replaced.
+                # New code that is shorter than the replaced code does not represent all of it.
                 self.places |= new | old if len(old) > len(new) else new
                 self._tell(side, file, self._left_out(side, file, changed[side]))
                 return
@@ -143,14 +144,14 @@ class TreeDifference:
         self._tell(side, file, left_out or [told[:1]])
 
     def _tell(self, side: int, file: str, left_out: list[list[int]]) -> None:
-        """Note lines without code, those of each run by their first and last one."""
+        """Record runs of lines without code, each by its first and last line."""
         for run in left_out:
             if run:
                 last = f"-{run[-1]}" if len(run) > 1 else ""
                 self.codeless.append(f"{file}:{run[0]}{last}{' (removed)' if side == REFERENCE else ''}")
 
     def _left_out(self, side: int, file: str, lines: list[int]) -> list[list[int]]:
-        """The runs of lines of functions that have no code, each from its first call to its last one."""
+        """Return the runs of lines in functions that have no code, each reduced to its lines with calls."""
         raw, text, bodies = self._raw(side, file), self.text(side, file), self._bodies(side, file)
         runs: list[list[int]] = [[]]
         for line in lines:
@@ -163,14 +164,14 @@ class TreeDifference:
         return [run for run in runs if run]
 
     def _has_code(self, side: int, file: str, line: int) -> bool:
-        """Tell whether the statement of a line has code; that under a condition has some of its own."""
+        """Return whether the statement of a line has code; a statement under a condition needs code of its own."""
         if line in self.lines[side].get(file, ()):
             return True
         alone = line > 1 and _CONDITION.fullmatch(self.text(side, file)[line - 2])
         return not alone and bool(self._statement(side, file, line))
 
     def _bodies(self, side: int, file: str) -> set[int]:
-        """The lines of functions, which begin and end with a brace at the beginning of a line."""
+        """Return the lines inside functions, which begin and end with a brace in the first column."""
         key = side, file
         if key not in self._bodies_of:
             bodies = self._bodies_of[key] = set[int]()
@@ -182,7 +183,7 @@ class TreeDifference:
         return self._bodies_of[key]
 
     def _statement(self, side: int, file: str, line: int) -> set[Place]:
-        """The line with code of the statement that a line is part of."""
+        """Return the line with code of the statement that contains a line; empty if there is none."""
         code = self.lines[side].get(file, set())
         text = self.text(side, file)
         while line not in code:
@@ -193,7 +194,7 @@ class TreeDifference:
         return {(side, file, line)}
 
     def _uses(self, side: int, file: str, line: int) -> set[Place]:
-        """The lines with code that use the macro of which a line is part."""
+        """Return the lines with code that use the macro whose definition contains a line."""
         raw = self._raw(side, file)
         while line > 1 and raw[line - 2].endswith("\\"):
             line -= 1
@@ -205,7 +206,7 @@ class TreeDifference:
         return self._uses_of[side, file, name]
 
     def _macro_uses(self, side: int, file: str, name: str) -> set[Place]:
-        """The lines with code that use a macro, or a macro that uses it."""
+        """Return the lines with code that use a macro, directly or through other macros."""
         names, found = {name}, set[Place]()
         words = [self._words(side)] + ([] if file in self.lines[side] else [self._words(side, file)])
         for _ in range(_DEEP):
@@ -218,7 +219,7 @@ class TreeDifference:
         return found
 
     def _user(self, side: int, path: str, number: int, found: set[Place], more: set[str]) -> None:
-        """Add the line of a statement that uses a name; *more*: macros that do."""
+        """Add the statement at a line that uses a name to *found*; if a macro uses the name, add it to *more*."""
         raw = self._raw(side, path)
         start = number
         while start > 1 and raw[start - 2].endswith("\\"):
@@ -229,7 +230,7 @@ class TreeDifference:
             found |= self._statement(side, path, number)
 
     def _words(self, side: int, file: str = "") -> dict[str, list[tuple[str, int]]]:
-        """The places, lines from 1, of the words in a file, or in all that have code."""
+        """Return an index of the words in a file, or in all files with code: word -> file and line from 1."""
         key = side, file
         if key not in self._words_of:
             words = self._words_of[key] = dict[str, list[tuple[str, int]]]()
@@ -240,7 +241,7 @@ class TreeDifference:
         return self._words_of[key]
 
     def _raw(self, side: int, file: str) -> list[str]:
-        """The lines of a file without comments."""
+        """Return the lines of a file without comments."""
         key = side, file
         if key not in self._lines_of:
             try:
@@ -252,13 +253,13 @@ class TreeDifference:
 
 
 def macro_name(line: str) -> str:
-    """The name of the macro that a line defines; "" if it defines none."""
+    """Return the name of the macro that a line defines; "" if it defines none."""
     found = _DEFINE.match(line)
     return found[1] if found else ""
 
 
 def without_comments(text: str) -> str:
-    """Return C code with its comments blank, and as many lines."""
+    """Return C code with its comments blanked out; the number of lines stays the same."""
 
     def blank(match: re.Match[str]) -> str:
         found = match[0]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The files of KVM by which two trees differ and that no build of them compiles, such as ``tlb.c``.
+"""The files of KVM in which two trees differ and that no build of them compiles, such as ``nvhe/tlb.c``.
 
-Nothing that runs here can say anything of a change to them. Headers that ours stand in for (``native/shim``) count too.
+No run can tell anything about a change to these files. Headers that ``native/shim`` replaces count too.
 """
 
 import os
@@ -34,19 +34,19 @@ _SPACE: Final = re.compile(r"\s+")
 
 
 def outside(roots: tuple[Path, Path], compiled: Collection[str]) -> list[str]:
-    """The paths, below two trees, of KVM's files that differ in more than comments and spaces and are not compiled.
+    """Return the paths of KVM files that differ in two trees, in more than comments and spaces, and are not compiled.
 
     :param roots: the top folders of the trees
-    :param compiled: paths that the compiler read of one of them; these are compared elsewhere
+    :param compiled: paths of the files that the compiler read in either tree; they are compared elsewhere
     """
     paths = {path for root in roots for path in _of_kvm(root)} - set(compiled)
     return sorted(path for path in paths if _differ(roots[0] / path, roots[1] / path))
 
 
 def _of_kvm(root: Path) -> Iterator[str]:
-    """The files that belong to KVM, or that our headers stand in for, whether they are there or not."""
+    """Yield the files that belong to KVM, and those that our headers replace, whether they exist or not."""
     for folder in _FOLDERS:
-        # Copies of trees may be made of links.
+        # Copies of trees may consist of links.
         for here, _, names in os.walk(root / folder, followlinks=True):
             below = Path(here).relative_to(root).as_posix()
             yield from (f"{below}/{name}" for name in names if _is_source(name))
@@ -64,12 +64,12 @@ def _is_source(name: str) -> bool:
 
 
 def _differ(one: Path, other: Path) -> bool:
-    """Tell whether two files differ in more than comments and spaces; one that is not there is like an empty one."""
+    """Return whether two files differ in more than comments and spaces; a missing file counts as empty."""
     try:
         if os.path.samefile(one, other):
             return False
     except OSError:
-        # One is not there, or cannot be read.
+        # One of them does not exist, or cannot be read.
         pass
     old, new = _bytes(one), _bytes(other)
     return old != new and _code(one.name, old) != _code(one.name, new)
@@ -83,6 +83,6 @@ def _bytes(file: Path) -> bytes:
 
 
 def _code(name: str, data: bytes) -> str:
-    """The text of a file without comments and spaces."""
+    """Return the text of a file without comments and spaces."""
     text = data.decode(errors="replace")
     return _SPACE.sub("", _REMARK.sub("", text) if name in _RULES else without_comments(text))
