@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Between the files of the runtime: what the compiled kernel files run on. Built with libc and without kernel
- * headers: everything arrives as integers and pointers, so that one definition serves all trees whose machine
- * code calls it alike.
+ * Shared by the files of the runtime on which the compiled kernel files run. It is built with libc and without kernel
+ * headers: all arguments are integers and pointers, so one definition serves all trees whose machine code calls it
+ * in the same way.
  */
 #ifndef RT_H
 #define RT_H
@@ -26,7 +26,7 @@
 #define ALIAS(n, of) __typeof__(of) n __attribute__((alias(#of)));
 #define CALL(k, a, b, c, s) SHIM_EV(k, a, b, c, s)
 
-/* The arena (tables, told of), then pages of the host's: user page tables, and what memory caches hold. */
+/* The arena (tables, with records), then pages of the host: user page tables, and pages in memory caches. */
 #define RT_ARENA_PAGES	(1u << 16)
 #define RT_HOST_PAGES	(1u << 16)
 
@@ -35,19 +35,19 @@ extern const unsigned long shim_sizeof_page;	/* glue.c */
 extern const unsigned int shim_pg_dirty, shim_page_flags;
 extern const int shim_secondary_pagetable, shim_find_in_one;
 extern unsigned long rt_vmemmap_size;
-extern int *rt_counts;			/* references of arena pages */
-extern char *rt_shadow;			/* what the arena holds as far as stores were told of */
+extern int *rt_counts;			/* reference counts of arena pages */
+extern char *rt_shadow;			/* contents of the arena according to the recorded stores */
 extern unsigned int rt_arena_next, rt_host_next, rt_stock_next;
 extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
-extern int rt_in_cache;			/* within a memory cache's own functions */
-extern int rt_noting;			/* events are told of */
-extern int rt_any_dirty;		/* a watched word was written and not told of */
-extern volatile shim_u64 *rt_plain_at;	/* an entry that a plain store writes right now */
-/* The frame that is being marked dirty: of a compound page the head has the bit. */
+extern int rt_in_cache;			/* inside a memory cache's own functions */
+extern int rt_noting;			/* events are recorded */
+extern int rt_any_dirty;		/* a watched word was written and not recorded yet */
+extern volatile shim_u64 *rt_plain_at;	/* the entry of a plain store that was announced and not recorded yet */
+/* The frame that is being marked dirty: in a compound page, the head has the bit. */
 extern unsigned long rt_dirty_pfn;
-extern unsigned long rt_watch_low HIDDEN, rt_watch_high HIDDEN;	/* all watched words lie between */
+extern unsigned long rt_watch_low HIDDEN, rt_watch_high HIDDEN;	/* bounds of the watched words */
 
-static inline int rt_index(const volatile void *va)	/* number of a table page; -1: it is none, or nobody allocated it */
+static inline int rt_index(const volatile void *va)	/* index of a table page; -1: no table page, or not allocated */
 {
 	unsigned long o = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
@@ -61,7 +61,7 @@ static inline shim_u64 *rt_shadow_at(const volatile void *p)
 	return (shim_u64 *)(rt_shadow + ((unsigned long)p - SHIM_ARENA));
 }
 
-/* frame: of the function that kernel code called */
+/* frame: the frame of the function that kernel code called */
 void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame);
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
@@ -86,24 +86,24 @@ int rt_in_host(const void *va);
 void *rt_small(unsigned long n);
 #define RT_SMALL_BYTES	(1UL << 30)
 extern unsigned long rt_small_start HIDDEN;
-/* What is freed holds nothing else. */
+/* Freed small memory is filled with this value. */
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
 void rt_small_back(void *p);
 void *rt_keep(unsigned long n);
-/* Small memory, with zones around it in a build with --sanitize. */
+/* Small memory, surrounded by red zones in a build with --sanitize. */
 void *rt_object(unsigned long n);
 void rt_object_back(const void *p, void **frame);
 #ifdef SHIM_SANITIZE
-void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* of kernel code's accesses */
+void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* check an access of kernel code */
 void rt_zones(char *small, unsigned long bytes);
-void rt_zones_save(unsigned long bytes);	/* of the small memory in use */
+void rt_zones_save(unsigned long bytes);	/* bytes: small memory in use */
 void rt_zones_restore(unsigned long bytes);
 #else
 #define rt_check(p, n, write, frame)	do { } while (0)
 #endif
-/* Actors: rt_actor is the one that runs, -1 where there is only one. */
+/* Actors: rt_actor is the one that runs; -1: there is only one. */
 extern int rt_actor HIDDEN;
-extern unsigned int rt_turn_began HIDDEN;	/* how many records there were when the actor got its turn, or an answer */
+extern unsigned int rt_turn_began HIDDEN;	/* number of records when the actor got its turn, or an answer */
 void rt_own(void *at, unsigned int bytes);
 void rt_own_locks(void);
 void rt_own_records(void);
@@ -113,15 +113,18 @@ unsigned int rt_run_actor(unsigned int number);
 void rt_reached(enum shim_point point);
 void rt_passed(enum shim_point point);
 void rt_loaded(const volatile void *p, void **frame);
-/* A plain load is told of before it happens: it has when the next thing happens, and others may run then. */
+/*
+ * The instrumentation announces a plain load before it happens. The load has happened by the next event: then it is recorded,
+ * and other actors may run.
+ */
 extern const volatile shim_u64 *rt_load_at HIDDEN;
-extern int rt_load_due HIDDEN;		/* it was told of, and nobody has run since */
+extern int rt_load_due HIDDEN;		/* the load was recorded, and no other actor had the chance to run since */
 void rt_will_load(const volatile void *p, void **frame);
 void rt_tell_load(void);
 void rt_settle_load(void);
 #define RT_LOADED()		do { if (__builtin_expect(rt_load_at || rt_load_due, 0)) rt_settle_load(); } while (0)
 void rt_wait(int kind, int vm, int holder);
-/* Around what an actor does: others may run before it takes effect, and after. */
+/* Placed around an action: other actors may run before it takes effect, and after. */
 #define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)
 #define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)
 unsigned long rt_pfn_of(const void *page);

@@ -5,11 +5,11 @@
 static struct lock {
 	const void *p;
 	int readers, writer, kind, vm;
-	unsigned int taken;	/* the chain of where it was, of one without a kind */
-	/* By actors; the first is for who is alone. */
+	unsigned int taken;	/* the chain of the place that took it, for a lock without a kind */
+	/* By actor; element 0 is used if there is only one. */
 	unsigned char reads[SHIM_MAX_ACTORS + 1], writes[SHIM_MAX_ACTORS + 1];
 } locks[256];
-static int nlocks, lost;	/* there were too many to remember all */
+static int nlocks, lost;	/* lost: there were too many locks to remember all */
 static struct lock *lock_at(const void *p)
 {
 	for (int i = 0; i < nlocks; i++)
@@ -27,7 +27,7 @@ static struct lock *lock_at(const void *p)
 	return &locks[nlocks++];
 }
 
-/* The actor that keeps this one from taking a lock; -1: none does. */
+/* The actor that keeps this one from taking a lock; -1: none. */
 static int holder_of(const struct lock *l, int write)
 {
 	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
@@ -36,7 +36,7 @@ static int holder_of(const struct lock *l, int write)
 	return -1;
 }
 
-/* A lock of a kind that an actor keeps from this one: who writes to the address space waits for readers of each VMA. */
+/* Another actor that holds any lock of a kind; -1: none. A writer of the address space waits for readers of every VMA. */
 static int other_holds(int kind)
 {
 	int holder;
@@ -47,7 +47,7 @@ static int other_holds(int kind)
 	return -1;
 }
 
-/* One of a kind that this actor has; 0: none. */
+/* A lock of a kind that this actor holds; 0: none. */
 static struct lock *held(int kind)
 {
 	for (int i = 0; i < nlocks; i++)
@@ -59,7 +59,7 @@ static struct lock *held(int kind)
 static int locked_vm(void);
 static int rcu_depth;
 
-/* What might_sleep() looks at: told of where it is wrong. */
+/* Record a call that may sleep in a context that might_sleep() would warn about. */
 static void may_sleep(const char *function, void **frame)
 {
 	if (shim_must_not_block || rcu_depth || locked_vm() >= 0)
@@ -82,7 +82,7 @@ static void lock(const void *p, int write, void **frame)
 			rt_wait(LOCK_VMA, -1, holder);
 		l = lock_at(p);
 	}
-	/* What one actor takes twice would wait for ever. The driver says so, and the code goes on. */
+	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
 	if (l->kind == LOCK_OTHER && rt_noting && !lost) {
 		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
@@ -100,7 +100,7 @@ static void lock(const void *p, int write, void **frame)
 		rt_passed(POINT_LOCK);
 }
 
-/* The mmu lock was dropped, and nothing told of since that another task may run. */
+/* The mmu lock was dropped, and no offer to reschedule was recorded since. */
 static int dropped;
 
 static void unlock(const void *p, int write, void **frame)
@@ -134,13 +134,13 @@ static void sleeping_lock(const void *p, int write, const char *function, void *
 {
 	int vm;
 
-	/* Of the mmap lock the driver knows by itself. */
+	/* The driver checks the mmap lock itself. */
 	if (shim_lock_kind_of(p, &vm) != LOCK_MMAP)
 		may_sleep(function, frame);
 	lock(p, write, frame);
 }
 
-/* The host's own code reads under a lock on behalf of an actor: whoever is alone tells nothing of it. */
+/* The host's own code takes or releases a lock for reading on behalf of an actor, without a record. */
 void rt_read_beside(const void *p, int take)
 {
 	struct lock *l;
@@ -171,7 +171,7 @@ void shim_forget_locks(void)
 	}
 }
 
-/* Calls under way, by actors: one may be within another. */
+/* Nesting depth of calls in progress, by actor. */
 static int calls[SHIM_MAX_ACTORS + 1];
 
 void shim_call_begins(void) { calls[rt_actor + 1]++; }
@@ -186,10 +186,10 @@ void shim_call_ends(void)
 			rt_emit(EV_OTHER_LOCK, WRONG_HELD, locks[i].taken, 0, 0, FRAME);
 }
 
-/* As the flags of asm-generic/irqflags.h: 1, they are on; 0, they are off. */
+/* The flags of asm-generic/irqflags.h: 1: interrupts are on; 0: off. */
 unsigned long shim_irqs_on = 1;
 
-/* The word too: assert_spin_locked() looks at it. */
+/* These set the lock's word too, because assert_spin_locked() reads it. */
 void _raw_spin_lock(void *p) { lock(p, 1, FRAME); *(int *)p = 1; }
 void _raw_spin_unlock(void *p) { *(int *)p = 0; unlock(p, 1, FRAME); }
 #define LOCK(name, w) void name(void *p) { lock(p, w, FRAME); }
@@ -208,7 +208,10 @@ int _raw_read_trylock(void *p)
 	lock(p, 0, FRAME);
 	return 1;
 }
-/* The lock of one VMA, which is never waited for. Who writes to the address space may have it: nobody tells which VMA. */
+/*
+ * The lock of one VMA, which is never waited for. A writer of the address space counts as its holder, as the VMAs that the
+ * writer has locked are not known.
+ */
 int shim_vma_start_read(void *p)
 {
 	if (rt_actor >= 0 && other_holds(LOCK_MMAP) >= 0)
@@ -219,7 +222,7 @@ int shim_vma_start_read(void *p)
 void shim_vma_end_read(void *p) { unlock(p, 0, FRAME); }
 int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
 void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
-/* Readers that came later are waited for too, which no caller can tell. */
+/* This also waits for readers that started later, which no caller can notice. */
 void synchronize_srcu_expedited(void *p)
 {
 	int holder;
@@ -230,7 +233,7 @@ void synchronize_srcu_expedited(void *p)
 		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
 }
 ALIAS(synchronize_srcu, synchronize_srcu_expedited)
-/* Another task waits where the program says so. */
+/* Return whether another task waits: the program specifies at which questions. */
 static unsigned int questions;
 static int waits(void)
 {
@@ -248,8 +251,8 @@ static int locked_vm(void)
 }
 
 /*
- * Kernel code asks, and drops the lock itself. That another task may run is told of where the lock is held, and once
- * after it was dropped: the tables of a VM are freed with many such points, which say nothing.
+ * Kernel code asks, and drops the lock itself. A point at which another task may run is recorded while the lock is held, and
+ * once after it was dropped: freeing the tables of a VM has many more such points, which carry no information.
  */
 int shim_asked(enum shim_question what, const volatile void *lock)
 {
@@ -266,7 +269,7 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 	return answer;
 }
 
-/* The lock is dropped, and taken again, where another task waits. */
+/* Drop the lock and take it again if another task waits. */
 static int resched(void *p, int write, void **frame)
 {
 	int vm = -1;
@@ -283,17 +286,17 @@ int __cond_resched_rwlock_write(void *p) { return resched(p, 1, FRAME); }
 int __cond_resched_rwlock_read(void *p) { return resched(p, 0, FRAME); }
 int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
-/* ---- RCU: what waits is called in order, when no reader is inside that began before ---- */
+/* ---- RCU: pending callbacks run in order, when all readers that began before have left ---- */
 
 static int rcu_running;
-static int rcu_inside;			/* as rcu_depth, of all actors together */
-static int rcu_readers[SHIM_MAX_ACTORS + 1];	/* ... and by actors; the first is who is alone */
-/* What waits: the callbacks of numbers rcu_done to nrcu; numbers go on while the program does. */
+static int rcu_inside;			/* sum of rcu_depth over all actors */
+static int rcu_readers[SHIM_MAX_ACTORS + 1];	/* rcu_depth by actor; element 0 is used if there is only one */
+/* Pending callbacks have the numbers from rcu_done to nrcu, end excluded. Numbers increase throughout the program. */
 #define RCU_QUEUE	(1u << 14)
 static struct { void (*f)(void *); void *head; } *rcuq;
 static unsigned int nrcu, rcu_done;
 #define RCUQ(i) rcuq[(i) % RCU_QUEUE]
-static unsigned int rcu_points;		/* at which the grace period could have ended since something waits */
+static unsigned int rcu_points;		/* number of points so far at which the grace period could have ended */
 
 static void grace_period(void **frame)
 {
@@ -307,7 +310,10 @@ static void grace_period(void **frame)
 	rcu_running = 0;
 }
 
-/* It can end here: at the point that the program says, else when the call is over; last: the VM is gone. */
+/*
+ * A grace period can end here. It does at the point that the program specifies, or when the call is over if it specifies none;
+ * last: the VM is released.
+ */
 static void grace_could_end(int over, int last, void **frame)
 {
 	unsigned int at = shim_control->grace_at;
@@ -351,7 +357,7 @@ void call_rcu(void *head, void (*f)(void *))
 }
 
 static void nothing(void *head) { }
-/* Readers that came later are waited for too. What call_rcu() has queued before runs first, as it may. */
+/* This also waits for readers that started later. Callbacks that call_rcu() has queued before run first, which is allowed. */
 void synchronize_rcu(void)
 {
 	may_sleep("synchronize_rcu", FRAME);
@@ -365,7 +371,7 @@ ALIAS(synchronize_rcu_expedited, synchronize_rcu)
 
 void rt_own_locks(void)
 {
-	/* What does not wait in it is of no account: it need not be put back after a program. */
+	/* Entries that are not pending do not matter, so the queue need not be restored after a program. */
 	rcuq = rt_keep(RCU_QUEUE * sizeof(*rcuq));
 	rt_own(&rcu_depth, sizeof(rcu_depth));
 	rt_own(&dropped, sizeof(dropped));
@@ -375,7 +381,7 @@ void rt_own_locks(void)
 void shim_call_over(int last)
 {
 	grace_could_end(1, last, FRAME);
-	/* What callbacks hand over has no reader left to wait for. */
+	/* Callbacks that were queued by callbacks have no readers to wait for either. */
 	while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
 		grace_period(FRAME);
 }

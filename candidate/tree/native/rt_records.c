@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Records of events: names, backtraces, stores to tables, and words whose plain accesses are told of. */
+/* Records of events: names, backtraces, stores to tables, and watched words, whose plain accesses are recorded. */
 #include "rt.h"
 
 static struct known { const char *p; unsigned int id; } *known;
-static shim_u64 *text_digests;	/* of texts, by number */
+static shim_u64 *text_digests;	/* digests of texts, by number */
 /*
- * The pages that the operation under way has come to have its number; it goes on for as long as the process does. They lie
- * from low on, and below high.
+ * Pages that the current operation has touched are marked with its number, which increases for the lifetime of the process.
+ * They are in the range from touched_low to touched_high, end excluded.
  */
 static struct { unsigned int operation, pages[RT_ARENA_PAGES]; } *touched;
 static unsigned int touched_low, touched_high;
@@ -24,7 +24,7 @@ static inline shim_u64 mixed(shim_u64 digest, shim_u64 value)
 	return digest ^ digest >> 29;
 }
 
-/* What user space is told of a dirty log is no record. Most words of it are zero. */
+/* The dirty log that user space gets is not part of the records, so add it to the digest. Most of its words are zero. */
 void shim_digest_log(void)
 {
 	const shim_u64 *log = shim_control->log;
@@ -47,7 +47,7 @@ static unsigned int name_id(const char *name)
 	for (; known[h].p; h = (h + 1) % 1024)
 		if (known[h].p == name)
 			return known[h].id;
-	/* The same text may stand at several places. */
+	/* The same text may have several addresses. */
 	for (id = 1, s = shim_names; id <= shim_control->nname; id++, s += strlen(s) + 1)
 		if (!strcmp(s, name))
 			break;
@@ -91,7 +91,7 @@ static unsigned int chain_id(void **frame)
 	return id;
 }
 
-unsigned int shim_chain_of(void *pc, void **frame)	/* pc: of an interrupted place, 0 of a call */
+unsigned int shim_chain_of(void *pc, void **frame)	/* pc: the interrupted instruction; 0: the chain begins at a call */
 {
 	unsigned int id = chain_id(frame);
 
@@ -131,7 +131,7 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 		r = &shim_records[shim_control->nrec++];
 		if (!shim_following) {
 			r->kind = kind;
-			/* Stores have no name: the number of entries that the code has read, as far as it fits. */
+			/* Stores have no name; the field has the low 16 bits of the number of entries that the code has read. */
 			r->name = kind >= EV_STORE && kind <= EV_PLAIN ? (unsigned short)shim_visited : text;
 			r->chain = chain_id(frame);
 			r->a = a;
@@ -142,7 +142,7 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 	digest(kind, text, a, b, c);
 }
 
-/* Plain accesses are told of before they happen; what a store wrote is known when the next thing happens. */
+/* The instrumentation announces plain accesses before they happen. The value of a store is known at the next event. */
 static struct { const void *p; enum shim_watch what; int vm, dirty; } watches[SHIM_MAX_VMS * 4 + 4];
 int rt_noting, rt_any_dirty;
 volatile shim_u64 *rt_plain_at;
@@ -171,7 +171,7 @@ void rt_settle(void)
 		for (int i = 0; i < nwatch; i++)
 			if (watches[i].dirty) {
 				watches[i].dirty = 0;
-				/* One telling for both words of a notifier. */
+				/* One record covers both words of a notifier. */
 				if (watches[i].what == WATCH_SEQ)
 					for (int j = 0; j < nwatch; j++)
 						if (watches[j].what == WATCH_COUNT && watches[j].vm == watches[i].vm)
@@ -182,7 +182,7 @@ void rt_settle(void)
 	settling = 0;
 }
 
-/* Kernel code has come to what lies there, which may be no table. */
+/* Note that kernel code accesses an address, which may be outside of the tables. */
 void rt_touch(const volatile void *p, unsigned long bytes)
 {
 	unsigned long first = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT, last;
@@ -192,7 +192,7 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 	last = ((unsigned long)p + bytes - 1 - SHIM_ARENA) >> RT_PAGE_SHIFT;
 	if (last >= RT_ARENA_PAGES)
 		last = RT_ARENA_PAGES - 1;
-	/* The driver knows none of its words, nor would the next program find them as they were. */
+	/* The driver does not have such a page, and the reset between programs would not restore it. */
 	if (last >= rt_arena_next)
 		shim_crash(RT_NOBODYS, FRAME, 0);
 	for (unsigned long i = first; i <= last; i++)
@@ -204,8 +204,8 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 }
 
 /*
- * Has any table changed that no store told of? At the end of each operation: of the pages that it has come to, by a load, a
- * store, or memset() and the like; or of all that are in use.
+ * Record changes of tables that no store reported. Called at the end of each operation, for the pages that it has touched by a
+ * load, a store, or memset() and the like; or for all pages in use.
  */
 void shim_compare_arena(int all)
 {
@@ -240,8 +240,8 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 }
 
 /*
- * A walk that goes on where the last one ended is told of as one with it if nothing has happened since: some trees free
- * the tables of a VM block by block of its address space, millions of which are empty.
+ * A walk that continues where the last one ended is merged with it into one record if no other event was between them: some
+ * trees free the tables of a VM block by block of its address space, and millions of blocks are empty.
  */
 void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame)
 {
@@ -268,7 +268,7 @@ void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame)
 void shim_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name)
 {
 	if (kind == EV_WARN && rt_in_cache)
-		return;		/* the wrapper of the cache says it in its own words */
+		return;		/* the wrapper of the cache reports it */
 	RT_LOADED();
 	rt_emit(kind, a, b, c, name, __builtin_frame_address(0));
 	if (kind == EV_UNMODELLED)
@@ -283,21 +283,21 @@ void shim_note(int on)
 		rt_settle();
 		visited = shim_visited;
 	} else if (!rt_noting && on) {
-		/* What was read meanwhile is of no account. */
+		/* Do not count entries that were read meanwhile. */
 		shim_visited = visited;
 		shim_visited_last = 0;
 	}
 	rt_noting = on;
 }
 
-/* With the number of entries that the code had read by then: replay.py measures by these how long it holds the mmu lock. */
+/* Emit with the number of entries that the code has read so far: replay.py uses it to measure how long the mmu lock is held. */
 void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame)
 {
 	rt_emit(kind, a, b, (shim_u64)shim_visited << 1 | !!flag, 0, frame);
 }
 
 static unsigned int last_read = -1u;
-unsigned long shim_read_last;		/* the same for who is alone */
+unsigned long shim_read_last;		/* the same if there is only one actor */
 
 void rt_read_entry(const volatile void *p)
 {
@@ -388,7 +388,7 @@ void shim_watch(const void *p, enum shim_watch what, int vm)
 		rt_watch_high = (unsigned long)p;
 }
 
-/* A VM is gone, and what was its memory may be anything. */
+/* A VM was destroyed, and its memory may be reused. */
 void shim_unwatch(int vm)
 {
 	int left = 0;
@@ -400,7 +400,7 @@ void shim_unwatch(int vm)
 	nwatch = left;
 }
 
-extern int shim_notifying;	/* glue.c: a notifier runs, which reads and writes the sequence itself */
+extern int shim_notifying;	/* glue.c: a notifier runs, which accesses the sequence itself */
 
 void rt_own_records(void)
 {

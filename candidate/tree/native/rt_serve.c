@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The process in which a tree's code runs. The library is an executable too: started as a program it sets memory
- * up once, and then forks a child that serves one program after another; each begins with the same memory
- * (rt_reset.c). A crash ends nothing but the child: the next program has another one.
+ * The process in which a tree's code runs. The library is an executable too. Started as a program, it sets up memory
+ * once, and then forks a child that runs one program after another. Each program begins with the same memory (rt_reset.c).
+ * A crash only ends the child: the next program gets another one.
  *
- * Arguments: file descriptors of the shared memory, of what the driver says, of what it is told; a byte each time.
- * The driver: 'P' a program begins, 'G' go: do what shim_control->op says. The child: 'R' look at
- * shim_control->status. 'X' the program is over; if the parent says it, the child has ended: shim_control->ret is its wait status.
+ * Arguments: file descriptors of the shared memory, of the pipe from the driver, of the pipe to the driver. All messages are
+ * single bytes. From the driver: 'P': a program begins; 'G': do the operation shim_control->op. From the child: 'R': look at
+ * shim_control->status; 'X': the program is over. From the parent, 'X' means that the child has ended; shim_control->ret is
+ * its wait status.
  *
- * A twin does what another process has done (struct shim_script): 'S' behind 'P' says so. Then 'G' says that there are more
- * steps, 'W' asks for an 'R' when all are done, and the script begins anew; after 'E' the child hears the driver again.
+ * A twin repeats what another process has done (struct shim_script): 'S' after 'P' selects this mode. Then 'G' announces more
+ * steps; 'W' asks for an 'R' when all steps are done, and the script starts again at its beginning; after 'E' the child
+ * answers and reads requests from the driver again.
  */
 #include "rt.h"
 #include <errno.h>
@@ -34,12 +36,12 @@ char *shim_names, *shim_stack_top;
 
 extern char etext;
 
-/* That kernel code may run without coming back, and up to one less: the clock does not begin anew with each call. */
+/* Seconds that kernel code may run without returning; up to one less, as the clock does not restart with each call. */
 #define CPU_SECONDS 10
 /*
- * The records of one call, at most: so many for each entry that the tables have and each page that slots had, and so many more.
- * A fault that maps 1G of pages with tags makes a million; a block is split by as many chunks as it has pages. And its requests for
- * pages of the host: a fault makes a few.
+ * Limits of one call. Records: OF_A_PAGE for each entry of the tables and each page that slots ever had, plus OF_A_CALL. A fault
+ * that maps 1G of pages with tags makes a million records, and a block may be split in as many chunks as it has pages. Requests
+ * for pages of the host: a fault makes a few.
  */
 #define OF_A_PAGE 16
 #define OF_A_CALL (1UL << 22)
@@ -65,10 +67,10 @@ static char hear(void)
 	return what;
 }
 
-/* There is a signal for each second that the process itself works: while it waits, none. */
+/* A signal arrives for each second of CPU time of this process, and none while it waits. */
 static volatile int seconds_left = CPU_SECONDS;
 static unsigned int full, requests;
-unsigned long shim_slot_pages;	/* of all slots that there ever were */
+unsigned long shim_slot_pages;	/* total pages of all slots that were ever set */
 
 static void start_clock(void)
 {
@@ -79,10 +81,10 @@ static void start_clock(void)
 
 int shim_following;
 static struct shim_script *script;
-static struct shim_step *step;		/* that is being done */
-static shim_u64 steps_done;		/* bytes of them */
+static struct shim_step *step;		/* the current step */
+static shim_u64 steps_done;		/* number of bytes of steps that were read */
 
-/* The request is several steps; so many answers are kept for the driver. */
+/* The current request consists of several steps, whose answers are kept for the driver. */
 static int several;
 static struct shim_answers *answers;
 
@@ -107,10 +109,10 @@ static void __attribute__((noreturn)) end(unsigned int status, const char *text,
 	_exit(1);
 }
 
-/* What to do next stands in shim_control, once this returns 'G'. */
+/* Wait for the next message. If it is 'G', shim_control has the operation to do. */
 static char request(void)
 {
-	static char heard;	/* and not yet answered: there may be more steps before it */
+	static char heard;	/* a message that is not handled yet: steps may precede it */
 
 	while (shim_following) {
 		if (steps_done < __atomic_load_n(&script->filled, __ATOMIC_ACQUIRE)) {
@@ -142,7 +144,7 @@ static char request(void)
 	return hear();
 }
 
-/* Say how far it has come; of a step of several the driver is told with the next ones. */
+/* Write an answer. The answer to a step of several is kept, and sent with the answers to the next steps. */
 static void answer(unsigned int status)
 {
 	shim_control->status = status;
@@ -151,7 +153,7 @@ static void answer(unsigned int status)
 		keep_answer();
 }
 
-/* The driver is told, or the twin compares what there is to tell with what the other one has told. */
+/* Send the answer to the driver; a twin compares it with the answer of the other process instead. */
 static void reply(unsigned int status)
 {
 	answer(status);
@@ -163,7 +165,7 @@ static void reply(unsigned int status)
 		end(S_DIFFERS, 0, 0);
 }
 
-/* Tell the driver something in the middle of kernel code, and do what it wants until it says to go on. */
+/* Send something to the driver in the middle of kernel code, and do its requests until OP_RESUME. */
 static void ask(unsigned int status)
 {
 	reply(status);
@@ -182,7 +184,7 @@ static void ask(unsigned int status)
 	}
 }
 
-/* A loop that tells of what it does has no more time than one that does not: what it has of both is the call's. */
+/* A loop that makes records must not run longer than one that makes none: the limits apply to the whole call. */
 void shim_full(void)
 {
 	unsigned long pages = ((unsigned long)rt_arena_next << (RT_PAGE_SHIFT - 3)) + shim_slot_pages;
@@ -229,10 +231,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		return;
 	if (again++)
 		_exit(2);
-	/* In a function of libc, which sets up no frame: who called it. */
+	/* In a function of libc, which sets up no frame, use its caller. */
 	if (pc < &__ehdr_start || pc >= &etext)
 		pc = *(char **)u->uc_mcontext.gregs[REG_RSP] - 1;
-	/* A frame pointer that leads nowhere is left out. */
+	/* Ignore a frame pointer that does not point into the stack. */
 	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
 		frame = (void **)(shim_stack_top - 16);
 	if (number == SIGVTALRM)
@@ -254,7 +256,7 @@ static void catch_signals(void)
 		sigaction(numbers[i], &action, 0);
 }
 
-/* One of several operations that follow each other without the driver. */
+/* Do one of several operations of one request. */
 static long one_more(shim_u64 op, const shim_u64 *args)
 {
 	long ret;
@@ -282,8 +284,8 @@ static long age(void)
 }
 
 /*
- * The host copies pages of a VM, one by one, to frames that follow each other. Each is three steps, as struct shim_answers has them; the
- * last step of all is answered by who called this.
+ * The host copies pages of a VM, one by one, to consecutive frames. Each page is three steps (struct shim_answers). The caller
+ * answers the very last step.
  */
 static void copy_pages(void)
 {
@@ -309,7 +311,7 @@ static void copy_pages(void)
 	}
 }
 
-/* Notifications that come late, when the VM is gone. */
+/* Notifications that arrive late, when the VM has been released. */
 static void notify_late(void)
 {
 	const shim_u64 vm = shim_control->args[0], start = shim_control->args[1], end = shim_control->args[2];
@@ -329,12 +331,13 @@ static void notify_late(void)
 	}
 }
 
-/* On which this process may run at all. */
+/* The cores that this process may use. */
 static cpu_set_t cores;
 
 /*
- * Keep to the core of the driver: one of both waits for the other nearly always, and to wake what sleeps on another core takes
- * an interrupt there, which is dear where the machine is a virtual one. A twin works beside the driver.
+ * Bind this process to the core of the driver. One of the two nearly always waits for the other, and waking a process on
+ * another core needs an interrupt there, which is expensive in a virtual machine. A twin runs in parallel with the driver,
+ * so it is not bound.
  */
 static void keep_to_core(void)
 {
@@ -347,7 +350,7 @@ static void keep_to_core(void)
 	CPU_ZERO(&one);
 	if (core)
 		CPU_SET(core - 1, &one);
-	/* Where that is refused, it runs anywhere. */
+	/* If that fails, the process runs anywhere. */
 	sched_setaffinity(0, sizeof(one), core ? &one : &cores);
 }
 
@@ -368,7 +371,7 @@ static void follow(void)
 	shim_following = 1;
 }
 
-/* Serves one program after another, until one of them ends the process. */
+/* Run one program after another, until one of them ends the process. */
 static void serve(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -408,7 +411,7 @@ static void serve(void)
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
 		}
-		/* Actors come to pages in the middle of each other's operations; behind a release comes nothing. */
+		/* Compare all pages if actors may touch pages in each other's operations, or after the last operation of a VM. */
 		shim_compare_arena(shim_control->actor || shim_control->op == OP_RELEASE);
 		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
 			    shim_control->op == OP_RING_HARVEST;
@@ -466,7 +469,7 @@ static void run(void)
 			while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 				;
 		shim_add_counters(0);
-		/* The next one begins as this process is. */
+		/* The next child inherits the affinity of this process. */
 		sched_setaffinity(0, sizeof(cores), &cores);
 		shim_control->kept_core = 0;
 		shim_control->ret = child > 0 ? status : -1;

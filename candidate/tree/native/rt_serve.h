@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Between rt_*.c and rt_serve.c. */
+/* Shared by rt_*.c and rt_serve.c. */
 #ifndef SERVE_H
 #define SERVE_H
 #include "shim.h"
 
-/* What stands in shim_control->status. */
+/* Values of shim_control->status. */
 enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED, S_DIFFERS };
 
 #define SHIM_RECORDS	(1u << 15)
@@ -14,7 +14,7 @@ enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED
 #define SHIM_NAME_BYTES	(1u << 15)
 
 #define SHIM_COUNTERS	(1u << 15)
-/* Steps of a twin begin here in the shared memory, and go on to the answers, which go on to its end. */
+/* Offsets in the shared memory of the steps of a twin, and of the answers, which extend to its end. */
 #define SHIM_SCRIPT_AT	(3UL << 20)
 #define SHIM_ANSWERS_AT	(4UL << 20)
 #define SHIM_SHARED_BYTES	(SHIM_ANSWERS_AT + (32UL << 10))
@@ -22,27 +22,27 @@ struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, 
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
 
 /*
- * What another process was asked for, and how it answered: as both stand in struct shim_control. Behind a step that is
- * OP_WRITE comes what is written there.
+ * A request to another process and its answer, with the layout of struct shim_control. A step that is OP_WRITE is followed
+ * by the data to write.
  */
 struct shim_step {
 	shim_u64 op, args[8];
 	long long ret;
 	shim_u64 info[8];
 	unsigned int status, counts[3];
-	int left[3];				/* allocations that still succeed, afterwards */
+	int left[3];				/* allocations that still succeed after the step */
 	unsigned int nvma, ndevice, resched_every, contended_at;
-	int fail[3];				/* before it */
+	int fail[3];				/* the same before the step */
 	shim_u64 digest;
 };
 struct shim_script {
-	shim_u64 filled;			/* bytes of steps; the driver adds to it */
-	shim_u64 over;				/* the twin has come to a difference, or crashed */
+	shim_u64 filled;			/* number of bytes of steps; the driver increases it */
+	shim_u64 over;				/* the twin has found a difference, or crashed */
 	char steps[];
 };
 /*
- * Of a request that is several steps: each as if the driver had asked for it, with its answer, as both stand at the beginning of
- * struct shim_control. Records are counted from those of the first one on. The last one stands in shim_control too.
+ * The steps of a request that consists of several: each as if the driver had requested it, with its answer, in the layout of
+ * the beginning of struct shim_control. Record counts include the earlier steps. The last answer is in shim_control too.
  */
 #define SHIM_ANSWERS	96
 struct shim_answer { char head[__builtin_offsetof(struct shim_control, ncounter)]; shim_u64 digest; };
@@ -50,16 +50,16 @@ struct shim_answers {
 	shim_u64 count;
 	struct shim_answer each[SHIM_ANSWERS];
 };
-extern int shim_following;			/* this is a twin: nobody reads its records */
+extern int shim_following;			/* this process is a twin: its records are not read */
 
 extern struct shim_record *shim_records;
 extern struct shim_chain *shim_chains;
-extern unsigned int *shim_chain_table;		/* their numbers, by hash; like them good for all programs of a process */
-extern char *shim_names;			/* texts, each with its zero, number 1 first */
+extern unsigned int *shim_chain_table;		/* numbers of chains by hash; chains stay valid for all programs of a process */
+extern char *shim_names;			/* texts, zero-terminated, number 1 first */
 extern char *shim_stack_top;
 extern char __ehdr_start __attribute__((visibility("hidden")));
 
-void shim_full(void);				/* the driver takes the records, then this returns */
+void shim_full(void);				/* returns after the driver has taken the records */
 void shim_crash(const char *what, void **frame, void *pc) __attribute__((noreturn));
 unsigned int shim_chain_of(void *pc, void **frame);
 void shim_memory(void);
