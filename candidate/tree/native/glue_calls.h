@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the host, user space and guests do: notifiers, slots, dirty logs, faults; included by glue.c behind glue_life.h.
+ * Actions of the host, user space and guests: notifiers, slots, dirty logs, faults; included by glue.c after glue_life.h.
  */
 
-/* ---- notifiers: the tree's own callbacks, kept when kvm_create_vm() registers them ---- */
+/* ---- notifiers: the tree's own callbacks, stored when kvm_create_vm() registers them ---- */
 
 int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *m) { vms[making].notifier = mn; return 0; }
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m) { }
 
 #ifdef HAVE_NOTIFIER_EVENT
-/* By the numbers of reference/machine/address_space.py. */
+/* Indexed by the numbers of reference/machine/address_space.py. */
 static const enum mmu_notifier_event events[] = {
 	MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP, MMU_NOTIFY_PROTECTION_VMA, MMU_NOTIFY_PROTECTION_PAGE,
 };
@@ -17,7 +17,7 @@ static const enum mmu_notifier_event events[] = {
 
 static long notify(struct vm *v, int op, unsigned long start, unsigned long end, unsigned long more, unsigned int event)
 {
-	/* more: of a start, it may sleep; of an end, it must not */
+	/* more: for a start: it may sleep; for an end: it must not sleep */
 	int sleeps = op == OP_INVALIDATE_START ? !!more : op != OP_INVALIDATE_END || !more;
 	struct mmu_notifier_range range = {
 		.mm = shim_mm, .start = start, .end = end, .flags = sleeps ? MMU_NOTIFIER_RANGE_BLOCKABLE : 0,
@@ -36,7 +36,7 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 		shim_user_zap(start, end);
 		break;
 	case OP_INVALIDATE_END:
-		/* A fault may have looked an old page up again, before it changed. */
+		/* A fault may have mapped the old page again before the host changed it. */
 		shim_user_zap(start, end);
 		n->ops->invalidate_range_end(n, &range);
 		break;
@@ -69,8 +69,8 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 }
 
 /*
- * User space has closed a VM: all of kvm_destroy_vm(), but that the notifier was released before. The buses, slots and bitmaps that
- * go are those whose making nobody was told of.
+ * User space has closed a VM: run all of kvm_destroy_vm(), except the release of the notifier, which has already run. The buses,
+ * slots and bitmaps that it frees were allocated without records.
  */
 static void end(struct vm *v)
 {
@@ -82,7 +82,7 @@ static void end(struct vm *v)
 	memset(v, 0, sizeof(*v));
 }
 
-static int threads_holding;	/* the mmap lock */
+static int threads_holding;	/* number of host threads that hold the mmap lock */
 
 static void mmap_lock_of_host(int write, int take)
 {
@@ -99,7 +99,7 @@ static void mmap_lock_of_host(int write, int take)
 		up_read(lock);
 }
 
-/* ---- what user space and guest do ---- */
+/* ---- actions of user space and guests ---- */
 
 static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 hva)
 {
@@ -151,13 +151,13 @@ static void load_vcpu(struct vm *v, int cpu, u64 state)	/* state: caches enabled
 	v->vcpus[cpu]->arch.hcr_el2 = HCR_RW | HCR_VM | (state & 2 ? HCR_TVM : 0);
 }
 
-/* That of inject_fault.c, which is not compiled, says by itself which address it reports: here, none. */
+/* Replaces the one of inject_fault.c, which is not compiled and determines the reported address itself; here, none. */
 void kvm_inject_size_fault(struct kvm_vcpu *c)
 {
 	SHIM_EV(EV_INJECT, -1, 0, 0, kvm_vcpu_trap_is_iabt(c) ? "pabt" : "dabt");
 }
 
-/* As kvm_arch_vcpu_load() has left it, or the entry to the guest. */
+/* VTTBR_EL2 as kvm_arch_vcpu_load() or the entry to the guest has left it. */
 unsigned long shim_loaded_vttbr(void)
 {
 	struct kvm_vcpu *c = *this_cpu_ptr(&kvm_running_vcpu);
@@ -165,7 +165,7 @@ unsigned long shim_loaded_vttbr(void)
 
 	if (!c)
 		return 0;
-	/* Bits 51 to 48 of an address are bits 5 to 2, for which tlb.c is compiled and this file is not. */
+	/* Address bits 51:48 go to register bits 5:2. tlb.c is compiled for that layout; this file is not. */
 	pgd = c->arch.hw_mmu->pgd_phys;
 	return ((pgd | pgd >> 46) & GENMASK_ULL(47, 2)) | (u64)(shim_vm_of_mmu(c->arch.hw_mmu) + 1) << 48;
 }

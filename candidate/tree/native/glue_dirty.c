@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tree's own dirty_ring.c, where its arm64 has dirty rings. That entries are taken for good is told of
- * before their pages are write-protected.
+ * The tree's own dirty_ring.c, if its arm64 has dirty rings. The reset of entries is recorded before their pages
+ * are write-protected.
  */
 #include "probe.h"
 #include <shim.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The host's address space as the tree's code sees it: real user page tables, VMAs, pages. What is missing is
- * asked of the driver. HAVE_... come from probe.h.
+ * The host's address space as the tree's code sees it: real user page tables, VMAs, pages. The driver is asked for missing
+ * pages. HAVE_... come from probe.h.
  */
 #include "probe.h"
 #include <shim.h>
@@ -21,9 +21,9 @@ void shim_follow_copies(void);
 
 #define SOFT_RO		BIT(7)
 #define SOFT_DEV	BIT(55)
-int shim_looked_up_write, shim_looked_up_writable;	/* of the fault under way, and of its last look-up */
+int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 
-/* Where a descriptor holds bits of an address that do not stand in their own place. */
+/* The field of a descriptor that holds the high address bits. */
 #if PAGE_SHIFT == 16
 #define HIGH_BITS	4
 #define HIGH_FIELD	12
@@ -70,7 +70,7 @@ static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
 static void user_map(const struct shim_page *page)
 {
 	kvm_pte_t *e = user_entry(page->hva, page->level, 1);
-#ifdef HAVE_PAGE_THP	/* until 5.13 KVM asks struct page, not the user's page table, for the size */
+#ifdef HAVE_PAGE_THP	/* until 5.13, KVM takes the size from struct page, not from the user page table */
 	struct page *p = pfn_to_page(page->pfn);
 	int i;
 
@@ -91,10 +91,10 @@ static void user_map(const struct shim_page *page)
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }
 
-/* The answer to the question for a page that the driver expects of this call; level 0: none. */
+/* A page that the driver expects this call to request, sent in advance; level 0: none. */
 static struct shim_page ahead;
 
-/* what: the address, and below the bits of a page its level, writable << 2, device << 3, thp << 4 */
+/* what: the address, and in the bits below the page size: level | writable << 2 | device << 3 | thp << 4 */
 void shim_user_ahead(unsigned long what, unsigned long pfn)
 {
 	ahead.hva = what & PAGE_MASK;
@@ -114,7 +114,7 @@ static int answered_ahead(unsigned long hva, int write)
 	return 1;
 }
 
-/* Nothing of [start, end) is mapped any more. */
+/* Unmap [start, end) in the user page tables. */
 void shim_user_zap(unsigned long start, unsigned long end)
 {
 	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
@@ -174,7 +174,7 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 			*dev = !!(e & SOFT_DEV);
 			return 0;
 		}
-		/* What is mapped read-only stays so unless a fault is taken. */
+		/* A read-only mapping stays read-only unless a fault is taken. */
 		if (!may_fault && (tries || user_walk(hva, &e, pfn) >= 0))
 			break;
 		if (answered_ahead(hva, write))
@@ -187,7 +187,7 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 	return -EFAULT;
 }
 
-/* A page of an area that anybody may write; without may_fault, one that is there. */
+/* A page of an area that is writable; without may_fault, only an existing one. */
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn)
 {
 	int writable, dev;
@@ -197,7 +197,7 @@ int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn)
 
 static struct vm_area_struct *vmas;
 
-/* Before the first VM, so that what is watched of VMAs and VMs lies close together. */
+/* Called before the first VM, so that the watched words of VMAs and VMs are close together. */
 void shim_make_vmas(void)
 {
 	if (vmas)
@@ -206,7 +206,7 @@ void shim_make_vmas(void)
 	shim_vmas_at(vmas, sizeof(*vmas));
 }
 
-/* A file of hugetlbfs, by log2 of its page size: KVM asks it how large its pages are. */
+/* A file of hugetlbfs, by log2 of its page size: KVM gets the page size from it. */
 static struct file *huge_file(unsigned int shift)
 {
 	static struct file *files[64];
@@ -229,7 +229,7 @@ static struct file *huge_file(unsigned int shift)
 #define VM_ALLOW_ANY_UNCACHED 0
 #endif
 
-/* The number of the first area that ends behind an address; -1: none does. */
+/* The index of the first area that ends after an address; -1: none does. */
 static int first_area(unsigned long a)
 {
 	int i, best = -1;
@@ -254,7 +254,7 @@ static struct vm_area_struct *filled(int best)
 		(shim_control->vma[best].flags & 4 ? VM_ALLOW_ANY_UNCACHED : 0) |
 		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0) |
 		shim_vma_tags(shim_control->vma[best].flags & 1, shim_control->vma[best].flags >> 8);
-	/* KVM may ask by which memory type user space maps an area. */
+	/* KVM may read the memory type with which user space maps an area. */
 	v->vm_page_prot = (shim_control->vma[best].flags & 9) != 1 ? PAGE_SHARED :
 			  shim_control->vma[best].flags & 4 ? pgprot_noncached(PAGE_SHARED) : pgprot_device(PAGE_SHARED);
 	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;
@@ -325,7 +325,7 @@ long get_user_pages_unlocked(unsigned long a, unsigned long n, struct page **p, 
 	return r;
 }
 
-/* Asked only whether a page is poisoned. */
+/* Callers only want to know whether a page is poisoned. */
 static long poisoned(unsigned long a, unsigned int f)
 {
 	unsigned long pfn;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The CPU that VMs run on, and the life of a VM: kvm_create_vm() of the tree, the arch part of it, vCPUs;
- * included by glue.c behind glue_ring.h.
+ * The CPU that VMs run on, and the life of a VM: kvm_create_vm() of the tree, its arch part, vCPUs;
+ * included by glue.c after glue_ring.h.
  */
 
-/* ---- capabilities: by name, numbers differ between trees ---- */
+/* ---- capabilities: by name, as numbers differ between trees ---- */
 
 #ifdef HAVE_CPU_HWCAP_KEYS
 DEFINE_STATIC_KEY_FALSE(arm64_const_caps_ready);
@@ -39,7 +39,7 @@ static void set_caps(u64 caps)
 	cap(ARM64_HAS_VIRT_HOST_EXTN, 1);
 	cap(ARM64_HAS_STAGE2_FWB, caps & 1);
 	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
-	/* CPUs that have the one have the other: data need not be cleaned to the point of unification. */
+	/* A CPU with DIC has IDC too: data need not be cleaned to the point of unification. */
 	cap(ARM64_HAS_CACHE_IDC, caps >> 1 & 1);
 	cap(ARM64_HAS_ARMv8_4_TTL, caps >> 2 & 1);
 	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
@@ -49,14 +49,14 @@ static void set_caps(u64 caps)
 #ifdef ARM64_ALWAYS_SYSTEM
 	cap(ARM64_ALWAYS_SYSTEM, 1);
 #endif
-	/* Addresses of 52 bits: memory lies above those of 48. */
+	/* With addresses of 52 bits, memory is above the range of 48 bits. */
 	shim_memory_start = memstart_addr = caps >> 4 & 1 ? SHIM_HIGH : 0;
 #ifdef HAVE_LPA2
 	cap(ARM64_HAS_LPA2, PAGE_SHIFT != 16 && shim_memory_start);
 #endif
 }
 
-/* VTCR_EL2 of a VM as the tree composes it; 0: reset.c does, which is not compiled. */
+/* VTCR_EL2 of a VM as the tree composes it; 0: the tree does that in reset.c, which is not compiled. */
 static u64 composed_vtcr(struct kvm *kvm)
 {
 #if !defined(HAVE_GET_VTCR)
@@ -71,7 +71,7 @@ static u64 composed_vtcr(struct kvm *kvm)
 u64 read_sanitised_ftr_reg(u32 id)
 {
 	if (id == SYS_ID_AA64MMFR0_EL1)
-		/* Bits of a physical address, all granules at stage 2, those of 4K and 16K with FEAT_LPA2 */
+		/* Bits of a physical address; all granules at stage 2, 4K and 16K with FEAT_LPA2 */
 		return shim_memory_start ? 6 | 3UL << 40 | 3UL << 32 | 2UL << 36 :
 					   5 | 2UL << 40 | 2UL << 32 | 2UL << 36;
 	if (id == SYS_ID_AA64MMFR1_EL1)
@@ -81,7 +81,7 @@ u64 read_sanitised_ftr_reg(u32 id)
 	return 0;
 }
 
-/* ---- life of a VM: kvm_create_vm() and the release notifier of the tree, arch part from here ---- */
+/* ---- life of a VM: kvm_create_vm() and the release notifier are the tree's, the arch part is here ---- */
 
 struct kvm *kvm_arch_alloc_vm(void)
 {
@@ -116,7 +116,7 @@ static int init_stage2(struct kvm *kvm, unsigned long type)
 #endif
 }
 
-/* Only what kvm_init_stage2_mmu() does is told of; the driver calls that itself, and again where it failed. */
+/* Only kvm_init_stage2_mmu() is recorded. The driver calls it itself, and again if it has failed. */
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type) { return 0; }
 void kvm_arch_destroy_vm(struct kvm *kvm) { }
 #ifdef HAVE_RCUWAIT_EXTERN
@@ -127,11 +127,11 @@ void finish_rcuwait(struct rcuwait *w)
 }
 #endif
 
-/* ---- threads: each actor is one, and so is who is alone ---- */
+/* ---- threads: each actor is one, also a single actor ---- */
 
 struct thread {
 	struct task_struct task;
-	int woken;		/* before it came to sleep */
+	int woken;		/* it was woken before it went to sleep */
 };
 static struct thread *threads[SHIM_MAX_ACTORS];
 
@@ -149,7 +149,7 @@ static struct thread *new_thread(void)
 	return t;
 }
 
-/* A call of an actor begins. */
+/* Make an actor's thread the current one, at the beginning of its call. */
 void shim_become(int actor)
 {
 	if (!threads[actor])
@@ -173,7 +173,7 @@ int rcuwait_wake_up(struct rcuwait *w)
 	return t ? wake_up_process(t) : 0;
 }
 
-/* Who sleeps does not look for itself whether it may go on: if nobody wakes it, it waits for ever. */
+/* A sleeping actor does not check its condition itself: if it is not woken, it waits forever. */
 void schedule(void)
 {
 	struct thread *t = container_of(current, struct thread, task);
@@ -209,7 +209,7 @@ static void enable_mte(struct kvm *kvm, int on)
 }
 #endif
 
-/* asked: what user space enables by KVM_ENABLE_CAP: size of blocks to split, size of dirty rings | 1: with bitmaps */
+/* asked: what user space enables by KVM_ENABLE_CAP: [0] chunk size of eager splitting; [1] size of dirty rings | 1: with bitmap */
 static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)
 {
 	struct vm *v = &vms[i];
@@ -231,7 +231,7 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 		if (IS_ERR(kvm))
 			return PTR_ERR(kvm);
 		kvm->manual_dirty_log_protect = manual;
-		/* The VMID by which the driver knows the VM. */
+		/* The VMID by which the driver identifies the VM. */
 #ifdef HAVE_VMID_ID
 		atomic64_set(&kvm->arch.mmu.vmid.id, i + 1);
 #else

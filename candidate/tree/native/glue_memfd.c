@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tree's own guest_memfd.c, where its arm64 has it. What it asks of files, inodes and the page cache is below: a
- * file is an area of the host, whose pages are those of the file. It begins at a 1G boundary, its slot wherever the
- * host address of that is.
+ * The tree's own guest_memfd.c, if its arm64 has it, and models of files, inodes and the page cache. A file is an area of the
+ * host: the pages of the area are the pages of the file. A file begins at a 1G boundary; its slot begins at the offset that
+ * matches the slot's host address.
  */
 #include "probe.h"
 #include <shim.h>
@@ -102,7 +102,7 @@ static struct file *memfd_file(struct inode *inode, const struct file_operations
 	return file;
 }
 
-/* A file and its inode at once. */
+/* Create a file together with its inode. */
 static struct file *memfd_file_of(const struct file_operations *ops, void *data)
 {
 	struct inode *inode = memfd_inode(NULL);
@@ -114,12 +114,12 @@ static struct file *memfd_file_of(const struct file_operations *ops, void *data)
 }
 
 static struct file *memfd_get(unsigned int fd) { return fd < FILES ? files[fd].file : NULL; }
-/* Files stay open as long as their VM: nobody waits for the last reference. */
+/* A file stays open as long as its VM; references are not counted. */
 void fput(struct file *file) { }
 
-/* ---- which slot has which pages of a file: an xarray, as bindings ---- */
+/* ---- the xarray that maps pages of a file to slots, as a list of bindings ---- */
 
-/* stored: the last index that was stored with it, which says what single entries the array has. */
+/* stored: the last index of the original store, which determines the entries that the array consists of. */
 #define BINDINGS (2 * FILES)
 static struct binding { struct xarray *xa; unsigned long first, last, stored; void *entry; } bindings[BINDINGS];
 
@@ -140,7 +140,7 @@ static void *memfd_find(struct xarray *xa, unsigned long *index, unsigned long m
 	return best->entry;
 }
 
-/* An entry of several indices is found once. */
+/* An entry that covers several indices is found once. */
 static void *memfd_find_after(struct xarray *xa, unsigned long *index, unsigned long max)
 {
 	int i;
@@ -175,12 +175,12 @@ static void *memfd_store_range(struct xarray *xa, unsigned long first, unsigned 
 			return XA_ERROR(-ENOMEM);
 		bindings[free] = (struct binding){ xa, first, last, last, entry };
 	}
-	/* xa_empty() looks here. */
+	/* xa_empty() reads this. */
 	xa->xa_head = left || entry ? xa : NULL;
 	return NULL;
 }
 
-/* The last index of the entry that begins at *first* where xa_store_range() stores up to *last*: slots of one node. */
+/* The last index of the entry that begins at *first* if xa_store_range() stores up to *last*: an entry is in one node. */
 static unsigned long memfd_entry_end(unsigned long first, unsigned long last)
 {
 	unsigned long left = last - first + 1, shift = 0;
@@ -204,7 +204,7 @@ static void memfd_rebind(struct binding old, unsigned long first, unsigned long 
 		shim_refuse("more parts of guest_memfds than there is room for");
 }
 
-/* All indices go that share the entry: of a range that took several, the others stay. */
+/* Erase all indices that share the entry; a range that consists of several entries keeps the others. */
 static void *memfd_erase(struct xarray *xa, unsigned long index)
 {
 	struct binding old;
@@ -234,17 +234,17 @@ static void *memfd_load(struct xarray *xa, unsigned long index) { return memfd_f
 
 /* ---- the page cache ---- */
 
-/* The type of it differs between trees. */
+/* The type of the flags differs between trees. */
 static unsigned long *memfd_flags(struct folio *folio) { return (unsigned long *)&folio->flags; }
 
-/* Flags are those of struct page, without the barriers that the kernel's own functions have. */
+/* The flags of struct page, without the barriers of the kernel's own functions. */
 static int memfd_uptodate(struct folio *folio) { return *memfd_flags(folio) >> PG_uptodate & 1; }
 static void memfd_mark_uptodate(struct folio *folio) { *memfd_flags(folio) |= BIT(PG_uptodate); }
 
-/* There is no flag for it without CONFIG_MEMORY_FAILURE: one that file systems may use, and guest_memfd does not. */
+/* Without CONFIG_MEMORY_FAILURE there is no flag for it; use one that is free for file systems and unused by guest_memfd. */
 static int memfd_failed(struct folio *folio) { return *memfd_flags(folio) >> PG_owner_priv_1 & 1; }
 
-/* The memory of frames is not there: it is told that a page is cleared. */
+/* Frames have no memory here, so record that a page is cleared. */
 static void memfd_clear(unsigned long pfn, unsigned long pages)
 {
 	while (pages--)
@@ -258,7 +258,9 @@ static void memfd_clear_bytes(struct page *page, unsigned long start, unsigned l
 	memfd_clear(page_to_pfn(page) + (start >> PAGE_SHIFT), size >> PAGE_SHIFT);
 }
 
-/* A page that is there, or is made: it then holds anything. Frames that a file has lost come to no other one. */
+/*
+ * Find a page, or make one, whose contents are undefined then. A frame that a file has lost is never given to another file.
+ */
 static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make)
 {
 	struct memfd *m = memfd_of(mapping);
@@ -273,7 +275,7 @@ static struct folio *memfd_folio(struct address_space *mapping, unsigned long in
 	folio = (struct folio *)pfn_to_page(pfn);
 	if (folio->mapping != mapping) {
 		folio->mapping = mapping;
-		/* Where user space has touched it first, its fault has cleared it. */
+		/* If user space has touched the page first, that fault has cleared it. */
 		if (made)
 			SHIM_EV(EV_FILE_PAGE, pfn, 0, 0, 0);
 		else
@@ -354,7 +356,7 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define folio_zero_user(folio, at)		memfd_clear(folio_pfn(folio), folio_nr_pages(folio))
 #define folio_unlock(folio)			do { } while (0)
 #define folio_put(folio)			put_page((struct page *)(folio))
-/* Look-ups are told of, as those of kvm_main.c are. */
+/* Lookups are recorded like those of kvm_main.c. */
 #define kvm_gmem_get_pfn			real_kvm_gmem_get_pfn
 #include GUEST_MEMFD_C
 #undef kvm_gmem_get_pfn
@@ -368,7 +370,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, k
 	return ret;
 }
 
-/* A file for a slot with this host address; its descriptor, or a negative errno. The slot is at *offset of it. */
+/* Create a file for a slot with this host address. Returns its descriptor or a negative errno; the slot is at *offset in it. */
 int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva, unsigned long long *offset)
 {
 	struct kvm_create_guest_memfd args = { .flags = GUEST_MEMFD_FLAG_MMAP };
@@ -395,8 +397,8 @@ int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hv
 }
 
 /*
- * memory_failure() of a page of a slot that is there, and that user space does not map. The file keeps it until a hole
- * is punched, and so does the table here: look-ups find it, and the code has to see that it has failed.
+ * memory_failure() of an existing page of a slot that user space does not map. The file keeps the page until a hole is punched,
+ * and so does the user page table here: lookups find the page, and the code has to notice the failure.
  */
 long shim_memfd_failure(int number, unsigned long offset)
 {
@@ -413,7 +415,7 @@ long shim_memfd_failure(int number, unsigned long offset)
 	return 0;
 }
 
-/* User space gives pages of a slot back. */
+/* User space punches a hole into the file of a slot. */
 long shim_punch_hole(int number, unsigned long offset, unsigned long size)
 {
 	struct memfd *m = &files[number];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Dirty rings, for trees whose arm64 has them; included by glue.c behind the tree's kvm_main.c. */
+/* Dirty rings, for trees whose arm64 has them; included by glue.c after glue_vms.h. */
 #ifdef HAVE_DIRTY_RING
 
-static u32 harvested[SHIM_MAX_VMS][SHIM_MAX_CPUS];	/* entries that user space has taken from each ring */
+static u32 harvested[SHIM_MAX_VMS][SHIM_MAX_CPUS];	/* number of entries that user space has taken from each ring */
 
-/* KVM_ENABLE_CAP before there is a slot or a vCPU; size: of each ring in bytes. */
+/* KVM_ENABLE_CAP, before there is a slot or a vCPU; size: bytes of each ring. */
 static long enable_rings(struct kvm *kvm, u64 size, int with_bitmap)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { size } };
@@ -16,7 +16,7 @@ static long enable_rings(struct kvm *kvm, u64 size, int with_bitmap)
 	return kvm_vm_ioctl_enable_cap_generic(kvm, &cap);
 }
 
-/* As kvm_vm_ioctl_create_vcpu() does it; the list of vCPUs is walked to reset rings. */
+/* As in kvm_vm_ioctl_create_vcpu(). The reset of rings walks the list of vCPUs. */
 static long add_ring(struct kvm *kvm, struct kvm_vcpu *c)
 {
 	if (!kvm->dirty_ring_size)
@@ -29,7 +29,7 @@ static long add_ring(struct kvm *kvm, struct kvm_vcpu *c)
 #endif
 }
 
-/* What user space does with the rings it has mapped: takes what is new in them, as slot and page; how many. */
+/* User space takes the new entries of its mapped rings, as slot and page. Returns their number. */
 static long harvest(struct vm *v)
 {
 	long found = 0;
@@ -51,7 +51,7 @@ static long harvest(struct vm *v)
 	return found;
 }
 
-/* The list of vCPUs, in place of an xarray; others are not modelled. */
+/* The list of vCPUs, instead of an xarray; other xarrays are not modelled. */
 static void *next_vcpu(struct xarray *xa, unsigned long *index, unsigned long from, unsigned long max)
 {
 	int i;
@@ -85,7 +85,7 @@ static long ring(struct vm *v, int op, int cpu)
 	return kvm_dirty_ring_check_request(v->vcpus[cpu]);
 }
 #else
-/* What else walks the list of vCPUs wakes them, or makes requests of them: they run in Python. */
+/* Other walks of the list of vCPUs wake them or make requests of them, but vCPUs run in Python. */
 void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
 {
 	shim_refuse("the list of vCPUs");

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Direct calls of pgtable.c: of a guest's tables and of the hypervisor's own; included by glue.c behind glue_vms.h.
+ * Direct calls of pgtable.c, for a guest's tables and the hypervisor's own; included by glue.c after glue_calls.h.
  */
 
-/* Rights as reference/pgtable.py has them: trees number theirs differently. */
+/* Convert the rights of reference/pgtable.py to the tree's: their numbers differ between trees. */
 static u64 rights(u64 ours)
 {
 	return (ours & 1 ? KVM_PGTABLE_PROT_X : 0) | (ours & 2 ? KVM_PGTABLE_PROT_W : 0) |
 	       (ours & 4 ? KVM_PGTABLE_PROT_R : 0) | (ours & 8 ? KVM_PGTABLE_PROT_DEVICE : 0);
 }
 
-/* A direct call as a careful caller makes it: under the lock, with a cache that holds what was topped up, or with none. */
+/* A direct call, under the lock as for a correct caller, with a topped-up cache or with none. */
 static long table(struct vm *v, const u64 *a)
 {
 	struct kvm_mmu_memory_cache cache = { .gfp_zero = __GFP_ZERO };
@@ -46,7 +46,7 @@ static long table(struct vm *v, const u64 *a)
 /* ---- the hypervisor's own tables ---- */
 
 static struct kvm_pgtable hyp_pgt;
-/* The VMID of the guest whose tables these are, 0 for those of the hypervisor; -1 for others, such as those of user space. */
+/* The VMID of the guest that owns these tables; 0: the hypervisor; -1: others, such as user space. */
 int shim_vmid_of_walk(const void *p)
 {
 	const struct kvm_pgtable *pgt = p;

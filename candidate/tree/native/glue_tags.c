@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory with tags (MTE), as the tree's code sees it: areas that may have them, and what it asks struct page for.
+ * Memory with tags (MTE), as the tree's code sees it: areas that may have tags, and the flags of struct page.
  * HAVE_... come from probe.h.
  */
 #include "probe.h"
@@ -17,7 +17,7 @@
 #endif
 
 #ifdef HAVE_MTE
-/* By mmap(): VM_MTE_ALLOWED where memory that is mapped so may have tags. A device's has none. */
+/* The flags that mmap() sets: VM_MTE_ALLOWED if such a mapping may have tags. Device memory has none. */
 unsigned long shim_vma_tags(int device, int huge)
 {
 	unsigned long how = MAP_PRIVATE | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0);
@@ -35,10 +35,10 @@ unsigned long shim_vma_tags(int device, int huge) { return 0; }
 #endif
 
 #ifdef HAVE_MTE
-/* Their type differs between trees. */
+/* The type of the flags differs between trees. */
 static unsigned long *flags_of(unsigned long pfn) { return (unsigned long *)&pfn_to_page(pfn)->flags; }
 
-/* copy_highpage(): what the host has copied is flagged as the original is, before anybody looks it up. */
+/* copy_highpage(): give pages that the host has copied the tag flags of the originals, before any lookup. */
 void shim_follow_copies(void)
 {
 	static shim_u64 done;
@@ -60,7 +60,7 @@ void shim_follow_copies(void) { }
 #endif
 
 #ifdef HAVE_TAGS_OF_HUGETLB
-/* log2 of the pages of a hugetlb page, in the area of an address; 0: it has none. */
+/* log2 of the number of pages of a hugetlb page in the area of an address; 0: the area has no hugetlb pages. */
 static unsigned int huge_order(unsigned long hva)
 {
 	int i;
@@ -71,7 +71,7 @@ static unsigned int huge_order(unsigned long hva)
 	return 0;
 }
 
-/* A page of hugetlb is a folio: that has tags as a whole. */
+/* A hugetlb page is one folio, whose tag flags cover all of it. */
 void shim_huge_folio(unsigned long pfn, unsigned long hva)
 {
 	unsigned int order = system_supports_mte() ? huge_order(hva) : 0;

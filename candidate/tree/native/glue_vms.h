@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The VMs of a program, which of them a pointer belongs to, and what their words of interest hold when those are
- * written; included by glue.c behind the tree's kvm_main.c.
+ * The VMs of a program, the VM that a pointer belongs to, and the values of watched words when they are written;
+ * included by glue.c after the tree's kvm_main.c.
  */
 
 static struct vm {
@@ -14,7 +14,7 @@ static int making;		/* the VM that is being created */
 static int changing;		/* the slot that is being changed */
 static int ringed;		/* vCPUs have dirty rings */
 
-/* The VM whose struct kvm an address lies in; -1: none. */
+/* The VM whose struct kvm contains an address; -1: none. */
 static int vm_around(const void *p)
 {
 	int i;
@@ -49,7 +49,7 @@ int shim_cache_enabled(const void *vcpu)
 	return 0;
 }
 
-/* ---- what the words of interest hold, when they were written ---- */
+/* ---- values of watched words after a write ---- */
 
 #ifdef HAVE_INVALIDATE_NAMES
 #define SEQ(kvm)	((kvm)->mmu_invalidate_seq)
@@ -59,7 +59,7 @@ int shim_cache_enabled(const void *vcpu)
 #define COUNT(kvm)	((kvm)->mmu_notifier_count)
 #endif
 
-/* Pages of a slot that were written are known, by a bitmap or by rings. */
+/* Whether written pages of a slot are logged, by a bitmap or by rings. */
 static bool tracked(const struct kvm_memory_slot *s)
 {
 #ifdef HAVE_DIRTY_RING
@@ -74,7 +74,7 @@ static void note_slot(struct vm *v)
 	struct kvm_memory_slot *s = id_to_memslot(kvm_memslots(v->kvm), changing);
 	u64 what = (u64)(v - vms) << 32 | changing;
 
-	/* A slot that is going away is in the list of some trees with no page. */
+	/* Some trees keep a slot that is being deleted in the list, with no pages. */
 	if (s && s->npages)
 		SHIM_EV(EV_SLOTS, what, s->base_gfn, s->flags | (u64)tracked(s) << 32 | 1UL << 33, 0);
 	else

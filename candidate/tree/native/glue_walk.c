@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every walk of tables is told of. The tree's kvm_pgtable_walk() is weak and has a second name (plan.py), so that its
- * callers, in pgtable.c too, come here. Its types differ between trees, the machine code does not.
+ * Records every table walk. The tree's kvm_pgtable_walk() is weak and has a second name (plan.py), so its callers, also those in
+ * pgtable.c, call the function here. Its types differ between trees, the calling convention does not.
  */
 #include <shim.h>
 
@@ -16,7 +16,7 @@ long real_kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker
 long kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64 more, shim_u64 rest)
 {
 	int vmid = shim_vmid_of_walk(pgt);
-	/* The place is that of the callback, the first member of a walker, as if it were being called from here. */
+	/* The place of the record is the callback, the first member of a walker, as if the callback made the call. */
 	char *callback = *(char **)walker;
 	void *frame[2] = { __builtin_frame_address(0), callback + 1 };
 

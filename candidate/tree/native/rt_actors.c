@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Actors: each has a C stack. One runs until it reaches an anchor of its schedule, waits for what another one holds, or
- * its call returns. Where the next one has a call under way it goes on at once, and a record tells the driver; else the driver
- * says who goes on. Nothing else ever runs, so a program has one interleaving.
+ * Actors: each has a C stack. An actor runs until it reaches an anchor of its schedule, waits for a lock that another actor
+ * holds, or returns from its call. If the next actor has a call in progress, it continues at once, and a record notifies the
+ * driver; otherwise the driver decides who continues. Nothing else ever runs, so a program has exactly one interleaving.
  */
 #include "rt.h"
 #include <time.h>
 
 #define STACK_BYTES	(256UL << 10)
 #define GUARD_BYTES	4096UL
-/* Above all of them (ON_STACK in rt_plain.c). */
+/* Unused space above all stacks (ON_STACK in rt_plain.c). */
 #define NOTHING_BYTES	(64UL << 10)
-/* What begins as zeros, so that a chain of frames ends there. */
+/* Zeroes at the top of a stack, which end a chain of frames. */
 #define TOP_BYTES	64UL
 #define MAX_OWN		24
 
-/* No call is under way; it is inside of one; it has left its stack in the middle of one. */
+/* IDLE: no call in progress; INSIDE: running a call; LEFT: switched away from its stack in the middle of a call. */
 enum state { IDLE, INSIDE, LEFT };
 
 static struct actor {
@@ -32,13 +32,13 @@ static shim_u64 outside[MAX_OWN];
 static struct { void *at; unsigned int bytes; } owned[MAX_OWN];
 static int nowned;
 static char *stacks;
-static unsigned int used;		/* stacks that this program has run on */
+static unsigned int used;		/* bit mask of the stacks that this program has used */
 static void *main_sp;
-static int last;			/* the actor that the driver is told of */
+static int last;			/* the actor that the answer to the driver is about */
 int rt_actor = -1;
 unsigned int rt_turn_began;
 
-/* A variable of which each actor has a value of its own; all begin with the one that it has when an actor starts. */
+/* Register a variable of which each actor has a value of its own; an actor starts with the current value. */
 void rt_own(void *at, unsigned int bytes)
 {
 	if (nowned == MAX_OWN || (bytes != sizeof(shim_u64) && bytes != sizeof(unsigned int))) {
@@ -49,7 +49,7 @@ void rt_own(void *at, unsigned int bytes)
 	owned[nowned++].bytes = bytes;
 }
 
-/* All are words of 4 or 8 bytes. */
+/* All registered variables have 4 or 8 bytes. */
 static void swap_own(shim_u64 *keep, const shim_u64 *take)
 {
 	for (int i = 0; i < nowned; i++) {
@@ -67,7 +67,7 @@ static void swap_own(shim_u64 *keep, const shim_u64 *take)
 
 static char *top_of(int i) { return stacks + (i + 1) * (STACK_BYTES + GUARD_BYTES); }
 
-/* Before the snapshot: memory of the stacks, with a page below each that nobody may touch. */
+/* Before the snapshot: allocate the stacks, with an inaccessible page below each. */
 void rt_make_stacks(void)
 {
 	stacks = rt_keep(SHIM_MAX_ACTORS * (STACK_BYTES + GUARD_BYTES) + NOTHING_BYTES);
@@ -75,7 +75,7 @@ void rt_make_stacks(void)
 		mprotect(top_of(i) - STACK_BYTES - GUARD_BYTES, GUARD_BYTES, PROT_NONE);
 }
 
-/* A program is over: stacks are as they were at first. */
+/* At the end of a program: restore the initial state of the stacks. */
 void rt_forget_stacks(void)
 {
 	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
@@ -83,14 +83,14 @@ void rt_forget_stacks(void)
 			madvise(top_of(i) - STACK_BYTES, STACK_BYTES, MADV_DONTNEED);
 }
 
-/* Go on at *to*, a stack that was left here or that run() has laid out; whoever comes back finds *save*. */
+/* Switch to the stack *to*, which was left here or laid out by rt_run_actor(); store the current one in *save*. */
 void rt_swap_stacks(void **save, void *to) HIDDEN;
 __asm__(".text\n.globl rt_swap_stacks\n.hidden rt_swap_stacks\nrt_swap_stacks:\n"
 	" push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
 	" mov %rsp,(%rdi)\n mov %rsi,%rsp\n"
 	" pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n");
 
-static long long began;			/* of the change of turns under way, if it is timed */
+static long long began;			/* start of the turn change in progress, if it is timed */
 
 static long long now(void)
 {
@@ -137,8 +137,8 @@ static void entry(void)
 }
 
 /*
- * Begin the call that the driver asks for, on a stack of its own, or go on with it; returns the status of the actor that
- * the driver is told of, which may be another one by then.
+ * Begin or resume the call of an actor on the actor's own stack. Returns the status of the actor that the answer is about, which
+ * may be another one.
  */
 unsigned int rt_run_actor(unsigned int i)
 {
@@ -156,7 +156,7 @@ unsigned int rt_run_actor(unsigned int i)
 		a->nanchor = shim_control->nanchor < SHIM_MAX_ANCHORS ? shim_control->nanchor : SHIM_MAX_ANCHORS;
 		memcpy(a->anchors, shim_control->anchors, sizeof(a->anchors));
 		memset(a->count, 0, sizeof(a->count));
-		/* As the caller of entry() would leave it: no return address, aligned, and six registers. */
+		/* Lay out the stack as if entry() had been called: aligned, no return address, and six registers to pop. */
 		*--sp = 0;
 		*--sp = (void *)entry;
 		for (int k = 0; k < 6; k++)
@@ -178,14 +178,14 @@ unsigned int rt_run_actor(unsigned int i)
 	return a->status;
 }
 
-/* Turns are changed here, as the driver does it: what it knows of the actors holds until it hears from one of them. */
+/* Whether turns are changed here, as the driver would: its state of the actors stays valid until one of them answers. */
 static int direct(void)
 {
 	return shim_control->direct && shim_control->fail_pages < 0 && shim_control->fail_small < 0 &&
 	       shim_control->fail_topup < 0;
 }
 
-/* The actor *i*, which has left its stack or is this one, goes on; *what* as of EV_TURN. Returns at the next turn. */
+/* Continue with actor *i*, which has left its stack or is this one; *what* is that of EV_TURN. Returns at the next turn. */
 static void go_to(unsigned int i, unsigned int why, shim_u64 what)
 {
 	struct actor *a = &actors[rt_actor], *b = &actors[i];
@@ -214,7 +214,7 @@ static void give_way(const struct shim_anchor *s)
 
 	rt_settle();
 	if (direct() && to < shim_control->nactor) {
-		/* Who is done gets no turn. */
+		/* An actor that is done gets no turn. */
 		if (shim_control->done >> to & 1) {
 			go_to((unsigned int)rt_actor, S_SWITCHED, s->number);
 			return;
@@ -243,17 +243,17 @@ static void look(enum shim_point point, int after)
 	}
 }
 
-/* What the actor does takes effect when these return. */
+/* Called before an action of the actor takes effect ... */
 void rt_reached(enum shim_point point)
 {
 	RT_LOADED();
 	actors[rt_actor].count[point]++;
 	look(point, 0);
 }
-/* ... and has taken effect. */
+/* ... and after it. */
 void rt_passed(enum shim_point point) { look(point, 1); }
 
-/* An entry was loaded: the value is the one of now, for nobody ran since. */
+/* An entry was loaded. Its current value is the loaded one, since no other actor has run since. */
 void rt_loaded(const volatile void *p, void **frame)
 {
 	RT_LOADED();
@@ -264,16 +264,16 @@ void rt_loaded(const volatile void *p, void **frame)
 
 const volatile shim_u64 *rt_load_at;
 int rt_load_due;
-static unsigned int load_chain;		/* where it is */
+static unsigned int load_chain;		/* the chain of the load */
 
-/* An entry is about to be loaded by an instruction of the compiler's. */
+/* A plain load of an entry is about to happen. */
 void rt_will_load(const volatile void *p, void **frame)
 {
 	rt_load_at = (const volatile shim_u64 *)((unsigned long)p & ~7UL);
 	load_chain = shim_chain_of(0, frame);
 }
 
-/* ... which has happened. Nobody may run here: who calls may be in the middle of something. */
+/* The load has happened: record it. No other actor may run here, as the caller may be in the middle of an update. */
 void rt_tell_load(void)
 {
 	const volatile shim_u64 *p = rt_load_at;
@@ -287,7 +287,7 @@ void rt_tell_load(void)
 	rt_load_due = 1;
 }
 
-/* ... and others may run. */
+/* After the load, other actors may run. */
 void rt_settle_load(void)
 {
 	if (rt_load_at)
@@ -296,7 +296,7 @@ void rt_settle_load(void)
 	look(POINT_LOAD, 1);
 }
 
-/* The next one that can run, in the order that the driver keeps; -1: nobody can. */
+/* The next actor that can run, in the driver's order; -1: none can. */
 static int next_of(unsigned int waiting)
 {
 	for (unsigned int k = 1; k <= shim_control->nactor; k++) {
@@ -308,7 +308,7 @@ static int next_of(unsigned int waiting)
 	return -1;
 }
 
-/* Somebody else must run before this one can: *kind* and *vm* of the lock, *holder* the actor that has it, or -1. */
+/* Another actor must run before this one can: *kind* and *vm* describe the lock; *holder* is the actor that has it, or -1. */
 void rt_wait(int kind, int vm, int holder)
 {
 	unsigned int moved, waiting;

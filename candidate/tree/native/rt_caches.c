@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory caches, the tree's own, told of; small memory. */
+/* Wrappers that record calls of the tree's own memory caches; small memory. */
 #include "rt.h"
 
 extern int real_kvm_mmu_memory_cache_nr_free_objects(void *mc);
@@ -54,7 +54,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 		return 0;
 	va = rt_take(1, EV_ALLOC, 0, FRAME);
 	if (va && !rt_is_zero(object)) {
-		/* As zeroed as the tree asked for it to be; a page that is new is zero. */
+		/* Copy the object, which the tree may have asked to be zeroed or not; a new page is zero. */
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
 		memcpy(rt_shadow_at(va), object, 1UL << RT_PAGE_SHIFT);
 	}
@@ -94,7 +94,7 @@ static void *small(unsigned long n, int kind, void **frame)
 	rt_emit(kind, n, 1, 0, 0, frame);
 	return p;
 }
-static int gives_untold;		/* what goes now was made when nobody was told */
+static int gives_untold;		/* objects freed now were allocated without records */
 void shim_free_untold(int on) { gives_untold = on; }
 
 static void given_back(const void *p, int kind, void **frame)
@@ -115,7 +115,7 @@ SMALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), n * s)
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
-/* The size is that of the cache, which is unknown here: more than any that is in use. */
+/* The size is that of the cache, which is not known here; use more than any cache needs. */
 SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
 SMALL(vzalloc, (unsigned long n), n)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How often each way through the kernel's code is taken: gcc -fprofile-arcs on its files. The counters lie in memory
- * that the driver reads: of the program under way, the sums over all programs before it and those of the start, and
- * the sums over programs that count for another tree too, which would have run just the same.
+ * Counts of how often each path through the kernel's code is taken, by gcc -fprofile-arcs. The counters are in memory that the
+ * driver reads: those of the current program; the sums over all programs before it and the start of the process; and the sums
+ * over programs that count for another tree too, because that tree would have done exactly the same.
  */
 #include "rt.h"
 #include <unistd.h>
@@ -10,7 +10,7 @@
 static shim_u64 *now, *total, *shared_total;
 static size_t count;
 
-/* Before kernel code runs. fd, at: of the shared memory. */
+/* Map the counters into the shared memory, before kernel code runs. fd, at: file and offset of the shared memory. */
 void shim_count_code(int fd, char *shared, long at)
 {
 	size_t bytes = (char *)shim_counters_end - (char *)shim_counters;
@@ -29,7 +29,7 @@ void shim_count_code(int fd, char *shared, long at)
 	shim_control->ncounter = (unsigned int)count;
 }
 
-/* A program, or what comes before all of them, is over. */
+/* At the end of a program, or of the start of the process: add its counters to the sums. */
 void shim_add_counters(int for_both)
 {
 	for (size_t i = 0; i < count; i++)
@@ -38,14 +38,14 @@ void shim_add_counters(int for_both)
 		shared_total[i] += now[i];
 }
 
-/* A program begins. */
+/* At the beginning of a program. */
 void shim_clear_counters(void)
 {
 	if (count)
 		memset(now, 0, count * sizeof(*now));
 }
 
-/* gcc's own runtime would write files at the end. */
+/* Replaces gcc's own runtime, which would write files at exit. */
 void __gcov_init(void *info) { }
 void __gcov_exit(void) { }
 void __gcov_merge_add(void) { }

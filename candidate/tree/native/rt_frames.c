@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Frames of the host: look-ups, marks, devices; and how a guest is left. */
+/* Frames of the host: lookups, marks, devices; and exits of a guest. */
 #include "rt.h"
 
 typedef long (*any_function)(long, long, long, long, long, long, long, long);
@@ -8,7 +8,7 @@ extern long real___gfn_to_pfn_memslot(long, long, long, long, long, long, long, 
 extern long real___kvm_faultin_pfn(long, long, long, long, long, long, long, long) WEAK;
 extern int shim_looked_up_write, shim_looked_up_writable;	/* glue_host.c */
 
-/* Look-ups take what stands in the registers and on the stack along: their arguments differ between trees. */
+/* Lookups forward all registers and stack words that may be arguments, because these differ between trees. */
 #define LOOK_UP(name) \
 long name(long a, long gfn, long c, long d, long e, long f, long g, long h) \
 { \

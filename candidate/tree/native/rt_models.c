@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Cache maintenance, what the driver does by itself, direct calls of pgtable.c, and the rest. */
+/* Cache maintenance, actions of the driver, direct calls of pgtable.c, and the remaining models. */
 #include "rt.h"
 
 void dcache_clean_inval_poc(unsigned long s, unsigned long e)
@@ -28,11 +28,11 @@ int invalidate_icache_range(unsigned long s, unsigned long e)
 	return 0;
 }
 
-/* ---- what only the driver asks for ---- */
+/* ---- actions that only the driver requests ---- */
 
 void shim_within_cache(int by) { rt_in_cache += by; }
 
-/* The hardware sets an access flag: nothing that kernel code does. */
+/* The hardware sets an access flag: not a store of kernel code, so there is no record. */
 void shim_set_entry(shim_u64 entry, shim_u64 value)
 {
 	shim_u64 *p = (shim_u64 *)SHIM_ARENA + entry;
@@ -41,22 +41,22 @@ void shim_set_entry(shim_u64 entry, shim_u64 value)
 		*p = *rt_shadow_at(p) = value;
 }
 
-/* ---- the rest: types differ between trees, the machine code does not ---- */
+/* ---- the rest: types differ between trees, the calling convention does not ---- */
 
 unsigned long kvm_get_pa_bits(void *kvm) { return shim_memory_start ? 52 : 48; }
 unsigned long get_kvm_ipa_limit(void) { return shim_memory_start ? 52 : 48; }
 unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
-/* A spinning actor waits for what another one does. */
+/* A spinning actor waits for an action of another actor. */
 void shim_cpu_relax(void)
 {
 	if (rt_actor >= 0)
 		rt_wait(LOCK_OTHER, -1, -1);
 }
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
-int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* without rings; with them the tree's own */
+int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* for trees without dirty rings; others define it */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
 void __init_waitqueue_head(void *a) { }
-/* There is one CPU, number 0. Masks are words. */
+/* There is one CPU, number 0. CPU masks are single words. */
 unsigned int nr_cpu_ids = 1;
 unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };
 static unsigned long next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
@@ -67,9 +67,9 @@ static unsigned long next_bit(const unsigned long *map, const unsigned long *oth
 			return i;
 	return size;
 }
-/* A function of its own until 5.19. */
+/* Not inline until 5.19. */
 unsigned int cpumask_next(int n, const unsigned long *mask) { return next_bit(mask, 0, 0, 64, n + 1); }
-/* From 6.1 on of one bitmap: it, bits, where to begin. Before that of two: them, bits, where to begin, what turns bits round. */
+/* From 6.1 on: one bitmap, its bits, the first bit. Before: two bitmaps, bits, the first bit, a mask that inverts bits. */
 unsigned long _find_next_bit(const unsigned long *map, unsigned long b, unsigned long c, unsigned long d, unsigned long invert)
 {
 	return shim_find_in_one ? next_bit(map, 0, 0, b, c) : next_bit(map, (const unsigned long *)b, invert, c, d);
@@ -99,12 +99,12 @@ unsigned int __bitmap_weight(const unsigned long *map, unsigned int bits)
 		count++;
 	return count;
 }
-int is_transparent_hugepage(void *page) { return 1; }	/* asked of compound pages only; hugetlb is refused before */
+int is_transparent_hugepage(void *page) { return 1; }	/* called for compound pages only; hugetlb is refused before */
 extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-/* Others run until one has made a step; who sleeps and is alone has nobody to wake it. */
+/* Let other actors run. If there is only one and it sleeps, nobody can wake it. */
 void shim_give_way(int asleep)
 {
 	if (rt_actor >= 0)
@@ -121,7 +121,7 @@ void mod_node_page_state(void *node, int item, long delta)
 }
 void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 
-/* ---- direct calls of pgtable.c, by what the tree has; arguments that it does not take do no harm ---- */
+/* ---- direct calls of the pgtable.c functions that the tree has; surplus arguments are harmless ---- */
 
 #define PGT(name) \
 extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;

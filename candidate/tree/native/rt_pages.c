@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Table memory: pages of the arena, handed out in order and never twice; pages of the host; references. */
+/* Table memory: pages of the arena, allocated in order and never reused; pages of the host; reference counts. */
 #include "rt.h"
 
 unsigned long rt_vmemmap_size, shim_memory_start;
@@ -7,10 +7,10 @@ int *rt_counts;
 char *rt_shadow;
 unsigned int rt_arena_next;
 int rt_counting_failures, rt_in_cache;
-/* Pages behind the arena that are in use: of user page tables, from its end on; of the stock, from the far end. */
+/* Used pages after the arena: of user page tables, upwards from its end; of the stock, downwards from the far end. */
 unsigned int rt_host_next, rt_stock_next;
 static unsigned int stock_free, *stock;
-/* By pages of the stock, the farthest first: the program that was the last one to look at what it holds. */
+/* For each page of the stock, the farthest first: the last program that accessed its contents. */
 static unsigned int *stock_seen, *programs;
 
 void shim_count_failures(int on) { rt_counting_failures = on; }
@@ -30,7 +30,7 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	unsigned int i = rt_arena_next;
 	void *va;
 
-	/* alloc_pages_exact(0): get_order() of it is more than anybody has. */
+	/* alloc_pages_exact(0) fails: get_order(0) is larger than any allocation. */
 	if (!nr || rt_fails(&shim_control->fail_pages)) {
 		rt_emit(kind, -1, nr, 0, name, frame);
 		return 0;
@@ -48,7 +48,7 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	return va;
 }
 
-/* A reference to what is no table, or a table page that nobody allocated. */
+/* A reference to an address that is no table page, or to a table page that is not allocated. */
 static void no_table(const void *va, const char *name, void **frame)
 {
 	rt_emit(EV_NO_TABLE, rt_pa(va) >> RT_PAGE_SHIFT, 0, 0, name, frame);
@@ -64,9 +64,9 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 	}
 	if (rt_plain_at)
 		rt_settle();
-	/* Below zero the driver sees what is wrong; the page is not touched again. */
+	/* With a count below zero, the driver reports the error; the page is not poisoned again. */
 	if (!--rt_counts[i]) {
-		/* Whoever reads it again reads what is free. */
+		/* The next read of the page must be recorded, since it reads freed memory. */
 		rt_forget_read(i);
 		memset(rt_page(i), 0xa5, 1UL << RT_PAGE_SHIFT);
 		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << RT_PAGE_SHIFT);
@@ -83,13 +83,13 @@ unsigned long shim_host_page(void)	/* a page for user page tables; returns its p
 	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << RT_PAGE_SHIFT);
 }
 
-/* A page of the stock holds zeroes. */
+/* Return whether a page of the stock holds only zeroes. */
 int rt_is_zero(const void *va)
 {
 	const shim_u64 *word = va, *end = word + (1UL << (RT_PAGE_SHIFT - 3));
 	unsigned long number = RT_ARENA_PAGES + RT_HOST_PAGES - 1 - (((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT);
 
-	/* A cache that was written to may hold anything. */
+	/* The object is no page of the stock if kernel code has overwritten the cache. */
 	if (number >= rt_stock_next)
 		return 0;
 	stock_seen[number] = *programs;
@@ -99,7 +99,7 @@ int rt_is_zero(const void *va)
 	return 1;
 }
 
-/* What holds zeroes already need not be written. */
+/* Zero a page; a page that holds zeroes already is not written. */
 static void *zeroed(void *va)
 {
 	if (!rt_is_zero(va))
@@ -108,8 +108,8 @@ static void *zeroed(void *va)
 }
 
 /*
- * The program is over: the stock is as it was at first. Few of its pages were looked at, and hold something even more rarely. Nobody
- * should have written to the others: the host has them back.
+ * At the end of a program: restore the initial state of the stock. Only few pages were accessed, and fewer hold data. The others
+ * should not have been written to; they are given back to the host.
  */
 void rt_put_back_stock(void)
 {
@@ -131,8 +131,8 @@ void rt_put_back_stock(void)
 }
 
 /*
- * Memory caches hold pages of a stock; a table page is taken when an object leaves the cache, as in the ports. Caches
- * are filled with many more than that: those that are new are zero already, and are not touched.
+ * Memory caches hold pages of the stock. A table page is allocated when an object leaves the cache, as in the ports. Most pages
+ * that fill a cache are never used: new ones are zero already, and are not touched.
  */
 void *rt_stock_page(void)
 {
@@ -239,7 +239,7 @@ int page_count(void *page)
 unsigned long __virt_to_phys(unsigned long va) { return va - SHIM_VA_OFF; }
 unsigned long __phys_addr_symbol(unsigned long va) { return va; }
 
-/* Memory that has a place of its own. */
+/* Map memory at a fixed address. */
 static void place(unsigned long at, size_t n)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
@@ -261,7 +261,7 @@ void shim_memory(void)
 	rt_counts = rt_keep(RT_ARENA_PAGES * sizeof(int));
 	stock = rt_keep(RT_HOST_PAGES * sizeof(*stock));
 	stock_seen = rt_keep(RT_HOST_PAGES * sizeof(*stock_seen));
-	/* Pages that no program has looked at have another number. */
+	/* Pages that no program has accessed have number 0. */
 	programs = rt_keep(sizeof(*programs));
 	*programs = 1;
 }

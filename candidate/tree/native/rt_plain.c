@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Plain loads and stores: gcc -fsanitize=thread on the kernel's files, with these in place of its runtime. */
+/* Plain loads and stores: the kernel's files are built with gcc -fsanitize=thread, and this file replaces its runtime. */
 #include <stdint.h>
 #include "rt.h"
 
@@ -50,17 +50,17 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 }
 
 /*
- * Kernel code comes here at each of its loads and stores, a hundred times for each that is told of: no frame is set up, and
- * what is told of is a jump to a function whose caller is the kernel code.
+ * Kernel code calls these functions at each load and store; about one in a hundred is recorded. So they set up no frame, and
+ * reach the slow path by a jump: the caller of the slow path is the kernel code.
  */
 #define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
-/* Most look at what a caller has on the stack: no further than this above the top of it, where nothing else lies. */
+/* Most accesses are to the callers' stack frames: within this distance above the top of the stack, where nothing else is. */
 #define NEAR	(64UL << 10)
 #define ON_STACK(p) ({ register unsigned long __top __asm__("rsp"); (unsigned long)(p) - __top < NEAR; })
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
-/* A read of a table: a store before it is done by now. */
+/* Whether a read of a table needs the slow path: it reads another page, or a store before it is not recorded yet. */
 #define TELLS(p) (!SHIM_READS_ON(p) || rt_plain_at)
-/* An entry is written, or read, which counts. */
+/* An access to an entry; a read is counted. */
 #define ENTRY(p, write, tells) ({ if (!(write)) shim_visit(p); (write) || (tells); })
 #ifdef SHIM_SANITIZE
 #define HEARD(name, n, write, tell) \
@@ -72,7 +72,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
 	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
 #else
-/* What is about to be read was freed: it could be anything by now, so code does not go on with it. */
+/* The memory that is about to be read was freed: its contents are undefined, so the call ends. */
 #define FREED(n, bits) \
 	static void __attribute__((noinline)) freed##n(void) \
 	{ shim_crash("use after free of an object, read of " #n " bytes,", FRAME, 0); } \
@@ -82,7 +82,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 		       *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
 	}
 FREED(4, 32) FREED(8, 64)
-/* Of a smaller piece nobody can tell. */
+/* Smaller reads cannot be told from valid data. */
 #define NEVER_FREED(n) \
 	static inline void freed##n(void) { } \
 	static inline int is_freed##n(const void *p) { return 0; }
@@ -128,7 +128,7 @@ void __tsan_write_range(void *p, long n)
 		rt_settle();
 }
 
-/* Atomics that are not macros of ours: dirty bits of pages, words of dirty bitmaps. */
+/* Atomics that our headers do not replace: dirty bits of pages, words of dirty bitmaps. */
 static void atomic_or(const void *p, unsigned long bits, void **frame)
 {
 	unsigned long o = (unsigned long)p - SHIM_VMEMMAP;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each program begins with the same memory: what one has changed is put back before the next. All that changes lies
- * in the library's variables, in the arena and behind it, in its counts, in small memory, and in the array of struct pages.
+ * Each program begins with the same memory: changes of one program are undone before the next. All memory that can change is
+ * in the library's variables, in the arena and the pages after it, in its counts, in small memory, and in the array of
+ * struct pages.
  */
 #define _GNU_SOURCE
 #include <link.h>
 #undef EV_NONE
 #include "rt.h"
 
-/* More of used memory than this is given back to the host instead of being zeroed. */
+/* Used memory beyond this size is given back to the host instead of being zeroed. */
 #define ZEROED_BYTES	(1UL << 20)
 
 static char *variables, *saved;
@@ -16,7 +17,7 @@ static size_t variable_bytes, small_saved;
 static char *small, *small_next;
 unsigned long rt_small_start;
 
-/* Small memory is handed out in order and never twice; what is freed can be seen to be used. */
+/* Small memory is allocated in order and never reused, so a use after free can be detected. */
 void *rt_small(unsigned long n)
 {
 	char *p = small_next;
@@ -35,7 +36,7 @@ void rt_small_back(void *p)
 	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
 }
 
-/* Tables that outlive a program: what they hold is good for as long as the process is. */
+/* Allocate memory that the reset leaves alone: it lives as long as the process. */
 void *rt_keep(unsigned long n)
 {
 	void *p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,7 +48,7 @@ void *rt_keep(unsigned long n)
 	return p;
 }
 
-/* The part of our image that can be written to: without what the loader has made read-only. */
+/* Find the writable part of our image, without the part that the loader has made read-only. */
 static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 {
 	char *base = (char *)info->dlpi_addr, *start = 0, *end = 0, *sealed = 0;
@@ -65,14 +66,14 @@ static int find_variables(struct dl_phdr_info *info, size_t size, void *unused)
 		}
 	}
 	variables = sealed > start ? sealed : start;
-	/* The driver reads the counters when a program is over. */
+	/* Exclude the counters, which the driver reads after the program. */
 	if (shim_counters && (char *)shim_counters > variables && (char *)shim_counters < end)
 		end = (char *)shim_counters;
 	variable_bytes = end - variables;
 	return 1;
 }
 
-/* Memory is set up: this is how each program begins. */
+/* Set up memory and save it: this is the state in which each program begins. */
 void shim_snapshot(void)
 {
 	small = small_next = rt_keep(RT_SMALL_BYTES);
@@ -101,7 +102,7 @@ void shim_snapshot(void)
 	memcpy(saved, variables, variable_bytes);
 }
 
-/* Memory reads as zero again, and the host has it back. */
+/* Give memory back to the host; it then reads as zero. */
 void rt_give_back(char *start, size_t bytes)
 {
 	if (bytes && madvise(start, bytes, MADV_DONTNEED))
@@ -113,18 +114,18 @@ static void zero(char *start, size_t used)
 	size_t kept = used > ZEROED_BYTES ? ZEROED_BYTES - ((size_t)start & 4095) : used;
 
 	memset(start, 0, kept);
-	/* What is given back begins with a page of the host. */
+	/* The part that is given back begins at a page boundary of the host. */
 	rt_give_back(start + kept, used - kept);
 }
 
-/* A program is over: all memory is as it was when the snapshot was taken. */
+/* At the end of a program: restore all memory to the snapshot. */
 void shim_restore(void)
 {
 	rt_forget_stacks();
 	zero((char *)SHIM_ARENA, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero(rt_shadow, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
-	/* The one that the snapshot has is empty. */
+	/* The one page that was in use at the snapshot is empty. */
 	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
 	rt_put_back_stock();
 #ifdef SHIM_SANITIZE

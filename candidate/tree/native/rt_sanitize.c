@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A build with --sanitize: accesses of kernel code to what was freed or lies beside an object, and undefined
- * behaviour, end the call. Accesses are those that rt_plain.c hears of, so events are the same as without;
- * gcc's own runtimes are not linked. Small memory is never handed out twice (rt_reset.c).
+ * A build with --sanitize: a use after free, an access out of bounds or undefined behaviour in kernel code ends the call.
+ * Accesses are those that rt_plain.c receives, so events are the same as in other builds. gcc's own runtimes are not linked.
+ * Small memory is never reused (rt_reset.c).
  */
 #include "rt.h"
 
 #ifdef SHIM_SANITIZE
 
 #define REDZONE		32UL
-/* Of 8 bytes of small memory: 0 nobody's, 1 to 8 so many may be used, or: */
+/* State of 8 bytes of small memory: 0: not allocated; 1 to 8: number of usable bytes; or: */
 #define FREED		0xfd
 
 static char *heap;
@@ -97,7 +97,7 @@ void *rt_object(unsigned long n)
 	at = p - heap;
 	for (i = 0; i < n; i += 8)
 		state[(at + i) >> 3] = n - i < 8 ? n - i : 8;
-	/* In the zone before it, where no kernel code may write. */
+	/* The size is in the red zone before the object, where kernel code must not write. */
 	*(unsigned long *)(p - 8) = n;
 	return p;
 }
@@ -117,7 +117,7 @@ void rt_object_back(const void *p, void **frame)
 		state[(at + i) >> 3] = FREED;
 }
 
-/* ---- undefined behaviour: gcc -fsanitize=shift and the like, with these in place of its runtime ---- */
+/* ---- undefined behaviour: gcc -fsanitize=shift and the like, with these instead of its runtime ---- */
 
 #define UNDEFINED(name, text) \
 void __ubsan_handle_##name(void *data, unsigned long a, unsigned long b) { shim_crash(text, FRAME, 0); }
@@ -135,7 +135,7 @@ void rt_object_back(const void *p, void **frame) { rt_small_back((void *)p); }
 
 #endif
 
-/* Kernel code calls these by the usual names (candidate/tree/building/plan.py). */
+/* Kernel code calls these instead of the libc functions (candidate/tree/building/plan.py). */
 static void written(const void *p, unsigned long n, void **frame)
 {
 	rt_check(p, n, 1, frame);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* TLB maintenance: calls of tlb.c, and the instructions of which the tree's own consists. */
+/* TLB maintenance: calls of tlb.c, and the instructions of the tree's own tlb.c. */
 #include "rt.h"
 
-/* The tree's own; a tree that has moved them has none by these names. */
+/* The tree's own functions, under their second names; weak because a tree may have moved them. */
 extern void real___kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level) WEAK;
 extern void real___kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level) WEAK;
 extern void real___kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages) WEAK;
 extern void real___kvm_tlb_flush_vmid(void *mmu) WEAK;
 
-/* Registers that tlb.c reads hold what was written last: HCR_EL2 first, E2H and TGE. */
+/* Registers that tlb.c reads back hold the value that was written last. HCR_EL2 initially has E2H and TGE. */
 static struct { const char *name; unsigned long value; } registers[] = {
 	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2" }, { "SYS_TCR_EL12" }, { "SYS_SCTLR_EL12" },
 };
 #define VTTBR registers[1].value
 
-/* VTTBR_EL2 of the vCPU that runs; 0: none does. */
+/* VTTBR_EL2 of the vCPU that runs; 0: none runs. */
 static unsigned long loaded(void)
 {
 	unsigned long vttbr = shim_loaded_vttbr();
@@ -24,8 +24,8 @@ static unsigned long loaded(void)
 	return vttbr;
 }
 
-/* A call is told of behind its instructions, which take effect by that. Where it begins, the CPU has the VTTBR_EL2 of the
- * vCPU that runs: who enters the guest, or is scheduled in, loads it, and that is no code of the tree that is here. */
+/* A call is recorded after its instructions, and that record makes them take effect. At the beginning of the call, the CPU has
+ * the VTTBR_EL2 of the vCPU that runs: guest entry or scheduling has loaded it, by code that is not compiled here. */
 #define FLUSH(real, kind, mmu, b, c, ...) do {				\
 	RT_BEFORE(POINT_FLUSH);						\
 	if (real) {							\
@@ -53,7 +53,7 @@ void __kvm_tlb_flush_vmid(void *mmu)
 	FLUSH(real___kvm_tlb_flush_vmid, EV_TLBI_VMID, mmu, 0, 0);
 }
 
-/* Bits of a VMID, of arm.c or vmid.c. */
+/* Number of VMID bits, defined by arm.c or vmid.c in a kernel. */
 unsigned int kvm_arm_vmid_bits = 16;
 
 unsigned long shim_read_sysreg(const char *name)
@@ -75,7 +75,7 @@ void shim_instruction_at(const char *name, unsigned long operand, void **frame)
 }
 void shim_instruction(const char *name, unsigned long operand) { shim_instruction_at(name, operand, FRAME); }
 
-/* What the assembler makes of an instruction of arm64: all registers stay as they are. */
+/* The assembler turns an arm64 instruction into a call of this function, which preserves all registers. */
 asm(".text\n"
     ".globl shim_instruction_asm\n"
     ".type shim_instruction_asm, @function\n"

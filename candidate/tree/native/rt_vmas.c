@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* VMAs that kernel code was given: an actor may read one from its look-up until it drops the mmap lock, or its own. */
+/* VMAs that kernel code has looked up: an actor may read one until it drops the mmap lock, or the VMA's own lock. */
 #include "rt.h"
 
 int shim_lock_held(const volatile void *p);	/* rt_locks.c */
 
 static unsigned long first, size;
-/* By actors, the first is for who is alone: VMAs that may be read, a bit for each. */
+/* By actor (element 0 is used if there is only one): bit mask of the VMAs that it may read. */
 static shim_u64 looked_up[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
-/* Those whose own lock the actor has dropped since. */
+/* VMAs whose own lock the actor has dropped since. */
 static shim_u64 ended[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
 static struct { shim_u64 start, end; } areas[SHIM_MAX_VMAS];
 
-/* SHIM_MAX_VMAS of them lie in a row, of so many bytes each. They are heard of as watched words are. */
+/* Set the address of an array of SHIM_MAX_VMAS VMAs, of so many bytes each. Accesses are reported like those of watched words. */
 void shim_vmas_at(const void *p, unsigned long bytes)
 {
 	first = (unsigned long)p;
@@ -22,14 +22,14 @@ void shim_vmas_at(const void *p, unsigned long bytes)
 		rt_watch_high = first + SHIM_MAX_VMAS * size;
 }
 
-/* What a record says of it: others may have changed the host's areas by then. */
+/* Copy the bounds for a later record: other actors may have changed the host's areas by then. */
 static void note_area(unsigned int i)
 {
 	areas[i].start = shim_control->vma[i].start;
 	areas[i].end = shim_control->vma[i].end;
 }
 
-/* Under the mmap lock. */
+/* A VMA was looked up under the mmap lock. */
 void shim_vma_found(unsigned int i)
 {
 	looked_up[rt_actor + 1][i / 64] |= 1ULL << i % 64;
@@ -42,7 +42,7 @@ int shim_is_vma(const void *p)
 	return first && (unsigned long)p - first < SHIM_MAX_VMAS * size && ((unsigned long)p - first) % size == 0;
 }
 
-/* The actor has dropped the lock of one: it may go on to read it under the mmap lock, if it has that. */
+/* The actor has dropped the lock of a VMA. It may still read the VMA if it holds the mmap lock. */
 void rt_vma_dropped(const void *p, int under_mmap)
 {
 	unsigned long i = ((unsigned long)p - first) / size;
@@ -57,7 +57,7 @@ void rt_vma_dropped(const void *p, int under_mmap)
 
 void rt_mmap_dropped(void) { memset(looked_up[rt_actor + 1], 0, sizeof(*looked_up)); }
 
-/* Is it in a VMA? A read of one that may be gone is told of. */
+/* Return whether an address is in a VMA. A read of a VMA that may be freed is recorded. */
 int rt_in_vma(const void *p, int write, void **frame)
 {
 	unsigned long offset = (unsigned long)p - first, i;

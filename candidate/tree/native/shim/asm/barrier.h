@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Barriers are events; what only waits or speculates does nothing.
+ * Barriers are events; operations that only wait or affect speculation do nothing.
  */
 #ifndef __ASM_BARRIER_H
 #define __ASM_BARRIER_H
@@ -32,7 +32,7 @@
 #define gsb_ack()		__shim_nothing()
 #define gsb_sys()		__shim_nothing()
 
-/* As arm64 has them. */
+/* As on arm64. */
 #define __mb()			dsb(sy)
 #define __rmb()			dsb(ld)
 #define __wmb()			dsb(st)

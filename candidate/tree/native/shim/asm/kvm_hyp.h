@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; tlb.c reads and writes registers of EL1 by name, as a kernel at EL2 does. Elsewhere that is refused.
+ * The tree's header; tlb.c accesses EL1 registers by name, as a kernel at EL2 does. In other files that is refused.
  */
 #ifndef SHIM_ASM_KVM_HYP_H
 #define SHIM_ASM_KVM_HYP_H

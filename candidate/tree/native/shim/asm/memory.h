@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; physical addresses lie at SHIM_VA_OFF, struct pages at SHIM_VMEMMAP.
+ * The tree's header; virtual addresses are physical ones plus SHIM_VA_OFF, struct pages are at SHIM_VMEMMAP.
  */
 #ifndef SHIM_ASM_MEMORY_H
 #define SHIM_ASM_MEMORY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; the program that runs says whether another task waits for a lock.
+ * The tree's header; the program decides whether another task waits for a lock.
  */
 #ifndef SHIM_ASM_SPINLOCK_H
 #define SHIM_ASM_SPINLOCK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The configuration: what decides the code of KVM. Debugging, tracing and printing are off. What `config ARM64`
- * and `config KVM` of the tree select comes from it (generated/selects.h).
+ * The configuration options that affect the code of KVM. Debugging, tracing and printing are off. The options that
+ * `config ARM64` and `config KVM` select are taken from the tree (generated/selects.h).
  */
 #ifndef SHIM_GRANULE_SHIFT
 #define SHIM_GRANULE_SHIFT 12
@@ -26,12 +26,12 @@
 #define CONFIG_CLANG_VERSION 0
 #define CONFIG_AS_HAS_LDAPR 1
 
-/* BUG() and WARN(), and addresses that are checked: some conversions are functions then */
+/* BUG() and WARN(); checked addresses, which turn some conversions into functions */
 #define CONFIG_BUG 1
 #define CONFIG_GENERIC_BUG 1
 #define CONFIG_DEBUG_VIRTUAL 1
 
-/* preemption; locks and RCU are not inlined: each is a call */
+/* preemption; with these options, locks and RCU are function calls, not inlined */
 #define CONFIG_PREEMPTION 1
 #define CONFIG_PREEMPT 1
 #define CONFIG_PREEMPT_COUNT 1
@@ -80,7 +80,7 @@
 #define CONFIG_ARM64_MTE 1
 #define CONFIG_AS_HAS_ARMV8_5 1
 
-/* address sizes; with smaller pages a CPU has 52 bits by FEAT_LPA2, which KVM asks it for */
+/* address sizes; with smaller pages, 52 bits need FEAT_LPA2, for which KVM checks the CPU */
 #define CONFIG_ARM64_VA_BITS 48
 #define CONFIG_ARM64_VA_BITS_48 1
 #if SHIM_GRANULE_SHIFT == 16
@@ -91,7 +91,7 @@
 #define CONFIG_ARM64_PA_BITS_48 1
 #endif
 
-/* the rest that headers ask for */
+/* other options that headers need */
 #define CONFIG_BASE_SMALL 0
 #define CONFIG_LOG_BUF_SHIFT 17
 
@@ -126,7 +126,7 @@
 
 #include <generated/selects.h>
 
-/* as mm/Kconfig has it: no option of the architecture */
+/* as in mm/Kconfig, which is not evaluated */
 #ifdef CONFIG_ARCH_SUPPORTS_PER_VMA_LOCK
 #define CONFIG_PER_VMA_LOCK 1
 #endif

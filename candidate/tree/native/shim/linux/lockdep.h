@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; that a lock is held is checked, with the locks of rt_locks.c, and a warning if not.
+ * The tree's header; assertions that a lock is held check the locks of rt_locks.c, and warn if they fail.
  */
 #ifndef SHIM_LOCKDEP_H
 #define SHIM_LOCKDEP_H

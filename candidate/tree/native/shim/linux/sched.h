@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tree's header; the program that runs says whether another task wants to, and cond_resched() is an event.
+ * The tree's header; the program decides whether another task wants to run, and cond_resched() is an event.
  */
 #ifndef SHIM_LINUX_SCHED_H
 #define SHIM_LINUX_SCHED_H
