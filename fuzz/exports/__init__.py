@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs of one version, in the formats of other tools."""
+"""Exports of a run of one version to the formats of other tools."""

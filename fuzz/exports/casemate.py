@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A run in casemate's trace format, for its checker of break-before-make (rems-project/casemate 3.0.2).
 
-casemate knows granules of 4K, walks from level 0 without concatenated tables, and has no TLBI of a range. So each
-VM gets tables of level 0 (and 1) above KVM's own, and a TLBI of a range becomes TLBIs by address of the
-entries that it covers. VTTBR_EL2 names the VM whose entries a TLBI is for, and an idle root otherwise.
+casemate supports the 4K granule, walks from level 0 without concatenated tables, and has no TLBI by range. Therefore
+each VM gets tables of level 0 (and 1) above KVM's own, and a TLBI by range becomes a TLBI by address for each entry
+that it covers. VTTBR_EL2 names the VM whose entries a TLBI is for, and an idle root otherwise.
 """
 
 from typing import Final
@@ -31,16 +31,16 @@ VTCR: Final = 16
 
 
 class UnsuitableError(Exception):
-    """The program has what casemate does not know; the text says what."""
+    """Raised when a program uses something that casemate does not support; the message names it."""
 
 
 class Casemate(Observer):
-    """Writes what one side does as lines for casemate.
+    """Writes the events of one side as lines for casemate.
 
-    :param executor: of the side, before anything has run on it
-    :param stock: leave out what casemate 3.0.2 rejects in correct code: its TLBI by address never cleans an entry
-        that named a table, a second plain store under a lock needs a barrier before it, and attributes may not
-        change while the access flag is clear
+    :param executor: the executor of the side, before it has run anything
+    :param stock: work around what casemate 3.0.2 rejects in correct code: its TLBI by address never cleans a former
+        table entry, a second plain store under a lock needs a barrier before it, and attributes may not change while
+        the access flag is clear
     """
 
     def __init__(self, executor: Executor, stock: bool) -> None:
@@ -52,7 +52,7 @@ class Casemate(Observer):
         self.lines = CasemateLines()
         self.vms = [TracedVm(guest) for guest in self.side.guests]
         self.flushes = FlushLines(self.lines, self.vms, self.kernel, stock)
-        # Pages that casemate knows.
+        # Table pages that were announced to casemate.
         self.pages: set[int] = set()
         self.number = 0
         for name, value in (("vtcr_el2", VTCR), ("tcr_el2", VTCR), ("mair_el2", 0), ("sctlr_el2", 0), ("hcr_el2", 0)):
@@ -63,25 +63,25 @@ class Casemate(Observer):
         self.kernel.observe(self)
 
     def at(self, number: int) -> None:
-        """Name the operation whose lines come now; between two, no lock is held.
+        """Begin the lines of an operation; between two operations, no lock is held.
 
-        :param number: from 1; 0: the VMs are created
+        :param number: its number from 1; 0: the creation of the VMs
         """
         for vm in self.vms:
             self.let_go(vm)
         self.number = number
 
     def begin(self) -> CasemateLines:
-        """Return where to write, with the function that acts as the source of the next lines."""
+        """Return the lines to write to, with the current function as the source of the next lines."""
         self.lines.source = f"{self.kernel.walker or self.kernel.entry or 'kvm'}:{self.number}"
         return self.lines
 
     def active(self) -> TracedVm:
-        """The VM that kernel code runs for."""
+        """Return the VM for which kernel code runs."""
         return self.vms[self.side.active.number]
 
     def hold(self, vm: TracedVm) -> None:
-        """Take the lock of a VM, if nobody has: without it, casemate passes barriers and flushes over."""
+        """Take the lock of a VM unless it is held: without the lock, casemate ignores barriers and flushes."""
         if not vm.holds and vm.top and not vm.released:
             self.begin().lock(vm.lock)
             vm.holds = 1
@@ -118,7 +118,7 @@ class Casemate(Observer):
                 self.give_root(vm, page, pages)
 
     def give_root(self, vm: TracedVm, page: int, pages: int) -> None:
-        """Link the root of a VM below a table of level 0, and show it to casemate."""
+        """Link the root of a VM below a table of level 0, and announce it to casemate."""
         lines = self.begin()
         start = 4 - vm.guest.kvm.levels
         vm.root = list(range(page, page + pages))
@@ -142,7 +142,7 @@ class Casemate(Observer):
         self.vms[vmid - 1].unlinked = not linked
 
     def address(self, page: int) -> int:
-        """The physical address of a table page."""
+        """Return the physical address of a table page."""
         return int(self.kernel.base) + page * PAGE
 
     def put(self, page: int, count: int) -> None:
@@ -161,13 +161,13 @@ class Casemate(Observer):
             self.forget(page)
 
     def give_back_unlinked(self) -> None:
-        """Take tables from casemate whose root is gone: they are being destroyed, without a store."""
+        """Release the tables of the current VM if its root is unlinked: they are destroyed without stores."""
         vm = self.active()
         if vm.unlinked:
             self.give_back(vm)
 
     def give_back(self, vm: TracedVm) -> None:
-        """Tell casemate that the tables of a VM are none any more."""
+        """Release the tables of a VM in the trace."""
         if vm.released or not vm.top:
             return
         self.let_go(vm)
@@ -178,7 +178,7 @@ class Casemate(Observer):
         vm.released = True
 
     def forget(self, page: int) -> None:
-        """Free a table page."""
+        """Write that a table page is freed, if it was announced."""
         if page in self.pages:
             self.pages.remove(page)
             self.begin().free(self.address(page), PAGE)
@@ -196,7 +196,7 @@ class Casemate(Observer):
             self.broke(ptep, page, index, old)
 
     def leaf(self, page: int, entry: int) -> bool:
-        """Tell whether a valid entry of a table page is a leaf."""
+        """Return whether a valid entry of a table page is a leaf."""
         for shadow in self.shadows:
             table = shadow.by_page.get(page)
             if table is not None:
@@ -204,7 +204,7 @@ class Casemate(Observer):
         return False
 
     def broke(self, ptep: int, page: int, index: int, old: int) -> None:
-        """Note an entry that owes a flush."""
+        """Record an entry that was made invalid and needs a flush."""
         for vm, shadow in zip(self.vms, self.shadows, strict=True):
             table = shadow.by_page.get(page)
             if table is not None and table.live:
@@ -218,7 +218,7 @@ class Casemate(Observer):
         vm = self.active()
         held = vm.holds
         self.hold(vm)
-        # casemate has no event for it.
+        # casemate has no event for the hardware's update, so write a store.
         self.store(ptep, old, new, True)
         if not held:
             self.let_go(vm)
@@ -242,7 +242,7 @@ class Casemate(Observer):
         self.flush(self.vms[vmid - 1])
 
     def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
-        # No entry that was broken is made again after a flush on one CPU alone.
+        # Kernel code never makes a broken entry valid again after a flush on one CPU only.
         self.flushes.told.clear()
 
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
@@ -252,7 +252,7 @@ class Casemate(Observer):
         self.flushes.told.clear()
 
     def flush(self, vm: TracedVm) -> None:
-        """Write what a call of tlb.c for a VM has executed, under the lock of the VM."""
+        """Write the instructions of a call of tlb.c for a VM, under the lock of the VM."""
         if vm.released or not vm.top:
             self.flushes.told.clear()
             return
@@ -262,10 +262,10 @@ class Casemate(Observer):
 
 
 def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
-    """Run a program on a version; return its trace, a line each.
+    """Run a program on a version, and return the lines of its trace.
 
-    :raises UnsuitableError: casemate does not know what the program has
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnsuitableError: the program uses something that casemate does not support
+    :raises UnmodelledError: the program needs a part of the version that is not modelled
     """
     vm = program.vm
     if vm.granule != PAGE:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The barriers and TLBIs that tlb.c comes to, in casemate's trace.
+"""The barriers and TLBIs that tlb.c executes, in casemate's trace.
 
-casemate has no TLBI of a range: it becomes TLBIs by address of the entries that it covers.
+casemate has no TLBI by range: it becomes a TLBI by address for each entry that it covers.
 """
 
 from typing import Final
@@ -36,21 +36,21 @@ from .unflushed import Broken, Unflushed
 IDLE_VMID: Final = 0xFF
 # The level hint of an operand: two bits of the granule, two of the level.
 TTL: Final = 0xF
-# Barriers by casemate's names. One of stores of this CPU alone has none, and orders nothing for others.
+# casemate's names of barriers. A barrier for stores of the own CPU (nshst) has no name, and orders nothing for others.
 BARRIERS: Final = {ISH: "ish", ISHST: "ishst", NSH: "nsh"}
 
 
 class FlushLines:
     """Writes the calls of tlb.c.
 
-    :param lines: where to write
+    :param lines: the lines to write to
     :param vms: all VMs
-    :param kernel: that makes the calls
-    :param stock: replace what casemate 3.0.2 rejects in correct code: its TLBI by address never cleans an entry that
-        named a table
+    :param kernel: the kernel that makes the calls
+    :param stock: work around what casemate 3.0.2 rejects in correct code: its TLBI by address never cleans a former
+        table entry
 
-    *told*: what tlb.c has executed in the call under way; *selected*: the VM whose VMID VTTBR_EL2 has; *unknown*: an
-    instruction that casemate does not know
+    *told*: instructions that tlb.c has executed in the current call; *selected*: the VM whose VMID is in VTTBR_EL2;
+    *unknown*: an instruction that casemate does not support
     """
 
     def __init__(self, lines: CasemateLines, vms: list[TracedVm], kernel: Kernel, stock: bool) -> None:
@@ -63,15 +63,15 @@ class FlushLines:
         self.unknown = ""
 
     def select(self, vm: TracedVm | None) -> None:
-        """Write VTTBR_EL2; None: that of the idle root."""
+        """Write VTTBR_EL2 of a VM; None: of the idle root."""
         self.selected = vm
         root, vmid = (IDLE, IDLE_VMID) if vm is None else (vm.top, vm.guest.vmid)
         self.lines.register("vttbr_el2", root | vmid << VTTBR_VMID_SHIFT)
 
     def write(self, vm: TracedVm) -> None:
-        """Write what was executed in a call that ends.
+        """Write the instructions of a call that has ended.
 
-        :param vm: that it was for
+        :param vm: the VM that the call was for
         """
         for op, operand in self.told:
             if op == VTTBR_EL2:
@@ -83,14 +83,14 @@ class FlushLines:
             elif op >= VMALLE1:
                 self.invalidate(op, operand)
         self.told.clear()
-        # In the context of the host nothing goes by it.
+        # The host does not use VTTBR_EL2.
         if self.selected is not None:
             self.select(None)
 
     def numbered(self, number: int, vm: TracedVm) -> TracedVm | None:
-        """Return the VM that has a VMID; 0 is that of VMs that were never entered, and of none.
+        """Return the VM that has a VMID; VMID 0 belongs to VMs that were never entered, or to no VM.
 
-        :param vm: that a flush is for
+        :param vm: the VM that the flush is for, which is preferred
         """
         of = [each for each in self.vms if each.guest.kvm.mmu.hardware_vmid.vmid == number]
         if vm in of:
@@ -114,7 +114,7 @@ class FlushLines:
         at = Invalidation(op & ~BROADCAST, EVERYWHERE, 0, 0, 0)
         at.decode(operand, self.kernel.granule)
         ranged = op == RIPAS2E1IS
-        # The operand of one address names a page; the entry that it reaches may be larger.
+        # The operand of a TLBI by address names a page; the entry that it flushes may be larger.
         covered = unflushed.within(at.ipa, at.ipa + (at.size if ranged else 1))
         tables = [each for each in covered.values() if each.table >= 0]
         if self.stock and tables and len(covered) == len(unflushed.broken) and not any(map(self.filled, tables)):
@@ -129,6 +129,6 @@ class FlushLines:
         unflushed.forget(covered)
 
     def filled(self, broken: Broken) -> bool:
-        """Tell whether a table that was cut off has valid entries."""
+        """Return whether a table that was cut off has valid entries."""
         start = broken.table * self.kernel.entries
         return any(entry & VALID_BIT for entry in self.kernel.arena.words.part(start, self.kernel.entries))

@@ -8,33 +8,33 @@ RELEASE: Final = "release"
 
 
 class CasemateLines:
-    """Writes one s-expression a line, numbered.
+    """Writes one numbered s-expression per line.
 
-    All lines are of one thread: casemate counts only a flush by the thread that broke the entry.
+    All lines belong to one thread, because casemate only accepts a flush by the thread that broke the entry.
     """
 
     def __init__(self) -> None:
         self.text: list[str] = []
-        # ``name:number`` behind each line.
+        # ``name:number`` at the end of each line.
         self.source = "start:0"
 
     def add(self, transition: str, fields: str) -> None:
         self.text.append(f'({transition} (id {len(self.text)}) (tid 0) {fields} (src "{self.source}"))')
 
     def register(self, name: str, value: int) -> None:
-        """A write of a system register, by its name in lower case."""
+        """Add a write of a system register; its name is in lower case."""
         self.add("sysreg-write", f"(sysreg {name}) (value {value:#x})")
 
     def begin(self, address: int, size: int) -> None:
-        """A page of zeroes that may become a table from here on."""
+        """Add a page of zeroes that may become a table."""
         self.add("mem-init", f"(address {address:#x}) (size {size:#x})")
 
     def free(self, address: int, size: int) -> None:
-        """A page that is no table any more."""
+        """Add that a page is no longer a table."""
         self.add("mem-free", f"(address {address:#x}) (size {size:#x})")
 
     def write(self, address: int, value: int, order: str) -> None:
-        """A store of an entry; *order*: PLAIN or RELEASE."""
+        """Add a store of an entry; *order*: PLAIN or RELEASE."""
         self.add("mem-write", f"(mem-order {order}) (address {address:#x}) (value {value:#x})")
 
     def hint(self, kind: str, location: int, value: int) -> None:
@@ -47,18 +47,18 @@ class CasemateLines:
         self.add("unlock", f"(address {address:#x})")
 
     def dsb(self, domain: str) -> None:
-        """A data synchronization barrier: ``ish``, ``ishst``, ``nsh`` or ``sy``."""
+        """Add a data synchronization barrier: ``ish``, ``ishst``, ``nsh`` or ``sy``."""
         self.add("barrier", f"dsb (kind {domain})")
 
     def isb(self) -> None:
         self.add("barrier", "isb")
 
     def tlbi(self, operation: str) -> None:
-        """A TLBI without an operand."""
+        """Add a TLBI without an operand."""
         self.add("tlbi", operation)
 
     def tlbi_ipa(self, ipa: int, ttl: int) -> None:
-        """``TLBI IPAS2E1IS``.
+        """Add a ``TLBI IPAS2E1IS``.
 
         :param ipa: address in bytes
         :param ttl: level hint as in bits [47:44] of the operand; 0: none

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM as casemate's trace has it."""
+"""A VM in casemate's trace."""
 
 from typing import Final
 
 from ..sides.guest import Guest
 from .unflushed import Unflushed
 
-# Bytes of a table.
+# Size of a table in bytes.
 PAGE: Final = 4096
-# Above all memory of the model and of its tables: locks, and the idle root.
+# Addresses of locks and of the idle root, above all memory of the model and its tables.
 LOCKS: Final = 0xF000_0000_0000
 IDLE: Final = LOCKS + PAGE
 
@@ -17,7 +17,8 @@ class TracedVm:
     """One VM in the trace.
 
     :param guest: the VM
-    :param top: address of its table of level 0
+
+    *top*: address of its table of level 0
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -25,7 +26,7 @@ class TracedVm:
         self.unflushed = Unflushed()
         self.lock = LOCKS + 8 * guest.number
         self.holds = 0
-        # Pages of KVM's root, and addresses of the tables above it, the topmost first.
+        # Pages of KVM's root, and addresses of the tables above it, topmost first.
         self.root: list[int] = []
         self.above: list[int] = []
         self.top = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The events of a run as JSON, an object a line, for other tools."""
+"""The events of a run as JSON, one object per line, for other tools."""
 
 import ast
 import json
@@ -18,13 +18,13 @@ from ..execution.refusal import UnmodelledError
 from ..language.program import Program
 from ..language.text import headings
 
-# Compiled methods do not know the names of their parameters; the source does.
+# Compiled methods have no names of parameters, so these are read from the source.
 SOURCE: Final = Path(str(reference.__file__)).parent / "events.py"
 
 
 @cache
 def parameters() -> dict[str, tuple[str, ...]]:
-    """The names of the parameters of each event."""
+    """Return the names of the parameters of each event."""
     classes = (each for each in ast.parse(SOURCE.read_text()).body if isinstance(each, ast.ClassDef))
     found = next(each for each in classes if each.name == Observer.__name__)
     methods = (each for each in found.body if isinstance(each, ast.FunctionDef))
@@ -32,12 +32,12 @@ def parameters() -> dict[str, tuple[str, ...]]:
 
 
 def event_lines(version: Candidate, program: Program) -> list[str]:
-    """Run a program on one side; return its events, outcomes and violations, a JSON object a line.
+    """Run a program on one side, and return its events, outcomes and violations, one JSON object per line.
 
-    Before the events of an operation stands an object with its text and number, -1 for the creation of the VMs.
-    Events have the names and parameters of `reference.events.Observer`; an instruction has its ``text`` too.
+    The events of an operation follow an object with its text and number; -1 is the creation of the VMs. Events have the
+    names and parameters of `reference.events.Observer`; an instruction also has its ``text``.
 
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs a part of the version that is not modelled
     """
     executor = Executor(version, program)
     events = EventStream()
@@ -67,6 +67,6 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
         lines += [{"violation": each.signature, "reason": each.reason} for each in violations]
     executor.dismantle()
     if executor.refused:
-        # A part of the events would pass for all of them.
+        # Incomplete events must not be taken for complete ones.
         raise UnmodelledError(executor.refused)
     return [json.dumps(each) for each in lines]

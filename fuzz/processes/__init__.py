@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes, signals, and what the system refuses."""
+"""Child processes, signals, and errors in starting processes."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes: how one is started, heard, waited for and ended, and the words for its end.
+"""Child processes: starting, reading, waiting and ending, and texts for the way in which one ended.
 
-The child's side is `fuzz.processes.parent`. Standard library only.
+`fuzz.processes.parent` is the child's side. Standard library only.
 """
 
 import os
@@ -18,14 +18,14 @@ from ..closing import Closing
 from ..distribution import home_folder
 from .starting import starting
 
-# Bytes that one look at a pipe takes.
+# Maximum number of bytes of one read from a pipe.
 _CHUNK: Final = 1 << 20
 # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of include/linux/posix-timers.h
 _SCHED: Final = 2
 
 
 def signal_name(number: int) -> str:
-    """``SIGSEGV``; ``signal 70`` where it has no name."""
+    """Return the name of a signal, such as ``SIGSEGV``, or ``signal 70`` if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -33,15 +33,15 @@ def signal_name(number: int) -> str:
 
 
 def end_text(code: int) -> str:
-    """Say how a process ended: ``was killed by SIGSEGV``, ``ended with exit code 1``.
+    """Return how a process ended: ``was killed by SIGSEGV``, ``ended with exit code 1``.
 
-    :param code: as `os.waitstatus_to_exitcode` has it
+    :param code: as returned by `os.waitstatus_to_exitcode`
     """
     return f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """The CPU time that a process has taken, in seconds; None: it is gone, or this is no Linux."""
+    """Return the CPU time of a process in seconds; None: it has ended, or this is not Linux."""
     try:
         return time.clock_gettime((~pid << 3) | _SCHED)
     except OSError:
@@ -49,22 +49,22 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 class Child(Closing):
-    """A module of ours in a process of its own. A context manager.
+    """A module of ours in a child process. A context manager.
 
-    It runs as ``python -m MODULE PARENT ANSWERS ARGUMENT...``: the number of this process, a descriptor for lines that
-    it says, and what it is given. It is the leader of its session, so that Ctrl-C in a terminal reaches this process
-    alone, which decides what becomes of it. It ends with this process, whatever that dies of. Its packages are those
-    of this process, wherever it runs.
+    The child runs as ``python -m MODULE PARENT ANSWERS ARGUMENT...``: PARENT is the PID of this process, ANSWERS a
+    descriptor for the lines that the child writes. The child leads a session of its own: Ctrl-C in a terminal only
+    reaches this process, which decides what happens to the child. The child ends with this process, whatever ended
+    that. It uses the packages of this process, wherever it runs.
 
-    *pid*: its number; *answers*: the descriptor of what it says, for `select.select`
+    *pid*: its PID; *answers*: the descriptor from which its lines are read, for `select.select`
 
     :param what: the process, for people: ``the process of engine random``
-    :param module: its name; it is to call `fuzz.processes.parent.parent_of` first
-    :param passed: descriptors that it gets, under the same numbers
-    :param environment: its environment, where that differs from ours
+    :param module: the module, which must call `fuzz.processes.parent.parent_of` first
+    :param passed: descriptors that the child inherits, under the same numbers
+    :param environment: environment variables that differ from ours
     :param given: its standard input; by default a pipe, for `send`
-    :param stdout: where what it prints goes; by default where ours goes, as *stderr*
-    :raises NoProcessError: the system refuses it
+    :param stdout: its standard output; by default ours; likewise *stderr*
+    :raises NoProcessError: the system cannot start it
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Child(Closing):
     ) -> None:
         self.what = what
         self.rest = b""
-        # Whole lines that `line` has read and not returned.
+        # Complete lines that `line` has read and not returned yet.
         self.waiting: list[bytes] = []
         paths = [str(home_folder()), *filter(None, [os.environ.get("PYTHONPATH")])]
         with starting(what):
             self.answers, pipe = os.pipe()
             try:
-                # -P: what lies where it runs is no package of ours.
+                # -P: do not import modules from the current directory.
                 self.process = subprocess.Popen(
                     [sys.executable, "-P", "-m", module, str(os.getpid()), str(pipe), *arguments],
                     stdin=given,
@@ -104,10 +104,10 @@ class Child(Closing):
         self.pid = self.process.pid
 
     def send(self, line: bytes, last: bool = False) -> None:
-        """Write a line to its standard input; if it is dead, `read` and `death` say so.
+        """Write a line to its standard input; if the child is dead, `read` and `death` report that.
 
         :param line: without a line end
-        :param last: close its input then
+        :param last: close its input afterwards
         """
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
@@ -123,9 +123,9 @@ class Child(Closing):
                 self.process.stdin.close()
 
     def read(self, seconds: float) -> list[bytes] | None:
-        """The lines that it says within so many seconds: as soon as there is something, and as far as it goes.
+        """Wait up to *seconds* for output of the child, and return the lines that are complete.
 
-        :returns: whole lines, without their ends; None: it has closed its end, and says nothing more
+        :returns: complete lines, without their ends; None: the child has closed its end of the pipe
         """
         if not select.select([self.answers], [], [], seconds)[0]:
             return []
@@ -136,7 +136,7 @@ class Child(Closing):
         return lines
 
     def left(self) -> list[bytes]:
-        """The lines of one that is dead which nobody has read."""
+        """Return the remaining lines of a dead child."""
         lines: list[bytes] = []
         while select.select([self.answers], [], [], 0)[0]:
             more = self.read(0)
@@ -146,7 +146,7 @@ class Child(Closing):
         return lines
 
     def line(self, seconds: float) -> bytes | None:
-        """The next line, where each answers something; None: it is dead, or says none within so many seconds."""
+        """Return the next line, for request and answer; None: the child is dead, or wrote no line in *seconds*."""
         deadline = time.monotonic() + seconds
         while not self.waiting and (left := deadline - time.monotonic()) > 0:
             lines = self.read(left)
@@ -156,13 +156,13 @@ class Child(Closing):
         return self.waiting.pop(0) if self.waiting else None
 
     def running(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether the child still runs."""
         return self.process.poll() is None
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait for its end.
+        """Wait for the end of the child.
 
-        :returns: its exit code, below 0 for a signal; None: it did not end within so many seconds
+        :returns: its exit code, below 0 for a signal; None: it did not end within *seconds*
         """
         try:
             return self.process.wait(seconds)
@@ -170,19 +170,19 @@ class Child(Closing):
             return None
 
     def death(self) -> str:
-        """Say how it ended, once it has closed its end: see `end_text`."""
+        """Return how the child ended (`end_text`); it must have closed its end of the pipe."""
         return end_text(self.process.wait())
 
     def kill(self) -> None:
-        """End it at once, with all that it started; what it has said can still be read."""
-        # Until somebody has waited for it, nothing else gets its number.
+        """Kill the child and its process group; its output can still be read."""
+        # The PID cannot be reused before the child is waited for.
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
 
     def close(self) -> None:
-        """End it, whatever it does, and let go of its pipes. A second time, nothing happens."""
+        """Kill the child and close its pipes. A second call does nothing."""
         self.kill()
         self.end_input()
         if self.answers >= 0:

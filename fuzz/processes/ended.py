@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The end of a program that was started: its exit code, and what it said last."""
+"""The end of a program that was started: its exit code and its last line of output."""
 
 import subprocess
 from typing import IO, Any
 
 
 def end_of(process: subprocess.Popen[Any], errors: IO[bytes], patience: float) -> tuple[int, str]:
-    """Wait for the end of a process, which is killed after *patience* seconds.
+    """Wait for the end of a process, and kill it after *patience* seconds.
 
-    :param errors: the file that its standard error goes to
-    :returns: its exit code (negative: the signal), and the last line that it wrote to *errors*
+    :param errors: the file to which its standard error is redirected
+    :returns: its exit code (negative: the signal), and its last line in *errors*
     """
     try:
         code = process.wait(patience)
@@ -21,6 +21,6 @@ def end_of(process: subprocess.Popen[Any], errors: IO[bytes], patience: float) -
 
 
 def ended_text(program: str, code: int, said: str) -> str:
-    """Say that a program ended, in which way, and what it said; arguments as `end_of` returns them."""
+    """Return a text about the end of a program and its last line; *code* and *said* are as `end_of` returns them."""
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     return f"{program} ended {how}{': ' + said if said else ''}"

@@ -19,14 +19,14 @@ _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Fork:
-    """A copy of this process that answers one request after the other, and ends with this one.
+    """A forked copy of this process that answers one request after another, and ends with this process.
 
-    It has what this process has imported and made when it is started. After `close` it can be started anew.
+    The copy has all modules and objects of this process at the time of `start`. After `close` it can be started again.
 
-    *pid*: its number; below 0: there is none
+    *pid*: its PID; below 0: there is no copy
 
     :param what: the process, for people
-    :param work: makes an answer of a request, both of built-in types, in the copy
+    :param work: called in the copy with a request; returns the answer; both have built-in types
     """
 
     def __init__(self, what: str, work: Callable[[Any], Any]) -> None:
@@ -35,12 +35,12 @@ class Fork:
         self.requests = self.answers = self.pid = -1
 
     def start(self) -> None:
-        """Make the copy.
+        """Fork the copy.
 
-        :raises NoProcessError: the system refuses it
+        :raises NoProcessError: the system cannot start it
         """
         parent = os.getpid()
-        # What waits in buffers is ours to write, once.
+        # Buffered output must be written once, by this process.
         _flush()
         # A handler must not run in both processes.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
@@ -59,9 +59,9 @@ class Fork:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def _serve(self, parent: int, requests: int, answers: int, mask: Any) -> None:
-        """Be the copy; does not return."""
+        """Run the copy; does not return."""
         try:
-            # Ctrl-C is the parent's to handle; what ends the parent otherwise may end us as well.
+            # The parent handles Ctrl-C; other signals that end the parent may end the copy as well.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) != signal.SIG_IGN:
@@ -70,15 +70,15 @@ class Fork:
             die_with_parent(parent)
             os.close(self.requests)
             os.close(self.answers)
-            # What both processes have is not looked through: each page that is touched would be copied.
+            # Exclude shared objects from garbage collection, which would cause a copy of each page that it touches.
             gc.freeze()
             while (request := _read(requests)) is not None:
                 answer = self.work(request[0])
-                # What a version under test prints, say.
+                # For example output of a version under test.
                 _flush()
                 _write(answers, answer)
         except BaseException:
-            # Work that raises is a mistake of ours; a traceback is all that can be told.
+            # An exception in `work` is a bug of s2fuzz; print a traceback.
             sys.excepthook(*sys.exc_info())
             with suppress(OSError, ValueError):
                 sys.stderr.flush()
@@ -87,26 +87,26 @@ class Fork:
             os._exit(0)
 
     def send(self, request: Any) -> None:
-        """Have it make an answer; if it is dead, `read` says so."""
-        # Small enough for the pipe, or read by whoever waits for it.
+        """Send a request; if the copy is dead, `read` reports that."""
+        # This does not block: the request fits into the pipe, or the copy is waiting to read it.
         with suppress(BrokenPipeError):
             _write(self.requests, request)
 
     def ready(self, seconds: float) -> bool:
-        """Tell whether it has an answer, or is dead, within so many seconds."""
+        """Wait up to *seconds*, and return whether there is an answer, or the copy is dead."""
         return bool(select.select([self.answers], [], [], seconds)[0])
 
     def read(self) -> tuple[Any] | None:
-        """Its answer, alone in a tuple; None: it is dead."""
+        """Return the answer in a tuple of one; None: the copy is dead."""
         return _read(self.answers)
 
     def death(self) -> int:
-        """The exit code of one that is dead, below 0 for a signal."""
+        """Return the exit code of a dead copy, below 0 for a signal."""
         pid, self.pid = self.pid, -1
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def close(self) -> None:
-        """End it, whatever it does. A second time, nothing happens."""
+        """Kill the copy. A second call does nothing."""
         pid, self.pid = self.pid, -1
         if pid > 0:
             os.kill(pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def _flush() -> None:
 
 
 def _write(pipe: int, value: Any) -> None:
-    """Send a value, whole."""
+    """Write a complete value to a pipe."""
     data = pickle.dumps(value)
     data = len(data).to_bytes(_HEAD, "little") + data
     while data:
@@ -131,14 +131,14 @@ def _write(pipe: int, value: Any) -> None:
 
 
 def _read(pipe: int) -> tuple[Any] | None:
-    """A value that `_write` sent; None: the other end is closed."""
+    """Read a value that `_write` sent; None: the other end is closed."""
     head = _exactly(pipe, _HEAD)
     data = _exactly(pipe, int.from_bytes(head, "little")) if head else b""
     return (pickle.loads(data),) if data else None
 
 
 def _exactly(pipe: int, size: int) -> bytes:
-    """So many bytes; none where the other end is closed before."""
+    """Read exactly *size* bytes; none if the other end is closed before."""
     parts: list[bytes] = []
     while size:
         part = os.read(pipe, min(size, 1 << 20))

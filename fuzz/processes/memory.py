@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory that processes use, as Linux reports it."""
+"""Memory use of processes, as Linux reports it."""
 
 import os
 import threading
@@ -10,9 +10,9 @@ _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") >> 10
 
 
 def resident_kib(process: int | str, peak: bool = False) -> int:
-    """Resident memory of a process, in KiB; 0 if it is gone, or nothing tells it.
+    """Return the resident memory of a process in KiB; 0 if the process has ended, or the value is not available.
 
-    :param peak: the most it ever had, which takes longer to find
+    :param peak: return the peak instead, which takes longer to read
     """
     try:
         if peak:
@@ -31,9 +31,9 @@ def _peak_kib(process: int | str) -> int:
 
 
 def children_kib(peak: bool = False) -> int:
-    """The most resident memory, in KiB, of a process that this thread started and that lives; 0: there is none.
+    """Return the resident memory, in KiB, of the largest living child of this thread; 0: there is none.
 
-    :param peak: the most that it ever had
+    :param peak: compare and return peaks instead
     """
     path = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     try:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes end with their parent. Standard library only: its importer may choose the form of the rest."""
+"""Ends child processes with their parent.
+
+Standard library only, because an importer may still have to choose whether the rest runs compiled.
+"""
 
 import ctypes
 import os

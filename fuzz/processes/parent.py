@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The side of a child process: the process that started it, as `fuzz.processes.child` does. Standard library only."""
+"""The child's side of a process that `fuzz.processes.child` has started. Standard library only."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from .orphans import die_with_parent
 class Parent:
     """The process that started this one.
 
-    :param pipe: the descriptor for what it is told
+    :param pipe: the descriptor to which lines for it are written
     """
 
     def __init__(self, pipe: int) -> None:
         self.pipe = pipe
 
     def tell(self, line: bytes) -> None:
-        """Say a line.
+        """Send a line to the parent.
 
         :param line: without a line end
         """
@@ -27,9 +27,9 @@ class Parent:
 
 
 def parent_of(arguments: Sequence[str]) -> tuple[Parent, list[str]]:
-    """The parent of this process, with which it ends from now on, and the arguments that are left.
+    """Return the parent of this process and the remaining arguments; from now on this process ends with its parent.
 
-    :param arguments: what stands behind the name of the module
+    :param arguments: the command line after the name of the module
     """
     number, pipe, *rest = arguments
     die_with_parent(int(number))

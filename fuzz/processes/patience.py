@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patience with a process: a loaded machine makes its work longer, and is no reason to end it."""
+"""Time limits for a process that allow for a loaded machine, on which its work takes longer."""
 
 import time
 from typing import Final
 
 from .child import cpu_seconds
 
-# A process that has used less than this part of its time waits for something.
+# A process that has used less than this part of its limit as CPU time is waiting.
 _WORKING: Final = 0.01
-# So many times as long on the clock is enough, whatever it does.
+# The limit of elapsed time, as a multiple of the limit of CPU time.
 LONGEST: Final = 10
 
 
 class Patience:
-    """Says when a piece of work of a process has taken too long.
+    """Decides when a piece of work of a process has taken too long.
 
-    A process that works may take so many seconds of CPU time; one that waits, as many on the clock.
+    A process that works may take this many seconds of CPU time; a process that waits, as much elapsed time.
 
-    :param process: its number
-    :param seconds: of its time
+    :param process: its PID
+    :param seconds: the limit
     """
 
     def __init__(self, process: int, seconds: float) -> None:
@@ -27,12 +27,12 @@ class Patience:
         self.begin()
 
     def begin(self) -> None:
-        """The process begins the next piece of work."""
+        """Restart the measurement for the next piece of work."""
         self.since = time.monotonic()
         self.spent = cpu_seconds(self.process) or 0.0
 
     def over(self) -> bool:
-        """Tell whether the work has taken too long."""
+        """Return whether the work has taken too long."""
         taken = time.monotonic() - self.since
         if taken < self.seconds:
             return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs of others that we run."""
+"""External programs that s2fuzz runs."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from collections.abc import Callable
 def program_path(name: str, variable: str, missing: Callable[[str], Exception]) -> str:
     """Return the path of a program.
 
-    :param name: looked for on PATH, unless the environment *variable* names another one
-    :param missing: makes the error that is raised if there is none, of the name that was looked for
+    :param name: looked up on PATH, unless the environment *variable* names another program
+    :param missing: makes the exception to raise if there is none, from the name that was looked up
     """
     wanted = os.environ.get(variable) or name
     found = shutil.which(wanted)

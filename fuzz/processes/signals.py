@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Signals that end a command in order: Ctrl-C, SIGTERM and SIGHUP. Standard library only."""
+"""Signals that end a command in an orderly way: Ctrl-C, SIGTERM and SIGHUP. Standard library only."""
 
 import signal
 import time
@@ -9,35 +9,35 @@ from types import FrameType
 from typing import Final
 
 _ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-# Python's own modules that import others.
+# Prefix of the file names of Python's import system.
 _IMPORTING: Final = "<frozen importlib."
-# Seconds until a signal that came at a bad moment comes again, and until that is as good as any other one.
+# Seconds until a signal that arrived at an unsafe point is tried again, and until it is handled even there.
 _AGAIN: Final = 0.01
 _PATIENCE: Final = 2.0
-# Seconds in which a signal that comes again is the same one: `timeout` sends it to a process and to its group, and who
-# presses Ctrl-C twice in a hurry does not mean to lose the report.
+# Seconds in which a repeated signal counts as the same one: `timeout` sends it to a process and to its group, and a user
+# who quickly presses Ctrl-C twice does not want to lose the report.
 _SAME: Final = 0.5
-# The signal that came last, and the monotonic time at which it came.
+# The signals that arrived, with their monotonic times.
 _noted: list[tuple[int, float]] = []
 
 
 def note(number: int) -> None:
-    """A signal came that ends the command."""
+    """Record a signal that ends the command."""
     _noted.append((number, time.monotonic()))
 
 
 def exit_code() -> int:
-    """128 and the number of the signal that came last; that of Ctrl-C where none was noted."""
+    """Return 128 plus the number of the last signal; that of SIGINT if none was recorded."""
     return 128 + (_noted[-1][0] if _noted else signal.SIGINT)
 
 
 def loses_exceptions(frame: FrameType | None) -> bool:
-    """Tell whether an exception that a signal handler raises may not come through as it is.
+    """Return whether an exception that a signal handler raises may be lost or changed.
 
-    What makes classes turns it into a RuntimeError (``__set_name__``, before Python 3.12), what ends objects swallows
-    it, and modules are left half imported. The first happens in imports.
+    Class creation turns it into a RuntimeError (``__set_name__``, before Python 3.12), finalizers swallow it, and an
+    import leaves modules half initialised. Class creation happens in imports.
 
-    :param frame: the one that was interrupted
+    :param frame: the interrupted frame
     """
     while frame is not None:
         code = frame.f_code
@@ -48,9 +48,9 @@ def loses_exceptions(frame: FrameType | None) -> bool:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: note it, and end the work under way, unless that has just been asked for.
+    """Handle a signal: record it and interrupt the current work, unless the same signal has just arrived.
 
-    :raises KeyboardInterrupt: at once, or behind the import or the finalizer that is under way, if that does not last
+    :raises KeyboardInterrupt: at once, or after the current import or finalizer if that does not take long
     """
     last = _noted[-1] if _noted else None
     if last is not None and last[0] == number and time.monotonic() - last[1] < _SAME:
@@ -60,9 +60,9 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def again(number: int, frame: FrameType | None) -> None:
-    """Handle the alarm that `interrupt` sets as it handles a signal that was noted.
+    """Interrupt the current work, or set an alarm to try again if the exception may be lost.
 
-    :raises KeyboardInterrupt: unless it may be lost, and can wait
+    :raises KeyboardInterrupt: unless it may be lost and can still wait
     """
     if not loses_exceptions(frame) or time.monotonic() - _noted[-1][1] > _PATIENCE:
         raise KeyboardInterrupt
@@ -71,13 +71,13 @@ def again(number: int, frame: FrameType | None) -> None:
 
 
 def heeded(name: str) -> bool:
-    """Tell whether a signal is not ignored: under nohup, or behind a shell without job control, some are."""
+    """Return whether a signal is not ignored: nohup, or a shell without job control, has some ignored."""
     return signal.getsignal(getattr(signal, name)) != signal.SIG_IGN
 
 
 @contextmanager
 def in_order() -> Iterator[None]:
-    """Have signals interrupt the work under way, unless they were ignored on entry; only in the main thread."""
+    """Let signals interrupt the current work, unless they were ignored on entry; only in the main thread."""
     _noted.clear()
     before = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
     for name in filter(heeded, _ENDING):

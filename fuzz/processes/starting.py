@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes that the system refuses to start: the reason, and the remedy. Standard library only."""
+"""Processes that the system cannot start: the reason and the remedy. Standard library only."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# The remedy, by the error.
+# Remedies by errno.
 REMEDIES: Final = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
     errno.ENFILE: "close files of other programs: the system has no more",
@@ -19,26 +19,26 @@ REMEDIES: Final = {
 
 
 class NoProcessError(OSError):
-    """A process of ours cannot be started; the text names it and says what helps.
+    """Raised when a process of ours cannot be started; the message names the process and a remedy.
 
-    *why*: the text without the process
+    *why*: the message without the process
     """
 
     why = ""
 
 
 def remedy(error: OSError) -> str:
-    """``; try: ...``; "" if nothing is known to help."""
+    """Return the remedy for an error as ``; try: ...``; "" if none is known."""
     helps = REMEDIES.get(error.errno or 0, "")
     return f"; try: {helps}" if helps else ""
 
 
 @contextmanager
 def starting(what: str) -> Iterator[None]:
-    """Name the process that is being started where the system refuses it.
+    """Convert an OSError during the start of a process into one that names the process.
 
-    :param what: for people: ``the process of engine random``
-    :raises NoProcessError: it is refused
+    :param what: the process, for people: ``the process of engine random``
+    :raises NoProcessError: the process cannot be started
     """
     try:
         yield
