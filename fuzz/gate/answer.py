@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a gate for ``--json``: one object; keys stay, more may come.
+"""The outcome of a gate for ``--json``: one object. Its keys are stable; more may be added.
 
 ``s2fuzz`` and ``form`` as in other answers, ``exit_code``; ``reference``, ``candidate``, ``seed``, ``programs``,
-``operations``; ``verdict`` (one line), ``failed``; ``findings``, those that the candidate has to answer for: of each
+``operations``; ``verdict`` (one line), ``failed``; ``findings``: those that the candidate is responsible for, each with
 ``class``, ``signature``, ``state`` (``new``, ``in the baseline`` or ``accepted``), ``reason``, ``severity``,
-``operation``, ``function``, ``file`` and ``line`` (or null), ``program`` (its text); ``gone``: of the baseline, of each
-``class`` and ``signature``; ``stale``: entries of accepted findings that match nothing, of each ``number`` and
-``pattern``; ``others`` (class -> findings that do not count); ``refused`` (why programs have no verdict -> how many);
-``troubles`` (why the outcome is not the whole one).
+``operation``, ``function``, ``file`` and ``line`` (or null), ``program`` (its text); ``gone``: findings of the baseline
+that no longer appear, each with ``class`` and ``signature``; ``stale``: entries of accepted findings that match nothing,
+each with ``number`` and ``pattern``; ``others`` (class -> number of findings that do not count); ``refused`` (reason
+for no verdict -> number of programs); ``troubles`` (reasons why the outcome is incomplete).
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from .summary import verdict
 
 
 def answer(gate: Gate) -> dict[str, Any]:
-    """The outcome."""
+    """Return the outcome of a gate as an object for JSON."""
     summary = gate.summary
     return {
         **session_head(summary),
@@ -34,7 +34,7 @@ def answer(gate: Gate) -> dict[str, Any]:
 
 
 def found_answer(found: GateFinding) -> dict[str, Any]:
-    """A finding."""
+    """Return a finding as an object for JSON."""
     record, place = found.record, found.place()
     return {
         "class": record.kind,

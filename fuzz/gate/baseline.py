@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The baseline of a gate: the findings of an earlier state of the code, as a JSON file that is kept beside it."""
+"""The baseline of a gate: the findings of an earlier state of the code, in a JSON file that is kept with the code."""
 
 import json
 from typing import Any, Final
@@ -15,11 +15,11 @@ _WANTED: Final = "a file that `s2fuzz gate --save-baseline` wrote"
 
 
 class BaselineError(ValueError):
-    """The file cannot be used; one line: which, what is wrong, what is allowed."""
+    """Raised when the file cannot be used; the message is one line: its name, the error, what is allowed."""
 
 
 def baseline_text(gate: Gate) -> str:
-    """The baseline for later gates: what the candidate has to answer for, accepted or not."""
+    """Return the baseline for later gates: all findings that the candidate is responsible for, accepted or not."""
     findings = [
         {"class": kind, "signature": signature} for kind, signature in sorted(each.key for each in gate.findings)
     ]
@@ -35,9 +35,9 @@ def baseline_text(gate: Gate) -> str:
 
 
 def load_baseline(path: str) -> list[Key]:
-    """The findings of a baseline.
+    """Read the findings of a baseline.
 
-    :raises BaselineError: the file cannot be read, or is none
+    :raises BaselineError: the file cannot be read, or is no baseline
     """
     name = shown_name(path)
     try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a gate as JUnit XML: a test case for each rule, so that the list of cases stays the same.
+"""The outcome of a gate as JUnit XML: one test case for each rule, so that the list of cases stays the same.
 
-It follows the schema that Jenkins uses, and has neither times nor names of machines: the same outcome is the same file.
+It follows the schema that Jenkins uses. It has neither times nor host names, so the same outcome gives the same file.
 """
 
 from typing import Final
@@ -16,14 +16,14 @@ SUITE: Final = "s2fuzz gate"
 RULES: Final = "s2fuzz.rule"
 DIFFERENCES: Final = "s2fuzz.difference"
 OTHERS: Final = "s2fuzz.gate"
-# What the comparison of the two sides shows, and no rule.
+# Differences that the comparison of the two sides reports, without a rule.
 _COMPARED: Final = ("map", "result")
 _STALE: Final = "accepted findings match something"
 _WHOLE: Final = "the outcome is whole"
 
 
 def junit(gate: Gate) -> str:
-    """The outcome as the text of a file."""
+    """Return the outcome as the text of a file."""
     summary = gate.summary
     name = f"{summary.candidate} against {summary.reference}"
     suite = ElementTree.Element("testsuite", name=clean(name))
@@ -41,7 +41,7 @@ def junit(gate: Gate) -> str:
         ElementTree.SubElement(properties, "property", name=key, value=clean(value))
     named = [(RULES, rule.name) for rule in rules()] + [(DIFFERENCES, name) for name in _COMPARED]
     known = {name for _, name in named}
-    # Crashes of kernel code and the like have words of their own.
+    # Findings without a rule, such as crashes of kernel code, get cases of their own.
     named += [(RULES, name) for name in sorted({each.rule for each in gate.findings} - known)]
     for group, rule in named:
         add_case(suite, group, rule, [each for each in gate.findings if each.rule == rule])
@@ -75,13 +75,13 @@ def add_case(suite: ElementTree.Element, group: str, rule: str, findings: list[G
 
 
 def fail(case: ElementTree.Element, tag: str, kind: str, lines: list[str]) -> None:
-    """Let a case fail, if there is something to say."""
+    """Add an element *tag* to a case, which makes it fail, if there are lines."""
     if lines:
         found = ElementTree.SubElement(case, tag, type=kind, message=clean(lines[0]))
         found.text = clean("\n".join(lines))
 
 
 def clean(text: str) -> str:
-    """A text without what XML cannot have, in ASCII."""
+    """Return a text in ASCII, without characters that XML forbids."""
     kept = "".join(each if each.isprintable() or each in "\n\t" else "?" for each in text)
     return kept.encode("ascii", "backslashreplace").decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a gate: what a change shows, what of it is new, and where in the code it is."""
+"""The outcome of a gate: the findings of a change, which of them are new, and their places in the code."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,19 +26,19 @@ from ..reports.way import Way, function_of
 NEW: Final = "new"
 BEFORE: Final = "in the baseline"
 ACCEPTED: Final = "accepted"
-# The classes that a gate is about: what the candidate has to answer for.
+# The classes of findings that the candidate is responsible for.
 CLASSES: Final = (REGRESSION, DIVERGENCE)
 
 
 @dataclass(slots=True)
 class GateFinding:
-    """A finding that the candidate has to answer for.
+    """A finding that the candidate is responsible for.
 
     :param candidate: name of the version that shows it
     :param record: the finding, and the smallest program that shows it
     :param state: `NEW`, `BEFORE` or `ACCEPTED`
-    :param entry: of the user's file, that accepts it; None: none does
-    :param way: to it
+    :param entry: the entry of the user's file that accepts it; None: there is none
+    :param way: the calls that lead to it
     """
 
     candidate: str
@@ -54,18 +54,19 @@ class GateFinding:
 
     @property
     def rule(self) -> str:
-        """The rule that it breaks; of a difference, what differs: ``map`` or ``result``."""
+        """The rule that it breaks; for a difference between the sides: ``map`` or ``result``."""
         return self.record.signature.partition(":")[0]
 
     @property
     def severity(self) -> str:
-        """The word for what it does to guest and host."""
+        """The name of its severity, in lower case."""
         return severity(self.record.signature).name.lower()
 
     def place(self) -> KernelCall:
-        """The place to look at: the innermost code of the candidate on the way, else the function that is named.
+        """Return the place to look at: the innermost code of the candidate on the way to the finding.
 
-        Where what is named is not the candidate's, and code of the candidate made the two sides differ, that is it.
+        If there is none, it is the code of the candidate that made the two sides differ, else the function in the
+        signature, else the innermost call, else the definition of that function.
         """
         calls = [call for call in self.way.calls if call.file]
         own = [call for call in calls if call.own]
@@ -76,10 +77,10 @@ class GateFinding:
 
 
 def defined(name: str, function: str) -> KernelCall:
-    """The definition of a kernel function in a version; of a function that it does not have, the version's file.
+    """Return the definition of a kernel function in a version; the version's file if it does not have the function.
 
-    :param name: of the version
-    :param function: "": none is known
+    :param name: name of the version
+    :param function: name of the function; "": not known
     """
     version = candidate.get(name)
     if version.is_tree:
@@ -92,13 +93,13 @@ def defined(name: str, function: str) -> KernelCall:
 
 @dataclass(slots=True)
 class Gate:
-    """The outcome.
+    """The outcome of a gate.
 
-    :param summary: of the session
-    :param findings: those that the candidate has to answer for, the weightiest first
-    :param gone: findings of the baseline that nothing shows any more
+    :param summary: the summary of the session
+    :param findings: findings that the candidate is responsible for, most severe first
+    :param gone: findings of the baseline that no longer appear
     :param stale: entries of the user's file that matched nothing
-    :param strict: such entries fail the gate
+    :param strict: stale entries fail the gate
     :param compared: there is a baseline
     """
 
@@ -111,22 +112,22 @@ class Gate:
 
     @property
     def new(self) -> list[GateFinding]:
-        """Those that fail the gate."""
+        """The findings that fail the gate."""
         return [each for each in self.findings if each.state == NEW]
 
     @property
     def failed(self) -> bool:
-        """True if there are some, or entries that are to be removed."""
+        """True if there are new findings, or stale entries that must be removed."""
         return bool(self.new or (self.strict and self.stale))
 
     @property
     def others(self) -> Counter[str]:
-        """The findings that the candidate need not answer for, by class."""
+        """The number of findings that the candidate is not responsible for, by class."""
         return Counter(each.kind for each in self.summary.findings if each.kind not in CLASSES)
 
     @property
     def troubles(self) -> list[str]:
-        """The reasons why the outcome is not the whole one, a line each: mistakes of ours, what does not replay."""
+        """The reasons why the outcome is incomplete, one line each: bugs of s2fuzz, findings that do not replay."""
         crashes = [f"a mistake of s2fuzz: {each.signature}: {each.reason}" for each in self.summary.crashes]
         lost = [f"did not replay: {each.kind} {each.signature}: {each.reason}" for each in self.summary.unreplayed]
         unknown = [no_verdict(self.summary.programs, self.summary.refused)] if self.summary.unknown else []
@@ -135,11 +136,11 @@ class Gate:
 
 
 def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, contents: tuple[str, ...] = ()) -> Gate:
-    """Make the outcome of a session: programs of new findings are made smaller, and each finding's way is looked for.
+    """Make the outcome of a session: minimise the programs of new findings, and find the way to each finding.
 
     :param before: findings of the baseline; None: there is no baseline
     :param strict: entries of the user's file that match nothing fail the gate
-    :param contents: as of `fuzz.engines.unit.Unit`
+    :param contents: as for `fuzz.engines.unit.Unit`
     :raises NoProcessError: no process can be started
     """
     known = set(before or ())
@@ -154,7 +155,7 @@ def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, co
                 GateFinding(summary.candidate, told, state, entry, seek(told.program, *versions, told.finding))
             )
     for record in summary.findings:
-        # What is common or cured may be what an entry is for.
+        # An entry may be for a finding that is common or cured, so it is not stale.
         summary.accepted.match(record.kind, record.signature)
     shown = {each.key for each in findings}
     gone = sorted(key for key in known if key not in shown)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The outcome of a gate as SARIF 2.1.0: findings with file and line, for code scanning.
 
-The place is the innermost line of the candidate on the way to the finding, or else that of the kernel function. The
-signature is the fingerprint, so that a finding stays the same one while lines move.
+The place is the innermost line of the candidate on the way to the finding, or else the line of the kernel function. The
+signature is the fingerprint, so a finding keeps its identity when lines move.
 """
 
 import json
@@ -20,7 +20,7 @@ from .wording import finding_text
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 FINGERPRINT: Final = "s2fuzzSignature/v1"
-# The name and the sentence of what no rule forbids.
+# The name and the sentence for differences that no rule forbids.
 DIFFERENCE: Final = "difference"
 _DIFFERENCE: Final = "The two versions give the same results and the same tables."
 _DIFFERENCE_WHY: Final = "Guest or host can tell the two apart, so somebody must say that it is meant."
@@ -28,7 +28,7 @@ _STATES: Final = {NEW: "new", BEFORE: "unchanged", ACCEPTED: "unchanged"}
 
 
 def sarif(gate: Gate) -> str:
-    """The outcome as the text of a file."""
+    """Return the outcome as the text of a file."""
     declared = [*(rule_object(rule) for rule in rules()), difference_object()]
     numbers = {rule["id"]: number for number, rule in enumerate(declared)}
     summary = gate.summary
@@ -50,7 +50,7 @@ def sarif(gate: Gate) -> str:
 
 
 def rule_object(rule: Rule) -> dict[str, Any]:
-    """A ``reportingDescriptor``."""
+    """Return the ``reportingDescriptor`` of a rule."""
     return {
         "id": rule.name,
         "shortDescription": {"text": sentence(rule.holds)},
@@ -61,7 +61,7 @@ def rule_object(rule: Rule) -> dict[str, Any]:
 
 
 def difference_object() -> dict[str, Any]:
-    """The ``reportingDescriptor`` of what no rule forbids."""
+    """Return the ``reportingDescriptor`` for differences that no rule forbids."""
     return {
         "id": DIFFERENCE,
         "shortDescription": {"text": _DIFFERENCE},
@@ -72,7 +72,7 @@ def difference_object() -> dict[str, Any]:
 
 
 def invocation(gate: Gate) -> dict[str, Any]:
-    """An ``invocation``; notifications say why the outcome may not be the whole one."""
+    """Return the ``invocation``; its notifications tell why the outcome may be incomplete."""
     notes = [{"level": "error", "message": {"text": each}} for each in gate.troubles]
     notes += [
         {
@@ -86,9 +86,9 @@ def invocation(gate: Gate) -> dict[str, Any]:
 
 
 def result(found: GateFinding, numbers: dict[str, int], compared: bool) -> dict[str, Any]:
-    """A ``result``.
+    """Return the ``result`` of a finding.
 
-    :param numbers: of the rules, by their ids
+    :param numbers: indices of the rules, by their ids
     :param compared: there is a baseline
     """
     record = found.record
@@ -111,7 +111,7 @@ def result(found: GateFinding, numbers: dict[str, int], compared: bool) -> dict[
 
 
 def location(found: GateFinding) -> dict[str, Any]:
-    """A ``location``: file and line where they are known, and the function."""
+    """Return the ``location`` of a finding: file and line if they are known, and the function."""
     place = found.place()
     told: dict[str, Any] = {}
     if place.file:
@@ -124,11 +124,11 @@ def location(found: GateFinding) -> dict[str, Any]:
 
 
 def uri(file: str) -> str:
-    """A file as a URI: relative to the checkout where it lies in it."""
+    """Return a file as a URI; relative to the checkout if the file is in it."""
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def sentence(text: str) -> str:
-    """A text of a rule as a sentence."""
+    """Return a text of a rule as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."

@@ -13,12 +13,12 @@ from .wording import known_line, place_text
 
 
 def markdown(gate: Gate) -> str:
-    """The outcome as the text of a file."""
+    """Return the outcome as the text of a file."""
     return "\n".join(lines(gate)) + "\n"
 
 
 def verdict(gate: Gate) -> str:
-    """One line: passed or failed, and why."""
+    """Return one line: passed or failed, and why."""
     reasons = [plural(len(gate.new), "new finding" if gate.compared else "finding")] if gate.new else []
     if gate.strict and gate.stale:
         reasons.append(f"{len(gate.stale)} stale entr{'y' if len(gate.stale) == 1 else 'ies'} of accepted findings")
@@ -30,7 +30,7 @@ def verdict(gate: Gate) -> str:
 
 
 def lines(gate: Gate) -> Iterator[str]:
-    """The lines of the file."""
+    """Yield the lines of the file."""
     summary = gate.summary
     yield f"# s2fuzz gate {verdict(gate)}"
     yield ""
@@ -61,7 +61,7 @@ def lines(gate: Gate) -> Iterator[str]:
 
 
 def table(heading: str, findings: list[GateFinding]) -> Iterator[str]:
-    """The findings that fail the gate, a row each."""
+    """Yield a table of the findings that fail the gate, one row each."""
     yield from ("", f"## {heading}", "", "| # | class | finding | severity | where |", "|---|---|---|---|---|")
     for number, each in enumerate(findings, 1):
         record = each.record
@@ -70,7 +70,7 @@ def table(heading: str, findings: list[GateFinding]) -> Iterator[str]:
 
 
 def detail(number: int, found: GateFinding) -> Iterator[str]:
-    """A finding in full."""
+    """Yield a section with all details of a finding."""
     record, rule = found.record, rule_of(found.record.signature)
     yield from ("", f"### {number}. {escaped(record.signature)}", "", escaped(f"{record.reason}."))
     if rule is not None:
@@ -85,7 +85,7 @@ def detail(number: int, found: GateFinding) -> Iterator[str]:
 
 
 def listed(heading: str, texts: list[str]) -> Iterator[str]:
-    """A list under a heading, if there is something in it."""
+    """Yield a list under a heading, unless the list is empty."""
     if texts:
         yield from ("", f"## {heading}", "")
         yield from (f"* {escaped(each)}" for each in texts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words for a finding of a gate, in plain text."""
+"""Descriptions of the findings of a gate, in plain text."""
 
 import textwrap
 
@@ -10,7 +10,7 @@ from .outcome import ACCEPTED, GateFinding
 
 
 def finding_text(found: GateFinding) -> str:
-    """A finding in full: what is wrong, why it matters, the way to it, the program."""
+    """Return a finding with all details: what is wrong, why it matters, the way to it, the program."""
     record, rule = found.record, rule_of(found.record.signature)
     lines = [f"{record.kind}: {record.signature}", f"  {record.reason}", f"  at {record.where()}"]
     if rule is not None:
@@ -22,12 +22,12 @@ def finding_text(found: GateFinding) -> str:
 
 
 def place_text(found: GateFinding) -> str:
-    """The place to look at: ``file:line, function``."""
+    """Return the place to look at: ``file:line, function``."""
     place = found.place()
     return f"{place.place}, {place.function}" if place.place else place.function or "an unknown place"
 
 
 def known_line(found: GateFinding) -> str:
-    """A finding that does not fail the gate, and why."""
+    """Return one line on a finding that does not fail the gate, and why it does not."""
     why = f"{found.state}: {found.entry.text}" if found.state == ACCEPTED and found.entry else found.state
     return f"{found.record.finding.title} ({why})"

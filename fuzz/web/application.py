@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign as pages that a server on this machine answers with: an overview, and each finding with its traces.
+"""The pages of a campaign, served on this machine: an overview, and each finding with its traces.
 
-Everything is read anew for each request, and nothing is written.
+The campaign is read again for each request, and nothing is written.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from ..campaign.view.overview import Overview, read
 from ..execution.mistakes import CandidateMistake
 from .page import page
 
-# Names under which a browser on this machine asks; another one that leads here is of somebody else (DNS rebinding).
+# Host names that a browser on this machine uses; any other name that resolves to it may be DNS rebinding.
 HOSTS: Final = ("localhost", "127.0.0.1")
 _METHODS: Final = ("GET", "HEAD")
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -26,7 +26,7 @@ _POLICY: Final = (
     *("default-src 'none'", "style-src 'unsafe-inline'", "script-src 'unsafe-inline'"),
     *("frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"),
 )
-# For every answer, the refusals among them.
+# Headers of every response, including refusals.
 _HEADERS: Final = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "; ".join(_POLICY)),
@@ -41,7 +41,7 @@ Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 def application(folder: Path) -> Application:
     """Return the pages of a campaign as a WSGI application.
 
-    :param folder: of the campaign, which need not be there yet
+    :param folder: folder of the campaign, which need not exist yet
     """
     app: Any = bottle.Bottle()
 
@@ -72,18 +72,18 @@ def application(folder: Path) -> Application:
 
 
 def look(folder: Path) -> tuple[Overview, list[Moment]]:
-    """Read a campaign as it is now.
+    """Read the current state of a campaign.
 
-    :raises CampaignError: there is none, or it cannot be read
+    :raises CampaignError: there is no campaign, or it cannot be read
     """
     with reading(folder) as db:
         return read(db, folder), history(db)
 
 
 def guarded(app: Application, port: int) -> Application:
-    """Return an application that answers what asks this machine by its own name, and only that.
+    """Return an application that only answers read requests for a local host name, and refuses all others.
 
-    :param port: on which it is asked
+    :param port: the port of the server
     """
     allowed = {f"{host}:{port}" for host in HOSTS} | ({*HOSTS} if port == 80 else set())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The curves of a campaign as SVG that stands in the page: no script, nothing loaded, colours of the page."""
+"""The curves of a campaign as inline SVG: without scripts and external resources, in the colours of the page."""
 
 import re
 import sys
@@ -13,12 +13,12 @@ from pygal.style import Style
 from ..campaign.view.history import Moment, speeds
 from ..campaign.view.lines import duration
 
-# The library looks for plug-ins at each import from now on, in a way of which Python warns. None is wanted here.
+# pygal installs an import hook that looks for plug-ins at each later import, and Python warns of it. Remove the hook.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 _WIDE: Final = 640
 _HIGH: Final = 280
-# Names of the page's style sheet, so that a dark page has light curves.
+# Variables of the page's style sheet, so that a dark page has light curves.
 _STYLE: Final = Style(
     background="transparent",
     plot_background="transparent",
@@ -31,17 +31,17 @@ _STYLE: Final = Style(
     major_label_font_size=17,
     legend_font_size=17,
 )
-# The library adds its address, the day, and the settings of a script that is not there.
+# pygal adds its address, the date, and the settings of a script that is not included.
 _LEFT_OUT: Final = re.compile(r"<!--.*?-->|<script.*?</script>", re.DOTALL)
 Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture on the page.
+    """A chart on the page.
 
-    :param title: above it
-    :param svg: the picture, to be put into the page as it is
+    :param title: the heading above it
+    :param svg: the chart, inserted into the page without escaping
     """
 
     title: str
@@ -49,10 +49,10 @@ class Chart:
 
 
 def drawn(name: str, curves: dict[str, Curve]) -> str:
-    """Return curves over campaign time as SVG; "" where none has two points.
+    """Return curves over campaign time as SVG; "" if no curve has two points.
 
-    :param name: of letters, other than that of the others on the page
-    :param curves: by what they are called
+    :param name: a name that is unique on the page
+    :param curves: the curves by title
     """
     if all(len(curve) < 2 for curve in curves.values()):
         return ""
@@ -74,7 +74,7 @@ def drawn(name: str, curves: dict[str, Curve]) -> str:
         disable_xml_declaration=True,
         classes=("chart",),
     )
-    # Otherwise each page would be another one.
+    # The default is random, which would make each page different.
     chart.uuid = name
     for title, curve in curves.items():
         chart.add(title, [(at, value) for at, value in curve])
@@ -82,12 +82,12 @@ def drawn(name: str, curves: dict[str, Curve]) -> str:
 
 
 def _ticks(end: float) -> list[float]:
-    """Return five places on the axis of time."""
+    """Return five positions on the time axis."""
     return [end * part / 4 for part in range(5)]
 
 
 def charts(moments: list[Moment]) -> list[Chart]:
-    """Return the pictures of a campaign's course."""
+    """Return the charts of a campaign's history."""
     made: list[tuple[str, str, dict[str, Curve]]] = [
         ("Features", "features", {"features": [(each.elapsed, each.features) for each in moments]}),
         ("Programs in the corpus", "corpus", {"corpus": [(each.elapsed, each.corpus) for each in moments]}),

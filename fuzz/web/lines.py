@@ -13,7 +13,7 @@ from ..corpus.gathering import gather
 from ..coverage.c_lines import reached
 from ..language.program import Program
 
-# Of our own files: the kernel code, and not the machine below.
+# The part of our own files that has kernel code; the machine is in folders below it.
 _KERNEL: Final = "reference/"
 _DIGITS: Final = 12
 
@@ -22,7 +22,8 @@ _DIGITS: Final = 12
 class CoveredLine:
     """A line of a file.
 
-    :param program: the first digits of the smallest program that reaches it; "": none does; None: there is no code
+    :param program: the first digits of the name of the smallest program that reaches it; "": no program does; None:
+        the line has no code
     """
 
     number: int
@@ -49,14 +50,14 @@ class CoveredFile:
 
 
 def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
-    """Replay a corpus, and return the files of both versions; of kernel trees the C files of the candidate.
+    """Replay a corpus, and return the files of both versions; for kernel trees, the C files of the candidate.
 
     :param reference: name of the version that the candidate is compared with
     :param patched: name of the version under test
-    :raises ImportError: coverage.py is not there, and no version is a kernel tree
+    :raises ImportError: coverage.py is not installed, and no version is a kernel tree
     :raises fuzz.corpus.CorpusError: the corpus cannot be read
     :raises fuzz.coverage.shares.MeasuringError: a process failed
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises candidate.UnknownCandidate: there is no version of one of the names
     """
     programs = list(gather(str(corpus), lambda bad: None))
     versions = [candidate.get(name) for name in dict.fromkeys((reference, patched))]
@@ -64,14 +65,14 @@ def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
     trees = [each for each in versions if each.is_tree]
     if trees:
         found = reached(trees[-1], programs, workers)
-        # Not the headers, of which there are dozens.
+        # Leave out the headers, of which there are dozens.
         files = sorted(name for name in found.programs if name.endswith(".c"))
         return [_file(name, found.root / name, found.programs[name]) for name in files]
     return _of_ports(programs, [each.name for each in versions], workers)
 
 
 def _of_ports(programs: Sequence[tuple[str, Program]], versions: Sequence[str], workers: int) -> list[CoveredFile]:
-    # Only where coverage.py is there.
+    # Imported here, as it needs coverage.py.
     from ..coverage.measuring import measured, shown
 
     with measured(programs, versions, workers) as found:
@@ -85,7 +86,7 @@ def _of_ports(programs: Sequence[tuple[str, Program]], versions: Sequence[str], 
 def _file(name: str, path: Path, programs: Mapping[int, Sequence[str]]) -> CoveredFile:
     """Return a file with its lines.
 
-    :param programs: of each line with code the programs that reach it, the smallest first
+    :param programs: for each line with code, the programs that reach it, smallest first
     """
     texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
     lines: list[CoveredLine] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The server of a campaign, for whoever starts it: it has a process of its own and ends with that."""
+"""Starts the server of a campaign in a child process, which ends with its parent."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,30 +9,30 @@ from typing import Final
 from ..distribution import how_to_install
 from ..processes.child import Child
 
-# Of the extra `web`.
+# Packages of the extra `web`.
 _NEEDED: Final = ("bottle", "jinja2", "pygal")
-# What it says then, with its port behind.
+# The message of a server that listens, followed by its port.
 READY: Final = "ready "
-# Seconds in which it is up, on a machine with much else to do.
+# Seconds until the server must listen, generous enough for a loaded machine.
 _PATIENCE: Final = 120.0
 
 
 class CannotServeError(Exception):
-    """There is no server; one line: why, and what to do."""
+    """Raised when the server cannot be started; the message is one line: why, and what to do."""
 
 
 def serving(folder: Path, port: int) -> tuple[Child, str]:
     """Start the server of a campaign.
 
-    :param folder: of the campaign, which need not be there yet
-    :param port: 0: one that is free
-    :returns: its process, which is to be closed, and its address
-    :raises CannotServeError: a package is missing, or the port cannot be had
+    :param folder: folder of the campaign, which need not exist yet
+    :param port: its port; 0: any free port
+    :returns: its process, which the caller must close, and its address
+    :raises CannotServeError: a package is missing, or the port is not available
     """
     for name in _NEEDED:
         if find_spec(name) is None:
             raise CannotServeError(f"needs the package {name}; {how_to_install('web')}")
-    # What it prints would spoil the screen of the campaign.
+    # Its output would disturb the screen of the campaign.
     child = Child(
         "the process that shows the campaign",
         "fuzz.web.serve",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page: what a campaign has, put into the template, where all text is escaped."""
+"""Renders a campaign with the template of the page, which escapes all text."""
 
 import shlex
 import time
@@ -24,7 +24,7 @@ from ..reports.watched import run_all
 from .charts import charts
 from .lines import CoveredFile
 
-# Findings whose programs are run for the page, the weightiest first.
+# Maximum number of findings whose programs are run for the page, most severe first.
 TRACED: Final = 50
 
 
@@ -32,11 +32,11 @@ TRACED: Final = 50
 class PageEntry:
     """One finding on the page.
 
-    :param name: of the finding, in an address
-    :param program: as it stands in its file, without the comments; "" where there is none
-    :param comments: of the file: key -> value
-    :param command: shows the finding in a terminal
-    :param trace: both sides' events side by side, or why there are none
+    :param name: name of the finding in an address
+    :param program: the program of its file, without the comments; "" if there is none
+    :param comments: comments of the file: key -> value
+    :param command: a command that shows the finding in a terminal
+    :param trace: the events of both sides in two columns, or why there are none
     """
 
     found: CampaignFinding
@@ -52,10 +52,10 @@ class PageEntry:
 
 
 def entries(overview: Overview, since: float | None, traced: int = TRACED) -> list[PageEntry]:
-    """Return the findings that count, the weightiest first, with program and traces.
+    """Return the findings that count, most severe first, with programs and traces.
 
-    :param since: seconds since 1970, from which on findings are new; None: all are
-    :param traced: programs that are run
+    :param since: time in seconds since 1970 from which on findings are new; None: all are new
+    :param traced: maximum number of programs that are run
     """
     made: list[PageEntry] = []
     for found in overview.shown:
@@ -83,7 +83,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
 
 
 def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> None:
-    """Run the programs on both versions as they are now, and take in the traces."""
+    """Run the programs on the current state of both versions, and store the traces in the entries."""
     if not chosen:
         return
     try:
@@ -110,16 +110,16 @@ def page(
     only: str = "",
     covered: Sequence[CoveredFile] = (),
 ) -> str:
-    """Return the page as HTML; it loads nothing.
+    """Return the page as HTML without external resources.
 
-    :param moments: the course of the campaign
-    :param since: seconds since 1970, from which on findings are new; None: all are
-    :param traced: programs that are run for their traces
-    :param served: by a server, which has a page with the traces for each finding
-    :param only: name of the finding that the page is about; "": the page is about all
+    :param moments: the history of the campaign
+    :param since: time in seconds since 1970 from which on findings are new; None: all are new
+    :param traced: maximum number of programs that are run for their traces
+    :param served: a server shows the page; it has a page with traces for each finding
+    :param only: name of the finding to show; "": show all
     :param covered: files of kernel code with the programs that reach their lines
     :returns: "" if there is no such finding
-    :raises candidate.CandidateMistake: the Python of a version has a mistake
+    :raises candidate.CandidateMistake: the Python code of a version has a mistake
     """
     if only:
         overview = replace(overview, findings=[each for each in overview.shown if name_of(each) == only])

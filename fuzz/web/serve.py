@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process that shows a campaign in a browser: a `fuzz.processes.child.Child`, ``fuzz.web.serve FOLDER PORT``.
 
-It listens on the loopback interface alone, and answers one request after the other: what replays a program for its
-traces forks, which only a process with one thread may do.
+It listens on the loopback interface only, and answers one request after another: replaying a program for its traces
+forks, which is safe only in a process with one thread.
 """
 
 import sys
@@ -16,42 +16,42 @@ from .application import application, guarded
 from .listening import READY
 
 LOOPBACK: Final = "127.0.0.1"
-# Seconds for which somebody who asks may say nothing.
+# Seconds that a client may stay silent.
 _PATIENCE: Final = 5.0
 
 
 class Server(WSGIServer):
-    """Listens on this machine for this machine.
+    """A server for clients on this machine only.
 
-    :raises OSError: the port cannot be had
+    :raises OSError: the port is not available
     """
 
-    # Whoever asks meanwhile waits here.
+    # Length of the queue of clients that wait for the current request.
     request_queue_size = 16
 
     def server_bind(self) -> None:
-        """Bind, without asking for the name of the machine, which may take its time."""
+        """Bind without looking up the name of the machine, which may be slow."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: whoever asked has gone."""
+        """Print nothing, as the client has disconnected."""
 
 
 class Handler(WSGIRequestHandler):
-    """Answers one request; the terminal is somebody else's."""
+    """Answers one request, without output on the terminal."""
 
     timeout = _PATIENCE
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent ends.
 
-    :returns: the exit code, where the port cannot be had
+    :returns: the exit code if the port is not available
     """
     parent, (folder, port) = parent_of(arguments)
     try:
