@@ -5,9 +5,9 @@
 ``operations``; ``verdict`` (one line), ``failed``; ``findings``: those that the candidate is responsible for, each with
 ``class``, ``signature``, ``state`` (``new``, ``in the baseline`` or ``accepted``), ``reason``, ``severity``,
 ``operation``, ``function``, ``file`` and ``line`` (or null), ``program`` (its text); ``gone``: findings of the baseline
-that no longer appear, each with ``class`` and ``signature``; ``stale``: entries of accepted findings that match nothing,
-each with ``number`` and ``pattern``; ``others`` (class -> number of findings that do not count); ``refused`` (reason
-for no verdict -> number of programs); ``troubles`` (reasons why the outcome is incomplete).
+that no longer appear, each with ``class`` and ``signature``; ``stale``: entries of accepted findings that match
+nothing, each with ``number`` and ``pattern``; ``others`` (class -> number of findings that do not count); ``refused``
+(reason for no verdict -> number of programs); ``troubles`` (reasons why the outcome is incomplete).
 """
 
 from typing import Any

@@ -14,8 +14,8 @@ _IMPORTING: Final = "<frozen importlib."
 # Seconds until a signal that arrived at an unsafe point is tried again, and until it is handled even there.
 _AGAIN: Final = 0.01
 _PATIENCE: Final = 2.0
-# Seconds in which a repeated signal counts as the same one: `timeout` sends it to a process and to its group, and a user
-# who quickly presses Ctrl-C twice does not want to lose the report.
+# Seconds in which a repeated signal counts as the same one: `timeout` sends it to a process and to its group, and a
+# user who quickly presses Ctrl-C twice does not want to lose the report.
 _SAME: Final = 0.5
 # The signals that arrived, with their monotonic times.
 _noted: list[tuple[int, float]] = []

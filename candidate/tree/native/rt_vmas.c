@@ -11,7 +11,7 @@ static shim_u64 looked_up[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
 static shim_u64 ended[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];
 static struct { shim_u64 start, end; } areas[SHIM_MAX_VMAS];
 
-/* Set the address of an array of SHIM_MAX_VMAS VMAs, of so many bytes each. Accesses are reported like those of watched words. */
+/* Set the address of an array of SHIM_MAX_VMAS VMAs, and the size of each. Accesses are reported like those of watched words. */
 void shim_vmas_at(const void *p, unsigned long bytes)
 {
 	first = (unsigned long)p;

@@ -39,7 +39,7 @@ def look(shared: memoryview, at: int) -> int:
 def say(fd: int, what: bytes) -> None:
     """Write some bytes to a pipe.
 
-    :raises OSError: nobody reads from it
+    :raises OSError: the other end is closed
     """
     os.write(fd, what)
 
