@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (arch/arm64/kvm/arm.c).
-"""arm.c: the VMIDs by which TLBs tell VMs apart, which run out: generations of them."""
+"""arm.c: allocation of VMIDs, which TLBs use to tell VMs apart, and generations of them when the numbers run out."""
 
 from .kernel import Kernel
 from .services.structs import kvm_s2_mmu, kvm_vmid
 
 
 class Arm:
-    """The allocator of VMIDs: ``kvm_vmid_gen``, ``kvm_next_vmid`` and the functions that go by them.
+    """The allocator of VMIDs: ``kvm_vmid_gen``, ``kvm_next_vmid`` and the functions that use them.
 
-    Later kernels (vmid.c, v5.16) keep the number of a VM that is in the guest when a generation ends. Which VM has
-    which number depends on all VMs of the machine, in both. The model has those of the program share the lowest ones.
-
+    When a generation ends, later kernels (vmid.c, v5.16) keep the number of a VM that is in the guest. In both designs
+    all VMs of the machine determine which VM has which number. The model gives the program's VMs the lowest numbers.
     :param kernel: on which it runs
-    :param vms: the VMs that have been entered once, and have the lowest numbers
+    :param vms: the VMs that have been entered at least once, which have the lowest numbers
     """
 
     def __init__(self, kernel: Kernel, vms: int) -> None:
@@ -25,7 +24,7 @@ class Arm:
         return vmid.vmid_gen != self.kvm_vmid_gen
 
     def update_vmid(self, mmu: kvm_s2_mmu) -> None:
-        """``update_vmid()``, as each entry of a vCPU calls it, while numbers are left."""
+        """``update_vmid()``, called on each entry of a vCPU, while numbers are left."""
         vmid = mmu.hardware_vmid
         if not self.need_new_vmid_gen(vmid):
             return
@@ -36,7 +35,7 @@ class Arm:
             o.vmid_given(mmu.vmid, vmid.vmid)
 
     def begin_generation(self) -> None:
-        """``update_vmid()`` for another VM, when ``kvm_next_vmid`` is 0: a new generation begins on `Kernel.cpu`.
+        """``update_vmid()`` for another VM when ``kvm_next_vmid`` is 0: begin a new generation on `Kernel.cpu`.
 
         ``force_vm_exit()`` has nothing to do: between two operations no vCPU is in the guest.
         """

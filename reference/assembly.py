@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of tlb.c: instructions and barriers, each executed by the machine, each an event."""
+"""The instructions and barriers that make up tlb.c. The machine executes each one, and each one is an event."""
 
 from .capabilities import NO_VHE
 from .events import Observer
@@ -9,14 +9,14 @@ from .machine.processor import EVERYWHERE, Invalidation
 
 
 class Assembly:
-    """The instructions of whichever CPU runs kernel code.
+    """The instructions of the CPU that currently runs kernel code.
 
-    :param hardware: what executes them
+    :param hardware: executes the instructions
     :param caps: ARM64_... bits
     :param on_instruction: observers of `Observer.instruction`
 
-    *cpu*: the CPU that runs; *gone*: the TLBI that took effect on all CPUs during the last call of
-    tlb.c, or by the last barrier after it
+    *cpu*: the current CPU; *gone*: the TLBI that took effect on all CPUs during the last call of tlb.c, or at the last
+    barrier after it
     """
 
     def __init__(self, hardware: Hardware, caps: int, on_instruction: list[Observer]) -> None:
@@ -28,19 +28,19 @@ class Assembly:
         self.gone: list[Invalidation] = []
 
     def enter(self, cpu: int) -> None:
-        """Kernel code calls tlb.c on a CPU: by an exception, if it runs at EL1."""
+        """Kernel code calls tlb.c on a CPU. A kernel at EL1 makes the call through an exception."""
         self.cpu = cpu
         self.gone.clear()
         if self.caps & NO_VHE:
             self.synchronize()
 
     def load(self, vttbr: int) -> None:
-        """Have VTTBR_EL2 of the vCPU that runs on the CPU in effect, as from the entry to the guest; no event."""
+        """Put VTTBR_EL2 of the vCPU that runs on the CPU into effect, as the guest entry did; no event."""
         self.hardware.processors[self.cpu].vttbr = vttbr
         self.synchronize()
 
     def leave(self) -> None:
-        """tlb.c returns: from the exception, if there was one."""
+        """tlb.c returns, through an exception return if it was entered by an exception."""
         if self.caps & NO_VHE:
             self.synchronize()
 
@@ -56,23 +56,23 @@ class Assembly:
             self.note(ISB, 0)
 
     def tlbi(self, op: int, operand: int) -> None:
-        """Execute one TLBI, which is complete after a barrier only.
+        """Execute one TLBI; it completes only at a later barrier.
 
-        :param operand: 0 where it has none
+        :param operand: 0 if the instruction has none
         """
         self.hardware.tlbi(self.cpu, op, operand)
         if self.on_instruction:
             self.note(op, operand)
 
     def ic(self, op: int) -> None:
-        """``ic iallu``, ``ic ialluis``: the first is of this CPU alone, whose code nothing here tells from others'."""
+        """``ic iallu``, ``ic ialluis``: the first affects this CPU only, which the model ignores."""
         if op == IC_IALLUIS:
             self.hardware.invalidate_icache_all()
         if self.on_instruction:
             self.note(op, 0)
 
     def write_sysreg(self, value: int, register: int) -> None:
-        """``msr``: in effect after the next context synchronization."""
+        """``msr``: takes effect at the next context synchronization."""
         cpu = self.hardware.processors[self.cpu]
         if register == VTTBR_EL2:
             cpu.vttbr = value
@@ -86,7 +86,7 @@ class Assembly:
             self.note(register, value)
 
     def read_sysreg(self, register: int) -> int:
-        """``mrs``: what was written last; no event."""
+        """``mrs``: return the value written last; no event."""
         cpu = self.hardware.processors[self.cpu]
         if register == VTTBR_EL2:
             return cpu.vttbr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Belongings of actors: where several are at work, each has its own, and a turn puts them in place by one reference."""
+"""Per-actor state: with several actors, each has its own copy, and a turn selects a copy by one reference."""
 
 from typing import Generic, TypeVar
 
@@ -8,10 +8,10 @@ from .compiled.annotations import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Own:
-    """Something that one actor has of its own."""
+    """State that each actor has of its own."""
 
     def copy(self) -> "Own":
-        """Return it for an actor that begins with the same; lists, sets and dicts of it are copies."""
+        """Return a copy for an actor that begins with the same state; its lists, sets and dicts are copies too."""
         raise NotImplementedError
 
 
@@ -19,19 +19,19 @@ Mine = TypeVar("Mine", bound=Own)
 
 
 class Owns(Generic[Mine]):
-    """The same of all actors of a block.
+    """One kind of state, for all actors of a block.
 
-    :param outside: of the only actor, where there is no block
+    :param outside: the state of the only actor, outside of a block
     """
 
     def __init__(self, outside: Mine) -> None:
-        # By the number of the actor; 0: outside of a block.
+        # By actor number; 0: outside of a block.
         self.all: list[Mine] = [outside]
 
     def of(self, actor: int) -> Mine:
-        """Return an actor's, who is about to run: first a copy of what there was before the block.
+        """Return the state of the actor that is about to run: on first use, a copy of the state before the block.
 
-        :param actor: as of `reference.events.Observer.turn`; with 0 the block is over, and all others go
+        :param actor: as in `reference.events.Observer.turn`; 0 means that the block is over, and drops the other copies
         """
         every = self.all
         if not actor:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (arch/arm64/include/asm/cpucaps.h).
-"""The capabilities of a machine for which kernel code asks, as bits."""
+"""The machine capabilities that kernel code queries, as bits."""
 
 from typing import Final
 
@@ -9,11 +9,11 @@ ARM64_HAS_STAGE2_FWB: Final = 1 << 0
 ARM64_HAS_CACHE_DIC: Final = 1 << 1
 ARM64_HAS_ARMv8_4_TTL: Final = 1 << 2
 ARM64_HAS_TLB_RANGE: Final = 1 << 3
-# With 64K pages FEAT_LPA, which is no capability of the kernel's.
+# With 64K pages FEAT_LPA, for which the kernel has no capability.
 ARM64_HAS_LPA2: Final = 1 << 4
-# That each VM has MTE too (KVM_CAP_ARM_MTE).
+# Each VM has MTE too (KVM_CAP_ARM_MTE).
 ARM64_MTE: Final = 1 << 5
-# Not capabilities in the kernel, but asked the same way here.
+# Not capabilities in the kernel, but queried the same way here.
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9
 NO_VHE: Final = 1 << 10

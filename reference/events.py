@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The events by which kernel code acts on the world around it, one method each.
 
-The kernel layer calls these on every observer that overrides them, after the
-effect has taken place; one, `Observer.set_af`, is a store of the hardware's
-own. Table pages are named by number, entries by their index in the arena,
-addresses and sizes are bytes, frames are page frame numbers.
+The kernel layer calls each method on every observer that overrides it, after the effect has taken place. The one event
+that is not kernel code is `Observer.set_af`, a store by the hardware. Table pages are identified by number, entries by
+their index in the arena. Addresses and sizes are in bytes, frames are page frame numbers.
 """
 
 from typing import Final
@@ -14,7 +13,7 @@ from .compiled.annotations import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
-    """Sees every event. The methods do nothing; override what you need."""
+    """Base class that sees every event. The methods do nothing; override those you need."""
 
     def walk(self, vmid: int, start: int, end: int) -> None:
         """``kvm_pgtable_walk()`` is about to walk [start, end), whole pages; *vmid* 0: the hypervisor's own tables."""
@@ -23,13 +22,13 @@ class Observer:
         """The software walker enters the table at index *table*."""
 
     def load(self, ptep: int, entry: int) -> None:
-        """Kernel code of a tree has loaded an entry; told of only while several actors are at work."""
+        """Kernel code of a tree has loaded an entry; called only while several actors run."""
 
     def turn(self, actor: int) -> None:
-        """From here on events are of this actor, from 1; 0: of the only one again."""
+        """Events from here on belong to this actor, from 1; 0: to the only actor again."""
 
     def wait(self, lock: str, holder: int) -> None:
-        """The actor waits for a lock that another one holds; parameters as of `reference.turns.Turns.wait`."""
+        """The actor waits for a lock that another one holds; parameters as in `reference.turns.Turns.wait`."""
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         """An entry was written, with release or without."""
@@ -38,10 +37,10 @@ class Observer:
         """The entry of the last `store` event was written without ``WRITE_ONCE``."""
 
     def exchanged(self, ptep: int, old: int, new: int) -> None:
-        """The entry of the last `store` event, one with release, was written by a compare-exchange that won."""
+        """The entry of the last `store` event, a store with release, was written by a compare-exchange that won."""
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
-        """A compare-exchange found another entry than it was to replace, and stored nothing: it orders nothing."""
+        """A compare-exchange found another entry than the expected one and stored nothing: it orders nothing."""
 
     def get(self, page: int, count: int) -> None:
         """``get_page()``: *count* afterwards."""
@@ -56,22 +55,22 @@ class Observer:
         """``free_pages_exact()``, once for each page."""
 
     def alloc(self, page: int) -> None:
-        """One zeroed table page was taken; -1: there was none."""
+        """One zeroed table page was allocated; -1: the allocation failed."""
 
     def alloc_exact(self, page: int, pages: int) -> None:
-        """``alloc_pages_exact()``: *pages* in a row from *page*; -1: none."""
+        """``alloc_pages_exact()``: *pages* in a row from *page*; -1: the allocation failed."""
 
     def page_count(self, page: int, count: int) -> None:
-        """``page_count()`` was asked."""
+        """Kernel code called ``page_count()``."""
 
     def no_table(self, call: str, page: int) -> None:
-        """The function *call*, which counts references, got the number of a page that is no table, and did nothing."""
+        """The reference-counting function *call* got a page number that is no table page, and did nothing."""
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         """``__kvm_tlb_flush_vmid_ipa()``; level 0 is no hint."""
 
     def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
-        """``__kvm_tlb_flush_vmid_ipa_nsh()``: as `tlbi_ipa`, of the TLB of `Kernel.cpu` alone."""
+        """``__kvm_tlb_flush_vmid_ipa_nsh()``: as `tlbi_ipa`, but only the TLB of `Kernel.cpu`."""
 
     def tlbi_vmid(self, vmid: int) -> None:
         """``__kvm_tlb_flush_vmid()``."""
@@ -95,7 +94,7 @@ class Observer:
     def instruction(self, op: int, operand: int) -> None:
         """tlb.c executed an instruction or barrier (`reference.machine.instructions`), on `Assembly.cpu`.
 
-        Those of one helper call come before its event; *operand* is 0 where there is none.
+        The instructions of one helper call precede its event; *operand* is 0 if there is none.
         """
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
@@ -120,36 +119,36 @@ class Observer:
         """A ``WARN_ON()`` fired: "in <function>" or a condition of the layer below."""
 
     def lock(self, name: str, vmid: int) -> None:
-        """``mmu``, ``mmap``, ``srcu`` or ``vma`` was taken; *vmid*: whose it is, 0 for what is the host's.
+        """``mmu``, ``mmap``, ``srcu`` or ``vma`` was taken; *vmid*: the VM that owns it, 0 for the host's locks.
 
-        ``mmap`` is the lock of the host's address space, and ``vma`` the lock of one of its areas, which trees have.
+        ``mmap`` is the lock of the host's address space. ``vma`` is the lock of one of its areas; only trees have it.
 
-        The mmu lock is a spin lock, from v5.18 on a rwlock: `Kernel.mmu_shared` says that it was taken for reading.
+        The mmu lock is a spinlock, from v5.18 on a rwlock: `Kernel.mmu_shared` is set when it was taken for reading.
         """
 
     def unlock(self, name: str, vmid: int) -> None:
         """The lock was released."""
 
     def rcu_read_lock(self, depth: int) -> None:
-        """A read-side critical section of RCU began; *depth* afterwards, for they nest."""
+        """A read-side critical section of RCU began; *depth* is the nesting depth afterwards."""
 
     def rcu_read_unlock(self, depth: int) -> None:
-        """A read-side critical section of RCU ended; *depth* afterwards."""
+        """A read-side critical section of RCU ended; *depth* is the nesting depth afterwards."""
 
     def call_rcu(self, number: int, page: int) -> None:
-        """``call_rcu()``: callback *number* shall run after a grace period; *page*: the table that it frees, or -1."""
+        """``call_rcu()``: callback *number* runs after a grace period; *page*: the table that it frees, or -1."""
 
     def rcu_callback(self, number: int) -> None:
-        """The callback *number* is about to run: no reader is inside that began before its `call_rcu`."""
+        """The callback *number* is about to run: every reader that began before its `call_rcu` has left."""
 
     def resched(self) -> None:
         """``cond_resched_lock()``: the mmu lock of `Kernel.vmid` may be dropped here."""
 
     def resched_asked(self, function: str, answer: bool) -> None:
-        """Kernel code asked whether another task waits for it: ``need_resched``, ``rwlock_is_contended`` ..."""
+        """Kernel code asked whether another task waits for the lock: ``need_resched``, ``rwlock_is_contended`` ..."""
 
     def cond_resched(self) -> None:
-        """``cond_resched()``: another task may run. A tree tells of it under the mmu lock and once after a drop."""
+        """``cond_resched()``: another task may run. A tree reports it under the mmu lock, and once after a drop."""
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""
@@ -161,25 +160,25 @@ class Observer:
         """``kvm_mmu_memory_cache_nr_free_objects()``: kernel code asked how many objects a memory cache has."""
 
     def mc_free(self, objects: int) -> None:
-        """A memory cache gave its objects back."""
+        """A memory cache freed its objects."""
 
     def vma(self, hva: int, start: int, end: int) -> None:
         """``find_vma()``: the area found, or start -1."""
 
     def user_walk(self, start: int, end: int) -> None:
-        """Kernel code of a tree is about to walk the page tables of user space at [start, end), with interrupts on."""
+        """Kernel code of a tree is about to walk the user-space page tables at [start, end), with interrupts on."""
 
     def irqs_left(self, on: bool) -> None:
-        """A call into a tree has returned with interrupts on, or off, and has begun otherwise."""
+        """A call into a tree returned with interrupts in another state than at its start; *on*: they are on now."""
 
     def vma_read(self, start: int, end: int, own: bool) -> None:
-        """Kernel code of a tree has read a VMA, of [start, end), after it has dropped the mmap lock of the look-up.
+        """Kernel code of a tree read a VMA, of [start, end), after it had dropped the mmap lock of the look-up.
 
-        :param own: it was the VMA's own lock
+        :param own: it held the VMA's own lock
         """
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
-        """Frame look-up; a negative *pfn* is one of the PFN errors."""
+        """Frame look-up; a negative *pfn* is one of the PFN error values."""
 
     def pin(self, pfn: int) -> None:
         """A look-up took a reference on a frame."""
@@ -197,7 +196,7 @@ class Observer:
         """``kvm_set_pfn_dirty()``."""
 
     def thp(self, pfn: int, yes: bool) -> None:
-        """``kvm_is_transparent_hugepage()`` was asked."""
+        """Kernel code called ``kvm_is_transparent_hugepage()``, which returned *yes*."""
 
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         """``mark_page_dirty()``; *logged*: a bit was set."""
@@ -206,7 +205,7 @@ class Observer:
         """``kvm->mmu_notifier_seq`` was read, other than by a notifier or ``mmu_notifier_retry()``."""
 
     def rmb(self) -> None:
-        """``smp_rmb()``: earlier reads, of the notifier sequence above all, are ordered before later ones."""
+        """``smp_rmb()``: earlier reads, notably of the notifier sequence, are ordered before later ones."""
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         """``mmu_notifier_retry()``."""
@@ -215,10 +214,10 @@ class Observer:
         """A notifier changed the sequence or the count."""
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
-        """New memory slots were installed: *slot* has these KVM_MEM_... bits, -1: is gone; *logged*: has a bitmap."""
+        """New memory slots were installed: *slot* has these KVM_MEM_... bits, -1: deleted; *logged*: has a bitmap."""
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        """The bits *mask* of a dirty bitmap, from the page *gfn* on, were cleared for user space."""
+        """The bits *mask* of a dirty bitmap, from page *gfn* on, were cleared and passed to user space."""
 
     def root_linked(self, vmid: int, linked: bool) -> None:
         """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
@@ -248,7 +247,7 @@ class Observer:
         """A small allocation."""
 
     def kfree(self) -> None:
-        """A small allocation was given back."""
+        """A small allocation was freed."""
 
     def percpu(self, ok: bool) -> None:
         """``alloc_percpu()``."""
@@ -257,16 +256,16 @@ class Observer:
         """``free_percpu()``."""
 
     def tags_cleared(self, pfn: int) -> None:
-        """``mte_clear_page_tags()``: the tags of a frame are all zero."""
+        """``mte_clear_page_tags()``: all tags of a frame are zero now."""
 
     def accounted(self, pages: int) -> None:
-        """``kvm_account_pgtable_pages()``: the statistics of memory have so many pages of tables more, or less."""
+        """``kvm_account_pgtable_pages()``: the memory statistics count this many more pages of tables (or fewer)."""
 
     def synchronize_srcu(self) -> None:
         """``synchronize_srcu()`` and the like: kernel code waits for readers of the slots."""
 
     def file_page(self, pfn: int, cleared: bool) -> None:
-        """Tell that a guest_memfd has a new page, which holds what its last owner left; or that it was cleared."""
+        """A guest_memfd has a new page with the data of its last owner (*cleared* false), or the page was cleared."""
 
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

@@ -2,9 +2,9 @@
 # Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/kvm/hyp/nvhe/tlb.c, arch/arm64/include/asm).
 """The kernel layer below pgtable.c and mmu.c: pages, locks, barriers, TLB and cache maintenance.
 
-Kernel names are kept; a name that begins with two underscores carries two
-behind as well, since Python would mangle it otherwise. Every call that
-touches the world is an event (see `reference.events`).
+Kernel names are kept. A name that begins with two underscores also ends with
+two, since Python would mangle it otherwise. Every call that touches the world
+outside the code under test is an event (see `reference.events`).
 """
 
 from .assembly import Assembly
@@ -26,7 +26,7 @@ class Kernel(Locks):
     :param granule: page size of host and guest
     :param hardware: the target of TLB and cache maintenance
     :param caps: ARM64_HAS_... bits
-    :param tlb: tlb.c of the version; None: the original's, for VHE or without it as *caps* say
+    :param tlb: tlb.c of the version; None: the original's, for VHE or nVHE depending on *caps*
     """
 
     def __init__(self, granule: Granule, hardware: Hardware, caps: int = 0, tlb: type[AnyTlb] | None = None) -> None:
@@ -60,7 +60,7 @@ class Kernel(Locks):
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, for this CPU alone."""
+        """Hypercall of v6.6 and later: as `__kvm_tlb_flush_vmid_ipa__`, but on this CPU only."""
         self.reached("flush")
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
@@ -70,7 +70,7 @@ class Kernel(Locks):
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
-        """Hypercall: flush all that a VM has, on all CPUs."""
+        """Hypercall: flush all entries of a VM, on all CPUs."""
         self.reached("flush")
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_tlb_flush_vmid__(mmu)
@@ -80,9 +80,9 @@ class Kernel(Locks):
         self.passed("flush")
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, ipa: int, pages: int) -> None:
-        """Hypercall of v6.6 and later: as for one address, by range and with no hint.
+        """Hypercall of v6.6 and later: flush a range of addresses on all CPUs, without a hint.
 
-        Callers ask for FEAT_TLBIRANGE (``system_supports_tlb_range()``) and for no more than `MAX_TLBI_RANGE_PAGES`.
+        Callers check for FEAT_TLBIRANGE (``system_supports_tlb_range()``) and pass no more than `MAX_TLBI_RANGE_PAGES`.
         """
         size = pages << self.granule.page_shift
         if not self.caps & ARM64_HAS_TLB_RANGE:
@@ -100,7 +100,7 @@ class Kernel(Locks):
         self.passed("flush")
 
     def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu, cpu: int) -> None:
-        """Hypercall on CPU *cpu*: drops what combines both stages, on that CPU; stage-2 entries stay."""
+        """Hypercall on CPU *cpu*: drop entries that combine both stages on that CPU; stage-2 entries stay."""
         self.assembly.enter(cpu)
         self.tlb.__kvm_flush_cpu_context__(mmu)
         self.assembly.leave()
@@ -108,7 +108,7 @@ class Kernel(Locks):
             o.flush_cpu_context(mmu.vmid, cpu)
 
     def __kvm_flush_vm_context__(self) -> None:
-        """Hypercall: flush all that any VM has, on all CPUs."""
+        """Hypercall: flush all entries of all VMs, on all CPUs."""
         self.assembly.enter(self.cpu)
         self.tlb.__kvm_flush_vm_context__()
         self.assembly.leave()

@@ -36,7 +36,7 @@ class kvm:
     """``struct kvm``; *mmu* and *pgt* are ``kvm->arch.mmu`` and its ``pgt``.
 
     Setting *pgt* and reading *mmu_notifier_seq* are events, since kernel code
-    does either by a plain access.
+    does each by a plain access.
 
     :param vtcr: VTCR_EL2 of the guest
     :param start_level_base: VTCR_EL2_TGRAN_SL0_BASE of the granule
@@ -44,19 +44,19 @@ class kvm:
 
     def __init__(self, vtcr: int, start_level_base: int, vmid: int = 1) -> None:
         self.vtcr = vtcr
-        # The same as the code of a tree has composed it; 0: none has.
+        # The value that the code of a tree composed; 0: none has.
         self.composed_vtcr = 0
         self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
         self.mmu = kvm_s2_mmu(vmid)
         self.root: kvm_pgtable | None = None
         self.memslots: list[kvm_memory_slot] = []
-        # ``mmu_notifier_seq``, for those whose reading it is no sample.
+        # ``mmu_notifier_seq``, for readers whose read must not count as a sample.
         self.sequence = 0
         self.mmu_notifier_count = 0
         self.manual_dirty_log_protect = 0
         self.created_vcpus = 0
-        # What user space asks for by KVM_ENABLE_CAP, in bytes; 0: nothing.
+        # Sizes that user space requested by KVM_ENABLE_CAP, in bytes; 0: none.
         self.split_page_chunk_size = 0
         self.dirty_ring_size = 0
         self.dirty_ring_with_bitmap = False
@@ -94,9 +94,9 @@ class kvm:
 class kvm_vcpu:
     """``struct kvm_vcpu``: memory cache, syndrome of the last exit, trap bits.
 
-    *cache_enabled* is what SCTLR_EL1.{M,C} say. Without FWB the cache controls
+    *cache_enabled* reflects SCTLR_EL1.{M,C}. Without FWB the cache controls
     are trapped from reset on (``vcpu_reset_hcr()``). *has_run_once*: it has entered the guest (``KVM_RUN``).
-    *memory_fault*: guest address and bytes that user space is told of with the last exit (KVM_EXIT_MEMORY_FAULT)
+    *memory_fault*: guest address and size in bytes that the last exit reports (KVM_EXIT_MEMORY_FAULT)
     """
 
     def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
@@ -118,7 +118,7 @@ def memslot_is_readonly(slot: kvm_memory_slot) -> bool:
 
 
 def first_bitmap(kvm: kvm, npages: int) -> list[int]:
-    """Return a dirty bitmap as it is made, 64 pages a word: all dirty where the VM was set up so (``bitmap_set()``)."""
+    """Return a new dirty bitmap, 64 pages a word: all dirty if the VM was configured so (``bitmap_set()``)."""
     if not kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
         return [0] * ((npages + 63) >> 6)
     bitmap = [(1 << 64) - 1] * (npages >> 6)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12: include/linux/kvm_host.h, virt/kvm/kvm_main.c.
-"""The functions below mmu.c that ask the host: slots, frame look-up, dirty marks."""
+"""The functions below mmu.c that query the host: slots, frame look-up, dirty marks."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ KVM_PFN_ERR_FAULT: Final = -2
 KVM_PFN_ERR_RO_FAULT: Final = -3
 KVM_PFN_NOSLOT: Final = -4
 
-# To have a page that may be written, where others take it away again.
+# Tries to get a writable page while other actors take it away again.
 ATTEMPTS: Final = 8
 
 
@@ -31,7 +31,7 @@ def is_error_noslot_pfn(pfn: int) -> bool:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class KvmHost:
-    """The functions that mmu.c calls: of kvm_main.c, of the host's memory management and of fault injection.
+    """The functions that mmu.c calls from kvm_main.c, the host's memory management and fault injection.
 
     :param kernel: events, locks, pages
     :param mm: ``current->mm``
@@ -41,7 +41,7 @@ class KvmHost:
         self.k = kernel
         self.mm = mm
         self.PAGE_SHIFT = kernel.granule.page_shift
-        # References that fault handlers took on frames and did not give back.
+        # References that fault handlers took on frames and have not dropped.
         self.pins: dict[int, int] = {}
 
     def find_vma(self, hva: int) -> Vma | None:
@@ -78,7 +78,7 @@ class KvmHost:
         return slot.userspace_addr + ((gfn - slot.base_gfn) << self.PAGE_SHIFT)
 
     def gfn_to_hva_memslot_prot(self, slot: kvm_memory_slot | None, gfn: int) -> tuple[int, bool]:
-        """:returns: the address, and whether the slot may be written"""
+        """Return the host address, and whether the slot may be written."""
         hva = self.__gfn_to_hva_many__(slot, gfn, False)
         writable = False
         if slot is not None and not kvm_is_error_hva(hva):
@@ -130,7 +130,7 @@ class KvmHost:
         return pfn, run.flags & WRITABLE != 0
 
     def hva_to_pfn_slow(self, addr: int, write_fault: bool) -> PageRun | None:
-        """``get_user_pages_unlocked()``: the page that the host has, or makes now; it holds the mmap lock meanwhile."""
+        """``get_user_pages_unlocked()``: return the host's page, created if needed; holds the mmap lock meanwhile."""
         mm = self.mm
         steps = self.k.steps
         if steps is not None:
@@ -145,14 +145,14 @@ class KvmHost:
             if run is None or not write_fault or run.flags & (ABSENT | WRITABLE | DEVICE):
                 break
             mm.break_cow(addr)
-            # Other actors may have come between, and taken the page away.
+            # Other actors may have run in between and taken the page away.
             run = mm.run_at(addr)
         if steps is not None:
             steps.drop("mmap", 0)
         return run
 
     def pfn_valid(self, pfn: int) -> bool:
-        """``pfn_valid()``: whether the host has a page structure for it."""
+        """``pfn_valid()``: return whether the host has a page structure for the frame."""
         return not self.mm.is_device(pfn)
 
     def kvm_is_transparent_hugepage(self, pfn: int) -> bool:
@@ -180,7 +180,7 @@ class KvmHost:
                 o.release(pfn)
 
     def mte_clear_page_tags(self, pfn: int) -> None:
-        """Tell of ``mte_clear_page_tags()``, of a frame."""
+        """Report ``mte_clear_page_tags()`` of a frame."""
         for o in self.k.on.tags_cleared:
             o.tags_cleared(pfn)
 
@@ -224,7 +224,7 @@ class KvmHost:
             o.sigbus(address, lsb)
 
     def kvm_handle_guest_sea(self, fault_ipa: int) -> int:
-        """:returns: an error, as where the firmware has nothing to say"""
+        """Return an error, as if the firmware had reported nothing."""
         for o in self.k.on.sea:
             o.sea(fault_ipa)
         return 1
@@ -235,7 +235,7 @@ class KvmHost:
             o.inject(what, address)
 
     def io_mem_abort(self, fault_ipa: int) -> int:
-        """An emulated device access; it always succeeds."""
+        """Emulate a device access; always succeeds."""
         for o in self.k.on.io:
             o.io(fault_ipa)
         return 1

@@ -22,7 +22,7 @@ from .services.errors import EEXIST, EINVAL, ENOENT
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class KvmMain(Listener):
-    """One VM's side of kvm_main.c; it listens to the host's address space.
+    """One VM's part of kvm_main.c, which listens to the host's address space.
 
     :param kvm: the VM
     :param mmu: the mmu.c under test
@@ -32,21 +32,21 @@ class KvmMain(Listener):
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
     HAS_GUEST_MEMFD: ClassVar[bool] = False
-    # The code runs in another process, which itself says where actors may give way, and keeps their locks.
+    # The code runs in another process, which decides itself where actors may give way and keeps track of their locks.
     RUNS_ELSEWHERE: ClassVar[bool] = False
-    # Physical addresses of 52 bits with 4K and 16K pages; with 64K pages all versions have them.
+    # Physical addresses of 52 bits with 4K and 16K pages; all versions have them with 64K pages.
     HAS_LPA2: ClassVar[bool] = False
-    # VMs may have MTE; memory that hugetlb maps may have tags.
+    # VMs may have MTE; memory mapped by hugetlb may have tags.
     HAS_MTE: ClassVar[bool] = False
     TAGS_HUGETLB: ClassVar[bool] = False
-    # The tables of a VM are freed range by range of its whole address space: that takes long where it has many bits.
+    # The tables of a VM are freed range by range across its address space, which takes long if the space is large.
     FREES_BY_RANGE: ClassVar[bool] = False
-    # A page that is made old need not be flushed: it may seem old to the host while CPUs use it
+    # Making a page old requires no flush: the host may see it as old while CPUs use it
     # (CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG).
     ELIDES_AGED_FLUSH: ClassVar[bool] = False
-    # Pages are aged by readers of RCU, without the mmu lock (CONFIG_KVM_MMU_LOCKLESS_AGING).
+    # Pages are aged under RCU, without the mmu lock (CONFIG_KVM_MMU_LOCKLESS_AGING).
     AGES_WITHOUT_LOCK: ClassVar[bool] = False
-    # The host of that kernel.
+    # The memory management of the host kernel that the version belongs to.
     HOST: ClassVar[HostTraits] = HostTraits()
 
     def __init__(self, kvm: kvm, mmu: Mmu) -> None:
@@ -63,7 +63,7 @@ class KvmMain(Listener):
         """``kvm_mmu_notifier_invalidate_range_start()``"""
         self.k.lock("srcu")
         self.k.lock("mmu")
-        # Before the unlock: no fault may map from here on.
+        # Before the unlock, so that no fault maps from here on.
         self.kvm.mmu_notifier_count += 1
         self._seq()
         if self.mmu.kvm_unmap_hva_range(self.kvm, start, end, blockable):
@@ -80,10 +80,10 @@ class KvmMain(Listener):
         self.k.unlock("mmu")
 
     def changed(self) -> None:
-        """The host has changed its pages, within an invalidation of this actor; nothing follows from it here."""
+        """The host has changed its pages, within an invalidation of this actor; no action needed here."""
 
     def lock_mmap(self, shared: bool) -> None:
-        """Take the mmap lock for a thread of the host, which waits for it."""
+        """Take the mmap lock for a host thread; waits until it is free."""
         if shared:
             self.k.lock("mmap")
         else:
@@ -94,12 +94,12 @@ class KvmMain(Listener):
         self.k.unlock("mmap")
 
     def downgrade_mmap(self) -> None:
-        """``mmap_write_downgrade()``: the lock is held for reading from here on; nobody comes between."""
+        """``mmap_write_downgrade()``: from here on the lock is held for reading; no other actor takes it in between."""
         self.unlock_mmap(False)
         self.lock_mmap(True)
 
     def change_pte(self, hva: int, pfn: int) -> None:
-        """``kvm_mmu_notifier_change_pte()``: the sequence moves, the count does not."""
+        """``kvm_mmu_notifier_change_pte()``: the sequence changes, the count does not."""
         self.k.lock("srcu")
         self.k.lock("mmu")
         self.kvm.sequence += 1
@@ -110,14 +110,14 @@ class KvmMain(Listener):
         self.k.unlock("srcu")
 
     def kvm_destroy_vm(self) -> None:
-        """``kvm_destroy_vm()`` behind the release of the notifier: the slots go."""
+        """``kvm_destroy_vm()`` after the release of the notifier: drop the slots."""
         self.kvm.memslots = []
 
     def notify_late(self, start: int, end: int, pfn: int) -> None:
-        """The notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to do.
+        """Deliver notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to unmap.
 
-        :param start: of a range of host addresses, to *end*
-        :param pfn: of the frame there
+        :param start: start of a range of host addresses, up to *end*
+        :param pfn: the frame there
         """
         self.invalidate_range_start(start, end, True)
         self.change_pte(start, pfn)
@@ -137,7 +137,7 @@ class KvmMain(Listener):
         return young
 
     def clear_young(self, start: int, end: int) -> int:
-        """``kvm_mmu_notifier_clear_young()``: no flush, on purpose."""
+        """``kvm_mmu_notifier_clear_young()``: deliberately no flush."""
         self.k.lock("srcu")
         self.k.lock("mmu")
         young = self.mmu.kvm_age_hva(self.kvm, start, end)
@@ -146,11 +146,11 @@ class KvmMain(Listener):
         return young
 
     def age(self, pages: Sequence[tuple[int, int]], flush: bool) -> int:
-        """Let the host age its pages, one by one, where nobody comes between.
+        """Let the host age its pages one by one, without other actors in between.
 
         :param pages: address and size in bytes of each
-        :param flush: by `clear_flush_young`
-        :returns: whether one was young
+        :param flush: use `clear_flush_young`
+        :returns: nonzero if at least one page was young
         """
         young = 0
         for hva, size in pages:
@@ -175,7 +175,7 @@ class KvmMain(Listener):
             o.host_update()
 
     def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
-        """Slots are sorted by guest address, highest first."""
+        """Install the slots, sorted by guest address, highest first."""
         slots = [slot for slot in self.kvm.memslots if slot.id != memslot.id]
         if change != KVM_MR_DELETE:
             slots.append(memslot)
@@ -184,12 +184,12 @@ class KvmMain(Listener):
         flags = -1 if change == KVM_MR_DELETE else memslot.flags
         for o in self.k.on.slots_installed:
             o.slots_installed(self.kvm.mmu.vmid, memslot.id, flags, flags != -1 and memslot.dirty_bitmap is not None)
-        # ``install_new_memslots()``: faults in flight have the old ones.
+        # ``install_new_memslots()``: faults in flight still use the old slots.
         self.k.synchronize_srcu()
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in (KVM_MR_DELETE, KVM_MR_MOVE):
-            # No fault maps into the slot from here on; then its mappings go.
+            # No fault maps into the slot from here on; then its mappings are removed.
             slot = kvm_memory_slot(
                 old.id, old.base_gfn, old.npages, old.flags | KVM_MEMSLOT_INVALID, old.userspace_addr
             )
@@ -210,7 +210,7 @@ class KvmMain(Listener):
     def kvm_set_memory_region(
         self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> int:
-        """KVM_SET_USER_MEMORY_REGION, under ``kvm->slots_lock``; as `__kvm_set_memory_region__`."""
+        """KVM_SET_USER_MEMORY_REGION: call `__kvm_set_memory_region__` under ``kvm->slots_lock``."""
         self.k.mutex_lock("slots")
         ret = self.__kvm_set_memory_region__(id, flags, guest_phys_addr, memory_size, userspace_addr)
         self.k.mutex_unlock("slots")
@@ -219,9 +219,9 @@ class KvmMain(Listener):
     def __kvm_set_memory_region__(
         self, id: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> int:
-        """Make, move, change or (*memory_size* 0) delete a slot.
+        """Create, move, change or (*memory_size* 0) delete a slot.
 
-        :returns: 0, -EINVAL, -EEXIST (overlap), or what the architecture says
+        :returns: 0, -EINVAL, -EEXIST (overlap), or the architecture's error
         """
         page_mask = self.mmu.PAGE_SIZE - 1
         if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
@@ -284,39 +284,39 @@ class KvmMain(Listener):
         return -EINVAL
 
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
-        """Tell whether the dirty ring of a vCPU is so full that the vCPU does not run."""
+        """Return whether the dirty ring of a vCPU is so full that the vCPU does not run."""
         return False
 
     def harvest_dirty_rings(self) -> list[tuple[int, int]]:
-        """Return what user space takes from the rings of all vCPUs, which it has mapped.
+        """Return the entries that user space takes from the mapped rings of all vCPUs.
 
-        :returns: number of the slot, and page within it, of each entry
+        :returns: slot number and page within the slot, for each entry
         """
         return []
 
     def kvm_vm_ioctl_reset_dirty_pages(self) -> int:
         """KVM_RESET_DIRTY_RINGS.
 
-        :returns: how many entries were harvested, or -EINVAL: there are no rings
+        :returns: number of harvested entries, or -EINVAL if there are no rings
         """
         return -EINVAL
 
     def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
-        """Clear bits of a dirty bitmap that user space gets now, or got before."""
+        """Clear bits of a dirty bitmap that are returned to user space, now or by an earlier call."""
         assert memslot.dirty_bitmap is not None
         memslot.dirty_bitmap[word] &= ~mask
         for o in self.k.on.log_taken:
             o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
 
     def kvm_vm_ioctl_get_dirty_log(self, id: int) -> tuple[int, list[int]]:
-        """KVM_GET_DIRTY_LOG, under ``kvm->slots_lock``; as `kvm_get_dirty_log_protect`."""
+        """KVM_GET_DIRTY_LOG: call `kvm_get_dirty_log_protect` under ``kvm->slots_lock``."""
         self.k.mutex_lock("slots")
         ret, bitmap = self.kvm_get_dirty_log_protect(id)
         self.k.mutex_unlock("slots")
         return ret, bitmap
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
-        """Take the dirty log of a slot.
+        """Return the dirty log of a slot, and clear it unless manual protection is enabled.
 
         :returns: 0 or -ENOENT, and the bitmap, 64 pages a word
         """
@@ -347,7 +347,7 @@ class KvmMain(Listener):
         return 0, snapshot
 
     def kvm_vm_ioctl_clear_dirty_log(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
-        """KVM_CLEAR_DIRTY_LOG, under ``kvm->slots_lock``; as `kvm_clear_dirty_log_protect`."""
+        """KVM_CLEAR_DIRTY_LOG: call `kvm_clear_dirty_log_protect` under ``kvm->slots_lock``."""
         self.k.mutex_lock("slots")
         ret = self.kvm_clear_dirty_log_protect(id, first_page, num_pages, bitmap)
         self.k.mutex_unlock("slots")

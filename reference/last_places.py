@@ -1,44 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The places in a compiled tree at which something happened last: for what is judged only afterwards."""
+"""The last place in a compiled tree at which each kind of step happened: for events that are judged only later."""
 
 from .compiled.annotations import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class LastPlaces:
-    """Names none: code of a port has no such places."""
+    """Names no place: the ports have no such places."""
 
     def has_stores(self) -> bool:
-        """Tell whether there are any stores of which places are known."""
+        """Return whether there are stores with known places."""
         return False
 
     def stored(self, ptep: int) -> str:
-        """The place at which an entry was written last; "" if nobody knows, as of all others."""
+        """Return the place at which an entry was last written; "" if it is not known, as in all methods below."""
         return ""
 
     def written(self, page: int) -> str:
-        """The place at which an entry of a table page was."""
+        """Return the place at which an entry of a table page was last written."""
         return ""
 
     def counted(self, page: int) -> str:
-        """The place at which the count of a table page changed last."""
+        """Return the place at which the reference count of a table page last changed."""
         return ""
 
     def allocated(self, page: int) -> str:
-        """The place at which a table page, or the first of several, was allocated."""
+        """Return the place at which a table page, or the first of several, was allocated."""
         return ""
 
     def taken(self, lock: str) -> str:
-        """The place at which a lock was taken last."""
+        """Return the place at which a lock was last taken."""
         return ""
 
     def walking(self) -> str:
-        """The place at which a table was entered last in this operation."""
+        """Return the place at which the walker last entered a table in this operation."""
         return ""
 
     def storing(self) -> str:
-        """The place at which an entry was written last in this operation."""
+        """Return the place at which an entry was last written in this operation."""
         return ""
 
     def forget_steps(self) -> None:
-        """An operation begins that is judged by what it did."""
+        """Forget the steps of the last operation: a new one begins, which is judged by its own steps."""

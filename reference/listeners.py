@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The observers of a kernel, by the event that they want to see."""
+"""The observers of a kernel, by the event that they observe."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from .events import EVENT_NAMES, Observer
 
 _NUMBERS: Final = {name: number for number, name in enumerate(EVENT_NAMES)}
 _overridden: Final[dict[type[Observer], list[int]]] = {}
-# Lists without observers, whose kernel has gone: there are many, and the next kernel needs as many.
+# Empty lists of former kernels to reuse: a kernel needs many lists.
 _SPARES: Final = 4
 _spares: Final["list[Listeners]"] = []
 
 
 def overridden(observer: type[Observer]) -> list[int]:
-    """Return the events that a class of observers wants to see, by their numbers in `EVENT_NAMES`."""
+    """Return the events that a class of observers overrides, by their numbers in `EVENT_NAMES`."""
     numbers = _overridden.get(observer)
     if numbers is None:
         numbers = [
@@ -24,7 +24,7 @@ def overridden(observer: type[Observer]) -> list[int]:
 
 
 class Listeners:
-    """A list of observers for each event, under its name; *all*: the lists in the order of `EVENT_NAMES`."""
+    """One list of observers per event, under the event's name; *all*: the lists in the order of `EVENT_NAMES`."""
 
     def __init__(self) -> None:
         self.walk: list[Observer] = []
@@ -189,11 +189,11 @@ class Listeners:
         ]
 
     def named(self, event: str) -> list[Observer]:
-        """Return the observers of an event by its name."""
+        """Return the observers of an event, given its name."""
         return self.all[_NUMBERS[event]]
 
     def add(self, observer: Observer) -> None:
-        """Add an observer to the lists of the events whose methods it overrides."""
+        """Add an observer to the lists of the events that it overrides."""
         for number in overridden(type(observer)):
             self.all[number].append(observer)
 
@@ -208,13 +208,13 @@ class Listeners:
             observers.clear()
 
     def leave(self) -> None:
-        """Remove all observers, of a kernel whose code does not run any more: another kernel may get the lists."""
+        """Remove all observers of a kernel whose code no longer runs, so that another kernel may reuse the lists."""
         self.clear()
         if self is not NOBODY and len(_spares) < _SPARES:
             _spares.append(self)
 
 
-# Of kernels that have gone.
+# The observers of kernels that no longer run: none.
 NOBODY: Final = Listeners()
 
 

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The choice of the compiled modules to use, if any. Standard library only; never compiled itself.
 
-``s2fuzz build`` compiles modules of reference/, candidate/ and fuzz/ as one
-mypyc group into a subfolder of `FOLDER`, and writes `MANIFEST` last: the subfolder, and a digest of
-each source. The sources decide:
+``s2fuzz build`` compiles modules of reference/, candidate/ and fuzz/ as one mypyc group into a subfolder of `FOLDER`.
+It writes `MANIFEST` last, which holds the subfolder and a digest of each source. The sources decide:
 
-* each compiled module of reference/ and fuzz/ must be as it was built, or all run as plain Python;
-* candidate/ is compiled only as a whole, but for what the build left interpreted: if a
+* each compiled module of reference/ and fuzz/ must match its source digest, or all run as plain Python;
+* candidate/ is compiled only as a whole, except for the modules that the build left interpreted: if a
   file in it is new, changed or gone, all of it runs as plain Python on the compiled rest;
-* C code of ours that is compiled with them (`c_sources`) counts as a module of fuzz/;
-* ``S2FUZZ_FILES`` in the environment names files from outside that will be run: a group that has them
-  too (``s2fuzz build --candidate FILE``) comes first;
-* ``S2FUZZ_PURE=1`` in the environment asks for plain Python.
+* our C code that is compiled with the modules (`c_sources`) counts as a module of fuzz/;
+* ``S2FUZZ_FILES`` in the environment names outside files that will run: a group that includes
+  them (``s2fuzz build --candidate FILE``) is tried first;
+* ``S2FUZZ_PURE=1`` in the environment requests plain Python.
 
-The folder is build/native/ in a checkout. After an ordinary install it lies in the user's cache folder, by a digest of
-the sources, so that installations of the same version share it.
+The folder is build/native/ in a checkout. After an ordinary install it lies in the user's cache folder, named by a
+digest of the sources, so that installations of the same version share it.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ CHECKOUT: Final = (HOME / "setup.cfg").is_file()
 
 
 def digest(source: Path) -> str:
-    """Return the identity of one version of a source; "" if it cannot be read."""
+    """Return the digest that identifies one version of a source; "" if it cannot be read."""
     try:
         return hashlib.sha256(source.read_bytes()).hexdigest()
     except OSError:
@@ -45,7 +44,7 @@ def digest(source: Path) -> str:
 
 
 def c_sources() -> list[str]:
-    """Return the C files of ours that are compiled with the modules, as paths below `HOME`, sorted."""
+    """Return our C files that are compiled with the modules, as paths below `HOME`, sorted."""
     files = (HOME / "fuzz" / "compilation").glob("*.[ch]")
     return sorted(path.relative_to(HOME).as_posix() for path in files)
 
@@ -55,7 +54,7 @@ def build_folder() -> Path:
     if CHECKOUT:
         return HOME / "build" / "native"
     total = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
-    # Not candidate/: a version that is added there leaves the rest compiled.
+    # Without candidate/: adding a version there leaves the rest compiled.
     modules = sorted(path for tree in ("reference", "fuzz") for path in (HOME / tree).rglob("*.py"))
     for source in [*modules, *(HOME / name for name in c_sources())]:
         total.update(f"{source.relative_to(HOME).as_posix()} {digest(source)}\n".encode())
@@ -65,24 +64,24 @@ def build_folder() -> Path:
 
 FOLDER: Final = build_folder()
 MANIFEST: Final = FOLDER / "manifest.json"
-# Environment: paths of files from outside, as PATH has folders.
+# Environment variable: paths of outside files, separated as in PATH.
 ASKED: Final = "S2FUZZ_FILES"
-# Subfolders of `FOLDER` with groups that have such files, each with its own manifest.
+# Prefix of the subfolders of `FOLDER` with groups that include outside files, each with its own manifest.
 WITH: Final = "with-"
-# Name of the shared library that holds the code of all modules.
+# Name of the shared library with the code of all modules.
 LIBRARY: Final = "s2fuzz__mypyc"
-# Of the manifest, and of what is made of the sources.
+# Version of the format of the manifest, and of the files derived from the sources.
 FORMAT: Final = 4
-# What stands beside the candidates, finds them, looks at them or builds one; like ``__init__.py`` never compiled.
+# The modules that declare, find, inspect or build candidates; never compiled, as ``__init__.py``.
 UNCOMPILED: Final = (
     *("candidate/inspection/", "candidate/registry/", "candidate/bugs/"),
     *("candidate/tree/build", "candidate/tree/opening.py"),
 )
-# What the packages of files from outside, one for each folder, are called; the rest is made of the path.
+# Prefix of the package names of outside files, one package per folder; the rest is derived from the path.
 OUTSIDE: Final = "candidate.file_"
-# Of the name of a version that is a kernel tree; its path follows.
+# Prefix of the name of a version that is a kernel tree; its path follows.
 TREE: Final = "tree:"
-# Behind the path of a kernel tree that is built with sanitizers.
+# Suffix of the path of a kernel tree that is built with sanitizers.
 SANITIZE: Final = ":sanitize"
 OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 
@@ -91,9 +90,9 @@ OUT_OF_DATE: Final = "compiled build is out of date: run `s2fuzz build`"
 class Choice:
     """The choice for this process.
 
-    :param mypyc: version of the compiler; "" where all is plain Python
+    :param mypyc: version of the compiler; "" if everything is plain Python
     :param files: compiled modules by name
-    :param remark: one line on a build that is not used as a whole; "" if there is nothing to say
+    :param remark: one line about a build that is not used as a whole; "" if there is nothing to report
     """
 
     mypyc: str = ""
@@ -102,7 +101,7 @@ class Choice:
 
 
 class Finder(MetaPathFinder):
-    """Finds the compiled modules.
+    """Import finder for the compiled modules.
 
     :param files: module name -> extension module
     """
@@ -118,7 +117,7 @@ class Finder(MetaPathFinder):
 
 
 def candidate_sources() -> set[str]:
-    """Return the modules of candidate/, as paths below `HOME`, without those that are never compiled."""
+    """Return the modules of candidate/ as paths below `HOME`, without the modules that are never compiled."""
     return {
         path.relative_to(HOME).as_posix()
         for path in (HOME / "candidate").rglob("*.py")
@@ -127,17 +126,17 @@ def candidate_sources() -> set[str]:
 
 
 def module_of(source: str) -> str:
-    """Module name of a path below `HOME`."""
+    """Return the module name of a path below `HOME`."""
     return source.removesuffix(".py").replace("/", ".")
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether the name of a version means a file from outside, and not a registered version."""
+    """Return whether the name of a version means an outside file rather than a registered version."""
     return ("/" in name or name.endswith(".py")) and not name.startswith(TREE)
 
 
 def module_of_file(path: Path) -> str:
-    """Module name of a file from outside.
+    """Return the module name of an outside file.
 
     :param path: absolute, without symbolic links
     """
@@ -149,12 +148,12 @@ def module_of_file(path: Path) -> str:
 
 
 def wanted() -> bool:
-    """Tell whether the environment leaves the choice to us."""
+    """Return whether the environment leaves the choice to `choose`."""
     return os.environ.get("S2FUZZ_PURE", "0") in ("", "0")
 
 
 def choose() -> Choice:
-    """Choose the form of this process, by the files on disk."""
+    """Choose compiled or plain modules for this process from the files on disk."""
     if not wanted():
         return Choice()
     asked = {module_of_file(path) for path in asked_files()}
@@ -167,15 +166,15 @@ def choose() -> Choice:
 
 
 def asked_files() -> list[Path]:
-    """The files from outside that the environment names."""
+    """Return the outside files that the environment names."""
     paths = [Path(name) for name in os.environ.get(ASKED, "").split(os.pathsep) if name]
     return [path for path in paths if path.is_absolute() and path.is_file()]
 
 
 def chosen_by(file: Path) -> Choice:
-    """Choose the form of this process by one manifest.
+    """Choose compiled or plain modules for this process by one manifest.
 
-    :param file: of the manifest, beside the folder that it names
+    :param file: the manifest, which lies beside the folder that it names
     """
     try:
         manifest = json.loads(file.read_bytes())
@@ -184,7 +183,7 @@ def chosen_by(file: Path) -> Choice:
         sources: dict[str, str] = manifest["sources"]
         # The modules of candidate/ that `s2fuzz build` left out on purpose.
         interpreted: dict[str, str] = manifest.get("interpreted", {})
-        # Files from outside by absolute path.
+        # Outside files by absolute path.
         outside: dict[str, str] = manifest.get("outside", {})
         known = {**sources, **manifest["c"], **interpreted, **outside}
         mypyc: str = manifest["mypyc"]
@@ -209,7 +208,7 @@ def chosen_by(file: Path) -> Choice:
 
 
 def activate() -> Choice:
-    """Make imports find the modules that `choose` names; call it before any other module of ours is imported."""
+    """Make imports find the modules that `choose` selects; call this before importing any other module of ours."""
     choice = choose()
     if not choice.mypyc:
         return choice
@@ -218,7 +217,7 @@ def activate() -> Choice:
     try:
         __import__(LIBRARY)
     except ImportError:
-        # Built on another machine, say: the sources run anywhere.
+        # For example built on another machine: the sources run anywhere.
         sys.meta_path.remove(finder)
         return Choice(remark=OUT_OF_DATE)
     return choice

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host process whose memory the guest sees: areas, and the frames behind them.
+"""The host process whose memory the guest sees: areas, and the frames that back them.
 
 The rules are those of tests/data/golden/vm/README.md. MMU notifiers are
-called as the host kernel does; who listens is a `Listener`.
+called as by the host kernel; a `Listener` receives the calls.
 """
 
 from typing import Final, NamedTuple
@@ -10,32 +10,32 @@ from typing import Final, NamedTuple
 from ..compiled.annotations import mypyc_attr
 
 WRITABLE: Final = 1 << 0
-# One entry of level 2 maps it: a huge transparent page, or (with DEVICE) as many frames of a device.
+# One level 2 entry maps it: a transparent huge page, or (with DEVICE) a block of device frames of the same size.
 THP: Final = 1 << 1
 DEVICE: Final = 1 << 2
-# Broken memory: nobody may use it (with ABSENT: and its frame is gone).
+# Broken memory that nobody may use (with ABSENT: its frame is gone as well).
 POISON: Final = 1 << 3
 ABSENT: Final = 1 << 4
-# The kernel's page of zeroes, small or (with THP) huge: many addresses have it, nobody owns it, nobody may write it.
+# The kernel's page of zeroes, small or (with THP) huge: mapped at many addresses, unowned, and never writable.
 ZEROES: Final = 1 << 5
-# Read-only, and nobody else has it: a write makes the page writable, in place, and copies nothing.
+# Read-only but not shared: a write makes the page writable in place, without a copy.
 SOLE: Final = 1 << 6
-# Part of a huge page whose pages small entries map (a large folio): what happens to one page happens to all of these.
+# Part of a large folio, mapped by small entries: what happens to one of its pages happens to all.
 FOLIO: Final = 1 << 7
-# With DEVICE, and of areas: a guest may use it as memory too, without caches (VM_ALLOW_ANY_UNCACHED).
+# With DEVICE, also for areas: a guest may also use it as uncached memory (VM_ALLOW_ANY_UNCACHED).
 UNCACHED: Final = 1 << 8
-# With DEVICE, and of areas: it is memory, and user space maps it with caches.
+# With DEVICE, also for areas: it is memory, and user space maps it cached.
 CACHED: Final = 1 << 9
 
 
 class HostTraits(NamedTuple):
-    """Memory management of Linux where it is not the same in all versions; that of the oldest by default.
+    """Memory management of Linux where versions differ; by default as in the oldest.
 
-    :param drops_zeroes: a huge page that is split gives its pages of nothing but zeroes back (..._USE_SHARED_ZEROPAGE)
-    :param fills_zeroes: a write to the huge page of zeroes gets a huge page, and no small one
+    :param drops_zeroes: splitting a huge page frees its all-zero pages (..._USE_SHARED_ZEROPAGE)
+    :param fills_zeroes: a write to the huge page of zeroes allocates a huge page instead of a small one
     :param collapses_read_only: pages that nobody may write can become a huge one
-    :param unmaps_by_area: a large folio that small entries map leaves the tables area by area, each with a notification
-    :param frees_tables: a discard frees the tables in which nothing is left (CONFIG_PT_RECLAIM)
+    :param unmaps_by_area: a large folio mapped by small entries is unmapped area by area, each with a notification
+    :param frees_tables: a discard frees tables that became empty (CONFIG_PT_RECLAIM)
     """
 
     drops_zeroes: bool = False
@@ -50,10 +50,10 @@ class Vma:
 
     :param huge_shift: log2 of the hugetlb page size, or 0
     :param pgoff: first frame of a pfnmap area
-    :param advised: user space wants transparent huge pages here (MADV_HUGEPAGE)
-    :param file: of a file, whose pages are its own; else anonymous memory
+    :param advised: user space requested transparent huge pages here (MADV_HUGEPAGE)
+    :param file: backed by a file, which owns the pages; else anonymous memory
     :param readonly: user space may not write it (no VM_WRITE)
-    :param memory: of a device, `UNCACHED` or `CACHED`; else 0
+    :param memory: for a device, `UNCACHED` or `CACHED`; else 0
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Vma:
         self.memory = memory
 
     def same_as(self, other: "Vma") -> bool:
-        """Tell whether two areas are alike in place and properties."""
+        """Return whether two areas have the same bounds and properties."""
         return (self.start, self.end, self.pfnmap, self.huge_shift) == (
             other.start,
             other.end,
@@ -102,34 +102,34 @@ class PageRun:
         self.npages = npages
         self.pfn = pfn
         self.flags = flags
-        # Frames from one page to the next: all small pages of zeroes are one frame.
+        # Frames from one page to the next: all small pages of zeroes share one frame.
         self.stride = 0 if flags & (ZEROES | THP) == ZEROES else 1
 
 
 def has_frames(run: PageRun) -> bool:
-    """Tell whether pages have frames now; those of a device do while there is an area, mapped or not (``vm_pgoff``).
+    """Return whether pages have frames now. Device pages do while an area exists, mapped or not (``vm_pgoff``).
 
-    5.12 maps these when a slot is made, without a look at the tables of user space (``kvm_phys_addr_ioremap()``).
+    Linux 5.12 maps them when a slot is created, without reading user space's tables (``kvm_phys_addr_ioremap()``).
     """
     return run.flags & (ABSENT | DEVICE) != ABSENT
 
 
-# ``enum mmu_notifier_event``, as far as the host has it, in an order of its own: why pages change. Entries are cleared.
+# ``enum mmu_notifier_event`` as far as the host uses it, renumbered: why pages change. FOR_CLEAR: entries are cleared.
 FOR_CLEAR: Final = 0
-# munmap(), and what takes the memory of a process that ends.
+# munmap(), and unmapping the memory of a process that ends.
 FOR_UNMAP: Final = 1
 # mprotect().
 FOR_PROTECTION: Final = 2
-# fork(): the rights of each page change, not those of the area.
+# fork(): the rights of each page change, while those of the area stay.
 FOR_SHARING: Final = 3
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Listener:
-    """Receives the changes of an address space: ``struct mmu_notifier_ops``, and the event log."""
+    """Receives the changes of an address space: ``struct mmu_notifier_ops``, and events for the log."""
 
     def reason(self, event: int) -> None:
-        """Say why the next invalidation, the start and the end of it, takes place; without that it is FOR_CLEAR."""
+        """Give the reason for the next invalidation (start and end); FOR_CLEAR unless this is called."""
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         """Pages of [start, end) are about to change."""
@@ -141,31 +141,31 @@ class Listener:
         """Notifications from here on must not sleep (``non_block_start()``), or may again (``non_block_end()``)."""
 
     def change_pte(self, hva: int, pfn: int) -> None:
-        """One page now is another frame."""
+        """One page is backed by another frame now."""
 
     def cow(self, hva: int, pages: int, pfn: int) -> None:
         """Copy-on-write was broken."""
 
     def copying(self, hva: int, pages: int, pfn: int) -> None:
-        """Copy-on-write is about to be broken for small pages from *hva* on, one by one, to the frames from *pfn* on.
+        """Copy-on-write is about to be broken for small pages from *hva* on, one by one, to frames from *pfn* on.
 
-        Unless others come between, nothing else happens before all are copied.
+        Unless other actors run in between, nothing else happens before all pages are copied.
         """
 
     def host_update(self) -> None:
         """The host's own tables changed."""
 
     def areas_dropped(self) -> None:
-        """munmap() has dropped its areas: from here on it only reads the address space (mmap_write_downgrade())."""
+        """munmap() has dropped its areas: from here on it only reads the address space (``mmap_write_downgrade()``)."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class AddressSpace:
-    """Areas and backing of one host process.
+    """Areas and backing pages of one host process.
 
     :param page_shift: log2 of the page size
     :param pmd_shift: log2 of the size of a transparent huge page
-    :param next_pfn: where the frames for copies are taken from, counting up
+    :param next_pfn: first frame for copies; counts up
     """
 
     def __init__(self, page_shift: int, pmd_shift: int, next_pfn: int) -> None:
@@ -174,18 +174,17 @@ class AddressSpace:
         self.next_pfn = next_pfn
         self.vmas: list[Vma] = []
         self.runs: list[PageRun] = []
-        # Frames that are no memory, whatever maps them: the first one, and how many.
+        # Frames that are not memory, whatever maps them: first frame, and number of frames.
         self.devices: list[tuple[int, int]] = []
-        # Frames that were copied with their tags: the first of the old ones, of the new ones, how many; None: no memory
-        # has tags.
+        # Frames copied with their tags: first old frame, first new frame, number of frames; None if no memory has tags.
         self.copies: list[tuple[int, int, int]] | None = None
-        # The frame of the small page of zeroes; -1: nobody has needed it.
+        # The frame of the small page of zeroes; -1: not needed yet.
         self.zeroes = -1
         self.traits = HostTraits()
         self.listener = Listener()
 
     def find_vma(self, hva: int) -> Vma | None:
-        """The first area that ends above *hva*."""
+        """Return the first area that ends above *hva*."""
         found: Vma | None = None
         for vma in self.vmas:
             if vma.end > hva and (found is None or vma.start < found.start):
@@ -193,24 +192,24 @@ class AddressSpace:
         return found
 
     def vma_at(self, hva: int) -> Vma | None:
-        """The area that holds *hva*."""
+        """Return the area that contains *hva*."""
         vma = self.find_vma(hva)
         return vma if vma is not None and vma.start <= hva else None
 
     def is_protected(self, hva: int) -> bool:
-        """Tell whether user space may read the area that holds *hva*, and not write it."""
+        """Return whether user space may read but not write the area that contains *hva*."""
         vma = self.vma_at(hva)
         return vma is not None and vma.readonly
 
     def run_at(self, hva: int) -> PageRun | None:
-        """The newest run that backs *hva*."""
+        """Return the newest run that backs *hva*."""
         for run in reversed(self.runs):
             if run.hva <= hva < run.hva + (run.npages << self.page_shift):
                 return run
         return None
 
     def add_run(self, hva: int, npages: int, pfn: int, flags: int) -> None:
-        """Back a range anew; joined to the newest run where it goes on from it."""
+        """Back a range anew; extend the newest run if the range continues it."""
         if self.runs:
             last = self.runs[-1]
             if (
@@ -223,11 +222,11 @@ class AddressSpace:
         self.runs.append(PageRun(hva, npages, pfn, flags))
 
     def pfn_in(self, run: PageRun, hva: int) -> int:
-        """The frame behind *hva*, which *run* backs."""
+        """Return the frame of *hva*, which *run* backs."""
         return run.pfn + ((hva - run.hva) >> self.page_shift) * run.stride
 
     def frame_has(self, pfn: int, flag: int) -> bool:
-        """Tell whether frame *pfn* has a flag, by the newest run that holds it."""
+        """Return whether frame *pfn* has a flag, by the newest run that holds it."""
         for run in reversed(self.runs):
             frames = run.npages if run.stride else 1
             if run.pfn <= pfn < run.pfn + frames and not run.flags & (ABSENT | POISON):
@@ -235,45 +234,45 @@ class AddressSpace:
         return False
 
     def is_device(self, pfn: int) -> bool:
-        """Tell whether frame *pfn* is no memory; it stays so when nobody maps it any more."""
+        """Return whether frame *pfn* is not memory, which remains so when nobody maps it any more."""
         for first, frames in self.devices:
             if first <= pfn < first + frames:
                 return True
         return False
 
     def new_frames(self, pages: int, align: int) -> int:
-        """Take *pages* unused frames in a row, the first a multiple of *align*."""
+        """Allocate *pages* consecutive unused frames, the first a multiple of *align*."""
         pfn = (self.next_pfn + align - 1) // align * align
         self.next_pfn = pfn + pages
         return pfn
 
     def zero_frame(self) -> int:
-        """The frame of the small page of zeroes."""
+        """Return the frame of the small page of zeroes."""
         if self.zeroes < 0:
             self.zeroes = self.new_frames(1, 1)
         return self.zeroes
 
     def hold(self, pfn: int) -> None:
-        """Somebody has a reference on a frame; nothing follows from it here."""
+        """Take a reference on a frame; no effect in this class."""
 
     def let_go(self, pfn: int) -> None:
-        """Drop one hold of a frame."""
+        """Drop one reference on a frame."""
 
     def copy_frames(self, old: int, new: int, pages: int) -> None:
-        """Contents of *pages* frames are copied; nothing to do where contents are not modelled."""
+        """Copy the contents of *pages* frames; no effect here, since contents are not modelled."""
 
     def populate(self, hva: int, write: bool) -> None:
-        """Handle the touch of a page that is not there; nothing follows from it here."""
+        """Handle an access to a page that is not present; no effect in this class."""
 
     def truncate(self, start: int, end: int) -> None:
-        """Take pages from a file that user space has not mapped; nothing follows from it here."""
+        """Remove pages from a file that user space has not mapped; no effect in this class."""
 
     def break_cow(self, hva: int) -> None:
-        """Give *hva* a frame of its own that may be written (``do_wp_page()``, ``hugetlb_wp()``).
+        """Give *hva* a writable frame of its own (``do_wp_page()``, ``hugetlb_wp()``).
 
-        A huge transparent page is split first (``do_huge_pmd_wp_page()``), one of zeroes where the host does not put
-        another huge page there. The guest is told by an invalidation, in it (but for hugetlb) by change_pte. Of a page
-        that nobody else has nobody is told.
+        A transparent huge page is split first (``do_huge_pmd_wp_page()``), a huge page of zeroes only unless the host
+        puts another huge page there. The guest is notified by an invalidation and, within it, by change_pte (except for
+        hugetlb). A page with no other owner causes no notification.
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
@@ -300,7 +299,7 @@ class AddressSpace:
         listener.cow(start, pages, pfn)
         listener.invalidate_range_start(start, start + (1 << shift), True)
         run = self.run_at(start)
-        # Meanwhile another thread may have copied the page, or taken it away.
+        # Meanwhile another thread may have copied the page or taken it away.
         if run is not None and not run.flags & (WRITABLE | ABSENT):
             self.copy_frames(self.pfn_in(run, start), pfn, pages)
             self.add_run(start, pages, pfn, WRITABLE)
@@ -309,21 +308,21 @@ class AddressSpace:
         listener.invalidate_range_end()
 
     def fill_zeroes(self, hva: int) -> None:
-        """Put a huge page in the place of that of zeroes around *hva*: ``do_huge_zero_wp_pmd()``, since v6.13."""
+        """Replace the huge page of zeroes around *hva* by a new huge page: ``do_huge_zero_wp_pmd()``, since v6.13."""
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         pfn = self.new_frames(pages, pages)
         self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
         run = self.run_at(hva)
-        # Meanwhile another thread may have done it, or taken the page away.
+        # Meanwhile another thread may have done this or taken the page away.
         if run is not None and run.flags & (THP | ZEROES | ABSENT) == THP | ZEROES:
             self.add_run(start, pages, pfn, WRITABLE | THP)
         self.listener.invalidate_range_end()
 
     def split(self, hva: int) -> None:
-        """Have small entries map the transparent huge page around *hva*: ``__split_huge_pmd()``.
+        """Map the transparent huge page around *hva* by small entries: ``__split_huge_pmd()``.
 
-        They map the same frames, those of a huge page of zeroes the small one. Of a device nothing is mapped any more
+        They map the same frames; a huge page of zeroes becomes the small page of zeroes. A device's block is unmapped
         (``vma_is_special_huge()``).
         """
         start = hva & -(1 << self.pmd_shift)
@@ -332,11 +331,11 @@ class AddressSpace:
         self.listener.invalidate_range_end()
 
     def map_small(self, hva: int) -> None:
-        """Do what `split` does between the two notifications."""
+        """Perform the work of `split` between its two notifications."""
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         run = self.run_at(hva)
-        # Meanwhile another thread may have split it, or taken it away.
+        # Meanwhile another thread may have split it or taken it away.
         if run is not None and run.flags & THP and not run.flags & ABSENT:
             if run.flags & ZEROES:
                 self.add_run(start, pages, self.zero_frame(), run.flags & ~THP)

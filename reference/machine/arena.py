@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory that holds translation tables: 64-bit words in a row.
+"""The memory that holds translation tables, an array of 64-bit words.
 
 A pointer to a table entry is an index into the array. Values are signed
-(two's complement): `wrap` and `unwrap` are the one place where the sign
-changes.
+(two's complement): only `wrap` and `unwrap` change the sign.
 """
 
 from typing import Final
@@ -11,9 +10,9 @@ from typing import Final
 from .granule import PA_BITS, Granule
 from .sparse import SparseWords
 
-# Where the kernel's tables lie: above every frame that a guest or the host owns.
+# Address of the kernel's tables: above every frame that a guest or the host owns.
 BASE: Final = 1 << 46
-# Where all memory begins if addresses have 52 bits: two bits above 48 are set, which descriptors hold in two places.
+# Start of all memory if addresses have 52 bits: sets two bits above 48, which descriptors hold in two places.
 HIGH: Final = 0xA << 48
 
 _SIGN: Final = 1 << 63
@@ -21,30 +20,30 @@ _TWO64: Final = 1 << 64
 
 
 def wrap(value: int) -> int:
-    """The signed form of an unsigned 64-bit value."""
+    """Return the signed form of an unsigned 64-bit value."""
     value &= _TWO64 - 1
     return value - _TWO64 if value & _SIGN else value
 
 
 def unwrap(value: int) -> int:
-    """The unsigned form of a signed 64-bit value."""
+    """Return the unsigned form of a signed 64-bit value."""
     return value & (_TWO64 - 1)
 
 
-# The pattern of a freed page, so that a use after free shows.
+# The pattern of a freed page, which makes a use after free visible.
 POISON: Final = wrap(0xA5A5A5A5A5A5A5A5)
 
 
 def memory_start(granule: Granule) -> int:
-    """The physical address at which memory begins, in bytes."""
+    """Return the physical address at which memory begins, in bytes."""
     return HIGH if granule.pa_bits > PA_BITS else 0
 
 
 class Arena:
-    """Pages of 64-bit words; pages are handed out in order and never twice.
+    """Pages of 64-bit words, allocated in order and never reused.
 
     :param granule: page size
-    :param base: physical address of word 0, but for where memory begins
+    :param base: physical address of word 0, relative to the start of memory
     """
 
     def __init__(self, granule: Granule, base: int = BASE) -> None:
@@ -55,14 +54,14 @@ class Arena:
         self.pages = 0
 
     def grow(self, pages: int) -> int:
-        """Add zeroed *pages* in a row; the index of the first word."""
+        """Add zeroed *pages* in a row; return the index of the first word."""
         first = len(self.words)
         self.words.grow(pages * self.entries)
         self.pages += pages
         return first
 
     def poison(self, page: int) -> None:
-        """Fill a page, by its number, with a pattern no table holds."""
+        """Fill a page, given by number, with a pattern that no table holds."""
         self.words.poison(page * self.entries, self.entries)
 
     def unsigned(self, pa: int, count: int) -> list[int]:
@@ -70,5 +69,5 @@ class Arena:
         return [unwrap(word) for word in self.words.part((pa - self.base) >> 3, count)]
 
     def holds(self, pa: int) -> bool:
-        """Tell whether physical address *pa* lies in a page handed out."""
+        """Return whether physical address *pa* lies in an allocated page."""
         return 0 <= pa - self.base < len(self.words) << 3

@@ -18,20 +18,20 @@ NON_SHAREABLE: Final = 0
 OUTER_SHAREABLE: Final = 2
 INNER_SHAREABLE: Final = 3
 
-# By the two bits that stage 2 has for each: non-cacheable, write-through and
-# write-back, the last two with the allocation hints of a stage 1 that allocates always.
+# Indexed by the two bits that stage 2 has for each: non-cacheable, write-through and
+# write-back; the last two with the allocation hints of a stage 1 that always allocates.
 _CACHEABILITY: Final = (0x0, 0x4, 0xB, 0xF)
 
 
 def memory_type(entry: int, fwb: bool, stage1: int) -> int:
-    """Type of an access through the leaf *entry*; -1 where the encoding is reserved.
+    """Return the type of an access through the leaf *entry*; -1 if the encoding is reserved.
 
     :param fwb: HCR_EL2.FWB (FEAT_S2FWB): MemAttr overrides stage 1
-    :param stage1: what stage 1 says: `NORMAL_WB` (allocating always), or `DEVICE_nGnRnE` as with its MMU off
+    :param stage1: type of stage 1: `NORMAL_WB` (always allocating), or `DEVICE_nGnRnE` as with its MMU off
     """
     attr = memattr(entry)
     if attr < 4:
-        # Both Device: the one that allows less, which has the smaller encoding.
+        # Both are Device: the more restrictive type has the smaller encoding.
         return min(attr << 2, stage1) if stage1 < 0x10 else attr << 2
     if fwb:
         return {5: min(stage1, NORMAL_NC), 6: NORMAL_WB, 7: stage1}.get(attr, -1)
@@ -41,10 +41,10 @@ def memory_type(entry: int, fwb: bool, stage1: int) -> int:
 
 
 def shareability(entry: int, combined: int, stage1: int) -> int:
-    """Shareability of an access through the leaf *entry*.
+    """Return the shareability of an access through the leaf *entry*.
 
-    :param combined: `memory_type` of it
-    :param stage1: as there; Normal memory of stage 1 is taken as non-shareable
+    :param combined: its `memory_type`
+    :param stage1: as in `memory_type`; Normal memory of stage 1 is taken as non-shareable
     """
     if combined < 0x10 or combined == NORMAL_NC or stage1 < 0x10:
         return OUTER_SHAREABLE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""CPUs with TLBs in front of one memory."""
+"""CPUs with TLBs that share one memory."""
 
 from .granule import Granule
 from .hardware import Hardware
@@ -14,20 +14,20 @@ class Computer(Hardware):
     """Hardware with TLBs and caches.
 
     :param cpus: number of CPUs
-    :param vms: number of VMIDs in use at a time, from 1 on; VMs may change theirs
+    :param vms: number of VMIDs in use at a time, from 1 on; the VMID of a VM may change
     """
 
     def __init__(self, granule: Granule, cpus: int, vms: int = 1) -> None:
         super().__init__(granule, cpus)
         self.memory = Memory(granule)
-        # By VMID - 1, then by CPU.
+        # Indexed by VMID - 1, then by CPU.
         self.tlbs = [[CpuTlb(granule) for _ in range(cpus)] for _ in range(vms)]
 
     def translate(self, cpu: int, vmid: int, regime: Regime, ipa: int, access: int) -> Walk:
         """Translate an access by *cpu*, through its TLB; a success fills the TLB.
 
         A table found in the walk cache is used as it was when cached. A fault
-        is reported for the entry that gave it, be it a stale one.
+        is reported for the entry that caused it, which may be stale.
         """
         tlb = self.tlbs[vmid - 1][cpu]
         level, entry = tlb.leaf(ipa)
@@ -53,14 +53,14 @@ class Computer(Hardware):
         return result
 
     def speculate(self, cpu: int, vmid: int, regime: Regime, ipa: int) -> Walk:
-        """*cpu* walks ahead of any access: what it finds stays in its TLB, whatever it permits."""
+        """Let *cpu* walk ahead of any access: the result stays in its TLB, whatever it permits."""
         result = self.translate(cpu, vmid, regime, ipa, READ)
         if result.fault == PERMISSION and result.ptep >= 0:
             self.tlbs[vmid - 1][cpu].fill_leaf(ipa, result.level, result.entry)
         return result
 
     def evict(self, cpu: int, vmid: int, ipa: int) -> None:
-        """The TLB of *cpu* loses its entries for *ipa*, as it may at any time."""
+        """Remove the entries for *ipa* from the TLB of *cpu*, which hardware may do at any time."""
         self.tlbs[vmid - 1][cpu].evict(ipa)
 
     def drop(self, done: Invalidation) -> None:

@@ -2,8 +2,8 @@
 """Stage-2 translation table descriptors as the hardware reads them.
 
 VMSAv8-64, Arm ARM D8.3 (descriptor formats) and D8.4, D8.5 (stage-2
-permissions and memory attributes). Independent of the kernel's constants on
-purpose: the two are compared by running them.
+permissions and memory attributes). Deliberately independent of the kernel's
+constants: running both compares them.
 
 Layout of a valid leaf: bit 0 valid; bit 1 set for a page, clear for a block;
 5:2 MemAttr; 6 and 7 S2AP read and write; 9:8 SH; 10 AF; 47:page_shift output
@@ -28,7 +28,7 @@ MEMATTR_FIELD: Final = 0xF << 2
 READ_BIT: Final = 1 << 6
 WRITE_BIT: Final = 1 << 7
 AF_BIT: Final = 1 << 10
-# XN[54:53], of which KVM sets the upper one alone: never execute.
+# XN[54:53], of which KVM sets only the upper bit: never execute.
 XN_BIT: Final = 1 << 54
 XN_LOW_BIT: Final = 1 << 53
 RIGHTS_BITS: Final = READ_BIT | WRITE_BIT | XN_BIT
@@ -55,7 +55,7 @@ def kind(entry: int, level: int, granule: Granule) -> int:
 
 
 def address_bits(entry: int, granule: Granule) -> int:
-    """Address field of a table or page descriptor, in bytes."""
+    """Return the address field of a table or page descriptor, in bytes."""
     pa = entry & granule.low_mask
     if granule.high_mask:
         pa |= (entry & granule.high_mask) << granule.high_shift
@@ -63,32 +63,32 @@ def address_bits(entry: int, granule: Granule) -> int:
 
 
 def address_field(pa: int, granule: Granule) -> int:
-    """The part of a descriptor that holds this address."""
+    """Return the descriptor bits that hold this address."""
     return pa & granule.low_mask | pa >> granule.high_shift & granule.high_mask
 
 
 def output_address(entry: int, level: int, granule: Granule) -> int:
-    """Output address of a leaf: the address field above the level's size."""
+    """Return the output address of a leaf: the address field above the level's size."""
     return address_bits(entry, granule) & -granule.level_size(level)
 
 
 def same_address(one: int, other: int, granule: Granule) -> bool:
-    """Tell whether two entries name the same memory."""
+    """Return whether two entries name the same memory."""
     return address_bits(one, granule) == address_bits(other, granule)
 
 
 def memattr(entry: int) -> int:
-    """MemAttr[3:0] of a leaf."""
+    """Return MemAttr[3:0] of a leaf."""
     return entry >> 2 & 0xF
 
 
 def is_cacheable(entry: int) -> bool:
-    """Tell whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
+    """Return whether a leaf maps Normal Write-Back memory (either FWB encoding)."""
     return memattr(entry) in (0xF, 0x6)
 
 
 def describe(entry: int, level: int, granule: Granule) -> str:
-    """One short phrase: kind, address, permissions, for people to read."""
+    """Return a short readable phrase: kind, address, permissions."""
     what = kind(entry, level, granule)
     if entry == 0:
         return "empty"
@@ -106,7 +106,7 @@ def describe(entry: int, level: int, granule: Granule) -> str:
 
 
 def size_text(size: int) -> str:
-    """*size* in bytes as 4K, 2M, 1G, ... or plain where nothing divides it."""
+    """Return *size* in bytes as 4K, 2M, 1G, ... or as a plain number if no unit divides it."""
     for unit, shift in (("G", 30), ("M", 20), ("K", 10)):
         if size and size % (1 << shift) == 0:
             return f"{size >> shift}{unit}"

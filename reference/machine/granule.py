@@ -15,9 +15,9 @@ WIDE_PA_BITS: Final = 52
 class Granule:
     """Page, table and level sizes of one translation granule, and where its descriptors hold an address.
 
-    *lpa2*: descriptors are those of FEAT_LPA2 (VTCR_EL2.DS), which hold bits 51:50 of the address where others
-    have the shareability. *low_mask*: the bits of an address that stand in their own place; *high_mask*: the
-    field with the others, *high_shift* bits below their place; 0: there is none. *block_level*: the first level
+    *lpa2*: descriptors use the FEAT_LPA2 format (VTCR_EL2.DS), which holds bits 51:50 of the address in place of the
+    shareability. *low_mask*: the address bits that descriptors hold at their own position; *high_mask*: the
+    field with the other bits, *high_shift* bits below their position; 0: no such field. *block_level*: the first level
     with blocks
 
     :param page_shift: log2 of the page size: 12 (4K), 14 (16K) or 16 (64K)
@@ -33,8 +33,8 @@ class Granule:
         self.page_shift = page_shift
         self.page_size = 1 << page_shift
         self.entries = 1 << (page_shift - 3)
-        # One more than the levels: index -1 is "above level 0", as the
-        # kernel's arithmetic on concatenated roots asks for it.
+        # One more than the levels: index -1 is "above level 0", which the
+        # kernel's arithmetic on concatenated roots needs.
         self.shifts = [(page_shift - 3) * (MAX_LEVELS - level) + 3 for level in range(MAX_LEVELS)]
         self.shifts.append((page_shift - 3) * (MAX_LEVELS + 1) + 3)
         self.pa_bits = pa_bits
@@ -46,14 +46,14 @@ class Granule:
             self.high_mask, self.high_shift = 3 << 8, 42
         elif page_shift == 16:
             self.high_mask, self.high_shift = 0xF << 12, 36
-        # The bits of a descriptor that are its address.
+        # The bits of a descriptor that hold its address.
         self.address_mask = self.low_mask | (self.high_mask if wide else 0)
         self.block_level = (1 if page_shift == 12 else 2) - (1 if wide else 0)
 
     def level_shift(self, level: int) -> int:
-        """log2 of the bytes that one entry of *level* (-1..3) maps."""
+        """Return log2 of the bytes that one entry of *level* (-1..3) maps."""
         return self.shifts[level]
 
     def level_size(self, level: int) -> int:
-        """Bytes that one entry of *level* (-1..3) maps."""
+        """Return the bytes that one entry of *level* (-1..3) maps."""
         return 1 << self.shifts[level]

@@ -10,15 +10,15 @@ from .processor import ALL_VMIDS, EVERYWHERE, Invalidation, Processor, last_leve
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Hardware:
-    """Table memory, CPUs that execute TLB maintenance, and no TLBs.
+    """Table memory, and CPUs that execute TLB maintenance but have no TLBs.
 
-    `reference.machine.computer.Computer` is the one with TLBs and caches.
+    `reference.machine.computer.Computer` adds TLBs and caches.
 
     :param cpus: number of CPUs
 
-    *published*: how many barriers have ordered stores before table walks; *completions*: how many
-    have completed a TLBI; *waiting*: TLBI by address that are complete, while entries that combine
-    both stages may still hold what they took away; *place*: where in a compiled tree the code is that begins TLBI
+    *published*: number of barriers that ordered stores before table walks; *completions*: number of barriers that
+    completed a TLBI; *waiting*: complete TLBI by address whose addresses may still be in entries that combine
+    both stages; *place*: place in a compiled tree of the code that begins TLBI
     """
 
     def __init__(self, granule: Granule, cpus: int = 1) -> None:
@@ -32,7 +32,7 @@ class Hardware:
         self.nothing: list[Invalidation] = []
 
     def boot(self, vhe: bool) -> None:
-        """Put all CPUs into the context of a kernel at EL2 (VHE), or at EL1."""
+        """Put all CPUs into the context of a kernel at EL2 (VHE) or at EL1."""
         for cpu in self.processors:
             cpu.boot(vhe)
 
@@ -43,7 +43,7 @@ class Hardware:
     def barrier(self, cpu: int, domain: int) -> list[Invalidation]:
         """Execute DSB on a CPU.
 
-        :returns: the TLBI whose entries are gone by now, combined ones as well
+        :returns: the TLBI whose entries are all gone by now, combined entries included
         """
         if domain > NSHST:
             # For the table walks of all CPUs.
@@ -55,7 +55,7 @@ class Hardware:
         done = processor.complete(domain)
         self.completions += 1
         gone: list[Invalidation] = []
-        # Those of combined entries come first.
+        # The TLBI of combined entries come first.
         combined: Invalidation | None = None
         for each in done:
             self.drop(each)
@@ -73,7 +73,7 @@ class Hardware:
         return gone
 
     def combined_gone(self, flush: Invalidation) -> list[Invalidation]:
-        """VMALLE1 is complete: return the TLBI by address that were, when it began."""
+        """VMALLE1 is complete: return the TLBI by address that were complete when it began."""
         gone: list[Invalidation] = []
         left: list[Invalidation] = []
         for each in self.waiting:
@@ -88,7 +88,7 @@ class Hardware:
         return gone
 
     def drop(self, done: Invalidation) -> None:
-        """A TLBI is complete: entries go from TLBs."""
+        """Remove the entries of a complete TLBI from the TLBs."""
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """DC CIVAC over *size* bytes of physical memory."""
@@ -101,12 +101,12 @@ class Hardware:
 
 
 def covers(flush: Invalidation, other: Invalidation) -> bool:
-    """Tell whether a TLBI concerns all CPUs and VMIDs that another one does."""
+    """Return whether a TLBI affects all CPUs and VMIDs that another one affects."""
     return flush.cpu in (EVERYWHERE, other.cpu) and flush.vmid in (ALL_VMIDS, other.vmid)
 
 
 def follows(each: Invalidation, before: Invalidation) -> bool:
-    """Tell whether a TLBI goes on where one before ends, as the pieces of a range do."""
+    """Return whether a TLBI begins where *before* ends, as the pieces of a range do."""
     return (
         each.ipa == before.ipa + before.size
         and (each.cpu, each.vmid, each.published) == (before.cpu, before.vmid, before.published)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host process: user space and memory management act on guest memory.
+"""The host process: how user space and memory management change guest memory.
 
-Each function does what the host kernel does (Linux 6.12; `HostTraits` has what later versions do otherwise), with
-MMU notifiers in the same places. Where the kernel would do nothing (a page that is huge already, a range that a huge
-page cannot give up) it does nothing.
+Each function acts as the host kernel (Linux 6.12; `HostTraits` lists differences of later versions), with MMU
+notifiers in the same places. It does nothing where the kernel would do nothing: for a page that is already huge, or
+for a range that covers only part of a hugetlb page.
 """
 
 from typing import Final
@@ -25,22 +25,22 @@ from .host_areas import HostAreas, without
 from .host_pages import owned
 from .memory import ZEROED
 
-# Copies of pages of which the listener is told at a time.
+# Maximum number of page copies that one call to the listener announces.
 _TOLD: Final = 32
 
 
 class Host(HostAreas):
-    """Guest memory, as user space uses it, and as memory management moves, merges and takes it."""
+    """Guest memory as user space uses it, and as memory management moves, merges and takes it."""
 
     def split_at_edges(self, start: int, end: int) -> None:
-        """Split the huge pages that a range covers only in part: ``zap_pmd_range()``."""
+        """Split the huge pages that a range covers only partly: ``zap_pmd_range()``."""
         for edge in (start, end):
-            # Once more if another thread has made one meanwhile.
+            # Again if another thread has made a new huge page meanwhile.
             while edge & (self.pmd_size - 1) and self.is_huge(edge):
                 self.split(edge)
 
     def is_huge(self, hva: int) -> bool:
-        """Tell whether a huge transparent page is there."""
+        """Return whether a transparent huge page is mapped there."""
         run = self.run_at(hva)
         return run is not None and run.flags & (THP | ABSENT) == THP
 
@@ -50,7 +50,7 @@ class Host(HostAreas):
         while hva < end:
             run = self.run_at(hva)
             if run is None or not self.may_write(hva):
-                # A signal for user space, which goes on behind it.
+                # User space gets a signal and continues after the page.
                 hva += self.page_size
                 continue
             if run.flags & ABSENT:
@@ -61,21 +61,21 @@ class Host(HostAreas):
                 self.break_cow(hva)
             run = self.run_at(hva)
             if run is not None and not run.flags & POISON and (run.flags & ABSENT or not run.flags & WRITABLE):
-                # Another thread has come between.
+                # Another thread has run in between.
                 continue
             assert run is not None
             stop = self.end_of(run, hva, end)
             if run.flags & POISON:
-                # A signal for user space, which goes on behind it.
+                # User space gets a signal and continues after the pages.
                 hva = stop
                 continue
             self.memory.host_write(self.pfn_in(run, hva), (stop - hva) >> self.page_shift, self.version)
             hva = stop
 
     def tell_of_copies(self, run: PageRun, hva: int, end: int) -> int:
-        """Tell the listener of the small pages from *hva* to *end* that are about to be copied, the first of *run*.
+        """Announce to the listener that small pages of *run*, from *hva* up to *end*, are about to be copied.
 
-        :returns: the address behind them
+        :returns: the address after the announced pages
         """
         vma = self.vma_at(hva)
         if vma is None or vma.huge_shift or run.flags & (SOLE | THP | DEVICE):
@@ -93,7 +93,7 @@ class Host(HostAreas):
             return
         self.listener.invalidate_range_start(start, end, True)
         if not self.collapses(start):
-            # Another thread has come between.
+            # Another thread has run in between.
             self.listener.invalidate_range_end()
             return
         pieces = self.pieces(start, end)
@@ -109,10 +109,10 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def collapses(self, start: int) -> bool:
-        """Tell whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
+        """Return whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
 
-        One area has them all, one of them at least is there, which may be written where the host asks for that, and
-        none has failed. Others may be shared, pages of zeroes, or not there.
+        One area must contain them all. At least one must be present (and writable, if the host requires it). No page
+        may be poisoned, huge or a device's. The others may be shared, pages of zeroes, or absent.
         """
         end = start + self.pmd_size
         vma = self.find_vma(start)
@@ -127,8 +127,8 @@ class Host(HostAreas):
     def split_huge(self, hva: int) -> None:
         """``split_huge_page()`` of the huge page around *hva*, or of the large folio that small entries map.
 
-        From ``unmap_folio()`` to ``remap_page()`` migration entries stand for the pages, and a look-up waits for them.
-        So here the pages are there again before the notification ends.
+        From ``unmap_folio()`` to ``remap_page()`` migration entries replace the pages, and a look-up waits for them.
+        Therefore the model puts the pages back before the notification ends.
         """
         run = self.run_at(hva)
         if run is None or not run.flags & (THP | FOLIO) or run.flags & (ABSENT | ZEROES):
@@ -140,9 +140,9 @@ class Host(HostAreas):
         self.end_all(ranges)
 
     def begin_to_unmap(self, block: int) -> int:
-        """Notify that what is in a block leaves the host's tables; the number of notifications that are to be ended.
+        """Notify that the pages of a block leave the host's tables; return the number of notifications to end.
 
-        All go on until the pages are there again, for migration entries stand for them that long.
+        All stay open until the pages are back, since migration entries replace the pages that long.
         """
         ranges = self.unmapped_ranges(block)
         for start, end in ranges:
@@ -150,12 +150,12 @@ class Host(HostAreas):
         return len(ranges)
 
     def end_all(self, notifications: int) -> None:
-        """End so many notifications."""
+        """End this many notifications."""
         for _ in range(notifications):
             self.listener.invalidate_range_end()
 
     def dissolve(self, hva: int) -> None:
-        """The large folio in the block around *hva* is one no more: ``__split_huge_page()``, ``remap_page()``."""
+        """Dissolve the large folio in the block around *hva*: ``__split_huge_page()``, ``remap_page()``."""
         block = hva & -self.pmd_size
         for start, stop, run in self.pieces(block, block + self.pmd_size):
             if run.flags & FOLIO:
@@ -165,9 +165,9 @@ class Host(HostAreas):
                     self.drop_zeroes(start, stop, pfn)
 
     def drop_zeroes(self, start: int, end: int, pfn: int) -> None:
-        """Give pages with nothing but zeroes back, and map that of zeroes: ``try_to_map_unused_to_zeropage()``.
+        """Free all-zero pages and map the page of zeroes instead: ``try_to_map_unused_to_zeropage()``.
 
-        :param pfn: of the first of the pages, whose frames are in a row
+        :param pfn: first frame of the pages, whose frames are consecutive
         """
         index = pfn - self.memory.first
         for first, stop, version in self.memory.cached.runs(index, index + ((end - start) >> self.page_shift)):
@@ -177,7 +177,7 @@ class Host(HostAreas):
                 self.replace(hva, (stop - first) << self.page_shift, self.zero_frame(), ZEROES)
 
     def migrate(self, start: int, end: int) -> None:
-        """``migrate_pages()``: each host page of the range moves to other frames, a large folio as a whole."""
+        """``migrate_pages()``: move each host page of the range to other frames, a large folio as a whole."""
         moved = -1
         hva = start
         while hva < end:
@@ -193,7 +193,7 @@ class Host(HostAreas):
                 self.move_folio(moved)
 
     def move_page(self, start: int, size: int) -> None:
-        """Move one page, huge or not, to another frame."""
+        """Move one page, huge or small, to another frame."""
         pages = size >> self.page_shift
         old = self.frame_of(start)
         self.listener.invalidate_range_start(start, start + size, True)
@@ -206,7 +206,7 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def move_folio(self, block: int) -> None:
-        """Move the large folio that small entries map in a block; one that has lost pages is split first.
+        """Move the large folio that small entries map in a block; a folio that has lost pages is split first.
 
         ``migrate_pages_batch()``, ``try_to_migrate_one()``
         """
@@ -228,13 +228,13 @@ class Host(HostAreas):
         self.end_all(ranges)
 
     def still_there(self, start: int, size: int, pfn: int) -> bool:
-        """Tell whether a page of the host has still this frame: other threads may have come between."""
+        """Return whether a host page still has this frame: other threads may have run in between."""
         return self.frame_of(start) == pfn and self.unit_at(start) == (start, size)
 
     def discard(self, start: int, end: int) -> None:
-        """madvise(MADV_DONTNEED): ``zap_page_range_single()`` for each area, past holes (``madvise_walk_vmas()``).
+        """madvise(MADV_DONTNEED): ``zap_page_range_single()`` for each area, across holes (``madvise_walk_vmas()``).
 
-        Of hugetlb only whole pages go. A huge page of which a part goes is split meanwhile, which notifies for all.
+        Of hugetlb, only whole pages are dropped. A partly covered huge page is split, which notifies for all of it.
         """
         start, end = self.whole_pages(start, end)
         if start >= end:
@@ -244,10 +244,10 @@ class Host(HostAreas):
             self.discard_in_area(first, last)
 
     def reap(self, start: int, end: int) -> None:
-        """The OOM reaper, ``__oom_reap_task_mm()``: private pages go, and notifiers must not block meanwhile.
+        """The OOM reaper, ``__oom_reap_task_mm()``: drop private pages, while notifiers must not block.
 
-        It takes areas as a whole, here the blocks around the range, as far as an area goes: so it splits no huge page.
-        Its process lives on, and may touch the pages again.
+        It handles whole areas, here the blocks around the range within an area, and therefore splits no huge page.
+        Its process survives and may touch the pages again.
         """
         block = self.pmd_size
         start, end = start & -block, (end + block - 1) & -block
@@ -262,9 +262,9 @@ class Host(HostAreas):
                 self.listener.must_not_block(False)
 
     def discard_in_area(self, start: int, end: int) -> None:
-        """The part of a discard that lies in one area."""
+        """Discard the part of a range that lies in one area."""
         self.listener.invalidate_range_start(start, end, True)
-        # Block by block: behind it, another thread may make a huge page of which only a part was to go.
+        # Block by block: after it, another thread may create a huge page of which only a part must be dropped.
         last = max(start, end & -self.pmd_size)
         for first, stop in ((start, last), (last, end)):
             if first < stop:
@@ -274,7 +274,7 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def zap(self, start: int, end: int) -> None:
-        """Take the pages of a range away: ``zap_pmd_range()``."""
+        """Drop the pages of a range: ``zap_pmd_range()``."""
         self.split_at_edges(start, end)
         self.release_frames(start, end)
         for hva, stop, run in self.pieces(start, end):
@@ -283,7 +283,7 @@ class Host(HostAreas):
             self.replace(hva, stop - hva, 0, ABSENT | huge)
 
     def free_tables(self, start: int, end: int) -> None:
-        """Free tables of small entries that map nothing any more (``try_get_and_clear_pmd()``): huge pages may come."""
+        """Free tables of small entries that became empty (``try_get_and_clear_pmd()``): huge pages may follow."""
         size = self.pmd_size
         for block in range((start + size - 1) & -size, end - size + 1, size):
             vma = self.find_vma(block)
@@ -291,18 +291,18 @@ class Host(HostAreas):
                 self.replace(block, size, 0, ABSENT | THP)
 
     def truncate(self, start: int, end: int) -> None:
-        """Take pages from a file that user space does not map: no notifier is called, the file's owner unmaps them."""
+        """Remove pages from a file that user space does not map; the file's owner unmaps them, without a notifier."""
         self.release_frames(start, end)
         for hva, stop, _ in self.pieces(start, end):
             self.replace(hva, stop - hva, 0, ABSENT)
 
     def poison(self, hva: int) -> None:
-        """Break the frame of a file's page; no notifier is called, the owner of the file unmaps it."""
+        """Break the frame of a file's page; the owner of the file unmaps it, without a notifier."""
         self.release_frames(hva, hva + self.page_size)
         self.replace(hva, self.page_size, 0, POISON | ABSENT)
 
     def unmap(self, start: int, end: int) -> None:
-        """munmap(): neither pages nor an area are left; of hugetlb only whole pages go."""
+        """munmap(): remove pages and areas; of hugetlb, only whole pages."""
         start, end = self.whole_pages(start, end)
         if start >= end:
             return
@@ -324,9 +324,9 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def fail_memory(self, hva: int) -> None:
-        """``memory_failure()``: a huge transparent page is split, a hugetlb page goes as a whole.
+        """``memory_failure()``: split a transparent huge page; drop a hugetlb page as a whole.
 
-        The page is looked up first (``madvise_inject_error()``). One of zeroes stays as it is (``me_kernel()``).
+        The page is looked up first (``madvise_inject_error()``). A page of zeroes stays as it is (``me_kernel()``).
         """
         self.populate(hva, False)
         self.split_huge(hva)
@@ -342,15 +342,15 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def write_back(self, start: int, end: int) -> None:
-        """The data caches write back what they hold of a range."""
+        """Let the data caches write back their dirty lines of a range."""
         for hva, stop, run in self.pieces(start, end):
             if owned(run):
                 self.memory.write_back(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
 
     def merge(self, hva: int) -> None:
-        """KSM: ``write_protect_page()``, then ``replace_page()`` by one with the same contents that may only be read.
+        """KSM: ``write_protect_page()``, then ``replace_page()`` by a read-only page with the same contents.
 
-        Each notifies by itself. Who writes in between gets a copy, which stays.
+        Each step notifies separately. A write in between gets a copy, which stays.
         """
         self.split_huge(hva)
         run = self.run_at(hva)
@@ -361,7 +361,7 @@ class Host(HostAreas):
             self.replace_page(hva, pfn)
 
     def write_protect(self, hva: int, pfn: int) -> bool:
-        """Let a page only be read; whether it was there still."""
+        """Make a page read-only; return whether it was still there."""
         self.listener.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
         found = run is not None and self.still_there(hva, self.page_size, pfn)
@@ -372,7 +372,7 @@ class Host(HostAreas):
         return found
 
     def replace_page(self, hva: int, pfn: int) -> None:
-        """Put the merged page in the place of one that is still as it was left: ``pte_same()``."""
+        """Replace a page by the merged one if its entry is unchanged: ``pte_same()``."""
         self.listener.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
         if run is not None and not run.flags & WRITABLE and self.still_there(hva, self.page_size, pfn):
@@ -384,7 +384,7 @@ class Host(HostAreas):
         self.listener.invalidate_range_end()
 
     def share(self, start: int, end: int) -> None:
-        """fork() whose child gets the range alone (MADV_DONTFORK): pages may only be read, a write gets a copy."""
+        """fork() whose child inherits only the range (MADV_DONTFORK): pages become read-only, a write copies."""
         self.split_areas(start, end)
         self.listener.reason(FOR_SHARING)
         self.listener.invalidate_range_start(start, end, True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The areas (VMAs) of the host process: what splits them, takes them away, and changes their rights."""
+"""The areas (VMAs) of the host process: splitting them, removing them, and changing their rights."""
 
 from .address_space import FOR_PROTECTION, SOLE, WRITABLE, Vma
 from .host_pages import HostPages, owned
@@ -9,7 +9,7 @@ class HostAreas(HostPages):
     """An address space whose areas change, with the notifications of the host kernel."""
 
     def whole_pages(self, start: int, end: int) -> tuple[int, int]:
-        """The part of a range that may go: of hugetlb the pages that lie in it as a whole."""
+        """Return the part of a range that may be removed: of hugetlb, only whole pages."""
         vma = self.find_vma(start)
         if vma is None or not vma.huge_shift:
             return start, end
@@ -17,11 +17,11 @@ class HostAreas(HostPages):
         return (start + size - 1) & -size, end & -size
 
     def split_areas(self, start: int, end: int) -> None:
-        """Put boundaries of areas at the ends of a range: ``__split_vma()``, which calls ``vma_adjust_trans_huge()``.
+        """Put area boundaries at the ends of a range: ``__split_vma()``, which calls ``vma_adjust_trans_huge()``.
 
-        One that comes to lie inside a block which the area has as a whole notifies for all of it, huge or not.
+        A boundary inside a block that lies completely in the area notifies for all of the block, huge or not.
         """
-        # Where the area that is split next begins: not before a boundary that was put already.
+        # Start of the next area to split: not before a boundary that was already put.
         begin = -1
         for edge in (start, end):
             vma = self.find_vma(edge)
@@ -32,7 +32,7 @@ class HostAreas(HostPages):
                 begin = edge
 
     def drop_areas(self, start: int, end: int) -> None:
-        """There is no area in a range any more; its pages are there."""
+        """Remove the areas of a range but keep its pages."""
         vmas: list[Vma] = []
         for vma in self.vmas:
             for first, last in without(vma.start, vma.end, start, end):
@@ -40,7 +40,7 @@ class HostAreas(HostPages):
         self.vmas = vmas
 
     def part(self, vma: Vma, start: int, end: int, readonly: bool) -> Vma:
-        """Return an area that is a part of another one.
+        """Return an area that is part of another one.
 
         :param readonly: user space may only read it
         """
@@ -48,14 +48,14 @@ class HostAreas(HostPages):
         return Vma(start, end, vma.pfnmap, vma.huge_shift, pgoff, vma.advised, vma.file, readonly, vma.memory)
 
     def may_write(self, hva: int) -> bool:
-        """Tell whether there is an area that user space may write."""
+        """Return whether there is an area that user space may write."""
         vma = self.vma_at(hva)
         return vma is not None and not vma.readonly
 
     def protect(self, start: int, end: int, readonly: bool) -> None:
-        """mprotect(): user space may only read a range from now on, or write it again; of hugetlb whole pages.
+        """mprotect(): make a range read-only for user space, or writable again; of hugetlb, only whole pages.
 
-        It ends where there is no area. Each area with other rights is changed by itself (``mprotect_fixup()``), and
+        It stops where there is no area. Each area whose rights differ is changed separately (``mprotect_fixup()``) and
         notifies once (``change_pud_range()``, ``hugetlb_change_protection()``).
         """
         start, end = self.whole_pages(start, end)
@@ -74,7 +74,7 @@ class HostAreas(HostPages):
             start = stop
 
     def set_rights(self, start: int, end: int, readonly: bool) -> None:
-        """Change the rights of the area around a range, for the range; neighbours that are alike are one then."""
+        """Change the rights of a range within its area; merge neighbours that are alike."""
         vmas: list[Vma] = []
         for vma in self.vmas:
             if vma.start <= start and end <= vma.end:
@@ -93,9 +93,9 @@ class HostAreas(HostPages):
         self.vmas = joined
 
     def protect_pages(self, start: int, end: int, readonly: bool, hugetlb: bool) -> None:
-        """Take the right to write pages from the host's own tables, or give it back to pages that nobody shares.
+        """Remove the write permission of pages in the host's own tables, or restore it for pages that nobody shares.
 
-        Of hugetlb the next write gives it (``can_change_pte_writable()`` is not asked).
+        For hugetlb the next write restores it (``can_change_pte_writable()`` is not called).
         """
         for hva, stop, run in self.pieces(start, end):
             if not owned(run):
@@ -110,6 +110,6 @@ class HostAreas(HostPages):
 
 
 def without(first: int, last: int, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the rest of [first, last) when [start, end) is cut out."""
+    """Return the rest of [first, last) after [start, end) is cut out."""
     parts = [(first, min(last, start)), (max(first, end), last)]
     return [(low, high) for low, high in parts if low < high]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages of the host process: frames with owners and contents, and what a touch of a page makes."""
+"""The pages of the host process: frames with owners and contents, and the pages that an access creates."""
 
 from .address_space import (
     ABSENT,
@@ -30,9 +30,9 @@ class HostPages(AddressSpace):
         self.memory = memory
         self.page_size = 1 << page_shift
         self.pmd_size = 1 << pmd_shift
-        # Version of the next write; set by the driver of the host.
+        # Version of the next write; set by the host's driver.
         self.version = 1
-        # The first frame of the huge page of zeroes; -1: nobody has needed it.
+        # The first frame of the huge page of zeroes; -1: not needed yet.
         self.huge_zeroes = -1
 
     def new_frames(self, pages: int, align: int) -> int:
@@ -41,14 +41,14 @@ class HostPages(AddressSpace):
         return pfn
 
     def new_device_frames(self, pages: int, align: int) -> int:
-        """Frames without linear alias."""
+        """Return new frames without linear alias."""
         pfn = super().new_frames(pages, align)
         self.memory.grow(pfn, pages, DEVICE_FRAME)
         self.devices.append((pfn, pages))
         return pfn
 
     def huge_zero_frames(self) -> int:
-        """The first frame of the huge page of zeroes."""
+        """Return the first frame of the huge page of zeroes."""
         if self.huge_zeroes < 0:
             pages = self.pmd_size >> self.page_shift
             self.huge_zeroes = self.new_frames(pages, pages)
@@ -77,12 +77,12 @@ class HostPages(AddressSpace):
         self.memory.let_go(pfn)
 
     def frame_of(self, hva: int) -> int:
-        """The frame behind *hva* now; -1 where there is none."""
+        """Return the current frame of *hva*; -1 if there is none."""
         run = self.run_at(hva)
         return -1 if run is None or not has_frames(run) else self.pfn_in(run, hva)
 
     def unit_at(self, hva: int) -> tuple[int, int]:
-        """(start, size in bytes) of the host page, huge or not, that holds *hva*."""
+        """Return (start, size in bytes) of the host page, huge or small, that contains *hva*."""
         run = self.run_at(hva)
         vma = self.find_vma(hva)
         size = self.page_size
@@ -93,10 +93,10 @@ class HostPages(AddressSpace):
         return hva & -size, size
 
     def pages_to_age(self, start: int, end: int) -> list[tuple[int, int]]:
-        """(start, size in bytes) of the host pages, huge or not, that are aged with those of a range.
+        """Return (start, size in bytes) of the host pages, huge or small, that are aged together with those of a range.
 
-        Only pages on the LRU lists are: no hugetlb, no device, no page of zeroes. Of a large folio all pages are
-        aged, each by itself (``folio_referenced_one()``).
+        Only pages on the LRU lists are aged: no hugetlb, no device, no page of zeroes. All pages of a large folio are
+        aged, each separately (``folio_referenced_one()``).
         """
         found: list[tuple[int, int]] = []
         done = -1
@@ -104,7 +104,7 @@ class HostPages(AddressSpace):
         while hva < end:
             run = self.run_at(hva)
             if run is not None and run.flags & (ABSENT | FOLIO):
-                # A huge page that may come there is none yet.
+                # A huge page that could be created there does not exist yet.
                 block = hva & -self.pmd_size
                 if run.flags & FOLIO and block != done:
                     found += [(page, self.page_size) for page in self.folio_pages(hva)]
@@ -120,9 +120,9 @@ class HostPages(AddressSpace):
         return found
 
     def aged_range(self, start: int, end: int, pages: list[tuple[int, int]]) -> tuple[int, int]:
-        """The range around all host pages that are aged, or asked for their age, with those of [start, end).
+        """Return the range around all host pages that are aged, or queried for their age, with those of [start, end).
 
-        :param pages: those that are aged (`pages_to_age`)
+        :param pages: the pages that are aged (`pages_to_age`)
         """
         first, _ = self.unit_at(start)
         last, size = self.unit_at(end - 1)
@@ -133,7 +133,7 @@ class HostPages(AddressSpace):
         return first, behind
 
     def folio_pages(self, hva: int) -> list[int]:
-        """The addresses of the pages of the large folio that small entries map in the block around *hva*."""
+        """Return the addresses of the pages of the large folio that small entries map in the block around *hva*."""
         block = hva & -self.pmd_size
         found: list[int] = []
         for start, stop, run in self.pieces(block, block + self.pmd_size):
@@ -142,27 +142,27 @@ class HostPages(AddressSpace):
         return found
 
     def unmapped_ranges(self, block: int) -> list[tuple[int, int]]:
-        """The ranges that notify when the huge page, or large folio, in a block leaves the host's tables.
+        """Return the ranges that notify when the huge page or large folio of a block leaves the host's tables.
 
-        Those of a folio which small entries map: all of the block (``split_huge_pmd_address()``), or the part that
-        each area has, up to the last one with pages of it (``try_to_migrate_one()``, ``folio_not_mapped()``).
+        For a folio mapped by small entries: all of the block (``split_huge_pmd_address()``), or the part in
+        each area, up to the last one with pages of it (``try_to_migrate_one()``, ``folio_not_mapped()``).
         """
         end = block + self.pmd_size
         parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
         if self.traits.unmaps_by_area and parts:
             areas = [(max(vma.start, block), min(vma.end, end)) for vma in self.vmas]
             found = sorted([(start, stop) for start, stop in areas if start < min(stop, parts[-1][1])])
-            # An area that is going has its pages still.
+            # An area that is being removed still has its pages.
             if all(self.vma_at(hva) is not None for hva in self.folio_pages(block)):
                 return found
         return [(block, end)]
 
     def populate(self, hva: int, write: bool) -> None:
-        """Handle the touch of a page that is not there.
+        """Handle an access to a page that is not present.
 
         A read of anonymous memory maps a page of zeroes, read-only (``do_anonymous_page()``,
-        ``do_huge_pmd_anonymous_page()``), one of private hugetlb a page that a later write makes writable
-        (``hugetlb_no_page()``, ``hugetlb_wp()``). Either maps a device's own frame (``fixup_user_fault()``).
+        ``do_huge_pmd_anonymous_page()``). A read of private hugetlb maps a page that a later write makes writable
+        (``hugetlb_no_page()``, ``hugetlb_wp()``). Reads and writes map a device's own frame (``fixup_user_fault()``).
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)
@@ -171,7 +171,7 @@ class HostPages(AddressSpace):
         if run.flags & DEVICE:
             self.map_device(vma, run, hva)
             return
-        # Who may not write the area finds what a read finds.
+        # If the area is read-only, a write finds what a read finds.
         write = write and not vma.readonly
         size = self.page_size
         flags = WRITABLE
@@ -189,7 +189,7 @@ class HostPages(AddressSpace):
         self.replace(hva & -size, size, self.new_frames(pages, pages), flags)
 
     def map_device(self, vma: Vma, run: PageRun, hva: int) -> None:
-        """A device's frame is mapped again: by a block if nothing of it is there and the area has all of it."""
+        """Map a device's frame again: by a block if none of it is mapped and the area has all of it."""
         size, flags = self.page_size, run.flags & ~(ABSENT | THP)
         if run.flags & THP and self.block_is(hva, ABSENT | THP) and self.block_in(vma, hva):
             size, flags = self.pmd_size, flags | THP
@@ -197,12 +197,12 @@ class HostPages(AddressSpace):
         self.replace(start, size, vma.pgoff + ((start - vma.start) >> self.page_shift), flags)
 
     def block_in(self, vma: Vma, hva: int) -> bool:
-        """Tell whether an area holds the whole block around *hva*."""
+        """Return whether an area contains the whole block around *hva*."""
         start = hva & -self.pmd_size
         return vma.start <= start and start + self.pmd_size <= vma.end
 
     def block_is(self, hva: int, flags: int) -> bool:
-        """Tell whether one run with all of *flags* backs the whole block around *hva*."""
+        """Return whether one run with all of *flags* backs the whole block around *hva*."""
         start = hva & -self.pmd_size
         seen = start
         while seen < start + self.pmd_size:
@@ -223,13 +223,13 @@ class HostPages(AddressSpace):
         return end
 
     def replace(self, hva: int, size: int, pfn: int, flags: int) -> None:
-        """New backing for a range; runs that it hides go."""
+        """Back a range anew; drop the runs that it hides."""
         end = hva + size
         self.runs = [run for run in self.runs if run.hva < hva or run.hva + (run.npages << self.page_shift) > end]
         self.add_run(hva, size >> self.page_shift, pfn, flags)
 
     def pieces(self, start: int, end: int) -> list[tuple[int, int, PageRun]]:
-        """(start, end, run) of the parts of a range that one run backs."""
+        """Return (start, end, run) for each part of a range that one run backs."""
         found: list[tuple[int, int, PageRun]] = []
         hva = start
         while hva < end:
@@ -243,12 +243,12 @@ class HostPages(AddressSpace):
         return found
 
     def release_frames(self, start: int, end: int) -> None:
-        """The frames behind a range go to other owners."""
+        """Release the frames of a range to other owners."""
         for hva, stop, run in self.pieces(start, end):
             if owned(run):
                 self.memory.release(self.pfn_in(run, hva), (stop - hva) >> self.page_shift)
 
 
 def owned(run: PageRun) -> bool:
-    """Tell whether a run has frames that memory management may take: neither a device's, nor a page of zeroes."""
+    """Return whether memory management may take the frames of a run: neither a device's nor a page of zeroes."""
     return not run.flags & (ABSENT | DEVICE | ZEROES)

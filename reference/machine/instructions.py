@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The instructions and barriers of which tlb.c consists, each a number, and their operands' fields (Arm ARM C5.5)."""
+"""The instructions and barriers that tlb.c uses, as numbers, and the fields of their operands (Arm ARM C5.5)."""
 
 from typing import Final
 
-# Barriers: what they order, and for whom. "st" is of stores alone, and completes no TLBI.
+# Barriers: their domain. "st" orders stores only, and completes no TLBI.
 NSH: Final = 0
 NSHST: Final = 1
 ISH: Final = 2
@@ -17,7 +17,7 @@ SCTLR_EL1: Final = 8
 # Instruction caches.
 IC_IALLU: Final = 9
 IC_IALLUIS: Final = 10
-# TLBI; "is" is for all CPUs, without it for this one alone. "ripas2" is by range, "l" of the last level alone.
+# TLBI; "is" acts on all CPUs, without it on this CPU only. "ripas2" is by range, "l" for the last level only.
 VMALLE1: Final = 12
 VMALLE1IS: Final = 13
 VMALLS12E1: Final = 14
@@ -31,9 +31,9 @@ IPAS2LE1IS: Final = 21
 RIPAS2E1: Final = 22
 RIPAS2E1IS: Final = 23
 
-# The bit of a barrier's number that makes it one of stores alone.
+# The bit of a barrier's number that means stores only.
 STORES_ALONE: Final = 1
-# The bit of a TLBI's number that makes it one for all CPUs; the instruction without it.
+# The bit of a TLBI's number that means all CPUs; cleared in the local instruction.
 BROADCAST: Final = 1
 
 NAMES: Final = {
@@ -61,10 +61,10 @@ NAMES: Final = {
     RIPAS2E1: "tlbi ripas2e1",
     RIPAS2E1IS: "tlbi ripas2e1is",
 }
-# Those that have an operand.
+# Instructions with an operand.
 WITH_OPERAND: Final = frozenset({VTTBR_EL2, HCR_EL2, TCR_EL1, SCTLR_EL1, *range(IPAS2E1, RIPAS2E1IS + 1)})
 
-# The domains of barriers by name; an outer domain holds the inner one. Those of loads alone do nothing here.
+# The domains of barriers by name; an outer domain includes the inner one. Barriers for loads only have no effect here.
 DOMAINS: Final = {
     "nsh": NSH,
     "nshst": NSHST,
@@ -76,19 +76,19 @@ DOMAINS: Final = {
     "st": ISHST,
 }
 
-# VTTBR_EL2.VMID; the base address of the tables is left out, since no TLBI goes by it.
+# VTTBR_EL2.VMID; the base address of the tables is left out, since TLBI ignore it.
 VTTBR_VMID_SHIFT: Final = 48
 # HCR_EL2: EL1 and EL0 are the host's own; the hypervisor is the host.
 HCR_TGE: Final = 1 << 27
 HCR_E2H: Final = 1 << 34
-# By address: IPA bits 51:12 in bits 39:0,
+# TLBI by address: IPA bits 51:12 in bits 39:0,
 IPA_SHIFT: Final = 12
 IPA_FIELD: Final = (1 << 40) - 1
 # and from bit 44 on the level hint, below the granule of two bits.
 TTL_SHIFT: Final = 44
 TTL_LEVEL: Final = 3
 TTL_GRANULE_SHIFT: Final = 46
-# By range: the address in pages, or in 64K under FEAT_LPA2, then level hint, number, scale and granule.
+# TLBI by range: the address in pages, or in 64K under FEAT_LPA2, then level hint, number, scale and granule.
 RANGE_FIELD: Final = (1 << 37) - 1
 RANGE_TTL_SHIFT: Final = 37
 RANGE_NUM_SHIFT: Final = 39
@@ -97,5 +97,5 @@ RANGE_SCALE_SHIFT: Final = 44
 
 
 def text(op: int, operand: int) -> str:
-    """An instruction as an assembler writes it, with the value of its operand."""
+    """Return an instruction in assembler syntax, with the value of its operand."""
     return f"{NAMES[op]}, {operand:#x}" if op in WITH_OPERAND else NAMES[op]

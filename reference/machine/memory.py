@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Frames of host memory: owner, and contents as version numbers in the data cache and in memory.
 
-A version is the number of the write that made it. What a frame holds may be
-newer in the data cache than at the point of coherency; cleaning makes the two
-alike. Instruction caches hold copies that only invalidation removes.
+A version is the number of the write that made it. The data cache may hold a
+newer version of a frame than the point of coherency; cleaning makes the two
+equal. Instruction caches hold copies that only invalidation removes.
 """
 
 from typing import Final
@@ -17,16 +17,16 @@ from .whole_frames import WholeFrames
 FOREIGN: Final = -1
 # Version of a page that the host cleared: nothing but zeroes.
 ZEROED: Final = 0
-# Version of what user space has put there before the program begins; a guest reads it as 0 too.
+# Version of the data that user space put there before the program began; a guest reads it as 0 too.
 INITIAL: Final = -2
 
-# First frame handed out, where memory begins at address 0 and pages have 4K: physical address 4G.
+# First frame handed out, if memory begins at address 0 and pages have 4K: physical address 4G.
 FIRST_PFN: Final = 0x100000
 
 FREE: Final = 0
 OWNED: Final = 1
 DEVICE: Final = 2
-# Taken away by an operation that is not over: it frees its pages last.
+# Taken away by an operation that is not over: the operation frees its pages at its end.
 LEAVING: Final = 3
 
 
@@ -40,7 +40,7 @@ class Memory:
     since; *stale_code*, 1 where the host wrote since the last instruction
     cache invalidation; *owner*.
 
-    :param granule: says how large a frame is, and where memory begins
+    :param granule: frame size, and where memory begins
     """
 
     def __init__(self, granule: Granule) -> None:
@@ -53,29 +53,29 @@ class Memory:
         self.host_dirty = Spans()
         self.stale_code = Spans()
         self.owner = Spans()
-        # Instruction caches: all CPUs see the same invalidations, so one will do.
+        # Instruction caches: all CPUs see the same invalidations, so one cache is enough.
         self.icache: dict[int, int] = {}
-        # Of maintenance of data and instruction caches.
+        # Frames completely covered by maintenance of data and instruction caches.
         self.cleaned = WholeFrames(granule.page_shift)
         self.invalidated = WholeFrames(granule.page_shift)
-        # Frames where a store went past a dirty line: what is read next is
+        # Frames where a store bypassed a dirty line: the next read is
         # unpredictable (Arm ARM B2.8, mismatched memory attributes).
         self.torn: set[int] = set()
-        # The actor whose operation takes pages away right now, 0 for none, and what operations have yet to free:
-        # frame and number of pages, by actor.
+        # The actor whose operation currently takes pages away (0: none), and the frames that operations have yet to free:
+        # first frame and number of pages, by actor.
         self.taker = 0
         self.taken: dict[int, list[tuple[int, int]]] = {}
-        # References that fault handlers have on frames; and frames that are free but for those.
+        # References of fault handlers on frames; and frames that are free except for these references.
         self.holds: dict[int, int] = {}
         self.last: set[int] = set()
 
     def index_of(self, pfn: int) -> int:
-        """Index of frame *pfn*, or -1 where there is no such frame."""
+        """Return the index of frame *pfn*, or -1 if there is no such frame."""
         index = pfn - self.first
         return index if 0 <= index < self.frames else -1
 
     def grow(self, pfn: int, pages: int, owner: int) -> None:
-        """Hand out frames up to *pfn* + *pages*; those before *pfn* stay FREE."""
+        """Hand out frames up to *pfn* + *pages*; frames before *pfn* stay FREE."""
         end = pfn - self.first + pages
         if end > self.frames:
             self.cached.grow(end, ZEROED)
@@ -108,7 +108,7 @@ class Memory:
             self.torn.update([pfn - old + new for pfn in self.torn if old <= pfn < old + pages])
 
     def release(self, pfn: int, pages: int) -> None:
-        """The frames go to another owner, who writes to them; at the end of the operation, where others look on."""
+        """Give frames to another owner, who writes to them; at the end of the operation if one is taking pages away."""
         start = pfn - self.first
         if self.taker:
             self.taken.setdefault(self.taker, []).append((pfn, pages))
@@ -118,7 +118,7 @@ class Memory:
         self.owner.fill(start, start + pages, FREE)
 
     def release_taken(self, taker: int) -> None:
-        """The operation of an actor is over: what it has taken away is freed, but for frames that are held."""
+        """The operation of an actor is over: free the frames it has taken away, except those that are held."""
         for pfn, pages in self.taken.pop(taker, []):
             start = pfn
             for held in sorted([each for each in self.holds if pfn <= each < pfn + pages]):
@@ -130,11 +130,11 @@ class Memory:
                 self.release(start, pfn + pages - start)
 
     def hold(self, pfn: int) -> None:
-        """A fault handler takes a reference on a frame."""
+        """Take a fault handler's reference on a frame."""
         self.holds[pfn] = self.holds.get(pfn, 0) + 1
 
     def let_go(self, pfn: int) -> None:
-        """Drop one hold of a frame; with the last one goes a frame that its owner has given up."""
+        """Drop one reference on a frame; the last one releases a frame that its owner has given up."""
         left = self.holds.pop(pfn, 0) - 1
         if left > 0:
             self.holds[pfn] = left
@@ -143,12 +143,12 @@ class Memory:
             self.release(pfn, 1)
 
     def is_leaving(self, pfn: int) -> bool:
-        """Tell whether a frame was taken away by an operation that has yet to free it."""
+        """Return whether a frame was taken away by an operation that has yet to free it."""
         index = self.index_of(pfn)
         return index >= 0 and self.owner[index] == LEAVING
 
     def guest_write(self, pfn: int, version: int, cacheable: bool) -> None:
-        """A guest store; one that is not cacheable goes past a dirty line."""
+        """Store from the guest; a non-cacheable store bypasses a dirty line."""
         index = pfn - self.first
         if cacheable:
             self.cached.fill(index, index + 1, version)
@@ -163,18 +163,18 @@ class Memory:
                 self.torn.discard(pfn)
 
     def guest_read(self, pfn: int, cacheable: bool) -> int:
-        """The version that a guest load sees."""
+        """Return the version that a guest load sees."""
         return seen(self.held(pfn, cacheable))
 
     def held(self, pfn: int, cacheable: bool) -> int:
-        """The version in the data cache, or in memory."""
+        """Return the version in the data cache, or in memory."""
         index = pfn - self.first
         return self.cached[index] if cacheable else self.poc[index]
 
     def predictable(self, pfn: int, cacheable: bool, fetch: bool) -> bool:
-        """Tell whether the architecture defines the value that a load or fetch sees.
+        """Return whether the architecture defines the value that a load or fetch sees.
 
-        It does not where a dirty line may or may not have been written back,
+        It does not if a dirty line may or may not have been written back,
         nor for an instruction that changed since the cache was invalidated.
         """
         index = pfn - self.first
@@ -186,7 +186,7 @@ class Memory:
         return True
 
     def guest_fetch(self, pfn: int, cacheable: bool) -> int:
-        """The version that an instruction fetch sees; it stays in the instruction cache."""
+        """Return the version that an instruction fetch sees, which stays in the instruction cache."""
         version = self.icache.get(pfn)
         if version is None:
             version = self.held(pfn, cacheable)
@@ -204,7 +204,7 @@ class Memory:
             self.host_dirty.fill(start, end, 0)
 
     def write_back(self, pfn: int, pages: int) -> None:
-        """Let dirty lines reach memory without any maintenance, which therefore may not rely on it."""
+        """Write dirty lines back without maintenance: code must not rely on either outcome."""
         start = max(pfn - self.first, 0)
         end = min(pfn - self.first + pages, self.frames)
         if start < end:
@@ -229,5 +229,5 @@ class Memory:
 
 
 def seen(version: int) -> int:
-    """A version as a guest reads it."""
+    """Return a version as a guest reads it."""
     return ZEROED if version == INITIAL else version

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One CPU that executes the instructions of tlb.c: what is in effect, begun and complete (Arm ARM D8.16, B2.3.12).
+"""One CPU that executes the instructions of tlb.c: state in effect, TLBI begun and complete (Arm ARM D8.16, B2.3.12).
 
-Where the architecture leaves a choice, the CPU does what helps the kernel least. A
-TLBI takes effect at the barrier that completes it. Of two without a barrier
-between, that of combined entries comes first, so that a walk by what stage 2 still
-has may fill them again. A system register counts from the next context synchronization on.
+Where the architecture leaves a choice, the CPU does what is worst for the kernel. A
+TLBI takes effect at the barrier that completes it. If no barrier separates two TLBI, the TLBI of combined entries
+takes effect first, so that a walk through remaining stage-2 entries may refill combined entries. A system register
+takes effect at the next context synchronization.
 """
 
 from typing import Final
@@ -34,26 +34,26 @@ from .instructions import (
     VTTBR_VMID_SHIFT,
 )
 
-# TLBI of one CPU alone ends on that CPU; all others are `EVERYWHERE`.
+# A local TLBI affects its own CPU; all others affect `EVERYWHERE`.
 EVERYWHERE: Final = -1
 ALL_VMIDS: Final = -1
-# A granule or level that the tables do not have: nothing need be invalidated.
+# A granule or level that the tables do not have: the CPU need not invalidate anything.
 MISFIT: Final = -1
 
 
 @mypyc_attr(free_list_len=1)
 class Invalidation:
-    """A TLBI, from its beginning on.
+    """A TLBI from its start on.
 
-    :param op: its number, as of one CPU alone
-    :param cpu: the CPU whose TLB is concerned, or `EVERYWHERE`
-    :param vmid: whose entries, or `ALL_VMIDS`
-    :param published: how many barriers had ordered stores before table walks when it began
-    :param began: when, by the count of barriers that complete TLBI
+    :param op: its number, in the local form
+    :param cpu: the CPU whose TLB is affected, or `EVERYWHERE`
+    :param vmid: the VMID whose entries are affected, or `ALL_VMIDS`
+    :param published: number of barriers that had ordered stores before table walks when it began
+    :param began: start time, counted in barriers that complete TLBI
 
-    *ipa*, *size*: which addresses, of a TLBI by address; *hint*: level of the leaf, 0: none, `MISFIT`;
-    *completed*: when, likewise; *place*: where in a compiled tree it began; *unordered*: combined entries were
-    invalidated too, but no barrier came between
+    *ipa*, *size*: addresses of a TLBI by address; *hint*: level of the leaf, 0: none, or `MISFIT`;
+    *completed*: completion time, counted likewise; *place*: where in a compiled tree it began; *unordered*: combined
+    entries were invalidated too, but without a barrier in between
     """
 
     def __init__(self, op: int, cpu: int, vmid: int, published: int, began: int) -> None:
@@ -67,7 +67,7 @@ class Invalidation:
         self.unordered = False
 
     def decode(self, operand: int, granule: Granule) -> None:
-        """Take address, size and hint from the operand."""
+        """Decode address, size and hint from the operand."""
         tg = operand >> TTL_GRANULE_SHIFT & 3
         expected = (granule.page_shift - 10) >> 1
         if self.op == RIPAS2E1:
@@ -78,22 +78,22 @@ class Invalidation:
             return
         self.ipa = (operand & IPA_FIELD) << IPA_SHIFT & -granule.page_size
         self.size = granule.page_size
-        # Without a granule there is no hint, whatever the level.
+        # Without a granule there is no hint, regardless of the level.
         if tg:
             self.hint = operand >> TTL_SHIFT & TTL_LEVEL if tg == expected else MISFIT
-            # With pages of 4K, level 0 is a hint for a CPU with FEAT_LPA2, which may run tables without leaves there.
+            # With 4K pages, level 0 is a hint for a CPU with FEAT_LPA2, which may use tables without leaves there.
             if self.hint == 0 and granule.page_shift == 12 and not granule.lpa2:
                 self.hint = MISFIT
 
 
 class Processor:
-    """The state by which one CPU executes TLBI.
+    """The state that determines how one CPU executes TLBI.
 
-    :param number: of the CPU
-    :param granule: page size, by which operands are decoded
+    :param number: number of the CPU
+    :param granule: page size, used to decode operands
 
     *vmid*, *tge*: in effect; *vttbr*, *hcr*, *tcr*, *sctlr*: as written; *begun*: TLBI that are not complete;
-    *barriers*: DSB of any domain that it has executed
+    *barriers*: number of DSB of any domain that it has executed
     """
 
     def __init__(self, number: int, granule: Granule) -> None:
@@ -105,23 +105,23 @@ class Processor:
         self.barriers = 0
 
     def boot(self, vhe: bool) -> None:
-        """Enter the context of the host; *vhe*: its kernel runs at EL2, where VMALLE1 means its own entries."""
+        """Enter the context of the host; *vhe*: its kernel runs at EL2, where VMALLE1 affects its own entries."""
         self.hcr = HCR_E2H | HCR_TGE if vhe else 0
         self.synchronize()
 
     def synchronize(self) -> None:
-        """ISB, exception entry or return: what was written to system registers is in effect."""
+        """ISB, exception entry or return: put values written to system registers into effect."""
         self.vmid = self.vttbr >> VTTBR_VMID_SHIFT
         self.tge = self.hcr & (HCR_E2H | HCR_TGE) == HCR_E2H | HCR_TGE
 
     def tlbi(self, op: int, operand: int, published: int, began: int, place: str = "") -> None:
         """Begin a TLBI.
 
-        :param published: as of `Invalidation`; likewise *began* and *place*
+        :param published: as in `Invalidation`; likewise *began* and *place*
         """
         local = op & ~BROADCAST
         if local == VMALLE1 and self.tge:
-            # It means the entries of EL2 and EL0.
+            # It affects the entries of EL2 and EL0.
             return
         cpu = EVERYWHERE if op & BROADCAST else self.number
         new = Invalidation(local, cpu, ALL_VMIDS if local == ALLE1 else self.vmid, published, began)
@@ -147,5 +147,5 @@ def _after_combined(each: Invalidation) -> bool:
 
 
 def last_level(op: int) -> bool:
-    """Tell whether a TLBI leaves walk caches as they are."""
+    """Return whether a TLBI leaves walk caches unchanged."""
     return op == IPAS2LE1

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An array in which long runs are alike, held as its runs: the cost follows the runs, not the length."""
+"""An array with long runs of equal elements, stored as runs: the cost depends on the runs, not the length."""
 
 # Compiled code calls the function of fuzz/compilation/sparse.h in place of this one.
 
 
 def last_up_to(starts: list[int], index: int) -> int:
-    """Return the place of the last of some ascending numbers that is at most *index*; 0: all are above it."""
+    """Return the position of the last of some ascending numbers that is at most *index*; 0: all are above it."""
     low = 0
     high = len(starts)
     while high - low > 1:
@@ -20,7 +20,7 @@ def last_up_to(starts: list[int], index: int) -> int:
 class Spans:
     """Integers by index, from 0.
 
-    *starts*: index of the first element of each run, ascending; *values*: what the run holds.
+    *starts*: index of the first element of each run, ascending; *values*: the element of each run.
     """
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class Spans:
         return self.values[self.run_of(index)]
 
     def run_of(self, index: int) -> int:
-        """Number of the run that *index*, which the array has, lies in."""
+        """Return the number of the run that contains *index*, which must be in the array."""
         return last_up_to(self.starts, index)
 
     def grow(self, size: int, value: int) -> None:
-        """Make the array *size* long; new elements hold *value*."""
+        """Extend the array to *size*; new elements hold *value*."""
         if size > self.size:
             start = self.size
             self.size = size
@@ -48,13 +48,13 @@ class Spans:
                 self.values.append(value)
 
     def cut(self, index: int) -> int:
-        """Make a run begin at *index*; its number."""
+        """Make a run begin at *index*; return its number."""
         if index >= self.size:
             return len(self.starts)
         return self.cut_in(self.run_of(index), index)
 
     def cut_in(self, number: int, index: int) -> int:
-        """Do as `cut`; *number*: of the run that *index* lies in."""
+        """Do as `cut`; *number*: the run that contains *index*."""
         if self.starts[number] == index:
             return number
         self.starts.insert(number + 1, index)
@@ -62,7 +62,7 @@ class Spans:
         return number + 1
 
     def fill(self, start: int, end: int, value: int) -> None:
-        """Elements *start* to *end* (not included) become *value*."""
+        """Set elements *start* to *end* (not included) to *value*."""
         if start >= end:
             return
         starts = self.starts
@@ -74,7 +74,7 @@ class Spans:
                 return
             start = starts[number]
         first = self.cut_in(number, start)
-        # Mostly the end lies in the same run.
+        # Usually the end lies in the same run.
         near = end < self.size and (first + 1 == len(starts) or end < starts[first + 1])
         behind = self.cut_in(first, end) if near else self.cut(end)
         if behind < len(values) and values[behind] == value:
@@ -90,7 +90,7 @@ class Spans:
             values.pop(behind)
 
     def runs(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """(start, end, value) of the runs that meet [start, end), clipped to it."""
+        """Return (start, end, value) of the runs that intersect [start, end), clipped to it."""
         found: list[tuple[int, int, int]] = []
         end = min(end, self.size)
         start = max(start, 0)
@@ -107,7 +107,7 @@ class Spans:
         return found
 
     def find(self, value: int, start: int, end: int) -> int:
-        """The first index of [start, end) that holds *value*; -1: none."""
+        """Return the first index of [start, end) that holds *value*; -1: none."""
         end = min(end, self.size)
         start = max(start, 0)
         if start >= end:
@@ -120,7 +120,7 @@ class Spans:
         return max(start, self.starts[number])
 
     def indices(self, value: int, start: int, end: int) -> list[int]:
-        """All indices of [start, end) that hold *value*."""
+        """Return all indices of [start, end) that hold *value*."""
         found: list[int] = []
         for first, stop, held in self.runs(start, end):
             if held == value:
@@ -128,7 +128,7 @@ class Spans:
         return found
 
     def take(self, other: "Spans", start: int, end: int) -> None:
-        """Elements *start* to *end* (not included), which both arrays have, become those of another array."""
+        """Copy elements *start* to *end* (not included), which both arrays have, from another array."""
         number = other.run_of(start)
         while start < end:
             value = other.values[number]
@@ -138,18 +138,18 @@ class Spans:
             start = stop
 
     def paste(self, start: int, runs: list[tuple[int, int, int]], first: int) -> None:
-        """Runs taken from *first* on, here or elsewhere, are written from *start* on."""
+        """Write runs, taken from *first* on in this or another array, from *start* on."""
         for begin, stop, value in runs:
             self.fill(begin - first + start, stop - first + start, value)
 
     def alike(self, first: int, other: int, length: int) -> bool:
-        """Tell whether *length* elements from *first* on equal those from *other* on."""
+        """Return whether *length* elements from *first* on equal those from *other* on."""
         a = [(start - first, end - first, value) for start, end, value in self.runs(first, first + length)]
         b = [(start - other, end - other, value) for start, end, value in self.runs(other, other + length)]
         return a == b
 
     def copy(self) -> "Spans":
-        """The array as it is now."""
+        """Return a copy of the array."""
         spans = Spans()
         spans.size = self.size
         spans.starts = self.starts[:]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""64-bit words of which nearly all are zero: a stretch of zeroes takes neither memory nor time."""
+"""64-bit words of which nearly all are zero: a stretch of zeroes costs neither memory nor time."""
 
 from typing import Final
 
 from ..compiled.annotations import mypyc_attr
 
 SHIFT: Final = 6
-# Words of a stretch; divides those of a page.
+# Words of a stretch; divides the number of words of a page.
 STRETCH: Final = 1 << SHIFT
 _ZEROES: Final = [0] * STRETCH
 
@@ -22,7 +22,7 @@ def word_of(stretches: list[list[int]], index: int) -> int:
 
 
 def used_from(words: list[int], first: int) -> int:
-    """Return the index of the first word of a stretch, from *first* on, that is not zero; `STRETCH`: none is."""
+    """Return the index of the first nonzero word of a stretch, from *first* on; `STRETCH` if there is none."""
     at = first
     while at < STRETCH and not words[at]:
         at += 1
@@ -30,24 +30,24 @@ def used_from(words: list[int], first: int) -> int:
 
 
 def not_zero(words: list[int]) -> int:
-    """Return how many words of a stretch are not zero."""
+    """Return the number of nonzero words of a stretch."""
     return STRETCH - words.count(0)
 
 
 def odd(words: list[int]) -> int:
-    """Return how many words of a stretch are odd."""
+    """Return the number of odd words of a stretch."""
     return sum(word & 1 for word in words)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class SparseWords:
-    """Words by index; behind the last one there is nothing (`IndexError`).
+    """Words by index; an index past the end raises `IndexError`.
 
     :param poison: the pattern that `poison` leaves
     """
 
     def __init__(self, poison: int = 0) -> None:
-        # Stretches that are zero, or poisoned, as a whole are one and the same list: a store copies it.
+        # Stretches that are completely zero, or poisoned, share one list: a store copies it.
         self.stretches: list[list[int]] = []
         self.poisoned = [poison] * STRETCH
 
@@ -61,14 +61,14 @@ class SparseWords:
         self.put(index, word)
 
     def put(self, index: int, word: int) -> None:
-        """Store a word; what a derived class does with an assignment is passed by."""
+        """Store a word directly, bypassing the assignment of a derived class."""
         words = self.stretches[index >> SHIFT]
         if words is _ZEROES or words is self.poisoned:
             words = self.stretches[index >> SHIFT] = words[:]
         words[index & STRETCH - 1] = word
 
     def grow(self, count: int) -> None:
-        """Add zeroes, a multiple of `STRETCH`."""
+        """Append *count* zeroes, a multiple of `STRETCH`."""
         self.stretches.extend([_ZEROES] * (count >> SHIFT))
 
     def poison(self, start: int, count: int) -> None:
@@ -77,15 +77,15 @@ class SparseWords:
             self.stretches[stretch] = self.poisoned
 
     def clear(self) -> None:
-        """Give all memory back."""
+        """Release all memory."""
         self.stretches.clear()
 
     def part(self, start: int, count: int) -> list[int]:
-        """Return *count* words in a row."""
+        """Return *count* consecutive words."""
         return [self[index] for index in range(start, start + count)]
 
     def used(self, start: int, count: int) -> list[int]:
-        """Return which of *count* words are not zero, from 0 on; *start* and *count* are multiples of `STRETCH`."""
+        """Return the nonzero words among *count*, numbered from 0; *start* and *count* are multiples of `STRETCH`."""
         found: list[int] = []
         for base in range(0, count, STRETCH):
             words = self.stretches[start + base >> SHIFT]
@@ -97,7 +97,7 @@ class SparseWords:
         return found
 
     def counts(self, start: int, count: int) -> tuple[int, int]:
-        """Return how many of *count* words are not zero, and how many are odd; *start* and *count* as of `used`."""
+        """Return how many of *count* words are nonzero and how many are odd; *start* and *count* as in `used`."""
         filled = valid = 0
         for stretch in range(start >> SHIFT, start + count >> SHIFT):
             words = self.stretches[stretch]
@@ -107,7 +107,7 @@ class SparseWords:
         return filled, valid
 
     def first_used(self, start: int, end: int) -> int:
-        """Return the index of the first word of [start, end) that is not zero; *end*: none is."""
+        """Return the index of the first nonzero word of [start, end); *end* if there is none."""
         index = start
         while index < end:
             words = self.stretches[index >> SHIFT]

@@ -2,11 +2,11 @@
 """Stage-1 translation table descriptors of EL2 as the hardware reads them.
 
 VMSAv8-64, Arm ARM D8.3, D8.4 and D8.5, for a regime with one range of
-addresses and one privilege level. Kinds, addresses, AF and XN lie where stage 2
-has them (`reference.machine.descriptor`), FEAT_LPA2 included. Layout of the rest of a valid leaf:
-4:2 AttrIndx, which names a byte of MAIR_EL2; 6 AP[1], RES1 here; 7 AP[2],
+addresses and one privilege level. Kinds, addresses, AF and XN are as in
+stage 2 (`reference.machine.descriptor`), FEAT_LPA2 included. Layout of the rest of a valid leaf:
+4:2 AttrIndx, which selects a byte of MAIR_EL2; 6 AP[1], RES1 here; 7 AP[2],
 read-only; 9:8 SH; 11 nG, 53 PXN, both RES0 here; 54 XN. A table descriptor has
-limits for all below it in 63:59, which KVM leaves at zero.
+limits for everything below it in 63:59, which KVM leaves at zero.
 """
 
 from typing import Final
@@ -38,24 +38,24 @@ MAIR_NAMES: Final = ("normal", "normal-tagged", "normal-nc", "normal-wt", "devic
 
 
 def attribute_index(entry: int) -> int:
-    """AttrIndx of a leaf."""
+    """Return AttrIndx of a leaf."""
     return entry >> 2 & 7
 
 
 def unknown_fields(entry: int, level: int, granule: Granule) -> int:
-    """The bits of a valid entry that are neither address nor a field that may be set."""
+    """Return the bits of a valid entry that belong neither to the address nor to a field that may be set."""
     fields = LEAF_FIELDS if kind(entry, level, granule) == LEAF else TABLE_FIELDS
     return entry & ~(fields | granule.low_mask | granule.high_mask)
 
 
 def start_level(ia_bits: int, granule: Granule) -> int:
-    """Level of the first look-up for addresses of so many bits: one table, no concatenation."""
+    """Return the level of the first look-up for addresses of *ia_bits* bits: one table, no concatenation."""
     per_level = granule.page_shift - 3
     return 4 - (ia_bits - granule.page_shift + per_level - 1) // per_level
 
 
 def describe_stage1(entry: int, level: int, granule: Granule) -> str:
-    """One short phrase: kind, address, permissions, for people to read."""
+    """Return a short readable phrase: kind, address, permissions."""
     if kind(entry, level, granule) != LEAF:
         return describe(entry, level, granule)
     name = "page" if level == 3 else f"block({size_text(granule.level_size(level))})"

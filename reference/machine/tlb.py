@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One CPU's TLB: stage-2 leaf entries with their size, and walk-cache entries that hold tables.
 
-Deterministic: an access fills it, only maintenance empties it. Entries that
-combine both stages hold nothing that the stage-2 entry of the same address does
-not, until that one goes: from then on they are what the CPU goes by, until they go as well.
+Deterministic: accesses fill it, and only maintenance empties it. Entries that
+combine both stages hold the same as the stage-2 entry of the same address.
+Once that entry is dropped, the CPU uses the combined entries until they are dropped as well.
 """
 
 from .granule import MAX_LEVELS, Granule
@@ -13,7 +13,7 @@ class CpuTlb:
     """Entries of one guest (VMID) on one CPU.
 
     *leaves* and *tables*, per level: address >> level shift -> descriptor; *combined*: leaves that
-    entries of both stages may hold and stage 2 no longer does, by level and address >> level shift;
+    combined entries may still hold after stage 2 dropped them, by level and address >> level shift;
     TLBI VMALLE1 empties it.
     """
 
@@ -25,7 +25,7 @@ class CpuTlb:
         self.combined: dict[tuple[int, int], int] = {}
 
     def leaf(self, ipa: int) -> tuple[int, int]:
-        """(level, descriptor) of the entry that translates *ipa*; level -1: none."""
+        """Return (level, descriptor) of the entry that translates *ipa*; level -1: none."""
         if self.combined:
             for level in range(MAX_LEVELS - 1, -1, -1):
                 entry = self.combined.get((level, ipa >> self.shifts[level]))
@@ -39,7 +39,7 @@ class CpuTlb:
         return -1, 0
 
     def table(self, ipa: int) -> tuple[int, int]:
-        """(level, descriptor) of the deepest table held on the way to *ipa*; level -1: none."""
+        """Return (level, descriptor) of the deepest cached table on the way to *ipa*; level -1: none."""
         for level in range(MAX_LEVELS - 2, -1, -1):
             tables = self.tables[level]
             entry = tables.get(ipa >> self.shifts[level]) if tables else None
@@ -54,7 +54,7 @@ class CpuTlb:
         self.tables[level][ipa >> self.shifts[level]] = entry
 
     def overlapping(self, ipa: int, level: int) -> list[tuple[int, int]]:
-        """(level, address) of leaf entries of other sizes that meet the entry of *level* at *ipa*."""
+        """Return (level, address) of leaf entries of other sizes that overlap the entry of *level* at *ipa*."""
         found: list[tuple[int, int]] = []
         for other in range(MAX_LEVELS):
             shift = self.shifts[other]
@@ -70,11 +70,11 @@ class CpuTlb:
     def invalidate_ipa(self, ipa: int, hint: int, last_level: bool = False) -> None:
         """TLBI IPAS2E1 (Arm ARM C5.5, field TTL).
 
-        Without a hint every entry used to translate *ipa* goes. A hint names
-        the level of the leaf: an entry of that level and the tables above it
-        go, anything else need not and stays.
+        Without a hint, drop every entry used to translate *ipa*. A hint names
+        the level of the leaf: drop an entry of that level and the tables above it.
+        Other entries need not be dropped, and stay.
 
-        :param last_level: TLBI IPAS2LE1, which leaves tables alone
+        :param last_level: TLBI IPAS2LE1, which keeps tables
         """
         for level in range(MAX_LEVELS):
             leaves, tables = self.leaves[level], self.tables[level]
@@ -85,7 +85,7 @@ class CpuTlb:
                 del tables[key]
 
     def invalidate_range(self, ipa: int, size: int, hint: int = 0) -> None:
-        """TLBI RIPAS2E1: every entry used to translate an address of the range goes; *hint* as of one address."""
+        """TLBI RIPAS2E1: drop every entry used to translate an address of the range; *hint* as in `invalidate_ipa`."""
         for level in range(MAX_LEVELS):
             shift = self.shifts[level]
             first, last = ipa >> shift, (ipa + size - 1) >> shift
@@ -99,7 +99,7 @@ class CpuTlb:
                     del tables[key]
 
     def evict(self, ipa: int) -> None:
-        """Lose all entries for *ipa*, as a TLB may at any time."""
+        """Drop all entries for *ipa*, as a TLB may at any time."""
         self.invalidate_ipa(ipa, 0)
         for level in range(MAX_LEVELS):
             self.combined.pop((level, ipa >> self.shifts[level]), None)

@@ -17,7 +17,7 @@ TRANSLATION: Final = 1
 ADDRESS_SIZE: Final = 2
 ACCESS_FLAG: Final = 3
 PERMISSION: Final = 4
-# Not a fault of the architecture: the walk read a table that is not table memory.
+# Not an architectural fault: the walk read outside of table memory.
 LOST: Final = 5
 
 FAULT_NAMES: Final = ("none", "translation", "address size", "access", "permission", "lost")
@@ -26,16 +26,16 @@ READ: Final = 0
 WRITE: Final = 1
 FETCH: Final = 2
 
-# A walk ahead of any access.
+# A speculative walk, without an access.
 SPECULATE: Final = 3
 
-# A fetch by the guest's user space; FETCH is one by its kernel.
+# A fetch by the guest's user space; FETCH is a fetch by its kernel.
 FETCH_EL0: Final = 4
 
 ACCESS_NAMES: Final = ("read", "write", "fetch", "speculative walk", "fetch at EL0")
 
 
-# Fields of VTCR_EL2: PS, the sizes that its values stand for, and DS.
+# Fields of VTCR_EL2: PS, the sizes that its values encode, and DS.
 PS_SHIFT: Final = 16
 PS_BITS: Final = (32, 36, 40, 42, 44, 48, 52, 52)
 DS_BIT: Final = 1 << 32
@@ -48,10 +48,10 @@ class Regime:
     :param ia_bits: size of the guest's address space, 64 - T0SZ
     :param start_level: level of the first look-up
     :param root: index of the first word of the (concatenated) root in the arena
-    :param pa_bits: output address size, which is also what the CPU implements; 0: that of the granule. With
-        64K pages and no more than 48 bits, bits 15:12 of a descriptor are ignored, which the architecture
-        leaves to the implementation; with 52 they are bits 51:48 of its address, and there are blocks of 4T at level 1
-    :raises ValueError: more than 48 bits, and the granule has descriptors of 48
+    :param pa_bits: output address size, which is also the size that the CPU implements; 0: that of the granule. With
+        64K pages and at most 48 bits, bits 15:12 of a descriptor are ignored (the architecture leaves this to the
+        implementation); with 52 bits they are bits 51:48 of its address, and there are blocks of 4T at level 1
+    :raises ValueError: more than 48 bits, while descriptors of the granule hold 48
     """
 
     def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 0) -> None:
@@ -66,11 +66,11 @@ class Regime:
         self.address_mask = granule.low_mask
 
     def obey(self, vtcr: int) -> None:
-        """Take over the size of physical addresses from VTCR_EL2, fields PS and DS (Arm ARM D19.2).
+        """Set the size of physical addresses from VTCR_EL2, fields PS and DS (Arm ARM D19.2).
 
-        Without DS (FEAT_LPA2) an address has no more than 48 bits with 4K and 16K pages, whatever PS says.
+        Without DS (FEAT_LPA2) an address has at most 48 bits with 4K and 16K pages, whatever PS is.
 
-        :param vtcr: 0: nobody has composed one
+        :param vtcr: 0: none has been composed
         """
         if not vtcr:
             return
@@ -80,7 +80,7 @@ class Regime:
         self.pa_bits = min(self.pa_bits, bits)
 
     def address(self, entry: int) -> int:
-        """Address field of a table or page descriptor, in bytes."""
+        """Return the address field of a table or page descriptor, in bytes."""
         pa = entry & self.address_mask
         if self.pa_bits > 48:
             pa |= (entry & self.granule.high_mask) << self.granule.high_shift
@@ -91,9 +91,9 @@ class Regime:
 class Walk:
     """Result of one walk.
 
-    *fault* and *level*; *entry* and its arena index *ptep* as read last; *pa* of
-    the page where there is no fault; *tables*: the (level, ptep, entry) of each table
-    descriptor followed.
+    *fault* and *level*; *entry* and its arena index *ptep* as last read; *pa* of
+    the page if there is no fault; *tables*: the (level, ptep, entry) of each table
+    descriptor on the way.
     """
 
     def __init__(self, fault: int, level: int, ptep: int, entry: int, pa: int) -> None:
@@ -106,10 +106,10 @@ class Walk:
 
 
 def permits(entry: int, access: int) -> bool:
-    """Tell whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
+    """Return whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
 
-    XN[54:53] is FEAT_XNX's, which every CPU has since Armv8.2 (Arm ARM D8.4): 0b00
-    execute, 0b01 at EL0 alone, 0b10 never, 0b11 at EL1 alone.
+    XN[54:53] follows FEAT_XNX, which every CPU has since Armv8.2 (Arm ARM D8.4): 0b00
+    execute, 0b01 at EL0 only, 0b10 never, 0b11 at EL1 only.
     """
     if access == READ:
         return entry & READ_BIT != 0
@@ -120,7 +120,7 @@ def permits(entry: int, access: int) -> bool:
 
 
 def check_leaf(entry: int, level: int, access: int, regime: Regime) -> int:
-    """The fault that a leaf gives, in order of precedence, or NONE."""
+    """Return the highest-ranked fault that a leaf causes, or NONE."""
     if regime.address(entry) >> regime.pa_bits:
         return ADDRESS_SIZE
     if not entry & AF_BIT:
@@ -141,11 +141,11 @@ def walk(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
 
 
 def walk_from(arena: Arena, regime: Regime, ipa: int, access: int, level: int, ptep: int) -> Walk:
-    """Walk from the entry *ptep* of a table at *level*; LOST where it is not in table memory."""
+    """Walk from the entry *ptep* of a table at *level*; LOST if *ptep* is not in table memory."""
     granule = regime.granule
     mask = granule.entries - 1
     if not 0 <= ptep < len(arena.words):
-        # A walk cache, or the root, points to a page that is no table.
+        # A walk cache entry or the root points to a page that is no table.
         return Walk(LOST, level, -1, 0, 0)
     result = Walk(NONE, level, ptep, 0, 0)
     while True:

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The frames that maintenance by address goes through from their first byte to their last."""
+"""The frames that maintenance by address covers from their first byte to their last."""
 
 
 class WholeFrames:
-    """Makes frames of the ranges of addresses that calls go through.
+    """Converts the address ranges of calls to whole frames.
 
-    A frame of which a part is left out is none of them, unless the next call goes on where this one ends.
+    A partly covered frame does not count, unless the next call continues where this one ends.
 
     :param page_shift: log2 of the size of a frame, in bytes
     """
 
     def __init__(self, page_shift: int) -> None:
         self.page_shift = page_shift
-        # Of calls in a row so far.
+        # Range of the consecutive calls so far.
         self.start = self.end = 0
 
     def through(self, pa: int, size: int) -> tuple[int, int]:
-        """Return the first frame, and the one behind the last, that are gone through by now.
+        """Return the first frame completely covered by now, and the frame after the last one.
 
-        :param pa: of a call
+        :param pa: start of the call's range
         :param size: in bytes
         """
         if pa != self.end:
@@ -27,6 +27,6 @@ class WholeFrames:
         shift = self.page_shift
         first, end = -(-self.start >> shift), self.end >> shift
         if first < end:
-            # What comes next needs no more of these.
+            # The next call needs no more of these frames.
             self.start = end << shift
         return first, max(first, end)

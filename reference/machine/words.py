@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Table memory that reports stores that go past the kernel layer. Never compiled: candidates store to it in Python."""
+"""Table memory that reports stores that bypass the kernel layer. Never compiled: candidates store to it in Python."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from .sparse import SparseWords
 
 
 class Words(SparseWords):
-    """Words of which ``words[index] = value`` is left to *store*, which uses `SparseWords.put`.
+    """Words whose ``words[index] = value`` calls *store*, which in turn uses `SparseWords.put`.
 
-    :param poison: as of `SparseWords`
-    :param store: called with an index, which may be one that there is not, and a value
+    :param poison: as in `SparseWords`
+    :param store: called with an index, which may be out of range, and a value
     """
 
     def __init__(self, poison: int, store: Callable[[int, int], None]) -> None:
