@@ -5,8 +5,8 @@
 
 Version: blob 8711894db8c2 (v5.12.9); the series' pre-image 77cb2d28f2a4
 differs from it only in whether a slot may end at the very last page of the
-guest's address space. Names are the C file's; one that begins with two
-underscores carries two behind as well. ``kvm->arch.mmu.pgt`` is ``kvm.pgt``.
+guest's address space. Names are the C file's. A name that begins with two
+underscores also ends with two. ``kvm->arch.mmu.pgt`` is ``kvm.pgt``.
 """
 
 from collections.abc import Callable
@@ -71,14 +71,14 @@ class Mmu:
 
     # A fault samples the notifier sequence before it drops the mmap lock of its VMA (13ec9308a857, v6.3).
     SAMPLES_UNDER_MMAP: ClassVar[bool] = False
-    # User space is told where a guest_memfd has no page (KVM_EXIT_MEMORY_FAULT).
+    # KVM reports to user space that a guest_memfd has no page (KVM_EXIT_MEMORY_FAULT).
     TELLS_MEMORY_FAULTS: ClassVar[bool] = False
-    # Pages of tables are counted for the statistics of memory (``kvm_account_pgtable_pages()``, v6.1).
+    # Table pages are counted in the memory statistics (``kvm_account_pgtable_pages()``, v6.1).
     ACCOUNTS_TABLES: ClassVar[bool] = False
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
-        # mypyc runs this twice for a subclass that has none of its own, and what is
-        # set right here a second time would never be freed.
+        # mypyc runs this twice for a subclass without its own __init__, and what is
+        # assigned here a second time would never be freed.
         self.set_up(host, pgtable)
 
     def set_up(self, host: KvmHost, pgtable: Pgtable) -> None:
@@ -347,7 +347,7 @@ class Mmu:
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
     ) -> tuple[int, int, int]:
-        """:returns: size of the mapping, the frame (``*pfnp``), the address (``*ipap``)"""
+        """Return the size of the mapping, the frame (``*pfnp``), and the address (``*ipap``)."""
         if self.h.kvm_is_transparent_hugepage(pfn) and self.fault_supports_stage2_huge_mapping(
             memslot, hva, self.PMD_SIZE
         ):
@@ -415,8 +415,8 @@ class Mmu:
         gfn = fault_ipa >> self.PAGE_SHIFT
         self.k.unlock("mmap")
 
-        # A permission fault changes a leaf that exists and needs no table,
-        # but for the write that splits a block while pages are logged.
+        # A permission fault changes an existing leaf and needs no table,
+        # except for the write that splits a block while pages are logged.
         if fault_status != FSC_PERM or (logging_active and write_fault):
             ret = self.k.kvm_mmu_topup_memory_cache(memcache, self.kvm_mmu_cache_min_pages(kvm))
             if ret:
@@ -438,7 +438,7 @@ class Mmu:
             device = True
             force_pte = True
         elif logging_active and not write_fault:
-            # Writable only where this is a write.
+            # Writable only if this is a write.
             writable = False
 
         if exec_fault and device:
@@ -516,16 +516,16 @@ class Mmu:
         return ret
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
-        """The part of `kvm_handle_guest_abort` between taking and leaving SRCU,
-        so that its gotos become returns.
+        """Handle an abort between taking and releasing SRCU: the part of `kvm_handle_guest_abort`
+        whose gotos become returns.
         """
         gfn = fault_ipa >> self.PAGE_SHIFT
         memslot = self.h.gfn_to_memslot(vcpu.kvm, gfn)
         hva, writable = self.h.gfn_to_hva_memslot_prot(memslot, gfn)
         write_fault = kvm_is_write_fault(vcpu)
         if memslot is None or kvm_is_error_hva(hva) or (write_fault and not writable):
-            # Instructions or page tables where there is no memory: user space
-            # could do nothing about it, the guest gets its abort back.
+            # An instruction fetch or page table walk where there is no memory: user space
+            # cannot handle it, so the guest gets the abort back.
             if is_iabt:
                 self.h.inject("pabt", vcpu.hfar)
                 return 1
@@ -539,7 +539,7 @@ class Mmu:
                 vcpu.skipped_instruction = True
                 return 1
 
-            # The syndrome has the address above bit 12 only.
+            # The syndrome holds only the address bits from bit 12 up.
             fault_ipa |= vcpu.hfar & ((1 << 12) - 1)
             return self.h.io_mem_abort(fault_ipa)
 
@@ -556,7 +556,7 @@ class Mmu:
         return ret
 
     def handle_hva_to_gpa(self, kvm: kvm, start: int, end: int, handler: Callable[[kvm, int, int], int]) -> int:
-        """The C function hands its callback a ``void *data`` as well; here it is bound to it."""
+        """The C function also passes a ``void *data`` to its callback; here *handler* has it bound."""
         ret = 0
 
         for memslot in kvm.memslots:
@@ -588,7 +588,7 @@ class Mmu:
         assert kvm.pgt is not None
 
         # A huge page was unmapped before change_pte() is called: no table to
-        # make, hence no memory cache.
+        # allocate, hence no memory cache.
         self.p.kvm_pgtable_stage2_map(kvm.pgt, gpa, self.PAGE_SIZE, pfn << self.PAGE_SHIFT, KVM_PGTABLE_PROT_R, None)
         return 0
 

@@ -3,10 +3,10 @@
 """arch/arm64/kvm/hyp/pgtable.c at git blob 4d177ce1d536, function by function, in the file's order.
 
 The pre-image of "Improve efficiency of stage2 page table" RFC v1 and v2.
-Names are the C file's; one that begins with two underscores carries two
-behind as well. A ``kvm_pte_t *`` is an index into the arena of table words:
+Names are the C file's. A name that begins with two underscores also ends with
+two. A ``kvm_pte_t *`` is an index into the arena of table words:
 ``*ptep`` is ``self.load(ptep)``, ``&pgtable[idx]`` is ``pgtable + idx``; NULL is -1.
-Results through pointers come back as tuples.
+Results that C passes through pointers are returned as tuples.
 """
 
 from collections.abc import Callable
@@ -82,7 +82,7 @@ VTCR_EL2_SL0_MASK: Final = 3 << VTCR_EL2_SL0_SHIFT
 NULL: Final = -1
 
 
-# The walker callbacks of this file, in the order of `Pgtable.kvm_pgtable_visitor_cb`.
+# Numbers of this file's walker callbacks, in the order of `Pgtable.kvm_pgtable_visitor_cb`.
 MAP_WALKER: Final = 2
 WALKERS: Final = {
     "stage2_free_walker": 1,
@@ -106,7 +106,7 @@ class kvm_pgtable:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class kvm_pgtable_walker:
-    """``struct kvm_pgtable_walker``: callback, its argument, when it is called."""
+    """``struct kvm_pgtable_walker``: the callback, its argument, and when it is called."""
 
     def __init__(self, cb: Callable[[int, int, int, int, int, Any], int], flags: int, arg: Any = None) -> None:
         self.cb = cb
@@ -114,7 +114,7 @@ class kvm_pgtable_walker:
         self.arg = arg
         # The number of *cb* among `WALKERS`; 0: another function.
         self.number = 0
-        # Nothing comes of entries that are zero: the walk may pass them.
+        # The callback ignores entries that are zero: the walk may skip them.
         self.passes = False
 
 
@@ -139,7 +139,7 @@ class hyp_map_data:
 
 @mypyc_attr(free_list_len=1)
 class stage2_map_data:
-    """``struct stage2_map_data``; *follow* is RFC v1 3/4's, *childp* v5.13's, unused by others."""
+    """``struct stage2_map_data``; only RFC v1 3/4 uses *follow*, only v5.13 uses *childp*."""
 
     def __init__(self, phys: int, mmu: kvm_s2_mmu, memcache: kvm_mmu_memory_cache | None) -> None:
         self.phys = phys
@@ -166,22 +166,22 @@ class stage2_attr_data:
 class Pgtable:
     """The functions of pgtable.c; a candidate overrides those its patch changes.
 
-    :param kernel: what the C file links against
+    :param kernel: the functions that the C file links against
     """
 
-    # The entries of a stage-2 table that hold a reference on its page: the valid
+    # Which entries of a stage-2 table hold a reference on its page: the valid
     # ones, or (v5.13 on) all that are not zero.
     COUNTS_NON_ZERO: ClassVar[bool] = False
-    # Whether walks beside others, the mmu lock held for reading, are read-side critical sections of RCU (from v6.2 on).
+    # Whether walks under the mmu lock for reading are read-side critical sections of RCU (from v6.2 on).
     WALKS_UNDER_RCU: ClassVar[bool] = False
-    # True if valid entries of a hyp table do likewise (v5.13 on).
+    # Whether valid entries of a hyp table hold a reference on its page (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
-    # Walks under the mmu lock for reading change entries by compare-exchange only (``KVM_PGTABLE_WALK_SHARED``, v6.2).
+    # Walks under the mmu lock for reading change entries only by compare-exchange (``KVM_PGTABLE_WALK_SHARED``, v6.2).
     EXCHANGES_SHARED: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
-    # The walker callbacks for leaves that do nothing with an entry that is zero, whatever their argument; of mapping,
-    # below an anchor. A class that overrides one of them, or what visits entries, declares anew
+    # The leaf callbacks that ignore entries that are zero, whatever their argument; the map callback ignores them only
+    # below an anchor. A class that overrides one of them, or the code that visits entries, must declare this anew
     # (`reference.zero_runs.passed_by`).
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = (
         "stage2_free_walker",
@@ -192,8 +192,8 @@ class Pgtable:
     )
 
     def __init__(self, kernel: Kernel) -> None:
-        # mypyc runs this twice for a subclass that has none of its own, and what is
-        # set right here a second time would never be freed.
+        # mypyc runs this twice for a subclass without its own __init__, and what is
+        # assigned here a second time would never be freed.
         self.set_up(kernel)
 
     def set_up(self, kernel: Kernel) -> None:
@@ -206,7 +206,7 @@ class Pgtable:
         self.shifts = granule.shifts
         self.sizes = [1 << shift for shift in granule.shifts]
         self.KVM_PTE_ADDR_MASK = (1 << 48) - granule.page_size
-        # Name and number of the callbacks seen so far that are in `WALKERS`, and whether they pass zeroes.
+        # The callbacks of `WALKERS` seen so far: name, number, and whether they skip zeroes.
         self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int, bool]] = {}
         self.passes_tables, self.passing = passed_by(type(self))
         self.passes_detached = "stage2_map_walk_leaf" in self.passing
@@ -214,17 +214,17 @@ class Pgtable:
         self.run_alone(True)
 
     def dismantle(self) -> None:
-        """Cut what is in cycles, and let go of what runs elsewhere: nothing is called any more."""
+        """Break reference cycles and release resources in other processes: no method is called after this."""
         self.walkers.clear()
 
     def load(self, ptep: int) -> int:
-        """``*ptep``. Other actors may come between the load and the use of its value (`Kernel.load`)."""
+        """``*ptep``. Other actors may run between the load and the use of its value (`Kernel.load`)."""
         return word_of(self.mem.stretches, ptep) if self.alone else self.k.load(ptep)
 
     def run_alone(self, alone: bool) -> None:
-        """Load entries by the list's own method, or by `load`, where several actors are at work.
+        """Load entries by the list's own method, or by `load` while several actors run.
 
-        In plain Python the former is three times faster. A compiled object has no attribute in place of a method.
+        In plain Python the list's method is three times faster. Compiled objects cannot replace a method.
         """
         self.alone = alone
         if not hasattr(self, "__dict__"):
@@ -332,8 +332,8 @@ class Pgtable:
     def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
         walker = data.walker
         number = walker.number
-        # What follows is ``walker->cb(...)``. Compiled, a method called by its
-        # name is 20 times cheaper than one called through an object.
+        # The following is ``walker->cb(...)``. In compiled code, a call of a method by
+        # name is 20 times cheaper than a call through an object.
         if number == 1:
             return self.stage2_free_walker(addr, data.end, level, ptep, flag, walker.arg)
         if number == 2:
@@ -351,7 +351,7 @@ class Pgtable:
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
         ret = 0
         addr = data.addr
-        # `load`, without a call for each of the many entries that a lone actor visits.
+        # `load`, inlined: a lone actor visits many entries.
         pte = word_of(self.mem.stretches, ptep) if self.alone else self.load(ptep)
         table = self.kvm_pte_table(pte, level)
         flags = data.walker.flags
@@ -392,7 +392,7 @@ class Pgtable:
         first = self.kvm_pgtable_idx(data, level)
         behind = self.PTRS_PER_PTE
         passes = data.walker.passes and self.alone
-        # Mapping looks only for what is there as long as there is an anchor.
+        # While there is an anchor, mapping ignores entries that are zero.
         mapping: stage2_map_data | None = None
         if self.passes_detached and self.alone and data.walker.number == MAP_WALKER:
             mapping = data.walker.arg
@@ -492,7 +492,7 @@ class Pgtable:
         if not self.kvm_block_mapping_supported(addr, end, phys, level):
             return False
 
-        # The very same mapping may be made again.
+        # The same mapping may be made again.
         new = self.kvm_init_valid_leaf_pte(phys, data.attr, level)
         if old != new and not self.k.WARN_ON(self.kvm_pte_valid(old), "hyp_map_walker_try_leaf"):
             self.k.smp_store_release(ptep, new)
@@ -642,8 +642,8 @@ class Pgtable:
         if childp == NULL:
             return -ENOMEM
 
-        # A block that is in the way becomes a table; what lies beyond 'end'
-        # in it is mapped again when it is touched.
+        # A block that is in the way becomes a table; the part of the block beyond
+        # 'end' is mapped again on the next access.
         if self.kvm_pte_valid(pte):
             self.kvm_set_invalid_pte(ptep)
             self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
@@ -671,8 +671,8 @@ class Pgtable:
 
     def stage2_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_map_data) -> int:
         """PRE finds a table that a block can replace and detaches it ('anchor');
-        LEAF maps, or below an anchor drops references; POST frees the tables
-        below the anchor and puts the block where the anchor was.
+        LEAF maps, or drops references below an anchor; POST frees the tables
+        below the anchor and installs the block at the anchor.
         """
         if flag == KVM_PGTABLE_WALK_TABLE_PRE:
             return self.stage2_map_walk_table_pre(addr, end, level, ptep, arg)
@@ -734,8 +734,8 @@ class Pgtable:
         elif self.stage2_pte_cacheable(pte):
             need_flush = True
 
-        # As on the map path a block goes as a whole; the rest of it is
-        # mapped again when it is touched.
+        # As on the map path, a block is removed as a whole; the rest of it is
+        # mapped again on the next access.
         self.kvm_set_invalid_pte(ptep)
         self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
         self.k.put_page(self.k.virt_to_page(ptep))
@@ -767,7 +767,7 @@ class Pgtable:
         pte &= ~data.attr_clr
         pte |= data.attr_set
 
-        # A CPU that sets the access flag meanwhile may see it lost; the next
+        # If a CPU sets the access flag meanwhile, the flag may be lost; the next
         # access sets it again.
         if data.pte != pte:
             self.k.WRITE_ONCE(ptep, pte)
@@ -777,7 +777,7 @@ class Pgtable:
     def stage2_update_leaf_attrs(
         self, pgt: kvm_pgtable, addr: int, size: int, attr_set: int, attr_clr: int
     ) -> tuple[int, int, int]:
-        """:returns: error, the old entry (``*orig_pte``), its level (``*level``)"""
+        """Return the error, the old entry (``*orig_pte``), and its level (``*level``)."""
         attr_mask = KVM_PTE_LEAF_ATTR_LO | KVM_PTE_LEAF_ATTR_HI
         data = stage2_attr_data(attr_set & attr_mask, attr_clr & attr_mask)
         walker = kvm_pgtable_walker(self.stage2_attr_walker, KVM_PGTABLE_WALK_LEAF, data)
@@ -797,7 +797,7 @@ class Pgtable:
         return pte
 
     def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
-        # No TLB flush: that is the business of the notifier that asks for one
+        # No TLB flush: the notifier flushes if it needs to
         # (clear_flush_young).
         _, pte, _ = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, KVM_PTE_LEAF_ATTR_LO_S2_AF)
         return pte
@@ -842,7 +842,7 @@ class Pgtable:
         return self.kvm_pgtable_walk(pgt, addr, size, walker)
 
     def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: kvm_s2_mmu) -> int:
-        """The C function takes ``struct kvm``; these two are what it reads from it."""
+        """The C function takes ``struct kvm``; *vtcr* and *mmu* are what it reads from it."""
         ia_bits = 64 - (vtcr & VTCR_EL2_T0SZ_MASK)
         sl0 = (vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT
         start_level = self.VTCR_EL2_TGRAN_SL0_BASE - sl0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The steps of several actors that run the ports: where each may give way, and the locks that they hold.
+"""The steps of several actors that run the ports: places where each may give way, and the locks that they hold.
 
-Places are counted as a compiled tree counts them (``rt_actors.c``), so that a schedule means the same to both.
+Places are counted as in a compiled tree (``rt_actors.c``), so that a schedule means the same in both.
 """
 
 from typing import Final
@@ -10,10 +10,10 @@ from .turns import Anchor, Turns
 
 
 class Hold:
-    """A lock that an actor has.
+    """A lock that an actor holds.
 
     :param actor: from 1
-    :param alone: others do not get it meanwhile
+    :param alone: held exclusively
     """
 
     def __init__(self, actor: int, alone: bool) -> None:
@@ -22,40 +22,40 @@ class Hold:
 
 
 class ActorCall:
-    """The call of kernel code that an actor is in: the places at which it gives way, and how far it has come.
+    """The call of kernel code that an actor is in: the places at which it gives way, and the steps counted so far.
 
-    :param anchors: as of `reference.turns.Turns.anchors`
+    :param anchors: as in `reference.turns.Turns.anchors`
     """
 
     def __init__(self, anchors: list[Anchor]) -> None:
-        # By kind of event; of other kinds nothing is counted.
+        # By kind of event; events of other kinds are not counted.
         self.anchors: dict[str, list[Anchor]] = {}
         self.counts: dict[str, int] = {}
         for anchor in anchors:
             self.anchors.setdefault(anchor.point, []).append(anchor)
 
 
-# There is no place to give way: shared, for nothing is counted in it.
+# A call without places to give way; it counts nothing and can therefore be shared.
 NO_CALL: Final = ActorCall([])
 
 
 class Steps:
-    """The places to which the actors of a block come, and their locks.
+    """The places that the actors of a block reach, and their locks.
 
     :param turns: gives turns
 
-    *call*: that of the running actor
+    *call*: call of the running actor
     """
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
         self.actor = 0
         self.call = NO_CALL
-        # By number of the actor.
+        # By actor number.
         self.calls: list[ActorCall] = [NO_CALL]
-        # The running actor has done something in this turn.
+        # Whether the running actor has made a step in this turn.
         self.moved = False
-        # Actors within a call.
+        # Number of actors within a call.
         self.inside = 0
         # By name and VM.
         self.holds: dict[tuple[str, int], list[Hold]] = {}
@@ -66,14 +66,15 @@ class Steps:
         self.count_anew()
 
     def count_anew(self) -> None:
-        """Count from here on: a thread of the host calls KVM several times in one operation."""
+        """Restart the counts: a host thread calls KVM several times in one operation."""
         anchors = self.turns.anchors()
         self.call = ActorCall(anchors) if anchors else NO_CALL
 
     def call_ends(self) -> None:
         """The call has returned.
 
-        Nobody drops what is held when nobody is inside any more: the next call does not wait for it.
+        When no actor is inside a call any more, nobody will drop the locks still held: forget them, so that later calls do
+        not wait for them.
         """
         self.inside -= 1
         self.call = NO_CALL
@@ -81,7 +82,7 @@ class Steps:
             self.holds.clear()
 
     def turn(self, actor: int) -> None:
-        """From here on another actor runs, or the same one again."""
+        """From here on the given actor runs, which may be the same as before."""
         self.calls[self.actor] = self.call
         self.actor = actor
         while len(self.calls) <= actor:
@@ -90,7 +91,7 @@ class Steps:
         self.moved = False
 
     def reached(self, point: str) -> None:
-        """The actor is about to do something, which takes effect when this returns."""
+        """The actor is about to make a step, which takes effect when this returns."""
         anchors = self.call.anchors.get(point)
         if anchors is not None:
             counts = self.call.counts
@@ -104,7 +105,7 @@ class Steps:
             self.look(anchors, self.call.counts[point], True)
 
     def loaded(self) -> None:
-        """Code has loaded an entry, its most frequent step; there is no place to switch before a load."""
+        """The actor has loaded an entry, its most frequent step; there is no place to switch before a load."""
         anchors = self.call.anchors.get("load")
         if anchors is not None:
             counts = self.call.counts
@@ -112,20 +113,20 @@ class Steps:
             self.look(anchors, count, True)
 
     def look(self, anchors: list[Anchor], count: int, after: bool) -> None:
-        """Give way where a switch is anchored here, once each."""
+        """Give way if a switch is anchored here."""
         for anchor in anchors:
             if anchor.count == count and anchor.after == after:
                 self.turns.reached(anchor.number)
                 return
 
     def take(self, name: str, vmid: int, alone: bool) -> None:
-        """Take a lock; others run until it is free, and its holds are looked up anew then."""
+        """Take a lock; let others run until it is free, checking the current holders each time."""
         while (holder := self.holder(self.holds.get((name, vmid), []), alone)) != 0:
             self.turns.wait(name, holder, self.moved)
         self.holds.setdefault((name, vmid), []).append(Hold(self.actor, alone))
 
     def holder(self, holds: list[Hold], alone: bool) -> int:
-        """Return the first actor that keeps the running one from a lock; 0: none does."""
+        """Return the first actor that keeps the running actor from taking a lock; 0 if there is none."""
         found = 0
         for hold in holds:
             if hold.actor != self.actor and (alone or hold.alone) and (not found or hold.actor < found):
@@ -133,7 +134,7 @@ class Steps:
         return found
 
     def drop(self, name: str, vmid: int) -> None:
-        """Drop a lock that the actor took last, if it has it."""
+        """Drop the actor's most recent hold on a lock, if it has one."""
         holds = self.holds.get((name, vmid), [])
         for at in range(len(holds) - 1, -1, -1):
             if holds[at].actor == self.actor:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The observer that tells `Steps` when an actor has caused an event. Never compiled: its methods are made."""
+"""The observer that notifies `Steps` of each event of an actor. Never compiled: its methods are generated."""
 
 from typing import Final
 
 from .events import EVENT_NAMES, Observer
 from .steps import Steps
 
-# The hardware's own doing, and ours.
+# Events caused by the hardware, or by our own scheduling.
 _OTHERS: Final = ("set_af", "turn", "wait")
 
 
 class Stirring(Observer):
-    """Tells `Steps` of each event of the actor that runs.
+    """Marks the running actor's turn in `Steps` as active at each event.
 
-    :param steps: of the block
+    :param steps: the block's
     """
 
     def __init__(self, steps: Steps) -> None:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The search for code that may store to tables past the kernel layer, by its source. Never compiled itself.
+"""Detection of code that may store to tables past the kernel layer, from its source. Never compiled itself.
 
-A version may write ``self.mem[ptep] = 0`` where the kernel has ``WRITE_ONCE()``, as C
-can. Such stores are seen where table memory is a `reference.machine.words.Words`, which costs time at each
-read, and only in plain Python: compiled code writes to a list without asking it. So
-the source decides. Code that uses ``mem`` and ``words``, by which table memory goes, for nothing but
-to read entries in place cannot store to it. All other uses count as stores, even if they are none:
-an alias, an argument.
+A version may write ``self.mem[ptep] = 0``, as C can, where the kernel has ``WRITE_ONCE()``. Only a
+`reference.machine.words.Words` sees a plain store. It makes each read slower and works only in plain Python,
+since compiled code writes to a list directly. Therefore the source decides. Code that uses ``mem`` and ``words``,
+the names of table memory, only to read entries in place cannot store to it. All other uses, such as
+an alias or an argument, count as stores even if they are not.
 """
 
 import ast
@@ -19,7 +18,7 @@ from typing import Final
 
 # The names of table memory: `reference.pgtable.Pgtable.mem`, `words` of `reference.services.state`.
 MEMORY: Final = ("mem", "words")
-# Our own code, and what never has to do with tables.
+# Our own code, and modules that never use tables.
 TRUSTED: Final = ("reference", "fuzz", "builtins", "typing", "abc")
 
 _once: dict[type, bool] = {}
@@ -27,7 +26,7 @@ _together: dict[tuple[type, ...], bool] = {}
 
 
 def plain_store(source: str | bytes) -> int:
-    """The line of the first use of table memory that may be a plain store; 0: there is none.
+    """Return the line of the first use of table memory that may be a plain store; 0 if there is none.
 
     :raises SyntaxError: the source is not Python
     """
@@ -39,13 +38,13 @@ def plain_store(source: str | bytes) -> int:
         elif isinstance(node, ast.Attribute) and node.attr in MEMORY and node not in harmless:
             lines.append(node.lineno)
         elif isinstance(node, ast.Constant) and node.value in MEMORY:
-            # getattr(), setattr() and their like.
+            # getattr(), setattr() and similar.
             lines.append(node.lineno)
     return min(lines, default=0)
 
 
 def writes_once(*classes: type) -> bool:
-    """Tell whether some classes, and what they call beside `reference`, store through the kernel layer alone."""
+    """Return whether classes, and what they call outside of `reference`, store only through the kernel layer."""
     known = _together.get(classes)
     if known is None:
         known = _together[classes] = all(_class_writes_once(each) for each in classes)
@@ -62,7 +61,7 @@ def _class_writes_once(each: type) -> bool:
 
 
 def _modules_write_once(names: Iterable[str], packages: set[str]) -> bool:
-    """Tell whether these modules, and those of *packages* that they use, have no plain store."""
+    """Return whether these modules, and the modules of *packages* that they use, have no plain store."""
     left, seen = sorted(names), set(names)
     while left:
         name = left.pop()
@@ -83,7 +82,7 @@ def _module_writes_once(module: ModuleType) -> bool:
     try:
         return not plain_store(inspect.getsource(module))
     except (OSError, TypeError, SyntaxError):
-        # No source, so nobody knows.
+        # Without a source nothing is known.
         return False
 
 
@@ -92,7 +91,7 @@ def _compiled(module: ModuleType) -> bool:
 
 
 def _used(module: ModuleType) -> set[str]:
-    """Names of the modules that define what a module has at its top."""
+    """Return the names of the modules that define a module's top-level names."""
     found: set[str] = set()
     for value in vars(module).values():
         if isinstance(value, ModuleType):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12: arch/arm64/include/asm/kvm_emulate.h, arch/arm64/include/asm/esr.h.
-"""The syndrome of a vCPU's last exit (ESR_EL2), and the questions of kernel code about it."""
+"""The syndrome of a vCPU's last exit (ESR_EL2), and the functions by which kernel code queries it."""
 
 from typing import Final
 

@@ -2,8 +2,8 @@
 # Derived from Linux 5.12 (arch/arm64/kvm/hyp/{nvhe,vhe}/tlb.c); local and range flushes as in 6.12.
 """tlb.c: TLB flushes by IPA, by range, of a VMID, of one CPU, and of everything.
 
-The C file is there twice: for a kernel at EL2 (`TlbVhe`), and for a hypervisor of its own
-below a kernel at EL1 (`TlbNvhe`). What both have in common is in `AnyTlb`.
+The C file exists twice: for a kernel at EL2 (`TlbVhe`), and for a separate hypervisor
+below a kernel at EL1 (`TlbNvhe`). `AnyTlb` holds the common part.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 TCR_EPD0_MASK: Final = 1 << 7
 TCR_EPD1_MASK: Final = 1 << 23
 SCTLR_ELx_M: Final = 1 << 0
-# Its other bits say nothing about TLBs.
+# The other bits do not affect TLBs.
 HCR_HOST_VHE_FLAGS: Final = HCR_E2H | HCR_TGE
 
 
 @mypyc_attr(free_list_len=1)
 class tlb_inv_context:
-    """``struct tlb_inv_context``; interrupts, which it masks, do not come here."""
+    """``struct tlb_inv_context``; interrupts, which the kernel masks, are not modelled."""
 
     def __init__(self) -> None:
         self.tcr = 0
@@ -56,20 +56,20 @@ class tlb_inv_context:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class AnyTlb(TlbFlush):
-    """The functions that both files have in common."""
+    """The functions that both files share."""
 
     def __load_guest_stage2__(self, mmu: kvm_s2_mmu) -> None:
-        """``__load_guest_stage2()`` of asm/kvm_mmu.h; VTCR_EL2 is left out, since no TLBI goes by it."""
+        """``__load_guest_stage2()`` of asm/kvm_mmu.h; VTCR_EL2 is left out, since TLBI ignore it."""
         self.a.write_sysreg(mmu.hardware_vmid.vmid << VTTBR_VMID_SHIFT, VTTBR_EL2)
         if self.a.caps & ARM64_WORKAROUND_SPECULATIVE_AT:
             self.a.isb()
 
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
-        """Enter the context in which TLBI mean the entries of a VM."""
+        """Enter the context in which TLBI affect the entries of a VM."""
         raise NotImplementedError
 
     def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
-        """Leave it."""
+        """Leave the context of `__tlb_switch_to_guest__`."""
         raise NotImplementedError
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
@@ -78,7 +78,7 @@ class AnyTlb(TlbFlush):
         self.__tlb_switch_to_guest__(mmu, cxt)
         ipa >>= 12
         self.__tlbi_level__(IPAS2E1IS, ipa, level)
-        # Stage 2 first: a walk on another CPU may fill combined entries by what it still has.
+        # Stage 2 first: until then a walk on another CPU may refill combined entries from stale stage-2 entries.
         self.a.dsb(ISH)
         self.__tlbi__(VMALLE1IS)
         self.a.dsb(ISH)
@@ -99,7 +99,7 @@ class AnyTlb(TlbFlush):
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, start: int, pages: int) -> None:
         cxt = tlb_inv_context()
-        # Leaves may be of any level: where it goes by address, by each page.
+        # Leaves may be of any level, so flushes by address go page by page.
         stride = self.PAGE_SIZE
         start &= -stride
         self.a.dsb(ISHST)
@@ -132,7 +132,7 @@ class AnyTlb(TlbFlush):
     def __kvm_flush_vm_context__(self) -> None:
         self.a.dsb(ISHST)
         self.__tlbi__(ALLE1IS)
-        # Lines of a VPIPT cache belong to a VMID, which may be another VM's from here on.
+        # Lines of a VPIPT cache belong to a VMID, which another VM may have from here on.
         if self.a.caps & ICACHE_VPIPT:
             self.a.ic(IC_IALLUIS)
         self.a.dsb(ISH)
@@ -144,14 +144,14 @@ class TlbVhe(AnyTlb):
 
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
         if self.a.caps & ARM64_WORKAROUND_SPECULATIVE_AT:
-            # No walk may fill a TLB while two contexts mix: neither of stage 1, nor of stage 2 alone.
+            # No walk, of stage 1 or of stage 2 alone, may fill a TLB while the two contexts are mixed.
             val = cxt.tcr = self.a.read_sysreg(TCR_EL1)
             val |= TCR_EPD1_MASK | TCR_EPD0_MASK
             self.a.write_sysreg(val, TCR_EL1)
             val = cxt.sctlr = self.a.read_sysreg(SCTLR_EL1)
             val |= SCTLR_ELx_M
             self.a.write_sysreg(val, SCTLR_EL1)
-        # With TGE most TLBI mean the entries of the host; both stages are in place before it goes.
+        # With TGE set, most TLBI affect the host's entries; both stages must be in place before TGE is cleared.
         self.__load_guest_stage2__(mmu)
         val = self.a.read_sysreg(HCR_EL2)
         val &= ~HCR_TGE
@@ -173,13 +173,13 @@ class TlbNvhe(AnyTlb):
 
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
         if self.a.caps & ARM64_WORKAROUND_SPECULATIVE_AT:
-            # No stage-1 walk of the host's by the VMID of the guest.
+            # Prevent a stage-1 walk of the host under the guest's VMID.
             val = cxt.tcr = self.a.read_sysreg(TCR_EL1)
             val |= TCR_EPD1_MASK | TCR_EPD0_MASK
             self.a.write_sysreg(val, TCR_EL1)
             self.a.isb()
         self.__load_guest_stage2__(mmu)
-        # Where it has one, a second one is not needed.
+        # `__load_guest_stage2__` has an ISB with the workaround; a second one is not needed.
         if not self.a.caps & ARM64_WORKAROUND_SPECULATIVE_AT:
             self.a.isb()
 
@@ -199,7 +199,7 @@ class TlbNvhe(AnyTlb):
         self.__tlbi__(VMALLE1IS)
         self.a.dsb(ISH)
         self.a.isb()
-        # A kernel at EL1 cannot reach the guest's lines of a VPIPT cache: they go here, before a page gets new code.
+        # A kernel at EL1 cannot reach the guest's lines of a VPIPT cache: drop them here, before a page gets new code.
         if self.a.caps & ICACHE_VPIPT:
             self.__flush_icache_all__()
         self.__tlb_switch_to_host__(cxt)

@@ -15,11 +15,11 @@ TLBI_TTL_TG_16K: Final = 2
 TLBI_TTL_TG_64K: Final = 3
 TLBI_TTL_MASK: Final = 0xF << 44
 TLBI_RANGE_MASK: Final = 0x1F
-# Of a TLBI by range and the one by address in its stead: the distance of their numbers.
+# Difference between the numbers of a TLBI by range and the corresponding TLBI by address.
 _BY_RANGE: Final = RIPAS2E1 - IPAS2E1
-# ``__TLBI_RANGE_PAGES(31, 3)``: beyond it, the loop over scales comes to negative ones.
+# ``__TLBI_RANGE_PAGES(31, 3)``: beyond it, the loop over scales reaches negative scales.
 MAX_TLBI_RANGE_PAGES: Final = 32 << 16
-# The register by which arm64 shifts counts modulo 64, and what is shifted has 64 bits: so do negative scales.
+# arm64 shifts 64-bit values by a register modulo 64; this also covers negative scales.
 _SHIFT: Final = 63
 _WORD: Final = (1 << 64) - 1
 SZ_64K: Final = 1 << 16
@@ -29,7 +29,7 @@ SZ_64K: Final = 1 << 16
 class TlbFlush:
     """The part of the header that tlb.c uses.
 
-    :param assembly: what executes its instructions
+    :param assembly: executes its instructions
     """
 
     def __init__(self, assembly: Assembly) -> None:
@@ -87,7 +87,7 @@ class TlbFlush:
         return (num + 1) << (5 * scale + 1 & _SHIFT) & _WORD
 
     def __TLBI_RANGE_NUM__(self, pages: int, scale: int) -> int:
-        """``__TLBI_RANGE_NUM()``: -1 where this scale has nothing to do."""
+        """``__TLBI_RANGE_NUM()``: -1 if no pages fall to this scale."""
         most = min(pages, self.__TLBI_RANGE_PAGES__(31, scale))
         return (most >> (5 * scale + 1 & _SHIFT)) - 1
 
@@ -96,8 +96,8 @@ class TlbFlush:
     ) -> None:
         """``__flush_tlb_range_op()`` of v6.12
 
-        :param op: the TLBI by address; the one by range is found from it
-        :param stride: bytes between the addresses where it goes by address
+        :param op: the TLBI by address, from which the TLBI by range is derived
+        :param stride: bytes between the addresses of flushes by address
         """
         scale = 3
         shift = 16 if lpa2 else self.PAGE_SHIFT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The seam between code that several actors run and the scheduler that says whose turn it is."""
+"""The interface between the code of several actors and the scheduler that decides whose turn it is."""
 
 from .compiled.annotations import mypyc_attr
 
@@ -7,10 +7,10 @@ from .compiled.annotations import mypyc_attr
 class Anchor:
     """The place of a switch within a call of kernel code.
 
-    :param number: of the switch in its schedule
+    :param number: number of the switch in its schedule
     :param point: kind of event
-    :param after: it comes after that
-    :param count: which of the events it is, counted from 1 within the call
+    :param after: the switch comes after the event rather than before it
+    :param count: index of the event within the call, counted from 1
     :param to: the actor, from 1, to which the switch leads
     """
 
@@ -24,57 +24,57 @@ class Anchor:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Turns:
-    """Takes and gives turns, where several actors are at work; one of them runs at a time.
+    """Takes and gives turns among several actors, of which one runs at a time.
 
-    Code of an actor calls these, and they return when it is that actor's turn again.
+    The code of an actor calls these methods, which return when it is that actor's turn again.
     """
 
     def anchors(self) -> list[Anchor]:
-        """The switches of the call that the actor is about to make."""
+        """Return the switches of the call that the actor is about to make."""
         return []
 
     def standing(self) -> tuple[int, int, int]:
-        """Say how the actors stand: each turn may change that.
+        """Return the state of the actors, which each turn may change.
 
-        :returns: how many there are; those that are done, and those that wait, by bits: the first actor's is bit 0
+        :returns: number of actors; bit masks of the actors that are done and that wait, with the first actor in bit 0
         """
         return 0, 0, 0
 
     def faulted(self, fault: int, level: int, entry: int) -> bool:
-        """The vCPU has taken a fault: kind and level of `reference.machine.walk`, and the entry found.
+        """The vCPU has taken a fault: kind and level as in `reference.machine.walk`, and the entry found.
 
-        :returns: whether another actor has had a turn for want of progress, so that the fault may be gone
+        :returns: whether another actor got a turn because of lack of progress, so that the fault may be gone
         """
         return False
 
     def calling(self) -> None:
-        """A thread of the host is about to call KVM: `anchors` are those of this call from here on."""
+        """A host thread is about to call KVM: from here on `anchors` returns the switches of this call."""
 
     def step(self, point: str, after: bool) -> None:
-        """A thread of the host is where one of its steps begins, or ends: ``start``, ``change``, ``end``."""
+        """One of a host thread's steps, ``start``, ``change`` or ``end``, begins, or has ended (*after*)."""
 
     def reached(self, number: int) -> None:
-        """The actor is where the switch of that number is anchored."""
+        """The actor is at the anchor of the switch *number*."""
 
     def switched(self, number: int) -> None:
-        """Note what `reached` notes, of a tree's process: others go on there, and this returns at once."""
+        """Record the same as `reached` for a tree's process, where other actors continue; return at once."""
 
     def waited(self, lock: str, holder: int, moved: bool) -> None:
-        """Note what `wait` notes, likewise."""
+        """Record the same as `wait` for a tree's process; return at once."""
 
     def hand_over(self, actor: int) -> None:
-        """Let the code of the actor whose turn it is go on, for that of another one has run for it.
+        """Let the code of the actor whose turn it is continue, after another actor's code has run for it.
 
-        :param actor: whose code this is; returns when it is that one's turn
+        :param actor: actor of the calling code; the method returns when it is this actor's turn
         """
 
     def nobody_waits(self) -> None:
-        """Something has been done: whoever waits may look again."""
+        """An actor made a step: waiting actors may check again."""
 
     def wait(self, lock: str, holder: int, moved: bool) -> None:
-        """The actor cannot go on before another one has made a step.
+        """The actor cannot continue before another one has made a step.
 
-        :param lock: what it waits for, "" where that has no name
-        :param holder: the actor that has it, from 1; 0: not known
-        :param moved: it has done something in this turn
+        :param lock: the lock that it waits for, "" if it has no name
+        :param holder: the actor that holds it, from 1; 0: not known
+        :param moved: the waiting actor has made a step in this turn
         """

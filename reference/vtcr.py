@@ -15,14 +15,14 @@ VTCR_EL2_TGRAN_SL0_BASE = {12: 2, 14: 3, 16: 3}
 
 
 def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
-    """Levels of tables below and including the root: up to 16 root tables are concatenated."""
+    """Return the number of table levels including the root: up to 16 root tables are concatenated."""
     return (ipa_bits - 4 - 4) // (granule.page_shift - 3)
 
 
 def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
-    """VTCR_EL2 of a guest with *ipa_bits* (32 to 52) of address space; PS and DS are left 0.
+    """Return VTCR_EL2 of a guest with *ipa_bits* (32 to 52) of address space; PS and DS are left 0.
 
-    HA is set on all CPUs: those that cannot set the access flag ignore it.
+    HA is set on all CPUs: CPUs that cannot set the access flag ignore it.
     """
     # At least two levels: a host's PMD block must not have to be split.
     levels = max(stage2_pgtable_levels(ipa_bits, granule), 2)
@@ -40,7 +40,7 @@ def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
 
 
 def root_pages(vtcr: int, granule: Granule) -> int:
-    """Pages in a row that the hardware takes for the root, by T0SZ and SL0 (Arm ARM D8.2, concatenated tables)."""
+    """Return the number of consecutive root pages, by T0SZ and SL0 (Arm ARM D8.2, concatenated tables)."""
     sl0 = (vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT
     start_level = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - sl0
     one_table = granule.level_shift(start_level) + granule.page_shift - 3

@@ -61,7 +61,7 @@ class Memory:
         # Frames where a store bypassed a dirty line: the next read is
         # unpredictable (Arm ARM B2.8, mismatched memory attributes).
         self.torn: set[int] = set()
-        # The actor whose operation currently takes pages away (0: none), and the frames that operations have yet to free:
+        # The actor whose operation takes pages away now (0: none), and the frames that operations have yet to free:
         # first frame and number of pages, by actor.
         self.taker = 0
         self.taken: dict[int, list[tuple[int, int]]] = {}

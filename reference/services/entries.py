@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/include/asm).
-"""Loads and stores of table entries: each is an event, and others may come in between."""
+"""Loads and stores of table entries: each is an event, and other actors may run in between."""
 
 from ..compiled.annotations import mypyc_attr
 from ..machine.arena import POISON
@@ -15,7 +15,7 @@ class Entries(KernelState):
     def WRITE_ONCE(self, ptep: int, pte: int) -> None:
         """``WRITE_ONCE(*ptep, pte)``
 
-        :raises IndexError: it is no table memory: the kernel would crash or write to a guest
+        :raises IndexError: *ptep* is not in table memory: the kernel would crash or write to a guest
         """
         if ptep < 0:
             raise IndexError("not a table entry")
@@ -39,15 +39,15 @@ class Entries(KernelState):
             self.steps.passed("store")
 
     def store(self, ptep: int, old: int, pte: int, release: bool) -> None:
-        """Store to a table entry that is there, and holds *old*."""
+        """Store to an existing table entry that holds *old*."""
         self.words.put(ptep, pte)
         for o in self.on_store:
             o.store(ptep, old, pte, release)
 
     def cmpxchg(self, ptep: int, old: int, new: int) -> int:
-        """``cmpxchg(ptep, old, new)``: where it wins, a store with release, and more.
+        """``cmpxchg(ptep, old, new)``: if it succeeds, at least a store with release.
 
-        :returns: the entry found; *old* where the exchange was made
+        :returns: the entry found; *old* if the exchange took place
         :raises IndexError: as `WRITE_ONCE`
         """
         if ptep < 0:
@@ -67,7 +67,7 @@ class Entries(KernelState):
         return found
 
     def load(self, ptep: int) -> int:
-        """Load a table entry while several actors are at work; others may come before the value is used."""
+        """Load a table entry while several actors run; others may run before the value is used."""
         pte = self.words[ptep]
         self.loaded(ptep, pte)
         if self.steps is not None:
@@ -75,7 +75,7 @@ class Entries(KernelState):
         return pte
 
     def loaded(self, ptep: int, pte: int) -> None:
-        """An actor of several has loaded an entry."""
+        """Report that one of several actors has loaded an entry."""
         for o in self.on_load:
             o.load(ptep, pte)
 
@@ -88,7 +88,7 @@ class Entries(KernelState):
         self.words = self.arena.words = Words(POISON, self.plain_store)
 
     def plain_store(self, ptep: int, pte: int) -> None:
-        """``*ptep = pte``: a store like any other, but that the compiler may split, repeat or move it.
+        """``*ptep = pte``: as `WRITE_ONCE`, except that the compiler may split, repeat or move the store.
 
         :raises IndexError: as `WRITE_ONCE`
         """
@@ -106,7 +106,7 @@ class Entries(KernelState):
             o.walk_table(table, level)
 
     def hardware_sets_af(self, ptep: int, af: int) -> None:
-        """Let an access of the hardware set bit *af* of an entry; this is no kernel code."""
+        """Set bit *af* of an entry on behalf of a hardware access; this is not kernel code."""
         old = self.words[ptep]
         self.words.put(ptep, old | af)
         for o in self.on.set_af:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Error numbers of Linux on arm64, as kernel code returns them: negative. The pointer that names nothing."""
+"""Error numbers of Linux on arm64, which kernel code returns negated, and the NULL pointer."""
 
 from typing import Final
 
@@ -14,5 +14,5 @@ EINVAL: Final = 22
 ERANGE: Final = 34
 EHWPOISON: Final = 133
 
-# Other memory than tables has negative indices as well.
+# Indices of memory other than tables are negative as well.
 NULL: Final = -1

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (virt/kvm/kvm_main.c, arch/arm64/include/asm).
-"""Locks, RCU, and the questions by which kernel code gives way to others."""
+"""Locks, RCU, and the queries by which kernel code decides to give way to others."""
 
 from typing import Final
 
 from ..compiled.annotations import mypyc_attr
 from .pages import Pages
 
-# The lock of the host's address space, and that of one area: they belong to no VM.
+# The locks of the host's address space and of one area: they belong to no VM.
 AREA_LOCKS: Final = ("mmap", "vma")
-# The locks, for people.
+# Names of the locks in messages.
 CALLED: Final = {"mmu": "the mmu lock", "mmap": "the mmap lock", "srcu": "srcu", "vma": "the lock of a VMA"}
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Locks(Pages):
-    """The mmu lock, those of the host, SRCU and RCU; who has to wait comes on once it is free."""
+    """The mmu lock, the host's locks, SRCU and RCU; a waiting actor continues when the lock is free."""
 
     def lock(self, name: str, shared: bool = False) -> None:
         """``spin_lock(&kvm->mmu_lock)``, ``mmap_read_lock()``, ``srcu_read_lock()``.
 
-        :param shared: of the mmu lock: ``read_lock(&kvm->mmu_lock)``, beside others that read
+        :param shared: for the mmu lock: ``read_lock(&kvm->mmu_lock)``, which several readers may hold
         """
         self.take(name, name == "mmu" and not shared)
 
     def mmap_write_lock(self) -> None:
-        """``mmap_write_lock()``, as threads of the host take it."""
+        """``mmap_write_lock()``, as host threads take it."""
         self.take("mmap", True)
 
     def take(self, name: str, alone: bool) -> None:
-        """Take a lock; where several actors are at work, others run until it is free.
+        """Take a lock; with several actors, let others run until it is free.
 
-        :param alone: nobody has it beside this one
+        :param alone: exclusively
         """
         is_mmu, is_mmap = name == "mmu", name == "mmap"
         vmid = 0 if name in AREA_LOCKS else self.vmid
@@ -76,7 +76,7 @@ class Locks(Pages):
             self.passed("unlock")
 
     def mutex_lock(self, name: str) -> None:
-        """``mutex_lock(&kvm->slots_lock)``: no event, for no checker has a rule about its order."""
+        """``mutex_lock(&kvm->slots_lock)``: not an event, since no checker has a rule about its order."""
         self.might_sleep()
         if self.steps is not None:
             self.steps.take(name, self.vmid, True)
@@ -86,7 +86,7 @@ class Locks(Pages):
             self.steps.drop(name, self.vmid)
 
     def synchronize_srcu(self) -> None:
-        """``synchronize_srcu_expedited(&kvm->srcu)``: waits for readers, those that came later too."""
+        """``synchronize_srcu_expedited(&kvm->srcu)``: wait for readers, including readers that arrive later."""
         self.might_sleep()
         for o in self.on.synchronize_srcu:
             o.synchronize_srcu()
@@ -94,7 +94,7 @@ class Locks(Pages):
             self.steps.wait_for_readers("srcu", self.vmid)
 
     def rcu_read_lock(self) -> None:
-        """``rcu_read_lock()``: what others cut off from here on stays until the end of the section."""
+        """``rcu_read_lock()``: what others detach from here on stays until the end of the section."""
         self.rcu_depth += 1
         for o in self.on.rcu_read_lock:
             o.rcu_read_lock(self.rcu_depth)
@@ -106,9 +106,9 @@ class Locks(Pages):
         self.rcu_depth = max(self.rcu_depth, 0)
 
     def call_rcu(self, page: int) -> int:
-        """``call_rcu()``, mostly by the ``rcu_head`` of a table page.
+        """``call_rcu()``, usually with the ``rcu_head`` of a table page.
 
-        :param page: its number, or -1
+        :param page: number of the page, or -1
         :returns: the number of the callback
         """
         number = self.rcu_posted
@@ -118,7 +118,7 @@ class Locks(Pages):
         return number
 
     def rcu_callback(self, number: int) -> None:
-        """A grace period has passed: the callback of this number is about to run."""
+        """A grace period has passed: the callback *number* is about to run."""
         self.rcu_passed = max(self.rcu_passed, number + 1)
         for o in self.on.rcu_callback:
             o.rcu_callback(number)
@@ -129,14 +129,14 @@ class Locks(Pages):
             self.warn("lock-not-held")
 
     def cond_resched_lock(self) -> None:
-        """``cond_resched_lock(&kvm->mmu_lock)``: drops it, and takes it again, where another task waits."""
+        """``cond_resched_lock(&kvm->mmu_lock)``: drop and retake the lock if another task waits."""
         self.offer_resched()
         if self.is_waited_for():
             self.unlock("mmu")
             self.lock("mmu")
 
     def is_waited_for(self) -> bool:
-        """Tell whether another task waits for the mmu lock, as the program says."""
+        """Return whether another task waits for the mmu lock, as the program specifies."""
         self.questions += 1
         every = self.resched_every
         return self.questions == self.contended_at or (every != 0 and self.questions % every == 0)
@@ -153,22 +153,22 @@ class Locks(Pages):
         return self.is_asked("rwlock_is_contended")
 
     def is_asked(self, function: str) -> bool:
-        """Answer a question of kernel code, which drops the lock itself if the answer is yes."""
+        """Answer a query of kernel code, which drops the lock itself if the answer is yes."""
         answer = self.is_waited_for()
         self.note_question(function, answer)
         return answer
 
     def note_question(self, function: str, answer: bool) -> None:
-        """Kernel code was told whether another task waits."""
+        """Report the answer to a query whether another task waits."""
         for o in self.on.resched_asked:
             o.resched_asked(function, answer)
 
     def cond_resched(self) -> None:
-        """Another task may run here."""
+        """Report that another task may run here."""
         for o in self.on.cond_resched:
             o.cond_resched()
 
     def offer_resched(self) -> None:
-        """The mmu lock may be dropped here."""
+        """Report that the mmu lock may be dropped here."""
         for o in self.on.resched:
             o.resched()

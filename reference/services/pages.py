@@ -14,18 +14,18 @@ KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE: Final = 40
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Pages(Entries):
-    """Addresses, references, allocation and the end of table pages; small allocations; memory caches."""
+    """Addresses, references, allocation and freeing of table pages; small allocations; memory caches."""
 
     def __pa__(self, va: int) -> int:
         """``__pa()``: a pointer is an index of 64-bit words, the map is linear."""
         return self.base + (va << 3)
 
     def __va__(self, pa: int) -> int:
-        """``__va()``; of a guest frame a number that only `__pa__` understands."""
+        """``__va()``; for a guest frame a number that only `__pa__` understands."""
         return (pa - self.base) >> 3
 
     def virt_to_page(self, ptep: int) -> int:
-        """``virt_to_page()``: the number of the table page; of other memory a number that no table page has.
+        """``virt_to_page()``: the number of the table page; for other memory a number that no table page has.
 
         :raises IndexError: for NULL, where the kernel would crash
         """
@@ -34,12 +34,12 @@ class Pages(Entries):
         return ptep // self.entries
 
     def _no_table(self, call: str, page: int) -> None:
-        """Report a function that counts references and got a page that is no table: nothing of ours changes."""
+        """Report that a reference-counting function got a page that is no table; no count of ours changes."""
         for o in self.on.no_table:
             o.no_table(call, page)
 
     def page_count(self, page: int) -> int:
-        """``page_count()``; memory that is no table page counts as held once."""
+        """``page_count()``; memory that is no table page has count 1."""
         if page < 0 or page >= len(self.counts):
             self._no_table("page_count", page)
             return 1
@@ -69,7 +69,7 @@ class Pages(Entries):
             o.put(page, count)
 
     def free_page(self, va: int) -> None:
-        """``free_page()``: drops one reference, frees at zero; of NULL nothing."""
+        """``free_page()``: drops one reference, frees at zero; does nothing for NULL."""
         if va == NULL:
             return
         page = va // self.entries
@@ -99,7 +99,7 @@ class Pages(Entries):
         return self.zeroed_page()
 
     def might_sleep(self) -> None:
-        """``might_sleep()``: a function was called that may, which is wrong in atomic context."""
+        """``might_sleep()``: warn if the context is atomic."""
         if "mmu" in self.locks:
             self.warn("sleeping-call-under-lock")
         elif self.rcu_depth > 0:
@@ -108,7 +108,7 @@ class Pages(Entries):
             self.warn("sleeping-call-in-notifier")
 
     def zeroed_page(self) -> int:
-        """Do as `get_zeroed_page`, from the memory cache or atomically."""
+        """Allocate as `get_zeroed_page`, but from the memory cache or atomically."""
         page = self._take_pages(1)
         for o in self.on.alloc:
             o.alloc(page)
@@ -123,7 +123,7 @@ class Pages(Entries):
         return page * self.entries if page >= 0 else -1
 
     def free_pages_exact(self, va: int, size: int) -> None:
-        """``free_pages_exact()``: drops one reference of each page; of NULL nothing."""
+        """``free_pages_exact()``: drops one reference of each page; does nothing for NULL."""
         if va == NULL:
             return
         first = va // self.entries
@@ -139,7 +139,7 @@ class Pages(Entries):
                 o.free_exact(page, count)
 
     def kzalloc(self) -> bool:
-        """A small allocation; false where it fails."""
+        """Make a small allocation; return whether it succeeded."""
         ok = self._small()
         for o in self.on.kzalloc:
             o.kzalloc(ok)
@@ -169,7 +169,7 @@ class Pages(Entries):
     def kvm_mmu_topup_memory_cache(self, mc: kvm_mmu_memory_cache, minimum: int) -> int:
         """Fill *mc* to its capacity if it holds fewer than *minimum* objects.
 
-        May sleep. ``topup_gets`` limits how many objects it gets, once.
+        May sleep. ``topup_gets`` limits the number of objects that one call adds.
 
         :returns: 0 or -ENOMEM
         """
@@ -196,7 +196,7 @@ class Pages(Entries):
             o.mc_free(objects)
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
-        """Take an object; empty: a warning and an atomic allocation."""
+        """Take an object; if the cache is empty, warn and allocate atomically."""
         if mc.nobjs:
             mc.nobjs -= 1
         else:

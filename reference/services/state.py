@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""State that all services of the kernel share: who runs, what is held, who observes."""
+"""State that all kernel services share: what runs, what is held, and the observers."""
 
 from ..compiled.annotations import mypyc_attr
 from ..events import Observer
@@ -31,53 +31,55 @@ class KernelState:
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
-        # The VM that kernel code runs for: whose locks it takes. Whoever calls for another VM says so here.
+        # The VM for which kernel code runs, and whose locks it takes. A caller that acts for another VM sets this.
         self.vmid = 1
-        # The CPU on which it runs.
+        # The current CPU.
         self.cpu = 0
-        # The actor that runs, from 1, where several are at work, and who gives turns to them; 0, None: there is one.
+        # The current actor, from 1, and the object that gives turns; 0 and None if there is one actor only.
         self.actor = 0
         self.turns: Turns | None = None
-        # Where several are at work in a port: the places to which they come, and who holds which lock.
+        # With several actors in a port: the places that they reach, and the holders of locks.
         self.steps: Steps | None = None
-        # Locks held, in order; the mmu lock is the one that forbids sleeping.
+        # Locks held, in order; only the mmu lock forbids sleeping.
         self.locks: list[str] = []
-        # The mmu lock is held for reading only, and how often it was taken alone: by then all readers had left.
+        # The mmu lock is held for reading only; and how often it was taken exclusively, each time after all readers
+        # had left.
         self.mmu_shared = False
         self.mmu_holds = 0
-        # A compare-exchange that wins is storing.
+        # Set while a successful compare-exchange stores.
         self.exchanging = False
-        # RCU: nested read-side critical sections; callbacks that were posted, and of which a grace period has passed.
+        # RCU: nesting depth of read-side critical sections; callbacks posted; callbacks whose grace period has passed.
         self.rcu_depth = 0
         self.rcu_posted = 0
         self.rcu_passed = 0
-        # A grace period ends at the point of this number at which it could, in a compiled tree; 0: after the call.
+        # In a compiled tree: the grace period ends at the possible point with this number; 0: after the call.
         self.grace_at = 0
-        # A notifier runs that must not sleep (``current->non_block_count``).
+        # A notifier that must not sleep is running (``current->non_block_count``).
         self.must_not_block = False
-        # Another task waits for the mmu lock at one in so many questions whether one does, and at the question of
-        # this number (0: at none); how many questions there were.
+        # Another task waits for the mmu lock at every Nth query (`resched_every`), and at the query with
+        # this number (0: none); number of queries so far.
         self.resched_every = 0
         self.contended_at = 0
         self.questions = 0
-        # Allocations that still succeed; -1: all of them.
+        # Allocations that will still succeed; -1: no limit.
         self.allocations_left = -1
         self.small_allocations_left = -1
         self.topup_gets = -1
-        # For reports: the entry point that was called, the guest's fault that
-        # it handles, and the walker callback that last walked tables for it.
+        # For reports: the entry point that was called, the guest fault that it
+        # handles, and the walker callback that last walked tables for it.
         self.entry = ""
         self.cause = ""
         self.walker = ""
-        # Of a compiled tree: function, file and line of the event, and the chain of calls.
+        # In a compiled tree: function, file and line of the event, and the call chain.
         self.place = ""
-        # Of the warning that it gives: the condition, as it stands in the source.
+        # The condition of its warning, as written in the source.
         self.condition = ""
-        # Where something happened last in a compiled tree.
+        # The last places of steps in a compiled tree.
         self.last = LastPlaces()
-        # Its argument, ``walker->arg``.
+        # The argument of the walker callback, ``walker->arg``.
         self.walker_arg: object = None
-        # Cost: entries that the software walker visited, of tables whose walk is over; that a tree's code read.
+        # Cost: entries that the software walker visited in tables whose walk is over, and entries that a tree's code
+        # read.
         self.visited = 0
         self.on = listeners()
         self.on_load: list[Observer] = self.on.load
@@ -92,20 +94,20 @@ class KernelState:
         self.on_walk_table: list[Observer] = self.on.walk_table
 
     def observe(self, observer: Observer) -> None:
-        """Send events to *observer* too: those whose methods it overrides."""
+        """Send events to *observer* too, as far as it overrides their methods."""
         self.on.add(observer)
 
     def dismiss(self, observer: Observer) -> None:
-        """Send no more events to *observer*; not to be called from one of its events."""
+        """Stop sending events to *observer*; not to be called from one of its events."""
         self.on.remove(observer)
 
     def dismiss_all(self) -> None:
-        """Send no more events to anybody: kernel code does not run any more."""
+        """Stop sending events: kernel code no longer runs."""
         self.on.leave()
         self.on = NOBODY
 
     def reached(self, point: str) -> None:
-        """Kernel code is about to do something, which takes effect when this returns; others may come before."""
+        """Kernel code is about to perform a step, which takes effect when this returns; other actors may run first."""
         if self.steps is not None:
             self.steps.reached(point)
 

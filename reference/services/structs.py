@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux 5.12 (arch/arm64/include/asm/kvm_host.h).
-"""Structures of KVM, as far as the code under test and the machine look at them."""
+"""Structures of KVM, as far as the code under test and the machine use them."""
 
 
 class kvm_mmu_memory_cache:
-    """``struct kvm_mmu_memory_cache``: objects are counted until one is taken."""
+    """``struct kvm_mmu_memory_cache``: only counts objects; a page is allocated when one is taken."""
 
     def __init__(self) -> None:
         self.nobjs = 0
 
 
 class kvm_vmid:
-    """``struct kvm_vmid``: the number of a VM in VTTBR_EL2, and the generation in which it is that VM's."""
+    """``struct kvm_vmid``: the number of a VM in VTTBR_EL2, and the generation in which it is valid."""
 
     def __init__(self, vmid: int) -> None:
         self.vmid_gen = 1
@@ -21,7 +21,7 @@ class kvm_vmid:
 class kvm_s2_mmu:
     """``struct kvm_s2_mmu``: the tables of a VM.
 
-    *vmid*: says for ever which VM it is, in events and reports; *hardware_vmid*: its number in TLBs, which changes
+    *vmid*: identifies the VM permanently, in events and reports; *hardware_vmid*: its number in TLBs, which changes
     """
 
     def __init__(self, vmid: int = 1) -> None:
