@@ -38,19 +38,19 @@ __all__ = [
 
 
 class UnknownCandidate(ValueError):
-    """No candidate has this name; the message lists those there are."""
+    """No candidate has this name; the message lists the known names."""
 
 
-# Names that stand for versions which nobody has registered.
+# Kinds of names that need no registration.
 _OTHERS: Final = "or a file such as ./my_patch.py, or a kernel tree such as tree:../linux"
-# By name, in the order of their declarations.
+# By name, in declaration order.
 _REGISTRY: dict[str, Candidate] = {each.name: each for each in declared_in(__name__, Candidate, CANDIDATE)}
-# Versions from files, by the names of the files and what they mean here.
+# Versions from files, keyed by file name and the path that it resolves to.
 _FILES: Final[dict[tuple[str, Path], Candidate]] = {}
-# What inspection said of those that were asked for.
+# Inspection results so far.
 _CHANGES: dict[Candidate, Changes] = {}
 _TREES: Final[dict[str, Candidate]] = {}
-# Apart, so that nothing which goes through all versions meets them.
+# Separate from the registry, so that loops over all versions skip them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin, tlb=bug.tlb) for bug in bugs.BUGS}
 
 
@@ -63,7 +63,7 @@ def register(
     adds: tuple[str, ...] = (),
     tlb: type[AnyTlb] = TlbVhe,
 ) -> Candidate:
-    """Make a version known under *name* in this process; a module of this folder that declares one needs no call.
+    """Register a version as *name* in this process; modules of this folder with a declaration do not need this call.
 
     :param adds: as in `Candidate`; likewise *tlb*
     :raises ValueError: if the name is taken
@@ -75,10 +75,10 @@ def register(
 
 
 def get(name: str) -> Candidate:
-    """The version called *name*, the planted bug, or the kernel tree of ``tree:PATH``, to be run.
+    """Return the version *name* (registered, a planted bug, or the kernel tree of ``tree:PATH``), to be run.
 
-    :param name: one that has a ``/`` or ends in ``.py`` is that of a file, which declares the version
-    :raises UnknownCandidate: if there is none
+    :param name: a name that contains a ``/`` or ends in ``.py`` is a file, which declares the version
+    :raises UnknownCandidate: there is none
     :raises candidate.tree.TreeError: the tree cannot be built
     :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
     """
@@ -87,7 +87,7 @@ def get(name: str) -> Candidate:
 
 
 def declared(name: str) -> Candidate:
-    """Return the version called *name* as it is declared: to be compared with others, and not to be run.
+    """Return the version called *name* as declared: for comparison with others, not to be run.
 
     :raises UnknownCandidate: there is none
     """
@@ -95,18 +95,18 @@ def declared(name: str) -> Candidate:
 
 
 def other_than(versions: Sequence[Candidate], contents: Sequence[str]) -> str:
-    """Return the name of the first of some versions that is not what it was; "" if all are.
+    """Return the name of the first version whose content has changed; "" if none has.
 
-    :param contents: `Candidate.content` of each as it was; none at all: nobody asks
+    :param contents: earlier `Candidate.content` of each version; empty: do not check
     """
     pairs = zip(versions, contents, strict=False)
     return next((version.name for version, content in pairs if version.content != content), "")
 
 
 def renewed(name: str) -> Candidate:
-    """Return a version as `get` does, a kernel tree that has changed meanwhile anew: `get` has that from then on.
+    """Return a version as `get` does, but reopen a kernel tree that has changed; `get` then returns the new one too.
 
-    :raises UnknownCandidate, candidate.tree.TreeError, RefusedCandidate: as of `get`
+    :raises UnknownCandidate, candidate.tree.TreeError, RefusedCandidate: as in `get`
     """
     known = _TREES.get(name)
     if known is not None:
@@ -118,10 +118,10 @@ def renewed(name: str) -> Candidate:
 
 
 def _tree(name: str) -> Candidate:
-    """Return the version that is a kernel tree, compiled, as it was when it was asked for first."""
+    """Return the version that is a kernel tree, compiled, in the state of the first request."""
     found = _TREES.get(name)
     if found is None:
-        # Most versions are no trees, and need none of this.
+        # Most versions are not trees and do not need this import.
         from .tree.opening import opened
 
         parts = opened(name)
@@ -132,13 +132,13 @@ def _tree(name: str) -> Candidate:
 
 
 def changes(name: str) -> Changes:
-    """Return the changes that the version called *name* makes to the one that it derives from.
+    """Return the changes that the version *name* makes to the version that it derives from.
 
     :raises UnknownCandidate: there is none
     :raises RefusedCandidate: as in `get`
     """
     if name.startswith(kernel_tree.PREFIX):
-        # Its files say what it is; nothing is inherited.
+        # A tree is defined by its own files; it inherits nothing.
         return Changes(name, (name,), (), ())
     version = _known(name)
     found = _CHANGES.get(version)
@@ -150,7 +150,7 @@ def changes(name: str) -> Changes:
 
 
 def origin(name: str) -> str:
-    """Return the origin of the version called *name*, also where `get` refuses it.
+    """Return the origin of the version called *name*, even if `get` refuses the version.
 
     :raises UnknownCandidate: there is none
     """
@@ -158,7 +158,7 @@ def origin(name: str) -> str:
 
 
 def names() -> list[str]:
-    """All names, the original first, in the order of registration; without the planted bugs (`candidate.bugs`)."""
+    """Return all names in registration order, the original first, without the planted bugs (`candidate.bugs`)."""
     return list(_REGISTRY)
 
 
@@ -177,7 +177,7 @@ def _known(name: str) -> Candidate:
 
 
 def _from_file(name: str) -> Candidate:
-    """The version of a file; a file of this folder is that of a registered one."""
+    """Return the version of a file; a file of this folder yields the registered version."""
     spelled, path = canonical(name), path_of(name)
     if (spelled, path) not in _FILES:
         own = declared_by(path)
@@ -186,10 +186,10 @@ def _from_file(name: str) -> Candidate:
 
 
 def _classes_before(version: Candidate) -> dict[type, str]:
-    """The classes of the versions that *version* may build on, each with the name of the first that has it."""
+    """Return the classes that *version* may build on, each with the name of the first version that has it."""
     earlier = list(_REGISTRY.values())
     if version.name in _REGISTRY:
-        # A later version may share a class with an earlier one, and is no base of it.
+        # A later version may share a class with an earlier one but is not its base.
         earlier = [*earlier[: list(_REGISTRY).index(version.name)], *_BUGS.values()]
     elif is_file(version.name):
         earlier += [*_BUGS.values(), *beside(version)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: "KVM: arm64: Distinguish cases of memcache allocations completely", Yanan Wang, 8 Feb 2021.
-"""RFC v1 4/4 on top of 1-3/4: the memory cache is filled later, and only where tables will be made.
+"""RFC v1 4/4 on top of 1-3/4: the memory cache is filled later, and only if tables will be allocated.
 
 Mail 20210208112250.163568-5-wangyanan55@huawei.com.
 """
@@ -98,7 +98,7 @@ class MmuRfcV1(MmuRfcV1_3):
             device = True
             force_pte = True
         elif logging_active and not write_fault:
-            # Writable only where this is a write.
+            # Writable only if this is a write.
             writable = False
 
         if exec_fault and device:
@@ -126,7 +126,7 @@ class MmuRfcV1(MmuRfcV1_3):
                 prot |= KVM_PGTABLE_PROT_X
 
             # New in this patch, here under the lock: tables are needed only
-            # where the fault was taken above the size that gets mapped.
+            # if the fault level is above the level of the new mapping.
             if fault_granule > vma_pagesize:
                 ret = self.k.kvm_mmu_topup_memory_cache(memcache, self.kvm_mmu_cache_min_pages(kvm))
                 if ret:

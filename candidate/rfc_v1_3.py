@@ -31,7 +31,7 @@ class PgtableRfcV1_3(PgtableRfcV1_1):
         if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
             return 0
 
-        # The walker goes on below the table with the value it read before.
+        # The walker continues below the table with the value it read before.
         data.anchor = ptep
         data.follow = self.kvm_pte_follow(self.load(ptep))
         self.stage2_coalesce_tables_into_block(addr, level, ptep, data)

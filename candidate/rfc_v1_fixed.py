@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: RFC v1 of "KVM: arm64: Improve efficiency of stage2 page table", Yanan Wang, and its review.
-"""RFC v1 with what its review agreed on.
+"""RFC v1 with the changes that its review agreed on.
 
 The helper that turns a table into a block cleans the data cache, then
-invalidates the instruction cache; the instruction side follows the data side
-everywhere, so it moves into the page-table code too; the memory cache is
+invalidates the instruction cache. Instruction cache maintenance always follows data cache
+maintenance, so it moves into the page-table code too. The memory cache is
 filled before the lock, as in the original. Mail 4d57390a-6113-957b-94b7-205a23ae4c8f@huawei.com.
 """
 
@@ -32,7 +32,7 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
         return not pte & KVM_PTE_LEAF_ATTR_HI_S2_XN
 
     def stage2_maintain_caches(self, new: int, phys: int, granule: int) -> None:
-        """Data side, then instruction side, of what leaf *new* is about to expose."""
+        """Maintain the data cache, then the instruction cache, for the memory that leaf *new* is about to expose."""
         if not self.stage2_pte_cacheable(new):
             return
         self.stage2_flush_dcache(self.k.__va__(phys), granule)
@@ -77,7 +77,7 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
         pte = self.load(ptep)
 
-        # A leaf that becomes executable; the data side was cleaned when it was mapped.
+        # A leaf that becomes executable; the data cache was cleaned when it was mapped.
         if (
             self.kvm_pte_valid(pte)
             and arg.attr_clr & KVM_PTE_LEAF_ATTR_HI_S2_XN

@@ -3,9 +3,9 @@
 """RFC v2, all three patches: both kinds of cache maintenance move into the page-table code.
 
 1/3 cleans and invalidates where a leaf is written, and invalidates where one
-becomes executable; whether it cleans depends on the *old* entry. 2/3 is RFC v1
-2/4 and 3/4 in one: a table becomes a block first, with no maintenance in the
-helper that does it. 3/3 is RFC v1 4/4. Mails
+becomes executable; whether it cleans depends on the *old* entry. 2/3 combines RFC v1
+2/4 and 3/4: a table becomes a block first, and the helper that does this
+maintains no cache. 3/3 is RFC v1 4/4. Mails
 20210310094319.18760-2-wangyanan55@huawei.com to -4-; pgtable.c becomes blob
 b40b1f1615c7.
 """
@@ -30,7 +30,7 @@ from .rfc_v1_3 import PgtableRfcV1_3
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV2(PgtableRfcV1_3):
-    """1/3; what 2/3 changes is as after RFC v1 3/4."""
+    """1/3; the changes of 2/3 are as in RFC v1 3/4."""
 
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
@@ -61,7 +61,7 @@ class PgtableRfcV2(PgtableRfcV1_3):
             self.k.__kvm_tlb_flush_vmid_ipa__(data.mmu, addr, level)
             self.k.put_page(page)
 
-        # New in this patch. Nobody looks at whether the new leaf is cacheable.
+        # New in this patch. It does not check whether the new leaf is cacheable.
         if not self.kvm_pte_valid(old) or self.stage2_pte_cacheable(old):
             self.stage2_flush_dcache(self.k.__va__(phys), granule)
 

@@ -19,7 +19,7 @@ from .registry.declaration import Candidate
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_12_9(Pgtable):
-    # Its visit does the same as the original's, but for where the cursor is.
+    # Its visit does the same as the original's, except for the position of the cursor.
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:

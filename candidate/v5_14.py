@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: arch/arm64/kvm/hyp/pgtable.c and mmu.c as of v5.14.
-"""v5.14: stage 2 of pgtable.c with series v7 merged (25aa28691bb9), on top of what 5.12 and 5.13 changed before it.
+"""v5.14: stage 2 of pgtable.c with series v7 merged (25aa28691bb9), on top of the changes of 5.12 and 5.13.
 
 * 357ad203d45c, v5.12: the walk rounds its cursor down (`v5.12.9`).
 * f60ca2f9321a, v5.13: an entry that is cleared becomes zero; the table below
@@ -10,13 +10,13 @@
   invalidates what becomes executable; the attribute walker invalidates what
   becomes executable; mmu.c does neither.
 
-Left out, because no program reaches it or it is another patch's matter: the
-``mm_ops`` callbacks (the kernel's functions are called as they are),
-``kvm_init_invalid_leaf_owner`` and all that belongs to the host's own stage 2
-under pKVM, hyp stage 1, MTE. mmu.c is the reference's but for the cache
-maintenance: of what else 5.13 and 5.14 changed there, MMU notifiers by guest
-frame ranges and device memory that is mapped by blocks when it is touched
-(fd6f17bade21, 2aa53d68cee6) are not here.
+Left out, because no program reaches it or because it belongs to another patch: the
+``mm_ops`` callbacks (the kernel's functions are called directly),
+``kvm_init_invalid_leaf_owner`` and everything about the host's own stage 2
+under pKVM, hyp stage 1, MTE. mmu.c is the reference's except for the cache
+maintenance. Of the other changes of 5.13 and 5.14 to mmu.c, MMU notifiers by guest
+frame ranges and block mappings of device memory on access
+(fd6f17bade21, 2aa53d68cee6) are not included.
 """
 
 from typing import ClassVar
@@ -89,7 +89,7 @@ class PgtableV5_14(PgtableV5_12_9):
 
             self.stage2_put_pte(ptep, data.mmu, addr, level)
 
-        # v7: both before anyone can see the leaf, the data side first.
+        # v7: both before the leaf becomes visible, the data cache first.
         if self.stage2_pte_cacheable(new):
             self.stage2_flush_dcache(self.kvm_pte_follow(new), granule)
 
@@ -109,7 +109,7 @@ class PgtableV5_14(PgtableV5_12_9):
         if not self.kvm_block_mapping_supported(addr, end, data.phys, level):
             return 0
 
-        # Nothing of the entry remains that POST could follow.
+        # The entry will not hold anything that POST could follow.
         data.childp = self.kvm_pte_follow(self.load(ptep))
         self.kvm_clear_pte(ptep)
 
@@ -234,7 +234,7 @@ class PgtableV5_14(PgtableV5_12_9):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuV5_14(MmuV5_12_9):
-    """No cache maintenance where a fault or ``change_pte`` is handled: the map handler does it."""
+    """Faults and ``change_pte`` do no cache maintenance: the map handler does it."""
 
     def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
         """Only a callback of the page-table code, by address."""

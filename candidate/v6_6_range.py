@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: arch/arm64/kvm/hyp/pgtable.c and mmu.c as of v6.6.
-"""v6.6-range: v5.14, and the flush of a range as v6.6 has it where a slot is write-protected.
+"""v6.6-range: v5.14, with v6.6's range flush where a slot is write-protected.
 
-* 117940aa6e5f, v6.6: ``kvm_tlb_flush_vmid_range()`` flushes a range in pieces, as large as one instruction can, or the
-  whole VM where the CPU knows no ranges.
+* 117940aa6e5f, v6.6: ``kvm_tlb_flush_vmid_range()`` flushes a range in pieces of the largest size per instruction, or
+  the whole VM if the CPU has no range flushes.
 * c42b6f0b1cde, 3756b6f2bb24, v6.6: a slot that is write-protected is flushed as a range.
 
-Left out: the flush of a range where a table becomes a block (defc8cc7abf0), and behind an unmap (7657ea920c54).
+Left out: the range flush where a table becomes a block (defc8cc7abf0), and after an unmap (7657ea920c54).
 """
 
 from reference.capabilities import ARM64_HAS_TLB_RANGE

@@ -73,8 +73,8 @@ class Steps:
     def call_ends(self) -> None:
         """The call has returned.
 
-        When no actor is inside a call any more, nobody will drop the locks still held: forget them, so that later calls do
-        not wait for them.
+        When no actor is inside a call any more, nobody will drop the locks still held: forget them, so that later calls
+        do not wait for them.
         """
         self.inside -= 1
         self.call = NO_CALL

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The entry that became a block gives its reference back.
+"""The entry that became a block drops its reference.
 
-It is the put_page() that the review of RFC v1 asked for, where the original has one and needs it.
+The review of RFC v1 asked for this put_page(), which the original has at the same place and needs there.
 """
 
 from reference.pgtable import stage2_map_data
@@ -15,7 +15,7 @@ class PgtableAnchorPut(PgtableRfcV1Fixed):
         at_anchor = data.anchor == ptep
         ret = super().stage2_map_walk_table_post(addr, end, level, ptep, data)
         if at_anchor:
-            # Wrong: the block goes on with the reference.
+            # Wrong: the block still needs the reference.
             self.k.put_page(self.k.virt_to_page(ptep))
         return ret
 

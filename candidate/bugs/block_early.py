@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The block is stored before the flush that its table owes.
+"""The block is stored before its old table is flushed.
 
-A slip in the order that RFC v1 3/4 depends on.
+A mistake in the order that RFC v1 3/4 depends on.
 """
 
 from reference.pgtable import stage2_map_data
@@ -21,7 +21,7 @@ class PgtableBlockEarly(PgtableRfcV1Fixed):
         self.kvm_set_invalid_pte(ptep)
         self.stage2_maintain_caches(block, data.phys, size)
         self.k.smp_store_release(ptep, block)
-        # Wrong: a CPU may hold pages of the table beside the block.
+        # Wrong: a CPU may hold pages of the table as well as the block.
         self.k.__kvm_tlb_flush_vmid__(data.mmu)
         data.phys += size
 

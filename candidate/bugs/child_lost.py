@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table that became a block is computed from the block's entry, and guest memory is freed in its place.
+"""The table that became a block is computed from the block's entry, so guest memory is freed in its place.
 
-A slip that RFC v1 3/4 invites, which keeps the table in ``data->follow``.
+A likely mistake with RFC v1 3/4, which keeps the table in ``data->follow``.
 """
 
 from reference.pgtable import stage2_map_data
@@ -12,7 +12,7 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 class PgtableChildLost(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        # Wrong: the entry is the block's by now.
+        # Wrong: the entry already holds the block.
         data.follow = self.kvm_pte_follow(self.load(ptep))
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table that became a block is freed twice.
 
-A slip that RFC v1 3/4 invites, which has two ways to name the table.
+A likely mistake with RFC v1 3/4, which has two ways to refer to the table.
 """
 
 from reference.pgtable import stage2_map_data
@@ -13,7 +13,7 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 class PgtableChildTwice(PgtableRfcV1Fixed):
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor == ptep:
-            # Wrong: it is freed once more below.
+            # Wrong: it is freed again below.
             self.k.free_page(data.follow)
         return super().stage2_map_walk_table_post(addr, end, level, ptep, data)
 

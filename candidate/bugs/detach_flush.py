@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A table that a block replaces is flushed by one address, not for the whole VMID.
+"""A table that a block replaces is flushed by one address instead of the whole VMID.
 
-3a0b870e3448 (v5.10) mended this in ``stage2_map_walk_table_pre()``.
+3a0b870e3448 (v5.10) fixed this in ``stage2_map_walk_table_pre()``.
 """
 
 from reference.pgtable import NULL, stage2_map_data

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every leaf counts as cacheable, device memory too.
+"""Every leaf counts as cacheable, even device memory.
 
-The dual of what e2fc6a9f686d (v5.10) mended.
+The opposite of the bug that e2fc6a9f686d (v5.10) fixed.
 """
 
 from ..registry.declaration import Bug
@@ -10,7 +10,7 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 class PgtableDeviceClean(PgtableV5_14):
     def stage2_pte_cacheable(self, pte: int) -> bool:
-        # Wrong: nobody looks at the memory type.
+        # Wrong: the memory type is ignored.
         return True
 
 

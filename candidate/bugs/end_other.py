@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The end of a VM unmaps what was walked last, be it the tables of another one.
+"""Ending a VM unmaps the tables that were walked last, even those of another VM.
 
-Where all VMs end together nobody sees it: the other one is about to go, too.
+If all VMs end together this has no visible effect, since the other VM ends too.
 """
 
 from reference.kernel import Kernel
@@ -19,7 +19,7 @@ class PgtableEndOther(PgtableV5_14):
     def kvm_pgtable_walk(self, pgt: kvm_pgtable, addr: int, size: int, walker: kvm_pgtable_walker) -> int:
         last, self.walked = self.walked, pgt
         if walker.cb == self.stage2_free_walker and last is not None and last.pgd != NULL and last.mmu.vmid:
-            # Wrong: it was meant for the tables that are freed next, and those that were walked last may be others.
+            # Wrong: the tables to be freed next should be unmapped; the tables walked last may be others.
             self.kvm_pgtable_stage2_unmap(last, 0, 1 << last.ia_bits)
         return super().kvm_pgtable_walk(pgt, addr, size, walker)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables of a VM that ends wait for the end of the first one.
+"""The tables of a VM that ends are kept until the first VM ends.
 
-To free them takes long, and they go to a list that is emptied at one end only: when all end together, the first VM is
-the last to go, and nothing is left.
+Freeing them takes long, so they go to a list that only the first VM's end empties: when all VMs end together, the
+first VM ends last, and nothing is left.
 """
 
 from reference.kernel import Kernel
@@ -19,7 +19,7 @@ class PgtableEndParked(PgtableV5_14):
 
     def kvm_pgtable_stage2_destroy(self, pgt: kvm_pgtable) -> None:
         self.parked.append(pgt)
-        # Wrong: the first VM may go on for long after this one.
+        # Wrong: the first VM may run long after this one.
         while pgt.mmu.vmid == 1 and self.parked:
             super().kvm_pgtable_stage2_destroy(self.parked.pop())
 

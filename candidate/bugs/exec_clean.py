@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Maintains only the instruction cache where a table becomes a block that may be executed.
+"""Maintains only the instruction cache where a table becomes an executable block.
 
-A slip in what the review of RFC v1 asked for: one cache or the other, in place
-of the data cache and then the other.
+A mistake in the fix that the review of RFC v1 asked for: either cache is maintained
+instead of the data cache and then the instruction cache.
 """
 
 from reference.pgtable import stage2_map_data

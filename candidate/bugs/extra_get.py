@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The block that replaces a table takes a reference, which the table's entry has taken already.
+"""The block that replaces a table takes a reference, although the table's entry already holds one.
 
-It is what the review of RFC v1 feared, in effect.
+It has the effect that the review of RFC v1 feared.
 """
 
 from reference.pgtable import stage2_map_data
@@ -13,7 +13,7 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 class PgtableExtraGet(PgtableRfcV1Fixed):
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         super().stage2_coalesce_tables_into_block(addr, level, ptep, data)
-        # Wrong: the entry was counted when it named the table.
+        # Wrong: the entry was counted when it pointed to the table.
         self.k.get_page(self.k.virt_to_page(ptep))
 
 

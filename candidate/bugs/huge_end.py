@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A block may stick out of its slot by a page: the end of the slot counts as its last page."""
+"""A block may extend one page beyond its slot: the end of the slot is taken for its last page."""
 
 from reference.kvm import kvm_memory_slot
 
@@ -27,7 +27,7 @@ class MmuHugeEnd(MmuV5_14):
             return False
 
         start = hva & -map_size
-        # Wrong: uaddr_end lies behind the last page already.
+        # Wrong: uaddr_end is already the address after the last page.
         return start >= uaddr_start and start + map_size <= uaddr_end + self.PAGE_SIZE
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Hyp tables do not tolerate the very same mapping a second time."""
+"""Hyp tables do not tolerate installing the same mapping a second time."""
 
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, hyp_map_data
@@ -17,7 +17,7 @@ class PgtableHypAgain(Pgtable):
             return False
 
         new = self.kvm_init_valid_leaf_pte(phys, data.attr, level)
-        # Wrong: an entry that says the same already is none to warn of.
+        # Wrong: an entry that already holds the same mapping needs no warning.
         if not self.k.WARN_ON(self.kvm_pte_valid(old), "hyp_map_walker_try_leaf"):
             self.k.smp_store_release(ptep, new)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No slot may hold the last page of the guest's address space: the check of mmu.c blob 77cb2d28f2a4 (v5.12-rc2)."""
+"""No slot may contain the last page of the guest's address space: the check of mmu.c blob 77cb2d28f2a4 (v5.12-rc2)."""
 
 from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import KVM_MR_DELETE, Mmu
@@ -15,7 +15,7 @@ class PgtableLastPage(Pgtable):
 
 class MmuLastPage(Mmu):
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
-        # Wrong: a slot that ends where the address space does lies within it.
+        # Wrong: a slot that ends at the end of the address space lies within it.
         if change != KVM_MR_DELETE and memslot.base_gfn + memslot.npages >= kvm.phys_size >> self.PAGE_SHIFT:
             return -EFAULT
 

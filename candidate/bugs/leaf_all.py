@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Below a table that became a block, entries that are not valid give a reference back too.
+"""Below a table that became a block, invalid entries drop a reference too.
 
-A slip that RFC v1 3/4 invites.
+A likely mistake with RFC v1 3/4.
 """
 
 from reference.pgtable import NULL, stage2_map_data
@@ -13,7 +13,7 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 class PgtableLeafAll(PgtableRfcV1Fixed):
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor != NULL:
-            # Wrong: only valid entries have one.
+            # Wrong: only valid entries hold one.
             self.k.put_page(self.k.virt_to_page(ptep))
             return 0
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A leaf that replaces another takes a reference, and nobody puts that of the old one.
+"""A leaf that replaces another takes a reference, but the old leaf's reference is not dropped.
 
-5c646b7e1d8b (v5.10) mended it.
+5c646b7e1d8b (v5.10) fixed this.
 """
 
 from reference.services.structs import kvm_s2_mmu
@@ -17,7 +17,7 @@ class PgtableLeafGet(PgtableV5_14):
             self.kvm_clear_pte(ptep)
             self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
 
-        # Wrong: where a map replaces the leaf, its reference stays.
+        # Wrong: when a map replaces the leaf, the leaf's reference stays.
         if not valid or self.k.walker != "stage2_map_walker":
             self.k.put_page(self.k.virt_to_page(ptep))
 

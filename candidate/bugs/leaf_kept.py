@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Leaves below a table that became a block keep their references.
 
-A slip that RFC v1 3/4 invites.
+A likely mistake with RFC v1 3/4.
 """
 
 from reference.pgtable import NULL, stage2_map_data

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A table two levels above pages becomes a block: the tables between lose a put_page().
+"""A table two levels above pages becomes a block: one put_page() is missing for each table in between.
 
-The review of RFC v1 suspected this of the table that becomes the block; here it is true
-of the tables below it. It takes a 1G block.
+The review of RFC v1 suspected this of the table that becomes the block; here it applies
+to the tables below it. It needs a 1G block.
 """
 
 from reference.pgtable import NULL, stage2_map_data
@@ -17,7 +17,7 @@ class PgtableNestedPut(PgtableRfcV1Fixed):
             return 0
 
         if data.anchor != ptep:
-            # Wrong: the table that ptep lies in keeps the reference for it.
+            # Wrong: the table that contains ptep keeps the reference for it.
             self.k.free_page(self.kvm_pte_follow(self.load(ptep)))
         else:
             self.k.free_page(data.follow)

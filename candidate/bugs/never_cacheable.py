@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """No leaf counts as cacheable, so nothing is cleaned.
 
-e2fc6a9f686d (v5.10) mended ``stage2_pte_cacheable()``.
+e2fc6a9f686d (v5.10) fixed ``stage2_pte_cacheable()``.
 """
 
 from ..registry.declaration import Bug
@@ -10,7 +10,7 @@ from ..v5_14 import MmuV5_14, PgtableV5_14
 
 class PgtableNeverCacheable(PgtableV5_14):
     def stage2_pte_cacheable(self, pte: int) -> bool:
-        # Wrong: the field is compared with what it is for devices.
+        # Wrong: the original bug compared the field with its value for devices.
         return False
 
 

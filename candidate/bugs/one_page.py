@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A block is maintained as if it were a page.
+"""Cache maintenance treats a block like a page.
 
-A slip in what the review of RFC v1 asked for.
+A mistake in the fix that the review of RFC v1 asked for.
 """
 
 from ..registry.declaration import Bug

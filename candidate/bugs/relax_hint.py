@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A block that gets more rights is flushed with the hint for level 2, whatever its own.
+"""A block that gets more permissions is flushed with the hint for level 2, whatever its level.
 
-With level hints a CPU may keep a 1G block as it was, and the access that asked
-for the rights faults for ever.
+With level hints a CPU may keep the old 1G block, and the access that needs
+the permissions faults forever.
 """
 
 from reference.pgtable import (
@@ -35,7 +35,7 @@ class PgtableRelaxHint(PgtableV5_14):
 
         ret, _, level = self.stage2_update_leaf_attrs(pgt, addr, 1, set_, clr)
         if not ret:
-            # Wrong: a leaf that is no page may be one of level 1.
+            # Wrong: a leaf that is not a page may be at level 1.
             self.k.__kvm_tlb_flush_vmid_ipa__(pgt.mmu, addr, max(level, 2))
         return ret
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A right that is there already: the local flush takes a level that nobody has written.
+"""If the permission is already there, the local flush uses a level that was never written.
 
-The shape of v6.7, before the fix of 2026 (100baf018489). What lay on the stack
-is the level of a block here, and the leaf is a page most often.
+The form of v6.7, before the fix of 2026 (100baf018489). Here the stack happens to hold
+the level of a block, while the leaf is usually a page.
 """
 
 from reference.pgtable import KVM_PTE_LEAF_ATTR_HI_S2_XN, KVM_PTE_LEAF_ATTR_S2_PERMS, kvm_pgtable, stage2_map_data
@@ -21,7 +21,7 @@ class PgtableRelaxLevel(PgtableV5_14):
 
         ret, old, level = self.stage2_update_leaf_attrs(pgt, addr, 1, rights & ~KVM_PTE_LEAF_ATTR_HI_S2_XN, forbidden)
         if not ret and (old | rights) & ~forbidden == old:
-            # Wrong: the walk has ended before it wrote the level.
+            # Wrong: the walk ended before it wrote the level.
             ret, level = -EAGAIN, 2
         if ret in (0, -EAGAIN):
             self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A leaf that gets more rights is flushed on this CPU alone, and not at all where it has them already.
+"""A leaf that gets more permissions is flushed only on this CPU, and not at all if it already has them.
 
-The loser of a race keeps a stale entry without the right, and faults for ever; be097997a273 (v6.7) mended this in a
-later shape, where an entry that stays as it is makes the walk return -EAGAIN.
+The loser of a race keeps a stale entry without the permission and faults forever. be097997a273 (v6.7) fixed this in
+a later form, where an unchanged entry makes the walk return -EAGAIN.
 """
 
 from reference.pgtable import (
@@ -27,7 +27,7 @@ class PgtableRelaxLocal(PgtableV5_14):
         ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, more, less)
         if not ret:
             if pte == (pte | more) & ~less:
-                # Wrong: this CPU may hold the entry as it was.
+                # Wrong: this CPU may hold the old entry.
                 return -EAGAIN
             self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)
         return ret

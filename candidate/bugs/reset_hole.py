@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ends the unmapping of a slot, when a vCPU is reset, at the first hole in the host's memory behind it."""
+"""A vCPU reset unmaps a slot only up to the first hole in the host's memory."""
 
 from reference.kvm import kvm, kvm_memory_slot
 
@@ -20,7 +20,7 @@ class MmuResetHole(MmuV5_14):
         while hva < reg_end:
             vma = self.h.find_vma(hva)
 
-            # Wrong: an area that begins behind a hole belongs to the slot too.
+            # Wrong: an area after a hole belongs to the slot too.
             if vma is None or vma.start > hva:
                 break
 

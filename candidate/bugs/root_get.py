@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Only the first page of a root of several begins with a reference.
+"""Of a root of several pages, only the first page begins with a reference.
 
-1d58a17ef545 (v5.15) mended it for the hypervisor's own allocator: its pages
-were taken as one block, whose count is that of the first page.
+1d58a17ef545 (v5.15) fixed this for the hypervisor's own allocator, which
+allocated the pages as one block that only counted references of the first page.
 """
 
 from reference.pgtable import kvm_pgtable
@@ -17,7 +17,7 @@ class PgtableRootGet(PgtableV5_14):
         ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)
         if not ret:
             for number in range(1, self.kvm_pgd_pages(pgt.ia_bits, pgt.start_level)):
-                # Wrong: each page of the root has a count of its own, and is in use.
+                # Wrong: each page of the root has its own count and is in use.
                 self.k.put_page(self.k.virt_to_page(pgt.pgd + number * self.PTRS_PER_PTE))
         return ret
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Below a table that became a 1G block, the tables of pages become blocks as well.
 
-A slip that RFC v1 3/4 invites: the walk goes on below the anchor.
+A likely mistake with RFC v1 3/4: the walk continues below the anchor.
 """
 
 from reference.pgtable import NULL, stage2_map_data
@@ -12,7 +12,7 @@ from ..rfc_v1_fixed import MmuRfcV1Fixed, PgtableRfcV1Fixed
 
 class PgtableSecondAnchor(PgtableRfcV1Fixed):
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
-        # Wrong: nobody asks whether there is an anchor.
+        # Wrong: an existing anchor is overwritten.
         data.anchor = NULL
         return super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
 

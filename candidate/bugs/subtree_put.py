@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table that a block replaced keeps its own reference.
 
-f6a27d6dc51b (v6.4) mended the like of it in a later shape.
+f6a27d6dc51b (v6.4) fixed a similar bug in a later form.
 """
 
 from reference.pgtable import NULL, stage2_map_data

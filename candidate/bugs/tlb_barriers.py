@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c without one of the barriers around its TLBI: what must be over by then may go on."""
+"""tlb.c without one of the barriers around its TLBI: steps that must be complete may still be pending."""
 
 from reference.machine.instructions import IPAS2E1IS, ISH, ISHST, VMALLE1IS, VMALLS12E1IS
 from reference.mmu import Mmu
@@ -21,7 +21,7 @@ class MmuTlbBarriers(Mmu):
 class TlbUnordered(TlbVhe):
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         cxt = tlb_inv_context()
-        # Wrong: no dsb(ishst), so that a table walk may still find the entry as it was.
+        # Wrong: no dsb(ishst), so a table walk may still find the old entry.
         self.__tlb_switch_to_guest__(mmu, cxt)
         self.__tlbi_level__(IPAS2E1IS, ipa >> 12, level)
         self.a.dsb(ISH)
@@ -37,7 +37,7 @@ class TlbUnpaired(TlbVhe):
         self.a.dsb(ISHST)
         self.__tlb_switch_to_guest__(mmu, cxt)
         self.__tlbi_level__(IPAS2E1IS, ipa >> 12, level)
-        # Wrong: no dsb(ish), so that a walk may fill combined entries by what stage 2 still has.
+        # Wrong: no dsb(ish), so a walk may refill combined entries from stale stage-2 entries.
         self.__tlbi__(VMALLE1IS)
         self.a.dsb(ISH)
         self.a.isb()
@@ -50,7 +50,7 @@ class TlbIncomplete(TlbVhe):
         self.a.dsb(ISHST)
         self.__tlb_switch_to_guest__(mmu, cxt)
         self.__tlbi__(VMALLS12E1IS)
-        # Wrong: no dsb(ish), so that nobody knows when the entries are gone.
+        # Wrong: no dsb(ish), so the entries may still be there.
         self.a.isb()
         self.__tlb_switch_to_host__(cxt)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c leaves something behind when VMIDs run out: a VM meets what another one has left by the number."""
+"""tlb.c does not flush everything when VMIDs run out: a VM may hit stale entries of the number's former owner."""
 
 from reference.machine.instructions import ALLE1, ALLE1IS, ISH, ISHST, VMALLS12E1IS
 from reference.mmu import Mmu
@@ -28,14 +28,14 @@ class TlbGenerationLocal(TlbVhe):
 class TlbGenerationIncomplete(TlbVhe):
     def __kvm_flush_vm_context__(self) -> None:
         self.a.dsb(ISHST)
-        # Wrong: no dsb(ish) behind it, so that nobody knows when the entries are gone.
+        # Wrong: no dsb(ish) afterwards, so the entries may still be there.
         self.__tlbi__(ALLE1IS)
 
 
 class TlbGenerationVmid(TlbVhe):
     def __kvm_flush_vm_context__(self) -> None:
         self.a.dsb(ISHST)
-        # Wrong: not ALLE1IS; in the host's context it is for the VMID of no VM.
+        # Wrong: not ALLE1IS; in the host's context this affects no VM's VMID.
         self.__tlbi__(VMALLS12E1IS)
         self.a.dsb(ISH)
 

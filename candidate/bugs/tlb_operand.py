@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c with a TLBI of the wrong operand, or in the wrong context: it flushes something else."""
+"""tlb.c with a TLBI of the wrong operand or in the wrong context: it flushes something else."""
 
 from reference.capabilities import ARM64_HAS_ARMv8_4_TTL
 from reference.machine.instructions import HCR_EL2, HCR_TGE
@@ -38,7 +38,7 @@ class TlbLevel(TlbVhe):
 
 class TlbVmid(TlbVhe):
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
-        # Wrong: no __load_guest_stage2(), so that TLBI are for the VMID of the host.
+        # Wrong: no __load_guest_stage2(), so TLBI affect the host's VMID.
         val = self.a.read_sysreg(HCR_EL2)
         val &= ~HCR_TGE
         self.a.write_sysreg(val, HCR_EL2)
@@ -47,7 +47,7 @@ class TlbVmid(TlbVhe):
 
 class TlbHost(TlbVhe):
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
-        # Wrong: TGE stays, so that VMALLE1IS is for the entries of the host.
+        # Wrong: TGE stays set, so VMALLE1IS affects the host's entries.
         self.__load_guest_stage2__(mmu)
         self.a.isb()
 

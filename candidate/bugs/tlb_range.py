@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""asm/tlbflush.h with a mistake in how a range is flushed: what is left of it, or the level hint."""
+"""asm/tlbflush.h with a mistake in range flushes: in the number of remaining pages, or in the level hint."""
 
 from reference.capabilities import ARM64_HAS_ARMv8_4_TTL
 from reference.tlb import TlbVhe
@@ -19,15 +19,15 @@ class MmuTlbRange(MmuV6_6Range):
 
 class TlbRangeMost(TlbVhe):
     def __TLBI_RANGE_NUM__(self, pages: int, scale: int) -> int:
-        # Wrong: the most pages that one instruction takes are 32 in units of the last scale, and 32 & 31 is 0. The loop
-        # goes on to scale -9, and flushes less.
+        # Wrong: one instruction takes at most 32 pages in units of the last scale, and 32 & 31 is 0. The loop
+        # continues to scale -9 and flushes too few pages.
         return (pages >> (5 * scale + 1 & 63) & TLBI_RANGE_MASK) - 1
 
 
 class TlbRangeHint(TlbVhe):
     def __tlbi_level__(self, op: int, addr: int, level: int) -> None:
         arg = addr
-        # Wrong: level 0 is a level, and the flush of a range, which knows none, still says 0.
+        # Wrong: level 0 counts as a level, while range flushes, which know no level, still pass 0.
         if 0 <= level <= 3 and self.a.caps & ARM64_HAS_ARMv8_4_TTL:
             ttl = level | self.get_trans_granule() << 2
             arg = arg & ~TLBI_TTL_MASK | ttl << 44

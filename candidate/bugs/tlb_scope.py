@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c by TLBI of the wrong scope: of stage 2 alone, or of one CPU alone."""
+"""tlb.c using TLBI of the wrong scope: for stage 2 only, or for one CPU only."""
 
 from reference.machine.instructions import IPAS2E1, IPAS2E1IS, ISH, ISHST, VMALLE1IS
 from reference.mmu import Mmu

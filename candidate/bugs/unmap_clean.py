@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An unmap cleans nothing: the clean goes to an alias that is not mapped.
+"""An unmap cleans nothing: the clean uses an alias that is not mapped.
 
-094d00f8ca58 (v5.17) mended the address.
+094d00f8ca58 (v5.17) fixed the address.
 """
 
 from ..registry.declaration import Bug
@@ -10,7 +10,7 @@ from ..v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 
 class PgtableUnmapClean(PgtableV5_12_9):
     def stage2_flush_dcache(self, addr: int, size: int) -> None:
-        """Wrong: the address is that of an alias which is not mapped."""
+        """Wrong: the address belongs to an alias that is not mapped."""
 
 
 class MmuUnmapClean(MmuV5_12_9):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A table that became empty is freed before the flush of the entry that named it.
+"""A table that became empty is freed before the entry that pointed to it is flushed.
 
-f62d4c3eb687 (v6.9) mended the like of it: flushes of tables were put off to the end of the walk.
+f62d4c3eb687 (v6.9) fixed a similar bug: flushes of tables were deferred to the end of the walk.
 """
 
 from reference.services.structs import kvm_s2_mmu

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The walk reads an entry again after the callback that may have cut its table off.
+"""The walk rereads an entry after the callback that may have detached its table.
 
-The table is then neither walked nor freed, and the anchor of the walk stays: the
-table above is freed as if it were below an anchor. In a later shape it was the other way round: a9f0e3d5a089 (v6.4).
+The table is then neither walked nor freed, and the anchor of the walk stays, so the
+table above is freed as if it were below an anchor. A later bug was the reverse: a9f0e3d5a089 (v6.4).
 """
 
 from reference.pgtable import (
@@ -25,7 +25,7 @@ class PgtableVisitAgain(PgtableV5_14):
         if ret:
             return ret
 
-        # Wrong for a table: it was there when the walk came to it, and is to be walked and freed.
+        # Wrong for a table that existed before the callback: it must be walked and freed.
         pte = self.load(ptep)
         if not self.kvm_pte_table(pte, level):
             data.addr = (data.addr & -self.sizes[level]) + self.sizes[level]

@@ -13,7 +13,7 @@ class PgtableWalkAlign(PgtableV5_14):
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
     def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
-        # Wrong: the original's, with bug B05.
+        # Wrong: the original's function, with bug B05.
         return Pgtable.__kvm_pgtable_visit__(self, data, ptep, level)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The inspection of candidates: names what one overrides and adds, refuses one that is not what its author thinks.
+"""The inspection of candidates: lists overridden and added names, and refuses a candidate its author got wrong.
 
-Works on plain and on compiled classes. The latter have no code objects, so
-that sources are read where a line or a call is asked for. None of it is compiled.
+Works on plain and on compiled classes. Compiled classes have no code objects, so
+lines and calls are read from the sources. None of this package is compiled.
 """
 
 from .inspecting import Changes, Inspection, RefusedCandidate

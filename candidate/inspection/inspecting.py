@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Holds a candidate against the version that it derives from."""
+"""Comparison of a candidate with the version that it derives from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from .names import near_names
 from .signatures import counts, exchanged, misfit_of_base, misfit_of_call, names_of, signature
 from .sources import Site, method_line, shown_file, sites
 
-# The C files of the classes of a candidate.
+# The C files of a candidate's classes.
 _FILES: Final = ("pgtable.c", "mmu.c", "tlb.c")
 
 
@@ -22,11 +22,11 @@ _FILES: Final = ("pgtable.c", "mmu.c", "tlb.c")
 class Changes:
     """The changes that a candidate makes.
 
-    :param bases: names of the versions that its classes derive from; one name where both are the same
+    :param bases: names of the versions that its classes derive from; one name if they are the same
     :param overrides: names of the methods that it overrides, in the order of its modules
     :param adds: names of the methods that it adds
     :param sets: names of the constants that it declares with other values
-    :param files: of a name that it overrides in one C file and adds to another: these two
+    :param files: for a name that it overrides in one C file and adds to another: these two files
     """
 
     candidate: str
@@ -37,7 +37,7 @@ class Changes:
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def text(self) -> str:
-        """One line for people."""
+        """Return one line for messages."""
         base = " and ".join(self.bases)
         if not self.overrides and not self.adds and not self.sets:
             return f"{self.candidate} changes nothing" + ("" if base == self.candidate else f" of {base}")
@@ -49,27 +49,27 @@ class Changes:
 
 
 class RefusedCandidate(ValueError):
-    """A candidate is not what its author thinks; one line that says why, and what is allowed."""
+    """A candidate is not what its author thinks; one line that gives the reason and what is allowed."""
 
 
 class Inspected:
-    """One of the classes of a candidate, held against its base.
+    """One class of a candidate, compared with its base.
 
     :param own: the class
-    :param registered: class -> name of the version that it was registered for first
+    :param registered: class -> name of the version that first registered it
     """
 
     def __init__(self, own: type, registered: dict[type, str]) -> None:
         self.own = own
         self.base = next((each for each in own.__mro__ if each in registered), object)
         self.base_name = registered.get(self.base, "nothing")
-        # The candidate's own part: the class, and what it takes from elsewhere.
+        # The candidate's own part: the class, and classes mixed in from elsewhere.
         self.classes = [each for each in own.__mro__ if each not in self.base.__mro__]
         self.inherited = methods(self.base.__mro__)
         mine = methods(self.classes)
         self.overridden = {name: each for name, each in mine.items() if name in self.inherited}
         self.added = {name: each for name, each in mine.items() if name not in self.inherited}
-        # Constants, such as ``COUNTS_NON_ZERO``; one that is declared again, with its value, changes nothing.
+        # Constants, such as ``COUNTS_NON_ZERO``; declaring one again with the same value changes nothing.
         self.constants = [
             name
             for owner in self.classes
@@ -79,23 +79,23 @@ class Inspected:
 
     @property
     def place(self) -> str:
-        """``file:line`` of the class."""
+        """Return ``file:line`` of the class."""
         line = method_line(self.own, "")
         return f"{shown_file(self.own)}:{line}" if line else shown_file(self.own)
 
     @property
     def changes(self) -> bool:
-        """True if it has methods or constants in place of those of its base."""
+        """Return whether it replaces methods or constants of its base."""
         return bool(self.constants or self.overridden)
 
 
 class Inspection:
-    """A candidate, held against its base.
+    """A candidate, compared with its base.
 
-    :param name: of the candidate
+    :param name: name of the candidate
     :param adds: names of added methods that its declaration lists
-    :param registered: class -> name of the version that it was registered for first; the candidate's own only if
-        they are another version's
+    :param registered: class -> name of the version that first registered it; the candidate's own classes only if
+        another version registered them
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Inspection:
         self.adds = adds
         self.parts = [Inspected(pgtable, registered), Inspected(mmu, registered), Inspected(tlb, registered)]
         if not self.parts[-1].classes:
-            # Most candidates leave tlb.c alone: then it says nothing about what they derive from.
+            # Most candidates do not change tlb.c; then its class gives no base.
             self.parts.pop()
 
     def changes(self) -> Changes:
@@ -149,7 +149,7 @@ class Inspection:
             raise RefusedCandidate(f"candidate {self.name!r} is refused: {'; '.join(wrong)}")
 
     def misspelt(self) -> Iterator[str]:
-        """Methods that were meant to override another."""
+        """Report methods that were meant to override another."""
         for each in self.parts:
             for name, method in each.added.items():
                 near = [] if name in self.adds else near_names(name, each.inherited)
@@ -160,7 +160,7 @@ class Inspection:
                     )
 
     def unchanged(self) -> list[str]:
-        """Report classes of the candidate's own of which none overrides anything."""
+        """Report a candidate whose own classes override nothing."""
         subclasses = [each for each in self.parts if each.classes]
         if not subclasses or any(each.changes for each in self.parts):
             return []
@@ -169,7 +169,7 @@ class Inspection:
         return [f"{first.place}: it overrides nothing of {first.base_name}; override {wanted}"]
 
     def incompatible(self) -> Iterator[str]:
-        """Overrides that cannot take the calls which inherited code makes."""
+        """Report overrides that cannot take the calls of inherited code."""
         for each in self.parts:
             for name, method in each.overridden.items():
                 why = self.misfit(method, each.inherited[name])
@@ -177,7 +177,7 @@ class Inspection:
                     yield f"{method.place}: {name} cannot take the calls of inherited code: {why}"
 
     def misfit(self, method: Method, base: Method) -> str:
-        """Say why an override cannot take a call that inherited code makes; "" if it can take all."""
+        """Explain why an override cannot take a call of inherited code; "" if it can take all."""
         own, old = signature(method), signature(base)
         if own is None or old is None:
             return ""
@@ -197,11 +197,11 @@ class Inspection:
         return ""
 
     def sources(self) -> tuple[type, ...]:
-        """The classes whose code is inherited."""
+        """Return the classes whose code is inherited."""
         return tuple(dict.fromkeys(owner for each in self.parts for owner in each.base.__mro__ if owner is not object))
 
     def runs(self, site: Site) -> bool:
-        """Tell whether code that the candidate has not overridden makes a call."""
+        """Return whether the call is in code that the candidate has not overridden."""
         if site.owner is None:
             return True
         for each in self.parts:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names that were meant to be others."""
+"""Detection of misspelt names."""
 
 from collections.abc import Iterable
 
 
 def one_edit_away(a: str, b: str) -> bool:
-    """Tell whether one insertion, deletion, substitution or swap of neighbours makes *b* of *a*."""
+    """Return whether one insertion, deletion, substitution or swap of neighbours turns *a* into *b*."""
     if len(a) > len(b):
         a, b = b, a
     if len(b) - len(a) > 1 or a == b:
@@ -18,12 +18,12 @@ def one_edit_away(a: str, b: str) -> bool:
 
 
 def plain(name: str) -> str:
-    """A name without underscores, in lower case."""
+    """Return a name in lower case without underscores."""
     return name.replace("_", "").lower()
 
 
 def near_names(name: str, names: Iterable[str]) -> list[str]:
-    """Return those of *names* that may have been meant: equal but for underscores and case, or else one edit away."""
+    """Return the *names* that may have been meant: equal except for underscores and case, or else one edit away."""
     there = list(names)
     same = [each for each in there if plain(each) == plain(name)]
     return same or [each for each in there if one_edit_away(plain(name), plain(each))]

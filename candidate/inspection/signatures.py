@@ -10,14 +10,14 @@ from .sources import source_signature
 
 
 def signature(method: Method) -> inspect.Signature | None:
-    """The parameters of a method without *self*; None: they cannot be known."""
+    """Return the parameters of a method without *self*; None if they cannot be determined."""
     value: Any = method.value
     bound = isinstance(value, staticmethod)
     function: Callable[..., Any] = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
     try:
         found = inspect.signature(function)
     except (ValueError, TypeError):
-        # mypyc tells no signature where a default is no literal.
+        # mypyc provides no signature if a default is not a literal.
         found_in_source = source_signature(method.owner, method.name)
         if found_in_source is None:
             return None
@@ -35,14 +35,14 @@ def names_of(found: inspect.Signature) -> list[str]:
 
 
 def counts(found: inspect.Signature) -> set[int]:
-    """Return the least and the most positional arguments of a call."""
+    """Return the minimum and maximum number of positional arguments of a call."""
     names = names_of(found)
     needed = [name for name in names if found.parameters[name].default is inspect.Parameter.empty]
     return {len(needed), len(names)}
 
 
 def misfit_of_call(own: inspect.Signature, old: inspect.Signature, count: int, keywords: tuple[str, ...]) -> str:
-    """Say why a call with *count* positional arguments and these names does not fit; "" if it does."""
+    """Explain why a call with *count* positional arguments and these keywords does not fit; "" if it does."""
     try:
         own.bind(*range(count), **dict.fromkeys(keywords, 0))
     except TypeError as error:
@@ -52,12 +52,12 @@ def misfit_of_call(own: inspect.Signature, old: inspect.Signature, count: int, k
 
 
 def misfit_of_base(own: inspect.Signature, old: inspect.Signature) -> str:
-    """Say why a call that fits the method of the base does not fit this one; "" if it does."""
+    """Explain why a call that fits the base's method does not fit this one."""
     return f"it is called with {parameters_text(old)} and takes {parameters_text(own)}"
 
 
 def exchanged(own: inspect.Signature, old: inspect.Signature) -> str:
-    """Name the parameter that stands in the place of another one; "" if none does."""
+    """Name a parameter that takes the position of another one; "" if none does."""
     mine, theirs = names_of(own), names_of(old)
     for at, (name, passed) in enumerate(zip(mine, theirs, strict=False)):
         if name != passed and name in theirs and passed in mine[at:]:
@@ -66,7 +66,7 @@ def exchanged(own: inspect.Signature, old: inspect.Signature) -> str:
 
 
 def parameters_text(found: inspect.Signature) -> str:
-    """The names of the parameters, for people."""
+    """Return the names of the parameters for messages."""
     kind = inspect.Parameter
     stars: dict[object, str] = {kind.VAR_POSITIONAL: "*", kind.VAR_KEYWORD: "**"}
     return f"({', '.join(stars.get(each.kind, '') + name for name, each in found.parameters.items())})"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Sources of classes, read without running them: the place of a method, its parameters, its callers.
 
-Compiled classes have no code objects, so this is what works for both forms.
+Compiled classes have no code objects; sources work for plain and compiled classes alike.
 """
 
 import ast
@@ -16,7 +16,7 @@ from reference.compiled.choice import HOME
 
 from ..registry.places import shown_module, shown_path, source_of
 
-# Code below a candidate that calls it from outside of its classes.
+# Code below candidates that calls their methods from outside of their classes.
 _CALLERS: Final = ("reference/*.py", "fuzz/execution/*.py")
 
 
@@ -24,10 +24,10 @@ _CALLERS: Final = ("reference/*.py", "fuzz/execution/*.py")
 class Site:
     """A place that calls a method of this name, or passes it on.
 
-    :param owner: the class that the place is in; None: none of those asked for
-    :param function: the method that the place is in; "" outside of classes
-    :param arguments: how many places the call fills; None: not called here, but passed on
-    :param keywords: names that it gives
+    :param owner: the class that contains the place; None: none of the given classes
+    :param function: the method that contains the place; "" outside of classes
+    :param arguments: number of positional arguments; None: the method is passed on, not called
+    :param keywords: names of the keyword arguments
     """
 
     file: str
@@ -39,18 +39,18 @@ class Site:
 
 
 def source_file(owner: type) -> Path:
-    """The source of the module that a class stands in."""
+    """Return the source of the module that defines a class."""
     return source_of(owner.__module__)
 
 
 def shown_file(owner: type) -> str:
-    """Its name for people: below the checkout or the current directory; the module's name if there is no such file."""
+    """Return the file name of a class for messages: relative to the checkout or current directory, else the module."""
     return shown_module(owner.__module__)
 
 
 @cache
 def parsed(path: Path) -> ast.Module:
-    """The syntax tree of a source; an empty one if it cannot be read."""
+    """Return the syntax tree of a source; an empty one if it cannot be read."""
     try:
         return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -58,7 +58,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def class_body(owner: type) -> ast.ClassDef | None:
-    """The definition of a class."""
+    """Return the definition of a class."""
     for node in ast.walk(parsed(source_file(owner))):
         if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
             return node
@@ -66,7 +66,7 @@ def class_body(owner: type) -> ast.ClassDef | None:
 
 
 def definition(owner: type, name: str) -> ast.FunctionDef | None:
-    """The definition of a method."""
+    """Return the definition of a method."""
     body = class_body(owner)
     for node in body.body if body is not None else []:
         if isinstance(node, ast.FunctionDef) and node.name == name:
@@ -75,13 +75,13 @@ def definition(owner: type, name: str) -> ast.FunctionDef | None:
 
 
 def method_line(owner: type, name: str) -> int:
-    """The line of a method, or with "" of its class; 0 if it is not found."""
+    """Return the line of a method, or with "" the line of its class; 0 if it is not found."""
     found: ast.FunctionDef | ast.ClassDef | None = definition(owner, name) if name else class_body(owner)
     return 0 if found is None else found.lineno
 
 
 def source_signature(owner: type, name: str) -> inspect.Signature | None:
-    """The parameters of a method, *self* included, as its source has them; None: it is not found."""
+    """Return the parameters of a method in its source, *self* included; None if it is not found."""
     found = definition(owner, name)
     if found is None:
         return None
@@ -103,9 +103,9 @@ def source_signature(owner: type, name: str) -> inspect.Signature | None:
 
 
 def sites(owners: tuple[type, ...], name: str) -> Iterator[Site]:
-    """Return the sites that call or pass on a method of this name: in these classes, and in their callers outside.
+    """Return the sites that call or pass on a method of this name: in these classes, and in outside callers.
 
-    A call that spreads a list has no known count and is left out.
+    A call that unpacks a list has no known argument count and is left out.
     """
     modules: dict[Path, dict[str, type]] = {}
     for owner in owners:
@@ -129,7 +129,7 @@ def _sites_in(part: ast.AST, path: Path, owner: type | None, function: str, name
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
             called.add(id(node.func))
             spread = any(isinstance(each, ast.Starred) for each in node.args)
-            # A call through the base's own function is the base's matter.
+            # A call through super() concerns the base, not the override.
             upwards = isinstance(node.func.value, ast.Call) and ast.unparse(node.func.value) == "super()"
             if not spread and not upwards:
                 keywords = tuple(each.arg for each in node.keywords if each.arg is not None)

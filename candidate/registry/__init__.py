@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Declarations of versions, and how they are found: in a folder of this package, or in a file from outside.
+"""Declarations of versions, and the code that finds them: in a folder of this package, or in an outside file.
 
-None of it is compiled.
+None of this package is compiled.
 """

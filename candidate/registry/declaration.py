@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The declaration that a module of a candidate, or of a planted bug, ends in."""
+"""The declaration at the end of a candidate's or planted bug's module."""
 
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -12,27 +12,27 @@ from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
 
 from ..tree import PREFIX
 
-# The name that a module of each kind gives its declaration.
+# The name of the declaration in a module of each kind.
 CANDIDATE: Final = "CANDIDATE"
 BUG: Final = "BUG"
 EXAMPLE: Final = 'CANDIDATE = Candidate("my-patch", PgtableMyPatch, MmuMyPatch, "where it comes from")'
-# Place of a declaration that names none: behind all that do.
+# Default order of a declaration: after all that specify one.
 LAST: Final = 1_000_000
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair (pgtable.c, mmu.c) under a name, and tlb.c below it.
+    """A pair (pgtable.c, mmu.c) under a name, and the tlb.c below it.
 
-    :param name: as on the command line; a version from a file goes by the name of the file instead
+    :param name: as on the command line; a version from a file is named by the file instead
     :param origin: one line: what it is and where it comes from
-    :param adds: methods that it adds on purpose, although their names are close to those of inherited ones
-    :param order: place among the registered versions; those without one come last, in the order of their names
+    :param adds: methods that it adds on purpose, although their names are close to inherited names
+    :param order: position among the registered versions; versions without one come last, in the order of their names
     :param main: kvm_main.c beneath them: the port of the original's, or a tree's own
-    :param content: of a kernel tree: changes with what is compiled of it
+    :param content: for a kernel tree: changes with the sources that are compiled
     :param tlb: tlb.c: the port of the original's, or a class that derives from it
-    :param nvhe: the same of a hypervisor below a kernel at EL1
-    :param caps: what its machines have beside what programs ask for (`reference.capabilities`)
+    :param nvhe: tlb.c of a hypervisor below a kernel at EL1
+    :param caps: capabilities of its machines besides those that programs request (`reference.capabilities`)
     """
 
     name: str
@@ -49,16 +49,16 @@ class Candidate:
 
     @property
     def parts(self) -> tuple[type[Pgtable], type[Mmu], type[AnyTlb]]:
-        """Its classes, one for each C file under test."""
+        """Return its classes, one for each C file under test."""
         return self.pgtable, self.mmu, self.tlb
 
     @property
     def is_tree(self) -> bool:
-        """True for a kernel tree, whose C code runs."""
+        """Return whether it is a kernel tree, whose C code runs."""
         return self.name.startswith(PREFIX)
 
     def __post_init__(self) -> None:
-        # One name alone is what a forgotten comma makes of a tuple.
+        # A plain string results if the author forgot the comma of a one-element tuple.
         listed = (self.adds,) if isinstance(self.adds, str) else tuple(self.adds)
         object.__setattr__(self, "adds", listed)
 
@@ -67,10 +67,10 @@ class Bug(NamedTuple):
     """A planted bug.
 
     :param name: as on the command line
-    :param base: name of the version that it is planted in, and is to be judged against
-    :param signature: of the regression that is its own
-    :param origin: one line: what is wrong and where that comes from
-    :param order: place among the bugs: the more programs the random engine needs, the later
+    :param base: name of the version that it is planted in, and that it is compared with
+    :param signature: of the regression that the bug causes
+    :param origin: one line: what is wrong and where it comes from
+    :param order: position among the bugs: the more programs the random engine needs, the later
     :param tlb: as in `Candidate`
     """
 
@@ -85,7 +85,7 @@ class Bug(NamedTuple):
 
     @property
     def checker(self) -> str:
-        """The name of the checker that is to report it."""
+        """Return the name of the checker that is expected to report it."""
         return self.signature.partition(":")[0]
 
 
@@ -93,7 +93,7 @@ Declared = TypeVar("Declared", Candidate, Bug)
 
 
 class DeclarationError(ValueError):
-    """A module declares no version, or not as it must; one line.
+    """A module declares no version, or an invalid one; one line.
 
     :param place: ``file:line``
     """
@@ -104,11 +104,11 @@ class DeclarationError(ValueError):
 
 
 def declarations(module: ModuleType, kind: type[Declared], name: str, place: str) -> tuple[Declared, ...]:
-    """The declarations of a module: one, or a tuple of them.
+    """Return the declarations of a module: one, or a tuple of them.
 
     :param kind: `Candidate` or `Bug`
     :param name: `CANDIDATE` or `BUG`
-    :param place: ``file:line`` to name where something is wrong
+    :param place: ``file:line`` for error messages
     :raises DeclarationError: there is none, or it cannot be used
     """
     if not hasattr(module, name):
@@ -128,7 +128,7 @@ def declarations(module: ModuleType, kind: type[Declared], name: str, place: str
 
 
 def misuse(declared: Candidate | Bug) -> str:
-    """Say what is wrong with the fields of a declaration, without a look at its classes; "" for nothing."""
+    """Explain what is wrong with the fields of a declaration, without examining its classes; "" if nothing is."""
     texts = {"name": declared.name, "origin": declared.origin}
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():

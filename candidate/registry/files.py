@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Candidates that are files from outside: no registration, the file is all.
+"""Candidates in outside files, which need no registration.
 
-A file becomes a module of the package ``candidate``, under a name made of its path
-(`reference.compiled.choice.module_of_file`), so that all processes call it the same. The files of a folder
-form a package: ``from .my_base import PgtableMyBase`` imports the file beside it.
+A file becomes a module of the package ``candidate``, under a name derived from its path
+(`reference.compiled.choice.module_of_file`), so that all processes use the same name. The files of a folder
+form a package: ``from .my_base import PgtableMyBase`` imports a file in the same folder.
 """
 
 import ast
@@ -30,22 +30,22 @@ _WANTED: Final = "the path of a Python file that ends in its declaration"
 
 
 class RefusedFile(RefusedCandidate):
-    """A file cannot be a candidate; one line: file and line, what is wrong, what to do."""
+    """A file cannot be a candidate; one line: file and line, what is wrong, and what to do."""
 
 
 class _Loader(SourceFileLoader):
-    """Compiles a file each time: nothing is cached, since folders of others stay as they are."""
+    """Compiles a file each time: nothing is cached, so that the user's folders stay unchanged."""
 
     def get_code(self, fullname: str) -> CodeType:
         try:
             return self.source_to_code(self.get_data(self.path), self.path)
         except ValueError as error:
-            # Null bytes, until Python 3.11.4; later versions say so themselves. No SyntaxError is a ValueError.
+            # Null bytes: a ValueError until Python 3.11.4, a SyntaxError later. No SyntaxError is a ValueError.
             raise SyntaxError(str(error), (self.path, 1, None, None)) from None
 
 
 class _Finder(MetaPathFinder):
-    """Finds files from outside, and those beside them that they import.
+    """Finds outside files, and files in the same folder that they import.
 
     *folders*: package name -> folder
     """
@@ -54,7 +54,7 @@ class _Finder(MetaPathFinder):
         self.folders: dict[str, Path] = {}
 
     def add(self, path: Path) -> str:
-        """Have a file found.
+        """Make a file importable.
 
         :returns: the name of its module
         """
@@ -82,12 +82,12 @@ class _Finder(MetaPathFinder):
 
 
 _FINDER: Final = _Finder()
-# Behind the finder of compiled modules, which may have the file too.
+# After the finder of compiled modules, which may have the file too.
 sys.meta_path.append(_FINDER)
 
 
 def canonical(name: str) -> str:
-    """The one spelling of a file's name, relative to the current directory if *name* is."""
+    """Return the canonical spelling of a file's name, relative to the current directory if *name* is."""
     if os.path.isabs(name):
         return os.path.normpath(name)
     plain = os.path.normpath(name)
@@ -95,7 +95,7 @@ def canonical(name: str) -> str:
 
 
 def path_of(name: str) -> Path:
-    """The file that a name means: seen from the current directory, or else from the checkout.
+    """Return the file that a name means, relative to the current directory, or else to the checkout.
 
     :raises RefusedFile: there is none
     """
@@ -114,7 +114,7 @@ def path_of(name: str) -> Path:
 
 
 def _misplaced(path: Path) -> str:
-    """Say why a path is no source; "" if it is one."""
+    """Explain why a path is not a source; "" if it is one."""
     if not path.exists():
         return "no such file"
     if path.is_dir():
@@ -127,10 +127,10 @@ def _misplaced(path: Path) -> str:
 
 
 def load(path: Path, name: str) -> Candidate:
-    """The version that a file declares.
+    """Return the version that a file declares.
 
-    :param path: as `path_of` has it
-    :param name: of the version
+    :param path: as returned by `path_of`
+    :param name: name of the version
     :raises RefusedFile: the file cannot be imported, or does not declare one version
     """
     module = _imported(_FINDER.add(path))
@@ -145,7 +145,7 @@ def load(path: Path, name: str) -> Candidate:
 
 
 def beside(version: Candidate) -> list[Candidate]:
-    """Return the versions in files beside *version* that it has imported: it may build on them."""
+    """Return the imported versions in files of the same folder as *version*, which may build on them."""
     packages = {module.rpartition(".")[0] for module in modules_of(version) if module.startswith(OUTSIDE)}
     found: list[Candidate] = []
     for module, there in sorted(sys.modules.items()):
@@ -156,17 +156,17 @@ def beside(version: Candidate) -> list[Candidate]:
 
 
 def modules_of(version: Candidate) -> list[str]:
-    """The modules of the classes of a version."""
+    """Return the modules of the classes of a version."""
     return list(dict.fromkeys(each.__module__ for top in version.parts for each in top.__mro__))
 
 
 def anywhere(name: str) -> str:
-    """The name of a version for a text that is read in another folder: that of a kernel tree has its whole path."""
+    """Return the name of a version for use in any folder: for a kernel tree, with its absolute path."""
     return absolute(name) if name.startswith(PREFIX) else name
 
 
 def portable(name: str) -> str:
-    """The name of a version in a command for a shell in the checkout."""
+    """Return the name of a version for use in a command run in the checkout."""
     if not is_file_name(name):
         return anywhere(name)
     try:
@@ -201,7 +201,7 @@ def _imported(module: str) -> ModuleType:
 
 
 def _failed_at(error: BaseException, path: Path) -> str:
-    """``file:line`` of the innermost code, of a file or of one beside it, that an import failed in."""
+    """Return ``file:line`` of the innermost code where an import failed, in the file or in one of its folder."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno))
@@ -212,7 +212,7 @@ def _failed_at(error: BaseException, path: Path) -> str:
 
 
 def _declaration_line(path: Path) -> int:
-    """The line of a file's last declaration.
+    """Return the line of a file's declaration.
 
     :raises RefusedFile: there are two
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The versions that the modules of a folder declare: adding a module with a declaration is all it takes."""
+"""The versions that the modules of a folder declare: to add one, add a module with a declaration."""
 
 import sys
 from importlib import import_module
@@ -11,12 +11,12 @@ from .declaration import BUG, CANDIDATE, Bug, Candidate, DeclarationError, Decla
 
 
 def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]:
-    """The declarations of all modules of a package, in their `order`.
+    """Return the declarations of all modules of a package, in their `order`.
 
-    Where two name the same place, or none, a version comes after those that it derives from. A module whose
+    If two have the same order, or none, a version comes after the versions that it derives from. A module whose
     name begins with ``_`` is a helper of others and declares nothing.
 
-    :param name: that a declaration has in its module
+    :param name: name of the declaration in its module
     :raises DeclarationError: a module has none, or a name is taken
     """
     folder = HOME.joinpath(*package.split("."))
@@ -36,7 +36,7 @@ def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]
 
 
 def declared_by(path: Path) -> str:
-    """The name of the registered version, or planted bug, that a file of the folders declares; "" for another file.
+    """Return the name of the registered version or planted bug that a file of the folders declares; "" for other files.
 
     :param path: absolute, without symbolic links
     """
@@ -49,5 +49,5 @@ def declared_by(path: Path) -> str:
 
 
 def depth(*classes: type) -> int:
-    """Return the number of classes that some classes derive from: more than any of those does."""
+    """Return the number of classes that *classes* derive from: larger than that of any of their bases."""
     return sum(len(each.__mro__) for each in classes)

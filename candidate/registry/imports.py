@@ -9,13 +9,13 @@ from typing import Final
 from reference.compiled.choice import HOME
 
 _FOLDER: Final = HOME / "candidate"
-# Some versions of Python (3.11.7) count the depth of a syntax tree once for all threads, and raise SystemError
-# where two are made at a time.
+# Some versions of Python (3.11.7) keep one depth count of syntax trees for all threads, and raise SystemError
+# when two trees are built at the same time.
 _ONE_AT_A_TIME: Final = Lock()
 
 
 def imported(path: Path) -> set[Path]:
-    """The modules of versions, of this package or beside the file, that a source imports."""
+    """Return the modules of versions, of this package or in the same folder, that a source imports."""
     try:
         source = path.read_bytes()
         with _ONE_AT_A_TIME:
@@ -45,7 +45,7 @@ def _beside(path: Path, level: int, parts: list[str]) -> set[Path]:
 
 
 def _below(folder: Path, parts: list[str]) -> set[Path]:
-    """The module that a dotted name means, or that a name is imported from."""
+    """Return the module that a dotted name refers to, or that a name is imported from."""
     choices = [
         folder.joinpath(*parts[:count]).with_suffix(".py") for count in (len(parts), len(parts) - 1) if count > 0
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The source file of a module, and the name that people know it by."""
+"""The source file of a module, and its name in messages."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Final
 
 from reference.compiled.choice import HOME
 
-# Sources of modules that are files from outside.
+# Sources of the modules of outside files.
 _OUTSIDE: Final[dict[str, Path]] = {}
 
 
 def note(module: str, source: Path) -> None:
-    """Remember the source of a module from outside."""
+    """Record the source of an outside file's module."""
     _OUTSIDE[module] = source
 
 
 def source_of(module: str) -> Path:
-    """The source of a module of a version."""
+    """Return the source of a version's module."""
     outside = _OUTSIDE.get(module)
     if outside is not None:
         return outside
@@ -26,7 +26,7 @@ def source_of(module: str) -> Path:
 
 
 def shown_path(path: Path) -> str:
-    """A source's name for people: below the checkout, or else below the current directory, or as it is."""
+    """Return a source's name for messages: relative to the checkout, or else to the current directory, or unchanged."""
     if path.is_relative_to(HOME):
         return path.relative_to(HOME).as_posix()
     try:
@@ -37,6 +37,6 @@ def shown_path(path: Path) -> str:
 
 
 def shown_module(module: str) -> str:
-    """The same for the source of a module; the module's name if there is no such file."""
+    """Return the name of a module's source for messages; the module's name if there is no such file."""
     path = source_of(module)
     return shown_path(path) if path.is_file() else module
