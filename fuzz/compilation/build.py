@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz build``: compiles the hot modules, as one group, where `reference.compiled.choice` finds it.
+"""``s2fuzz build``: compiles the hot modules as one group, in the place where `reference.compiled.choice` finds it.
 
-All is made in a folder of its own, which counts only once the manifest names
-it: an interrupted build leaves nothing that is used. One build at a time; processes that
-run meanwhile keep what they have.
+Each build goes to its own folder, which is used only after the manifest names
+it. An interrupted build is therefore never used. Only one build runs at a time. Processes that
+run meanwhile keep the modules that they loaded.
 """
 
 import fcntl
@@ -37,11 +37,11 @@ CACHE: Final = native.FOLDER / "mypy-cache"
 
 
 class BuildError(Exception):
-    """There is no compiled form to be had; one line that says why."""
+    """A compiled build is not possible; one line that gives the reason."""
 
 
 def obstacle() -> str:
-    """Say what a build lacks on this machine; "" if it can be tried."""
+    """Explain what this machine lacks for a build; "" if a build can be tried."""
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
             return f"no {module} in this Python; {how_to_install('build')}"
@@ -55,12 +55,12 @@ def obstacle() -> str:
 
 
 def build(force: bool = False, thorough: bool = False) -> str:
-    """Compile, unless what there is still fits.
+    """Compile, unless the existing build is current.
 
     :param force: compile in any case
-    :param thorough: for the most speed; a build that was made so fits without, too
+    :param thorough: optimise for speed; an existing thorough build also counts as current without it
     :returns: one line on what was done
-    :raises BuildError: it cannot be done, or failed
+    :raises BuildError: it is not possible, or it failed
     """
     with possible():
         if not force and current(thorough):
@@ -71,16 +71,16 @@ def build(force: bool = False, thorough: bool = False) -> str:
 
 
 def say_interpreted() -> None:
-    """Tell on stderr what is not compiled, and why."""
+    """Report on stderr which modules are not compiled, and why."""
     for source, reason in interpreted().items():
         print(f"s2fuzz: {source} stays interpreted: {reason}", file=sys.stderr)
 
 
 @contextmanager
 def possible() -> Iterator[None]:
-    """The only build that is under way.
+    """Hold the build lock, if a build is possible.
 
-    :raises BuildError: none can be tried, or the system refuses something
+    :raises BuildError: a build is not possible, or a system call failed
     """
     lacking = obstacle()
     if lacking:
@@ -93,7 +93,7 @@ def possible() -> Iterator[None]:
 
 
 def current(thorough: bool = False) -> bool:
-    """Tell whether the build on disk is the one that would be made now, or a thorough one of the same sources."""
+    """Return whether the existing build is what a new one would produce, or a thorough build of the same sources."""
     try:
         manifest = json.loads(native.MANIFEST.read_bytes())
         return bool(
@@ -110,13 +110,13 @@ def current(thorough: bool = False) -> bool:
 
 
 def digests(files: list[str]) -> dict[str, str]:
-    """The sources as the manifest has them."""
+    """Return the digests of sources in the form of the manifest."""
     return {source: native.digest(native.HOME / source) for source in files}
 
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """One build at a time; the lock goes with the process that holds it."""
+    """Hold the build lock, which the system releases when the process ends."""
     native.FOLDER.mkdir(parents=True, exist_ok=True)
     with open(LOCK, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -124,7 +124,7 @@ def locked() -> Iterator[None]:
 
 
 def compile_all(files: list[str], thorough: bool = False) -> str:
-    """Compile, then let the manifest name the result; older folders but the last one go.
+    """Compile, then publish the result in the manifest; delete older folders except the previous one.
 
     :param thorough: see `build`
     :raises BuildError: the compiler refused, or a source changed meanwhile
@@ -142,11 +142,11 @@ def compile_all(files: list[str], thorough: bool = False) -> str:
 
 
 def run_compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
-    """Run `fuzz.compilation.compile` and show its progress; it and its children end with us.
+    """Run `fuzz.compilation.compile` and show its progress; kill it and its children if this process is interrupted.
 
-    :param home: what the paths of *files* start from
+    :param home: folder that the paths of *files* are relative to
     :param thorough: see `build`
-    :raises BuildError: it failed; the log stays
+    :raises BuildError: it failed; the log is kept
     """
     options = ["--thorough"] if thorough else []
     command = [sys.executable, "-m", "fuzz.compilation.compile", *options, str(folder), str(CACHE), *files]
@@ -183,9 +183,9 @@ def run_compiler(folder: Path, files: list[str], home: Path, thorough: bool = Fa
 
 
 def publish(made: Path, built: dict[str, str], c_files: dict[str, str], thorough: bool = False) -> None:
-    """Give a finished build its place, and name it in the manifest, which is replaced as a whole.
+    """Move a finished build to its place and name it in the manifest, which is replaced atomically.
 
-    :param built: see `manifest`, as *c_files* and *thorough*
+    :param built: see `manifest`; likewise *c_files* and *thorough*
     """
     try:
         last = json.loads(native.MANIFEST.read_bytes())["folder"]
@@ -194,7 +194,7 @@ def publish(made: Path, built: dict[str, str], c_files: dict[str, str], thorough
     name = made.parent.name.replace("build-", "group-")
     os.rename(made, native.FOLDER / name)
     write_atomically(native.MANIFEST, manifest(name, built, c_files, {}, thorough))
-    # Folders stay that running processes may still import from; those of interrupted builds go.
+    # Keep folders that running processes may still import from; delete those of interrupted builds.
     for old in native.FOLDER.iterdir():
         if old.name.startswith(("group-", "build-")) and old.name not in (name, last, made.parent.name):
             shutil.rmtree(old, ignore_errors=True)
@@ -203,13 +203,13 @@ def publish(made: Path, built: dict[str, str], c_files: dict[str, str], thorough
 def manifest(
     folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str], thorough: bool = False
 ) -> str:
-    """The manifest of a build, as `reference.compiled.choice` reads it.
+    """Return the manifest of a build, as `reference.compiled.choice` reads it.
 
-    :param folder: beside the manifest
+    :param folder: name of the folder beside the manifest
     :param built: digests by source
-    :param c_files: digests by C file of ours
-    :param outside: digests of files from outside by path
-    :param thorough: whether it was made for the most speed
+    :param c_files: digests of our C files, by path
+    :param outside: digests of outside files, by path
+    :param thorough: whether it was optimised for speed
     """
     from mypy.version import __version__ as mypyc
 

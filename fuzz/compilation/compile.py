@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The compiler's part of ``s2fuzz build``: a process of its own, run in the checkout.
+"""The compiler process of ``s2fuzz build``, run in the checkout.
 
 Usage: ``python -m fuzz.compilation.compile [--thorough] FOLDER CACHE SOURCE...``.
-Extension modules go to FOLDER/out, C files to FOLDER/c. Standard output has reports of progress
-(`fuzz.compilation.progress`) between what compilers say.
+Extension modules go to FOLDER/out, C files to FOLDER/c. Standard output contains progress reports
+(`fuzz.compilation.progress`) between the output of the compilers.
 """
 
 import os
@@ -28,7 +28,7 @@ from .runtime import MACRO, add_ours
 
 
 def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -> None:
-    """Compile *sources*, paths below the current directory, as one group of one C file each.
+    """Compile *sources*, paths below the current directory, as one group with one C file per module.
 
     :param thorough: see `fuzz.compilation.jobs.Job`
     """
@@ -40,7 +40,7 @@ def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -
         build_all(self, jobs(self.extensions, thorough), partial(build_ext.build_extensions, self), layers, ahead)
 
     register()
-    # Translating takes one core; the others can do what does not depend on it.
+    # Translating uses one core; the others can run independent jobs.
     pool = ThreadPoolExecutor(max((os.cpu_count() or 1) - 1, 1))
     try:
         ahead = runtime_ahead(pool, folder / "runtime")
@@ -52,13 +52,13 @@ def main(folder: Path, cache: str, sources: list[str], thorough: bool = False) -
             group_name=GROUP,
         )
     finally:
-        # What has not begun by now is begun with the rest.
+        # Jobs that have not started yet start later, with the rest.
         pool.shutdown(wait=False, cancel_futures=True)
     add_ours(extensions)
     mark_rare(extensions)
     extensions, layers = combined(extensions, folder / "c")
     arguments = ["--quiet", "build_ext", "--build-lib", str(folder / "out"), "--build-temp", str(folder / "objects")]
-    # The linker's jobs, which are what is left to do then.
+    # Number of parallel link jobs, which are what remains by then.
     arguments += ["--parallel", str(os.cpu_count() or 1)]
     setup(
         name="s2fuzz-native",
@@ -77,12 +77,12 @@ def build_all(
     layers: list[dict[str, str]],
     ahead: "dict[str, Future[list[str]]]",
 ) -> None:
-    """Compile and link all extension modules, hot files by a profile if the compiler makes one.
+    """Compile and link all extension modules; use a profile for hot files if the compiler supports it.
 
     :param command: the ``build_ext`` of setuptools
-    :param todo: the C files of all
-    :param linked: its part that links what has object files only
-    :param layers: as `combined` returns them
+    :param todo: the C files of all modules
+    :param linked: the part of the command that links existing object files
+    :param layers: as returned by `combined`
     :param ahead: see `runtime_ahead`
     """
     temp = Path(command.build_temp)
@@ -103,9 +103,9 @@ def build_all(
 
 
 def tried(command: Any, linked: Callable[[], None], layers: list[dict[str, str]]) -> str:
-    """Link the extension modules with counters, and do the training run.
+    """Link the extension modules with counters, and perform the training run.
 
-    :returns: what went wrong; "" if nothing did
+    :returns: an error message; "" on success
     """
     out = Path(command.build_lib)
     library = next(extension for extension in command.extensions if extension.name == LIBRARY)
@@ -122,8 +122,8 @@ def tried(command: Any, linked: Callable[[], None], layers: list[dict[str, str]]
 def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[list[str]]]":
     """Start to compile the C files of mypyc's runtime library, as `Objects` would.
 
-    :param folder: gets the object files
-    :returns: the object file to come, by the name of the C file
+    :param folder: receives the object files
+    :returns: future object files, by the name of the C file
     """
     from mypyc.build import get_cflags, include_dir
     from mypyc.common import RUNTIME_C_FILES
@@ -133,7 +133,7 @@ def runtime_ahead(pool: ThreadPoolExecutor, folder: Path) -> "dict[str, Future[l
     compiler = ccompiler.new_compiler()
     sysconfig.customize_compiler(compiler)
     options = [*get_cflags(debug_level="0", multi_file=True), MACRO]
-    # Includes of Python are those of the command that builds extensions otherwise.
+    # Normally the command that builds extensions adds Python's include path.
     compiler.add_include_dir(get_path("include"))
     found = {}
     for name in RUNTIME_C_FILES:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The extension modules by which Python finds the code of each module, which is all in one library.
 
-mypyc makes a C file for each, and building them takes a tenth of the whole. They differ by names only. Here one
-C file has the entry points of all, and each extension module is a link to what is made of it. Python allows that
-one file holds several modules.
+mypyc generates a C file for each module, and building these files takes a tenth of the total time. They differ only
+in names. Here one C file has the entry points of all modules, and each extension module is a link to its shared
+object. Python allows one file to hold several modules.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
 
-# Of the extension modules that hold the entry points.
+# Name prefix of the extension modules that hold the entry points.
 NAME: Final = "s2fuzz_entries"
 _START: Final = f"""\
 #include <Python.h>
@@ -45,10 +45,10 @@ static PyObject *make(const char *name, const char *capsule_name)
 def combined(extensions: list[Any], folder: Path) -> tuple[list[Any], list[dict[str, str]]]:
     """Replace the extension modules of single modules.
 
-    :param extensions: what ``mypycify()`` has made
-    :param folder: gets the C files
-    :returns: the extension modules to build, and the modules of each that has entry points, by their last names:
-        it can have one module of a last name, so there are several
+    :param extensions: the result of ``mypycify()``
+    :param folder: receives the C files
+    :returns: the extension modules to build, and for each one with entry points its modules by their last names.
+        Last names must be unique within one, so there are several
     """
     from mypyc.namegen import exported_name
     from setuptools import Extension
@@ -77,10 +77,10 @@ def combined(extensions: list[Any], folder: Path) -> tuple[list[Any], list[dict[
 
 
 def link(layers: list[dict[str, str]], folder: Path) -> None:
-    """Give each module its extension module.
+    """Create the extension module of each module.
 
-    :param layers: as `combined` returns it
-    :param folder: where the extension modules were made
+    :param layers: as returned by `combined`
+    :param folder: folder with the built extension modules
     """
     suffix = EXTENSION_SUFFIXES[0]
     for number, layer in enumerate(layers):
@@ -91,6 +91,6 @@ def link(layers: list[dict[str, str]], folder: Path) -> None:
             try:
                 os.link(entries, place)
             except OSError:
-                # Not every file system has links.
+                # Not every file system supports links.
                 shutil.copy2(entries, place)
         entries.unlink()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The modules that are compiled: all that making and judging programs imports, and all of candidate/."""
+"""The compiled modules: everything imported to generate and judge programs, and all of candidate/."""
 
 import ast
 from functools import cache
@@ -9,15 +9,15 @@ from typing import Final
 from reference.compiled import choice as native
 from reference.stores import plain_store
 
-# The rest is found from these.
+# The other modules are found from the imports of these.
 ROOTS: Final = (
     "fuzz/judging/differential.py",
     "fuzz/generation/generator.py",
     "fuzz/generation/mutations.py",
 )
-# Plain Python for good: modules that are imported before the choice, that find their data beside
-# themselves, that give a class methods when it is there already, whose objects pass between processes (pickle),
-# that compiled code must reach through Python, and enumerations.
+# Always plain Python: modules that are imported before the choice, that find data files beside
+# themselves, that add methods to an existing class, whose objects are pickled between processes,
+# that compiled code must call through Python, and enumerations.
 PLAIN: Final = frozenset(
     {
         *(
@@ -35,7 +35,7 @@ PACKAGES: Final = ("reference", "candidate", "fuzz")
 
 
 def sources() -> list[str]:
-    """Sources of the group as paths below the checkout, sorted.
+    """Return the sources of the group as paths below the checkout, sorted.
 
     Packages (``__init__.py``) stay interpreted: they are small, and hold registries.
     """
@@ -52,10 +52,10 @@ def sources() -> list[str]:
 
 
 def interpreted() -> dict[str, str]:
-    """The modules of candidate/ that stay plain Python, and why: those that may store to tables without WRITE_ONCE.
+    """Return the modules of candidate/ that stay plain Python, and why: they may store to tables without WRITE_ONCE.
 
-    Compiled, such a store would not be seen (`reference.stores`). A class cannot be
-    compiled on one that is not, so what imports such a module stays plain as well.
+    Compiled code would hide such a store (`reference.stores`). A compiled class cannot
+    derive from an interpreted one, so modules that import such a module stay plain as well.
     """
     modules = sorted(native.candidate_sources())
     reasons: dict[str, str] = {}
@@ -75,7 +75,7 @@ def interpreted() -> dict[str, str]:
 
 
 def imported(source: str) -> list[str]:
-    """The sources of ours that a module imports."""
+    """Return our own sources that a module imports."""
     package = tuple(source.split("/")[:-1])
     modules = imported_modules((native.HOME / source).read_bytes(), package)
     return [file for module in modules for file in files_of(module)]
@@ -83,10 +83,10 @@ def imported(source: str) -> list[str]:
 
 @cache
 def imported_modules(text: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of all modules that a source may import, those that only might be modules included.
+    """Return the names of all modules that a source imports, including names that may or may not be modules.
 
-    :param text: the source; parsing it is what takes the time here, so the answer is kept
-    :param package: of the module
+    :param text: the source; parsing takes most of the time here, so results are cached
+    :param package: package of the module
     """
     found: list[str] = []
     for node in ast.walk(ast.parse(text)):
@@ -100,7 +100,7 @@ def imported_modules(text: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def files_of(module: str) -> list[str]:
-    """The source of a module, if it is ours: a file, or the ``__init__.py`` of a package."""
+    """Return the source of a module, if it is ours: a file, or the ``__init__.py`` of a package."""
     path = Path(*module.split("."))
     if path.parts[0] not in PACKAGES:
         return []

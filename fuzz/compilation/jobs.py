@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The C files of a build as jobs for the C compiler: the level of optimisation that pays, the longest job first."""
+"""The C files of a build as compiler jobs, each with the optimisation level that pays off, the longest job first."""
 
 import os
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from reference.compiled.choice import LIBRARY
 
 FULL: Final = "-O2"
 NONE: Final = "-O0"
-# Compiles in half the time of `FULL`; `MORE` makes nearly as much of it.
+# Compiles in half the time of `FULL`; with `MORE` the code is nearly as fast.
 USUAL: Final = "-O1"
-# Options of gcc for that level: without passes that find little in code that mypyc makes, but with cheap ones that do.
+# Options of gcc for that level: without passes that gain little on code from mypyc, with cheap passes that do.
 MORE: Final = (
     *("-fno-tree-pre", "-fno-tree-vrp", "-fno-ivopts", "-fno-tree-loop-optimize", "-fno-tree-slsr", "-fno-tree-sink"),
     *("-fno-tree-dominator-opts", "-fno-tree-pta", "-fno-tree-bit-ccp", "-fno-tree-dse", "-fno-dse"),
@@ -21,8 +21,8 @@ MORE: Final = (
     *("-fstrict-aliasing", "-fexpensive-optimizations", "-fcse-follow-jumps", "-fcaller-saves", "-fipa-ra"),
     *("-fpeephole2", "-freorder-functions", "-freorder-blocks-and-partition"),
 )
-# C files that take most of the time of judging for their size, by parts of their names: what they run most stands
-# together, by a profile of the training run.
+# C files that take most of the time of judging relative to their size, by parts of their names. A profile of the
+# training run places their hot code together.
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "reference___services___", "reference___assembly."),
     *("reference___listeners.", "reference___kvm.", "reference___kvm_host.", "reference___syndrome."),
@@ -36,14 +36,14 @@ HOT: Final = (
     *("checkers___walk_order.", "execution___guest_accesses.", "judging___matching."),
     *("judging___predicate_notes.", "judging___stretch.", "sides___guest.", "sides___side."),
 )
-# What drives kernel trees: the training run, which has none, says nothing of it.
+# The code that drives kernel trees: the training run has no trees and therefore gives no profile of it.
 _TREES: Final = ("candidate___tree___",)
-# As hot, but there is no profile of them: full optimisation pays.
+# Equally hot but without a profile: full optimisation pays off.
 UNTRAINED: Final = (
     *("runtime___replay.", "runtime___replay_host.", "runtime___tree.", "runtime___exchange."),
     *("runtime___host_pages.", "runtime___process."),
 )
-# C files whose code runs once a program, or less: without optimisation they compile in two thirds of the time.
+# C files whose code runs at most once per program: without optimisation they compile in two thirds of the time.
 COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),
     *("tree___lines___", "runtime___errors.", "runtime___script.", "runtime___versions."),
@@ -52,11 +52,11 @@ COLD: Final = (
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),
     *("reference___belongings.", "reference___events."),
 )
-# Seconds for a megabyte of C, about: the order of jobs and the time left follow from it.
+# Approximate seconds per megabyte of C: used to order jobs and to estimate the remaining time.
 SPEED: Final = {NONE: 1.6, USUAL: 2.8, FULL: 6.5}
-# Seconds for a job of any size: to start the compiler, and to load the parsed headers.
+# Seconds per job of any size: to start the compiler, and to load the precompiled headers.
 START: Final = 0.15
-# Modules of one level are compiled as one file up to this size, in bytes: small enough to keep all cores busy.
+# Modules of one level are compiled as one file up to this size in bytes, small enough to keep all cores busy.
 JOINED: Final = {NONE: 700_000, USUAL: 250_000}
 
 
@@ -64,9 +64,9 @@ JOINED: Final = {NONE: 700_000, USUAL: 250_000}
 class Job:
     """C files that are compiled as one.
 
-    :param extension: the extension module that they are a part of
+    :param extension: the extension module that they belong to
     :param sources: their paths; several only if they are modules of ours
-    :param thorough: whether all modules but those in `COLD` count as hot
+    :param thorough: whether all modules except those in `COLD` count as hot
     """
 
     extension: Any
@@ -80,26 +80,26 @@ class Job:
 
     @property
     def hot(self) -> bool:
-        """Tell whether it is compiled by a profile, if there is one."""
+        """Return whether it is compiled with a profile, if there is one."""
         if not self.modules or self.level != USUAL or self.named(_TREES):
             return False
         return self.thorough or self.named(HOT)
 
     @property
     def joins(self) -> bool:
-        """Tell whether it may be compiled with others of its level as one."""
+        """Return whether it may be compiled together with others of its level."""
         return self.modules > 0 and not self.hot and self.level in JOINED
 
     @property
     def level(self) -> str:
-        """The compiler's option for optimisation."""
+        """The compiler's optimisation option."""
         if self.extension.name != LIBRARY or self.named(COLD):
             return NONE
-        # The runtime of mypyc is hot as a whole.
+        # The whole runtime of mypyc is hot.
         return FULL if not self.modules or self.named(UNTRAINED) else USUAL
 
     def named(self, parts: Iterable[str]) -> bool:
-        """Tell whether the name of its first file has one of these parts."""
+        """Return whether the name of its first file contains one of these parts."""
         name = Path(self.sources[0]).name
         return any(part in name for part in parts)
 
@@ -110,13 +110,13 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """Seconds that it takes, about."""
+        """Return the approximate compile time in seconds."""
         return START + SPEED[self.level] * self.size / 1e6
 
     def file(self, folder: Path) -> str:
         """Return the file to give to the compiler.
 
-        :param folder: where the file is written that includes several
+        :param folder: folder for a generated file that includes several others
         """
         if len(self.sources) == 1:
             return self.sources[0]
@@ -126,13 +126,13 @@ class Job:
 
 
 def holds_module(source: str) -> bool:
-    """Tell whether a C file has the code of a module of ours."""
+    """Return whether a C file has the code of a module of ours."""
     name = Path(source).name
     return name.startswith("__native_") and "___" in name
 
 
 def jobs(extensions: Iterable[Any], thorough: bool = False) -> list[Job]:
-    """The C files of all extension modules, the longest jobs first.
+    """Return jobs for the C files of all extension modules, the longest first.
 
     :param thorough: see `Job`
     """
@@ -141,7 +141,7 @@ def jobs(extensions: Iterable[Any], thorough: bool = False) -> list[Job]:
 
 
 def joined(single: list[Job]) -> list[Job]:
-    """Join small modules of one level, but hot ones: starting the compiler takes as long as compiling one of them.
+    """Join small modules of one level, except hot ones: starting the compiler takes as long as compiling one of them.
 
     :param single: jobs of one file each
     """
@@ -163,5 +163,5 @@ def joined(single: list[Job]) -> list[Job]:
 
 
 def as_one(batch: list[Job]) -> Job:
-    """The job of compiling the files of several jobs of one file each as one."""
+    """Return one job that compiles the files of several one-file jobs together."""
     return replace(batch[0], sources=tuple(job.sources[0] for job in batch))

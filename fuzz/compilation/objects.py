@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The object files of a build: C files are compiled side by side, hot ones twice where there is a profile."""
+"""The object files of a build: C files are compiled in parallel, hot ones twice if there is a profile."""
 
 import os
 import subprocess
@@ -16,24 +16,24 @@ from .profile import Round
 from .progress import report
 
 GROUP: Final = LIBRARY.removesuffix("__mypyc")
-# The C file of each module includes half a megabyte of headers, which are parsed once for all files of a level.
-# What they declare lies in the same library, where it takes no look-up of its address.
+# The C file of each module includes half a megabyte of headers, which are precompiled once for all files of a level.
+# Their declarations refer to the same library, so that no address look-up is needed.
 HEADERS: Final = (
     f'#include <Python.h>\n#include "CPy.h"\n#pragma GCC visibility push(hidden)\n#include "__native_{GROUP}.h"\n'
     f'#include "__native_internal_{GROUP}.h"\n#pragma GCC visibility pop\n'
 )
-# Functions of a few instructions in these headers, which `USUAL` would call at each use.
+# Functions of a few instructions in these headers, which would not be inlined at level `USUAL`.
 INLINE: Final = (
     *("void (Py_INCREF)(PyObject *)", "void (Py_DECREF)(PyObject *)"),
     "int (PyObject_TypeCheck)(PyObject *, PyTypeObject *)",
     *(f"CPyTagged (CPyTagged_{name})(CPyTagged, CPyTagged)" for name in ("Add", "Subtract", "And", "Rshift", "Lshift")),
 )
-# Calls within the library need no detour that would let another library replace a function.
+# Calls within the library need no indirection for symbol interposition.
 HIDDEN: Final = "-fvisibility=hidden"
-# Distributions build Python, and so its extension modules, with checks of the stack; translated code pays for one at
+# Distributions build Python and its extension modules with stack protection, which translated code would pay for at
 # each call that goes through Python.
 UNGUARDED: Final = "-fno-stack-protector"
-# The address of each function of Python is looked up when the library is loaded, and called directly.
+# Addresses of Python's functions are resolved when the library is loaded, and called directly.
 NEAR: Final = "-fno-plt"
 
 
@@ -41,10 +41,10 @@ class Objects:
     """The object files of all extension modules.
 
     :param compiler: the ``CCompiler`` of setuptools
-    :param todo: what there is to compile
-    :param folder: gets the object files
-    :param ahead: object files to come, by the name of the C file; those that were cancelled are compiled here
-    :param rounds: each job is compiled in those that are for it, and reported in the last of them
+    :param todo: the jobs
+    :param folder: receives the object files
+    :param ahead: future object files, by the name of the C file; cancelled ones are compiled here
+    :param rounds: each job is compiled in the rounds that include it, and reported in the last of them
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Objects:
         report(self.modules, self.spent)
 
     def compile(self, part: Round) -> None:
-        """Compile what is for a round."""
+        """Compile the jobs of a round."""
         todo = [job for job in self.todo if part.takes(job)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             self.parse(pool, part)
@@ -83,7 +83,7 @@ class Objects:
                 raise
 
     def parse(self, pool: ThreadPoolExecutor, part: Round) -> None:
-        """Parse headers for a round: a parsed header brings the options with it that it was parsed with."""
+        """Precompile headers for a round: a precompiled header is valid only with the options it was compiled with."""
         examples = {(job.level, job.hot): job for job in self.todo if job.modules and part.takes(job)}
         headers = pool.map(
             lambda job: parse_headers(self.compiler, job, self.folder, part.name, part.options(job)),
@@ -92,7 +92,7 @@ class Objects:
         self.parsed = dict(zip(examples, headers, strict=True))
 
     def begin(self, pool: ThreadPoolExecutor, job: Job, part: Round) -> "Future[list[str]]":
-        """Begin a job, unless that was done ahead."""
+        """Start a job, unless it was started ahead."""
         begun = None if job.modules else self.ahead.get(Path(job.sources[0]).name)
         if begun is None or begun.cancelled():
             header = self.parsed[job.level, job.hot] if job.modules else ""
@@ -100,7 +100,7 @@ class Objects:
         return begun
 
     def hand_over(self) -> None:
-        """In each extension module, let object files take the place of its sources."""
+        """Replace the sources of each extension module by object files."""
         for job in self.todo:
             job.extension.extra_objects = []
             job.extension.sources = []
@@ -109,7 +109,7 @@ class Objects:
 
 
 def options_for(job: Job) -> list[str]:
-    """The compiler's options but for includes."""
+    """Return the compiler's options except the include paths."""
     return [
         *(each for each in job.extension.extra_compile_args if not each.startswith("-O")),
         HIDDEN,
@@ -120,12 +120,12 @@ def options_for(job: Job) -> list[str]:
 
 
 def parse_headers(compiler: Any, job: Job, folder: Path, name: str, options: Iterable[str]) -> str:
-    """Have the compiler keep `HEADERS` in parsed form, for the files of one level in one round.
+    """Have the compiler precompile `HEADERS` for the files of one level in one round.
 
     :param job: one of those files
-    :param name: of the round
-    :param options: of the compiler, in addition
-    :returns: the file to include; "" if the compiler has no such form
+    :param name: name of the round
+    :param options: additional compiler options
+    :returns: the file to include; "" if the compiler has no precompiled headers
     """
     header = folder / f"headers-{name}{job.level}{job.hot:d}.h"
     header.parent.mkdir(parents=True, exist_ok=True)
@@ -141,10 +141,10 @@ def compile_one(compiler: Any, job: Job, folder: Path, header: str, options: Ite
     """Compile the C files of a job.
 
     :param header: see `parse_headers`
-    :param options: of the compiler, in addition
+    :param options: additional compiler options
     :returns: the object file
     """
-    # The header that is parsed already comes first, or it does not count.
+    # The precompiled header must come first to take effect.
     headers = [header, str(HEADER)] if job.modules else []
     include = [part for each in headers if each for part in ("-include", each)]
     made: list[str] = compiler.compile(

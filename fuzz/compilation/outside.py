@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz build --candidate FILE``: the group, compiled anew with a file from outside in it.
+"""``s2fuzz build --candidate FILE``: compiles the group anew together with an outside file.
 
-A class that is compiled alone cannot derive from compiled ones, so the whole group is. The
-result lies beside the build of the rest, by a digest of all its sources, and serves processes
+A class that is compiled separately cannot derive from compiled ones, so the whole group is compiled. The
+result lies beside the main build, named by a digest of all its sources, and serves processes
 that run the file.
 """
 
@@ -30,18 +30,18 @@ from .build import BuildError, build, digests, manifest, possible, run_compiler
 from .group import interpreted, sources
 from .staging import staged
 
-# Builds with files that are kept; each takes as much room as the whole build.
+# Number of builds with outside files to keep; each is as large as the whole build.
 KEPT: Final = 3
 
 
 def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
-    """Compile the group with a file in it, unless that is there.
+    """Compile the group with a file in it, unless such a build exists.
 
-    :param name: of the file; with that of a registered version, this is `fuzz.compilation.build.build`
+    :param name: name of the file; for a registered version this is `fuzz.compilation.build.build`
     :param force: compile in any case
-    :param thorough: for the most speed
+    :param thorough: optimise for speed
     :returns: one line on what was done
-    :raises BuildError: it cannot be done, or failed
+    :raises BuildError: it is not possible, or it failed
     :raises candidate.RefusedCandidate: the file cannot be a candidate
     """
     version = candidate.get(name)
@@ -79,15 +79,15 @@ def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
 
 
 def is_thorough(place: Path) -> bool:
-    """Tell whether a build was made for the most speed.
+    """Return whether a build was optimised for speed.
 
-    :param place: the folder of a build that is whole
+    :param place: the folder of a complete build
     """
     return bool(json.loads((place / "manifest.json").read_bytes()).get("thorough"))
 
 
 def outside_sources(version: Candidate) -> list[Path]:
-    """The file of a version, and those beside it that it imports, sorted."""
+    """Return the file of a version, and the files in its folder that it imports, sorted."""
     found = {source_of(module) for module in modules_of(version) if module.startswith(native.OUTSIDE)}
     left = list(found)
     while left:
@@ -99,7 +99,7 @@ def outside_sources(version: Candidate) -> list[Path]:
 
 
 def check_stores(paths: list[Path]) -> None:
-    """See that files can be compiled: a plain store to a table would not be seen then (`reference.stores`).
+    """Check that files can be compiled: compiled code would hide a plain store to a table (`reference.stores`).
 
     :raises BuildError: one has such a store, or builds on a version that stays interpreted
     """
@@ -116,18 +116,18 @@ def check_stores(paths: list[Path]) -> None:
 
 
 def outside_digests(paths: list[Path]) -> dict[str, str]:
-    """Digests of files by path."""
+    """Return digests of files by path."""
     return {str(path): native.digest(path) for path in paths}
 
 
 def key_of(digests: Mapping[str, str]) -> str:
-    """Return the key of a build of some sources."""
+    """Return the key of a build from the digests of its sources."""
     text = "\n".join(f"{source} {digest}" for source, digest in sorted(digests.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def forget_old() -> None:
-    """Delete all builds with files but the last `KEPT`."""
+    """Delete all builds with outside files except the last `KEPT`."""
     there = sorted(native.FOLDER.glob(f"{native.WITH}*"), key=lambda path: path.stat().st_mtime)
     for old in there[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)

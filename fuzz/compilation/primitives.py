@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions that compiled code calls as C, in place of their Python: ours, and methods of Python's (`HEADER`)."""
+"""Functions that compiled code calls directly in C: our own, and methods of Python's types (`HEADER`)."""
 
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ _MACHINE: Final = "reference.machine"
 
 
 def register() -> None:
-    """Tell mypyc of them; before it compiles anything."""
+    """Register the functions with mypyc, before it compiles anything."""
     from mypyc.ir.ops import ERR_MAGIC, ERR_NEVER
     from mypyc.ir.rtypes import (
         c_int_rprimitive,
@@ -45,7 +45,7 @@ def register() -> None:
         )
     for method, takes, gives, c_name in (
         ("pop", [dict_rprimitive, object_rprimitive, object_rprimitive], object_rprimitive, "s2fuzz_dict_pop"),
-        # An f-string that says how to format something reaches the compiler as calls of it.
+        # The compiler sees a format specification in an f-string as a call of ``format``.
         ("format", [str_rprimitive, object_rprimitive, str_rprimitive], str_rprimitive, "s2fuzz_format"),
     ):
         method_op(name=method, arg_types=list(takes), return_type=gives, c_function_name=c_name, error_kind=ERR_MAGIC)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The profile by which hot C files are compiled: how often each branch is taken in a training run.
+"""The profile for compiling hot C files: how often each branch is taken in a training run.
 
-These files are compiled twice: with counters (`COUNTED`), for a library that does a training run
-(`fuzz.compilation.training`), and by what the counters say (`PROFILED`). The compiler finds what belongs to a file
-beside its object file. Without a profile, all files are compiled once (`PLAIN`),
-or hot ones once more where there is none in the end (`AGAIN`).
+Hot files are compiled twice: with counters (`COUNTED`), for a library that performs a training run
+(`fuzz.compilation.training`), and then with the counts (`PROFILED`). The compiler finds the counts of a file
+beside its object file. Without profile support all files are compiled once (`PLAIN`).
+If the training run fails, hot files are compiled again without a profile (`AGAIN`).
 """
 
 import subprocess
@@ -16,11 +16,11 @@ from typing import Final
 
 from .jobs import FULL, MORE, USUAL, Job
 
-# Seconds that a training run may take, a hundred times what it takes on an idle machine.
+# Upper bound in seconds for a training run: a hundred times its duration on an idle machine.
 LIMIT: Final = 300
-# Of the linker, for the library with counters.
+# Linker option for the library with counters.
 LINKED: Final = "--coverage"
-# Counters are put in early. What comes later does not change them, and pays only in code that is kept.
+# Counters are inserted early. Later passes do not change them, and pay off only in code that is kept.
 _COUNTERS: Final = (
     *("-fprofile-arcs", "-fno-profile-values", "-fprofile-update=single"),
     *("-fno-tree-pre", "-fno-gcse", "-fno-schedule-insns2", "-fno-tree-vectorize", "-fno-ivopts", "-fno-tree-sink"),
@@ -30,30 +30,30 @@ _COUNTERS: Final = (
     *("-fno-code-hoisting", "-fno-shrink-wrap", "-fno-cprop-registers", "-fno-store-merging"),
     *("-fno-optimize-strlen", "-fno-tree-slsr", "-fno-tree-loop-optimize", "-fno-dse"),
 )
-# Of code that was never run there is no profile; of a file that was never loaded, none at all.
+# Code that never ran has no profile, and a file that was never loaded has none at all.
 _COUNTS: Final = (
     *("-fprofile-use", "-fno-profile-values", "-Wno-missing-profile", "-Wno-coverage-mismatch"),
-    # Code that mypyc makes has few loops, and calls that could be anything: a fifth of the time without these.
+    # Code from mypyc has few loops, and its calls could be anything: omitting these passes saves a fifth of the time.
     *("-fno-tree-pre", "-fno-gcse", "-fno-gcse-after-reload", "-fno-tree-vectorize", "-fno-ivopts", "-fno-tracer"),
     *("-fno-tree-loop-optimize", "-fno-unroll-loops", "-fno-peel-loops", "-fno-ipa-cp", "-fno-ipa-sra", "-fno-ipa-icf"),
     *("-fno-code-hoisting", "-fno-tree-slsr", "-fno-optimize-strlen", "-fno-ree"),
-    # It sees ways through the code that it did not see before, and warns of more.
+    # With a profile the compiler follows more paths and therefore warns more.
     "-Wno-error",
 )
-# What hot files are given where there is no profile.
+# Options for hot files without a profile.
 _FULLY: Final = ((FULL,), 2.3)
 _TRIAL: Final = "int taken; int branch(int way) { if (way) taken++; return taken; }\n"
 
 
 @dataclass(frozen=True)
 class Round:
-    """One time that files are compiled.
+    """One compilation of the files.
 
-    :param name: of the round
-    :param hot: options for hot files, and how long these take by the time without them
-    :param usual: options for files of the usual level, these included
-    :param rest: whether the others are compiled, too
-    :param final: whether hot files are compiled for good
+    :param name: name of the round
+    :param hot: options for hot files, and their compile time relative to that without the options
+    :param usual: options for files of the usual level, hot files included
+    :param rest: whether the other files are compiled, too
+    :param final: whether the result for hot files is final
     """
 
     name: str
@@ -63,19 +63,19 @@ class Round:
     final: bool = True
 
     def takes(self, job: Job) -> bool:
-        """Tell whether a job is for this round."""
+        """Return whether a job belongs to this round."""
         return self.rest or job.hot
 
     def last(self, job: Job) -> bool:
-        """Tell whether it is done then."""
+        """Return whether the job is done after this round."""
         return self.final or not job.hot
 
     def options(self, job: Job) -> Sequence[str]:
-        """The compiler's options in addition."""
+        """Return the additional compiler options."""
         return [*(self.usual if job.level == USUAL else ()), *(self.hot[0] if job.hot else ())]
 
     def factor(self, job: Job) -> float:
-        """The time that it takes, by `Job.cost`."""
+        """Return the compile time relative to `Job.cost`."""
         return self.hot[1] if job.hot else 1.0
 
 
@@ -86,10 +86,10 @@ PROFILED: Final = Round("profiled", (_COUNTS, 1.1), rest=False)
 
 
 def supported(compiler: Sequence[str], folder: Path) -> bool:
-    """Tell whether a compiler counts branches, and takes the counts, as gcc does.
+    """Return whether a compiler counts branches and uses the counts as gcc does.
 
     :param compiler: the command
-    :param folder: for files of a trial
+    :param folder: for the files of a trial
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "branch.c"
@@ -106,10 +106,10 @@ def supported(compiler: Sequence[str], folder: Path) -> bool:
 
 
 def trained(folder: Path) -> str:
-    """Do the training run, in parts side by side.
+    """Perform the training run, in parallel parts.
 
-    :param folder: of the extension modules with counters
-    :returns: what went wrong; "" if nothing did
+    :param folder: folder of the extension modules with counters
+    :returns: an error message; "" on success
     """
     command = [sys.executable, "-m", "fuzz.compilation.training", str(folder)]
     parts = [subprocess.Popen([*command, part], stdin=subprocess.DEVNULL) for part in ("one", "par")]

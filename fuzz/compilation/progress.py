@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BuildProgress of ``s2fuzz build``: modules done, modules in all, time left.
+"""BuildProgress of ``s2fuzz build``: modules done, total number of modules, time left.
 
-The compiler's process reports a line for each module (`report`). `BuildProgress` shows it on stderr: on one
-line that renews itself in a terminal, otherwise on a line for each quarter of the work.
+The compiler's process reports a line for each module (`report`). `BuildProgress` shows it on stderr: as one
+updated line in a terminal, otherwise as a new line for each quarter of the work.
 """
 
 import re
@@ -13,28 +13,28 @@ from typing import Final
 _MARK: Final = "s2fuzz-progress"
 _REPORT: Final = re.compile(rf"{_MARK} (\d+) (0|1|0\.\d+)\n?")
 _REMARK: Final = "s2fuzz-remark"
-# Seconds between two renewals of the line.
+# Seconds between two updates of the line.
 _RENEW: Final = 0.2
 
 
 def report(done: int, fraction: float) -> None:
     """Report to the process that shows progress.
 
-    :param done: modules that are compiled
-    :param fraction: part of the C compiler's work that is done, by the time that it is expected to take
+    :param done: number of compiled modules
+    :param fraction: completed part of the C compiler's work, by expected compile time
     """
     print(f"{_MARK} {done} {min(max(fraction, 0.0), 1.0):.4g}", flush=True)
 
 
 def tell(text: str) -> None:
-    """Report a line that people see."""
+    """Report a line to show to the user."""
     print(f"{_REMARK} {text}", flush=True)
 
 
 class BuildProgress:
     """Shows a build on stderr.
 
-    :param modules: how many there are to compile
+    :param modules: number of modules to compile
     """
 
     def __init__(self, modules: int) -> None:
@@ -46,9 +46,9 @@ class BuildProgress:
         self.show(f"compiling {modules} modules: translating them to C")
 
     def take(self, line: str) -> bool:
-        """Take a line of the compiler's output.
+        """Process a line of the compiler's output.
 
-        :returns: whether the line was a report or a remark, and nothing for the log
+        :returns: whether the line was a report or a remark, which does not belong in the log
         """
         if line.startswith(f"{_REMARK} "):
             self.show(line.removeprefix(f"{_REMARK} ").rstrip())
@@ -70,21 +70,21 @@ class BuildProgress:
         return True
 
     def show(self, text: str) -> None:
-        """Show a text, in a terminal in place of the last one."""
+        """Show a text; in a terminal it replaces the previous one."""
         start, end = ("\r\x1b[K", "") if self.terminal else ("", "\n")
         print(f"{start}s2fuzz: {text}", end=end, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Leave the line of the terminal to others."""
+        """Clear the line in the terminal for other output."""
         if self.terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def time_left(elapsed: float, fraction: float) -> str:
-    """The end of a progress line; "" as long as nothing can be estimated.
+    """Return the end of a progress line; "" while no estimate is possible.
 
     :param elapsed: seconds since the C compiler started
-    :param fraction: part of its work that is done
+    :param fraction: completed part of its work
     """
     if fraction < 0.02:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions that are not worth optimising, in the C files that mypyc makes.
+"""Marking of functions that are not worth optimising, in the C files that mypyc generates.
 
 Optimising them took a tenth of the C compiler's time. The header of `fuzz.compilation.primitives` defines the mark.
 """
@@ -13,15 +13,15 @@ from reference.compiled.choice import LIBRARY
 from .jobs import holds_module
 
 _MARK: Final = "S2FUZZ_RARE"
-# The body of a module, which runs once; the form of a function that interpreted code calls, which takes the
-# arguments apart and calls the other one.
+# The body of a module, which runs once; the wrapper that interpreted code calls, which unpacks the
+# arguments and calls the function itself.
 _RARE: Final = re.compile(r"^ *(?=char CPyDef_\w*__top_level__\(|PyObject \*CPyPy_\w+\(.*\{$)", re.MULTILINE)
 
 
 def mark_rare(extensions: list[Any]) -> None:
-    """Mark these functions.
+    """Mark rarely executed functions.
 
-    :param extensions: what ``mypycify()`` has made; C files of the one that holds all code are rewritten
+    :param extensions: the result of ``mypycify()``; C files of the extension that holds all code are rewritten
     """
     for extension in extensions:
         if extension.name == LIBRARY:
@@ -30,5 +30,5 @@ def mark_rare(extensions: list[Any]) -> None:
 
 
 def marked(text: str) -> str:
-    """Return a C file with these functions marked."""
+    """Return the text of a C file with its rarely executed functions marked."""
     return _RARE.sub(f"{_MARK} ", text)

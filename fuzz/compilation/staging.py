@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A copy of the sources for the compiler: where there is no checkout, and where files from outside join the group."""
+"""A copy of the sources for the compiler: used without a checkout, and when outside files join the group."""
 
 import shutil
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from reference.compiled.choice import OUTSIDE
 
 from .group import PACKAGES
 
-# Types of files from outside are checked no further than the compiler needs.
+# The types of outside files are checked only as far as the compiler needs.
 _SETTINGS: Final = f"""
 [mypy-{OUTSIDE}*.*]
 allow_untyped_defs = True
@@ -24,9 +24,9 @@ warn_return_any = False
 
 
 def staged(folder: Path, outside: Mapping[str, Path]) -> Path:
-    """Copy the packages, and files from outside beside the candidates.
+    """Copy the packages, and put outside files beside the candidates.
 
-    :param folder: gets the copy
+    :param folder: receives the copy
     :param outside: place below the copy -> file
     :returns: the folder of the copy
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The training run of a build: programs are judged, and the compiler learns which branches are taken.
+"""The training run of a build: judges programs, while the compiler's counters record which branches are taken.
 
-``python -m fuzz.compilation.training FOLDER PART``: the part ``one`` judges programs of one actor, ``par`` those with
-blocks in which several are at work. Runs in plain Python but for the extension modules in FOLDER. The programs are the
-generator's, of a seed and numbers that no measurement has, of every granule and against several versions.
+``python -m fuzz.compilation.training FOLDER PART``: the part ``one`` judges programs with one actor, ``par`` programs
+with blocks of several actors. Runs in plain Python except for the extension modules in FOLDER. The generator makes the
+programs, for every granule and several versions, from a seed and numbers that no measurement uses.
 """
 
 import sys
@@ -14,15 +14,15 @@ from typing import Final
 from reference.compiled.choice import LIBRARY, Finder
 
 SEED: Final = 0x7E57
-# Versions that are judged against the original, and how many programs each gets of each granule (0: all sizes mixed).
+# Versions that are judged against the original, and the number of programs per granule (0: all sizes mixed).
 VERSIONS: Final = ("rfc-v1", "rfc-v2", "v5.14", "v6.6-range")
 PROGRAMS: Final = {0: 60, 4096: 15, 16384: 15, 65536: 15}
 
 
 def modules_in(folder: Path) -> dict[str, str]:
-    """Extension modules by name.
+    """Return extension modules by name.
 
-    :param folder: where packages are folders
+    :param folder: folder in which packages are subfolders
     """
     suffix = EXTENSION_SUFFIXES[0]
     return {
@@ -34,8 +34,8 @@ def modules_in(folder: Path) -> dict[str, str]:
 def train(par: bool) -> int:
     """Judge programs.
 
-    :param par: those with blocks
-    :returns: how many
+    :param par: programs with blocks
+    :returns: number of programs
     """
     import candidate
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The bytes of payload.s: as stored, and made anew where an assembler is present."""
+"""The machine code of payload.s: as stored, or assembled anew if an assembler is installed."""
 
 import shutil
 import subprocess
@@ -13,28 +13,28 @@ from ..files import write_atomically
 HERE: Final = Path(__file__).parent
 SOURCE: Final = HERE / "payload.s"
 STORED: Final = HERE / "payload.hex"
-# Of Debian's binutils-aarch64-linux-gnu.
+# From Debian's binutils-aarch64-linux-gnu.
 ASSEMBLER: Final = "aarch64-linux-gnu-as"
 OBJCOPY: Final = "aarch64-linux-gnu-objcopy"
 WORDS_A_LINE: Final = 8
 
 
 def stored() -> bytes:
-    """The machine code, from payload.hex: words of 32 bits, little-endian; ``#`` starts a comment line."""
+    """Return the machine code from payload.hex: words of 32 bits, little-endian; ``#`` starts a comment line."""
     lines = [line for line in STORED.read_text().splitlines() if not line.startswith("#")]
     return b"".join(int(word, 16).to_bytes(4, "little") for line in lines for word in line.split())
 
 
 def can_assemble() -> bool:
-    """Tell whether there is an assembler for arm64."""
+    """Return whether there is an assembler for arm64."""
     return shutil.which(ASSEMBLER) is not None and shutil.which(OBJCOPY) is not None
 
 
 def assembled() -> bytes:
-    """The machine code, from payload.s.
+    """Return the machine code assembled from payload.s.
 
     :raises OSError: there is no assembler
-    :raises subprocess.CalledProcessError: it refuses the source
+    :raises subprocess.CalledProcessError: it rejects the source
     """
     with tempfile.TemporaryDirectory() as folder:
         made, code = Path(folder) / "payload.o", Path(folder) / "payload.bin"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known deviations of QEMU from our walk, with the reasons: in exactly these ways, and in no other.
+"""Known deviations of QEMU from our walk, with the reasons; all other deviations are differences.
 
-Found with version 7.2; `tests/hardware/test_deviations.py` shows that each is still so.
+Found with version 7.2; `tests/hardware/test_deviations.py` shows that each still exists.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from .tables import ACCESSES, Ask, Tables, split
 class Deviation:
     """One way in which QEMU deviates.
 
-    :param name: a few words
-    :param reason: why our walk is not changed to do the same
+    :param name: a short name
+    :param reason: why our walk does not follow QEMU
     """
 
     name: str
@@ -55,7 +55,7 @@ ALL: Final = (BLOCK_LEVEL, FORCED_DEVICE, FORCED_SHAREABILITY, RESERVED_TYPE)
 def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviation, ...]:
     """Return the deviations that explain *answer* of QEMU to a question that our walk answers with *walk*.
 
-    :returns: none where it is a difference
+    :returns: empty if the answer is a difference
     """
     setting = tables.setting
     ask, _ = split(asked)
@@ -99,12 +99,12 @@ def foreseen(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
 
 
 def answer_with(address: int, attr: int, shareability: int) -> int:
-    """Return the answer of a read or write that succeeds with this type."""
+    """Return the answer of a successful read or write with this type."""
     return address | attr << PAR_ATTR_SHIFT | shareability << PAR_SH_SHIFT
 
 
 def reserved_block(tables: Tables, walk: Walk) -> bool:
-    """Tell whether our walk ended at an entry that would be a block if its level had blocks."""
+    """Return whether our walk ended at an entry that would be a block if its level had blocks."""
     granule = tables.setting.granule
     return (
         walk.fault == TRANSLATION
@@ -115,7 +115,7 @@ def reserved_block(tables: Tables, walk: Walk) -> bool:
 
 
 def as_block(tables: Tables, walk: Walk, asked: int) -> Walk:
-    """Return the walk as if the entry at which it ended were a block."""
+    """Return the walk as if the entry at its end were a block."""
     ask, ipa = split(asked)
     granule = tables.setting.granule
     regime = tables.regime

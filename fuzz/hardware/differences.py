@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Differences collected: of each kind the first one, as text and as a file that replays."""
+"""Collected differences: the first of each kind, as text and as a file that replays it."""
 
 import hashlib
 import re
@@ -15,12 +15,12 @@ from .text import path, print_tables, show
 
 @dataclass(slots=True)
 class Kind:
-    """Differences that are alike but for addresses.
+    """Differences that are alike except for addresses.
 
     :param first: the first one seen
-    :param where: the tables or program that showed it, for people
-    :param count: how many there were
-    :param file: of the first one; "" if it was not saved
+    :param where: name of the tables or program that showed it, for messages
+    :param count: number of differences
+    :param file: file of the first one; "" if it was not saved
     """
 
     first: Difference
@@ -29,7 +29,7 @@ class Kind:
     file: str = ""
 
     def text(self) -> str:
-        """Return the text for people: the first one, then their number and the file."""
+        """Return the text for the report: the first difference, then their number and the file."""
         head, *rest = show(self.first)
         lines = [f"difference in {self.where}: {head}", *rest]
         more = f"    {self.count} like this" if self.count > 1 else ""
@@ -41,17 +41,17 @@ class Kind:
 class Collection:
     """All kinds of differences.
 
-    :param folder: where to save the first of each; None: nowhere
+    :param folder: where to save the first of each kind; None: nowhere
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.kinds: dict[tuple[str, ...], Kind] = {}
-        # The reason why a file could not be written; "" if all were.
+        # The reason why a file could not be written; "" if all were written.
         self.trouble = ""
 
     def add(self, difference: Difference, where: str) -> None:
-        """Count it, and keep it if it is the first of its kind."""
+        """Count a difference, and keep it if it is the first of its kind."""
         key = kind_of(difference)
         kind = self.kinds.get(key)
         if kind is None:
@@ -60,9 +60,9 @@ class Collection:
             kind.count += 1
 
     def save(self, session: QemuSession) -> None:
-        """Write the files, each as small as still shows it.
+        """Write the files, each reduced as far as it still shows the difference.
 
-        :raises QemuError: it died or does not answer
+        :raises QemuError: QEMU died or does not answer
         """
         for key, kind in self.kinds.items():
             small = reduced(session, kind.first)
@@ -80,7 +80,7 @@ class Collection:
 
 
 def kind_of(difference: Difference) -> tuple[str, ...]:
-    """Return the key of a kind: no address, and a memory type only where nothing else differs."""
+    """Return the key of a kind: without addresses, and with a memory type only if nothing else differs."""
     ask, _ = split(difference.asked)
     page = f"{1 << difference.tables.setting.page_shift >> 10}K"
     ours = in_words(difference.asked, difference.expected)
@@ -94,15 +94,15 @@ def kind_of(difference: Difference) -> tuple[str, ...]:
 
 
 def file_name(key: tuple[str, ...]) -> str:
-    """The same for the same kind, always."""
+    """Return a file name that is always the same for the same kind."""
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(key)).strip("-")[:80].rstrip("-")
     return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}.tables"
 
 
 def reduced(session: QemuSession, difference: Difference) -> Difference:
-    """The same difference with only what lies on the way; as it is where that does not show it.
+    """Return the difference with only the entries on the path; unchanged if those do not show it.
 
-    :raises QemuError: it died or does not answer
+    :raises QemuError: QEMU died or does not answer
     """
     _, ipa = split(difference.asked)
     whole = replace(difference.tables, source=None, questions=[difference.asked])

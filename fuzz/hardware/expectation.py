@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The answers that QEMU should give, by our walk; and answers in words.
+"""The answers that QEMU should give according to our walk, and answers as text.
 
-A read or write is answered with PAR_EL1 (Arm ARM D19.2): without a fault ATTR 63:56,
-address 51:12, SH 8:7; with one bit 0, fault status 6:1, S (at stage 2) 9, RES1 11. A fetch is
-answered with 0, or the syndrome of the abort (ESR_ELx).
+A read or write is answered with PAR_EL1 (Arm ARM D19.2). Without a fault it holds ATTR 63:56,
+address 51:12, SH 8:7. With a fault it holds bit 0 set, fault status 6:1, S (at stage 2) 9, RES1 11. A fetch is
+answered with 0, or with the syndrome of the abort (ESR_ELx).
 """
 
 from typing import Final
@@ -32,10 +32,10 @@ PAR_ATTR_SHIFT: Final = 56
 PAR_SH_SHIFT: Final = 7
 # ESR_ELx: exception class 31:26, IL 25.
 IABT_LOWER: Final = 0x20 << 26 | 1 << 25
-# An external abort on the walk of AT: data abort at the same level, CM and WnR.
+# An external abort on the walk of AT: a data abort at the same level, with CM and WnR set.
 DABT_AT: Final = 0x25 << 26 | 1 << 25 | 1 << 8 | 1 << 6
 
-# By the fault, then by its level.
+# Indexed by the fault, then by its level.
 AT_FAULT: Final = {
     fault: tuple(DABT_AT | status + level if fault == LOST else PAR_FAULT | status + level << 1 for level in range(4))
     for fault, status in STATUS.items()
@@ -49,7 +49,7 @@ FETCHED: Final = 0
 class Expectation:
     """Answers under one setting.
 
-    :param setting: of the translation
+    :param setting: setting of the translation
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -57,7 +57,7 @@ class Expectation:
         self.fwb = setting.fwb
         self.stage1 = setting.stage1
         self.lpa2 = setting.lpa2
-        # By the fields of an entry that matter: MemAttr and SH.
+        # Keyed by the relevant fields of an entry: MemAttr and SH.
         self.attributes: dict[int, int] = {}
 
     def answer(self, walk: Walk, asked: int) -> int:
@@ -67,12 +67,12 @@ class Expectation:
             return FETCHED if walk.fault == NONE else FETCH_FAULT[walk.fault][walk.level]
         if walk.fault != NONE:
             return AT_FAULT[walk.fault][walk.level]
-        # PAR_EL1 has pages of 4K whatever the granule.
+        # PAR_EL1 uses 4K pages for every granule.
         return walk.pa | ipa & self.offset_mask | self.attributes_of(walk.entry)
 
     def attributes_of(self, entry: int) -> int:
-        """ATTR and SH of PAR_EL1."""
-        # With FEAT_LPA2 all is as shareable as VTCR_EL2.SH0 says.
+        """Return ATTR and SH of PAR_EL1."""
+        # With FEAT_LPA2 the shareability is that of VTCR_EL2.SH0.
         key = entry & 0x3C | 3 << 8 if self.lpa2 else entry & 0x33C
         found = self.attributes.get(key)
         if found is None:
@@ -83,7 +83,7 @@ class Expectation:
 
 
 def in_words(asked: int, answer: int) -> str:
-    """An answer, for people."""
+    """Return an answer as text."""
     ask, _ = split(asked)
     if ask >= Ask.FETCH:
         if answer == FETCHED:

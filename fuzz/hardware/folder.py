@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables that a program leaves, as a folder with which QEMU can be asked about them without s2fuzz."""
+"""The tables that a program leaves, as a folder with which QEMU can be queried without s2fuzz."""
 
 from array import array
 
@@ -20,16 +20,16 @@ from .text import print_tables
 
 
 class NoTablesError(Exception):
-    """There are no tables to write; the text says why."""
+    """There are no tables to write; the message gives the reason."""
 
 
 class TablesFolder:
     """Collects the tables of one side, and makes files of them.
 
-    :param executor: the side, at the operation after which the tables are wanted
-    :param name: of the file of the program, for people
-    :param after: number of that operation, from 1; 0: the VMs have been created
-    :raises NoTablesError: no VM has tables, or there are more than QEMU gets
+    :param executor: the side, after the operation whose tables are wanted
+    :param name: name of the program's file, for messages
+    :param after: number of that operation, from 1; 0: after the creation of the VMs
+    :raises NoTablesError: no VM has tables, or they do not fit into QEMU's memory
     """
 
     def __init__(self, executor: Executor, name: str, after: int) -> None:
@@ -39,7 +39,7 @@ class TablesFolder:
         self.after = after
         self.image = array("q", bytes(layout.TABLES_SIZE))
         memory = TableMemory(self.image)
-        # Number of each VM that has tables -> these, and our walks of the questions about them.
+        # Number of each VM with tables -> the tables, and our walks of the questions about them.
         self.guests: dict[int, tuple[Tables, list[Walk]]] = {}
         for number, guest in enumerate(executor.side.guests):
             if guest.regime.root < 0 or guest.kvm.pgt is None:
@@ -58,11 +58,11 @@ class TablesFolder:
             raise NoTablesError(f"{len(self.asked)} questions arise, and QEMU takes {layout.MAX_QUESTIONS}")
 
     def place(self) -> str:
-        """The operation after which the tables are as they are."""
+        """Return the operation after which the tables are captured."""
         return headings(self.program)[self.after]
 
     def files(self) -> dict[str, bytes]:
-        """The files of the folder, by name."""
+        """Return the files of the folder, by name."""
         found = {each: image.tobytes() for each, image in self.images().items()}
         found["code.bin"] = assemble.stored()
         texts = {
@@ -78,14 +78,14 @@ class TablesFolder:
         return {**found, **{name: text.encode() for name, text in texts.items()}}
 
     def images(self) -> "dict[str, array[int]]":
-        """The words of the images that differ from program to program."""
+        """Return the words of the images that differ between programs."""
         jobs = [word for tables, _ in self.guests.values() for word in tables.job()]
         mailbox = [len(self.guests), layout.JOBS, layout.QUESTIONS, layout.ANSWERS]
         words = {"mailbox.bin": mailbox, "jobs.bin": jobs, "questions.bin": self.asked}
         return {TABLES: self.image[: self.used], **{name: array("Q", each) for name, each in words.items()}}
 
     def questions(self) -> str:
-        """A line for each question: the answer that our walk expects, and both in words."""
+        """Return a line for each question: the answer that our walk expects, and both as text."""
         lines: list[str] = []
         for number, (tables, walks) in self.guests.items():
             answer = Expectation(tables.setting).answer
@@ -99,12 +99,12 @@ class TablesFolder:
 
 
 def tables_folder(version: Candidate, program: Program, name: str, after: int) -> dict[str, bytes]:
-    """Run a program up to an operation; return the files of a folder with the tables that are there then.
+    """Run a program up to an operation; return the files of a folder with the tables at that point.
 
-    :param name: of the file of the program, for people
+    :param name: name of the program's file, for messages
     :param after: number of the operation, from 1; 0: the creation of the VMs
-    :raises NoTablesError: there are none, or the program does not come so far
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises NoTablesError: there are none, or the program does not reach the operation
+    :raises UnmodelledError: the program needs a feature of the version that is not modelled
     """
     executor = Executor(version, program)
     try:

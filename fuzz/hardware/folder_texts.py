@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The texts of a folder with tables: the script that asks QEMU, and what the files are."""
+"""The texts of a folder with tables: the script that queries QEMU, and the description of the files."""
 
 import shlex
 from typing import Final
@@ -11,7 +11,7 @@ from .tables import Tables
 SCRIPT: Final = "start.sh"
 QUESTIONS: Final = "questions.txt"
 TABLES: Final = "tables.bin"
-# Images and where QEMU has them.
+# Images and their addresses in QEMU's memory.
 IMAGES: Final = {
     "code.bin": layout.CODE,
     "mailbox.bin": layout.MAILBOX,
@@ -19,21 +19,21 @@ IMAGES: Final = {
     "questions.bin": layout.QUESTIONS,
     TABLES: layout.TABLES,
 }
-# In a line of QUESTIONS: QEMU 7.2 may answer otherwise.
+# Marks a line of QUESTIONS for which QEMU 7.2 may give another answer.
 KNOWN: Final = "(known deviation: "
 _MEMORY: Final = "memory.img"
-# Seconds for QEMU.
+# Timeout for QEMU in seconds.
 _PATIENCE: Final = 60
 
 
 def script(asked: int) -> str:
-    """Return the shell script that asks QEMU and compares.
+    """Return the shell script that queries QEMU and compares.
 
     :param asked: number of questions
     """
     loaders = [f"loader,file={name},addr={address:#x},force-raw=on" for name, address in IMAGES.items()]
     arguments = [*options(_MEMORY), *(word for each in loaders for word in ("-device", each))]
-    # An option and its value, or two options without one, on each line.
+    # One line for an option and its value, or for two options without values.
     pairs = " \\\n    ".join(shlex.join(arguments[at : at + 2]) for at in range(0, len(arguments), 2))
     first = (layout.ANSWERS - layout.RAM) // 8
     return f"""\
@@ -63,12 +63,12 @@ paste -d ' ' answers.txt {QUESTIONS} | awk '
 
 
 def readme(name: str, version: str, place: str, vms: dict[int, Tables]) -> str:
-    """Explain what the folder has, in lines of 72 columns where names are short.
+    """Describe the contents of the folder, in lines of 72 columns if names are short.
 
-    :param name: of the file of the program
-    :param version: that built the tables
-    :param place: the operation after which they are as they are
-    :param vms: number of each VM that has tables -> these
+    :param name: name of the program's file
+    :param version: the version that built the tables
+    :param place: the operation after which they were captured
+    :param vms: number of each VM with tables -> its tables
     """
     registers = "".join(_registers(number, tables) for number, tables in vms.items())
     return f"""\

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random tables, and questions that are worth asking of them.
+"""Random tables, and questions about their interesting addresses.
 
-A tree is grown from the root, a few entries a table, and asked about where its
-branches end: at leaves of any kind, at invalid and reserved entries, at tables
-whose address is out of range or holds no memory, at tables entered a second time.
+A tree is grown from the root, with a few entries per table. Questions target the ends of its
+branches: leaves of any kind, invalid and reserved entries, tables
+whose address is out of range or holds no memory, and tables entered a second time.
 """
 
 import random
@@ -16,7 +16,7 @@ from reference.machine.granule import MAX_LEVELS
 from .setting import Setting, all_shapes, output_sizes
 from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
 
-# Of one guest, beside the root.
+# Tables per guest, besides the root.
 MAX_TABLES: Final = 9
 _MEMATTR: Final = 0xF << 2
 _SHAREABILITY: Final = 3 << 8
@@ -26,7 +26,7 @@ _MEMATTRS: Final = (
     tuple(attr << 2 for attr in (0, 1, 2, 3, 5, 6, 7)),
 )
 _SHAREABILITIES: Final = (0 << 8, 2 << 8, 3 << 8)
-# From here on there is nothing in QEMU's machine.
+# From this address on QEMU's machine has nothing.
 _FREE: Final = 1 << 31
 # Instructions are aligned.
 _FETCH_MASK: Final = -4
@@ -67,7 +67,7 @@ class TablesGenerator:
         return Setting(shift, ia_bits, start, pa_bits, bits & 4 != 0, bits & 3 != 0)
 
     def make(self, memory: TableMemory) -> Tables:
-        """One guest's tables, stored, with questions.
+        """Store the tables of one guest, and return them with questions.
 
         :raises Full: there is no room; nothing has been stored
         """
@@ -76,7 +76,7 @@ class TablesGenerator:
 
 
 class Tree:
-    """The making of one guest's tables."""
+    """Builder of one guest's tables."""
 
     def __init__(self, rng: random.Random, setting: Setting, memory: TableMemory) -> None:
         self.random = rng
@@ -88,10 +88,10 @@ class Tree:
         self.memattrs = _MEMATTRS[setting.fwb]
         root = memory.take(setting.root_pages, setting.page_shift)
         self.tables = Tables(setting, root, setting.vtcr())
-        # First words of tables, which other entries may point to as well.
+        # First words of tables, to which further entries may point.
         self.made = [root]
         self.questions: dict[int, None] = {}
-        # Tables yet to be filled: level, first word, guest address, log2 of the entries.
+        # Tables to fill: level, first word, guest address, log2 of the number of entries.
         left = [(setting.start_level, root, 0, setting.root_bits)]
         while left:
             level, first, base, bits = left.pop()
@@ -100,11 +100,11 @@ class Tree:
         self.tables.questions = list(self.questions)
         memory.load(self.tables.entries)
         if setting.pa_bits < 48 and not rng.getrandbits(6):
-            # The root's own address out of range.
+            # Put the root's own address out of range.
             self.tables.root |= 1 << rng.randrange(setting.pa_bits, 48) >> 3
 
     def fill(self, level: int, first: int, base: int, bits: int) -> list[tuple[int, int, int, int]]:
-        """Give a table some entries; the tables below it that are still empty."""
+        """Give a table some entries; return the new, still empty tables below it."""
         rng = self.random
         shift = self.granule.level_shift(level)
         last = (1 << bits) - 1
@@ -129,7 +129,7 @@ class Tree:
         return below
 
     def take(self) -> int:
-        """A new table, by its first word; -1: no more of them."""
+        """Return the first word of a new table; -1 if there are no more."""
         if len(self.made) > MAX_TABLES:
             return -1
         try:
@@ -140,7 +140,7 @@ class Tree:
         return table
 
     def word(self, what: int, level: int) -> int:
-        """An entry that is no new table, unsigned."""
+        """Return an entry that is not a new table, unsigned."""
         rng = self.random
         if what == NO_TABLE:
             bits = self.setting.pa_bits if self.setting.lpa2 else min(self.setting.pa_bits, 48)
@@ -150,7 +150,7 @@ class Tree:
         if what == FAR_TABLE:
             return self.pointer(self.far(address_of(self.made[0])))
         if what == ANYTHING:
-            # A table by chance would be anywhere, QEMU's own memory included.
+            # A random table descriptor could point anywhere, even into QEMU's own memory.
             return self.leaf(level) & ~VALID_BIT if level < MAX_LEVELS - 1 else self.leaf(level) ^ rng.getrandbits(2)
         word = self.leaf(level)
         if what == WRONG_TYPE:
@@ -158,7 +158,7 @@ class Tree:
         return word & ~VALID_BIT if what == INVALID else word
 
     def leaf(self, level: int) -> int:
-        """A page or block with any attributes, and anything in the bits that say nothing."""
+        """Return a page or block with random attributes, and random values in ignored bits."""
         rng = self.random
         word = rng.getrandbits(64)
         pa_bits = self.setting.pa_bits
@@ -166,7 +166,7 @@ class Tree:
         if pa_bits < 48:
             address &= (1 << pa_bits) - 1
         if address < _FREE:
-            # Not in QEMU's memory: in a table entered a second time it may be a table's.
+            # Outside of QEMU's memory: in a table entered a second time the entry may be read as a table descriptor.
             address |= _FREE
         if word >> 60 == 0:
             address = self.far(address)
@@ -176,27 +176,27 @@ class Tree:
         return self.attributes(word | TYPE_BIT if level == MAX_LEVELS - 1 else word)
 
     def attributes(self, word: int) -> int:
-        """*word* with attributes that are not reserved, in case it is taken for a leaf."""
+        """Return *word* with attributes that are not reserved, in case it is read as a leaf."""
         rng = self.random
         word = word & ~_MEMATTR | rng.choice(self.memattrs)
-        # With FEAT_LPA2 the field is part of the address.
+        # With FEAT_LPA2 the shareability field is part of the address.
         return word if self.setting.lpa2 else word & ~_SHAREABILITY | rng.choice(_SHAREABILITIES)
 
     def far(self, address: int) -> int:
-        """An address that is out of range, where there are such."""
+        """Return an address that is out of range, if such addresses exist."""
         pa_bits = self.setting.pa_bits
         return address | 1 << self.random.randrange(pa_bits, 48) if pa_bits < 48 else address
 
     def pointer(self, address: int) -> int:
-        """A table descriptor, with anything in the bits that say nothing."""
+        """Return a table descriptor with random values in ignored bits."""
         noise = self.random.getrandbits(64) & ~self.field
         if self.setting.granule.page_shift == 16:
-            # Bits 51:48 of the address, or not: up to the implementation where there are no 52 bits.
+            # Without 52-bit addresses the implementation decides whether these are bits 51:48 of the address.
             noise &= ~(0xF << 12)
         return self.attributes(noise | address_field(address, self.granule) | TYPE_BIT | VALID_BIT)
 
     def ask(self, base: int, shift: int) -> None:
-        """Ask about an entry: somewhere in it, and at one of its ends."""
+        """Ask about an entry: at a random address inside, and at one of its ends."""
         rng = self.random
         questions = self.questions
         inside = base + rng.getrandbits(shift)
@@ -209,7 +209,7 @@ class Tree:
             questions[question(Ask.FETCH if pick else Ask.FETCH_EL0, inside & _FETCH_MASK)] = None
 
     def ask_elsewhere(self) -> None:
-        """Ask about addresses that were not built for: anywhere, and outside of the address space."""
+        """Ask about addresses without a prepared entry: anywhere, and outside of the address space."""
         rng = self.random
         bits = self.setting.ia_bits
         for ipa in (rng.getrandbits(bits), 1 << bits, rng.getrandbits(bits) | 1 << rng.randrange(bits, ADDRESS_BITS)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables of programs, copied as they stand into memory that QEMU can read.
+"""The current tables of programs, copied into memory that QEMU can read.
 
-QEMU has no memory where the tables of a side lie, so they are packed, and the
-pointers in them changed to match. Our walk reads the original.
+QEMU has no memory where the tables of a side lie, so the copy packs them
+and adjusts the pointers. Our walk reads the original.
 """
 
 from dataclasses import replace
@@ -23,12 +23,12 @@ from .setting import DS, Setting
 from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
 
 SIZE_FIELDS: Final = 7 << 16 | DS
-# QEMU has memory or devices below; a table pointer that leads there leads nowhere on our side.
+# QEMU has memory or devices below this address; a table pointer there leads nowhere on our side.
 _FREE: Final = 1 << 31
 
 
 class Copy:
-    """The making of a copy of one VM's tables.
+    """A copy of one VM's tables.
 
     :param guest: the VM, with tables
     :param memory: for the copy
@@ -44,12 +44,13 @@ class Copy:
         self.regime = regime
         self.arena = guest.side.computer.arena
         self.granule = granule
-        # Level and first word of a table of the original -> first word of its copy. One that is entered
-        # at two levels has two: what points to a table at one is a page at another.
+        # Level and first word of an original table -> first word of its copy. A table that is entered
+        # at two levels has two copies, since the same entry is a table descriptor at one level and a page at the other.
         self.copies: dict[tuple[int, int], int] = {}
         self.asked: dict[int, None] = {}
         root = memory.take(setting.root_pages, granule.page_shift)
-        # Ports compose neither PS nor DS: they follow from the machine. With HA a question would change the tables.
+        # Ports set neither PS nor DS; they follow from the machine. HA is cleared, since a question would change the
+        # tables.
         vtcr = guest.kvm.vtcr & ~(SIZE_FIELDS | VTCR_EL2_HA) | setting.vtcr() & SIZE_FIELDS
         self.tables = Tables(setting, root, vtcr, source=(self.arena, regime))
         left = [(regime.start_level, regime.root, root, 0, 1 << setting.root_bits)]
@@ -61,7 +62,7 @@ class Copy:
         self.tables.questions = list(self.asked)
 
     def copy(self, level: int, old: int, new: int, base: int, count: int) -> list[tuple[int, int, int, int, int]]:
-        """Copy one table; the tables that it points to."""
+        """Copy one table; return the tables that it points to."""
         below: list[tuple[int, int, int, int, int]] = []
         granule, entries = self.granule, self.tables.entries
         shift = granule.level_shift(level)
@@ -69,7 +70,7 @@ class Copy:
         for index, word in enumerate(self.arena.words.part(old, count)):
             if not word:
                 if before == index - 1 >= 0:
-                    # Just behind the mapped range.
+                    # Immediately after the mapped range.
                     self.ask(base + (index << shift), shift)
                 continue
             before = index
@@ -94,7 +95,7 @@ class Copy:
         return below
 
     def ask(self, base: int, shift: int) -> None:
-        """All kinds of access at the start of an entry, and a read at its end."""
+        """Ask about all kinds of access at the start of an entry, and a read at its end."""
         if base + (1 << shift) > 1 << ADDRESS_BITS:
             return
         for ask in (Ask.READ, Ask.WRITE, Ask.FETCH, Ask.FETCH_EL0):
@@ -103,22 +104,22 @@ class Copy:
 
 
 class Follower:
-    """Asks QEMU about the tables of one side whenever they have changed.
+    """Queries QEMU about the tables of one side whenever they have changed.
 
-    :param session: with the QEMU to ask
+    :param session: session with the QEMU to query
     :param executor: the side
     """
 
     def __init__(self, session: QemuSession, executor: Executor) -> None:
         self.session = session
         self.executor = executor
-        # The entries that were asked about last, of each VM.
+        # For each VM, the entries last asked about.
         self.last: list[dict[int, int] | None] = [None for _ in executor.side.guests]
 
     def look(self) -> list[Difference]:
-        """Ask about each VM whose tables are other than the last time.
+        """Ask about each VM whose tables have changed since the last call.
 
-        :raises QemuError: it died or does not answer, or the tables are more than it can hold
+        :raises QemuError: QEMU died or does not answer, or the tables exceed its memory
         """
         found: list[Difference] = []
         for number, guest in enumerate(self.executor.side.guests):
@@ -146,8 +147,8 @@ class Follower:
 def follow(session: QemuSession, version: Candidate, program: Program) -> list[tuple[int, Difference]]:
     """Run a program on one version and ask QEMU about its tables at each quiet point.
 
-    :returns: the operation (-1: creation) and the difference
-    :raises QemuError: it died or does not answer, or the tables are more than it can hold
+    :returns: index of the operation (-1: creation) and the difference
+    :raises QemuError: QEMU died or does not answer, or the tables exceed its memory
     """
     executor = Executor(version, program)
     follower = Follower(session, executor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""QEMU asked about the tables that programs make."""
+"""Queries to QEMU about the tables that programs build."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,11 @@ def ask_programs(
     versions: Iterable[Candidate],
     differences: Collection,
 ) -> None:
-    """Run each program on each version; ask at each quiet point, about each VM whose tables changed.
+    """Run each program on each version; ask at each quiet point about each VM whose tables changed.
 
     :param programs: names and valid programs
-    :param differences: takes the differences
-    :raises QemuError: it died or does not answer
+    :param differences: collects the differences
+    :raises QemuError: QEMU died or does not answer
     """
     for name, program in programs:
         for each in versions:
@@ -36,9 +36,9 @@ def ask_programs(
 
 
 def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candidate]) -> Report:
-    """Do as `ask_programs`, with a QEMU for it; each version once.
+    """Do as `ask_programs` with a new QEMU; use each version once.
 
-    :raises QemuError: it is missing, died or does not answer
+    :raises QemuError: QEMU is missing, died or does not answer
     """
     start = time.monotonic()
     differences = Collection()
@@ -49,7 +49,7 @@ def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candid
 
 
 def corpus() -> list[tuple[str, Program]]:
-    """The programs of corpus/; none where it is not beside us."""
+    """Return the programs of corpus/; none if the installation has no corpus."""
     home = home_folder()
     files = sorted((home / "corpus").glob("*/*.s2"))
     return [(str(file.relative_to(home)), load(str(file))) for file in files]

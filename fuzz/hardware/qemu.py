@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A QEMU that stays alive to answer questions about translations.
 
-Its memory is ours as well: a file without a name (memfd), so that nothing is left over
-however we end. It ends with us: the kernel kills it with the thread that
+Its memory is also mapped here, from an unnamed file (memfd), so that nothing is left over
+however this process ends. QEMU ends with this process: the kernel kills it with the thread that
 started it, and its standard input ends.
 """
 
@@ -24,19 +24,19 @@ from ..processes.programs import program_path
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"
-# Names another one, say one that was built.
+# Environment variable that names another QEMU, for example one built from source.
 VARIABLE: Final = "S2FUZZ_QEMU"
 WANTED: Final = f"an executable {PROGRAM} on PATH (Debian: qemu-system-arm), or named by {VARIABLE}"
-# Seconds for an answer; a batch takes a fraction of one.
+# Timeout for an answer in seconds; a batch takes a fraction of one.
 PATIENCE: Final = 20.0
 
 
 class QemuError(Exception):
-    """QEMU is missing, died or does not answer; one line that says what was wrong and what to do."""
+    """QEMU is missing, died or does not answer; one line with the problem and the remedy."""
 
 
 def find() -> str:
-    """The QEMU to run.
+    """Return the QEMU to run.
 
     :raises QemuError: there is none
     """
@@ -53,12 +53,12 @@ def version(program: str) -> str:
 
 
 def options(memory: str) -> list[str]:
-    """Return the arguments of a QEMU that begins to run the payload.
+    """Return the arguments of a QEMU that starts running the payload.
 
-    :param memory: path of the file that is its memory, `layout.RAM_SIZE` bytes
+    :param memory: path of the file that backs its memory, `layout.RAM_SIZE` bytes
     """
-    # max: 52-bit physical addresses, all granules, FEAT_XNX, FEAT_S2FWB. What
-    # else it has costs time and changes no translation.
+    # max: 52-bit physical addresses, all granules, FEAT_XNX, FEAT_S2FWB. Its other
+    # features cost time and change no translation.
     return [
         *("-machine", "virt,virtualization=on,gic-version=2,highmem=off,memory-backend=ram"),
         *("-accel", "tcg,thread=single", "-cpu", "max,pauth=off,sve=off,sme=off", "-smp", "1"),
@@ -75,8 +75,8 @@ class Qemu(Closing):
 
     *tables*: its table memory as signed 64-bit words, index 0 at `layout.TABLES`.
 
-    :param patience: seconds for one answer
-    :raises QemuError: there is none, or it does not come up
+    :param patience: timeout for one answer in seconds
+    :raises QemuError: there is none, or it does not start
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -84,7 +84,7 @@ class Qemu(Closing):
         self.patience = patience
         self.busy = False
         with ExitStack() as stack:
-            # Open as long as QEMU is; all of it goes if it does not come up.
+            # Stays open as long as QEMU; everything is released if QEMU does not start.
             self.errors = stack.enter_context(tempfile.TemporaryFile())
             file = os.memfd_create("s2fuzz")
             try:
@@ -106,7 +106,7 @@ class Qemu(Closing):
     def start(self, memory: int) -> subprocess.Popen[bytes]:
         """Run QEMU on the memory file *memory*.
 
-        :raises QemuError: it cannot be executed
+        :raises QemuError: QEMU cannot be executed
         """
         try:
             return subprocess.Popen(
@@ -116,7 +116,7 @@ class Qemu(Closing):
                 stdout=subprocess.PIPE,
                 stderr=self.errors,
                 pass_fds=(memory,),
-                # Ctrl-C is for us; and with us it ends.
+                # Ctrl-C goes to this process only; QEMU ends with it.
                 process_group=0,
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
@@ -124,20 +124,20 @@ class Qemu(Closing):
             raise QemuError(f"QEMU: {self.program}: {error.strerror}; provide {WANTED}") from None
 
     def index(self, address: int) -> int:
-        """Index in `words` of a physical address."""
+        """Return the index in `words` of a physical address."""
         return (address - layout.RAM) >> 3
 
     def put(self, address: int, words: list[int]) -> None:
-        """Store 64-bit words, unsigned, at a physical address in a row."""
+        """Store consecutive 64-bit words, unsigned, at a physical address."""
         start = address - layout.RAM
         self.memory[start : start + 8 * len(words)] = array("Q", words).tobytes()
 
     def begin(self, jobs: list[tuple[int, int, int, int]], questions: list[int]) -> None:
-        """Let it work on a batch; `answers` waits for the end.
+        """Start a batch; `answers` waits for its end.
 
         :param jobs: VTCR_EL2, VTTBR_EL2, HCR_EL2 and number of questions of each
-        :param questions: of all jobs, in order; the address, and the kind of question from `layout.ASK_SHIFT` on
-        :raises QemuError: it has died
+        :param questions: of all jobs, in order; the address, and the kind of question from bit `layout.ASK_SHIFT` on
+        :raises QemuError: QEMU has died
         """
         assert not self.busy
         assert len(jobs) <= layout.MAX_JOBS
@@ -154,23 +154,23 @@ class Qemu(Closing):
         self.busy = True
 
     def answers(self) -> list[int]:
-        """Wait until the batch is done; one answer for each question.
+        """Wait until the batch is done; return one answer per question.
 
-        :raises QemuError: it died or takes too long
+        :raises QemuError: QEMU died or takes too long
         """
         self.wait()
         self.busy = False
         return self.last_answers()
 
     def last_answers(self) -> list[int]:
-        """The answers of the last batch once more."""
+        """Return the answers of the last batch again."""
         start = self.index(layout.ANSWERS)
         return self.words[start : start + self.asked].tolist()
 
     def wait(self) -> None:
-        """Wait for the byte that says it is done.
+        """Wait for the byte that signals the end of the batch.
 
-        :raises QemuError: it died or takes too long
+        :raises QemuError: QEMU died or takes too long
         """
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], self.patience)[0]:
@@ -189,16 +189,16 @@ class Qemu(Closing):
         return QemuError(f"{text}; use one that runs the machine virt with the CPU max, as version 7.2 does")
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill QEMU at once."""
         self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
-        """Let it end, or make it; its memory goes."""
+        """Let QEMU end, or kill it, and release its memory."""
         self.open.close()
 
     def end(self) -> None:
-        """Close its input, at which it ends if nothing is wrong; else kill it."""
+        """Close its input, which ends a working QEMU; kill it otherwise."""
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):

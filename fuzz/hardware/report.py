@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report of a session with QEMU, for people and as JSON."""
+"""The report of a session with QEMU, as text and as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,9 @@ class Report:
     """The outcome of a session.
 
     :param said: QEMU's version
-    :param session: ended or not
-    :param differences: that it found
-    :param seconds: how long it took
+    :param session: the session, ended or not
+    :param differences: the differences that it found
+    :param seconds: its duration
     """
 
     said: str
@@ -24,7 +24,7 @@ class Report:
     seconds: float
 
     def text(self) -> str:
-        """Return the text for people."""
+        """Return the report as text."""
         asked, guests = self.session.asked, self.session.guests
         lines = [kind.text() + "\n" for kind in self.differences.kinds.values()]
         lines.append(f"{self.said}: {asked} translations of {guests} sets of tables in {self.seconds:.1f} s")
@@ -34,7 +34,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def summary(self) -> str:
-        """Return one line on the differences."""
+        """Return one line about the differences."""
         kinds = self.differences.kinds.values()
         if not kinds:
             return "no difference"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A session with QEMU: asks QEMU and our walk the same, and keeps the differences."""
+"""A session with QEMU: puts the same questions to QEMU and to our walk, and keeps the differences."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ from .generator import TablesGenerator
 from .qemu import Qemu
 from .tables import Full, TableMemory, Tables
 
-# Questions that QEMU gets at a time; our own walks of them are done meanwhile.
+# Number of questions per batch; our own walks run while QEMU works.
 BATCH: Final = 16384
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A question that QEMU answers otherwise.
+    """A question that QEMU answers differently.
 
-    :param tables: that were asked about, as they were
+    :param tables: the tables at the time of the question
     :param asked: the question
     :param walk: our walk
-    :param expected: the answer of a QEMU that agreed with our walk
-    :param answer: of this QEMU
+    :param expected: the answer of a QEMU that agrees with our walk
+    :param answer: the answer of this QEMU
     """
 
     tables: Tables
@@ -39,9 +39,10 @@ class Difference:
 class QemuSession:
     """A QEMU, the table memory, and the questions so far.
 
-    *asked*: questions; *guests*: tables that they were about; *deviations*: how many answers were left out for each
+    *asked*: number of questions; *guests*: number of tables they were about; *deviations*: answers left out for
+    each deviation
 
-    :param qemu: running
+    :param qemu: a running QEMU
     """
 
     def __init__(self, qemu: Qemu) -> None:
@@ -52,9 +53,9 @@ class QemuSession:
         self.deviations: Counter[Deviation] = Counter()
 
     def ask(self, batch: list[Tables]) -> list[Difference]:
-        """Ask all questions of these, which are in the table memory.
+        """Ask all questions of *batch*, whose tables are in the table memory.
 
-        :raises QemuError: it died or does not answer
+        :raises QemuError: QEMU died or does not answer
         """
         self.qemu.begin([tables.job() for tables in batch], [asked for tables in batch for asked in tables.questions])
         walks: list[Walk] = []
@@ -72,7 +73,7 @@ class QemuSession:
     def differences(
         self, batch: list[Tables], walks: list[Walk], expected: list[int], answers: list[int]
     ) -> list[Difference]:
-        """The answers that no deviation explains."""
+        """Return the answers that no deviation explains."""
         found: list[Difference] = []
         at = 0
         for tables in batch:
@@ -86,9 +87,9 @@ class QemuSession:
         return found
 
     def rounds(self, generator: TablesGenerator, more: Callable[[], bool]) -> Iterator[list[Difference]]:
-        """Ask about random tables, batch by batch, as long as *more* says so; yield the differences of each.
+        """Ask about random tables, batch by batch, while *more* returns true; yield the differences of each batch.
 
-        :raises QemuError: it died or does not answer
+        :raises QemuError: QEMU died or does not answer
         """
         while more():
             batch: list[Tables] = []

@@ -25,28 +25,28 @@ HCR_FWB: Final = 1 << 46
 
 GRANULES: Final = {shift: Granule(shift) for shift in (12, 14, 16)}
 LPA2: Final = {shift: Granule(shift, 52) for shift in (12, 14)}
-# Levels of the first look-up, and sizes of the address space (T0SZ from 39 down to 16, with FEAT_LPA2 further).
-# Left out: level -1 of 4K pages, which KVM never begins at, and level 0 of 16K pages, at which QEMU 7.2 faults.
+# Levels of the first look-up, and sizes of the address space (T0SZ from 39 down to 16, with FEAT_LPA2 lower).
+# Left out: level -1 of 4K pages, at which KVM never starts, and level 0 of 16K pages, at which QEMU 7.2 faults.
 START_LEVELS: Final = {12: (0, 1, 2), 14: (1, 2, 3), 16: (1, 2, 3)}
 MIN_IA_BITS: Final = 25
 MAX_IA_BITS: Final = {12: 50, 14: 50, 16: 48}
 # Up to 16 root tables may be concatenated.
 CONCATENATED_BITS: Final = 4
-# Output address size from which on a first look-up at these levels is allowed (Arm ARM D8.2, SL0), by log2 of the page
+# Minimum output address size that allows a first look-up at these levels (Arm ARM D8.2, SL0), by log2 of the page
 # size and level.
 LOWEST_START_PA_BITS: Final = {(12, 0): 44, (14, 1): 42, (16, 1): 44}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting.
+    """The setting of one translation.
 
     :param page_shift: log2 of the page size
     :param ia_bits: size of the guest's address space
     :param start_level: level of the first look-up
-    :param pa_bits: output address size: 32, 36, 40, 42, 44, 48, or 52, with 4K and 16K pages by FEAT_LPA2
+    :param pa_bits: output address size: 32, 36, 40, 42, 44, 48, or 52 (with 4K and 16K pages by FEAT_LPA2)
     :param fwb: whether stage 2 overrides the memory types of stage 1
-    :param cached: whether stage 1, which is off, says Normal Write-Back (HCR_EL2.DC), or Device
+    :param cached: whether stage 1, which is off, yields Normal Write-Back (HCR_EL2.DC) or Device
     """
 
     page_shift: int
@@ -62,17 +62,17 @@ class Setting:
 
     @property
     def lpa2(self) -> bool:
-        """Tell whether descriptors are those of FEAT_LPA2."""
+        """Return whether descriptors use the FEAT_LPA2 format."""
         return self.pa_bits > 48 and self.page_shift in LPA2
 
     @property
     def root_bits(self) -> int:
-        """log2 of the entries of all root tables together."""
+        """Return log2 of the number of entries of all root tables together."""
         return self.ia_bits - self.granule.level_shift(self.start_level)
 
     @property
     def root_pages(self) -> int:
-        """The number of root tables that are concatenated."""
+        """The number of concatenated root tables."""
         return max(1 << self.root_bits, self.granule.entries) // self.granule.entries
 
     @property
@@ -81,7 +81,7 @@ class Setting:
         return NORMAL_WB if self.cached else DEVICE_nGnRnE
 
     def vtcr(self) -> int:
-        """VTCR_EL2."""
+        """Return VTCR_EL2."""
         base = 2 if self.page_shift == 12 else 3
         return (
             RES1
@@ -94,21 +94,21 @@ class Setting:
         )
 
     def hcr(self) -> int:
-        """HCR_EL2."""
+        """Return HCR_EL2."""
         return HCR_VM | HCR_RW | (HCR_FWB if self.fwb else 0) | (HCR_DC if self.cached else 0)
 
 
 def output_sizes(page_shift: int, start_level: int, ia_bits: int) -> list[int]:
-    """Output address sizes that there can be.
+    """Return the valid output address sizes.
 
-    One below that of the input is CONSTRAINED UNPREDICTABLE (QEMU chooses to fault); KVM never asks for it.
+    A size below that of the input is CONSTRAINED UNPREDICTABLE (QEMU chooses to fault); KVM never uses it.
     """
     least = LOWEST_START_PA_BITS.get((page_shift, start_level), 0)
     return [bits for bits in PS if bits >= max(ia_bits, least)]
 
 
 def fault_of(setting: Setting) -> str:
-    """Say which of these values is not allowed, and which are; "" if all are."""
+    """Explain which of these values is not allowed, and which values are; "" if all are allowed."""
     if setting.page_shift not in GRANULES:
         return "granule; allowed: 4K, 16K, 64K"
     levels = START_LEVELS[setting.page_shift]
@@ -126,7 +126,7 @@ def fault_of(setting: Setting) -> str:
 
 
 def all_shapes() -> list[tuple[int, int, int]]:
-    """Every (page shift, start level, address bits) that there can be."""
+    """Return every valid (page shift, start level, address bits)."""
     return [
         (shift, start, bits)
         for shift, starts in START_LEVELS.items()

@@ -24,17 +24,17 @@ class Ask(IntEnum):
     FETCH_EL0 = 3
 
 
-# By kinds of questions.
+# Accesses indexed by kind of question.
 ACCESSES: Final = (READ, WRITE, FETCH, FETCH_EL0)
 ASK_NAMES: Final = ("read", "write", "fetch", "fetch-el0")
 
 ADDRESS_MASK: Final = (1 << layout.ASK_SHIFT) - 1
-# Above it stage 1 refuses addresses before stage 2 sees them, and below lies the vector that payload.s uses.
+# Stage 1 refuses addresses above it before stage 2 sees them; the vector of payload.s lies below it.
 ADDRESS_BITS: Final = 51
 
 
 def question(ask: int, ipa: int) -> int:
-    """One question as payload.s reads it."""
+    """Return one question in the format of payload.s."""
     return ask << layout.ASK_SHIFT | ipa
 
 
@@ -47,12 +47,12 @@ def split(asked: int) -> tuple[int, int]:
 class Tables:
     """The tables of one guest.
 
-    :param setting: of the translation
+    :param setting: setting of the translation
     :param root: index of the first root entry in the table memory
     :param vtcr: VTCR_EL2
-    :param entries: index -> word, signed, of those that are not zero
-    :param questions: in order
-    :param source: of our walk, if it is not the table memory: the arena and the regime
+    :param entries: index -> word, signed, for words that are not zero
+    :param questions: questions in order
+    :param source: arena and regime of our walk, if it does not read the table memory
     """
 
     setting: Setting
@@ -80,7 +80,7 @@ class Full(Exception):
 class TableMemory:
     """The table memory: an arena for our walk, and the same words in QEMU.
 
-    :param shared: signed 64-bit words, index 0 at `layout.TABLES`: those of a QEMU that runs, or to give to one
+    :param shared: signed 64-bit words, index 0 at `layout.TABLES`: memory of a running QEMU, or to be passed to one
     """
 
     def __init__(self, shared: "memoryview[int] | array[int]") -> None:
@@ -96,9 +96,9 @@ class TableMemory:
         self.next = 0
 
     def take(self, pages: int, page_shift: int) -> int:
-        """Zeroed pages in a row, a power of two of them, aligned to all of them; the index of the first word.
+        """Return the first word of consecutive zeroed pages, a power of two of them, aligned to their total size.
 
-        :raises Full: there are not so many left
+        :raises Full: there are not enough pages left
         """
         size = pages << page_shift >> 3
         first = (self.next + size - 1) & -size
@@ -114,7 +114,7 @@ class TableMemory:
             words[index] = shared[index] = word
 
     def clear(self, used: Iterable[Tables]) -> None:
-        """Zero what these hold; all pages can be taken again."""
+        """Zero the words of these tables; all pages can be used again."""
         words, shared = self.words, self.shared
         for tables in used:
             for index in tables.entries:
@@ -122,7 +122,7 @@ class TableMemory:
         self.next = 0
 
     def walks(self, tables: Tables) -> list[Walk]:
-        """Our walk for each question."""
+        """Return our walk for each question."""
         arena, regime = tables.source or (self.arenas[tables.setting.page_shift], tables.regime)
         return [
             walk(arena, regime, asked & ADDRESS_MASK, ACCESSES[asked >> layout.ASK_SHIFT]) for asked in tables.questions
@@ -130,10 +130,10 @@ class TableMemory:
 
 
 def word_index(address: int) -> int:
-    """Index in the table memory of a physical address in it."""
+    """Return the index in the table memory of a physical address in it."""
     return (address - layout.TABLES) >> 3
 
 
 def address_of(index: int) -> int:
-    """Physical address of a word of the table memory."""
+    """Return the physical address of a word of the table memory."""
     return layout.TABLES + (index << 3)

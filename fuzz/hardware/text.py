@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tables and questions as text: a file that `s2fuzz hardware check` takes, and differences for people.
+"""Tables and questions as text: a file for `s2fuzz hardware check`, and differences as text.
 
 ::
 
@@ -9,10 +9,10 @@
     ask read 0x40000000
 
 ``stage1`` is the memory type of stage 1, which is off: ``wb`` or ``device``. ``vtcr=``
-may give VTCR_EL2 itself to QEMU. Then each word that is not zero, by its physical
+may override VTCR_EL2 for QEMU. Then come each word that is not zero, by its physical
 address, and each question: ``read``, ``write``, ``fetch`` or ``fetch-el0``. A
-pointer to a table goes to one of these, or to 0x80000000 and above, where there is
-none: below, QEMU has memory and devices that our walk knows nothing of.
+pointer to a table must point to one of these tables, or to 0x80000000 and above, where there is
+no memory: below, QEMU has memory and devices that our walk does not know.
 """
 
 import re
@@ -39,11 +39,11 @@ _UPPER_ADDRESS: Final = 0xF << 12
 
 
 class TablesError(Exception):
-    """A file that is refused: file, line, what was wrong, what is allowed."""
+    """A file that is refused: file, line, the error, and what is allowed."""
 
 
 def print_tables(tables: Tables, questions: list[int], comments: list[str]) -> str:
-    """The file that asks these questions again."""
+    """Return the file that asks these questions again."""
     lines = [HEADER, *[f"# {comment}" for comment in comments], f"tables {_settings(tables)}"]
     lines += [f"{address_of(index):#x} {unwrap(word):#018x}" for index, word in sorted(tables.entries.items())]
     for asked in questions:
@@ -53,7 +53,7 @@ def print_tables(tables: Tables, questions: list[int], comments: list[str]) -> s
 
 
 def _settings(tables: Tables) -> str:
-    """Return the words of a line ``tables``."""
+    """Return the words of a ``tables`` line."""
     setting = tables.setting
     fields = [
         f"granule={_SIZE_NAMES[setting.page_shift]} ia={setting.ia_bits} start={setting.start_level}",
@@ -69,7 +69,7 @@ def _settings(tables: Tables) -> str:
 class TablesFile:
     """A file that was read.
 
-    :param name: as it was given
+    :param name: name as given
     """
 
     name: str
@@ -77,7 +77,7 @@ class TablesFile:
 
 
 def load(name: str) -> TablesFile:
-    """Tables and questions of a file.
+    """Return the tables and questions of a file.
 
     :raises TablesError: it cannot be read or is refused
     """
@@ -93,9 +93,9 @@ def load(name: str) -> TablesFile:
 
 
 def parse(text: str, name: str) -> Tables:
-    """Tables and questions.
+    """Return the tables and questions of a text.
 
-    :param name: of the file, for messages
+    :param name: name of the file, for messages
     :raises TablesError: the text is refused
     """
     tables: Tables | None = None
@@ -125,9 +125,9 @@ def parse(text: str, name: str) -> Tables:
 
 
 def _number(text: str, what: str) -> int:
-    """A hexadecimal number of up to 64 bits.
+    """Return a hexadecimal number of up to 64 bits.
 
-    :raises ValueError: it is none
+    :raises ValueError: it is not one
     """
     if not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text):
         raise ValueError(f"{what} {text[:40]!a}; allowed: 0x and up to 16 hexadecimal digits")
@@ -158,7 +158,7 @@ def _tables(words: list[str]) -> Tables:
         raise ValueError(wrong)
     root = _number(given["root"], "root")
     size = setting.root_pages << setting.page_shift
-    # One that is out of range is never read.
+    # A root that is out of range is never read.
     if root >> setting.pa_bits == 0 and not _within(root, size):
         raise ValueError(f"root {root:#x}; allowed: {_where(size)}")
     return Tables(setting, word_index(root), _number(given["vtcr"], "vtcr") if "vtcr" in given else setting.vtcr())
@@ -194,7 +194,7 @@ def _question(words: list[str]) -> int:
 
 
 def path(tables: Tables, ipa: int) -> list[tuple[int, int, int]]:
-    """Return the way to an address: level, index and word of each entry, to the first that is no table."""
+    """Return the path to an address: level, index and word of each entry, up to the first that is not a table."""
     setting = tables.setting
     granule = setting.granule
     regime = tables.regime
@@ -214,7 +214,7 @@ def path(tables: Tables, ipa: int) -> list[tuple[int, int, int]]:
 
 
 def show(difference: Difference) -> list[str]:
-    """Return a difference in lines: the question, then the way through the tables as each side has it."""
+    """Return a difference as lines: the question, then the path through the tables as each side sees it."""
     tables = difference.tables
     ask, ipa = split(difference.asked)
     ours = in_words(difference.asked, difference.expected)
@@ -237,15 +237,15 @@ def show(difference: Difference) -> list[str]:
 
 
 def fault_level(asked: int, answer: int) -> int:
-    """The level of a fault; 3 where there is none."""
+    """Return the level of a fault; 3 if there is no fault."""
     found = re.search(r"level (\d)$", in_words(asked, answer))
     return int(found.group(1)) if found else 3
 
 
 def decoded(word: int, level: int, setting: Setting) -> str:
-    """An entry in words, and as it is."""
+    """Return an entry as text and as a number."""
     granule = setting.granule
-    # Where they are no address bits they would be taken for some.
+    # Without 52-bit addresses these bits must not be shown as address bits.
     meant = word & ~_UPPER_ADDRESS if setting.page_shift == 16 and setting.pa_bits <= 48 else word
     text = describe(meant, level, granule)
     what = kind(word, level, granule)
