@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lines of /init and of the kernel while a program was played, taken apart."""
+"""Parser for the lines that /init and the kernel print while a program is played."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-# The beginning of a remark of /init.
+# Prefix of a remark of /init.
 REMARK: Final = "# "
-# Beginnings of the last line of a program: it is over; the kernel is.
+# Prefixes of the last line of a program: the program ended; the kernel panicked.
 DONE: Final = "DONE "
 PANIC: Final = "PANIC "
-# Numbers of operations: when VMs and slots are made, and when they are gone.
+# Operation numbers for the creation of VMs and slots, and for their destruction.
 CREATION: Final = -1
 DESTRUCTION: Final = -2
-# The value of an abort that tells the guest the address of its access (FAR_EL1), and the beginning of another one's.
+# Value of an abort that reports the address of its access (FAR_EL1) to the guest, and prefix for another address.
 AT_ITS_ADDRESS: Final = "at its address"
 AT_ANOTHER: Final = "at 0x"
-# The beginning of the model's violation then.
+# Prefix of the corresponding violation of the model.
 ANOTHER_ADDRESS: Final = "abort at another address"
-# First lines of what a kernel says when something is wrong with it.
+# First lines of kernel messages that report an error.
 _COMPLAINT: Final = re.compile(
     r"WARNING: |BUG: |kernel BUG at|Unable to handle kernel|Internal error: |Kernel panic|INFO: task .* blocked"
     r"|rcu: INFO: .*stall|Bad page state|list_(?:add|del) corruption|refcount_t: "
 )
-# A remark of /init that an operation of the host was not done, or not wholly: there is too little memory left, say. A
-# collapse need not be possible.
+# A remark of /init that an operation of the host failed completely or partly, for example for lack of memory. A
+# collapse is not included, since it may legitimately fail.
 _HINDERED: Final = re.compile(r"(?:discard|migrate|poison|protect|/sys/kernel/debug/split_huge_pages): ")
 _WARNING: Final = re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<file>\S+) (?P<function>\w+)")
-# Since 6.19, with the condition where the kernel keeps that.
+# Format since 6.19, with the condition if the kernel keeps it.
 _NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P<function>\w+)")
 
 
@@ -36,8 +36,8 @@ _NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P
 class RealOutcome:
     """The outcome of an operation on the real kernel.
 
-    :param status: as that of `fuzz.sides.outcome.Outcome`; ``unknown``: /init knows no such operation
-    :param value: as /init printed it
+    :param status: as in `fuzz.sides.outcome.Outcome`; ``unknown``: /init does not know the operation
+    :param value: as printed by /init
     """
 
     status: str
@@ -52,15 +52,15 @@ class RealOutcome:
 
 @dataclass
 class RealAnswers:
-    """All that came of one program.
+    """All results of one program.
 
-    :param outcomes: by the number of the operation
-    :param said: by the same, the lines that the kernel logged
+    :param outcomes: outcomes by operation number
+    :param said: lines that the kernel logged, by operation number
     :param notes: remarks of /init
-    :param tables: KiB of tables that are left of all VMs when they are gone; -1: the kernel does not count them
-    :param seconds: that it took
-    :param status: how the process ended that played it, 0 for in order
-    :param panic: what the kernel said at its end; "": it goes on
+    :param tables: KiB of tables left after all VMs are gone; -1: the kernel does not count them
+    :param seconds: duration
+    :param status: exit status of the process that played it, 0 for success
+    :param panic: last message of the kernel; "": it did not panic
     """
 
     outcomes: dict[int, RealOutcome] = field(default_factory=dict)
@@ -73,13 +73,13 @@ class RealAnswers:
 
     @property
     def hindered(self) -> bool:
-        """Tell whether the machine could not do all that the program says."""
+        """Return whether the machine failed to do everything that the program specifies."""
         return CREATION in self.outcomes or any(map(_HINDERED.match, self.notes))
 
     def complaints(self, at: int | None = None) -> list[str]:
-        """The complaints of the kernel, one line each.
+        """Return the complaints of the kernel, one line each.
 
-        :param at: during this operation; None: all
+        :param at: only those during this operation; None: all
         """
         places = [at] if at is not None else sorted(self.said)
         lines = [line for place in places for line in self.said.get(place, ())]
@@ -87,7 +87,7 @@ class RealAnswers:
 
 
 def complaint(line: str) -> str:
-    """Return the first line of a complaint without what differs from time to time."""
+    """Return the first line of a complaint without the parts that vary between runs."""
     match = _WARNING.search(line) or _NEW_WARNING.search(line)
     if match:
         return f"WARNING at {match['file'].rpartition('../')[2]} {match['function']}()"
@@ -95,7 +95,7 @@ def complaint(line: str) -> str:
 
 
 def parse(lines: Iterable[str]) -> RealAnswers:
-    """Take the lines of one program apart; what is no line of /init is a remark."""
+    """Parse the lines of one program; a line that is not in /init's format counts as a remark."""
     answers = RealAnswers()
     for line in lines:
         kind, _, rest = line.partition(" ")

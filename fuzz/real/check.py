@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Many programs on one machine beside the model: of each kind of difference the first, as a file that replays."""
+"""Many programs on one machine and on the model; the first difference of each kind is saved as a file that replays."""
 
 import hashlib
 import re
@@ -22,21 +22,21 @@ from .run import RealRun, run
 from .session import RealSession
 from .translate import played
 
-# A kind of difference: a machine that hangs. So many in one session, and QEMU itself is to blame.
+# Kind of difference for a machine that hangs. After this many in one session QEMU itself is to blame.
 SILENT_KIND: Final = "silent"
 MOST_HANGS: Final = 3
 
 
 @dataclass
 class DifferenceKind:
-    """Differences that are alike but for their programs.
+    """Differences that are alike except for their programs.
 
-    :param program: the first one that showed it, as it was played
-    :param where: that program, for people
-    :param text: of it
-    :param count: how many there were
-    :param file: of the first one; "" if it was not saved
-    :param replays: whether a machine that has played nothing else shows it too; None: that was not tried
+    :param program: the first program that showed it, as played
+    :param where: name of that program, for messages
+    :param text: text of the first difference
+    :param count: number of differences
+    :param file: file of the first one; "" if it was not saved
+    :param replays: whether a fresh machine shows it too; None: not tried
     """
 
     program: Program
@@ -49,15 +49,15 @@ class DifferenceKind:
 
 @dataclass
 class RealCheck:
-    """Programs on a machine, and what came of them.
+    """Programs played on a machine, and the results.
 
-    *confirmed*: findings of the model that the kernel showed, by signature, each with the number of programs; *left*:
-    programs that cannot be played, by the reason; *seconds*: of programs that were played; *kernel*: of these, those of
-    the machine
+    *confirmed*: number of programs, for each signature of a model's finding that the kernel also showed; *left*: number
+    of programs that cannot be played, by reason; *seconds*: total time for played programs; *kernel*: the machine's
+    part of it
 
     :param session: the machine
     :param version: the model
-    :param tables: the stage-2 tables are compared too, behind each operation
+    :param tables: also compare the stage-2 tables after each operation
     """
 
     session: RealSession
@@ -75,7 +75,7 @@ class RealCheck:
     confirmed: Counter[str] = field(default_factory=Counter)
 
     def take(self, program: Program, where: str) -> None:
-        """Play one program.
+        """Play one program and record its differences.
 
         :raises RealError: QEMU died or does not answer
         """
@@ -106,14 +106,14 @@ class RealCheck:
             self.note(key, text, done.played.program, where)
 
     def note(self, key: str, text: str, program: Program, where: str) -> None:
-        """Count a difference of a kind."""
+        """Count a difference of a kind; keep the first of each kind."""
         if key in self.kinds:
             self.kinds[key].count += 1
         else:
             self.kinds[key] = DifferenceKind(program, where, text)
 
     def again(self, key: str, kind: DifferenceKind) -> bool:
-        """Tell whether a machine that has played nothing shows a difference too.
+        """Return whether a fresh machine shows a difference too.
 
         :raises RealError: QEMU died
         """
@@ -124,7 +124,7 @@ class RealCheck:
             return key == SILENT_KIND
 
     def save(self, folder: Path) -> None:
-        """Try each kind once more on a machine that has played nothing, and write the files.
+        """Replay each kind on a fresh machine, and write the files.
 
         :raises RealError: QEMU died or does not answer
         """
@@ -142,11 +142,11 @@ class RealCheck:
 
     @property
     def rate(self) -> float:
-        """Programs in a second."""
+        """Return the number of programs per second."""
         return self.programs / self.seconds if self.seconds else 0.0
 
     def text(self) -> str:
-        """Return the report for people."""
+        """Return the report as text."""
         lines: list[str] = []
         for kind in self.kinds.values():
             lines.append(f"difference in {kind.where}: {kind.text}")
@@ -196,14 +196,14 @@ class RealCheck:
 
 
 def kinds_of(done: RealRun) -> dict[str, str]:
-    """The kinds of what a program shows that nothing explains, each with a text for people."""
+    """Return the kinds of unexplained results of a program, each with a text for the report."""
     found: dict[str, str] = {}
     for each in done.differences:
         op = "creation" if each.at < 0 else type(done.played.program.operations[each.at]).__name__
         real = each.real.status if each.real else "not reached"
         text = f"{done.heading(each.at)}: model {each.model}, kernel {each.real or 'not reached'}"
         found.setdefault(f"{op}: {each.model.partition(' ')[0]} {real}", text)
-        # What follows the first may follow from it.
+        # Later differences may be consequences of the first.
         break
     if done.tables:
         first = done.tables[0]
@@ -218,25 +218,25 @@ def kinds_of(done: RealRun) -> dict[str, str]:
 
 
 def generic(text: str) -> str:
-    """A text without the names and numbers of one program."""
+    """Return a text with the program's names and numbers removed."""
     return re.sub(r"\b(?:0x[0-9a-f]+|\d+[KMG]?)\b", "N", re.sub(r"slot \w+", "slot", text))
 
 
 def file_name(key: str) -> str:
-    """The same for the same kind, always."""
+    """Return a file name that is always the same for the same kind."""
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", key).strip("-")[:80].rstrip("-")
     return f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:6]}.s2"
 
 
 def corpus() -> Iterator[tuple[str, Program]]:
-    """The programs of ``corpus/``, each with its path there."""
+    """Yield the programs of ``corpus/``, each with its path."""
     folder = corpus_folder()
     for path in sorted(folder.rglob("*.s2")):
         yield str(path.relative_to(folder.parent)), load(str(path))
 
 
 def random_programs(seed: int, page_size: int) -> Iterable[tuple[str, Program]]:
-    """The random programs of a seed, without end."""
+    """Yield the random programs of a seed, without end."""
     generator = Generator(seed, page_size)
     while True:
         yield f"seed {seed}, program {generator.number + 1}", generator.next()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Outcomes of the model and of the real kernel, side by side."""
+"""Comparison of the outcomes of the model and of the real kernel."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,20 +12,20 @@ from ..sides.outcome import Outcome
 from .answers import ANOTHER_ADDRESS, AT_ANOTHER, CREATION, RealAnswers, RealOutcome
 from .model import Expected
 
-# Operations of which user space sees nothing: that they went well is all that is compared.
+# Operations without a result for user space: only their success is compared.
 SILENT: Final = (ops.HostOperation, ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)
-# The model says for which reason user space gets an error; the kernel says errno alone.
+# The model gives the reason of an error, while the kernel only returns errno.
 _SAME_STATUS: Final = {"efault": "error"}
 
 
 @dataclass(frozen=True)
 class OutcomeDifference:
-    """An operation whose outcome is another one on the real kernel.
+    """An operation whose outcome differs on the real kernel.
 
-    :param at: index of the operation; -1: when VMs and slots were made
-    :param heading: the operation, for people
-    :param model: the outcome that the model says
-    :param real: that of the kernel; None: it was not reached
+    :param at: index of the operation; -1: the creation of VMs and slots
+    :param heading: the operation, for messages
+    :param model: the outcome of the model
+    :param real: the outcome of the kernel; None: the operation was not reached
     """
 
     at: int
@@ -34,12 +34,12 @@ class OutcomeDifference:
     real: RealOutcome | None
 
     def text(self) -> str:
-        """Return one line for people."""
+        """Return one line for the report."""
         return f"{self.heading}: model {self.model}, kernel {self.real or 'did not reach it'}"
 
 
 def differences(program: Program, expected: Expected, answers: RealAnswers) -> list[OutcomeDifference]:
-    """The operations of which model and kernel have different outcomes."""
+    """Return the operations for which model and kernel have different outcomes."""
     names = headings(program)
     found: list[OutcomeDifference] = []
     made = answers.outcomes.get(CREATION)
@@ -56,7 +56,7 @@ def differences(program: Program, expected: Expected, answers: RealAnswers) -> l
 
 
 def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcome) -> bool:
-    """Tell whether user space sees the same of an operation."""
+    """Return whether user space sees the same result of an operation on both sides."""
     if isinstance(op, SILENT):
         return real.status == "ok"
     if _SAME_STATUS.get(outcome.status, outcome.status) != real.status:
@@ -66,16 +66,16 @@ def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcom
     if isinstance(op, ops.GetLog):
         return isinstance(outcome.value, list) and words(outcome.value) == real.value
     if isinstance(op, ops.GuestAccess) and op.kind != "write":
-        # What device memory held before is unknown.
+        # The initial contents of device memory are unknown.
         unknown = outcome.value == -1 and backing(program, op.slot) in DEVICES
         return not outcome.predictable or unknown or str(outcome.value) == real.value
     return True
 
 
 def told_alike(op: ops.Operation, misled: bool, real: RealOutcome) -> bool:
-    """Tell whether an abort of an access behind the address space tells another address on both sides, or on none.
+    """Return whether model and kernel agree on reporting a wrong address for an aborted access past the address space.
 
-    :param misled: it does in the model
+    :param misled: the model reports a wrong address
     """
     if not isinstance(op, ops.GuestOutside) or real.status != "abort":
         return True
@@ -88,7 +88,7 @@ def backing(program: Program, name: str) -> str:
 
 
 def words(log: list[int]) -> str:
-    """Return a dirty log as /init prints it: words that are not zero, a run of one word once."""
+    """Return a dirty log in /init's format: words that are not zero, with runs of equal words combined."""
     shown = ["log"]
     first = 0
     for word, run in groupby(log):
@@ -100,6 +100,6 @@ def words(log: list[int]) -> str:
 
 
 def shown(outcome: Outcome) -> str:
-    """Return an outcome of the model in the words of /init."""
+    """Return an outcome of the model in /init's format."""
     value = words(outcome.value) if isinstance(outcome.value, list) else outcome.value
     return f"{outcome.status} {value}" if outcome.status == "ok" else outcome.status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Our own C programs and plugins, compiled when they are first needed."""
+"""Compilation of our own C programs and plugins on first use."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 def compile_c(command: Sequence[str], what: str, seconds: float, failed: Callable[[str], Exception]) -> None:
     """Run a compiler.
 
-    :param command: begins with its name
-    :param what: is compiled, for people
-    :param seconds: it may take
-    :param failed: makes the error that is raised if it cannot be run, or compiles nothing
+    :param command: the command line
+    :param what: name of the product, for messages
+    :param seconds: timeout
+    :param failed: creates the error to raise if the compiler cannot be run or fails
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Errors of a real kernel, and of what it needs."""
+"""Errors of a real kernel and of its prerequisites."""
 
 
 class RealError(Exception):
-    """The real kernel cannot be asked: something is missing, or QEMU died; one line that says what to do."""
+    """The real kernel cannot be used: something is missing, or QEMU died; one line that gives the remedy."""
 
 
 class RealSilent(RealError):
-    """The emulated machine does not answer, and was ended."""
+    """The emulated machine did not answer and was killed."""
 
 
 class RealPanic(RealError):
-    """The kernel panicked, and the emulated machine ended."""
+    """The kernel panicked, which ended the emulated machine."""
 
 
 class NoRootError(RealError):
-    """It is not known where the tables of a VM begin."""
+    """The root of a VM's tables is unknown."""
 
 
 class UnplayableError(Exception):
-    """A program that no user space can play on a real kernel; one line that says why."""
+    """A program that no user space can play on a real kernel; one line that gives the reason."""

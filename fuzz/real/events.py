@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Events of model and kernel in the same words: stores to tables, TLBIs, cleaning and invalidation, in order.
+"""Events of model and kernel in a common form: stores to tables, TLBIs, cleaning and invalidation, in order.
 
-A store is known by the entry that it is made to: level and guest address, which the tables around an operation tell.
+A store is identified by its entry, as level and guest address. The tables before and after an operation give these.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,16 +20,16 @@ STORED: Final = "store"
 FLUSHED: Final = "TLBI"
 CLEANED: Final = "DC"
 INVALIDATED: Final = "IC"
-# A line of the caches of the emulated CPUs.
+# Size of a cache line of the emulated CPUs.
 CACHE_LINE: Final = 64
-# The first address of the linear map, and the physical one that lies there.
+# The first address of the linear map, and its physical address.
 LINEAR_MAP: Final = 0xFFFF_0000_0000_0000
 LINEAR_BASE: Final = 0x4000_0000
 _ADDRESS: Final = (1 << 48) - 1
 _VALID: Final = 1
 _LOWER_ATTRIBUTES: Final = 0xFFC
 _MASK: Final = (1 << 64) - 1
-# TLBI of stage 2, by CRm and op2: for one address, for a range, for all of a VM.
+# TLBI of stage 2, by CRm and op2: for one address, for a range, for a whole VM.
 _BY_IPA: Final = {(0, 1): "ipa", (0, 5): "ipa", (4, 1): "local ipa", (4, 5): "local ipa"}
 _BY_RANGE: Final = {(0, 2): "range", (0, 6): "range", (4, 2): "local range", (4, 6): "local range"}
 _BY_VM: Final = {(3, 6): "vmid", (7, 6): "local vmid"}
@@ -39,7 +39,7 @@ class StreamTable(NamedTuple):
     """The place of a table.
 
     :param base: guest address of its first entry
-    :param link: physical address of the entry that leads to it; -1: none does, it is a root
+    :param link: physical address of the entry that points to it; -1: it is a root
     """
 
     level: int
@@ -47,7 +47,7 @@ class StreamTable(NamedTuple):
     link: int = -1
 
 
-# Tables by their physical address.
+# Tables by physical address.
 Places: TypeAlias = dict[int, StreamTable]
 Words: TypeAlias = Callable[[int, int], list[int]]
 
@@ -57,9 +57,9 @@ class StreamEvent:
     """One event.
 
     :param kind: `STORED`, `FLUSHED`, `CLEANED` or `INVALIDATED`
-    :param what: the entry without its address; the kind of flush; "" or ``all``
-    :param ipa: guest address; -1: none, or not known
-    :param level: of the entry, or the hint; -1: not known
+    :param what: for a store, the entry without its address; for a flush, its kind; else "" or ``all``
+    :param ipa: guest address; -1: none or unknown
+    :param level: level of the entry, or the hint; -1: unknown
     :param size: bytes; 0: none
     """
 
@@ -70,7 +70,7 @@ class StreamEvent:
     size: int = 0
 
     def text(self) -> str:
-        """Return it for people."""
+        """Return the event as text."""
         level = f" L{self.level}" if self.level >= 0 else ""
         place = f" {self.ipa:#x}" if self.ipa >= 0 else ""
         size = f" {show_bytes(self.size)}" if self.size else ""
@@ -78,7 +78,7 @@ class StreamEvent:
 
 
 def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Granule) -> Places:
-    """All tables below a root, the pages of the root among them.
+    """Return all tables below a root, including the pages of the root.
 
     :param root: physical address
     """
@@ -101,12 +101,12 @@ def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Gra
 
 
 def table_of(entry: int, granule: Granule) -> int:
-    """The physical address of the table that an entry leads to."""
+    """Return the physical address of the table that an entry points to."""
     return entry & _ADDRESS & -granule.page_size
 
 
 def entry_text(entry: int) -> str:
-    """An entry without its address: ``empty``, ``table``, rights and attributes of a leaf."""
+    """Return an entry as text without its address: ``empty``, ``table``, or permissions and attributes of a leaf."""
     if not entry:
         return "empty"
     if not entry & _VALID:
@@ -117,22 +117,21 @@ def entry_text(entry: int) -> str:
 
 
 class StreamStores:
-    """Turns stores into events, in their order.
+    """Turns stores into events, in order.
 
-    An entry that is cleared in a table to which nothing leads any more is none: RCU frees that table,
-    at any time.
+    Clearing an entry of a detached table produces no event: RCU frees such a table at an arbitrary time.
 
-    :param places: of all tables, before the first store or behind the last one
+    :param places: places of all tables, before the first store or after the last one
     """
 
     def __init__(self, places: Places, granule: Granule) -> None:
         self.places = places
         self.granule = granule
-        # Entries by their physical address.
+        # Entries by physical address.
         self.written: dict[int, int] = {}
 
     def event(self, address: int, entry: int) -> StreamEvent | None:
-        """A store to the entry at a physical address; None: no table that is known is there, but a stack, say."""
+        """Return the event of a store to a physical address; None if no known table is there (but a stack, for example)."""
         page = self.granule.page_size
         table = address & -page
         place = self.places.get(table)
@@ -143,7 +142,7 @@ class StreamStores:
         return StreamEvent(STORED, entry_text(entry & _MASK), ipa, place.level)
 
     def is_cut_off(self, table: int, place: StreamTable | None) -> bool:
-        """Tell whether an entry that led to a table, or to one above it, leads elsewhere by now."""
+        """Return whether an entry on the path to a table has been changed to point elsewhere."""
         while place is not None and place.link >= 0:
             written = self.written.get(place.link)
             if written is not None and not (
@@ -156,10 +155,10 @@ class StreamStores:
 
 
 class ModelEvents(Observer):
-    """Notes the events of the model: stores by physical address, until it is known where that is.
+    """Records the events of the model; stores are kept by physical address until their tables are known.
 
     :param base: physical address of the first entry of the arena
-    :param hints: the CPU takes the hints of TLBIs
+    :param hints: the CPU uses level hints of TLBIs
     """
 
     def __init__(self, base: int, hints: bool) -> None:
@@ -192,7 +191,7 @@ class ModelEvents(Observer):
         self.found.append(StreamEvent(INVALIDATED, "all"))
 
     def take(self, places: Places, granule: Granule) -> list[StreamEvent]:
-        """The events since the last call."""
+        """Return the events since the last call."""
         found, self.found = self.found, []
         stores = StreamStores(places, granule)
         events = (each if isinstance(each, StreamEvent) else stores.event(*each) for each in found)
@@ -200,7 +199,7 @@ class ModelEvents(Observer):
 
 
 def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> list[StreamEvent]:
-    """Events of a kernel, as the plugin notes them."""
+    """Return the events of a kernel from the plugin's records."""
     found: list[StreamEvent | None] = []
     stores = StreamStores(places, granule)
     for each in raw:
@@ -218,7 +217,7 @@ def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> li
 
 
 def flush_event(code: int, operand: int, granule: Granule) -> StreamEvent | None:
-    """A TLBI instruction; None: it is of no stage 2.
+    """Return the event of a TLBI instruction; None if it does not affect stage 2.
 
     :param operand: value of its register, or `UNKNOWN`
     """
@@ -240,9 +239,9 @@ def flush_event(code: int, operand: int, granule: Granule) -> StreamEvent | None
 
 
 def merged(events: Iterable[StreamEvent | None], page: int) -> list[StreamEvent]:
-    """Cleaning that goes on, and flushes of ranges that follow one another, as one event.
+    """Join consecutive cache operations, and consecutive flushes of adjacent ranges, into one event each.
 
-    :param page: size in bytes; of a range with an odd number of pages, one is flushed by its address
+    :param page: page size in bytes; of a range with an odd number of pages, one is flushed by its address
     """
     found: list[StreamEvent] = []
     for event in filter(None, events):
@@ -261,7 +260,7 @@ def merged(events: Iterable[StreamEvent | None], page: int) -> list[StreamEvent]
 
 
 def joins(one: StreamEvent, other: StreamEvent, page: int) -> bool:
-    """Tell whether two flushes are parts of a range."""
+    """Return whether two flushes are parts of one range."""
     by_page = [each for each in (one, other) if each.what == "ipa" and each.level == 0]
     by_range = [each for each in (one, other) if each.what == "range"]
     return bool(by_range) and len(by_page) + len(by_range) == 2 and one.ipa + (one.size or page) == other.ipa

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stamp of a finding in its file, as one more of the comments that say what the program shows."""
+"""The stamp of a finding in its file, as a further comment on what the program shows."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .stamp import Stamp, stamp_of_absent
 
 
 def text_of(file: str) -> str:
-    """The text of a file; "" of one in the binary form, which has no comments, and of a FIFO, which gives it once.
+    """Return the text of a file; "" for the binary form, which has no comments, and for a FIFO, readable only once.
 
     :raises OSError: it cannot be read
     """
@@ -24,7 +24,7 @@ def text_of(file: str) -> str:
 
 
 def signature_of(file: str) -> str:
-    """The signature of the finding whose file this is; "": it is no finding's.
+    """Return the signature of the finding in a file; "" if it is not a finding.
 
     :raises OSError: it cannot be read
     """
@@ -32,9 +32,9 @@ def signature_of(file: str) -> str:
 
 
 def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
-    """Write the stamp of a finding into its file, if the program is one; the comment, or "".
+    """Write the stamp of a finding into its file, if the program is a finding; return the comment, or "".
 
-    :param absent: the stamp of a finding that the model does not have; None: outcomes tell
+    :param absent: the stamp of a finding that the model does not have; None: use the outcomes
     :raises OSError: the file cannot be read or written
     """
     stamp = stamp_for(done, signature_of(done.file), absent)
@@ -46,11 +46,11 @@ def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
 
 
 def stamp_for(done: RealRun, signature: str, absent: Stamp | None = None) -> Stamp | None:
-    """The stamp of a finding of this signature; None: it is that of no rule, such as a divergence, or nobody can tell.
+    """Return the stamp of a finding; None if the signature belongs to no rule (such as a divergence), or none is known.
 
-    A finding of another version need not be one of the model.
+    A finding of another version need not be a finding of the model.
 
-    :param absent: as of `file_stamp`
+    :param absent: as in `file_stamp`
     """
     for violation, stamp in done.stamps:
         if violation.signature == signature:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's cache folder: kernels, the initial file system, saved machines. Nothing of it lies in the checkout.
+"""The user's cache folder: kernels, the initial file system, saved machines. The checkout holds none of these.
 
-An entry is made in a folder beside its place and renamed: it is there as a whole or not at all.
+An entry is created in a temporary folder beside its place and renamed, so it is either complete or absent.
 """
 
 import os
@@ -15,7 +15,7 @@ from candidate.tree.building.cache_folder import cache_folder, making_entry, rem
 
 from .errors import RealError
 
-# Beginning of the names of entries that are not complete.
+# Prefix of the names of incomplete entries.
 UNFINISHED: Final = ".making-"
 
 
@@ -31,7 +31,7 @@ def folder(part: str) -> Path:
 
 
 def entry(part: str, name: str) -> Path | None:
-    """Return the entry of this name, which counts as used now; None: there is none."""
+    """Return the entry of this name and mark it as used now; None if there is none."""
     found = folder(part) / name
     if not found.is_dir():
         return None
@@ -42,9 +42,9 @@ def entry(part: str, name: str) -> Path | None:
 
 @contextmanager
 def making(part: str, name: str) -> Iterator[Path]:
-    """A new folder, which becomes the entry of this name when the block ends without an error.
+    """Yield a new folder, which becomes the entry of this name when the block ends without an error.
 
-    Who comes second waits, and should look for the entry again.
+    A second process waits here, and must then check for the entry again.
 
     :raises RealError: the cache cannot be written
     """
@@ -57,7 +57,7 @@ def making(part: str, name: str) -> Iterator[Path]:
 
 def _publish(work: Path, place: Path) -> None:
     if not any(work.iterdir()):
-        # Somebody else was faster, and nothing had to be made.
+        # Another process was faster, and this one created nothing.
         return
     try:
         shutil.rmtree(place, ignore_errors=True)
@@ -68,6 +68,6 @@ def _publish(work: Path, place: Path) -> None:
 
 
 def refused(place: Path, error: OSError) -> RealError:
-    """Make the error of a cache that cannot be written."""
+    """Return the error for a cache that cannot be written."""
     why = error.strerror or str(error)
     return RealError(f"real: cannot write to {place}: {why}; make room there, or name another folder by XDG_CACHE_HOME")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The initial file system of the emulated machine: our own program as /init, compiled when it is first needed."""
+"""The initial file system of the emulated machine: our own program as /init, compiled on first use."""
 
 import hashlib
 import stat
@@ -17,18 +17,18 @@ PART: Final = "init"
 NAME: Final = "initrd.cpio"
 NATIVE: Final = Path(__file__).resolve().parent / "native"
 COMPILER: Final = "aarch64-linux-gnu-gcc"
-# Names another one.
+# Environment variable that names another compiler.
 VARIABLE: Final = "S2FUZZ_CROSS_CC"
 WANTED: Final = (
     f"provide {COMPILER} on PATH (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross), or name another by {VARIABLE}"
 )
 FLAGS: Final = ("-std=gnu11", "-O1", "-Wall", "-Werror=implicit", "-static", "-fno-pie", "-no-pie")
-# Seconds for the compiler; it takes two.
+# Timeout for the compiler in seconds; it takes two.
 PATIENCE: Final = 300
 
 
 def compiler() -> str:
-    """The cross compiler.
+    """Return the cross compiler.
 
     :raises RealError: there is none
     """
@@ -37,12 +37,12 @@ def compiler() -> str:
 
 
 def sources() -> list[Path]:
-    """The files that /init is made of, headers among them."""
+    """Return the source files of /init, including headers."""
     return sorted(path for path in NATIVE.iterdir() if path.suffix in (".c", ".h", ".S"))
 
 
 def make() -> Path:
-    """The file system as an archive; compiled unless the cache has it.
+    """Return the file system as an archive, compiled unless it is cached.
 
     :raises RealError: there is no compiler, or it fails; the cache cannot be written
     """
@@ -65,7 +65,7 @@ def make() -> Path:
 def _compile(program: str, target: Path) -> None:
     """Compile and link /init.
 
-    :raises RealError: that fails
+    :raises RealError: the compiler fails
     """
     files = [str(path) for path in sources() if path.suffix != ".h"]
     command = [program, *FLAGS, "-o", str(target), *files]
@@ -73,7 +73,7 @@ def _compile(program: str, target: Path) -> None:
 
 
 def archive(program: bytes, others: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
-    """A cpio archive in the form that the kernel takes ("newc"): /init, and the console that it starts with.
+    """Return a cpio archive in the kernel's format ("newc"): /init, and the console that it starts with.
 
     :param others: further programs, by their paths
     """
@@ -89,7 +89,7 @@ def archive(program: bytes, others: Mapping[str, bytes] = MappingProxyType({})) 
 
 
 def _member(name: str, mode: int, content: bytes, number: int, device: tuple[int, int] = (0, 0)) -> bytes:
-    """One member of the archive; *number*: of its inode, *device*: what a device file stands for."""
+    """Return one member of the archive; *number*: its inode number, *device*: major and minor of a device file."""
     path = name.encode() + b"\0"
     fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(path), 0)
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + path

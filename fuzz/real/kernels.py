@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels at hand: those that were fetched, by version, and a user's own image by its path."""
+"""Available kernels: fetched ones by version, and a user's own image by its path."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ class RealKernel:
     """A kernel to boot.
 
     :param image: the file that QEMU loads
-    :param name: for people: its release, or the path that the user gave
+    :param name: for messages: its release, or the path that the user gave
     """
 
     image: Path
@@ -40,12 +40,12 @@ class RealKernel:
 
 
 def version_key(release: str) -> list[tuple[int, str]]:
-    """Return the sort key of a release: numbers count as numbers."""
+    """Return the sort key of a release, in which numbers compare as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", release)]
 
 
 def at_hand() -> list[RealKernel]:
-    """The kernels that were fetched, the newest first."""
+    """Return the kernels that were fetched, the newest first."""
     try:
         found = [each for each in folder(PART).iterdir() if (each / IMAGE).is_file() and not each.name.startswith(".")]
     except OSError:
@@ -54,7 +54,7 @@ def at_hand() -> list[RealKernel]:
 
 
 def find(wanted: str) -> RealKernel:
-    """The kernel that a user names.
+    """Return the kernel that a user names.
 
     :param wanted: the beginning of a release, such as ``6.12``; a path, with a ``/`` in it; "": the newest
     :raises RealError: there is none
@@ -74,6 +74,6 @@ def find(wanted: str) -> RealKernel:
 
 
 def series(release: str) -> str:
-    """Return the version and patch level of a release, such as ``6.12``; "": it does not begin with them."""
+    """Return the version and patch level of a release, such as ``6.12``; "" if it does not begin with them."""
     match = re.match(r"\d+\.\d+", release)
     return match[0] if match else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The part of a program that no user space can cause, with the reasons, and the settings of the emulated machine."""
+"""The parts of a program that user space cannot cause, with the reasons, and the settings of the emulated machine."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -55,21 +55,21 @@ SETTINGS: Final = {
     "haf": "the emulated CPU does not set access flags",
     "dic": "the emulated CPU asks for maintenance of the instruction cache",
 }
-# Accesses that our code in the guest makes, by its letters.
+# Accesses that our code in the guest makes, with their letters.
 ACCESSES: Final = {"read": "R", "write": "W", "fetch": "F"}
-# Without LPA2.
+# Upper bound without LPA2.
 MOST_ADDRESS_BITS: Final = 48
 
 
 @dataclass(frozen=True)
 class EmulatedCpu:
-    """A CPU of QEMU's, with all that KVM and a guest need.
+    """A CPU of QEMU's, with everything that KVM and a guest need.
 
-    :param name: for QEMU, with its properties
-    :param fwb: forced write-back; without it, caches are cleaned
-    :param ttl: level hints of TLBIs
-    :param range: TLBIs by range
-    :param mte: memory has tags
+    :param name: CPU name and properties for QEMU
+    :param fwb: has forced write-back; without it, caches are cleaned
+    :param ttl: has level hints of TLBIs
+    :param range: has TLBIs by range
+    :param mte: has memory tags
     """
 
     name: str
@@ -79,13 +79,13 @@ class EmulatedCpu:
     mte: bool
 
 
-# Little of it takes time to emulate.
+# Without features that are slow to emulate.
 CPU: Final = EmulatedCpu("max,pauth-impdef=on,sve=off,sme=off,lpa2=off", fwb=True, ttl=True, range=True, mte=True)
 OLD_CPU: Final = EmulatedCpu("neoverse-n1", fwb=False, ttl=False, range=False, mte=False)
 
 
 def reason_for_leaving_out(op: Operation) -> str:
-    """The reason why user space cannot cause an operation; "": it can."""
+    """Return the reason why user space cannot cause an operation; "" if it can."""
     for kind, reason in LEFT_OUT:
         if isinstance(op, kind):
             return reason
@@ -97,22 +97,22 @@ def reason_for_leaving_out(op: Operation) -> str:
 
 
 def without_failure(op: Operation) -> Operation:
-    """The operation with no allocation that is made to fail."""
+    """Return the operation without an injected allocation failure."""
     if isinstance(op, GuestAccess | SetLog | ClearLog | SlotCreate | SlotMove) and op.fail is not None:
         return replace(op, fail=None)
     return op
 
 
 def cached(op: Operation) -> Operation:
-    """The operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
+    """Return the operation with the guest's MMU on: the emulated machine has no caches that an access could bypass."""
     return replace(op, mmu=True) if isinstance(op, GuestAccess) and not op.mmu else op
 
 
 def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
-    """The settings that the emulated machine has, and what is told of those that the program asks for.
+    """Return the settings of the emulated machine, and remarks on settings of the program that it does not have.
 
-    :param cpu: of the machine
-    :raises UnplayableError: a capability of the kernel that /init does not use
+    :param cpu: CPU of the machine
+    :raises UnplayableError: the program needs a capability that /init or the CPU does not support
     """
     if vm.ring:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines that /init plays: the machine, its slots, and one for each operation."""
+"""The lines that /init plays: one for the machine, one for each slot, and one for each operation."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ SLOT_CODES: Final[dict[type, str]] = {
     ops.SlotMove: "m",
     ops.SlotCreate: "N",
 }
-# The most memory of each backing: what the pools of the emulated machine have, and what it populates in a second.
+# Upper bound of memory per backing: the size of the machine's pools, and what the machine populates in a second.
 MOST: Final = {
     "anon": 512 * MIB,
     "thp": 512 * MIB,
@@ -39,7 +39,7 @@ MOST: Final = {
     "hugetlb32m": 96 * MIB,
     "hugetlb1g": GIB,
 }
-# Room in the guest's address space for our own code, and for what it reports to.
+# Space in the guest's address space for our own code, and for the MMIO area that it reports to.
 WINDOW: Final = 4 * MIB
 FIRST_WINDOW: Final = 128 * MIB
 WINDOW_STEP: Final = 32 * MIB
@@ -47,7 +47,7 @@ _READ_ONLY: Final = 2
 
 
 def free_windows(program: Program) -> tuple[int, int]:
-    """Two places in the guest's address space that no slot ever uses.
+    """Return two places in the guest's address space that no slot ever uses.
 
     :raises UnplayableError: there is no room
     """
@@ -65,9 +65,9 @@ def free_windows(program: Program) -> tuple[int, int]:
 
 
 def machine_lines(program: Program, synchronous: bool) -> list[str]:
-    """The lines that make VMs and slots.
+    """Return the lines that create VMs and slots.
 
-    :raises UnplayableError: the emulated machine has not so much memory
+    :raises UnplayableError: the emulated machine does not have the memory
     """
     vm = program.vm
     stub, mmio = free_windows(program)
@@ -102,13 +102,13 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
 
 
 def room(slot: Slot, start: int) -> int:
-    """Bytes behind a slot at host address *start*: of hugetlb, whole pages around it."""
+    """Return the bytes that back a slot at host address *start*: for hugetlb, including the whole pages around it."""
     page = 1 << HUGE_SHIFT.get(slot.backing, 0)
     return -(-(start + slot.size) // page) * page - start // page * page
 
 
 def host_addresses(program: Program) -> dict[str, int]:
-    """The host address of each slot, as the model lays them out."""
+    """Return the host address of each slot, in the model's layout."""
     found: dict[str, int] = {}
     free = HVA_BASE
     for slot in program.slots:
@@ -118,9 +118,9 @@ def host_addresses(program: Program) -> dict[str, int]:
 
 
 class PlayedLines:
-    """Operations as lines.
+    """Converts operations to lines.
 
-    :param program: that they are part of
+    :param program: the program that contains them
     """
 
     def __init__(self, program: Program) -> None:
@@ -130,7 +130,7 @@ class PlayedLines:
         self.vm = program.vm
 
     def line(self, op: ops.Operation) -> str:
-        """The line of one operation."""
+        """Return the line of one operation."""
         if isinstance(op, ops.GuestAccess):
             return f"{ACCESSES[op.kind]} {op.cpu} {self.numbers[op.slot]} {op.offset:#x}"
         if isinstance(op, ops.GuestOutside):
@@ -151,13 +151,13 @@ class PlayedLines:
         return f"{SLOT_CODES[type(op)]} {number}{slot_values(op)}"
 
     def host_line(self, op: ops.SlotPlace, code: str, number: int) -> str:
-        """The line of an operation of the host on a place or a range."""
+        """Return the line of an operation of the host on a place or a range."""
         if not isinstance(op, ops.SlotRange):
             return f"{code} {number} {op.offset:#x}"
         offset, size = op.offset, op.size
         shift = self.shifts[op.slot]
         if shift and isinstance(op, ops.HostDiscard | ops.HostUnmap | ops.HostProtect):
-            # Of hugetlb only whole pages go.
+            # Of hugetlb, only whole pages are affected.
             start = self.addresses[op.slot] + offset
             first, last = -(-start >> shift) << shift, (start + size) >> shift << shift
             if first >= last:
@@ -169,7 +169,7 @@ class PlayedLines:
 
 
 def slot_values(op: ops.Operation) -> str:
-    """The rest of the line of an operation on a slot."""
+    """Return the rest of the line of an operation on a slot."""
     if isinstance(op, ops.SlotCreate):
         place = "-" if op.ipa is None else f"{op.ipa:#x}"
         return f" {place} {int(op.log) | _READ_ONLY * op.ro}"

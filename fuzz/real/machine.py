@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """QEMU with a real kernel and our /init: start, console, watchdog, end.
 
-It ends with us: the kernel kills it with the thread that started it. Its memory has no name,
-its console and monitor are sockets without one, so nothing is left over however we end.
+QEMU ends with this process: the kernel kills it with the thread that started it. Its memory,
+console and monitor are unnamed, so nothing is left over however this process ends.
 """
 
 import os
@@ -27,26 +27,26 @@ from .monitor import Monitor, MonitorError, monitor_failure
 from .plugin import Watch
 from .registers import Registers
 
-# Memory that the kernel leaves alone, at the end: what slots of device memory are made of.
+# Memory at the end that the kernel does not use: slots of device memory are made of it.
 DEVICE_MIB: Final = 128
 MEMORY_MIB: Final = (sum(NODES) >> 20) - DEVICE_MIB
-# Quiet, quick to boot, one hugetlb page of 1G, nobody who ages pages (DAMON does, since 6.17), and gone after a panic.
+# Quiet, boots fast, one hugetlb page of 1G, no ageing of pages (DAMON does it since 6.17), exits after a panic.
 APPEND: Final = (
     f"console=ttyAMA0 quiet loglevel=1 nokaslr mem={MEMORY_MIB}M hugepagesz=1G hugepages=1 "
     "rodata=off random.trust_cpu=on lpj=1000000 audit=0 apparmor=0 nosoftlockup rcupdate.rcu_expedited=1 "
     "cryptomgr.notests damon_stat.enabled=0 panic=-1"
 )
-# Seconds for the monitor to answer, and for a machine that was told to end.
+# Timeout in seconds for an answer of the monitor, and for a machine to end.
 PATIENCE: Final = 60.0
-# Seconds in which a process is gone that has closed its sockets.
+# Timeout in seconds for a process to end after it has closed its sockets.
 MOMENT: Final = 2.0
-# Lines of the console that are kept for whoever asks why it died.
+# Number of console lines kept to explain the end of the machine.
 LAST_LINES: Final = 40
 _CHUNK: Final = 65536
 
 
 def command_of(program: str, kernel: Path, initrd: Path, append: str, cpu: EmulatedCpu) -> list[str]:
-    """The command that starts QEMU, but for its memory, console and monitor."""
+    """Return the command that starts QEMU, except for its memory, console and monitor."""
     machine = f"virt,virtualization=on,gic-version=3,mte={'on' if cpu.mte else 'off'}"
     return [
         *(program, "-machine", machine, "-accel", "tcg", "-cpu", cpu.name, "-smp", "1"),
@@ -58,14 +58,14 @@ def command_of(program: str, kernel: Path, initrd: Path, append: str, cpu: Emula
 class RealMachine(Closing):
     """A running QEMU; a context manager.
 
-    *memory*: of the machine; *monitor*: of QEMU
+    *memory*: memory of the machine; *monitor*: monitor of QEMU
 
     :param kernel: the image
     :param initrd: the initial file system
-    :param append: further parameters of the kernel
-    :param saved: a folder with the state to start from; None: it boots
-    :param cpu: its only one
-    :param watch: notes what its kernel does; None: nobody does
+    :param append: additional kernel parameters
+    :param saved: a folder with the state to start from; None: boot
+    :param cpu: its only CPU
+    :param watch: the plugin that records kernel events; None: none
     :raises RealError: QEMU is missing, cannot be executed, or ends at once
     :raises OSError: the saved state cannot be read
     """
@@ -107,12 +107,12 @@ class RealMachine(Closing):
             try:
                 self.monitor.begin()
             except MonitorError as error:
-                # Closed because it has ended, most likely.
+                # The monitor is probably closed because QEMU has ended.
                 raise self.dead() if self.ends_soon() else monitor_failure(self.program, error) from None
             self.open = stack.pop_all()
 
     def ends_soon(self) -> bool:
-        """Tell whether QEMU has ended, or does within a moment."""
+        """Return whether QEMU has ended, or ends within a moment."""
         try:
             self.process.wait(MOMENT)
         except subprocess.TimeoutExpired:
@@ -124,8 +124,8 @@ class RealMachine(Closing):
     ) -> subprocess.Popen[bytes]:
         """Run QEMU on our memory and sockets.
 
-        :param sockets: by the names that QEMU knows them by
-        :raises RealError: it cannot be executed
+        :param sockets: file descriptors by QEMU's names for the sockets
+        :raises RealError: QEMU cannot be executed
         """
         parts: list[str] = []
         for node, (file, size) in enumerate(zip(self.memory.files, NODES, strict=True)):
@@ -147,7 +147,7 @@ class RealMachine(Closing):
                 stdout=self.errors,
                 stderr=self.errors,
                 pass_fds=files,
-                # Ctrl-C is for us; and with us it ends.
+                # Ctrl-C goes to this process only; QEMU ends with it.
                 process_group=0,
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
@@ -157,8 +157,8 @@ class RealMachine(Closing):
     def send(self, text: str) -> None:
         """Write to the console.
 
-        :raises RealError: it has ended
-        :raises RealSilent: it does not read
+        :raises RealError: the machine has ended
+        :raises RealSilent: the machine does not read
         """
         self.console.settimeout(PATIENCE)
         try:
@@ -169,12 +169,12 @@ class RealMachine(Closing):
             raise self.dead() from None
 
     def line(self, seconds: float) -> str:
-        """The next line that the machine says.
+        """Return the next line that the machine prints.
 
-        :param seconds: for the whole line
-        :raises RealError: it has ended
-        :raises RealPanic: by a panic of its kernel
-        :raises RealSilent: it says none in this time, and was ended
+        :param seconds: timeout for the whole line
+        :raises RealError: the machine has ended
+        :raises RealPanic: it ended by a kernel panic
+        :raises RealSilent: it printed no line in this time, and was killed
         """
         end = time.monotonic() + seconds
         while b"\n" not in self.rest:
@@ -197,13 +197,13 @@ class RealMachine(Closing):
         return text
 
     def register(self, name: str) -> int:
-        """The value of a system register; the machine stands still for a moment.
+        """Return the value of a system register; stops the machine for a moment.
 
-        :raises RealError: QEMU does not tell
+        :raises RealError: QEMU does not report it
         """
         try:
             if not self.has_stub:
-                # It stops the machine when somebody connects, and we are connected.
+                # The gdbstub stops the machine when a client connects; our end is already connected.
                 self.monitor.ask("human-monitor-command", command_line="gdbserver chardev:registers")
                 self.has_stub = True
             value = self.registers.read(name)
@@ -213,7 +213,7 @@ class RealMachine(Closing):
         return value
 
     def silent(self, seconds: float) -> RealSilent:
-        """End a machine that does not answer, and return the error of that."""
+        """Kill a machine that does not answer, and return the error."""
         self.kill()
         said = f", and said last: {self.last[-1]}" if self.last else ""
         return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was ended{said}")
@@ -228,10 +228,10 @@ class RealMachine(Closing):
         return RealError(f"{text}; use one that runs the machine virt with EL2, as version 7.2 does")
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill QEMU at once."""
         self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
-        """End it; its memory goes."""
+        """End QEMU and release its memory."""
         self.open.close()

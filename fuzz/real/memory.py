@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory of the emulated machine: files without a name, which QEMU maps and we read.
+"""The memory of the emulated machine: unnamed files that QEMU maps and this process reads.
 
-Two of them, for the machine has two memory nodes: pages migrate from one to the other.
+There are two, since the machine has two memory nodes: pages migrate between them.
 """
 
 import mmap
@@ -14,10 +14,10 @@ from ..closing import Closing
 from .errors import RealError
 
 GIB: Final = 1 << 30
-# Bytes of each node. The first one has room for a hugetlb page of 1G.
+# Size of each node in bytes. The first one has room for a hugetlb page of 1G.
 NODES: Final = (3 * GIB, GIB)
 BASE: Final = 0x4000_0000
-# What is copied, or left out because it is all zero, at a time.
+# Bytes that are copied, or skipped if all are zero, at a time.
 _PIECE: Final = 1 << 16
 _ZERO: Final = bytes(_PIECE)
 
@@ -43,7 +43,7 @@ class RealMemory(Closing):
             raise RealError(f"real: no memory for the emulated machine: {error.strerror}; free some") from None
 
     def save(self, folder: Path) -> int:
-        """Write what is not zero to files in a folder; the number of bytes.
+        """Write the nonzero parts to files in a folder; return the number of bytes.
 
         :raises OSError: they cannot be written
         """
@@ -78,7 +78,7 @@ class RealMemory(Closing):
                         at += sent
 
     def words(self, address: int, count: int) -> memoryview:
-        """So many 64-bit words at a physical address, which lie in one node.
+        """Return *count* 64-bit words at a physical address; all lie in one node.
 
         :raises RealError: there is no memory
         """
@@ -99,14 +99,14 @@ class RealMemory(Closing):
 
 
 def _data(file: int, size: int) -> list[tuple[int, int]]:
-    """[start, end) of the parts of a file that have been written to."""
+    """Return [start, end) of the parts of a file that have been written."""
     found: list[tuple[int, int]] = []
     at = 0
     while at < size:
         try:
             start = os.lseek(file, at, os.SEEK_DATA)
         except OSError:
-            # Nothing but a hole is left.
+            # Only a hole is left.
             break
         at = os.lseek(file, start, os.SEEK_HOLE)
         found.append((start, at))

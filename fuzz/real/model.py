@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The model of a kernel: the outcomes of a program on it, and the rules that are broken."""
+"""The model of a kernel: the outcomes of a program on it, and the rules that it breaks."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from ..language.program import Program
 from ..sides.outcome import Outcome
 from .kernels import series
 
-# The port that is nearest to the kernels that Debian has.
+# The port that is closest to Debian's kernels.
 PORT: Final = "v5.14"
-# Folders that have kernel trees by version, as `make test-trees` makes them.
+# Environment variable: folder with kernel trees by version, as `make test-trees` creates it.
 TREES_VARIABLE: Final = "S2FUZZ_TREES"
 
 
@@ -28,7 +28,7 @@ class Expected:
 
     :param outcomes: one for each operation that ran
     :param violations: in order, each with the operation at which it was seen
-    :param refused: why the model has no verdict; "": it has
+    :param refused: why the model has no verdict; "" if it has one
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -37,9 +37,9 @@ class Expected:
 
 
 class ModelRun:
-    """A program on one version of the kernel code, under the checkers, one operation at a time.
+    """A program on one version of the kernel code, watched by checkers, one operation at a time.
 
-    :param one_cpu: all vCPUs run on one CPU, as on the emulated machine: a flush of its own TLB is one for all of them
+    :param one_cpu: run all vCPUs on one CPU, as the emulated machine does: a local TLB flush then affects all of them
     """
 
     def __init__(self, version: Candidate, program: Program, one_cpu: bool = True) -> None:
@@ -50,7 +50,7 @@ class ModelRun:
         take(self.found, -1, self.executor.create())
 
     def step(self) -> bool:
-        """Run the next operation; False: there is none, or none can run any more."""
+        """Run the next operation; return false if there is none, or none can run any more."""
         at = len(self.found.outcomes)
         if self.executor.dead or at == len(self.program.operations):
             return False
@@ -63,7 +63,7 @@ class ModelRun:
         return True
 
     def finish(self) -> Expected:
-        """Run what is left, end the VMs, and return what came of it all."""
+        """Run the remaining operations, end the VMs, and return the results."""
         while self.step():
             pass
         take(self.found, len(self.program.operations), self.executor.destroy())
@@ -73,14 +73,14 @@ class ModelRun:
 
 
 def take(found: Expected, at: int, violations: list[Violation]) -> None:
-    """Note violations that were seen at operation *at*."""
+    """Record violations seen at operation *at*."""
     for violation in violations:
         violation.at = at
         found.violations.append(violation)
 
 
 def trees_at_hand() -> dict[str, Path]:
-    """Kernel trees by their version, such as ``6.12``."""
+    """Return kernel trees by version, such as ``6.12``."""
     homes = [os.environ.get(TREES_VARIABLE, ""), str(Path("~/.cache/s2fuzz/kernels").expanduser())]
     found: dict[str, Path] = {}
     for home in filter(None, homes):
@@ -94,16 +94,16 @@ def trees_at_hand() -> dict[str, Path]:
 
 
 def model_for(release: str) -> str:
-    """The name of the version that is the model of a kernel: its tree, where that is at hand, or a port.
+    """Return the name of the version that models a kernel: its tree, if available, or a port.
 
-    :param release: of the kernel
+    :param release: release of the kernel
     """
     tree = trees_at_hand().get(series(release))
     return f"{PREFIX}{tree}" if tree is not None else PORT
 
 
 def get(name: str) -> Candidate:
-    """The version of this name.
+    """Return the version of this name.
 
     :raises candidate.UnknownCandidate: there is none
     :raises candidate.tree.TreeError: a tree cannot be built

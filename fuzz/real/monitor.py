@@ -10,7 +10,7 @@ from typing import Any, Final
 from .errors import RealError
 
 _CHUNK: Final = 65536
-# Seconds between two questions whether something is done.
+# Seconds between two polls.
 _PAUSE: Final = 0.005
 
 
@@ -22,7 +22,7 @@ class Monitor:
     """The monitor of one QEMU.
 
     :param connection: its end of a socket
-    :param patience: seconds for each answer
+    :param patience: timeout for each answer in seconds
     """
 
     def __init__(self, connection: socket.socket, patience: float) -> None:
@@ -32,15 +32,15 @@ class Monitor:
         self.rest = b""
 
     def begin(self) -> None:
-        """Agree on the protocol, before the first command.
+        """Negotiate the protocol, before the first command.
 
-        :raises MonitorError: it is no QEMU
+        :raises MonitorError: the peer is not QEMU
         """
         self._read()
         self.ask("qmp_capabilities")
 
     def ask(self, command: str, **arguments: object) -> Any:
-        """Run a command, with ``_`` in the names of arguments for ``-``; its answer.
+        """Run a command, with ``_`` for ``-`` in argument names; return its answer.
 
         :raises MonitorError: it is refused or not answered
         """
@@ -49,7 +49,7 @@ class Monitor:
         return self._answer(command)
 
     def pass_file(self, name: str, file: int) -> None:
-        """Give it an open file under a name.
+        """Pass an open file to QEMU under a name.
 
         :raises MonitorError: it is refused
         """
@@ -57,7 +57,7 @@ class Monitor:
         self._answer("getfd")
 
     def share_memory(self) -> None:
-        """Leave memory that is shared with us out of what is saved and restored.
+        """Exclude memory shared with this process from saving and restoring.
 
         :raises MonitorError: it is refused
         """
@@ -65,7 +65,7 @@ class Monitor:
         self.ask("migrate-set-capabilities", capabilities=capabilities)
 
     def wait_until(self, wanted: str) -> None:
-        """Wait until what was begun by ``migrate`` or ``migrate-incoming`` has this status.
+        """Wait until the operation started by ``migrate`` or ``migrate-incoming`` has this status.
 
         :raises MonitorError: it fails, or takes too long
         """
@@ -87,7 +87,7 @@ class Monitor:
             raise MonitorError(f"monitor: {error.strerror or error}") from None
 
     def _answer(self, command: str) -> Any:
-        """The next answer; events are passed over."""
+        """Return the next answer, skipping events."""
         while True:
             message = self._read()
             if "return" in message:
@@ -115,5 +115,5 @@ class Monitor:
 
 
 def monitor_failure(program: str, error: MonitorError) -> RealError:
-    """Make the error of a QEMU that does not do what it is told."""
+    """Return the error for a QEMU that does not execute a command."""
     return RealError(f"real: {program}: {error}; use one that runs the machine virt with EL2, as version 7.2 does")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The plugin of QEMU that notes stores, TLBIs and cache operations in their order: built here, run in a machine."""
+"""The QEMU plugin that records stores, TLBIs and cache operations in order: built here, loaded by a machine."""
 
 import hashlib
 import mmap
@@ -24,21 +24,21 @@ NAME: Final = "stream.so"
 SOURCE: Final = NATIVE / PART / "stream.c"
 COMPILER: Final = "cc"
 FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden")
-# Seconds for the compiler; it takes a fraction of one.
+# Timeout for the compiler in seconds; it takes a fraction of one.
 PATIENCE: Final = 60
 
-# The value of a register that could not be read.
+# Stands for the value of a register that could not be read.
 UNKNOWN: Final = (1 << 64) - 1
 _HEAD: Final = struct.Struct("<3Q")
 _EVENT: Final = struct.Struct("<5Q")
 _COUNT: Final = 0
 _MARK: Final = 16
-# The most events of a program.
+# Maximum number of events per program.
 MOST: Final = 1 << 18
 
 
 class NoStreamError(Exception):
-    """The stream cannot be had on this machine; one line that says why. Nothing else depends on it."""
+    """This machine cannot record the stream; one line that gives the reason. Nothing else depends on the stream."""
 
 
 class EventKind(IntEnum):
@@ -51,12 +51,12 @@ class EventKind(IntEnum):
 
 
 class RawEvent(NamedTuple):
-    """An event as the plugin notes it.
+    """An event as recorded by the plugin.
 
     :param pc: address of the instruction
-    :param what: of a store its address in the linear map, else the instruction without its register
-    :param value: what is stored, or the value of the register
-    :param times: how many of the same came one after the other
+    :param what: for a store, its address in the linear map; else the instruction without its register
+    :param value: the value stored, or the value of the register
+    :param times: number of consecutive identical events
     """
 
     kind: int
@@ -67,7 +67,7 @@ class RawEvent(NamedTuple):
 
 
 def make() -> Path:
-    """The plugin; compiled unless the cache has it.
+    """Return the plugin, compiled unless it is cached.
 
     :raises NoStreamError: there is no compiler, or it fails
     :raises RealError: the cache cannot be written
@@ -88,9 +88,9 @@ def make() -> Path:
 
 
 def compile_plugin(program: str, target: Path) -> None:
-    """Compile and link it.
+    """Compile and link the plugin.
 
-    :raises NoStreamError: that fails
+    :raises NoStreamError: the compiler fails
     """
     compile_c([program, *FLAGS, "-o", str(target), str(SOURCE), "-ldl"], "the plugin", PATIENCE, NoStreamError)
 
@@ -98,8 +98,8 @@ def compile_plugin(program: str, target: Path) -> None:
 def require_plugins() -> None:
     """Refuse a QEMU that was built without plugins.
 
-    :raises NoStreamError: it was
-    :raises RealError: there is none
+    :raises NoStreamError: QEMU has no plugins
+    :raises RealError: there is no QEMU
     """
     try:
         program = find()
@@ -117,8 +117,8 @@ class Watch(NamedTuple):
     """A plugin in a machine.
 
     :param plugin: its file
-    :param events: where it writes to
-    :param code: [first, end) of the functions whose stores count
+    :param events: the memory that it writes to
+    :param code: [first, end) of the functions whose stores are recorded
     """
 
     plugin: Path
@@ -129,7 +129,7 @@ class Watch(NamedTuple):
 class EventMemory(Closing):
     """Memory that a plugin writes events to; a context manager.
 
-    *file*: its descriptor
+    *file*: its file descriptor
 
     :raises RealError: there is no memory
     """
@@ -148,18 +148,18 @@ class EventMemory(Closing):
         self.taken = 0
 
     def arguments(self, plugin: Path, memory: int, code: list[tuple[int, int]]) -> str:
-        """The value of QEMU's ``-plugin``.
+        """Return the value of QEMU's ``-plugin`` option.
 
-        :param memory: descriptor of the memory at the beginning of the linear map
-        :param code: [first, end) of the functions whose stores count
+        :param memory: file descriptor of the memory at the start of the linear map
+        :param code: [first, end) of the functions whose stores are recorded
         """
         ranges = [f"code={first:x}-{end:x}" for first, end in code]
         return ",".join([str(plugin), f"events={self.file}", f"memory={memory}", *ranges])
 
     def take(self) -> list[RawEvent]:
-        """The events since the last call, while the machine waits.
+        """Return the events since the last call, while the machine waits.
 
-        :raises NoStreamError: there were more than there is room for
+        :raises NoStreamError: there were more events than fit
         """
         count, lost, _ = _HEAD.unpack_from(self.map, _COUNT)
         if lost:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Registers of the emulated CPU, by the remote protocol of gdb, which QEMU speaks."""
+"""Registers of the emulated CPU, read through QEMU's gdb remote protocol."""
 
 import re
 import socket
@@ -13,10 +13,10 @@ _FILES: Final = ("target.xml", "system-registers.xml")
 
 
 class Registers:
-    """Registers of the only CPU of a machine; it stops when it is asked, and somebody else lets it go on.
+    """Registers of the only CPU of a machine. A read stops the machine; the caller resumes it.
 
-    :param connection: to QEMU's gdbstub
-    :param patience: seconds for each answer
+    :param connection: connection to QEMU's gdbstub
+    :param patience: timeout for each answer in seconds
     """
 
     def __init__(self, connection: socket.socket, patience: float) -> None:
@@ -26,7 +26,7 @@ class Registers:
         self.numbers: dict[str, int] = {}
 
     def read(self, name: str) -> int:
-        """The value of a 64-bit system register, such as ``VTTBR_EL2``.
+        """Return the value of a 64-bit system register, such as ``VTTBR_EL2``.
 
         :raises RealError: QEMU has none of this name, or does not answer
         """
@@ -35,7 +35,7 @@ class Registers:
                 self.connection.sendall(_STOP)
                 self.packet()
             else:
-                # It has stopped already: somebody has just connected.
+                # The machine is already stopped by the new connection.
                 self.learn()
             if name not in self.numbers:
                 raise RealError(f"real: QEMU: its gdbstub knows no {name}; use one as version 7.2")
@@ -59,7 +59,7 @@ class Registers:
                     self.numbers[found["name"]] = int(found["regnum"])
 
     def ask(self, request: str) -> str:
-        """Send a request; its answer."""
+        """Send a request; return its answer."""
         self.send(request)
         return self.packet()
 
@@ -68,7 +68,7 @@ class Registers:
         self.connection.sendall(b"$" + data + b"#%02x" % (sum(data) & 0xFF))
 
     def packet(self) -> str:
-        """The next packet, acknowledged."""
+        """Return the next packet, after acknowledging it."""
         while not (match := re.search(rb"\$([^#]*)#..", self.rest, re.DOTALL)):
             data = self.connection.recv(_CHUNK)
             if not data:
@@ -76,5 +76,5 @@ class Registers:
             self.rest += data
         self.rest = self.rest[match.end() :]
         self.connection.sendall(b"+")
-        # Escapes of the protocol do not occur in what is asked for.
+        # The requested data contains no protocol escapes.
         return match[1].decode(errors="replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs on a real kernel beside the model, and the report of that, for people and as JSON."""
+"""Programs on a real kernel and on the model, and the report about both, as text and as JSON."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,7 +19,7 @@ from .stamp import CONFIRMED, Stamp, stamp_of
 from .tables import RealTables, TableDifference
 from .translate import Played, played
 
-# Leaves of a difference of tables that are shown.
+# Maximum number of table differences to show.
 MOST_LEAVES: Final = 8
 
 
@@ -27,15 +27,15 @@ MOST_LEAVES: Final = 8
 class RealRun:
     """One program on a real kernel.
 
-    :param file: the program's
-    :param release: of the kernel
-    :param model: name of the version that was run beside
+    :param file: file of the program
+    :param release: release of the kernel
+    :param model: name of the version that models the kernel
     :param played: the part of the program that was played
-    :param expected: of it, on the model
-    :param answers: of the kernel
-    :param differences: of the two
-    :param stamps: of each finding of the model, the first of its kind
-    :param tables: differences of the tables, if these were looked at, at the first operation that has some
+    :param expected: results of the model
+    :param answers: results of the kernel
+    :param differences: differing outcomes
+    :param stamps: a stamp for each finding of the model, the first of its kind
+    :param tables: differences of the tables, if compared, at the first operation that has any
     """
 
     file: str
@@ -50,27 +50,27 @@ class RealRun:
 
     @property
     def complaints(self) -> list[str]:
-        """The complaints of the kernel, each once."""
+        """Return the complaints of the kernel, without duplicates."""
         return list(dict.fromkeys(self.answers.complaints()))
 
     @property
     def confirmed(self) -> list[tuple[Violation, Stamp]]:
-        """The findings that the kernel shows too."""
+        """Return the findings that the kernel shows too."""
         return [(violation, stamp) for violation, stamp in self.stamps if stamp.word == CONFIRMED]
 
     @property
     def unexplained(self) -> list[str]:
-        """The complaints of the kernel that no finding of the model foretells."""
+        """Return the complaints of the kernel that no finding of the model predicts."""
         foretold = {stamp.why for _, stamp in self.confirmed}
         return [each for each in self.complaints if each not in foretold]
 
     @property
     def wrong(self) -> bool:
-        """Tell whether a finding is confirmed, the kernel complained, or it does otherwise than the model."""
+        """Return whether a finding is confirmed, the kernel complained, or it differs from the model."""
         return bool(self.confirmed or self.differences or self.tables or self.complaints or self.answers.status)
 
     def heading(self, at: int) -> str:
-        """The name of an operation, by its number in the program as it was written."""
+        """Return the name of an operation, with its number in the original program."""
         names = headings(self.played.program)
         if at in (DESTRUCTION, len(self.played.places)):
             return names[-1]
@@ -88,7 +88,7 @@ class RealRun:
         return "the kernel complains" if self.complaints else "as the model says"
 
     def text(self) -> str:
-        """Return the report for people."""
+        """Return the report as text."""
         lines = [f"{self.file}: Linux {self.release} beside {self.model}: {self.word()}"]
         for violation, stamp in self.stamps:
             lines.append(f"{stamp.word}  {violation.signature}")
@@ -143,9 +143,9 @@ class RealRun:
 
 
 def run(session: RealSession, version: Candidate, file: str, program: Program, tables: bool = False) -> RealRun:
-    """Have a program played, run its model meanwhile, and compare.
+    """Play a program while its model runs, and compare the results.
 
-    :param tables: compare the stage-2 tables behind each operation, too
+    :param tables: also compare the stage-2 tables after each operation
     :raises UnplayableError: no user space can play it, or the model has no verdict on it
     :raises RealError: QEMU died or does not answer
     """
@@ -153,7 +153,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     fresh = session.fresh
     found = attempt(session, version, part, tables)
     if found.answers.hindered and not fresh:
-        # Earlier programs have used memory up: pages that were poisoned do not come back.
+        # Earlier programs have used up memory: poisoned pages are not freed.
         session.start()
         found = attempt(session, version, part, tables)
     if found.expected.refused:
@@ -174,14 +174,14 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
 
 
 def with_stamps(done: RealRun, stamps: list[tuple[Violation, Stamp]]) -> RealRun:
-    """The same with these stamps, in place of others of the same signatures."""
+    """Return the run with these stamps, replacing stamps of the same signatures."""
     signatures = {violation.signature for violation, _ in stamps}
     return replace(done, stamps=[*(each for each in done.stamps if each[0].signature not in signatures), *stamps])
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One playing of a program, and its model."""
+    """One playing of a program, together with its model."""
 
     expected: Expected
     answers: RealAnswers
@@ -189,7 +189,7 @@ class Attempt:
 
 
 def attempt(session: RealSession, version: Candidate, part: Played, tables: bool) -> Attempt:
-    """Have a program played while the model runs.
+    """Play a program while the model runs.
 
     :raises RealError: QEMU died or does not answer
     """
@@ -199,7 +199,7 @@ def attempt(session: RealSession, version: Candidate, part: Played, tables: bool
     model: ModelRun | None = None
 
     def look(at: int) -> None:
-        """Look at the tables while the machine waits behind an operation."""
+        """Compare the tables while the machine waits after an operation."""
         nonlocal looks
         if at < 0 or model is None or different or not model.step():
             return
@@ -219,10 +219,10 @@ def attempt(session: RealSession, version: Candidate, part: Played, tables: bool
 def stamped(
     violations: list[Violation], answers: RealAnswers, differing: set[int], operations: int
 ) -> list[tuple[Violation, Stamp]]:
-    """One stamp for each kind of violation: of several of a kind, that of one that was confirmed.
+    """Return one stamp for each kind of violation, preferring a confirmed one.
 
     :param differing: the operations at which the kernel had another outcome
-    :param operations: of the program
+    :param operations: number of operations of the program
     """
     stamps: dict[str, tuple[Violation, Stamp]] = {}
     for violation in violations:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A finding as one C file that shows it on any arm64 machine with KVM, in the manner of the kernel's selftests.
+"""A finding as one C file that shows it on any arm64 machine with KVM, in the style of the kernel's selftests.
 
-The file is what /init is made of, with the program in it and a judge of its outcomes. It needs a C library and the
-kernel's user headers, and none of ours.
+The file combines the sources of /init, the program, and a judge of its outcomes. It needs a C library and the
+kernel's user headers, and nothing from s2fuzz.
 """
 
 import re
@@ -26,7 +26,7 @@ from .initrd import NATIVE
 from .model import ModelRun
 from .translate import Played, played
 
-# In this order; say.c and main.c are those of the emulated machine, judge.c stands for both.
+# In this order; judge.c replaces say.c and main.c, which only the emulated machine uses.
 PARTS: Final = ("init.h", "number.c", "guest.c", "slots.c", "host.c", "tags.c", "player.c")
 JUDGE: Final = "selftest/judge.c"
 CODE_OF_GUEST: Final = "stub.S"
@@ -37,12 +37,12 @@ _MORE: Final = ("<errno.h>", "<fcntl.h>", "<stdarg.h>", "<stdio.h>", "<stdlib.h>
 
 
 def selftest(program: Program, version: Candidate, name: str) -> str:
-    """The C file of a program.
+    """Return the C file of a program.
 
-    :param version: the model, which says what outcomes are right; an access of it that does not end should
-    :param name: of the file of the program, for people
+    :param version: the model, which defines the right outcomes; a guest access that hangs in the model should succeed
+    :param name: name of the program's file, for messages
     :raises fuzz.real.errors.UnplayableError: no user space can play it
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs a feature of the version that is not modelled
     """
     if any(slot.backing in DEVICES for slot in program.slots):
         raise UnplayableError("it has device memory, of which this machine may have none to spare")
@@ -76,7 +76,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
 
 
 def about(part: Played, name: str) -> str:
-    """The comment at the top: the program, and how to run it."""
+    """Return the comment at the top: the program, and how to run it."""
     lines = [
         f"Plays a program of s2fuzz, {Path(name).name}, on a VM of this machine:",
         "",
@@ -90,12 +90,12 @@ def about(part: Played, name: str) -> str:
 
 
 def inner(body: str) -> str:
-    """A source without its licence and its includes."""
+    """Return a source without its licence and its includes."""
     return _INCLUDE.sub("", _LICENCE.sub("", body)).strip("\n") + "\n"
 
 
 def assembly(text: str) -> str:
-    """An assembly source as one statement of C."""
+    """Return an assembly source as one C statement."""
     lines = [line.strip() for line in _COMMENT.sub("", text).splitlines()]
     kept = [line.replace(".section .rodata", ".pushsection .rodata") for line in lines if line]
     kept = [line for line in kept if ".note.GNU-stack" not in line]
@@ -104,20 +104,20 @@ def assembly(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A literal of C."""
+    """Return a C string literal."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def warns(violation: Violation) -> bool:
-    """Tell whether the kernel warns where a rule is broken."""
+    """Return whether the kernel warns when this rule is broken."""
     return violation.checker == "memcache" or (violation.checker == "contract" and "WARN" in violation.what)
 
 
 def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
-    """The part of a program up to the first tags that a guest gets uncleared, and lines by which it looks at them.
+    """Return the program up to the first page that a guest gets with uncleared tags, with lines that look at the tags.
 
-    :param violations: of the model
-    :returns: all of it and 0, where there are none; else with the number of looks
+    :param violations: violations of the model
+    :returns: the part and the number of looks; the whole part and 0 if there is no such page
     """
     found = next((each for each in violations if tags.looks(each, part.program)), None)
     if found is None:
@@ -128,9 +128,9 @@ def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
 
 
 def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:
-    """The program and the expected outcomes, as C.
+    """Return the program and the expected outcomes, as C.
 
-    :param looked: how many looks at tags come last, of which none should see one
+    :param looked: number of looks at tags at the end, none of which should see a tag
     """
     names = headings(part.program)
     expected: list[tuple[str, str, str]] = []
@@ -151,7 +151,7 @@ def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> s
 
 
 def wanted(op: Operation, outcome: Outcome) -> tuple[str, str]:
-    """Status and value that are right; a value of "" is any."""
+    """Return the right status and value; the value "" accepts any."""
     if isinstance(op, GuestOutside):
         return "abort", AT_ITS_ADDRESS
     if isinstance(op, SILENT) or outcome.status == "stuck":

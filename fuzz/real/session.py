@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A real kernel that plays programs: booted once, saved, and from then on restored in a moment."""
+"""A real kernel that plays programs: booted once, saved, and then restored within a moment."""
 
 import hashlib
 import shutil
@@ -25,28 +25,28 @@ PART: Final = "machines"
 STATE: Final = "state"
 READY: Final = "ready"
 SYMBOLS: Final = "symbols"
-# Seconds for a boot, of which it takes 10 to 30; for one line of a program that is being played.
+# Timeouts in seconds for a boot, which takes 10 to 30, and for one line of a program that is being played.
 BOOT_PATIENCE: Final = 300.0
 PLAY_PATIENCE: Final = 120.0
-# Seconds in which a machine that waits for a program comes to rest: QEMU does not save when a timer of EL2 is to fire,
-# and a kernel that is busy waits for its next tick.
+# Seconds for a waiting machine to come to rest: QEMU does not save while an EL2 timer is about to fire,
+# and a busy kernel waits for its next tick.
 REST: Final = 0.5
-# A machine is saved so often at most until it is saved well.
+# Maximum number of attempts to save a machine correctly.
 SAVES: Final = 3
-# The machine waits, for somebody to look at its tables.
+# Prefix: the machine waits while its tables are examined.
 SYNC: Final = "SYNC "
 
 
 class RealSession(Closing):
     """A machine with a real kernel, ready to play programs; a context manager.
 
-    *release*: of the kernel, as it says itself, with *append*; *page_size*: in bytes; *fresh*: it has played nothing
+    *release*: release that the kernel reports, with *append*; *page_size*: in bytes; *fresh*: it has played no program
 
-    :param kernel: to boot
-    :param append: further parameters of the kernel
-    :param tell: called with a line before something that takes long
-    :param cpu: of the machine
-    :param plugin: notes what the kernel does in `events`; None: nobody does
+    :param kernel: the kernel to boot
+    :param append: additional kernel parameters
+    :param tell: called with a line before a long step
+    :param cpu: CPU of the machine
+    :param plugin: records the kernel's steps in `events`; None: no recording
     :raises RealError: something is missing, or the kernel does not boot
     """
 
@@ -71,9 +71,9 @@ class RealSession(Closing):
         self.start()
 
     def start(self) -> None:
-        """Restore the machine from its saved state; boot and save it before, if nobody has.
+        """Restore the machine from its saved state; if there is none, boot and save it first.
 
-        :raises RealError: that fails
+        :raises RealError: this fails
         """
         self.close()
         name = self.name()
@@ -89,19 +89,19 @@ class RealSession(Closing):
             self.restored = time.monotonic() - began
             if self.timers_work(self.machine):
                 break
-            # It was saved when a timer was about to fire.
+            # It was saved while a timer was about to fire.
             self.close()
             shutil.rmtree(saved, ignore_errors=True)
         else:
             raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, and its timers stand still; try again")
         words = (saved / READY).read_text().split()
-        # Results of another configuration are told apart.
+        # Results of different configurations need different names.
         self.release = f"{words[1]} ({self.append})" if self.append else words[1]
         self.page_size = int(words[2])
         self.fresh = True
 
     def name(self) -> str:
-        """Return the name of the saved state: a digest of all that it depends on.
+        """Return the name of the saved state: a digest of everything that it depends on.
 
         :raises RealError: QEMU is missing, or the kernel cannot be read
         """
@@ -139,9 +139,9 @@ class RealSession(Closing):
                 raise refused(work, error) from None
 
     def until_ready(self, machine: RealMachine) -> str:
-        """Wait for /init; the line that it says.
+        """Wait for /init, and return the line that it prints.
 
-        :raises RealError: the kernel does not come so far, or has no KVM
+        :raises RealError: the kernel does not reach /init, or has no KVM
         """
         end = time.monotonic() + BOOT_PATIENCE
         try:
@@ -158,7 +158,7 @@ class RealSession(Closing):
         return line
 
     def symbols(self, machine: RealMachine) -> str:
-        """Return where the code of pgtable.c lies: a line for each function with its first address and its end.
+        """Return the addresses of pgtable.c's code: a line with first address, end and name for each function.
 
         :raises RealError: the machine does not answer
         """
@@ -170,7 +170,7 @@ class RealSession(Closing):
         return "".join(found)
 
     def watch(self, saved: Path) -> Watch | None:
-        """Make memory for the events that a plugin notes; None: there is no plugin."""
+        """Allocate memory for the events that a plugin records; None if there is no plugin."""
         if self.plugin is None:
             return None
         code: list[tuple[int, int]] = []
@@ -181,9 +181,9 @@ class RealSession(Closing):
         return Watch(self.plugin, self.events, code)
 
     def restore(self, saved: Path) -> RealMachine:
-        """A machine in the state that `boot` saved.
+        """Return a machine in the state that `boot` saved.
 
-        :raises RealError: that cannot be used
+        :raises RealError: the state cannot be used
         """
         machine = None
         try:
@@ -194,7 +194,7 @@ class RealSession(Closing):
                 machine.monitor.pass_file(STATE, state.fileno())
                 machine.monitor.ask("migrate-incoming", uri=f"fd:{STATE}")
                 machine.monitor.wait_until("completed")
-            # It was saved while it stood still.
+            # It was saved while stopped.
             machine.monitor.ask("cont")
         except (MonitorError, OSError) as error:
             if machine is not None:
@@ -204,7 +204,7 @@ class RealSession(Closing):
         return machine
 
     def timers_work(self, machine: RealMachine) -> bool:
-        """Tell whether a signal comes to a busy process when it should.
+        """Return whether a busy process receives a timer signal in time.
 
         :raises RealError: the machine does not answer
         """
@@ -214,21 +214,21 @@ class RealSession(Closing):
         return line == "TIMER 1"
 
     def play(self, lines: list[str], look: Callable[[int], None] | None = None) -> list[str]:
-        """Have a program played; all lines that /init says of it.
+        """Play a program, and return all lines that /init prints about it.
 
-        :param lines: as `fuzz.real.lines` makes them
+        :param lines: as made by `fuzz.real.lines`
         :param look: called with the number of each operation when it is over and the machine waits, if the program
-            asks for that; before the first one, with `fuzz.real.answers.CREATION`
+            requests this; before the first one, with `fuzz.real.answers.CREATION`
         :raises RealError: QEMU ended
-        :raises RealSilent: it does not answer
+        :raises RealSilent: the machine does not answer
         """
         self.begin(lines)
         return self.finish(look)
 
     def begin(self, lines: list[str]) -> None:
-        """Have a program played, and do not wait; `finish` does.
+        """Start playing a program without waiting; `finish` waits.
 
-        :raises RealError: as `play`
+        :raises RealError: as in `play`
         """
         if self.machine is None:
             self.start()
@@ -237,9 +237,9 @@ class RealSession(Closing):
         self.machine.send("BEGIN\n" + "\n".join(lines) + "\nEND\n")
 
     def finish(self, look: Callable[[int], None] | None = None) -> list[str]:
-        """Wait for the end of a program; the answer of `play`.
+        """Wait for the end of a program; return as `play`.
 
-        :raises RealError: as `play`
+        :raises RealError: as in `play`
         """
         assert self.machine is not None
         got: list[str] = []
@@ -253,7 +253,7 @@ class RealSession(Closing):
                 else:
                     got.append(line)
         except RealPanic as error:
-            # What it said is an answer; the next program gets another machine.
+            # The panic message is part of the answer; the next program gets a new machine.
             got.append(f"{PANIC}{error}")
             self.close()
         return got

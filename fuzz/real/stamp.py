@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stamps: a real kernel does the same as the model, it does not, or nobody could tell."""
+"""Stamps: whether a real kernel confirms a finding of the model, does not, or cannot show it."""
 
 import re
 from collections.abc import Callable
@@ -16,21 +16,21 @@ from .model import ModelRun
 CONFIRMED: Final = "confirmed"
 NOT_CONFIRMED: Final = "not confirmed"
 INVISIBLE: Final = "cannot be seen from user space"
-# What the emulator has no caches and no delays for: "not confirmed" would say too much.
+# For rules about caches and delays, which the emulator does not have: "not confirmed" would claim too much.
 HIDDEN: Final = "the emulator cannot show it"
 HIDDEN_RULES: Final = ("dcache", "icache", "tlb", "bbm", "lifetime", "locking")
-# The beginning of the reason of an abort with a wrong address: the one that the guest is told.
+# Prefix of the reason of an abort with a wrong address: the address reported to the guest.
 _TOLD: Final = re.compile(r"told of (0x[0-9a-f]+),")
-# What the kernel says when its memory cache is empty.
+# Part of the kernel's warning about an empty memory cache.
 _EMPTY_CACHE: Final = "kvm_mmu_memory_cache_alloc"
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """The word of a real kernel on one finding.
+    """The result of a real kernel for one finding.
 
     :param word: one of the four above
-    :param why: what it did, in the kernel's own words where it had any
+    :param why: what the kernel did, in its own words where it printed any
     """
 
     word: str
@@ -41,10 +41,10 @@ class Stamp:
 
 
 def stamp_of(violation: Violation, answers: RealAnswers, differs: bool, operations: int) -> Stamp:
-    """The stamp of a violation of the model.
+    """Return the stamp of a violation of the model.
 
-    :param differs: the kernel had another outcome than the model, at that operation
-    :param operations: of the program; a violation of that number was seen when the VMs were gone
+    :param differs: at that operation the kernel's outcome differs from the model's
+    :param operations: number of operations; a violation at that number was seen after the VMs were gone
     """
     at = DESTRUCTION if violation.at == operations else violation.at
     if violation.checker in HIDDEN_RULES:
@@ -54,7 +54,7 @@ def stamp_of(violation: Violation, answers: RealAnswers, differs: bool, operatio
 
 
 def stamp_of_absent(checker: str, model: str) -> Stamp:
-    """The stamp of a finding that the model of this kernel does not have, where the kernel does as the model says.
+    """Return the stamp of a finding that this kernel's model does not have, if the kernel agrees with the model.
 
     :param checker: the rule that another version breaks
     :param model: name of the model
@@ -67,11 +67,11 @@ def stamp_of_absent(checker: str, model: str) -> Stamp:
 
 
 def stamp_of_cpus(version: Candidate, program: Program, signature: str) -> Stamp | None:
-    """The stamp of a finding that the model has where each vCPU has a CPU of its own, and not on the machine's one.
+    """Return the stamp of a finding that the model has only if each vCPU has its own CPU, not on the machine's one CPU.
 
     :param version: the model
-    :param program: as it is played
-    :returns: None: it has no such finding then
+    :param program: as played
+    :returns: None if there is no such finding in that case either
     """
     if program.vm.cpus < 2:
         return None
@@ -80,7 +80,7 @@ def stamp_of_cpus(version: Candidate, program: Program, signature: str) -> Stamp
 
 
 def progress(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
-    """A guest that hangs."""
+    """Judge a guest that hangs."""
     real = answers.outcomes.get(at)
     if real is None:
         return Stamp(INVISIBLE, "the operation was not reached")
@@ -88,7 +88,7 @@ def progress(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 
 def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
-    """A memory cache that nobody filled: seen where nothing is left over in it."""
+    """Judge an unfilled memory cache, which shows only when no objects are left over in it."""
     warned = [line for line in answers.complaints(at) if _EMPTY_CACHE in line]
     if warned:
         return Stamp(CONFIRMED, warned[0])
@@ -96,7 +96,7 @@ def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 
 def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
-    """A warning of the kernel."""
+    """Judge a warning of the kernel."""
     if violation.what.startswith(ANOTHER_ADDRESS):
         return address(violation, answers.outcomes.get(at))
     if "WARN" not in violation.what:
@@ -106,7 +106,7 @@ def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 
 def address(violation: Violation, real: RealOutcome | None) -> Stamp:
-    """An abort that tells the guest another address than that of its access: the one that the model tells, too."""
+    """Judge an abort that reports a wrong address to the guest: the kernel must report the same one as the model."""
     told = _TOLD.match(violation.reason)
     if real is not None and told is not None and real.value.startswith(f"at {told[1]} "):
         return Stamp(CONFIRMED, str(real))
@@ -116,7 +116,7 @@ def address(violation: Violation, real: RealOutcome | None) -> Stamp:
 
 
 def by_outcome(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
-    """A wrong outcome, where the kernel has the same one."""
+    """Judge a wrong outcome: the kernel must have the same outcome as the model."""
     real = answers.outcomes.get(at)
     if real is None:
         return Stamp(INVISIBLE, "the operation was not reached")
@@ -124,7 +124,7 @@ def by_outcome(violation: Violation, answers: RealAnswers, differs: bool, at: in
 
 
 def leak(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
-    """Table pages that are left, by the kernel's own count."""
+    """Judge leaked table pages, by the kernel's own count."""
     if answers.tables < 0:
         return Stamp(INVISIBLE, "the kernel does not count its tables")
     if answers.tables:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stream of stores, flushes and cache operations of a real kernel beside that of its model, operation by operation.
+"""The stream of stores, flushes and cache operations of a real kernel, compared with its model's after each operation.
 
-It decides about rules that no outcome shows: a kernel that does the same, in the same order, breaks the same rule.
+It decides about rules that outcomes do not show: a kernel with the same stream in the same order breaks the same rule.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from .stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
 from .tables import RealTables
 from .translate import Played, played
 
-# The events that a rule is about, beside stores.
+# The events that each rule is about, besides stores.
 RULES: Final[dict[str, str]] = {
     "dcache": CLEANED,
     "icache": INVALIDATED,
@@ -36,16 +36,16 @@ RULES: Final[dict[str, str]] = {
     "lifetime": FLUSHED,
 }
 CACHE_RULES: Final = ("dcache", "icache")
-# Operations that clean all slots, that of our own code in the guest too.
+# Operations that clean all slots, including the slot of our own code in the guest.
 CLEANS_ALL: Final = (GuestCache, GuestSetWay)
-# Events of a difference that are shown.
+# Maximum number of events of a difference to show.
 MOST_SHOWN: Final = 3
 
 
 def cpu_for(program: Program) -> EmulatedCpu:
-    """The CPU on which a program is watched: one that needs its caches cleaned, where the program's does.
+    """Return the CPU for watching a program: a CPU whose caches need cleaning, if those of the program's CPU do.
 
-    That one has no MTE.
+    That CPU has no MTE.
     """
     return CPU if program.vm.fwb or program.vm.mte else OLD_CPU
 
@@ -54,11 +54,11 @@ def cpu_for(program: Program) -> EmulatedCpu:
 class StreamRun:
     """The streams of a program.
 
-    :param part: of the program, as it was played
-    :param violations: of the model
+    :param part: the part of the program that was played
+    :param violations: violations of the model
     :param model: events of the model, by operation
-    :param real: of the kernel
-    :param answers: of /init
+    :param real: events of the kernel, by operation
+    :param answers: results that /init reported
     """
 
     part: Played
@@ -68,9 +68,9 @@ class StreamRun:
     answers: RealAnswers = field(default_factory=RealAnswers)
 
     def stamp(self, violation: Violation, model: str) -> Stamp:
-        """The stamp of a violation of one of `RULES`.
+        """Return the stamp of a violation of one of `RULES`.
 
-        :param model: its name, for people
+        :param model: name of the model, for messages
         """
         wanted = RULES[violation.checker]
         if not 0 <= violation.at < len(self.real):
@@ -90,9 +90,9 @@ class StreamRun:
         return Stamp(HIDDEN, f"its stores are others than those of {model}: {difference(*stores)}")
 
     def stamp_of_absent(self, checker: str, model: str) -> Stamp:
-        """The stamp of a violation of one of `RULES` that the model does not have.
+        """Return the stamp of a violation of one of `RULES` that the model does not have.
 
-        :param model: its name, for people
+        :param model: name of the model, for messages
         """
         for at, found in enumerate(zip(self.model, self.real, strict=True)):
             ours, theirs = ([each for each in side if each.kind in (STORED, RULES[checker])] for side in found)
@@ -102,7 +102,7 @@ class StreamRun:
 
 
 def summary(events: list[StreamEvent], wanted: str) -> str:
-    """The events of a kind, for people, and the number of stores."""
+    """Return text for the events of a kind, and the number of stores."""
     stores = sum(each.kind == STORED for each in events)
     others = [each.text() for each in events if each.kind == wanted]
     more = [f"and {len(others) - MOST_SHOWN} more"] if len(others) > MOST_SHOWN else []
@@ -111,7 +111,7 @@ def summary(events: list[StreamEvent], wanted: str) -> str:
 
 
 def difference(model: list[StreamEvent], real: list[StreamEvent]) -> str:
-    """The first place at which two streams differ, for people."""
+    """Return text for the first place at which two streams differ."""
     at = next((at for at, pair in enumerate(zip(model, real, strict=False)) if pair[0] != pair[1]), None)
     at = min(len(model), len(real)) if at is None else at
     one, other = (found[at].text() if at < len(found) else "nothing" for found in (model, real))
@@ -119,11 +119,11 @@ def difference(model: list[StreamEvent], real: list[StreamEvent]) -> str:
 
 
 class StreamWitness:
-    """Has programs played on machines whose streams are watched, each on one that has played none.
+    """Plays programs on machines whose streams are recorded, each program on a fresh machine.
 
-    :param kernel: to boot
-    :param append: further parameters of the kernel
-    :param tell: called with a line before something that takes long
+    :param kernel: kernel to boot
+    :param append: additional kernel parameters
+    :param tell: called with a line before a long step
     """
 
     def __init__(self, kernel: RealKernel, append: str = "", tell: Callable[[str], None] = print) -> None:
@@ -132,9 +132,9 @@ class StreamWitness:
         self.tell = tell
 
     def watched(self, version: Candidate, program: Program) -> StreamRun:
-        """The streams of a program.
+        """Return the streams of a program.
 
-        :raises NoStreamError: there can be none on this machine
+        :raises NoStreamError: this machine cannot record them
         :raises fuzz.real.errors.UnplayableError: no user space can play it
         :raises fuzz.real.errors.RealError: QEMU died or does not answer
         """
@@ -142,14 +142,14 @@ class StreamWitness:
         try:
             session = RealSession(self.kernel, self.append, self.tell, cpu_for(program), make())
         except RealError as error:
-            # A kernel may boot on one CPU, and not on another.
+            # A kernel may boot on one CPU but not on another.
             why = str(error).removeprefix("real: ")
             raise NoStreamError(f"the machine that is watched does not start: {why}") from None
         with session:
             return watch(session, version, program)
 
     def stamps(self, version: Candidate, program: Program, page_size: int) -> list[tuple[Violation, Stamp]]:
-        """A stamp for each kind of violation of `RULES` that the model has.
+        """Return a stamp for each kind of violation of `RULES` that the model has.
 
         :param page_size: of the kernel, in bytes
         :raises fuzz.real.errors.UnplayableError: no user space can play it
@@ -169,7 +169,7 @@ class StreamWitness:
         return [(each, streams.stamp(each, version.name)) for each in first.values()]
 
     def stamp_of_absent(self, version: Candidate, program: Program, checker: str) -> Stamp:
-        """The stamp of a violation of one of `RULES` that the model does not have.
+        """Return the stamp of a violation of one of `RULES` that the model does not have.
 
         :raises fuzz.real.errors.UnplayableError: no user space can play it
         :raises fuzz.real.errors.RealError: QEMU died or does not answer
@@ -183,7 +183,7 @@ class StreamWitness:
 
 
 def watch(session: RealSession, version: Candidate, program: Program) -> StreamRun:
-    """Have a program played on a machine with a plugin, beside the model.
+    """Play a program on a machine with a plugin, and on the model.
 
     :raises fuzz.real.errors.UnplayableError: no user space can play it
     :raises fuzz.real.errors.RealError: QEMU died or does not answer
@@ -204,11 +204,11 @@ def watch(session: RealSession, version: Candidate, program: Program) -> StreamR
 
 
 class Streams:
-    """Takes the events of both sides behind each operation.
+    """Collects the events of both sides after each operation.
 
-    :param session: whose machine plays the program
-    :param model: before it has run
-    :param part: of the program
+    :param session: session whose machine plays the program
+    :param model: the model, before it has run
+    :param part: the part of the program that is played
     """
 
     def __init__(self, session: RealSession, model: ModelRun, part: Played) -> None:
@@ -222,14 +222,14 @@ class Streams:
         self.granule = self.guests[0].granule
         self.ours = ModelEvents(side.kernel.arena.base, session.cpu.ttl)
         side.kernel.observe(self.ours)
-        # Without the guest's own code, and what it reports to.
+        # Areas of our code in the guest and of its reports, whose events are removed.
         self.windows = free_windows(part.program)
-        # Those of the last look: a table may be gone by the next one.
+        # The places of the last look: a table may be gone at the next one.
         self.before: tuple[Places, Places] = {}, {}
         self.trouble = ""
 
     def look(self, at: int) -> None:
-        """Run an operation on the model, and take the events of both."""
+        """Run an operation on the model, and collect the events of both sides."""
         assert self.session.events is not None
         try:
             raw = self.session.events.take()
@@ -248,7 +248,7 @@ class Streams:
         self.before = model, real
 
     def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> Places:
-        """The tables of all VMs whose roots are known."""
+        """Return the tables of all VMs whose roots are known."""
         found: Places = {}
         for vm, root in roots.items():
             regime = self.guests[vm].regime
@@ -256,21 +256,21 @@ class Streams:
         return found
 
     def model_roots(self) -> dict[int, int]:
-        """The roots of the model's VMs, as physical addresses."""
+        """Return the roots of the model's VMs, as physical addresses."""
         base = self.model.executor.side.kernel.arena.base
         return {vm: base + (guest.regime.root << 3) for vm, guest in enumerate(self.guests)}
 
     def model_words(self, address: int, count: int) -> list[int]:
-        """So many words of the model's tables."""
+        """Return *count* words of the model's tables."""
         arena = self.model.executor.side.kernel.arena
         return arena.unsigned(address, count)
 
     def real_words(self, address: int, count: int) -> list[int]:
-        """So many words of the machine's memory."""
+        """Return *count* words of the machine's memory."""
         return self.looks.memory.words(address, count).tolist()
 
     def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """The events without those of our own code in the guest: cleaning before its stores, flushes behind them."""
+        """Return the events without those of our code in the guest: cleaning before its stores, flushes after them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
         behind_own = False
@@ -286,7 +286,7 @@ class Streams:
         return found + held
 
     def is_own(self, event: StreamEvent) -> bool:
-        """Tell whether an event is about the place of our own code in the guest."""
+        """Return whether an event affects the areas of our own code in the guest."""
         if event.ipa < 0:
             return False
         size = self.granule.level_size(event.level) if event.kind == STORED else max(event.size, 1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The real stage-2 tables, read from the memory of the machine while it waits, beside those of the model.
+"""The real stage-2 tables, read from the memory of the waiting machine, and their comparison with the model's.
 
-The root of a VM's tables is in VTTBR_EL2 behind an operation of one of its vCPUs.
+After an operation of a vCPU, VTTBR_EL2 holds the root of its VM's tables.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .errors import NoRootError
 from .lines import WINDOW, free_windows
 from .machine import RealMachine
 
-# Operations in which a vCPU enters its guest: VTTBR_EL2 is that of its VM behind them.
+# Operations in which a vCPU enters its guest; afterwards VTTBR_EL2 is that of its VM.
 RUNS: Final = (GuestAccess, GuestCache, GuestOutside, GuestSetWay)
 # Fields of an entry.
 _ADDRESS: Final = (1 << 48) - 1
@@ -30,22 +30,22 @@ _ACCESSED: Final = 1 << 10
 _NO_EXECUTE: Final = 1 << 54
 _ROOT: Final = _ADDRESS & ~1
 
-# Leaves by guest address: level and entry.
+# Level and entry of leaves, by guest address.
 Leaves: TypeAlias = dict[int, tuple[int, int]]
-# Returns so many words at a physical address.
+# Returns a number of words at a physical address.
 Words: TypeAlias = Callable[[int, int], list[int]]
 
 
 @dataclass(frozen=True)
 class TableDifference:
-    """A leaf that only one of the two has, or that has other rights.
+    """A leaf that exists on one side only, or has different permissions.
 
-    :param at: index of the operation behind which it was seen
-    :param heading: the operation, for people
+    :param at: index of the operation after which it was seen
+    :param heading: the operation, for messages
     :param vm: number of the VM
     :param ipa: guest address of the leaf
-    :param model: level and rights, such as ``L3 rw-A``; "": there is no leaf
-    :param real: likewise
+    :param model: level and permissions, such as ``L3 rw-A``; "" if there is no leaf
+    :param real: likewise for the kernel
     """
 
     at: int
@@ -56,7 +56,7 @@ class TableDifference:
     real: str
 
     def text(self) -> str:
-        """Return one line for people."""
+        """Return one line for the report."""
         vm = f"VM {self.vm}, " if self.vm else ""
         return f"{vm}{self.ipa:#x}: model {self.model or 'nothing'}, kernel {self.real or 'nothing'}"
 
@@ -64,7 +64,7 @@ class TableDifference:
 def leaves(
     words: Callable[[int, int], list[int]], root: int, start_level: int, ia_bits: int, granule: Granule
 ) -> Leaves:
-    """All valid leaves below a root.
+    """Return all valid leaves below a root.
 
     :param root: physical address
     """
@@ -86,7 +86,7 @@ def leaves(
 
 
 def shown(leaf: tuple[int, int] | None) -> str:
-    """Level and rights of a leaf; "" for none."""
+    """Return level and permissions of a leaf; "" for none."""
     if leaf is None:
         return ""
     level, entry = leaf
@@ -98,10 +98,10 @@ def shown(leaf: tuple[int, int] | None) -> str:
 class RealTables:
     """Compares the tables of a machine with those of the model, operation by operation.
 
-    *looks*: comparisons of one VM's tables; *alike*: those without a difference
+    *looks*: number of comparisons of one VM's tables; *alike*: number of comparisons without a difference
 
-    :param machine: that plays the program
-    :param program: as it is played
+    :param machine: machine that plays the program
+    :param program: the program as played
     """
 
     def __init__(self, machine: RealMachine, program: Program) -> None:
@@ -114,7 +114,7 @@ class RealTables:
         self.looks = self.alike = 0
 
     def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
-        """The differences behind an operation.
+        """Return the differences after an operation.
 
         :param guests: the VMs of the model, at the same point
         :raises fuzz.real.errors.RealError: QEMU does not answer
@@ -130,9 +130,9 @@ class RealTables:
         return found
 
     def learn(self, op: Operation) -> None:
-        """Learn the root of a VM of which a vCPU has just run.
+        """Record the root of the VM whose vCPU has just run.
 
-        :raises fuzz.real.errors.NoRootError: it is not known
+        :raises fuzz.real.errors.NoRootError: it is unknown
         """
         if isinstance(op, RUNS):
             vm = op.cpu // self.program.vm.cpus
@@ -140,18 +140,18 @@ class RealTables:
                 self.roots[vm] = self.root()
 
     def root(self) -> int:
-        """Physical address of the tables of the VM that ran last.
+        """Return the physical address of the tables of the VM that ran last.
 
-        :raises fuzz.real.errors.NoRootError: it is not known
+        :raises fuzz.real.errors.NoRootError: it is unknown
         """
         root = self.machine.register("VTTBR_EL2") & _ROOT
         if not root:
-            # Without VHE the host runs with no stage 2, or with one of its own.
+            # Without VHE the host runs without stage 2, or with its own.
             raise NoRootError("real: the kernel clears VTTBR_EL2 behind the guest; use --tables with VHE")
         return root
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:
-        """Guest address and the two leaves of each difference."""
+        """Return guest address and both leaves of each difference."""
         regime, arena = guest.regime, guest.side.kernel.arena
 
         def theirs(address: int, count: int) -> list[int]:
@@ -160,7 +160,7 @@ class RealTables:
         shape = (regime.start_level, regime.ia_bits, guest.granule)
         model = leaves(arena.unsigned, arena.base + (regime.root << 3), *shape)
         real = leaves(theirs, root, *shape)
-        # Our code in the guest has a slot that the model does not know of.
+        # Our code in the guest has a slot that the model does not have.
         mine = {ipa: leaf for ipa, leaf in real.items() if not self.stub <= ipa < self.stub + WINDOW}
         different = [ipa for ipa in sorted(model.keys() | mine.keys()) if shown(model.get(ipa)) != shown(mine.get(ipa))]
         return [(ipa, shown(model.get(ipa)), shown(mine.get(ipa))) for ipa in different]

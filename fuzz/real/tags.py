@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tags of another owner that a guest with MTE can read: the guest of a real kernel looks at them itself.
+"""Tags of another owner that a guest with MTE can read: the guest of a real kernel examines them itself.
 
-Before VMs are made, another process owns most of free memory with tags, and ends (native/tags.c). A page whose tags
-the kernel clears has none when the guest looks; one that it forgets has those of that process.
+Before VMs are created, another process tags most of the free memory, and exits (native/tags.c). A page whose tags
+the kernel clears has none when the guest looks; a page that the kernel forgets has those of that process.
 """
 
 from typing import Final
@@ -17,21 +17,21 @@ from .stamp import CONFIRMED, INVISIBLE, NOT_CONFIRMED, Stamp
 from .translate import Played
 
 RULE: Final = ClearedTags.rule.name
-# The outcome of a look at pages without tags.
+# The outcome of looking at pages without tags.
 NONE: Final = "none"
 
 
 def leave(program: Program) -> str:
-    """The line by which /init leaves tags in free memory, and in the free pages of the hugetlb that a program has."""
+    """Return the line that makes /init leave tags in free memory, and in free hugetlb pages of the program's sizes."""
     shifts = sorted({HUGE_SHIFT[slot.backing] for slot in program.slots if slot.backing in HUGE_SHIFT})
     return " ".join(["o", *map(str, shifts)])
 
 
 def looks(violation: Violation, program: Program) -> list[str]:
-    """The lines by which guests look at the tags of the pages of a violation, one for each range.
+    """Return the lines that make guests look at the tags of a violation's pages, one for each range.
 
-    :param program: as it is played
-    :returns: nothing, if it is not about pages that a guest got
+    :param program: as played
+    :returns: empty if the violation is not about pages that a guest got
     """
     if violation.checker != RULE or not isinstance(violation.places, Places):
         return []
@@ -42,25 +42,25 @@ def looks(violation: Violation, program: Program) -> list[str]:
 
 
 def up_to(part: Played, at: int) -> tuple[str, ...]:
-    """The lines of a program up to an operation, and with it.
+    """Return the lines of a program up to and including an operation.
 
-    :param at: index of the operation; -1: those alone that make VMs and slots
+    :param at: index of the operation; -1: only the lines that create VMs and slots
     """
     return part.lines[: 1 + len(part.program.slots) + at + 1]
 
 
 def stamps(session: RealSession, part: Played, violations: list[Violation]) -> list[tuple[Violation, Stamp]]:
-    """A stamp for each of the violations that is one of the rule.
+    """Return a stamp for each violation of the rule.
 
-    :param session: plays the program once more for each, up to the violation, on a machine that has played none
-    :param violations: of the model
+    :param session: replays the program up to each violation, on a fresh machine each time
+    :param violations: violations of the model
     :raises fuzz.real.errors.RealError: QEMU died or does not answer
     """
     return [(each, look(session, part, each)) for each in violations if each.checker == RULE]
 
 
 def look(session: RealSession, part: Played, violation: Violation) -> Stamp:
-    """The stamp of a violation: guests look behind the operation at which it was seen."""
+    """Return the stamp of a violation: guests look after the operation at which it was seen."""
     lines = looks(violation, part.program)
     if not lines:
         return Stamp(INVISIBLE, "no guest of ours sets tags")
@@ -70,9 +70,9 @@ def look(session: RealSession, part: Played, violation: Violation) -> Stamp:
 
 
 def judged(answers: RealAnswers, places: range) -> Stamp:
-    """The stamp that looks give.
+    """Return the stamp that results from looks.
 
-    :param places: their numbers among the operations
+    :param places: operation numbers of the looks
     """
     seen = [answers.outcomes.get(at) for at in places]
     for outcome in seen:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program as user space can play it: the part of it that a real kernel runs, and the lines that /init plays.
+"""A program as user space can play it: the part that a real kernel runs, and the lines that /init plays.
 
-Contents of caches, speculation, eviction, failures that are injected, ageing, and direct calls of pgtable.c are left
-out, of what the model runs too, and told of: no user space can cause them.
+User space cannot cause cache contents, speculation, eviction, injected failures, ageing, or direct calls of pgtable.c.
+They are left out on the kernel and on the model, and reported.
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ from .lines import PlayedLines, machine_lines
 class Played:
     """The part of a program that a real kernel plays.
 
-    :param program: for the model
-    :param lines: for /init, one operation each behind the machine and its slots
-    :param left_out: the operations, and settings, of the original that are not played, each with the reason
-    :param places: of each operation that is played, its index in the original
+    :param program: the part for the model
+    :param lines: for /init: the machine and its slots, then one line per operation
+    :param left_out: operations and settings of the original that are not played, each with the reason
+    :param places: for each operation that is played, its index in the original
     """
 
     program: Program
@@ -32,12 +32,12 @@ class Played:
 
 
 def played(program: Program, page_size: int, synchronous: bool = False, cpu: EmulatedCpu = CPU) -> Played:
-    """Make of a program what user space can play.
+    """Return the part of a program that user space can play.
 
-    :param page_size: of the kernel, in bytes
-    :param synchronous: the machine waits after each operation, for somebody to look at its tables
-    :param cpu: of the machine
-    :raises UnplayableError: nothing of it, or it needs what the emulated machine does not have
+    :param page_size: page size of the kernel in bytes
+    :param synchronous: let the machine wait after each operation so that its tables can be examined
+    :param cpu: CPU of the machine
+    :raises UnplayableError: nothing can be played, or the program needs what the emulated machine does not have
     """
     if program.vm.granule != page_size:
         sizes = f"pages of {show_bytes(program.vm.granule)}, and the kernel has pages of {show_bytes(page_size)}"
