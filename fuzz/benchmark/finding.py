@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time in which engines find planted bugs, by which they are ranked.
+"""The time that engines take to find planted bugs, by which engines are ranked.
 
-A trial is one engine, one planted bug (`candidate.bugs`) and one seed, judged
-against the version that the bug is planted in until the checker that is to report the bug
-reports a regression, or the time is over. It has a process of its own. Its time is the CPU time of that
-process from its first program on: other work on the machine does not count. Some bugs show on programs
-of corpus/seeds/, where engines begin otherwise: here all begin with `NOTHING`.
+A trial is one engine, one planted bug (`candidate.bugs`) and one seed. It judges programs
+against the version that the bug is planted in, until the bug's checker
+reports a regression or the time is over. Each trial has its own process. Its time is the CPU time of that
+process from its first program on, so that other load on the machine does not count. Some bugs show on programs
+of corpus/seeds/, with which engines usually begin. Here all engines begin with `NOTHING`.
 """
 
 import time
@@ -25,11 +25,11 @@ from ..findings.digests import code_text
 from ..judging.differential import REGRESSION
 
 SEEDS: Final = 5
-# Seconds of CPU time that a trial may take, and the bugs that are worth it then: neither found at once nor too deep.
+# Upper bound of CPU seconds per trial, and the bugs that justify a longer one: neither found at once nor too deep.
 CAP: Final = 5.0
 SHALLOW: Final = tuple(bug.name for bug in BUGS[-10:-5])
 LONG_CAP: Final = 60.0
-# A peer finds little: it has so many seeds and seconds at most.
+# A peer finds little, so it gets at most this many seeds and seconds.
 PEER_SEEDS: Final = 1
 PEER_CAP: Final = 20.0
 # The corpus of every trial.
@@ -40,15 +40,15 @@ NOTHING: Final = "s2fuzz 1\nvm ipa=39\nslot a size=4K backing=anon\n"
 class BenchmarkTrial:
     """The outcome of a trial.
 
-    :param cap: seconds of CPU time that it might take
+    :param cap: upper bound of CPU seconds
     :param found: whether the bug was found
-    :param seconds: until then, or until the end, by the clock, the start of the process included
-    :param cpu_seconds: until then, or until the end
-    :param programs: judged until then, that one included
-    :param operations: of those
-    :param accidents: deaths of the engine's process
+    :param seconds: wall clock time until the bug was found or the trial ended, including the start of the process
+    :param cpu_seconds: CPU time until the bug was found or the trial ended
+    :param programs: number of programs judged, including the one that found the bug
+    :param operations: number of their operations
+    :param accidents: number of deaths of the engine's process
     :param code: digests of the bug and its base (`fuzz.findings.digests.code_text`)
-    :param form: of the code (`fuzz.distribution.form`)
+    :param form: form of the code (`fuzz.distribution.form`)
     """
 
     bug: str
@@ -66,13 +66,13 @@ class BenchmarkTrial:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """The bug, the engine and the seed."""
+        """Return the bug, the engine and the seed."""
         return self.bug, self.engine, self.seed
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A trial to be made, as `BenchmarkTrial` has its fields."""
+    """A trial to make; the fields are as in `BenchmarkTrial`."""
 
     bug: Bug
     engine: str
@@ -81,7 +81,7 @@ class Task:
 
 
 def tasks(bugs: Sequence[Bug], engines: Sequence[str], seeds: int, cap: float) -> list[Task]:
-    """List the trials of every engine with every bug and the seeds from 1; of peers, fewer and shorter ones."""
+    """List the trials of every engine with every bug and the seeds from 1; peers get fewer and shorter trials."""
     return [
         Task(bug, engine, seed, min(cap, PEER_CAP) if engine in PEERS else cap)
         for bug in bugs
@@ -91,15 +91,15 @@ def tasks(bugs: Sequence[Bug], engines: Sequence[str], seeds: int, cap: float) -
 
 
 def wanted(bug: Bug) -> str:
-    """Return the beginning of the titles of findings by which a bug counts as found: those of its checker."""
+    """Return the prefix of finding titles that count as finding a bug: those of its checker."""
     return f"{REGRESSION} {bug.checker}: "
 
 
 def attempt(task: Task, stop: Event) -> BenchmarkTrial:
     """Make one trial.
 
-    :param stop: when set, the trial ends
-    :raises CancelledError: it was set
+    :param stop: set to end the trial
+    :raises CancelledError: *stop* was set
     :raises fuzz.engines.supervisor.EngineError: the engine does not run
     """
 
@@ -127,10 +127,10 @@ def measure(
 ) -> tuple[list[BenchmarkTrial], bool]:
     """Make trials.
 
-    :param todo: of engines whose packages are installed
-    :param workers: trials at a time
-    :param progress: called after each trial, with how many are left
-    :returns: those that are complete, in the order of *todo*; whether Ctrl-C ended it
+    :param todo: trials of engines whose packages are installed
+    :param workers: number of parallel trials
+    :param progress: called after each trial, with the number of trials left
+    :returns: the complete trials in the order of *todo*; whether Ctrl-C ended the measurement
     :raises fuzz.engines.supervisor.EngineError: an engine does not run
     """
     stop = Event()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The gain of more workers for a campaign on this machine, with its status screen on, and the growth of memory.
 
-Sessions of one campaign with one worker and with all take turns, so that other load on the
-machine hits both; a short one before them is left out, for in it everything is new.
+Sessions of one campaign with one worker and with all workers take turns, so that other load on the
+machine affects both. A short session before them is not counted, since everything is new in it.
 """
 
 import fcntl
@@ -28,20 +28,20 @@ from .mix import CANDIDATE, SEED
 SECONDS: Final = 30.0
 TURNS: Final = 3
 _WARM: Final = 15.0
-# Seconds that a session may take to end.
+# Timeout in seconds for a session to end.
 _GRACE: Final = 60.0
 
 
 class ScalingError(Exception):
-    """A campaign did not run; one line that says how it ended."""
+    """A campaign did not run; one line that gives its exit status."""
 
 
 def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> dict[str, Any]:
     """Run a campaign with one worker and with more, in turns.
 
-    :param seconds: of each session
-    :param workers: the larger number; 0: the cores of this machine
-    :raises ScalingError: it did not run
+    :param seconds: duration of each session
+    :param workers: the larger number; 0: the number of cores of this machine
+    :raises ScalingError: a session did not run
     :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: of each number of them ``programs_per_second`` and
         ``operations_per_second`` (medians of its sessions); ``times``: the ratio of the former; ``memory``: in KiB, for
         each session but the first the most that ``engine`` processes had, and the ``coordinator`` at its end
@@ -78,9 +78,9 @@ def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> d
 
 
 def session(folder: Path, workers: int, seconds: float) -> None:
-    """Run a campaign for a while, in a terminal of its own.
+    """Run a campaign for a while, in a pseudo-terminal.
 
-    :raises ScalingError: it did not end well
+    :raises ScalingError: it failed
     """
     terminal, screen = pty.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
@@ -99,7 +99,7 @@ def session(folder: Path, workers: int, seconds: float) -> None:
                 try:
                     said = (said + os.read(terminal, 1 << 16))[-2000:]
                 except OSError:
-                    # The other end is closed: it ends.
+                    # The other end is closed: the campaign is ending.
                     process.wait(_GRACE)
         if process.poll() not in (0, 1):
             lines = said.decode(errors="replace").split("\n")
@@ -111,7 +111,7 @@ def session(folder: Path, workers: int, seconds: float) -> None:
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result of `measure` for people."""
+    """Return the result of `measure` as text."""
 
     def row(label: str, values: list[str]) -> str:
         return label.ljust(40) + "".join(value.rjust(14) for value in values)

@@ -24,8 +24,8 @@ _STYLE: Final = "body{font-family:monospace}pre{margin:0}.ran{background:#dfd}.n
 class ReachedLines:
     """The lines of a tree's files that have code, and the programs that reach them.
 
-    *programs*: file -> line -> names of programs, in the order in which they ran; none where no program did
-    *refused*: program -> what it needs and nobody models; *troubled*: program -> how our own code failed on it
+    *programs*: file -> line -> names of programs in the order in which they ran; empty if no program reached the line
+    *refused*: program -> the unmodelled feature that it needs; *troubled*: program -> how our own code failed on it
 
     :param version: a kernel tree
     """
@@ -58,11 +58,11 @@ class ReachedLines:
                 self.programs[file][number].append(name)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return what was seen, for JSON."""
+        """Return the data for JSON."""
         return {"programs": self.programs, "refused": self.refused}
 
     def merge(self, wire: dict[str, Any]) -> None:
-        """Add what another process has seen (`to_wire`)."""
+        """Add the data of another process (`to_wire`)."""
         for file, lines in wire["programs"].items():
             known = self.programs.setdefault(file, {})
             for number, names in lines.items():
@@ -70,11 +70,11 @@ class ReachedLines:
         self.refused.update(wire["refused"])
 
     def missing(self, file: str) -> list[int]:
-        """The lines of a file that no program reaches."""
+        """Return the lines of a file that no program reaches."""
         return sorted(number for number, names in self.programs[file].items() if not names)
 
     def text(self) -> Iterator[str]:
-        """Yield a table: of each file the lines, and those that are missing."""
+        """Yield a table: for each file the number of lines, and the missing lines."""
         width = max(map(len, self.programs), default=0)
         yield f"{'file':<{width}}   lines    miss   cover   missing"
         for file in sorted(self.programs):
@@ -83,7 +83,7 @@ class ReachedLines:
             yield f"{file:<{width}}  {lines:>6}  {len(missing):>6}  {share:>5}%   {ranges(missing)}".rstrip()
 
     def json(self) -> dict[str, Any]:
-        """The same as an object."""
+        """Return the table's data as an object."""
         return {
             file: {
                 "lines": len(lines),
@@ -94,7 +94,7 @@ class ReachedLines:
         }
 
     def reaching(self, place: str) -> tuple[str, int, list[str]]:
-        """The programs that reach a line: file, line and names.
+        """Return the programs that reach a line: file, line and names.
 
         :param place: as ``arch/arm64/kvm/mmu.c:123``, or with the name of the file alone
         :raises LineError: there is no code
@@ -128,14 +128,14 @@ class ReachedLines:
 
 
 def _row(number: int, text: str, programs: list[str] | None) -> str:
-    """A line of a page; *programs*: None for a line without code."""
+    """Return a line of a page; *programs*: None for a line without code."""
     kind = "" if programs is None else "ran" if programs else "not"
     names = ", ".join((programs or [])[:NAMED])
     return f'<pre class="{kind}">{number:>5} {escape(text)} <i>{escape(names)}</i></pre>'
 
 
 def page(file: str) -> str:
-    """The name of a file's page."""
+    """Return the name of a file's page."""
     return file.replace("/", "_") + ".html"
 
 
@@ -151,11 +151,11 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def reached(version: Candidate, programs: Sequence[tuple[str, Program]], workers: int) -> ReachedLines:
-    """The lines that programs reach, the smallest programs first.
+    """Return the lines that programs reach, with the smallest programs first.
 
     :param version: a kernel tree
-    :param workers: so many processes replay
-    :raises fuzz.coverage.shares.MeasuringError: one failed
+    :param workers: number of processes
+    :raises fuzz.coverage.shares.MeasuringError: a process failed
     """
     order = sorted(programs, key=lambda each: (len(each[1].operations), each[0]))
     found = ReachedLines(version)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Replays programs under coverage.py: a `fuzz.processes.child.Child`.
 
-Its arguments are MEMORY DATA VERSION...: MEMORY is a descriptor for `fuzz.sides.pulse`,
-DATA the file for what coverage.py sees; DATA.at has the name of the program under way. Each
-line on standard input is a JSON list of a program's name, which becomes the context of all that
-it runs, and its text. The answer is a JSON object with the modules of candidate/ that the
-versions are made of, and what went wrong, by program. Needs the interpreted form, for
+Its arguments are MEMORY DATA VERSION...: MEMORY is a descriptor for `fuzz.sides.pulse`, and
+DATA the file for the data of coverage.py. DATA.at holds the name of the current program. Each
+line on standard input is a JSON list of a program's name, which becomes the context of everything that
+it runs, and its text. The answer is a JSON object with the versions' modules of candidate/
+and the errors by program. Needs the interpreted form, since
 compiled code has no lines to watch.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import coverage
 
-# Imports nothing of what is watched.
+# Must not import any watched module.
 from reference.compiled.choice import is_file_name
 
 from ..distribution import home_folder
@@ -34,12 +34,12 @@ def main(arguments: list[str]) -> int:
         data_file=data,
         config_file=False,
         branch=True,
-        # Actors of a `par` block are greenlets: lines would else count in functions of others.
+        # Actors of a `par` block are greenlets: otherwise lines would count in other functions.
         concurrency="greenlet",
         include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
     )
     watch.start()
-    # Only now, so that coverage.py sees the lines that run at import.
+    # Imported only now, so that coverage.py sees the lines that run at import.
     import candidate
 
     from ..execution.mistakes import CandidateMistake
@@ -49,8 +49,8 @@ def main(arguments: list[str]) -> int:
     from .replay import candidate_files, replay
 
     versions = [candidate.get(name) for name in names]
-    # The first program runs twice: what a process keeps from then on is met both absent and
-    # there, however many programs and processes there are.
+    # The first program runs twice: code then runs both without and with the caches that a process
+    # keeps, however many programs and processes there are.
     again = versions
     troubled: dict[str, str] = {}
     PULSE.attach(shared(int(memory)))

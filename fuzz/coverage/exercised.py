@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines by which two kernel trees differ, and those that programs ran."""
+"""The lines in which two kernel trees differ, and those of them that programs ran."""
 
 from functools import cache
 from pathlib import Path
@@ -17,18 +17,18 @@ from candidate.tree.opening import settings_of
 
 
 def half_a_tree(reference: str, patched: str) -> bool:
-    """Tell whether one version alone is a kernel tree: nothing is known of the lines by which the two differ."""
+    """Return whether exactly one version is a kernel tree: the lines in which the versions differ are then unknown."""
     return reference.startswith(PREFIX) != patched.startswith(PREFIX)
 
 
 def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
-    """Return the part of the difference of two trees that ran; None where a version is no tree.
+    """Return the part of the difference of two trees that ran; None if a version is not a tree.
 
-    Where a tree is gone or has changed, `Exercise.unknown` says so.
+    If a tree is missing or has changed, `Exercise.unknown` gives the reason.
 
     :param reference: name of the version that the candidate is compared with
-    :param patched: that of the candidate
-    :param counts: of the programs
+    :param patched: name of the candidate
+    :param counts: counts of the programs
     """
     if not (reference.startswith(PREFIX) and patched.startswith(PREFIX)):
         return None
@@ -49,11 +49,11 @@ def _unknown(why: str) -> Exercise:
 def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
     """Return the part of the difference of two trees that ran.
 
-    :raises TreeError: one is gone or has changed
-    :raises OSError, ValueError, LookupError: what was built cannot be read
+    :raises TreeError: a tree is missing or has changed
+    :raises OSError, ValueError, LookupError: a build cannot be read
     """
     versions = candidate.get(names[0]), candidate.get(names[1])
-    # Units of a campaign may have run on machines whose cache lies elsewhere: an entry has the same name in each.
+    # Units of a campaign may run on machines with other cache folders, but entries have the same name everywhere.
     by_entry = CodeCounts()
     for library, counters in counts.by_library.items():
         by_entry.add(Path(library).parent.name, counters)
@@ -74,10 +74,10 @@ def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
 
 @cache
 def _entry(name: str, content: str, granule: int) -> Path:
-    """The entry of the cache in which the library of a tree lies.
+    """Return the cache entry that contains the library of a tree.
 
-    :param content: the name of its entry for pages of 4K, which changes with the tree
-    :raises TreeError: the tree is gone or has changed
+    :param content: the name of its entry for 4K pages, which changes with the tree
+    :raises TreeError: the tree is missing or has changed
     """
     source, settings = source_of(name), settings_of(granule, name.endswith(SANITIZE))
     entry = built_trees.look_up(source, built_trees.prefix(settings, Compiler()))
@@ -88,9 +88,9 @@ def _entry(name: str, content: str, granule: int) -> Path:
 
 @cache
 def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tuple[int, ...]) -> TreeDifference:
-    """The difference of two trees.
+    """Return the difference of two trees.
 
-    :raises TreeError, OSError, ValueError, LookupError: as of `_exercise`
+    :raises TreeError, OSError, ValueError, LookupError: as in `_exercise`
     """
     code: tuple[Lines, Lines] = ({}, {})
     digests: list[dict[str, str]] = []

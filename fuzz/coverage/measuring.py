@@ -25,7 +25,7 @@ from .places import NAMED, LineError
 from .replay import candidate_files
 from .shares import run
 
-# They choose the form in which everything else runs, and are no part of the code under test.
+# These choose the form of all other modules, and are not part of the code under test.
 _NOT_TESTED: Final = ("choice.py", "annotations.py", "__init__.py")
 
 
@@ -33,9 +33,9 @@ _NOT_TESTED: Final = ("choice.py", "annotations.py", "__init__.py")
 class Reached:
     """The programs that reach a line.
 
-    :param line: where its statement begins
-    :param programs: their names, the smallest first
-    :param at_import: it runs when its module is imported, whatever the program
+    :param line: first line of its statement
+    :param programs: their names, the smallest program first
+    :param at_import: the line runs when its module is imported, whatever the program
     """
 
     file: str
@@ -47,10 +47,10 @@ class Reached:
 class Measured:
     """The lines and branches that programs reach.
 
-    :param data: of coverage.py; contexts are names of programs
-    :param programs: names, the smallest first
-    :param files: of the report
-    :param troubled: programs on which our own code failed, and how
+    :param data: data of coverage.py, with program names as contexts
+    :param programs: names, the smallest program first
+    :param files: files of the report
+    :param troubled: programs on which our own code failed, and the errors
     """
 
     def __init__(self, data: CoverageData, programs: list[str], files: list[str], troubled: dict[str, str]) -> None:
@@ -65,11 +65,11 @@ class Measured:
         return reporter
 
     def text(self, out: TextIO) -> None:
-        """Print a table: of each file the lines and branches, and those that are missing."""
+        """Print a table: for each file the lines and branches, and the missing ones."""
         self._reporter().report(morfs=self.files, show_missing=True, file=out)
 
     def json(self) -> dict[str, Any]:
-        """The same as an object: of each file a summary, lines and branches that are missing; and the totals."""
+        """Return the report as an object: for each file a summary, missing lines and branches; and the totals."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "report.json"
             self._reporter().json_report(morfs=self.files, outfile=str(out))
@@ -90,7 +90,7 @@ class Measured:
             reporter.html_report(morfs=self.files, directory=folder, show_contexts=True, title="s2fuzz cover")
 
     def with_few_contexts(self, path: Path) -> CoverageData:
-        """The same with the `NAMED` smallest programs for each way through a line; all of them would fill gigabytes."""
+        """Return the data with only the `NAMED` smallest programs for each arc; all of them would fill gigabytes."""
         few = CoverageData(basename=str(path))
         named: Counter[tuple[str, tuple[int, int]]] = Counter()
         for context in ("", *self.programs):
@@ -106,7 +106,7 @@ class Measured:
         return few
 
     def lines(self, file: str) -> dict[int, list[str]]:
-        """Return, of each line with code, the `NAMED` smallest programs that reach it.
+        """Return, for each line with code, the `NAMED` smallest programs that reach it.
 
         Lines that run when their module is imported are left out.
         """
@@ -121,10 +121,10 @@ class Measured:
         }
 
     def reaching(self, place: str) -> Reached:
-        """The programs that reach a line.
+        """Return the programs that reach a line.
 
         :param place: as ``reference/pgtable.py:123``, below the checkout or the current directory
-        :raises LineError: there is no code, or that file is none of the report
+        :raises LineError: there is no code, or the file is not part of the report
         """
         file, first, last = line_of(place, self.files)
         by_line = self.data.contexts_by_lineno(file)
@@ -133,11 +133,11 @@ class Measured:
 
 
 def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
-    """The file, and the first and last line of the statement, that a place means.
+    """Return the file, and the first and last line of the statement at a place.
 
     :param place: as ``reference/pgtable.py:123``, below the checkout or the current directory
-    :param files: those that are replayed
-    :raises LineError: there is no code, or the file is none of them
+    :param files: the replayed files
+    :raises LineError: there is no code, or the file is not one of them
     """
     name, _, number = place.rpartition(":")
     if not name or not (number.isascii() and number.isdigit()):
@@ -157,17 +157,17 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
 
 
 def replayed_files(versions: Sequence[Candidate]) -> list[str]:
-    """The sources that `measured` reports on for these versions."""
+    """Return the sources that `measured` reports on for these versions."""
     return sorted(str(path) for path in [*reference_files(), *candidate_files(versions)])
 
 
 def shown(file: str) -> str:
-    """A file's name for people."""
+    """Return a file's name for messages."""
     return shown_path(Path(file).resolve())
 
 
 def statement_at(source: str, line: int, statements: Sequence[int]) -> tuple[int, int]:
-    """The first and last line of the statement on a line, of one with a block only the first; zeros for none."""
+    """Return the first and last line of the statement at a line, only the first if it is compound; zeros if none."""
     if line in statements:
         return line, line
     for node in ast.walk(ast.parse(source)):
@@ -203,6 +203,6 @@ def measured(programs: Sequence[tuple[str, Program]], versions: Sequence[str], w
 
 
 def reference_files() -> list[Path]:
-    """The kernel code and the machine."""
+    """Return the files of the kernel code and the machine."""
     folder = home_folder() / "reference"
     return [path for path in folder.rglob("*.py") if path.name not in _NOT_TESTED]

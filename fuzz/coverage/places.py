@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines that people ask for."""
+"""Lines that the user asks about."""
 
 from typing import Final
 
-# Programs that a line of a page names.
+# Number of programs named for each line of a page.
 NAMED: Final = 3
 
 
 class LineError(Exception):
-    """There is no such line; one line that says what is allowed."""
+    """There is no such line; one line that gives the allowed values."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The replay of programs on one version, to see the lines of its modules that run."""
+"""Replay of programs on one version, to find the lines of its modules that run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..language.program import Program
 
 
 def replay(version: Candidate, program: Program) -> Executor:
-    """Run a program as one side does when it is judged; return that side, which is over."""
+    """Run a program as one side does during judging; return that side after its end."""
     executor = Executor(version, program)
     executor.create()
     for at in range(len(program.operations)):
@@ -25,6 +25,6 @@ def replay(version: Candidate, program: Program) -> Executor:
 
 
 def candidate_files(versions: Sequence[Candidate]) -> list[Path]:
-    """The modules, of candidate/ or from outside, that these versions are made of, sorted."""
+    """Return the modules that define these versions, of candidate/ or outside files, sorted."""
     modules = {name for version in versions for name in modules_of(version) if name.startswith("candidate.")}
     return sorted(source_of(name) for name in modules)

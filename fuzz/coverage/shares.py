@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes that replay programs and see what lines these reach, each a share of them."""
+"""Processes that each replay a share of the programs and record the lines that these reach."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from ..language.text import headings, print_program
 from ..processes.child import Child
 from ..sides import pulse
 
-# Seconds of CPU time without an event after which kernel code does not come back; under coverage.py
-# it takes several times as long for everything.
+# CPU seconds without an event after which kernel code counts as hanging. The bound is high, since
+# coverage.py makes everything several times slower.
 SECONDS: Final = 60.0
-# What runs in a process, and its environment: of ports, plain Python under coverage.py; of a tree, C.
+# The module of a process, and its environment: for ports, plain Python under coverage.py; for a tree, C.
 PYTHON: Final = "fuzz.coverage.child"
 TREE: Final = "fuzz.coverage.tree_child"
 _ENVIRONMENT: Final = {PYTHON: {"S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}, TREE: {}}
@@ -31,13 +31,13 @@ class MeasuringError(Exception):
 class Share:
     """A process that replays programs, one after the other.
 
-    One that does not come back is left out, once two processes have shown it.
+    A program that hangs in two processes is left out.
 
     :param programs: names and programs
-    :param folder: where it writes
-    :param number: its data are in the file of this name
+    :param folder: folder for its data
+    :param number: name of its data file
     :param module: `PYTHON` or `TREE`
-    :param seconds: of CPU time without an event
+    :param seconds: upper bound of CPU time without an event
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Share:
         self.start()
 
     def start(self) -> None:
-        """Have a process do the programs that are left, from the first one on.
+        """Start a process for the remaining programs.
 
         :raises NoProcessError: it cannot be started
         """
@@ -85,9 +85,9 @@ class Share:
             os.close(memory)
 
     def done(self) -> bool:
-        """Tell whether all programs are; ends the process where it does not come back, and starts another.
+        """Return whether all programs are done; if the process hangs, end it and start another.
 
-        :raises MeasuringError: it failed
+        :raises MeasuringError: the process failed
         :raises CandidateMistake: the Python of a version has a mistake
         """
         if not self.said:
@@ -114,13 +114,13 @@ class Share:
         return False
 
     def answer(self) -> dict[str, Any]:
-        """Return its answer, once it is done."""
+        """Return its answer, after it is done."""
         found = self.said
         found["troubled"].update(self.troubled)
         return found
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End the process in any state."""
         self.process.close()
 
 
@@ -131,14 +131,14 @@ def run(
     folder: Path,
     module: str = PYTHON,
 ) -> list[dict[str, Any]]:
-    """Have each of some processes replay its share.
+    """Replay shares of the programs in several processes.
 
-    :param folder: where they write what they see, each into the file with its number
-    :param module: `PYTHON` or `TREE`, of one version
-    :returns: the answer of each
-    :raises MeasuringError: one failed
+    :param folder: folder for their data, with one file per process, named by its number
+    :param module: `PYTHON`, or `TREE` for one version
+    :returns: the answer of each process
+    :raises MeasuringError: a process failed
     :raises CandidateMistake: the Python of a version has a mistake
-    :raises NoProcessError: one cannot be started
+    :raises NoProcessError: a process cannot be started
     """
     shares: list[Share] = []
     try:
@@ -147,7 +147,7 @@ def run(
         while running:
             running = [share for share in running if not share.done()]
             if running:
-                # One that answers in this time is seen at once.
+                # Returns as soon as a process answers.
                 select.select([share.process.answers for share in running], [], [], LOOK_EVERY)
         return [share.answer() for share in shares]
     finally:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutants that are declared to do what the original does, each with a reason (``equivalents.toml``).
+"""Mutants declared as equivalent to the original, each with a reason (``equivalents.toml``).
 
-Most have the original's events. Of some, declared with ``differs = true``, events are others and effects are not: the
-reason says what is done once more, or left out, for nothing.
+Most have the same events as the original. Some, declared with ``differs = true``, have different events but the same
+effects: the reason names the redundant step that is repeated or left out.
 """
 
 import tomllib
@@ -14,36 +14,36 @@ from typing import Any, Final
 from .trial import MutantTrial
 
 PATH: Final = Path(__file__).with_name("equivalents.toml")
-# Class and function, operator, change; the key of the mutant where a function has others of the same change, or "".
+# Class and function, operator, change; and the key of the mutant, if several of a function have the same change, or "".
 Name = tuple[str, str, str, str]
 
 
 @cache
 def declared() -> dict[Name, str]:
-    """Return the reasons."""
+    """Return the reasons by name."""
     return {_name(each): each["reason"] for each in _listed()}
 
 
 @cache
 def harmless() -> frozenset[Name]:
-    """Return the names of those whose events are others."""
+    """Return the names of mutants declared with different events."""
     return frozenset(_name(each) for each in _listed() if each.get("differs"))
 
 
 def name_of(trial: MutantTrial) -> Name:
-    """Return the name by which the mutant of a trial is declared."""
+    """Return the name under which the mutant of a trial would be declared."""
     keyed = trial.function, trial.operator, trial.change, trial.key
     return keyed if keyed in declared() else (*keyed[:3], "")
 
 
 def equivalent(trial: MutantTrial) -> bool:
-    """Tell whether a mutant is declared, and nothing in its trial says otherwise."""
+    """Return whether a mutant is declared, and its trial does not contradict that."""
     name = name_of(trial)
     return not trial.killed and name in declared() and (trial.equal or name in harmless())
 
 
 def contradicted(trials: Iterable[MutantTrial]) -> list[MutantTrial]:
-    """Return the trials in which a mutant that is declared did something that its declaration does not say."""
+    """Return the trials of declared mutants that contradict the declaration."""
     return [each for each in trials if name_of(each) in declared() and not equivalent(each)]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The functions that are mutated, as plain text that formatting and comments do not change."""
+"""The functions to mutate, as plain text that formatting and comments do not affect."""
 
 import ast
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
 
 from .ours import METHODS, UNCALLED, Shared
 
-# What is mutated: the classes that hold the functions of a C file.
+# The classes to mutate, which hold the functions of the C files.
 CLASSES: Final[tuple[type, ...]] = (Pgtable, Mmu, AnyTlb, TlbVhe, TlbNvhe)
 
 
@@ -22,7 +22,7 @@ class Function:
     """A function of the original.
 
     :param owner: name of its class
-    :param text: without annotations, docstrings, comments and assertions
+    :param text: its text without annotations, docstrings, comments and assertions
     """
 
     owner: str
@@ -31,12 +31,12 @@ class Function:
 
     @property
     def title(self) -> str:
-        """Class and name."""
+        """Return class and name."""
         return f"{self.owner}.{self.name}"
 
 
 class _Plain(ast.NodeTransformer):
-    """Leaves out what does nothing when the code runs."""
+    """Removes parts that have no effect at run time."""
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -57,7 +57,7 @@ class _Plain(ast.NodeTransformer):
 
 
 def plain(node: ast.FunctionDef) -> str:
-    """Return the text of a function; of two that do the same for all that a reader sees, the same."""
+    """Return the text of a function; functions that differ only in parts without effect have the same text."""
     return ast.unparse(ast.fix_missing_locations(Shared().visit(_Plain().visit(node))))
 
 

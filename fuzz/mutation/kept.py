@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Trials that outlast the process: a file with a line for each, to which a later run adds its own."""
+"""Trials in a file, one per line, to which a later run appends."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from .trial import MutantTrial
 
 
 def opened(path: str) -> "KeptTrials":
-    """Return the trials of a file that is there, or not yet; of one mutant, the last line counts.
+    """Return the trials of a file, which may not exist yet; for one mutant, the last line counts.
 
     :raises OSError: it cannot be read
     :raises KeptTrialsError: it holds something else
@@ -29,13 +29,13 @@ def opened(path: str) -> "KeptTrials":
 
 @dataclass
 class KeptTrials:
-    """Trials, by the keys of their mutants, and the file that they are kept in."""
+    """Trials by the keys of their mutants, and the file that holds them."""
 
     path: str
     trials: dict[str, MutantTrial] = field(default_factory=dict)
 
     def add(self, trial: MutantTrial) -> None:
-        """Keep one more.
+        """Add a trial, and append it to the file.
 
         :raises OSError: the file cannot be written
         """
@@ -44,14 +44,14 @@ class KeptTrials:
             file.write(json.dumps(asdict(trial)) + "\n")
 
     def left(self, todo: Iterable[Mutant], operations: int) -> list[Mutant]:
-        """Return the mutants that are to be tried yet.
+        """Return the mutants still to try.
 
-        :param operations: one that lived through fewer is tried again
+        :param operations: a mutant that survived fewer is tried again
         """
         return [mutant for mutant in todo if not self._made(mutant, operations)]
 
     def of(self, mutants: Iterable[Mutant]) -> list[MutantTrial]:
-        """Return the trials of some mutants, as far as there are any."""
+        """Return the existing trials of some mutants."""
         return [self.trials[mutant.key] for mutant in mutants if mutant.key in self.trials]
 
     def _made(self, mutant: Mutant, operations: int) -> bool:
@@ -60,4 +60,4 @@ class KeptTrials:
 
 
 class KeptTrialsError(ValueError):
-    """Raised where a line of a file is no trial; its text names the line."""
+    """A line of a file is not a trial; the message names the line."""

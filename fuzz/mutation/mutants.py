@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutants: which there are, in which order they are tried, and the candidate that each one is."""
+"""Mutants: their list, the order in which they are tried, and the candidate that each one is."""
 
 import ast
 import difflib
@@ -50,8 +50,8 @@ _SAME: Final = '    """As the original\'s."""'
 class Mutant:
     """A function of the original with one change.
 
-    :param place: of the change, in the plain text of the function
-    :param text: of the function after it
+    :param place: place of the change, in the plain text of the function
+    :param text: text of the changed function
     """
 
     function: Function
@@ -61,13 +61,13 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """A name that stays as long as the function and the change do."""
+        """Return a name that stays the same while the function and the change do."""
         whole = "\0".join((self.function.title, self.function.text, self.operator, self.text))
         return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
     @property
     def change(self) -> str:
-        """The lines that go and those that come instead, on one line."""
+        """Return the removed lines and the added lines, on one line."""
         old, new = self.function.text.splitlines(), self.text.splitlines()
         lines = [line for line in difflib.ndiff(old, new) if line[0] in "-+"]
         gone, come = ("; ".join(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+")
@@ -83,9 +83,9 @@ def mutants() -> list[Mutant]:
 
 
 def ordered(there: Sequence[Mutant], seed: int) -> list[Mutant]:
-    """Return mutants in an order that is drawn, one of each place first.
+    """Return mutants in a pseudo-random order, one of each place first.
 
-    A place in an expression has a dozen mutants that are much alike, a statement that is left out has one.
+    A place in an expression has a dozen similar mutants, while a left-out statement has one.
     """
     return in_turns(there, lambda mutant: (mutant.function.title, *mutant.place), lambda mutant: mutant.key, seed)
 
@@ -93,12 +93,12 @@ def ordered(there: Sequence[Mutant], seed: int) -> list[Mutant]:
 def in_turns(
     there: Sequence[T], place: Callable[[T], tuple[object, ...]], key: Callable[[T], str], seed: int
 ) -> list[T]:
-    """Return changes in an order that is drawn: one of each place first, then another one of each, and so on.
+    """Return changes in a pseudo-random order: one of each place first, then another one of each, and so on.
 
-    The order of some stays when others come or go: each draws a number by what it is.
+    The relative order stays when changes are added or removed, since each position depends on the change alone.
 
-    :param place: of one
-    :param key: a name that no other has
+    :param place: returns the place of a change
+    :param key: returns the unique name of a change
     """
     places: dict[tuple[object, ...], list[T]] = {}
     for each in there:
@@ -111,7 +111,7 @@ def in_turns(
 
 
 def drawn(*parts: object) -> str:
-    """Return a text that is drawn for some names and numbers, always the same."""
+    """Return a pseudo-random text that depends only on the arguments."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -139,5 +139,5 @@ def candidate_text(mutant: Mutant) -> str:
 
 
 def _has(own: type, owner: type, name: str) -> bool:
-    """Tell whether a class has the function of its own or inherits it from *owner*."""
+    """Return whether a class has this function from *owner*, itself or by inheritance."""
     return issubclass(own, owner) and next(each for each in own.__mro__ if name in vars(each)) is owner

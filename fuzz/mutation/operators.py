@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The changes that make mutants of a function.
+"""The changes that turn a function into mutants.
 
-Those of expressions are cosmic-ray's; it has none that leaves out a statement, so that one is ours.
+cosmic-ray provides the changes of expressions. It has none that leaves out a statement, so this module adds one.
 """
 
 import ast
@@ -14,17 +14,17 @@ from .ours import of_kernel
 LEFT_OUT: Final = "LeaveOut"
 # Operators of cosmic-ray that change nothing here, or choose at random.
 _UNFIT: Final = ("ExceptionReplacer", "RemoveDecorator", "VariableReplacer", "VariableInserter")
-# Results that are no whole numbers, or too large to be computed, and the identity of numbers, which C does not
-# have: no kernel code could have them.
+# Operators whose results are not integers or too large to compute, and identity of numbers, which C does not
+# have: kernel code cannot contain them.
 _NO_KERNEL: Final = ("_Div", "_Pow", "_Is", "_IsNot")
 
 
 class Change(NamedTuple):
     """A change of a function.
 
-    :param operator: name of what makes it
-    :param place: of what it changes, in the text of the function: line and column
-    :param text: of the whole function afterwards
+    :param operator: name of the operator that makes it
+    :param place: line and column of the changed code in the text of the function
+    :param text: text of the whole changed function
     """
 
     operator: str
@@ -33,9 +33,9 @@ class Change(NamedTuple):
 
 
 def changes(text: str) -> Iterator[Change]:
-    """Make all changes of the kernel's code in a function that leave other code than it has, each result once.
+    """Make all changes of kernel code in a function that yield different code, each result once.
 
-    :param text: as `fuzz.mutation.functions.plain` has it
+    :param text: as returned by `fuzz.mutation.functions.plain`
     :raises ImportError: cosmic-ray is not installed
     """
     seen = {text}
@@ -67,11 +67,11 @@ def of_expressions(text: str) -> Iterator[Change]:
 
 
 def applied(text: str, number: int, operator: Any, index: int) -> str:
-    """Return a text after a change of one node of its tree, which may be replaced by another one.
+    """Return a text after a change of one node of its tree; the change may replace the node.
 
-    :param number: of the node among `nodes`
-    :param operator: of cosmic-ray
-    :param index: of its change, among those of this node
+    :param number: index of the node among `nodes`
+    :param operator: operator of cosmic-ray
+    :param index: index of the change, among those of this node
     """
     there = nodes(text)
     tree, node = there[0], there[number]
@@ -84,14 +84,14 @@ def applied(text: str, number: int, operator: Any, index: int) -> str:
 
 
 def nodes(text: str) -> list[Any]:
-    """Return all nodes of the parso tree of a text, its top first."""
+    """Return all nodes of the parso tree of a text, its root first."""
     from cosmic_ray.ast import ast_nodes, get_ast
 
     return [*ast_nodes(get_ast(text))]
 
 
 def left_out(text: str) -> Iterator[Change]:
-    """Leave out each statement without which all names still have values."""
+    """Leave out each statement that is not needed to give all names values."""
     tree = ast.parse(text)
     for at, node in enumerate(ast.walk(tree)):
         if isinstance(node, ast.stmt) and dispensable(node, tree):
@@ -101,7 +101,7 @@ def left_out(text: str) -> Iterator[Change]:
 
 
 class _Without(ast.NodeTransformer):
-    """Puts ``pass`` in the place of one statement."""
+    """Replaces one statement by ``pass``."""
 
     def __init__(self, gone: ast.AST) -> None:
         self.gone = gone
@@ -111,19 +111,19 @@ class _Without(ast.NodeTransformer):
 
 
 def dispensable(node: ast.stmt, tree: ast.AST) -> bool:
-    """Tell whether a function can do without a statement: it calls, changes something, or is a condition's."""
+    """Return whether a statement can be left out: a call, a change of state, or an if statement."""
     match node:
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.If():
             return True
         case ast.Assign(targets=[ast.Attribute()]):
             return True
         case ast.Assign(targets=[ast.Name(id=name)]):
-            # An earlier value stays.
+            # An earlier value remains.
             stores = [each.lineno for each in ast.walk(tree) if isinstance(each, ast.Name) and stored(each, name)]
             return min(stores) < node.lineno
     return False
 
 
 def stored(name: ast.Name, wanted: str) -> bool:
-    """Tell whether a name is one that is assigned to."""
+    """Return whether an occurrence of a name is an assignment to *wanted*."""
     return name.id == wanted and isinstance(name.ctx, ast.Store)

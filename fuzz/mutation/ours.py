@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The code of the ports that stands in no C file: it is not mutated.
+"""The code of the ports that has no counterpart in a C file; it is not mutated.
 
-A statement is ours if it names what only we have: the count of visited entries, the runs of zeroes that walks
-pass, the numbers of callbacks, the events that tell checkers of a walk. What hangs on a condition of
+A statement is ours if it names something that only our code has: the count of visited entries, the runs of zeroes that
+walks skip, the numbers of callbacks, the events that report a walk to checkers. The body of a condition of
 ours is ours as well.
 """
 
@@ -22,25 +22,25 @@ NAMES: Final = frozenset(
         "passes_tables",
         "passing",
         "zeroes_from",
-        # Callbacks that are called by their names.
+        # Callbacks that are called by name.
         "number",
         "known",
         "walkers",
-        # What reports say, and the events of a walk.
+        # Data for reports, and the events of a walk.
         "walker_arg",
         "walk",
         "walk_table",
     }
 )
-# `reference.pgtable.Pgtable.load` without a call, where nobody else is at work.
+# Inlined `reference.pgtable.Pgtable.load`, used while no other actor runs.
 ALONE: Final = "alone"
-# Functions of tlb.c that nothing calls here: they are of later kernels, whose trees do. Unit tests hold them to their
+# Functions of tlb.c that nothing calls here, since only later kernels and their trees use them. Unit tests check their
 # instructions.
 UNCALLED: Final = frozenset({"__kvm_tlb_flush_vmid_ipa_nsh__", "__kvm_tlb_flush_vmid_range__"})
 
 
 def of_kernel(text: str, place: tuple[int, int]) -> bool:
-    """Tell whether what stands at a place of a function's text is kernel code.
+    """Return whether the code at a place of a function's text is kernel code.
 
     :param place: line, from 1, and column
     """
@@ -52,7 +52,7 @@ def _ours(node: ast.AST) -> bool:
         return False
     match node:
         case ast.If(test=head, body=body, orelse=[]) if not _names(head):
-            # A condition under which only something of ours happens.
+            # A condition whose body contains only our code.
             return all(_ours(each) for each in body)
         case ast.If(test=head) | ast.While(test=head) | ast.For(iter=head):
             return _names(head)
@@ -75,7 +75,7 @@ def _covers(node: ast.AST, place: tuple[int, int]) -> bool:
 
 
 class Shared(ast.NodeTransformer):
-    """Loads entries by `reference.pgtable.Pgtable.load` alone, as the C code has one way to do it."""
+    """Loads entries only by `reference.pgtable.Pgtable.load`, as the C code has only one way to load."""
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)

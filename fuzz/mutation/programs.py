@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs that mutants are tried on, in one order for all: those of the corpus, then random ones.
+"""The programs that mutants are tried on, in the same order for all: programs of the corpus, then random ones.
 
-Each is run on a machine: the corpus on each machine in turn, a random program on one. What a machine has beside what
-programs ask for decides which functions of tlb.c run, and how instruction caches are invalidated.
+Each runs on a machine: the corpus on each machine in turn, a random program on one. The capabilities of a machine
+besides those that programs request decide which functions of tlb.c run, and how instruction caches are invalidated.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from ..language.program import Program
 from ..language.text import parse
 from .streams import Point, record
 
-# By name, the capabilities of each machine; the first is that of all other runs.
+# The capabilities of each machine, by name; the first is that of all other runs.
 MACHINES: Final[dict[str, int]] = {
     "": 0,
     "EL1": NO_VHE,
@@ -31,10 +31,10 @@ MACHINES: Final[dict[str, int]] = {
 
 
 class Tried(NamedTuple):
-    """A program, and what the base makes of it.
+    """A program, and the results of the base.
 
-    :param name: of its file, or its number
-    :param caps: of the machine
+    :param name: name of its file, or its number
+    :param caps: capabilities of the machine
     """
 
     name: str
@@ -44,12 +44,12 @@ class Tried(NamedTuple):
 
 
 class MutantPrograms:
-    """The programs; each is made and run on the base when it is asked for first.
+    """The programs; each is made and run on the base on first request.
 
-    *corpus*: the number of those at the front that are the corpus's
+    *corpus*: number of programs of the corpus, which come first
 
-    :param base: what mutants are made of
-    :param seed: of the random ones
+    :param base: the version that mutants are made of
+    :param seed: seed of the random programs
     """
 
     def __init__(self, base: Candidate, seed: int) -> None:
@@ -61,7 +61,7 @@ class MutantPrograms:
             for folder in ("regressions", "seeds")
             for path in sorted((corpus_folder() / folder).glob("*.s2"))
         ]
-        # Those of the corpus that are to be run yet.
+        # Programs of the corpus that have not run yet.
         self.waiting = [(name, program, machine) for machine in MACHINES for name, program in programs]
         self.corpus = len(self.waiting)
 
@@ -77,7 +77,7 @@ class MutantPrograms:
         return self.made[number]
 
     def add(self, name: str, program: Program, machine: str = "") -> None:
-        """Run a program on the base, on a machine, and keep it."""
+        """Run a program on the base, on a machine, and append the result."""
         caps = MACHINES[machine]
         shown = f"{name} ({machine})" if machine else name
         self.made.append(Tried(shown, program, caps, record(on_machine(self.base, caps), program)))

@@ -24,14 +24,14 @@ edit it. [Benchmarks](benchmarks.md#how-many-small-changes-are-noticed) says how
 class Score:
     """The result of trials.
 
-    :param mutants: so many were tried
-    :param killed: of these, a finding told so many from the original, or they crashed or hung
-    :param by_corpus: of the killed, so many on a program of the corpus
-    :param by_cost: of the killed, so many by what they cost alone
-    :param equivalents: of the others, so many are declared equivalent, and nothing says otherwise
-    :param contradicted: declared, and yet their events or findings are others
-    :param share: of the mutants that are not equivalent, this part was killed; None: there are none
-    :param alive: neither killed nor equivalent
+    :param mutants: number of mutants tried
+    :param killed: number of mutants that a finding told from the original, or that crashed or hung
+    :param by_corpus: number of killed mutants that a program of the corpus killed
+    :param by_cost: number of killed mutants that differ only in cost
+    :param equivalents: number of other mutants that are declared equivalent without contradiction
+    :param contradicted: number of declared mutants with other events or findings
+    :param share: killed part of the mutants that are not equivalent; None if there are none
+    :param alive: mutants that are neither killed nor equivalent
     """
 
     mutants: int
@@ -122,17 +122,17 @@ def page(trials: Sequence[MutantTrial]) -> str:
 
 
 def reasons(trials: Sequence[MutantTrial]) -> list[str]:
-    """Return the lines of a table of mutants that are declared equivalent."""
+    """Return the lines of a table of mutants declared as equivalent, with the reasons."""
     lines = ["| function | change | reason |", "|---|---|---|"]
     lines += [f"| {each.function} | {cell(each.change)} | {declared()[name_of(each)]} |" for each in trials]
     return lines if trials else ["None."]
 
 
 def family(trial: MutantTrial) -> str:
-    """Return the operator without what it puts in place of what."""
+    """Return the operator without the details of the replacement."""
     return trial.operator.partition("_")[0]
 
 
 def cell(change: str) -> str:
-    """Return a change as code in a table."""
+    """Return a change as code for a table cell."""
     return "`" + change.replace("|", "\\|") + "`"

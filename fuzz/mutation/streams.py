@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Streams of events of a version without checkers: a mutant that does the same as its base needs no judge."""
+"""Streams of events of a version without checkers: a mutant with the same stream as its base needs no judge."""
 
 from typing import Final, NamedTuple
 
@@ -21,8 +21,8 @@ OK: Final = Outcome("ok", 0)
 class Point(NamedTuple):
     """A quiet point of a run.
 
-    :param events: so many so far
-    :param digest: of these; comparable in one process and its forks
+    :param events: number of events so far
+    :param digest: digest of these events; comparable within one process and its forks
     """
 
     events: int
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 def record(version: Candidate, program: Program) -> tuple[Point, ...]:
-    """Run a program; its quiet points as far as it comes. None at all: nobody models what it needs."""
+    """Run a program; return its quiet points as far as it gets. Empty if it needs an unmodelled feature."""
     run = _Run(version, program, REFERENCE)
     try:
         points = [run.create()]
@@ -47,9 +47,9 @@ def record(version: Candidate, program: Program) -> tuple[Point, ...]:
 
 
 def does_same(base: Candidate, mutant: Candidate, program: Program, points: tuple[Point, ...]) -> bool:
-    """Tell whether a mutant makes the events and outcomes of its base.
+    """Return whether a mutant has the same events and outcomes as its base.
 
-    :param points: of the base, at least one
+    :param points: quiet points of the base, at least one
     """
     try:
         run = _Run(mutant, program, CANDIDATE)
@@ -59,7 +59,7 @@ def does_same(base: Candidate, mutant: Candidate, program: Program, points: tupl
     executor.side.hold_to(base)
     try:
         for number, point in enumerate(points):
-            # No more than the base: it could run for ever.
+            # No more events than the base, since the mutant could run forever.
             run.stream.most = point.events
             at = number - 1
             here = run.create() if at < 0 else run.step(at) if at < len(program.operations) else run.destroy()
@@ -73,10 +73,10 @@ def does_same(base: Candidate, mutant: Candidate, program: Program, points: tupl
 
 
 class _Run:
-    """A version on a program, with the digest of its events."""
+    """A version that runs a program, with the digest of its events."""
 
     def __init__(self, version: Candidate, program: Program, number: int) -> None:
-        # That asks checkers.
+        # This operation depends on checkers.
         judged = any(isinstance(operation, TableRelax) for operation in program.operations)
         self.executor = Executor(version, program, number, judged=judged)
         self.stream = Stream(self.executor.side.kernel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The trial of one mutant: programs, until one of them tells it from its base."""
+"""The trial of one mutant: programs run until one of them tells the mutant from its base."""
 
 import signal
 import tempfile
@@ -23,15 +23,15 @@ from .programs import MutantPrograms, Tried, on_machine
 from .streams import does_same
 
 BASE: Final = "original"
-# Seconds of CPU time that a mutant may take for one program before it counts as one that does not come back.
+# CPU seconds that a mutant may take for one program before it counts as hanging.
 PATIENCE: Final = 5
 HANGS: Final = "does not come back"
 DIES: Final = "its process dies"
-# What a mutant is killed by that does more than its base, and nothing wrong.
+# Prefix of what kills a mutant that does more work than its base, and nothing wrong.
 COST: Final = "cost: "
-# Not work, but what work is counted in.
+# Costs that do not measure work by themselves.
 _NO_WORK: Final = frozenset({"events", "window_events", "longest_window"})
-# Seconds between two looks at the processes.
+# Seconds between two polls of the processes.
 _LOOK: Final = 0.5
 
 
@@ -39,13 +39,13 @@ _LOOK: Final = 0.5
 class MutantTrial:
     """The outcome of a trial.
 
-    :param key: of the mutant (`fuzz.mutation.mutants.Mutant.key`)
-    :param killed: title of the finding that tells it from its base, or the cost (`COST`); "": nothing did
-    :param by: name of the program of that finding
-    :param programs: tried until then
-    :param operations: of those
-    :param silent: text of the first program on which it does other things than its base, without a finding
-    :param cpu_seconds: of all that
+    :param key: key of the mutant (`fuzz.mutation.mutants.Mutant.key`)
+    :param killed: title of the finding that tells it from its base, or the cost (`COST`); "" if nothing did
+    :param by: name of the program with that finding
+    :param programs: number of programs tried
+    :param operations: number of their operations
+    :param silent: text of the first program on which it differs from its base without a finding
+    :param cpu_seconds: CPU time of the trial
     """
 
     key: str
@@ -61,15 +61,15 @@ class MutantTrial:
 
     @property
     def equal(self) -> bool:
-        """True if its events were the base's on all programs."""
+        """Return whether its events equal those of the base on all programs."""
         return not self.killed and not self.silent
 
 
 class MutantJudge:
     """Tries mutants in this process.
 
-    :param programs: that are tried, the corpus first
-    :param operations: a mutant that is alive after so many is let go
+    :param programs: the programs to try, the corpus first
+    :param operations: upper bound of operations for a mutant that survives
     """
 
     def __init__(self, programs: MutantPrograms, operations: int) -> None:
@@ -77,7 +77,7 @@ class MutantJudge:
         self.operations = operations
 
     def attempt(self, mutant: Mutant) -> MutantTrial:
-        """Try one; a mutant that hangs or crashes takes this process with it."""
+        """Try one mutant; if it hangs or crashes, it ends this process."""
         start = time.process_time()
         killed = by = silent = cost = ""
         number = operations = 0
@@ -102,15 +102,15 @@ class MutantJudge:
         return outcome(mutant, killed, by, number, operations, "" if killed else silent, spent)
 
     def version(self, mutant: Mutant, folder: Path) -> Candidate:
-        """Return the candidate that a mutant is, from a file of its own."""
+        """Return the candidate for a mutant, loaded from its own file."""
         path = folder / f"m{mutant.key}.py"
         path.write_text(candidate_text(mutant))
         return load(path, str(path))
 
     def judged(self, version: Candidate, tried: Tried) -> tuple[str, str]:
-        """Return the title of the first finding that tells a mutant from its base, and what it does more; "": none."""
+        """Return the title of the first finding that tells a mutant from its base, and its extra work; "" if none."""
         differential = Differential(on_machine(self.programs.base, tried.caps), version, measure=True)
-        # What differs is known already.
+        # It is already known that the two differ.
         differential.ports = None
         try:
             verdict = differential.run(tried.program)
@@ -121,7 +121,7 @@ class MutantJudge:
 
 
 def costlier(costs: Comparison | None) -> str:
-    """Name the first kind of work of which the candidate does more; "": there is none."""
+    """Return the first kind of work of which the candidate does more; "" if there is none."""
     if costs is None or not costs.complete:
         return ""
     for each in fields(Costs):
@@ -140,9 +140,9 @@ def outcome(
 
 
 class TrialWorker:
-    """A fork of this process that tries one mutant after the other.
+    """A fork of this process that tries mutants, one after the other.
 
-    *busy*: with this one
+    *busy*: the mutant that is being tried
     """
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
@@ -151,15 +151,15 @@ class TrialWorker:
         self.busy: Mutant | None = None
 
     def begin(self, number: int, mutant: Mutant) -> None:
-        """Have it try a mutant.
+        """Start the trial of a mutant.
 
-        :param number: by which it knows it
+        :param number: index of the mutant, by which the fork identifies it
         """
         self.busy = mutant
         self.fork.send(number)
 
     def end(self) -> MutantTrial:
-        """Return the trial that it has made; a death is the mutant's doing."""
+        """Return the finished trial; a death of the process is attributed to the mutant."""
         mutant = self.busy
         assert mutant is not None
         self.busy = None
@@ -175,11 +175,11 @@ class TrialWorker:
 def attempts(todo: Sequence[Mutant], workers: int, operations: int, seed: int) -> Iterator[MutantTrial]:
     """Try mutants.
 
-    :param workers: at a time
-    :param operations: of the programs of one that survives; the corpus is always tried as a whole
-    :param seed: of the random programs
+    :param workers: number of parallel trials
+    :param operations: number of operations tried on a mutant that survives; the corpus is always tried completely
+    :param seed: seed of the random programs
     :returns: the trials, in the order in which they end
-    :raises NoProcessError: the system refuses one
+    :raises NoProcessError: the system cannot start a process
     """
     judging = MutantJudge(MutantPrograms(candidate.get(BASE), seed), operations)
 
