@@ -143,8 +143,10 @@ class Mmu:
         return not self.h.pfn_valid(pfn)
 
     def __unmap_stage2_range__(self, kvm: kvm, start: int, size: int, may_block: bool) -> None:
-        """Unmap, then clean: the I/O subsystem must not hit stale lines that a guest's
-        uncached writes went past. The C function takes the ``struct kvm_s2_mmu``.
+        """Unmap a range, then clean it.
+
+        The I/O subsystem must not hit stale lines that a guest's uncached writes bypassed. The C function takes the
+        ``struct kvm_s2_mmu``.
         """
         end = start + size
 
@@ -516,8 +518,9 @@ class Mmu:
         return ret
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
-        """Handle an abort between taking and releasing SRCU: the part of `kvm_handle_guest_abort`
-        whose gotos become returns.
+        """Handle an abort between taking and releasing SRCU.
+
+        This is the part of `kvm_handle_guest_abort` whose gotos become returns.
         """
         gfn = fault_ipa >> self.PAGE_SHIFT
         memslot = self.h.gfn_to_memslot(vcpu.kvm, gfn)

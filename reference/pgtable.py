@@ -670,9 +670,10 @@ class Pgtable:
         return ret
 
     def stage2_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_map_data) -> int:
-        """PRE finds a table that a block can replace and detaches it ('anchor');
-        LEAF maps, or drops references below an anchor; POST frees the tables
-        below the anchor and installs the block at the anchor.
+        """Call the callback of the walk phase.
+
+        PRE finds a table that a block can replace and detaches it ('anchor'). LEAF maps, or drops references below an
+        anchor. POST frees the tables below the anchor and installs the block at the anchor.
         """
         if flag == KVM_PGTABLE_WALK_TABLE_PRE:
             return self.stage2_map_walk_table_pre(addr, end, level, ptep, arg)

@@ -25,7 +25,7 @@ from ..findings.digests import code_text
 from ..judging.differential import REGRESSION
 
 SEEDS: Final = 5
-# Upper bound of CPU seconds per trial, and the bugs that justify a longer one: neither found at once nor too deep.
+# Default upper bound of CPU seconds per trial, and the default bugs: neither found at once nor too deep.
 CAP: Final = 5.0
 SHALLOW: Final = tuple(bug.name for bug in BUGS[-10:-5])
 LONG_CAP: Final = 60.0

@@ -16,7 +16,7 @@ from .finding import BenchmarkTrial
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkRow:
-    """Trials of one engine with one bug, one per seed; medians are None if half did not find it, worsts if any did not.
+    """Trials of one engine with one bug, one per seed; medians are None if at least half missed it, worsts if any did.
 
     :param found: number of trials that found it
     :param cap: upper bound of CPU seconds per trial

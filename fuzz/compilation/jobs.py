@@ -75,7 +75,7 @@ class Job:
 
     @property
     def modules(self) -> int:
-        """The number of modules of ours whose code it holds."""
+        """Return the number of our modules whose code it holds."""
         return len(self.sources) if holds_module(self.sources[0]) else 0
 
     @property
@@ -92,7 +92,7 @@ class Job:
 
     @property
     def level(self) -> str:
-        """The compiler's optimisation option."""
+        """Return the compiler's optimisation option."""
         if self.extension.name != LIBRARY or self.named(COLD):
             return NONE
         # The whole runtime of mypyc is hot.
@@ -105,7 +105,7 @@ class Job:
 
     @property
     def size(self) -> int:
-        """The size of its C files in bytes."""
+        """Return the size of its C files in bytes."""
         return sum(os.path.getsize(source) for source in self.sources)
 
     @property

@@ -42,9 +42,10 @@ class Report:
         return f"{count} difference{'s' if count > 1 else ''} of {len(kinds)} kind{'s' if len(kinds) > 1 else ''}"
 
     def answer(self) -> dict[str, Any]:
-        """Return the keys for ``--json``: ``qemu`` (version), ``translations``, ``tables`` (their number), ``seconds``,
-        ``left_out`` (count for each deviation), ``differences`` (of each kind ``where``, ``count``, ``file`` or
-        null, ``text``).
+        """Return the result for ``--json``.
+
+        The keys are ``qemu`` (version), ``translations``, ``tables`` (their number), ``seconds``, ``left_out`` (count
+        for each deviation), ``differences`` (for each kind ``where``, ``count``, ``file`` or null, ``text``).
         """
         return {
             "qemu": self.said,

@@ -72,12 +72,12 @@ class Setting:
 
     @property
     def root_pages(self) -> int:
-        """The number of concatenated root tables."""
+        """Return the number of concatenated root tables."""
         return max(1 << self.root_bits, self.granule.entries) // self.granule.entries
 
     @property
     def stage1(self) -> int:
-        """The memory type of stage 1, as in `reference.machine.attributes`."""
+        """Return the memory type of stage 1, as in `reference.machine.attributes`."""
         return NORMAL_WB if self.cached else DEVICE_nGnRnE
 
     def vtcr(self) -> int:

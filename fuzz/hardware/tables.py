@@ -64,7 +64,7 @@ class Tables:
 
     @property
     def regime(self) -> Regime:
-        """The regime of our walk."""
+        """Return the regime of our walk."""
         setting = self.setting
         return Regime(setting.granule, setting.ia_bits, setting.start_level, self.root, setting.pa_bits)
 

@@ -166,9 +166,11 @@ class RealCheck:
         return "\n".join(lines) + "\n"
 
     def answer(self) -> dict[str, Any]:
-        """Return the keys for ``--json``: ``kernel`` (release), ``model``, ``programs``, ``agree``, ``operations``,
-        ``seconds``, ``machine_seconds`` (of them), ``programs_per_second``, ``confirmed`` (programs by signature),
-        ``not_played`` (by reason), ``differences`` (of each kind ``where``, ``text``, ``count``, ``file`` or null,
+        """Return the result for ``--json``.
+
+        The keys are ``kernel`` (release), ``model``, ``programs``, ``agree``, ``operations``, ``seconds``,
+        ``machine_seconds`` (part of *seconds*), ``programs_per_second``, ``confirmed`` (programs by signature),
+        ``not_played`` (by reason), ``differences`` (for each kind ``where``, ``text``, ``count``, ``file`` or null,
         ``replays`` or null).
         """
         return {

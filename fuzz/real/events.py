@@ -131,7 +131,7 @@ class StreamStores:
         self.written: dict[int, int] = {}
 
     def event(self, address: int, entry: int) -> StreamEvent | None:
-        """Return the event of a store to a physical address; None if it is not in a known table (but in a stack, say)."""
+        """Return the event of a store to a physical address; None if no known table is there, as on a stack."""
         page = self.granule.page_size
         table = address & -page
         place = self.places.get(table)

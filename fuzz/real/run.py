@@ -109,10 +109,12 @@ class RealRun:
         return "\n".join(lines) + "\n"
 
     def answer(self) -> dict[str, Any]:
-        """Return the keys for ``--json``: ``file``, ``kernel`` (release), ``model``, ``result``, ``findings`` (of each
-        ``signature``, ``operation``, ``stamp``, ``why``), ``differences`` (of each ``operation``, ``model``,
-        ``kernel``), ``tables`` (of each ``operation``, ``leaf``: guest address, ``model``, ``kernel``),
-        ``complaints``, ``left_out``, ``outcomes`` (of the kernel, of each operation played).
+        """Return the result for ``--json``.
+
+        The keys are ``file``, ``kernel`` (release), ``model``, ``result``, ``findings`` (for each ``signature``,
+        ``operation``, ``stamp``, ``why``), ``differences`` (for each ``operation``, ``model``, ``kernel``), ``tables``
+        (for each ``operation``, ``leaf``: guest address, ``model``, ``kernel``), ``complaints``, ``left_out``,
+        ``outcomes`` (of the kernel, for each operation played).
         """
         return {
             "file": self.file,

@@ -270,9 +270,9 @@ class AddressSpace:
     def break_cow(self, hva: int) -> None:
         """Give *hva* a writable frame of its own (``do_wp_page()``, ``hugetlb_wp()``).
 
-        A transparent huge page is split first (``do_huge_pmd_wp_page()``), a huge page of zeroes only unless the host
-        puts another huge page there. The guest is notified by an invalidation and, within it, by change_pte (except for
-        hugetlb). A page with no other owner causes no notification.
+        A transparent huge page is split first (``do_huge_pmd_wp_page()``). A huge page of zeroes is split too, unless
+        the host replaces it by another huge page. The guest is notified by an invalidation and, within it, by
+        change_pte (except for hugetlb). A page with no other owner causes no notification.
         """
         run = self.run_at(hva)
         vma = self.vma_at(hva)

@@ -244,7 +244,7 @@ class Host(HostAreas):
             self.discard_in_area(first, last)
 
     def reap(self, start: int, end: int) -> None:
-        """The OOM reaper, ``__oom_reap_task_mm()``: drop private pages, while notifiers must not block.
+        """Drop private pages as the OOM reaper does, while notifiers must not block: ``__oom_reap_task_mm()``.
 
         It handles whole areas, here the blocks around the range within an area, and therefore splits no huge page.
         Its process survives and may touch the pages again.

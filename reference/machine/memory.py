@@ -88,7 +88,7 @@ class Memory:
             self.host_write(pfn, pages, ZEROED)
 
     def host_write(self, pfn: int, pages: int, version: int) -> None:
-        """The host stores to *pages* frames through its data cache."""
+        """Store to *pages* frames through the host's data cache."""
         start = pfn - self.first
         end = start + pages
         self.cached.fill(start, end, version)
@@ -99,7 +99,7 @@ class Memory:
             self.torn.difference_update([torn for torn in self.torn if pfn <= torn < pfn + pages])
 
     def copy(self, old: int, new: int, pages: int) -> None:
-        """The host copies *pages* frames through its data cache."""
+        """Copy *pages* frames through the host's data cache."""
         source = old - self.first
         versions = self.cached.runs(source, source + pages)
         self.host_write(new, pages, ZEROED)

@@ -29,7 +29,10 @@ class Spans:
         self.values: list[int] = []
 
     def __getitem__(self, index: int) -> int:
-        """:raises IndexError: outside of the array"""
+        """Return an element.
+
+        :raises IndexError: *index* is outside of the array
+        """
         if not 0 <= index < self.size:
             raise IndexError(index)
         return self.values[self.run_of(index)]
