@@ -132,7 +132,7 @@ class MmuRfcV1(MmuRfcV1_3):
                 if ret:
                     return ret
 
-            # A permission fault on a leaf of this very size: relax it. Any
+            # A permission fault on a leaf of the same size: relax it. Any
             # other size means a new mapping.
             if fault_status == FSC_PERM and vma_pagesize == fault_granule:
                 ret = self.p.kvm_pgtable_stage2_relax_perms(pgt, fault_ipa, prot)

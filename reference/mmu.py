@@ -337,8 +337,8 @@ class Mmu:
         uaddr_start = memslot.userspace_addr
         uaddr_end = uaddr_start + size
 
-        # Guest and host address must lie alike within the block, or the
-        # block would map the wrong pages.
+        # Guest and host address must have the same offset within the block, or
+        # the block would map the wrong pages.
         if gpa_start & (map_size - 1) != uaddr_start & (map_size - 1):
             return False
 
@@ -467,7 +467,7 @@ class Mmu:
             elif self.k.cpus_have_const_cap(ARM64_HAS_CACHE_DIC):
                 prot |= KVM_PGTABLE_PROT_X
 
-            # A permission fault on a leaf of this very size: relax it. Any
+            # A permission fault on a leaf of the same size: relax it. Any
             # other size means a new mapping.
             if fault_status == FSC_PERM and vma_pagesize == fault_granule:
                 ret = self.p.kvm_pgtable_stage2_relax_perms(pgt, fault_ipa, prot)
@@ -601,7 +601,7 @@ class Mmu:
         if kvm.pgt is None:
             return 0
 
-        # The page moved, by copy-on-write most likely: as for a translation fault.
+        # The page moved, probably by copy-on-write: clean as for a translation fault.
         self.clean_dcache_guest_page(pfn, self.PAGE_SIZE)
         self.handle_hva_to_gpa(kvm, hva, end, lambda kvm, gpa, size: self.kvm_set_spte_handler(kvm, gpa, size, pfn))
         return 0
@@ -699,7 +699,7 @@ class Mmu:
 
     def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
         # The first set/way operation flushes all memory; from then on the
-        # traps on the cache controls tell when to do so again.
+        # traps on the cache controls show when to do so again.
         if not vcpu.hcr & HCR_TVM:
             self.stage2_flush_vm(vcpu.kvm)
             vcpu.hcr |= HCR_TVM

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Benchmarks: the speed of judging, the areas that take the time, the growth of memory."""
+"""Benchmarks: the speed of judging, its time by area, the growth of memory."""

@@ -64,10 +64,10 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
 
     :param programs: number of programs, 1 to `PROGRAMS`
     :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``capped`` (programs
-        that have shorter ranges in the capped mix), ``cores``, ``python``; ``forms``: of each ``seconds``,
-        ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (of CPU time both),
+        that have shorter ranges in the capped mix), ``cores``, ``python``; ``forms``: for each ``seconds``,
+        ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (both per CPU second),
         ``capped_operations_per_second`` (likewise), ``switch_microseconds``, ``memory_at_10_percent`` and
-        ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be
+        ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} if it cannot be
         measured), ``groups`` (`fuzz.benchmark.model.grouped`), ``model`` (`fuzz.benchmark.model.fitted`)
     """
     names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]

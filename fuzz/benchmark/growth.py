@@ -49,8 +49,8 @@ def measure(seconds: float, engines: Sequence[str] = PUBLIC) -> dict[str, Any]:
 
     :param seconds: duration of each run
     :param engines: their names
-    :returns: ``seconds``, ``candidate``, ``cores``, ``python``; ``engines``: of each ``programs``, ``missing`` ("" if
-        it could run), ``looks`` (as `MemoryWatch` has them), ``growth`` (KiB a minute of the engine, `slope`)
+    :returns: ``seconds``, ``candidate``, ``cores``, ``python``; ``engines``: for each ``programs``, ``missing`` ("" if
+        it could run), ``looks`` (as in `MemoryWatch`), ``growth`` (of the engine in KiB per minute, `slope`)
     :raises fuzz.engines.supervisor.EngineError: an engine's process dies before it judges anything
     """
     return {

@@ -34,12 +34,13 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
 
     :param reference: name of a version; likewise *candidate*
     :param programs: number of programs, 1 to `fuzz.benchmark.fixed.COUNT`
-    :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of the operations a second, trees
-        to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
-        that two trees did not share), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of
-        the trees), ``waiting_seconds``, ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and
-        ``parts`` (per cent of all time on a core; {} where there is no perf); ``switch``: the cost of a switch in the
-        first tree (`fuzz.benchmark.tree_switches.SwitchCost`), None where that is no tree
+    :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of operations per second, trees
+        to ports) and ``pairs``: for each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
+        that two trees judged again in full), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``,
+        ``system_seconds`` (of the trees), ``waiting_seconds``, ``operations_per_second``,
+        ``operations_per_cpu_second`` (of all processes) and ``parts`` (per cent of all CPU time; {} without perf);
+        ``switch``: the cost of a switch in the first tree (`fuzz.benchmark.tree_switches.SwitchCost`), None if it is
+        no tree
     :raises RuntimeError: a process died
     """
     versions = {PORTS: (REFERENCE, CANDIDATE), TREES: (reference, candidate)}

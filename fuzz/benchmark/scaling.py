@@ -42,9 +42,10 @@ def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> d
     :param seconds: duration of each session
     :param workers: the larger number; 0: the number of cores of this machine
     :raises ScalingError: a session did not run
-    :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: of each number of them ``programs_per_second`` and
-        ``operations_per_second`` (medians of its sessions); ``times``: the ratio of the former; ``memory``: in KiB, for
-        each session but the first the most that ``engine`` processes had, and the ``coordinator`` at its end
+    :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: for each number of workers ``programs_per_second`` and
+        ``operations_per_second`` (medians of its sessions); ``times``: the ratio of ``programs_per_second``;
+        ``memory``: in KiB, for each session except the first, the peak of the ``engine`` processes, and the size of
+        the ``coordinator`` at the end
     """
     more = workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="s2fuzz-bench-") as name:
