@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BuildProgress of ``s2fuzz build``: modules done, total number of modules, time left.
+"""Progress of ``s2fuzz build``: modules done, total number of modules, time left.
 
 The compiler's process reports a line for each module (`report`). `BuildProgress` shows it on stderr: as one
 updated line in a terminal, otherwise as a new line for each quarter of the work.
