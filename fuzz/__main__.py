@@ -6,7 +6,7 @@ import sys
 from .command_line.cli import main
 
 code = main()
-# Of a KeyboardInterrupt that left a string under exec(), which is how dataclasses are made, `python -m` remembers that
-# nobody handled it, and dies by SIGINT instead of ending with a code. The next string makes it forget.
+# When a KeyboardInterrupt leaves a string run by exec() (dataclasses are made that way), `python -m` remembers it as
+# unhandled and dies by SIGINT instead of ending with an exit code. Running another string clears that state.
 exec("")
 sys.exit(code)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Context managers that close themselves."""
+"""Base class for context managers that close themselves."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Closing(ABC):
-    """A context manager that is closed at its end, whatever happened."""
+    """A context manager that closes itself on exit, with or without an exception."""
 
     def __enter__(self) -> Self:
         return self
@@ -19,4 +19,4 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what it holds; a second time does nothing."""
+        """Release what this object holds; a second call does nothing."""

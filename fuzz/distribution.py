@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The distribution: its version, the form in which it runs, and the check that its parts belong together."""
+"""The distribution: its version, its form (compiled or interpreted), and a check that its packages belong together."""
 
 import os
 import platform
@@ -20,15 +20,15 @@ PACKAGES: Final = ("reference", "candidate", "fuzz")
 
 
 class ForeignPackageError(Exception):
-    """One of our packages is not the one that Python would import."""
+    """Python would import another project's package in place of one of ours."""
 
 
 class BrokenCandidateError(Exception):
-    """A module of ``candidate/`` cannot be imported; one line that says where and why."""
+    """A module of ``candidate/`` cannot be imported; the message is one line with place and cause."""
 
 
 def form() -> str:
-    """Return the form in which the code under test and the checkers run."""
+    """Return the form (compiled or interpreted) in which the code under test and the checkers run."""
     native = sys.modules.get("reference.compiled.choice")
     mypyc = native.CHOICE.mypyc if native is not None else ""
     how = f"compiled (mypyc {mypyc})" if mypyc else "interpreted"
@@ -36,13 +36,13 @@ def form() -> str:
 
 
 def remark() -> str:
-    """One line on a compiled build that is there and not used as a whole; "" if there is nothing to say."""
+    """Return one line on a compiled build that exists but is not fully used; "" if there is nothing to report."""
     native = sys.modules.get("reference.compiled.choice")
     return native.CHOICE.remark if native is not None else ""
 
 
 def debugging() -> bool:
-    """Tell whether tracebacks of our own mistakes are wanted: ``S2FUZZ_DEBUG=1``."""
+    """Tell whether the user wants tracebacks of our own mistakes: ``S2FUZZ_DEBUG=1``."""
     return os.environ.get("S2FUZZ_DEBUG") == "1"
 
 
@@ -52,7 +52,7 @@ def home_folder() -> Path:
 
 
 def how_to_install(extra: str) -> str:
-    """Say what to run to have the packages of an extra: in a checkout, or where a wheel is installed."""
+    """Return the instruction that installs the packages of an extra, in a checkout or from a wheel."""
     if (home_folder() / "setup.cfg").is_file():
         return f"run `pip install -e '.[{extra}]'` in the checkout"
     return f"install s2fuzz with them: `pip install 'WHEEL[{extra}]'`, or `pipx install --force 'WHEEL[{extra}]'`"
@@ -60,7 +60,7 @@ def how_to_install(extra: str) -> str:
 
 @cache
 def corpus_folder() -> Path:
-    """Return the folder of the programs that come with s2fuzz: the checkout's, or what was installed of it."""
+    """Return the folder of the programs that ship with s2fuzz, in the checkout or in the installed distribution."""
     beside = home_folder() / "corpus"
     if not beside.is_dir():
         with suppress(PackageNotFoundError):
@@ -71,11 +71,11 @@ def corpus_folder() -> Path:
 
 
 def check_packages() -> None:
-    """Check that Python finds `PACKAGES` beside this file; imports none of them.
+    """Check that Python finds `PACKAGES` beside this file, without importing them.
 
-    Their names are generic: another project on the path may have the same.
+    The package names are generic: another project on the path may use the same ones.
 
-    :raises ForeignPackageError: one is missing or another's; one line that says where
+    :raises ForeignPackageError: a package is missing or belongs to another project; one line that gives the place
     """
     home = home_folder()
     for name in PACKAGES:
@@ -94,13 +94,13 @@ def check_packages() -> None:
 def check_candidates() -> None:
     """Import `candidate`, which imports every version of the kernel code.
 
-    :raises BrokenCandidateError: one of them has a mistake
+    :raises BrokenCandidateError: one of the versions has a mistake
     """
     try:
         import_module("candidate")
     except Exception as error:
         if hasattr(error, "place"):
-            # A declaration: its message begins with file and line.
+            # A declaration: its message already begins with file and line.
             raise BrokenCandidateError(str(error)) from None
         place = candidate_line(error)
         if not place:
@@ -113,14 +113,14 @@ def check_candidates() -> None:
 
 
 def candidate_line(error: Exception) -> str:
-    """``candidate/<module>.py:<line>`` where an import failed; "" if the mistake is ours."""
+    """Return ``candidate/<module>.py:<line>`` of a failed import; "" if the mistake is ours."""
     home = home_folder()
     frames = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno, "<module>"))
     for name, line, function in reversed(frames):
         file = Path(name).resolve()
-        # What the registry refuses is the mistake of whoever called it.
+        # If the registry refuses something, the mistake is its caller's.
         if file == home / "candidate" / "__init__.py" and function != "<module>":
             continue
         if any(file.is_relative_to(home / "candidate" / name) for name in ("inspection", "registry")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that are there as a whole or not at all; devices and FIFOs are written to, and never replaced."""
+"""Atomic file writes: a file is complete or absent. Devices and FIFOs are written to, never replaced."""
 
 import errno
 import fcntl
@@ -13,28 +13,28 @@ from typing import Final, NamedTuple
 from .closing import Closing
 
 _numbers: Final = count()
-# A name may have 255 bytes, and a temporary one has this much of it: at most four bytes each.
+# A name may have 255 bytes. A temporary name holds this many characters of it, of at most four bytes each.
 _NAME_PART: Final = 40
-# Symbolic links in a row that Linux follows.
+# The number of consecutive symbolic links that Linux follows.
 _MAX_LINKS: Final = 40
-# Files that wait for the disk beside each other.
+# The number of files that are synced to disk concurrently.
 _WAITING: Final = 8
 
 
 class Place(Closing):
-    """A place for a file: looked at now, written to later, so that nobody waits an hour for a refusal.
+    """A place for a file, checked now and written later, so that a refusal comes before an hour of work.
 
-    * A regular file is replaced as a whole or stays as it was, also after a crash of the machine. Its permissions stay.
-    * Through a symbolic link its target is replaced, and the link stays.
+    * A regular file is replaced as a whole or stays unchanged, even if the machine crashes. Its permissions stay.
+    * A symbolic link stays; its target is replaced.
     * A device or a FIFO is opened at once and written to; so is a descriptor of this process, such as ``/dev/stdout``.
-    * A FIFO that nobody reads, a socket and a directory are refused.
+    * A FIFO without a reader, a socket and a directory are refused.
 
-    A context manager: it closes what it opened.
+    As a context manager, it closes what it opened.
 
-    *opened*: this is no regular file, and is open
+    *opened*: this is not a regular file, and it is open
 
-    :param path: there, or not yet
-    :raises OSError: nothing can be written there; ``strerror`` says why
+    :param path: an existing file, or one to create
+    :raises OSError: nothing can be written there; ``strerror`` gives the reason
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -51,13 +51,13 @@ class Place(Closing):
         return self.fd >= 0
 
     def close(self) -> None:
-        """Close what it opened."""
+        """Close the descriptor, if one is open."""
         if self.opened:
             os.close(self.fd)
             self.fd = -1
 
     def probe(self) -> None:
-        """Check that a regular file can be written, in the directory where that will happen.
+        """Check that a regular file can be written, in the directory that will hold it.
 
         :raises OSError: it cannot
         """
@@ -74,7 +74,7 @@ class Place(Closing):
         """
         data = utf8(content) if isinstance(content, str) else content
         if not self.opened:
-            # By now there may be another thing.
+            # Something else may have taken its place since.
             self._look()
         if self.opened:
             _write_all(self.fd, data)
@@ -84,8 +84,8 @@ class Place(Closing):
     def _look(self) -> None:
         """Open a device, a FIFO or a descriptor, and refuse a place that cannot be written.
 
-        :raises OSError: why
-        :raises ValueError: no name of a file
+        :raises OSError: the place cannot be written
+        :raises ValueError: the path is not a valid file name
         """
         own = _descriptor(self.path)
         if own is not None:
@@ -106,7 +106,7 @@ class Place(Closing):
         if stat.S_ISSOCK(mode):
             raise OSError(errno.ENXIO, "a socket", self.path)
         try:
-            # Without O_NONBLOCK a FIFO waits for somebody who reads it.
+            # Without O_NONBLOCK, opening a FIFO waits for a reader.
             fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError as error:
             if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
@@ -119,10 +119,10 @@ class Place(Closing):
             self.fd = fd
 
     def _temporary(self, target: str) -> tuple[str, int]:
-        """A new file beside a target.
+        """Create a temporary file beside a target.
 
-        :returns: its name, and its descriptor
-        :raises OSError: it cannot be made
+        :returns: its name and its descriptor
+        :raises OSError: it cannot be created
         """
         folder, name = os.path.split(target)
         while True:
@@ -131,9 +131,9 @@ class Place(Closing):
                 return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def _replace(self, data: bytes) -> None:
-        """Have a regular file with this content.
+        """Replace a regular file atomically.
 
-        :raises OSError: it cannot be written; the former file stays
+        :raises OSError: it cannot be written; the previous file stays
         """
         target = os.path.realpath(self.path)
         temporary = self.new(target, data)
@@ -141,10 +141,10 @@ class Place(Closing):
         sync_folder(os.path.dirname(target))
 
     def new(self, target: str, data: bytes) -> str:
-        """A temporary file with the content that a regular file is to have, on the disk.
+        """Write the future content of a regular file to a temporary file and sync it to disk.
 
-        :returns: its name
-        :raises OSError: it cannot be written, and is not there
+        :returns: the name of the temporary file
+        :raises OSError: it cannot be written; no temporary file is left
         """
         temporary, fd = self._temporary(target)
         try:
@@ -166,16 +166,16 @@ class Place(Closing):
 
 
 def utf8(text: str) -> bytes:
-    """Encode a text that may hold names of files, which a locale without their characters has as surrogates.
+    """Encode a text that may contain file names, in which undecodable bytes are surrogates.
 
-    :returns: valid UTF-8; bytes of a name that are none stand as ``\\xff``
+    :returns: valid UTF-8; undecodable bytes of a name appear as ``\\xff``
     """
     data = text.encode(errors="surrogateescape")
     return data.decode(errors="backslashreplace").encode()
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file as `Place` does: one that is there as a whole or not at all, unless it is a device or the like.
+    """Write a file as `Place` does: atomically, unless it is a device or the like.
 
     :param content: text is written in UTF-8
     :raises OSError: it cannot be written
@@ -185,14 +185,14 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
 
 
 def write_together(files: Sequence[tuple[str | os.PathLike[str], str]]) -> list[OSError | None]:
-    """Write files in their order, each as `write_atomically` does; the disk is waited for once, not for each.
+    """Write files in order, each as `write_atomically` does, but waiting for the disk only once.
 
-    Where one cannot be written, the others are.
+    If one cannot be written, the others still are.
 
-    :param files: of each the name and the content
-    :returns: of each why it could not be written; None: it was
+    :param files: name and content of each file
+    :returns: for each file, the error that prevented writing it, or None
     """
-    # Few commands write several.
+    # Imported here because few commands write several files.
     from concurrent.futures import ThreadPoolExecutor
 
     made: list[_New] = []
@@ -216,10 +216,10 @@ def write_together(files: Sequence[tuple[str | os.PathLike[str], str]]) -> list[
 
 
 class _New(NamedTuple):
-    """A file that is to have its name yet, or why it is not to have it.
+    """A file whose content is written but whose name is pending, or the error that prevented it.
 
-    :param temporary: its name until then; "": nothing is left to do
-    :param target: its name
+    :param temporary: its temporary name; "" if nothing is left to do
+    :param target: its final name
     """
 
     temporary: str = ""
@@ -228,7 +228,7 @@ class _New(NamedTuple):
 
 
 def _prepare(path: str | os.PathLike[str], text: str) -> _New:
-    """Write a file, up to its name; a device or the like as a whole."""
+    """Write a file up to the final rename; write a device or the like directly."""
     try:
         with Place(path) as place:
             if place.opened:
@@ -241,7 +241,7 @@ def _prepare(path: str | os.PathLike[str], text: str) -> _New:
 
 
 def _place(new: _New) -> OSError | None:
-    """Give a file its name; return why it could not be written."""
+    """Rename a prepared file to its final name; return the error if it could not be written."""
     try:
         if new.temporary:
             _rename(new.temporary, new.target)
@@ -251,9 +251,9 @@ def _place(new: _New) -> OSError | None:
 
 
 def _rename(temporary: str, target: str) -> None:
-    """Let a file take the place of another one.
+    """Replace one file by another.
 
-    :raises OSError: it cannot, and is not there any more
+    :raises OSError: it cannot be renamed; the temporary file is removed
     """
     try:
         os.replace(temporary, target)
@@ -268,7 +268,7 @@ def _forget(temporary: str) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Let names made in a folder outlast a crash of the machine, where its file system can do that."""
+    """Make names created in a folder survive a crash of the machine, where the file system supports that."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -284,9 +284,10 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _descriptor(path: str) -> int | None:
-    """The descriptor of this process that a path such as ``/dev/stdout`` or ``/dev/fd/3`` names.
+    """Return the descriptor of this process that a path such as ``/dev/stdout`` or ``/dev/fd/3`` names.
 
-    Where it is a regular file, replacing it would part it from the processes that have it open, and lose its contents.
+    Replacing a regular file behind such a descriptor would detach it from the processes that have it open, and lose its
+    contents.
     """
     own = (f"/proc/{os.getpid()}/fd", f"/proc/{os.getpid()}/task/{os.getpid()}/fd")
     for _ in range(_MAX_LINKS):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names that a mistyped one was meant to be.
+"""Suggestions for mistyped names.
 
-Standard library only: it helps where our packages cannot be imported, too.
+Standard library only, so that it also works where our packages cannot be imported.
 """
 
 import builtins
@@ -18,7 +18,7 @@ _FROM: Final = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """Return the one of *names* that a mistyped one is most like, whatever its case; "" if it is like none."""
+    """Return the one of *names* that is most like *name*, ignoring case; "" if none is like it."""
     by_case: dict[str, str] = {}
     for each in names:
         by_case.setdefault(each.lower(), each)
@@ -26,18 +26,18 @@ def closest(name: str, names: Iterable[str]) -> str:
     found = difflib.get_close_matches(wanted, list(by_case), 5)
     if not found:
         return ""
-    # The same letters in another order before others; then the order of likeness.
+    # Prefer a name with the same letters in another order; otherwise the most similar one.
     return by_case[min(found, key=lambda each: sorted(each) != sorted(wanted))]
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)``; "" if *name* is like none of *names*."""
+    """Return `` (did you mean 'x'?)``; "" if *name* is like none of *names*."""
     near = closest(name, (each for each in names if each != name))
     return f" (did you mean {near!r}?)" if near else ""
 
 
 def near_file(path: str | os.PathLike[str]) -> str:
-    """`did_you_mean` of a file that is not there: one beside it, or the folder that its folder was meant to be."""
+    """`did_you_mean` for a missing file: suggest a file beside it, or the folder that was meant."""
     missing = Path(os.fspath(path))
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent
@@ -45,18 +45,18 @@ def near_file(path: str | os.PathLike[str]) -> str:
         names = os.listdir(missing.parent)
     except OSError:
         return ""
-    # Not a link to nowhere.
+    # Skip dangling links.
     near = closest(missing.name, (each for each in names if (missing.parent / each).exists()))
     return f" (did you mean {str(missing.parent / near)!a}?)" if near else ""
 
 
 def suggestion(error: BaseException) -> str:
-    """`did_you_mean` of the name that an exception is about; "" if there is none."""
+    """`did_you_mean` for the name that an exception is about; "" if there is none."""
     if isinstance(error, AttributeError):
         name = str(getattr(error, "name", None) or "")
         mangled = _MANGLED.fullmatch(name)
         asked = getattr(error, "obj", None)
-        # super() does not list what it has.
+        # dir(super()) does not list the attributes of the object.
         names = dir(getattr(asked, "__self__", asked) if isinstance(asked, super) else asked)
         return did_you_mean(mangled.group(1) if mangled else name, names)
     if isinstance(error, NameError):
