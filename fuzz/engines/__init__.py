@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Engines: they choose the programs that are judged, and note the findings."""
+"""Engines: they choose the programs to be judged and record the findings."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The atheris engine: libFuzzer chooses among programs that showed something new; it judges programs made of them.
+"""The atheris engine: libFuzzer selects programs that showed something new, and the engine judges their mutants.
 
-It mutates the binary records of programs (`fuzz.language.binary`), most
-often by whole operations (`fuzz.generation.mutations`). Features of the runs and
-instrumented lines tell libFuzzer what is new (`fuzz.engines.guidance`). It keeps a bounded number of
-programs; beyond it, the last ones that showed something new are kept here.
+The engine mutates the binary records of programs (`fuzz.language.binary`), mostly by whole operations
+(`fuzz.generation.mutations`). Features of the runs and instrumented lines show libFuzzer what is new
+(`fuzz.engines.guidance`). libFuzzer keeps a bounded number of programs. Beyond that number, this module keeps the
+latest programs that showed something new.
 """
 
 import os
@@ -32,26 +32,27 @@ from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
 from .session import NOTHING, Session
 
-# Operations of a program that is made of others: time is better spent on several short ones.
+# Maximum operations of a derived program: several short programs are worth more than one long one.
 OPERATIONS: Final = 100
-# Of them there is room for so many par blocks, however long these are.
+# Par blocks for which an input has room, whatever their length.
 BLOCKS: Final = 4
-# Device memory of such a program at most, in pages: some milliseconds.
+# Maximum device memory of a derived program, in pages: some milliseconds.
 DEVICE_PAGES: Final = 2048
-# Of two programs that libFuzzer chose, in percent: cross them.
+# Chance, in percent, to cross the two programs that libFuzzer chose.
 CROSSED: Final = 15
-# A session begins with so many programs of the corpus and of the generator: there is little to change before, and what
-# many programs show is shown as soon as without guidance.
+# A session begins with this many programs of the corpus and the generator. Before that there is little to mutate, and
+# what many programs show appears just as soon without guidance.
 BEGINNING: Final = 256
-# When libFuzzer keeps as many inputs as it may (`fuzz.engines.guidance.KEPT`), the last ones that showed something new
-# are kept here, so many, and, in percent, once there are as many, one of them is changed in place of its choice.
+# Once libFuzzer keeps as many inputs as it may (`fuzz.engines.guidance.KEPT`), this module keeps the latest LATER
+# inputs that showed something new. When it has that many, INSTEAD is the chance, in percent, that one of them replaces
+# libFuzzer's choice; with fewer, the chance is proportionally lower.
 LATER: Final = 512
 INSTEAD: Final = 50
-# The changes of one that it chose, in percent; else some of its operations are mutated. A program
-# of the generator in its place, with another one's operations behind its own or by itself;
+# How a single chosen input is changed, in percent: by default, mutate some of its operations.
+# FRESH: use a generated program instead; JOINED, a part of FRESH: append the operations of a second generated program.
 FRESH: Final = 40
 JOINED: Final = 10
-# a mutation of its bytes.
+# BYTES: mutate the bytes of the input.
 BYTES: Final = 3
 
 Arguments = ParamSpec("Arguments")
@@ -59,7 +60,7 @@ Answer = TypeVar("Answer")
 
 
 def guarded(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Let a mistake of ours end this process as `fuzz.engines.child` does; libFuzzer would take it for a crash."""
+    """Make a mistake of ours end this process as in `fuzz.engines.child`; libFuzzer would take it for a crash."""
 
     @wraps(call)
     def guard(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
@@ -78,17 +79,17 @@ class Fuzzing:
     """The callbacks of libFuzzer.
 
     :param atheris: the package
-    :param session: judges; its corpus before anything else is made
+    :param session: judges the programs; its corpus comes before any derived program
     """
 
     def __init__(self, atheris: Any, session: Session) -> None:
         self.atheris = atheris
         self.session = session
         self.counters = Counters(atheris)
-        # The last inputs that showed something new and that libFuzzer does not keep.
+        # The latest inputs that showed something new and that libFuzzer does not keep.
         self.later: deque[bytes] = deque(maxlen=LATER)
         self.generator = Generator(session.unit.seed, offers=session.offers)
-        # The first one last.
+        # Reversed, because seeds are popped from the end.
         self.seeds = [encode(program) for program in reversed(session.corpus)]
         self.beginning = BEGINNING - len(self.seeds)
         records = 1 + MAX_SLOTS + OPERATIONS + BLOCKS * RECORDS
@@ -100,35 +101,35 @@ class Fuzzing:
         if len(data) < RECORD_SIZE:
             self.counters.start()
             return
-        # No verdict is left when the session asks what memory can be given back.
+        # Hold no reference to the verdict when the session checks which memory it can release.
         if self.counters.mark(self.features(decode(data))):
             self.later.append(data)
         self.end()
 
     def features(self, program: Program) -> tuple[int, ...]:
-        """Judge a program, and return its features; none where it has no verdict."""
+        """Judge a program and return its features; none if it has no verdict."""
         verdict = self.session.judge(program)
         return verdict.features if verdict else ()
 
     def end(self) -> None:
-        """Leave, if the budget is spent: libFuzzer does not return."""
+        """End the process if the budget is spent: libFuzzer does not return."""
         if self.session.over():
             self.session.finish()
             os._exit(0)
 
     @guarded
     def mutate(self, data: bytes, longest: int, seed: int) -> bytes:
-        """An input made of one that showed something new."""
+        """Derive an input from one that showed something new."""
         return self.made(data, b"", longest, random.Random(seed))
 
     @guarded
     def cross(self, data: bytes, other: bytes, longest: int, seed: int) -> bytes:
-        """An input made of two that showed something new."""
+        """Derive an input from two that showed something new."""
         chance = random.Random(seed)
         return self.made(data, other if chance.randrange(100) < CROSSED else b"", longest, chance)
 
     def made(self, data: bytes, other: bytes, longest: int, chance: random.Random) -> bytes:
-        """A seed or a fresh program at the beginning; else a crossing if there is another input, else a mutation."""
+        """Return a seed or a fresh program at first; later a crossing if there is another input, else a mutation."""
         if self.later and chance.randrange(100 * LATER) < INSTEAD * len(self.later):
             data = chance.choice(self.later)
         if self.seeds:
@@ -139,11 +140,11 @@ class Fuzzing:
             made = self.derived(decode(data), lambda program: crossover(program, decode(other), chance, OPERATIONS))
         else:
             made = self.mutated(data, longest, chance)
-        # The first operations, as many as there is room for.
+        # Truncate to the operations that fit.
         return made[:longest]
 
     def mutated(self, data: bytes, longest: int, chance: random.Random) -> bytes:
-        """A mutation of an input, or a fresh one."""
+        """Return a mutation of an input, or a fresh one."""
         kind = chance.randrange(100)
         if kind < JOINED:
             return self.derived(self.fresh(), lambda program: joined(program, self.fresh(), chance))
@@ -154,7 +155,7 @@ class Fuzzing:
         return self.derived(decode(data), lambda program: mutate(program, chance, OPERATIONS))
 
     def derived(self, program: Program, change: Callable[[Program], Program]) -> bytes:
-        """Return a changed program, unless it takes long to judge."""
+        """Return the changed program, or a fresh one if the changed one takes long to judge."""
         try:
             changed = change(program)
         except Exception as error:
@@ -163,7 +164,7 @@ class Fuzzing:
         return encode(self.fresh() if slow(changed) else changed)
 
     def fresh(self) -> Program:
-        """A program of the generator."""
+        """Return a program of the generator."""
         try:
             return self.generator.next()
         except Exception as error:
@@ -172,7 +173,7 @@ class Fuzzing:
 
 
 def joined(first: Program, second: Program, chance: random.Random) -> Program:
-    """The operations of one program and then of another, on the machine and the slots of the first."""
+    """Append the operations of a second program to the first, on the machine and the slots of the first."""
     editor = ProgramEditor(first, chance)
     editor.operations += other_operations(editor, second)
     return editor.program(OPERATIONS)
@@ -181,8 +182,8 @@ def joined(first: Program, second: Program, chance: random.Random) -> Program:
 def slow(program: Program) -> bool:
     """Tell whether a program may take a hundred times as long as others.
 
-    Large slots of device memory are mapped page by page, and long ranges of other large slots are worked on so. With
-    a par block beside them, such slots take twice as long.
+    Large slots of device memory are mapped page by page. Long ranges of other large slots are also processed page by
+    page. A par block makes each of these slots take twice as long.
     """
     if has_blocks(program) and not may_race(program.vm, program.slots):
         return True
@@ -190,18 +191,18 @@ def slow(program: Program) -> bool:
     vast = {slot.name for slot in program.slots if slot.backing in ("anon", "thp") and slot.size > large}
     if any(slot.backing in DEVICES and slot.size > device for slot in program.slots):
         return True
-    # Where all pages begin dirty, the whole log is cleared.
+    # If all pages begin dirty, the whole log is cleared.
     costly = has_blocks(program) or program.vm.manual == "set"
     return bool(vast) and (costly or any(long_in(vast, each, large) for each in program.operations))
 
 
 def long_in(slots: set[str], operation: Operation, most: int) -> bool:
-    """Tell whether an operation has a range in one of the slots of more than so many bytes."""
+    """Tell whether an operation covers more than *most* bytes of one of the slots."""
     return getattr(operation, "slot", "") in slots and getattr(operation, "size", 0) > most
 
 
 def drive(session: Session) -> None:
-    """Judge programs until the budget of the unit is spent; then this process ends."""
+    """Judge programs until the budget of the unit is spent, then end this process."""
     import atheris
 
     instrument(atheris)

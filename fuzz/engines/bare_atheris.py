@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A peer to measure engines by: atheris as it comes, its bytes decoded to programs.
+"""A peer engine for measurements: plain atheris, whose bytes are decoded to programs.
 
-libFuzzer's own mutations of byte strings, beginning with none, led by the lines
-of the kernel code that are reached and nothing else. Compiled code has none.
+It uses libFuzzer's own mutations of byte strings and an empty corpus. Its only guidance is the reached lines of the
+kernel code, which compiled code does not have.
 """
 
 import os
@@ -14,7 +14,7 @@ from .guidance import INSTRUMENTED, functions
 from .session import Session
 
 _OPTIONS: Final = (
-    # A program is longer than what lengths that grow by and by come to.
+    # A program is longer than the lengths that libFuzzer would gradually reach.
     "-len_control=0",
     "-rss_limit_mb=0",
     "-exact_artifact_path=/dev/null",
@@ -36,9 +36,9 @@ def instrument() -> int:
 
 
 def drive(session: Session) -> None:
-    """Judge the inputs of libFuzzer, until the unit's budget is spent; then this process ends.
+    """Judge the inputs of libFuzzer until the unit's budget is spent, then end this process.
 
-    :raises RuntimeError: there are no lines to be led by
+    :raises RuntimeError: there are no lines to guide libFuzzer
     """
     import atheris
 
@@ -56,9 +56,9 @@ def drive(session: Session) -> None:
             os._exit(0)
 
     end()
-    # libFuzzer reports there.
+    # libFuzzer reports on stderr.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    # It takes 0 for "choose one".
+    # libFuzzer takes 0 for "choose one".
     own = session.unit.seed % ((1 << 32) - 1) + 1
     atheris.Setup(["s2fuzz", f"-seed={own}", *_OPTIONS], target)
     atheris.Fuzz()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A peer to measure engines by: a Hypothesis state machine that knows nothing of what it drives.
+"""A peer engine for measurements: a Hypothesis state machine without knowledge of its subject.
 
-Each rule adds an operation of plain integers, as a record of `fuzz.language.binary`
-has them; `fuzz.language.repair` makes programs of them. The settings are
-Hypothesis' own, but for what would end a run.
+Each rule adds an operation of plain integers, laid out as in a record of `fuzz.language.binary`;
+`fuzz.language.repair` turns them into programs. The settings are Hypothesis' defaults, except those that would end a
+run.
 """
 
 import os
@@ -20,7 +20,7 @@ from ..language.program import Program
 from ..language.repair import RawSlot, RawVm, Repair, repair_vm
 from .session import Session
 
-# Programs from one seed: what Hypothesis keeps of them grows.
+# Programs per Hypothesis seed: the data that Hypothesis keeps about them grows.
 ROUND: Final = 1000
 
 BYTE: Final = st.integers(0, 0xFF)
@@ -32,11 +32,11 @@ OPERATIONS: Final = st.tuples(*[BYTE] * 6, *[LONG] * 3)
 
 
 class Over(BaseException):
-    """The session's budget is spent; no `Exception`, which would be a failure to Hypothesis."""
+    """The session's budget is spent; not an `Exception`, which Hypothesis would treat as a failure."""
 
 
 def machine(session: Session) -> type[RuleBasedStateMachine]:
-    """The state machine whose programs this session judges."""
+    """Return the state machine whose programs this session judges."""
 
     class Bare(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -66,7 +66,7 @@ def machine(session: Session) -> type[RuleBasedStateMachine]:
 
 def drive(session: Session) -> None:
     """Judge the programs that Hypothesis draws from the unit's seed, until its budget is spent."""
-    # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
+    # Hypothesis caches data about modules in a folder. Disable that unless the user names a folder.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
     chosen = settings(
         max_examples=ROUND,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which an engine runs: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT [SHARE]``.
+"""The process of an engine: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT [SHARE]``.
 
-FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.LaneNumbers`; the unit is a line of
-JSON on standard input. It tells its parent messages (`fuzz.engines.unit.to_line`).
+FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.LaneNumbers`. The process reads its
+unit from standard input, as one line of JSON, and sends messages to its parent (`fuzz.engines.unit.to_line`).
 """
 
 import sys
@@ -14,9 +14,9 @@ def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
     """Do a unit.
 
     :param line: the unit
-    :param parent: is told messages
-    :param memory: for the program in flight
-    :param share: the part of a lane in numbers that several draw; "": the process is alone
+    :param parent: receives the messages
+    :param memory: descriptor of the memory for the program in flight
+    :param share: this lane's share of the program numbers that several lanes draw; "": this process is alone
     """
     from candidate.tree import TreeError
 

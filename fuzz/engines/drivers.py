@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A unit of work, done in this process."""
+"""Run a unit of work in this process."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from .unit import Message, Unit
 
 
 def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
-    """Do a unit in this process, unsupervised; others should call `fuzz.engines.supervisor.run_unit`.
+    """Do a unit in this process, unsupervised; most callers should use `fuzz.engines.supervisor.run_unit`.
 
     The atheris engine ends the process.
 
-    :raises candidate.UnknownCandidate: no version of one of the unit's names
+    :raises candidate.UnknownCandidate: one of the unit's names is no version
     """
     session = Session(unit, tell)
     session.begin()

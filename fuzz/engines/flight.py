@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program in flight, and its place, in memory that outlives the process that judges it.
+"""The program in flight and the current position, in memory that outlives the process that judges the program.
 
-Layout of the memory, little endian: u64 number of the program, u64 length of
-it (0: none is in flight), f64 `time.monotonic()` of the session's
-beginning (0: not yet), then at `_PULSE` what `fuzz.sides.pulse` keeps, and at
+Layout of the memory, little endian: u64 number of the program; u64 length of the program (0: none is in flight);
+f64 `time.monotonic()` of the session's beginning (0: not yet begun); at `_PULSE` the data of `fuzz.sides.pulse`; at
 `_PROGRAM` the program in its binary form (`fuzz.language.binary`).
 """
 
@@ -25,19 +24,19 @@ _HEAD: Final = struct.Struct("<QQ")
 _BEGUN: Final = struct.Struct("<d")
 _PULSE: Final = 64
 _PROGRAM: Final = _PULSE + pulse.SIZE
-# Room for the longest program there may be; what is not written takes no memory.
+# Room for the longest possible program; pages that are never written take no memory.
 SIZE: Final = _PROGRAM + (1 + MAX_SLOTS + MAX_OPERATIONS * RECORDS) * RECORD_SIZE
 
 
 def make() -> int:
-    """Memory for one program: a file descriptor to be passed to the process that judges."""
+    """Create memory for one program; return a file descriptor to pass to the process that judges."""
     fd = os.memfd_create("s2fuzz-flight")
     os.ftruncate(fd, SIZE)
     return fd
 
 
 class SharedFlight:
-    """Both ends of it.
+    """The shared memory, used by the child process (writer) and the parent process (reader).
 
     :param fd: from `make`
     """
@@ -47,23 +46,23 @@ class SharedFlight:
         self.pulse = memoryview(self.memory)[_PULSE:_PROGRAM]
 
     def begin(self) -> None:
-        """The session in this process begins."""
+        """Mark the beginning of the session in this process."""
         _BEGUN.pack_into(self.memory, _HEAD.size, time.monotonic())
         PULSE.attach(self.pulse)
 
     def begun(self) -> float:
-        """Return when the session began, as `time.monotonic` has it in every process; 0.0: it has not."""
+        """Return the `time.monotonic` of the session's beginning, valid in every process; 0.0: it has not begun."""
         return float(_BEGUN.unpack_from(self.memory, _HEAD.size)[0])
 
     def depart(self, number: int, program: Program) -> None:
-        """Keep a program until `arrive`."""
+        """Store the program in flight until `arrive`."""
         data = encode(program)
         self.arrive()
         self.memory[_PROGRAM : _PROGRAM + len(data)] = data
         _HEAD.pack_into(self.memory, 0, number, len(data))
 
     def arrive(self) -> None:
-        """Note that no program is being judged; the number of the last one stays."""
+        """Mark that no program is being judged; the number of the last one stays."""
         struct.pack_into("<Q", self.memory, 8, 0)
 
     def number(self) -> int:
@@ -71,7 +70,7 @@ class SharedFlight:
         return int(_HEAD.unpack_from(self.memory)[0])
 
     def text(self) -> str:
-        """The program in flight; "" if none is."""
+        """Return the text of the program in flight; "" if none is."""
         _, length = _HEAD.unpack_from(self.memory)
         data = self.memory[_PROGRAM : _PROGRAM + length]
         return print_program(decode(data)) if length else ""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Hypothesis engine: draws programs, and shrinks those that show something worse.
+"""The Hypothesis engine: draws programs and shrinks those that show a regression or divergence.
 
-Each round is a search (``hypothesis.find``) for a program with a regression or divergence
-that no round before had; it shrinks each one, while the session takes notes. Rounds are
-short: Hypothesis remembers all that it drew, and its starting points stay the same in a round.
+Each round is a search (``hypothesis.find``) for a program with a regression or divergence that no earlier round had.
+The search shrinks the program while the session records its findings. Rounds are short, because Hypothesis remembers
+everything it drew and keeps the same starting points during a round.
 """
 
 import gc
@@ -23,67 +23,68 @@ from ..language.program import Program
 from ..properties.strategies import programs
 from .session import Session
 
-# Programs of a round; where it is ten or more, Hypothesis begins each with small ones.
+# Programs per round; with ten or more, Hypothesis begins each round with small ones.
 _ROUND: Final = 9
-# Rounds between two collections of garbage.
+# Rounds between two garbage collections.
 _COLLECTED: Final = 20
-# Places for verdicts: each round begins with the same program, and shrinking comes by many again.
+# Cache size for verdicts: each round begins with the same program, and shrinking revisits many programs.
 _KEPT: Final = 1 << 14
-# Programs that may be spent on shrinking from the start; then it may take a third of all.
+# Programs that may be spent on shrinking at the start; later, shrinking may take a third of all programs.
 _ADVANCE: Final = 100
-# The least that is worth to begin with, and the most for one finding.
+# Programs for one shrink: the minimum for which it is started, and the maximum.
 _LEAST: Final = 50
 _MOST: Final = 400
 
 
 class _EnoughError(BaseException):
-    """Ends a round: Hypothesis lets it pass."""
+    """End a round; Hypothesis does not catch it."""
 
 
 class Remembered:
-    """Remembers what programs showed, so many of them.
+    """A bounded cache of what programs showed.
 
-    Nothing is kept of the programs: small objects that stay among many that go hold whole pages of memory, and the
-    process grows with each large program.
+    It keeps no part of the programs. Small long-lived objects among many short-lived ones would pin whole pages of
+    memory, and the process would grow with each large program.
     """
 
     def __init__(self) -> None:
-        # By the last bits of a program's digest: the digest, and what it showed, which many have in common.
+        # Indexed by the digest modulo the cache size: the digest, and what the program showed (shared by many
+        # programs).
         self.digests = array("Q", bytes(8 * _KEPT))
         self.shown: list[tuple[str, ...]] = [()] * _KEPT
         self.common: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def get(self, digest: int) -> tuple[str, ...] | None:
-        """Return what the program of a digest showed; None: it is not known."""
+        """Return what the program with a digest showed; None: it is not in the cache."""
         place = digest % _KEPT
         return self.shown[place] if self.digests[place] == digest else None
 
     def put(self, digest: int, keys: tuple[str, ...]) -> None:
-        """Remember what a program showed, in the place of another one."""
+        """Remember what a program showed; replace the entry at its index."""
         place = digest % _KEPT
         self.digests[place] = digest
         self.shown[place] = self.common.setdefault(keys, keys)
 
 
 def digest_of(program: Program) -> int:
-    """A number of 64 bits, not 0, that stands for a program."""
+    """Return a number of 64 bits, never 0, that identifies a program."""
     return int.from_bytes(blake2b(encode(program), digest_size=8).digest(), "little") or 1
 
 
 class Search:
-    """Looks for regressions and divergences, one after the other.
+    """Search for regressions and divergences, one at a time.
 
-    :param session: judges
+    :param session: judges the programs
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        # Findings that were shrunk, as far as there was time for it.
+        # Findings already shrunk, as far as time allowed.
         self.done: set[str] = set()
-        # The finding that is being shrunk, and how many programs that may take yet.
+        # The finding being shrunk, and the number of programs still allowed for that.
         self.wanted = ""
         self.left = 0
-        # Programs judged to find something, and to shrink it.
+        # Programs judged while searching, and while shrinking.
         self.drawn = 0
         self.spent = 0
         self.judged = Remembered()
@@ -91,7 +92,7 @@ class Search:
         self.corpus = list(session.corpus)
 
     def round(self, number: int) -> None:
-        """Draw programs until one shows something worse, and shrink that; or until there were enough."""
+        """Draw programs until one shows something worse, and shrink it; or until the round's programs are used up."""
         self.wanted = ""
         chosen = settings(
             max_examples=_ROUND,
@@ -115,7 +116,7 @@ class Search:
             self.done.add(self.wanted)
 
     def shows(self, program: Program) -> bool:
-        """Tell whether a program shows the finding that is being shrunk, or else any that is to be.
+        """Tell whether a program shows the finding being shrunk; without one, choose the next finding to shrink.
 
         :raises _EnoughError: the budget is spent
         """
@@ -129,14 +130,14 @@ class Search:
         if not self.wanted:
             fresh = [key for key in keys if key not in self.done]
             credit = _ADVANCE + self.drawn // 2 - self.spent
-            # A search for one finding does not want others small.
+            # With `Unit.until`, the session searches for one finding and does not want others small.
             if fresh and credit >= _LEAST and not self.session.unit.until:
                 self.wanted = fresh[0]
                 self.left = min(credit, _MOST)
         return self.wanted in keys
 
     def judge(self, program: Program) -> tuple[str, ...]:
-        """Return the regressions and divergences of a program, the heaviest first.
+        """Judge a program and return its regressions and divergences, the gravest class first.
 
         :raises _EnoughError: shrinking has taken long enough
         """
@@ -160,7 +161,7 @@ class Search:
 
 def drive(session: Session) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
-    # Hypothesis keeps what it learns of modules in a folder; unless the user names one, nowhere.
+    # Hypothesis caches data about modules in a folder. Disable that unless the user names a folder.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
     search = Search(session)
     session.ready()
@@ -169,5 +170,5 @@ def drive(session: Session) -> None:
             return
         search.round(number)
         if number % _COLLECTED == 0:
-            # Hypothesis leaves cycles behind, and Python looks for those rarely here.
+            # Hypothesis leaves reference cycles, and Python collects cycles rarely here.
             gc.collect()

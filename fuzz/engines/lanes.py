@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One unit on several cores: lanes, each of which judges the next program when it is free, and a result that does
-not show it.
+"""Run one unit on several cores: lanes, each of which judges the next program when it is free.
 
-A finding goes into the result when no lane can come up with one of an earlier program any more. So a unit that is
-bounded by programs has the same result, in the same order, for any number of lanes.
+The result does not depend on the number of lanes. A finding enters the result only when no lane can still deliver a
+finding of an earlier program. So a unit bounded by programs has the same result, in the same order, for any number of
+lanes.
 """
 
 import os
@@ -19,19 +19,19 @@ from .registry import engine_of
 from .supervisor import Watch, run_unit
 from .unit import Result, Unit, UnitState
 
-# Seconds between two looks at lanes that say nothing.
+# Seconds between two checks of silent lanes.
 _LOOK_EVERY: Final = 0.2
-# The number that no program reaches: of a lane that has ended.
+# A number larger than that of any program: the position of a lane that has ended.
 _END: Final = 1 << 62
 
 
 class Lane:
     """One of the supervised processes that do a unit.
 
-    *error*: what `run_unit` raised; *ended*: it does nothing more; *stop*: it is to end; *bound*: it is to end behind
-    the program of this number
+    *error*: the exception that `run_unit` raised; *ended*: it does nothing more; *stop*: it is to end; *bound*: it is
+    to end after the program with this number
 
-    :param unit: the work of all of them
+    :param unit: the work shared by all lanes
     :param news: set when there may be something to merge
     """
 
@@ -43,14 +43,14 @@ class Lane:
         self.ended = False
         self.stop = False
         self.bound = _END
-        # So many of its messages were taken.
+        # Number of its messages already merged.
         self.taken = 0
         self.thread: threading.Thread | None = None
 
     def start(self, share: LaneNumbers) -> None:
-        """Begin.
+        """Start the thread of this lane.
 
-        :param share: its part in the numbers of programs
+        :param share: this lane's share of the program numbers
         """
         self.thread = threading.Thread(target=self.work, args=(share,), name=f"lane {share.lane}")
         self.thread.start()
@@ -70,7 +70,7 @@ class Lane:
     def watch(self, result: Result) -> None:
         """Keep the result so far.
 
-        :raises KeyboardInterrupt: it is to end
+        :raises KeyboardInterrupt: the lane is to end
         """
         self.result = result
         self.news.set()
@@ -78,12 +78,12 @@ class Lane:
             raise KeyboardInterrupt
 
     def judged(self) -> int:
-        """The number below which each of its programs was judged, and has told all of its findings."""
+        """Return the number below which all programs of this lane are judged and all their findings delivered."""
         return self.result.state.number + 1
 
     def reach(self) -> int:
-        """The smallest number that a finding which is yet to come can have."""
-        # First of all: a finding that comes meanwhile is of a later program.
+        """Return the smallest program number that a finding still to come can have."""
+        # Read this first: a finding that arrives meanwhile belongs to a later program.
         least = _END if self.ended else self.judged()
         return self.result.messages[self.taken].number if self.taken < len(self.result.messages) else least
 
@@ -91,8 +91,8 @@ class Lane:
 class Lanes:
     """All lanes of a unit.
 
-    :param unit: the whole
-    :param count: of lanes
+    :param unit: the whole work
+    :param count: maximum number of lanes
     """
 
     def __init__(self, unit: Unit, count: int) -> None:
@@ -100,13 +100,13 @@ class Lanes:
         most = count if unit.programs is None else max(1, min(count, unit.programs))
         self.lanes = [Lane(unit, self.news) for _ in range(most)]
         self.result = Result(unit)
-        # The states of all lanes that are in that of the result.
+        # The lanes' states that the state of the result includes.
         self.merged: list[UnitState] = []
 
     def run(self, watch: Watch | None) -> Result:
-        """Run all lanes to their ends, and merge.
+        """Run all lanes to their ends and merge their results.
 
-        Raises what `run_unit` raises; where candidates' mistakes were met, the one of the first program.
+        Raises what `run_unit` raises; of several candidates' mistakes, the one of the first program.
         """
         memory = numbers.make(len(self.lanes))
         try:
@@ -132,7 +132,7 @@ class Lanes:
         return self.result
 
     def end(self) -> None:
-        """End all lanes, and wait for them."""
+        """End all lanes and wait for them."""
         for lane in self.lanes:
             lane.stop = not lane.ended
         for lane in self.lanes:
@@ -140,10 +140,10 @@ class Lanes:
                 lane.thread.join()
 
     def heed_errors(self) -> None:
-        """Let lanes end where another one could not go on."""
+        """Stop the other lanes when one could not continue."""
         for lane in self.lanes:
             if isinstance(lane.error, CandidateMistake):
-                # An earlier program may show another one.
+                # An earlier program may show another mistake.
                 for other in self.lanes:
                     other.bound = min(other.bound, lane.error.number)
             elif lane.error is not None:
@@ -151,16 +151,16 @@ class Lanes:
                     other.stop = True
 
     def raise_errors(self) -> None:
-        """Raise what lanes met: first what is no mistake of the candidate's, then the mistake of the first program."""
+        """Raise an error that is not a candidate's mistake, if any; otherwise the mistake of the first program."""
         errors = [lane.error for lane in self.lanes if lane.error is not None]
         if errors:
             raise min(errors, key=lambda error: error.number if isinstance(error, CandidateMistake) else 0)
 
     def merge(self) -> None:
-        """Take the findings that no lane can be ahead of, and bring the rest of the result up to date."""
+        """Merge findings that no lane can still precede, and update the rest of the result."""
         results = [lane.result for lane in self.lanes]
         states = [each.state for each in results]
-        # Each message of a lane comes here, and few of them are states.
+        # This runs for each message of a lane, and few messages are states.
         if len(self.merged) != len(states) or any(map(is_not, states, self.merged)):
             self.merged = states
             state = UnitState(ended=True)
@@ -168,7 +168,7 @@ class Lanes:
                 state = state.beside(each)
             self.result.state = state
         while (lane := min(self.lanes, key=Lane.reach)).taken < len(lane.result.messages):
-            # A copy, with a count of its own.
+            # A copy with its own count.
             self.result.take(replace(lane.result.messages[lane.taken]))
             lane.taken += 1
         self.result.count()
@@ -176,9 +176,9 @@ class Lanes:
 
 
 def run_lanes(unit: Unit, count: int, watch: Watch | None = None) -> Result:
-    """Do a unit in so many processes beside each other, as `fuzz.engines.supervisor.run_unit` does it in one.
+    """Do a unit in *count* parallel processes, as `fuzz.engines.supervisor.run_unit` does it in one.
 
-    :param count: more than one for numbered engines alone
+    :param count: must be 1 unless the engine is numbered
     """
     if count == 1:
         return run_unit(unit, watch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The options of libFuzzer: within this process, silent, without files, all watching left to the supervisor.
+"""The options of libFuzzer: in this process, silent, without files; the supervisor does all monitoring.
 
 https://llvm.org/docs/LibFuzzer.html#options
 """
@@ -12,15 +12,15 @@ from typing import Final
 _NEVER: Final = 1_000_000_000
 _SIGNALS: Final = ("abrt", "bus", "fpe", "ill", "int", "segv", "term", "trap", "usr1", "usr2", "xfsz")
 _OPTIONS: Final = (
-    # One mutation of its choice; ours are stacked by ourselves.
+    # One mutation per input; the engine stacks its own.
     "-mutate_depth=1",
-    # No growing of lengths by and by: shorter programs do not say less.
+    # Do not grow lengths gradually: shorter programs are not less informative.
     "-len_control=0",
-    # Comparisons of the Python code are not those of bytes of the input.
+    # Comparisons in the Python code do not compare bytes of the input.
     "-use_cmp=0",
-    # Else it counts for each input what its mutants show, and grows as long as it runs.
+    # Otherwise libFuzzer counts for each input what its mutants show, and grows as long as it runs.
     "-entropic=0",
-    # 0 would not turn them off: atheris sets a timer of its own.
+    # 0 would not turn these off: atheris sets a timer of its own.
     f"-timeout={_NEVER}",
     f"-report_slow_units={_NEVER}",
     "-rss_limit_mb=0",
@@ -34,10 +34,10 @@ _OPTIONS: Final = (
 
 
 def arguments(seed: int, longest: int) -> list[str]:
-    """A command line of libFuzzer, which begins with an empty corpus.
+    """Return a command line for libFuzzer, which begins with an empty corpus.
 
     :param seed: of a unit, from 0
-    :param longest: input in bytes
+    :param longest: maximum length of an input in bytes
     """
     # libFuzzer takes 0 for "choose one".
     own = random.Random(seed).randrange(1, 1 << 31)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The numbers of the programs of a unit, which the processes that do it draw, each number once."""
+"""The numbers of a unit's programs; the processes that do the unit draw each number once."""
 
 import fcntl
 import mmap
@@ -10,9 +10,9 @@ _WORD: Final = 8
 
 
 class Numbers:
-    """The numbers of a unit that one process does, one after the other.
+    """The numbers of a unit that one process does, in order.
 
-    :param first: of the unit
+    :param first: first number of the unit
     """
 
     def __init__(self, first: int) -> None:
@@ -26,10 +26,10 @@ class Numbers:
 
 
 class LaneNumbers(NamedTuple):
-    """The part of one lane in numbers that several draw.
+    """One lane's share of the numbers that several lanes draw.
 
     :param memory: a file descriptor, from `make`
-    :param lane: its place among them, from 0
+    :param lane: index of the lane, from 0
     """
 
     memory: int
@@ -37,30 +37,30 @@ class LaneNumbers(NamedTuple):
 
     @staticmethod
     def of(text: str) -> "LaneNumbers":
-        """The inverse of `text`."""
+        """Parse the result of `text`."""
         memory, lane = map(int, text.split(":"))
         return LaneNumbers(memory, lane)
 
     def text(self) -> str:
-        """The share as one argument."""
+        """Return the share as one argument."""
         return f"{self.memory}:{self.lane}"
 
 
 def make(lanes: int) -> int:
-    """Memory for so many lanes: a file descriptor to be passed to their processes."""
+    """Create shared memory for the numbers of *lanes* lanes; return a file descriptor to pass to their processes."""
     fd = os.memfd_create("s2fuzz-numbers")
     os.ftruncate(fd, lanes * _WORD)
     return fd
 
 
 class SharedNumbers(Numbers):
-    """Numbers that go to whoever is free: lanes end together, however much time single programs take.
+    """Numbers that go to whichever lane is free, so that lanes end together even if some programs take long.
 
-    The memory has the last number of each lane, and nothing else: the next number follows the largest one. So
-    a process may die at any point, and the one that takes its place knows what it had drawn.
+    The memory holds only the last number of each lane; the next number is one more than the largest. So a process may
+    die at any point, and its replacement knows the last number it had drawn.
 
-    :param share: the part of the lane
-    :param first: of what is left of the unit: the lane has judged all that it drew before
+    :param share: this lane's share
+    :param first: first number of the rest of the unit; the lane has judged all its earlier numbers
     """
 
     def __init__(self, share: LaneNumbers, first: int) -> None:
@@ -68,14 +68,14 @@ class SharedNumbers(Numbers):
         self.memory = share.memory
         self.words = memoryview(mmap.mmap(share.memory, os.fstat(share.memory).st_size)).cast("Q")
         self.lane = share.lane
-        # Drawn, and not judged.
+        # True if this lane's last number was drawn but not judged.
         self.left = self.words[self.lane] >= first
 
     def next(self) -> int:
         if self.left:
             self.left = False
             return self.words[self.lane]
-        # Let go of with the process, if that dies.
+        # The kernel releases the lock if this process dies.
         fcntl.lockf(self.memory, fcntl.LOCK_EX)
         try:
             number = max(self.first, max(self.words) + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The random engine: one program of the generator after the other. The others are measured by it."""
+"""The random engine: judges the generator's programs in order. It is the yardstick for the other engines."""
 
 from ..generation.generator import Generator
 from ..language.program import Program

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All engines: everything that differs between them stands here, and nobody compares their names.
+"""All engines: this table holds every difference between engines, and no other code compares their names.
 
-The command line asks before anything of ours is checked, so this imports the standard library alone.
-docs/how-to/engine.md says what else an engine needs.
+The command line uses it before it checks our packages, so this module imports only the standard library.
+docs/how-to/engine.md describes what else an engine needs.
 """
 
 from collections.abc import Callable
@@ -24,16 +24,16 @@ class Engine:
     Its function judges programs until `fuzz.engines.session.Session.over`. The same unit, bounded by programs,
     judges the same programs everywhere.
 
-    :param name: what ``--engine`` takes, and reports and databases have
+    :param name: the name in ``--engine``, reports and databases
     :param driver: ``module:function``, in a module of fuzz.engines that is imported when a session begins
     :param package: the package that must be installed; "" for none
-    :param extra: what installs it: an extra of the distribution
-    :param only: where there is such a package, in parentheses; "" for everywhere
-    :param corpus: makes programs of others: a session without a corpus starts from corpus/seeds/
-    :param numbered: a seed says which program has which number; a session can begin anywhere, and goes on with the
-        same seed where a process died. Others go on with another seed
-    :param environment: names and values that its process has in its environment
-    :param public: false for a peer: engines are measured by it (`fuzz.benchmark.finding`), nobody fuzzes with it
+    :param extra: the extra of the distribution that installs the package
+    :param only: the platforms of that package, in parentheses; "" for all
+    :param corpus: derives programs from others: a session without a corpus starts from corpus/seeds/
+    :param numbered: a seed determines the program of each number: a session can begin at any number, and continues with
+      the same seed after a process died. Other engines continue with another seed
+    :param environment: names and values to set in the environment of its process
+    :param public: false for a peer engine, which only measurements use (`fuzz.benchmark.finding`)
     """
 
     name: str
@@ -56,20 +56,20 @@ class Engine:
         return drive  # type: ignore[no-any-return]
 
     def missing(self) -> str:
-        """Say why it cannot run here: one line that says what to install; "" if it can."""
+        """Return one line on why it cannot run here and what to install; "" if it can run."""
         if not self.package or find_spec(self.package) is not None:
             return ""
         install = f"{how_to_install(self.extra)}{self.only and ' '}{self.only}"
         return f"{self.package}: no such package; {install}; or choose another engine"
 
 
-# The first is the default. The order is that of help and of benchmarks.
+# The first is the default. Help and benchmarks use this order.
 ENGINES: Final = (
     Engine("random", "random_programs:drive", numbered=True),
     Engine("atheris", "atheris_records:drive", "atheris", "atheris", "(Linux on x86_64)", corpus=True),
     Engine("hypothesis", "hypothesis_programs:drive", "hypothesis", "hypothesis"),
     Engine("bare-hypothesis", "bare_hypothesis:drive", "hypothesis", "hypothesis", public=False),
-    # Led by the lines of the kernel code: there are some in plain Python only.
+    # Guided by the lines of the kernel code, which only plain Python has.
     Engine(
         "bare-atheris",
         "bare_atheris:drive",
@@ -86,7 +86,7 @@ DEFAULT: Final = PUBLIC[0]
 
 
 def engine_of(name: str) -> Engine:
-    """The engine of a name.
+    """Return the engine with a name.
 
     :raises ValueError: there is none
     """

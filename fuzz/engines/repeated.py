@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that are run twice, for their events: whatever is not the same both times is a mistake of ours."""
+"""Programs that are run twice to compare their events: any difference is a mistake of ours."""
 
 from typing import Final, TypeAlias
 
@@ -13,11 +13,11 @@ Event: TypeAlias = tuple[object, ...]
 
 
 class NotRepeatableError(Exception):
-    """A program did something else when it was run again: a mistake of ours, never a finding."""
+    """A program behaved differently when it was run again: a mistake of ours, never a finding."""
 
 
 class EventStream(Observer):
-    """Keeps each event, with what goes with it."""
+    """Records each event with its arguments."""
 
     def __init__(self) -> None:
         self.found: list[Event] = []
@@ -33,12 +33,12 @@ def _keeping(name: str) -> object:
 for _name in EVENT_NAMES:
     setattr(EventStream, _name, _keeping(_name))
 
-# What stands for a difference of which one run has nothing.
+# Stands for the missing event where one run is shorter.
 _END: Final[Event] = ("the end",)
 
 
 def events_of(version: Candidate, program: Program) -> list[Event]:
-    """The events of a program on one side, creation and destruction included, and the outcome of each operation."""
+    """Return the events of a program on one side, including creation and destruction, and each operation's outcome."""
     executor = Executor(version, program)
     events = EventStream()
     executor.side.kernel.observe(events)
@@ -54,7 +54,7 @@ def events_of(version: Candidate, program: Program) -> list[Event]:
 
 
 def repeat(version: Candidate, program: Program) -> None:
-    """Run a program twice on one side, and compare.
+    """Run a program twice on one side and compare the events.
 
     :raises NotRepeatableError: the two runs differ
     """
@@ -69,5 +69,5 @@ def repeat(version: Candidate, program: Program) -> None:
 
 
 def shown(event: Event) -> str:
-    """An event, for people."""
+    """Return an event as text for people."""
     return " ".join(map(str, event))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs to start from, for engines that make programs of others."""
+"""Programs to start from, for engines that derive programs from others."""
 
 from ..distribution import corpus_folder
 from ..language.program import ProgramError
@@ -8,13 +8,13 @@ from .registry import engine_of
 
 
 def shipped(engine: str) -> tuple[str, ...]:
-    """Texts of the programs of corpus/seeds/, as far as they are there; none if the engine has no use for them."""
+    """Return the texts of the programs of corpus/seeds/; none if they are absent or the engine does not use them."""
     found: list[str] = []
     if engine_of(engine).corpus:
         for path in sorted((corpus_folder() / "seeds").glob("*.s2")):
             try:
                 found.append(print_program(load(path)))
             except ProgramError:
-                # Of an unknown version, or not a program: `tests/corpus` tells of it.
+                # An unknown version, or not a program: `tests/corpus` reports it.
                 continue
     return tuple(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The session of an engine: it judges the programs that the engine chooses, and sends messages on what is new."""
+"""The session of an engine: judges the programs that the engine chooses and sends messages about what is new."""
 
 import time
 import traceback
@@ -25,20 +25,20 @@ from .numbers import Numbers
 from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
-# Measuring costs takes a twentieth of a program's time: one in so many has it done.
+# Measuring costs takes a twentieth of a program's time, so only one program in this many is measured.
 MEASURED: Final = 16
-# One program in so many is run again on each side if it has a par block: its events must be the same.
+# One in this many programs with a par block is run again on each side: its events must be the same.
 REPEATED: Final = 20
-# Seconds between two states.
+# Seconds between two messages with the state.
 STATE_EVERY: Final = 0.2
-# Seconds between two messages on the code of kernel trees that ran.
+# Seconds between two messages on which code of kernel trees ran.
 RAN_EVERY: Final = 2.0
-# The program that stands for one that could not be made.
+# The placeholder for a program that could not be made.
 NOTHING: Final = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 
 
 def offers_of(*versions: Candidate) -> Offers:
-    """Return what all of some versions have, and what takes one of them long: the generator goes by that."""
+    """Return what all given versions have, and what makes one of them slow, for the generator."""
     mains = [version.main for version in versions]
     return Offers(
         all(main.SPLITS_EAGERLY for main in mains),
@@ -55,28 +55,28 @@ def offers_of(*versions: Candidate) -> Offers:
 
 
 class Flight(Protocol):
-    """Keeps the program that is being judged, in case this process dies of it."""
+    """Holds the program being judged, in case it kills this process."""
 
     def begin(self) -> None:
-        """The session begins."""
+        """Mark the beginning of the session."""
 
     def depart(self, number: int, program: Program) -> None:
-        """Keep it."""
+        """Store the program before it is judged."""
 
     def arrive(self) -> None:
-        """Note that it was judged."""
+        """Mark that the program was judged."""
 
 
 class Session:
-    """One unit in the making.
+    """A unit while it is being done.
 
     :param unit: its work
     :param tell: called with each message
-    :param flight: keeps the program in flight; None: nobody needs it
-    :param numbers: of its programs; by default those of the unit, one after the other
-    :raises candidate.UnknownCandidate: no version of one of the names
-    :raises fuzz.language.program.ProgramError: a program of the unit's corpus is none
-    :raises candidate.tree.TreeError: a kernel tree cannot be built, or is not that of the unit any more
+    :param flight: holds the program in flight; None: not needed
+    :param numbers: the numbers of its programs; by default those of the unit in order
+    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises fuzz.language.program.ProgramError: an entry of the unit's corpus is not a program
+    :raises candidate.tree.TreeError: a kernel tree cannot be built, or no longer has the unit's content
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Session:
         self.offers = offers_of(self.differential.reference, self.differential.candidate)
         self.corpus = [parse(text) for text in unit.corpus]
         self.numbers = numbers or Numbers(unit.first)
-        # Of the last program there is, and of the last one judged.
+        # The number of the last program of the unit, and of the last one judged.
         self.last = None if unit.programs is None else unit.first + unit.programs - bool(unit.again) - 1
         self.number = unit.first - 1
         self.state = UnitState()
@@ -112,7 +112,7 @@ class Session:
         self.trees = self.differential.reference.is_tree or self.differential.candidate.is_tree
 
     def begin(self) -> None:
-        """Start the clock, before the engine drives; judge again the program that an earlier process died of."""
+        """Start the clock before the engine drives; judge again the program that killed an earlier process."""
         self.start = time.monotonic()
         self.spent = time.process_time()
         if self.flight is not None:
@@ -121,14 +121,14 @@ class Session:
             self.judge(parse(self.unit.again), self.number)
 
     def ready(self) -> None:
-        """The engine is set up: its CPU time counts from here on, unless programs were judged before."""
+        """Mark the engine as set up: its CPU time counts from here, unless programs were judged before."""
         if not self.state.programs:
             self.spent = time.process_time()
 
     def over(self) -> bool:
-        """Give back the memory that the last program left, and tell whether that was the last one of the unit.
+        """Release the memory of the last program, and tell whether the session is over.
 
-        It was if the budget is spent, the finding that was looked for is found, or nothing can be judged. Engines ask
+        It is over if the budget is spent, the wanted finding is found, or nothing can be judged. Engines call this
         between two programs.
         """
         self.reclaimer.look()
@@ -143,7 +143,7 @@ class Session:
     def judge_all(self, make: Callable[[int], Program]) -> None:
         """Judge programs until the session is over.
 
-        :param make: makes the program of a number, whatever was judged before; what it raises becomes a finding
+        :param make: makes the program of a number, independently of earlier programs; an exception becomes a finding
         """
         while not self.over():
             number = self.numbers.next()
@@ -157,12 +157,12 @@ class Session:
                 self.judge(program, number)
 
     def judge(self, program: Program, number: int | None = None) -> Verdict | None:
-        """Judge a valid program; count it, send messages on what is new.
+        """Judge a valid program, count it, and send messages on what is new.
 
-        A mistake in the candidate's Python is a message and ends the unit.
+        A mistake in the candidate's Python becomes a message and ends the unit.
 
         :param number: by default the next one
-        :returns: the verdict; None where our own code failed, which becomes a finding, or the candidate's Python
+        :returns: the verdict; None if our own code failed, which becomes a finding, or if the candidate's Python failed
         """
         self.number = self.numbers.next() if number is None else number
         if self.flight is not None:
@@ -186,9 +186,9 @@ class Session:
         return verdict
 
     def count(self, operations: int) -> None:
-        """Count the program whose findings have been told.
+        """Count a program whose findings have been sent.
 
-        :param operations: of it
+        :param operations: number of its operations
         """
         self.state.programs += 1
         self.state.number = self.number
@@ -196,9 +196,9 @@ class Session:
         self.progress()
 
     def repeat(self, program: Program, verdict: Verdict) -> None:
-        """Run a program again, if it has a par block and it is its turn.
+        """Run a program again if it has a par block and is selected by `REPEATED`.
 
-        :raises fuzz.engines.repeated.NotRepeatableError: its events are not the same
+        :raises fuzz.engines.repeated.NotRepeatableError: its events differ
         """
         if verdict.refused or not has_blocks(program):
             return
@@ -209,16 +209,16 @@ class Session:
             self.state.repeated += 1
 
     def failed(self, error: Exception, program: Program) -> None:
-        """Note an exception of our own code.
+        """Record an exception of our own code.
 
-        :param program: the one being judged, or as much of it as there is
+        :param program: the one being judged, or as much of it as exists
         """
         if debugging():
             traceback.print_exception(error)
         self.note(crash_finding(error), program)
 
     def lost(self, error: Exception, number: int | None = None) -> None:
-        """Count a program that could not be made, and note why.
+        """Count a program that could not be made, and record the exception.
 
         :param number: by default the next one
         """
@@ -227,14 +227,14 @@ class Session:
         self.count(0)
 
     def take(self, verdict: Verdict, program: Program) -> None:
-        """Note the findings of a verdict, each signature once a program."""
+        """Record the findings of a verdict, each signature once per program."""
         if verdict.refused:
             self.state.refused[verdict.refused] = self.state.refused.get(verdict.refused, 0) + 1
             return
         shown: dict[Key, Finding] = {}
         for finding in verdict.findings:
             before = shown.setdefault(finding.key, finding)
-            # What no known bug explains comes first, as in `FindingRecord.size`.
+            # A finding that no known bug explains takes precedence, as in `FindingRecord.size`.
             if before.known and not finding.known:
                 shown[finding.key] = finding
         for finding in shown.values():
@@ -256,13 +256,13 @@ class Session:
             if before is None or size < before:
                 self.sizes[key] = size
                 self.tell(FindingRecord(finding, text, self.number, self.unit.seed))
-                # With each finding, what ran for it: this process may end before the next state.
+                # Send the counts with each finding: this process may end before the next state.
                 self.tell_ran()
         if self.unit.ends_with(key):
             self.reached = True
 
     def progress(self) -> None:
-        """Send the state of the unit, not too often."""
+        """Send the state of the unit, at most every `STATE_EVERY` seconds."""
         now = time.monotonic()
         if now - self.noted >= STATE_EVERY:
             self.noted = now
@@ -272,7 +272,7 @@ class Session:
                 self.tell_ran()
 
     def tell_ran(self) -> None:
-        """Send how often the code of kernel trees ran, if there are some."""
+        """Send how often the code of kernel trees ran, if a side is a kernel tree."""
         if self.trees:
             self.tell(Ran(pool.counts().to_wire()))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The summary of a session of fuzzing, for reports; its findings as files."""
+"""The summary of a session of fuzzing, for reports, and the files of its findings."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -31,18 +31,19 @@ class Summary:
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param engine: its name
-    :param programs: so many were judged, with so many operations, in so many seconds of an engine's process
+    :param programs: number of programs judged, with *operations* operations, in *seconds* seconds of an engine's
+      process
     :param findings: in the order of `fuzz.findings.found.in_order`
-    :param crashes: exceptions in our own code, and programs of which a process died or hung
-    :param unreplayed: findings, and crashes, that were seen once and not again in a fresh process
-    :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program together
-    :param elapsed: seconds of the whole session: also what stands before judging, replays and minimising
+    :param crashes: exceptions in our own code, and programs that killed or hung a process
+    :param unreplayed: findings and crashes that were seen once, but not again in a fresh process
+    :param costs: of both sides, summed over every `fuzz.engines.session.MEASURED`-th program
+    :param elapsed: seconds of the whole session, including setup, replays and minimising
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could
-    :param accepted: findings that the user knows of
-    :param first: of each finding the first record, by its key, in the order in which they came
-    :param exercise: how much of the difference of two kernel trees ran, once the session is over; None: not known
-    :param refused: as in `fuzz.engines.unit.UnitState`, with *blocks* and *repeated*
+    :param accepted: findings that the user knows of and accepts
+    :param first: the first record of each finding, by its key, in order of arrival
+    :param exercise: how much of the difference of two kernel trees ran, set when the session is over; None: not known
+    :param refused: as in `fuzz.engines.unit.UnitState`, like *blocks* and *repeated*
     """
 
     reference: str
@@ -68,10 +69,10 @@ class Summary:
 
     @property
     def idle(self) -> bool:
-        """True if nothing ran of that by which two kernel trees differ, as far as is known.
+        """True if, as far as is known, nothing ran of the code in which two kernel trees differ.
 
-        Where most programs have no verdict, that is said in its place. Where the two did not do the same, something
-        ran: an interrupted session may have lost its last counts.
+        False if most programs have no verdict: that is reported instead. False also if the two sides behaved
+        differently: some of that code ran, and an interrupted session may have lost its last counts.
         """
         if self.unknown or any(found.kind != COMMON for found in self.findings):
             return False
@@ -79,23 +80,23 @@ class Summary:
 
     @property
     def unknown(self) -> bool:
-        """True if most programs have no verdict: that nothing was found says nothing."""
+        """True if most programs have no verdict, so that the absence of findings says nothing."""
         return says_nothing(self.programs, self.refused)
 
     @property
     def half_a_tree(self) -> bool:
-        """True if one side alone is a kernel tree."""
+        """True if exactly one side is a kernel tree."""
         return half_a_tree(self.reference, self.candidate)
 
     @property
     def failed(self) -> bool:
-        """True if the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        """True if the candidate is worse, or differs for no known reason, and the user has not accepted that."""
         worse = [found for found in self.findings if found.kind in (REGRESSION, DIVERGENCE)]
         return any(self.accepted.match(found.kind, found.signature) is None for found in worse)
 
 
 class NewFindings:
-    """The findings of a session, each once, with the number of the first program that showed it.
+    """The findings of a session, each returned once, with the number of the first program that showed it.
 
     :param summary: of the session
     """
@@ -105,20 +106,20 @@ class NewFindings:
         self.told: set[tuple[str, str]] = set()
 
     def take(self) -> list[FindingRecord]:
-        """Return those that were not returned before, in the order in which they came."""
+        """Return the findings not returned before, in order of arrival."""
         there = {each.finding.key for each in self.summary.findings} - self.told
         self.told |= there
         return [each for key, each in self.summary.first.items() if key in there]
 
 
 class Keeper(Closing):
-    """Keeps the findings of a session as they come, once they replay.
+    """Keeps the findings of a session as they arrive, once they replay.
 
-    The first program of a finding is replayed at once. Smaller ones wait for the end of the session (`finish`): most
-    of them give way to others that are smaller still, and replays take the cores from the processes that judge.
+    The first program of a finding is replayed at once. Smaller programs wait for the end of the session (`finish`):
+    most of them are superseded by even smaller ones, and replays take cores from the processes that judge.
 
     :param summary: of the session; kept up to date
-    :param out: where the programs of this candidate are kept, an existing directory; None: nowhere
+    :param out: an existing directory for the programs of this candidate; None: keep no files
     :param replayer: replays them; by default one of its own, which `close` ends
     """
 
@@ -126,23 +127,23 @@ class Keeper(Closing):
         self.summary = summary
         self.store = Store(out, summary.reference, summary.candidate, replayer)
         self.records: dict[str, FindingRecord] = {}
-        # Of findings that are kept, programs that nobody has replayed yet.
+        # For each kept finding, its programs not yet replayed.
         self.waiting: dict[Key, list[FindingRecord]] = {}
-        # So many of `Result.messages` were taken.
+        # Number of `Result.messages` already processed.
         self.taken = 0
 
     def close(self) -> None:
-        """End the process that replays."""
+        """End the process that replays programs."""
         self.store.close()
 
     def watch(self, result: Result) -> None:
-        """Take in a unit's result so far.
+        """Process a unit's result so far.
 
-        Records are taken in their order, so that the result does not depend on when this is called.
+        Records are processed in order, so that the result does not depend on when this is called.
         """
         for record in result.messages[self.taken :]:
             self.take(record, result.interrupted)
-            # Only now: one that Ctrl-C came between is taken again.
+            # Incremented only now: a record interrupted by Ctrl-C is processed again.
             self.taken += 1
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
@@ -152,13 +153,13 @@ class Keeper(Closing):
         self.update()
 
     def finish(self, result: Result, beside: int = 1) -> None:
-        """Take in a unit's result once it is over, and the programs that wait.
+        """Process a unit's final result, and the programs that wait.
 
-        The smallest come first, and larger ones that are not kept then are not replayed. What is kept is the same as
-        if each had been replayed when it came. After Ctrl-C one program of each finding is replayed; another Ctrl-C
-        ends that: what no fresh process has shown by then is kept apart.
+        The smallest programs come first; larger ones that would not be kept are not replayed. The kept programs are the
+        same as if each had been replayed on arrival. After Ctrl-C, one program of each finding is replayed. Another
+        Ctrl-C ends that too: findings not shown by a fresh process until then are kept apart.
 
-        :param beside: so many are replayed at a time
+        :param beside: number of concurrent replays
         """
         try:
             self.watch(result)
@@ -178,9 +179,9 @@ class Keeper(Closing):
         return bool(self.waiting) or self.taken < len(result.messages)
 
     def take(self, record: FindingRecord, hurry: bool = False) -> None:
-        """Note a finding with a smaller program than before.
+        """Record a finding with a smaller program than before.
 
-        :param hurry: start no replay that is known to take its time
+        :param hurry: start no replay that is known to take long
         """
         self.note(record)
         kept = self.kept_as(record)
@@ -193,27 +194,27 @@ class Keeper(Closing):
             self.store.offer(kept)
 
     def note(self, record: FindingRecord) -> None:
-        """Note a finding for the summary."""
+        """Record a finding for the summary."""
         self.summary.first.setdefault(record.finding.key, record)
         self.records[record.finding.title] = record
 
     def kept_as(self, record: FindingRecord) -> FindingRecord:
-        """Return the record that the store has of its own: it counts and names files as the folder has it."""
+        """Return the store's own copy of a record, with the seed and count that its folder uses."""
         return replace(record, seed=self.summary.seed, count=1)
 
     def minimize(self, seconds: float | None = None) -> None:
-        """Keep smaller programs of the findings that the candidate has to answer for, unless somebody accepts them.
+        """Minimise the programs of regressions and divergences that the user has not accepted.
 
-        They have been kept as they were found: whatever ends this, nothing is lost. Ctrl-C ends it.
+        The original programs are already kept, so nothing is lost if this is interrupted. Ctrl-C ends it.
 
-        :param seconds: after which nothing more is tried; None: the number of runs is the only bound
+        :param seconds: time limit; None: only the number of runs is bounded
         """
         start, summary = time.monotonic(), self.summary
         for found in list(summary.findings):
             left = None if seconds is None else seconds - (time.monotonic() - start)
             answers = found.kind in (REGRESSION, DIVERGENCE) and not summary.accepted.match(found.kind, found.signature)
             if not answers or not found.number:
-                # What its file had already has been through this.
+                # A program that came from a file was minimised before.
                 continue
             if summary.interrupted or (left is not None and left <= 0):
                 break
@@ -227,7 +228,7 @@ class Keeper(Closing):
         self.update()
 
     def update(self) -> None:
-        """Bring the findings of the summary up to date."""
+        """Update the findings of the summary."""
         found, unreplayed = self.store.findings(), self.store.unreplayed()
         for each in (*found, *unreplayed):
             each.count = self.records[each.finding.title].count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Engines as supervised child processes: whatever a child dies of, none of its findings is lost."""
+"""Engines as supervised child processes: no findings are lost when a child dies."""
 
 import os
 import time
@@ -25,39 +25,39 @@ from .unit import Result, Unit, from_line
 
 # Seconds that one program may take (`fuzz.processes.patience`).
 PATIENCE: Final = 180.0
-# Seconds of CPU time in one place where kernel code is known not to come back: nothing new is
-# to be learnt there when a unit's time is over.
+# Seconds of CPU time in one place where kernel code is known not to return: after a unit's time is over, waiting
+# longer reveals nothing new.
 _ENOUGH: Final = 1.0
-# Seconds between two looks at a silent child.
+# Seconds between two checks of a silent child.
 _LOOK_EVERY: Final = 0.5
-# Deaths in a row, without a program judged between them, after which a unit is given up.
+# Consecutive deaths without a judged program in between after which a unit is given up.
 _MAX_DEATHS: Final = 3
 
 Watch = Callable[[Result], None]
 
 
 class EngineError(Exception):
-    """Children of a unit die before they judge anything; one line that says how."""
+    """Children of a unit die before they judge anything; the message is one line that gives the cause."""
 
 
 class EngineKilledError(EngineError):
-    """Somebody else ends them, or memory runs out."""
+    """Children of a unit are killed from outside, or memory runs out."""
 
 
 class EngineChild(Child):
     """A process that does a unit.
 
     :param unit: its work
-    :param result: takes its messages
-    :param seconds: of CPU time without an event after which kernel code does not come back
-    :param share: as of `run_unit`
-    :raises NoProcessError: it cannot be started
+    :param result: records its messages
+    :param seconds: of CPU time without an event after which kernel code counts as not returning
+    :param share: as in `run_unit`
+    :raises NoProcessError: the process cannot be started
     """
 
     def __init__(self, unit: Unit, result: Result, seconds: float, share: LaneNumbers | None = None) -> None:
         self.unit = unit
         self.result = result
-        # Where it did not come back, if that was so.
+        # The position of kernel code that did not return, if any.
         self.stuck: Position | None = None
         what = f"the process of engine {unit.engine}"
         with starting(what):
@@ -74,9 +74,9 @@ class EngineChild(Child):
         self.send(unit.to_json().encode(), last=True)
 
     def take(self, seconds: float) -> bool | None:
-        """Take the messages of the child within so many seconds.
+        """Record the messages that the child sends within *seconds* seconds.
 
-        :returns: whether there was anything; None: it has closed its end
+        :returns: whether there were any; None: the child has closed its end
         """
         lines = self.read(seconds)
         if lines is None:
@@ -86,17 +86,17 @@ class EngineChild(Child):
         return bool(lines)
 
     def look(self) -> bool:
-        """Tell whether it is in kernel code that does not come back."""
+        """Tell whether the child is in kernel code that does not return."""
         stuck = self.silence.look()
         last = self.silence.last
         if stuck is None and last is not None and self.over() and self.silence.quiet >= _ENOUGH:
-            # Only for what another program has shown already.
+            # Give up early only at a position that another program has shown already.
             stuck = last if " ".join(silent_key(last)) in self.result.found else None
         self.stuck = stuck
         return stuck is not None
 
     def over(self) -> bool:
-        """Tell whether its time is over."""
+        """Tell whether the unit's time is over."""
         begun, seconds, cpu = self.flight.begun(), self.unit.seconds, self.unit.cpu
         if begun <= 0:
             return False
@@ -105,7 +105,7 @@ class EngineChild(Child):
         )
 
     def stop(self) -> None:
-        """End it, and take its remaining messages."""
+        """Kill the child and record its remaining messages."""
         self.kill()
         for line in self.left():
             self.result.take(from_line(line))
@@ -122,19 +122,19 @@ def run_unit(
     seconds: float = silence.SECONDS,
     share: LaneNumbers | None = None,
 ) -> Result:
-    """Do a unit in child processes: in one, unless that dies or hangs.
+    """Do a unit in a child process, and in further ones if that dies or hangs.
 
-    Kernel code that does not come back is a finding (`fuzz.judging.silence`), for the receiver of
-    the result to replay; the rest of the unit goes on, as long as there is time. A program of which
-    a child dies otherwise is judged once more by the next one; if that
-    dies too (after SIGKILL: the third as well), it is a finding of class crash, and the rest of the unit goes on.
+    Kernel code that does not return is a finding (`fuzz.judging.silence`), which the receiver of the result replays.
+    The rest of the unit continues while there is time. If a child dies of a program in any other way, the next child
+    judges that program once more. If that child dies too (after SIGKILL: also a third one), the program is a finding of
+    class crash, and the rest of the unit continues.
 
-    :param watch: called with the result so far, now and then; may raise KeyboardInterrupt
+    :param watch: called with the result so far from time to time; may raise KeyboardInterrupt
     :param patience: seconds that one program may take
-    :param seconds: of CPU time without an event after which kernel code does not come back
-    :param share: others do the unit as well, and each program is judged by one of them; None: nobody else does
+    :param seconds: of CPU time without an event after which kernel code counts as not returning
+    :param share: this lane's share of the program numbers, if other lanes do the unit too; None: no other lane does
     :raises EngineError: children die before they judge anything
-    :raises NoProcessError: none can be started
+    :raises NoProcessError: no child can be started
     :raises CandidateMistake: the candidate's Python has a mistake
     """
     result = Result(unit)
@@ -165,7 +165,7 @@ def run_unit(
                 raise EngineKilledError(f"{told}; try: free memory, or see who ends it (`dmesg`)")
             raise EngineError(told)
         tries = tries + 1 if text and text == rest.again else 1
-        # SIGKILL comes from outside, by chance twice; it is a program's doing only where memory runs out.
+        # SIGKILL comes from outside, possibly twice by chance; a program causes it only if memory runs out.
         again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""
         if text and child.stuck is not None:
             again = ""
@@ -173,13 +173,13 @@ def run_unit(
             finding = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
             record = FindingRecord(finding, text, number, unit.seed)
             if over:
-                # There is no time left to replay another program of a finding.
+                # There is no time to replay another program of a known finding.
                 record = result.found.get(finding.title, record)
             result.take_lost(record, len(program.operations))
             if unit.ends_with(finding.title):
                 return result
             if watch is not None:
-                # Whoever replays it has the CPU time for that: no other process of ours runs meanwhile.
+                # Let the caller replay it now, while no other process of ours uses the CPU.
                 try:
                     watch(result)
                 except KeyboardInterrupt:
@@ -187,14 +187,14 @@ def run_unit(
                     return result
         elif text and not again:
             reason = f"the process that judged it {death}, {tries} times in a row"
-            # Without the seconds: another process has other patience.
+            # Omit the seconds: another process may have a different patience.
             finding = Finding(CRASH, f"process {death.partition(' for ')[0]}", reason)
             result.take(FindingRecord(finding, text, number, unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()
         if not number:
-            # It has begun nothing: the next one does what it should have done.
+            # The child began no program: the next child does the same work.
             number, again = rest.first - 1, rest.again
         rest = remaining(unit, result, number, again)
         if not again and 0 in (rest.programs, rest.seconds, rest.cpu):
@@ -202,10 +202,10 @@ def run_unit(
 
 
 def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
-    """Take the messages of a child until it ends.
+    """Record the messages of a child until it ends.
 
     :param patience: seconds that one program may take; before the first one, it is `PATIENCE`
-    :returns: the cause of its death, as text; "" if its work is done
+    :returns: the cause of its death, as text; "" if it completed its work
     """
     seen = -1
     waited = Patience(child.pid, PATIENCE)
@@ -230,17 +230,17 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:
     """Return the rest of a unit after the death of a child.
 
-    :param number: of the last program that it began, or should have gone on behind
-    :param again: a program to be judged once more; "" for none
+    :param number: of the last program that the child began, or of the one before the first if it began none
+    :param again: a program to judge once more; "" for none
     """
     first = number + 1
     left = unit.programs
     if left is not None:
-        # A program that is judged again counts as one of them, each time.
+        # Each further run of a program that is judged again counts as a program.
         left += bool(again) - bool(unit.again) - (first - unit.first)
     return replace(
         unit,
-        # Other programs than before, where their numbers do not make them differ.
+        # Use a new seed where program numbers alone do not make the programs differ.
         seed=unit.seed if engine_of(unit.engine).numbered else unit.seed + first,
         first=first,
         programs=left,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A unit of fuzzing work, the messages of its progress, and its result."""
+"""A unit of fuzzing work, its progress messages, and its result."""
 
 import json
 from collections import Counter
@@ -18,21 +18,21 @@ from ..judging.finding import Finding
 class Unit:
     """The work of an engine; the same unit, bounded by programs, does the same everywhere.
 
-    :param engine: name of one, of `fuzz.engines.registry`
+    :param engine: name of an engine of `fuzz.engines.registry`
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param seed: from 0
-    :param programs: judge so many at most; None: no such bound
-    :param seconds: judge for so long at most, by the clock; None: no such bound
-    :param first: number of the first program, from 1; the random engine skips those of the seed before it
+    :param programs: maximum number of programs to judge; None: no such bound
+    :param seconds: maximum time to judge, by the clock; None: no such bound
+    :param first: number of the first program, from 1; the random engine skips the seed's programs before it
     :param corpus: texts of programs to start from
     :param features: observe features, and send programs that show fresh ones
     :param seen: features that are not fresh
     :param until: ``kind signature``, or its beginning, of a finding that ends the unit when it is seen; "" for none
     :param again: text of a program to judge before all others; "" for none
-    :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree that has become another
-        one is not judged. Not given: whatever is there
-    :param cpu: judge for so many seconds of CPU time of the engine's process at most; None: no such bound
+    :param contents: `candidate.Candidate.content` of reference and candidate; a kernel tree with other content is not
+      judged. Empty: judge whatever content there is
+    :param cpu: maximum CPU time of the engine's process, in seconds; None: no such bound
     """
 
     engine: str
@@ -60,7 +60,7 @@ class Unit:
 
     @staticmethod
     def from_json(text: str) -> "Unit":
-        """Exact inverse of `to_json`."""
+        """Return the unit that `to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
         lists = {name: tuple(fields[name]) for name in ("corpus", "seen", "contents")}
         return Unit(**{**fields, **lists})
@@ -68,7 +68,7 @@ class Unit:
 
 @dataclass(slots=True)
 class Fresh:
-    """A program that showed features that no earlier program of the unit did, nor its `Unit.seen`.
+    """A program with features that are neither in `Unit.seen` nor shown by an earlier program of the unit.
 
     :param features: all of its features, sorted
     """
@@ -81,16 +81,16 @@ class Fresh:
 class UnitState:
     """The state of a unit.
 
-    :param programs: judged so far, with so many operations, in so many seconds
+    :param programs: number judged so far, with *operations* operations, in *seconds* seconds
     :param counts: ``kind signature`` -> programs that showed it
     :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program
-    :param features: distinct ones seen, `Unit.seen` included
+    :param features: number of distinct features seen, including `Unit.seen`
     :param ended: nothing more will come
-    :param refused: what programs needed and nobody models -> programs, counted in *programs* too, without a verdict
+    :param refused: what is not modelled -> programs that needed it; they have no verdict but count in *programs*
     :param blocks: programs with a par block that have a verdict
-    :param repeated: of these, so many were run again on each side, and did the same
-    :param cpu: seconds of CPU time of the engine's process meanwhile
-    :param number: of the last program judged; those that are to come have larger ones
+    :param repeated: number of these that were run again on each side and behaved the same
+    :param cpu: seconds of CPU time of the engine's process in that time
+    :param number: of the last program judged; programs still to come have larger ones
     """
 
     programs: int = 0
@@ -107,14 +107,14 @@ class UnitState:
     number: int = 0
 
     def beside(self, other: "UnitState") -> "UnitState":
-        """Add up the work of two processes beside each other."""
+        """Return the combined state of two processes that ran in parallel."""
         both = self.after(other)
         both.seconds = max(self.seconds, other.seconds)
         both.ended = self.ended and other.ended
         return both
 
     def after(self, earlier: "UnitState") -> "UnitState":
-        """Add up the work of two processes, one after the other."""
+        """Return the combined state of two processes that ran one after the other."""
         costs = Total(self.costs.programs + earlier.costs.programs)
         for each in (earlier.costs, self.costs):
             costs.reference.add(each.reference)
@@ -137,11 +137,12 @@ class UnitState:
 
 @dataclass(slots=True)
 class Mistake:
-    """The candidate's Python has a mistake, as `fuzz.execution.mistakes.CandidateMistake` says it; the unit ends.
+    """A mistake in the candidate's Python, in the words of `fuzz.execution.mistakes.CandidateMistake`; it ends the
+    unit.
 
-    So does a kernel tree that cannot be built, or is not that of the unit any more.
+    Also sent for a kernel tree that cannot be built, or that no longer has the unit's content.
 
-    :param number: of the program that met it
+    :param number: of the program that hit the mistake
     """
 
     text: str
@@ -150,9 +151,9 @@ class Mistake:
 
 @dataclass(slots=True)
 class Ran:
-    """Counts of how often the code of kernel trees ran in this process so far.
+    """Counts of how often the code of kernel trees has run in this process so far.
 
-    :param counts: as `candidate.tree.lines.counts.CodeCounts.to_wire` has it
+    :param counts: in the form of `candidate.tree.lines.counts.CodeCounts.to_wire`
     """
 
     counts: dict[str, str]
@@ -162,14 +163,14 @@ Message = FindingRecord | Fresh | UnitState | Mistake | Ran
 
 
 def to_line(message: Message) -> bytes:
-    """A message as one line of JSON."""
+    """Return a message as one line of JSON."""
     return json.dumps([type(message).__name__, asdict(message)]).encode()
 
 
 def from_line(line: bytes) -> Message:
-    """Exact inverse of `to_line`.
+    """Return the message that `to_line` wrote.
 
-    :raises ValueError: no such line
+    :raises ValueError: the line is not a message
     """
     match json.loads(line):
         case ["FindingRecord", dict(values)]:
@@ -191,14 +192,14 @@ def from_line(line: bytes) -> Message:
 class Result:
     """The result of a unit.
 
-    :param state: the last one, all child processes together
+    :param state: the latest state, summed over all child processes
     :param found: by `fuzz.judging.finding.Finding.title`, each with the smallest program
-    :param messages: each record that was in *found* at some time, in the order in which they came
+    :param messages: each record that was ever in *found*, in order of arrival
     :param fresh: in the order of their discovery
     :param interrupted: Ctrl-C ended it
-    :param accidents: one line for each death of a child process that did not come again with the same program
+    :param accidents: one line for each death of a child process that did not recur with the same program
     :param mistake: of the candidate's Python, which ended the unit; "" for none
-    :param mistaken: number of the program that met it
+    :param mistaken: number of the program that hit it
     """
 
     unit: Unit
@@ -215,27 +216,27 @@ class Result:
     _ran_earlier: CodeCounts = field(default_factory=CodeCounts)
 
     def next_child(self) -> None:
-        """Note that messages come from another process from now on."""
+        """Note that later messages come from another process."""
         self._earlier = self.state
         self._ran_earlier = self.counts()
         self._ran = {}
 
     def counts(self) -> CodeCounts:
-        """Counts of how often the code of kernel trees ran, in all child processes together."""
+        """Return how often the code of kernel trees ran, in all child processes together."""
         found = CodeCounts()
         found.merge(self._ran_earlier)
         found.merge(from_wire(self._ran))
         return found
 
     def end_child(self, seconds: float, cpu: float) -> None:
-        """A process ended without a word, so many seconds after its session began, with so many of CPU time."""
+        """Note that a process died without its last state; *seconds* and *cpu* count from its session's beginning."""
         self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
         self.state.cpu = max(self.state.cpu, self._earlier.cpu + cpu)
 
     def take_lost(self, record: FindingRecord, operations: int) -> None:
-        """Note and count the finding that a process was ended for and can send no more.
+        """Record and count the finding for which a process was killed, so that the process cannot send it.
 
-        :param operations: of the program
+        :param operations: number of operations of the program
         """
         self.state.counts[record.finding.title] = self.state.counts.get(record.finding.title, 0) + 1
         self.state.programs += 1
@@ -244,7 +245,7 @@ class Result:
         self.take(record)
 
     def take(self, message: Message) -> None:
-        """Note a message."""
+        """Record a message."""
         match message:
             case FindingRecord():
                 known = self.found.get(message.finding.title)
@@ -262,13 +263,13 @@ class Result:
         self.count()
 
     def count(self) -> None:
-        """Bring the counts of findings up to date."""
+        """Update the counts of findings."""
         for key, count in self.state.counts.items():
             if key in self.found:
                 self.found[key].count = count
 
     def take_counts(self, others: Sequence["Result"]) -> None:
-        """Take the counts of kernel trees' code from results of parts of the work."""
+        """Sum up the counts of kernel trees' code from the results of all parts of the work."""
         total = CodeCounts()
         for each in others:
             total.merge(each.counts())
