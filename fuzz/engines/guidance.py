@@ -77,7 +77,7 @@ class Counters:
             self.known = bytearray(self.first + 1 + COUNTERS)
 
     def start(self) -> None:
-        """Count something in libFuzzer's first run, whose input is empty; libFuzzer would end otherwise."""
+        """Count something in libFuzzer's first run, whose input holds no program; libFuzzer would end otherwise."""
         if self.there:
             if not self.started:
                 self.started = True

@@ -37,7 +37,7 @@ _MOST: Final = 400
 
 
 class _EnoughError(BaseException):
-    """End a round; Hypothesis does not catch it."""
+    """Raised to end a round; Hypothesis does not catch it."""
 
 
 class Remembered:

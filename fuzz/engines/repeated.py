@@ -17,7 +17,7 @@ class NotRepeatableError(Exception):
 
 
 class EventStream(Observer):
-    """Records each event with its arguments."""
+    """An observer that records each event with its arguments."""
 
     def __init__(self) -> None:
         self.found: list[Event] = []

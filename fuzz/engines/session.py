@@ -55,7 +55,7 @@ def offers_of(*versions: Candidate) -> Offers:
 
 
 class Flight(Protocol):
-    """Holds the program being judged, in case it kills this process."""
+    """Storage for the program being judged, in case it kills this process."""
 
     def begin(self) -> None:
         """Mark the beginning of the session."""

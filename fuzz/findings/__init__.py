@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings of programs: each once, with a small program, as a file."""
+"""Findings of programs: each is kept once, with a small program, as a file."""

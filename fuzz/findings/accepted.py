@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Findings that a user knows of and accepts: a TOML file of patterns, and their matches.
 
-The bugs that versions are known to have are another matter: `fuzz.judging.known`.
+Known bugs of versions are a different thing: `fuzz.judging.known`.
 
-An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`),
-``reason``, and ``who`` and ``link`` where there are any.
+An entry is a table ``[[finding]]`` with ``pattern`` (`fuzz.findings.patterns`), ``reason``, and optionally ``who`` and
+``link``.
 """
 
 import json
@@ -21,7 +21,7 @@ from ..suggestions import near_file
 from .patterns import matches
 from .renamed import names_of
 
-# The file in the current directory that is taken where none is named.
+# The default file, in the current directory.
 DEFAULT_FILE: Final = "known-findings.toml"
 MAX_FILE_SIZE: Final = MIB
 _KEYS: Final = ("pattern", "reason", "who", "link")
@@ -30,14 +30,14 @@ _LINE: Final = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
 
 
 class AcceptedError(ValueError):
-    """The file cannot be used; one line: which file and entry, what is wrong, what is allowed."""
+    """The file cannot be used; the message is one line: file and entry, what is wrong, what is allowed."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One line of the file.
+    """One entry of the file.
 
-    :param number: its place in the file, from 1
+    :param number: its position in the file, from 1
     :param count: distinct findings that matched it first
     """
 
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The reason why such findings are accepted."""
+        """The reason why the user accepts matching findings, with *who* and *link*."""
         more = ", ".join(each for each in (self.who, self.link) if each)
         return f"{self.reason} ({more})" if more else self.reason
 
@@ -58,7 +58,7 @@ class Entry:
 class Accepted:
     """The entries of a file, each with a count of the findings that it matched.
 
-    :param file: its name for people; "" where there is none
+    :param file: its name for people; "" without a file
     """
 
     def __init__(self, file: str = "", entries: tuple[Entry, ...] = ()) -> None:
@@ -67,9 +67,9 @@ class Accepted:
         self.seen: dict[tuple[str, str], Entry | None] = {}
 
     def match(self, kind: str, signature: str) -> Entry | None:
-        """The first entry that accepts a finding, or None; counted once for each finding.
+        """Return the first entry that accepts a finding, or None; each distinct finding is counted once.
 
-        A crash of our own code is no finding and never accepted.
+        A crash of our own code is not a finding and never accepted.
         """
         key = (kind, signature)
         if key not in self.seen:
@@ -79,7 +79,7 @@ class Accepted:
         return self.seen[key]
 
     def first(self, kind: str, signature: str) -> Entry | None:
-        """The first entry of which a finding is, by its name or one that it had before."""
+        """Return the first entry that matches a finding, by its current or a former signature."""
         names = names_of(signature)
         for entry in self.entries:
             if any(matches(entry.pattern, kind, name) for name in names):
@@ -87,14 +87,14 @@ class Accepted:
         return None
 
     def stale(self) -> list[Entry]:
-        """The entries that matched nothing so far."""
+        """Return the entries that have matched nothing so far."""
         return [entry for entry in self.entries if not entry.count]
 
 
 def load_accepted(name: str | None) -> Accepted:
-    """The entries of a file; without a *name*, those of `DEFAULT_FILE` in the current directory, if it is there.
+    """Load the entries of a file; without a *name*, those of `DEFAULT_FILE` in the current directory, if it exists.
 
-    :raises AcceptedError: the file cannot be read, or has something that is not allowed
+    :raises AcceptedError: the file cannot be read, or contains something that is not allowed
     """
     if name is None:
         if not Path(DEFAULT_FILE).exists():
@@ -118,14 +118,14 @@ def load_accepted(name: str | None) -> Accepted:
 
 
 def added(name: str, text: str, pattern: str, reason: str, who: str, link: str) -> str:
-    """The text of a file with one more entry at its end; comments and layout of what is there stay.
+    """Return the text of a file with one more entry at its end; existing comments and layout stay.
 
     :param name: of the file, for people
-    :param text: as it is; "" for a new file
-    :raises AcceptedError: the text is no such file, it has the pattern already, or a value is no line of text
+    :param text: its current text; "" for a new file
+    :raises AcceptedError: the text is not valid, it has the pattern already, or a value is not one line of text
     """
     fields = {"pattern": pattern, "reason": reason, "who": who, "link": link}
-    # A basic string of TOML is written as one of JSON is.
+    # A basic string of TOML has the syntax of a JSON string.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value or key in _KEYS[:2]]
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
     whole = before + "\n".join(["[[finding]]", *lines, ""])

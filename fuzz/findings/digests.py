@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Digests of the sources of versions: whoever keeps a finding keeps those of the code that showed it."""
+"""Digests of the sources of versions; a finding is kept with the digests of the code that showed it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,28 +14,28 @@ from candidate.registry.places import shown_path, source_of
 from ..distribution import PACKAGES, home_folder
 
 _LENGTH: Final = 16
-# Between the digests of two versions.
+# Separates the digests of two versions.
 _AGAINST: Final = " against "
 
 
 def version_digest(name: str) -> str:
-    """The digest of a version's sources: of a tree the name of its library, which is one of what was compiled.
+    """Return the digest of a version's sources; for a tree, the name of its library, a digest of what was compiled.
 
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises candidate.UnknownCandidate: there is no version with this name
     """
     version = candidate.get(name)
     return version.content if version.is_tree else digest(sources(name))
 
 
 def code_text(reference: str, candidate_name: str) -> str:
-    """The digests of two versions as the comment ``code`` of a finding has them."""
+    """Return the digests of two versions as in the comment ``code`` of a finding."""
     return f"{version_digest(candidate_name)}{_AGAINST}{version_digest(reference)}"
 
 
 def changed(text: str, reference: str, candidate_name: str) -> list[str]:
-    """Return those of two versions that are not the code any more which a finding was found on.
+    """Return which of two versions no longer have the code that a finding was found on.
 
-    :param text: of its comment ``code``; "": nobody noted it, and nothing is known
+    :param text: of the comment ``code``; "" if it was not recorded: then the result is empty
     """
     if _AGAINST not in text:
         return []
@@ -45,7 +45,7 @@ def changed(text: str, reference: str, candidate_name: str) -> list[str]:
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """The digest of some files, by their names and contents; one that cannot be read counts as empty."""
+    """Return the digest of files, over their names and contents; an unreadable file counts as empty."""
     total = hashlib.sha256()
     for path in sorted(paths):
         try:
@@ -58,7 +58,7 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 def sources(name: str) -> set[Path]:
-    """The modules that a version's classes come from, and those of its kind that they import."""
+    """Return the modules that define a version's classes, and the modules of our packages that they import."""
     version = candidate.get(name)
     ours = [module for module in modules_of(version) if module.partition(".")[0] in PACKAGES]
     found = {source_of(module) for module in ours}

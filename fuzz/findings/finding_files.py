@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The files of the findings of one candidate.
 
-A folder has for each finding
+A folder holds for each finding
 
 * ``<file_name>``: the smallest program that shows it;
-* ``alternatives/``: larger ones of another structure;
-* ``unreplayed/``: a program that showed it once and did not in a fresh process.
+* ``alternatives/``: larger programs with another structure;
+* ``unreplayed/``: a program that showed it once, but not in a fresh process.
 
 Files are named after finding and structure, so a name keeps its meaning.
 """
@@ -27,7 +27,7 @@ UNREPLAYED: Final = "unreplayed"
 
 
 def structure(program: Program) -> str:
-    """Return a digest of the kinds of a program's operations, in their order, and of its machine."""
+    """Return a digest of a program's machine and of the kinds of its operations, in order."""
     kinds = [type(operation).__name__ for operation in program.operations]
     return hashlib.sha256(repr((program.vm, kinds)).encode()).hexdigest()[:8]
 
@@ -35,9 +35,9 @@ def structure(program: Program) -> str:
 class FindingFiles:
     """A folder of findings.
 
-    Its knowledge of the code holds as that of a `fuzz.findings.store.Store` does.
+    The digests that it caches are valid for the same code as its `fuzz.findings.store.Store`.
 
-    *trouble*: the last reason why a file could not be written; "" if all could
+    *trouble*: the last reason why a file could not be written; "" if all files were written
 
     :param folder: an existing directory; None: nothing is written
     :param reference: name of the version that the candidate is compared with
@@ -49,25 +49,25 @@ class FindingFiles:
         self.reference = reference
         self.candidate = candidate
         self.trouble = ""
-        # Digests of the code that the programs were replayed on; "": nobody has asked yet.
+        # Digests of the code that the programs were replayed on; "": not computed yet.
         self.code = ""
 
     def there(self, found: FindingRecord) -> list[Path]:
-        """The files of a finding that are there, that of the smallest program first."""
+        """Return the existing files of a finding, that of the smallest program first."""
         if self.folder is None:
             return []
         smallest = self.folder / file_name(found.finding)
         return [*([smallest] if smallest.exists() else []), *self.alternatives_of(found)]
 
     def set_aside(self, found: FindingRecord) -> None:
-        """Write a program that has not been seen to show its finding again."""
+        """Write a program that has not shown its finding again."""
         if self.folder is not None:
             self.write([(found, self.folder / UNREPLAYED / file_name(found.finding))])
 
     def rewrite(self, found: FindingRecord, comments: dict[str, str]) -> bool:
-        """Put another program into the file that its record names.
+        """Replace the program in the file that its record names.
 
-        :param comments: of the file; what they say of the program is brought up to date
+        :param comments: of the file; those about the program are updated
         :returns: whether it could be written
         """
         assert found.path is not None
@@ -80,9 +80,10 @@ class FindingFiles:
         return True
 
     def settle(self, groups: Sequence[list[FindingRecord]]) -> None:
-        """Write the files of programs of findings; the smallest has its new file before it loses the old one.
+        """Write the files of programs of findings; the smallest program gets its new file before its old one is
+        removed.
 
-        :param groups: of each finding its programs, the smallest first
+        :param groups: for each finding its programs, the smallest first
         """
         files: list[tuple[FindingRecord, Path | None]] = []
         for programs in groups:
@@ -96,7 +97,7 @@ class FindingFiles:
                     self.remove(path)
 
     def place(self, found: FindingRecord, smallest: bool) -> Path | None:
-        """The file of a program."""
+        """Return the path of the file of a program."""
         if self.folder is None:
             return None
         name = file_name(found.finding)
@@ -106,14 +107,14 @@ class FindingFiles:
         return self.folder / ALTERNATIVES / f"{stem}-{structure(found.program)}.s2"
 
     def alternatives_of(self, found: FindingRecord) -> list[Path]:
-        """Larger programs of a finding that are there."""
+        """Return the existing files of larger programs of a finding."""
         if self.folder is None:
             return []
         stem = file_name(found.finding).removesuffix(".s2")
         return sorted((self.folder / ALTERNATIVES).glob(f"{stem}-????????.s2"))
 
     def write(self, files: Sequence[tuple[FindingRecord, Path | None]]) -> None:
-        """Have the programs of findings in these files, if there is a place for them."""
+        """Write the programs of findings to these files, except those without a path."""
         new: list[tuple[FindingRecord, Path, str]] = []
         for found, path in files:
             if path is None or found.path == path:
@@ -130,19 +131,19 @@ class FindingFiles:
                 self.trouble = f"{path}: {failed.strerror or failed}"
 
     def text(self, found: FindingRecord, path: Path) -> str:
-        """The content of a file that the program of a finding gets; its folder is there then.
+        """Return the content of the file for a program of a finding; create its folder.
 
-        :raises OSError: the file that it has cannot be read, or there is no folder
+        :raises OSError: its current file cannot be read, or its folder cannot be created
         """
         if path.parent != self.folder:
             path.parent.mkdir(exist_ok=True)
         if found.path is not None:
-            # It may come from another seed, or have been edited.
+            # The program may come from another seed, or have been edited.
             old, new = (reproduce(self.reference, self.candidate, each) for each in (found.path, path))
             return found.path.read_text(encoding="utf-8").replace(" ".join(old.split()), " ".join(new.split()))
         self.code = self.code or code_text(self.reference, self.candidate)
         text = file_text(found, self.reference, self.candidate, path, self.code)
-        # The word of a real kernel on the same finding, by a larger program.
+        # Keep what a real kernel reported about the same finding for a larger program.
         stamp = stamp_of(path, found.signature)
         return with_stamp(text, stamp) if stamp else text
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names, order and texts of findings, for files and reports; the known bugs behind them."""
+"""Names, order and texts of findings for files and reports, and the known bugs that explain them."""
 
 import hashlib
 import re
@@ -20,28 +20,28 @@ from ..language.text import print_program
 from .severity import weight
 
 MAX_SLUG: Final = 80
-# Beside the classes of `fuzz.judging.finding`: an exception in our own code.
+# In addition to the classes of `fuzz.judging.finding`: an exception in our own code.
 CRASH: Final = "crash"
 _ORDER: Final = (*CLASSES, CRASH)
-# Beginning of a line that goes on with a comment.
+# Prefix of a line that continues a comment.
 _GOES_ON: Final = "#   "
 
 
 def rank(finding: Finding) -> tuple[int, tuple[int, int], str]:
-    """Return the sort key of findings: weight of the class, then severity, then signature."""
+    """Return the sort key of findings: class, then severity, then signature."""
     return _ORDER.index(finding.kind), weight(finding.signature), finding.signature
 
 
 def folder_name(candidate: str, reference: str) -> str:
-    """Return the folder for the findings of a candidate, so that those of several do not mix."""
+    """Return the folder name for the findings of a candidate; each candidate has its own folder."""
     against = "" if reference == names()[0] else f"-against-{reference}"
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", candidate + against).lstrip(".-")
 
 
 def file_name(finding: Finding) -> str:
-    """``<kind>-<slug>-<digest>.s2``: the same for the same finding, always.
+    """Return ``<kind>-<slug>-<digest>.s2``, which is always the same for the same finding.
 
-    The digest keeps signatures apart whose readable parts are alike.
+    The digest distinguishes signatures whose readable parts are alike.
     """
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", finding.signature).strip("-")[:MAX_SLUG].rstrip("-")
     digest = hashlib.sha256(finding.signature.encode()).hexdigest()[:6]
@@ -49,7 +49,7 @@ def file_name(finding: Finding) -> str:
 
 
 def called(reference: str) -> str:
-    """Return the name, in a text, of the reference."""
+    """Return the name of the reference for use in a text."""
     return "the original" if reference == names()[0] else reference
 
 
@@ -61,9 +61,9 @@ def known_of(finding: Finding, reference: str) -> KnownBug | None:
 
 
 def known_text(finding: Finding, reference: str) -> str:
-    """Say how known bugs of the version *reference* relate to a finding; "" if none does.
+    """Return a text on how known bugs of the version *reference* relate to a finding; "" if none does.
 
-    A version that is gone by now, such as a tree that was moved, can still be read about.
+    A finding can be read even if the version no longer exists, such as a tree that was moved.
     """
     try:
         return _known_text(finding, reference)
@@ -76,7 +76,7 @@ def known_text(finding: Finding, reference: str) -> str:
 def _known_text(finding: Finding, reference: str) -> str:
     """Return the text of a known bug, as `known_text` does.
 
-    :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: the version cannot be had
+    :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: the version is unavailable
     """
     bug = known_of(finding, reference)
     if bug is not None:
@@ -91,9 +91,9 @@ def _known_text(finding: Finding, reference: str) -> str:
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:
-    """The command that shows a finding again, for a shell in the checkout.
+    """Return the command that shows a finding again, for a shell in the checkout.
 
-    :param path: of its file; what lies in the checkout, a version's file too, the command has relative to it
+    :param path: of its file; paths inside the checkout are made relative to it, also those of a version's file
     """
     file, home = path.resolve(), home_folder()
     name = str(file.relative_to(home) if file.is_relative_to(home) else file)
@@ -103,15 +103,15 @@ def reproduce(reference: str, candidate: str, path: Path) -> str:
 
 
 def commented(about: dict[str, str], program: Program) -> str:
-    """A program under a comment line for each thing to say about it, empty ones left out."""
+    """Return a program below one comment line for each non-empty entry of *about*."""
     comments = [f"# {key}: {' '.join(value.split())}" for key, value in about.items() if value]
     return "\n".join(comments) + "\n" + print_program(program)
 
 
 def comments_of(text: str) -> dict[str, str]:
-    """Read the comments that `commented` put on top of a program, as far as they are there: key -> value.
+    """Read the comments that `commented` put above a program, as far as they exist: key -> value.
 
-    A line that is indented by three spaces or more goes on with the value above it, as in a mail.
+    A line that is indented by three spaces or more continues the value above it, as in a mail.
     """
     found: dict[str, str] = {}
     last = ""
@@ -130,19 +130,19 @@ def comments_of(text: str) -> dict[str, str]:
 
 
 def crash_finding(error: BaseException) -> Finding:
-    """Make the finding that an exception of our own code is."""
+    """Return the finding for an exception of our own code."""
     return Finding(CRASH, crash_signature(error), crash_reason(error))
 
 
 def crash_signature(error: BaseException) -> str:
-    """The exception's type and the function that raised it."""
+    """Return the exception's type and the function that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).stem}.{frames[-1].name}" if frames else "?"
     return f"{type(error).__name__} in {where}"
 
 
 def crash_reason(error: BaseException) -> str:
-    """One line: type, message, and the line of code that raised it."""
+    """Return one line: type, message, and the code line that raised the exception."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return " ".join(f"{type(error).__name__}: {error}{where}".split())

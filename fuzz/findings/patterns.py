@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patterns of signatures: ``*`` is any text, ``?`` any character, nothing else is special."""
+"""Patterns of signatures: ``*`` matches any text, ``?`` any character; no other character is special."""
 
 import re
 from functools import cache
@@ -12,6 +12,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def matches(pattern: str, kind: str, signature: str) -> bool:
-    """Tell whether *pattern* is of the whole signature, or of ``KIND SIGNATURE``."""
+    """Tell whether *pattern* matches the whole signature, or ``KIND SIGNATURE``."""
     compiled = _compiled(pattern)
     return bool(compiled.fullmatch(signature) or compiled.fullmatch(f"{kind} {signature}"))

@@ -15,29 +15,29 @@ from ..language.text import headings, parse, print_program
 from .found import CRASH, commented, known_text, rank, reproduce
 from .severity import severity
 
-# Programs that are not parsed again: of the records of a session, which are compared with each other.
+# Size of the cache of parsed programs: records of a session are compared with each other.
 PARSED: Final = 512
 
 
 @lru_cache(PARSED)
 def parsed(text: str) -> Program:
-    """Return the program of a text; as `parse`."""
+    """Return the program of a text, as `parse` does, with a cache."""
     return parse(text)
 
 
 @dataclass(slots=True)
 class FindingRecord:
-    """A finding, and the smallest program seen so far that shows it.
+    """A finding and the smallest program seen so far that shows it.
 
-    Made of built-in types throughout, so that it passes from process to process.
+    Consists of built-in types only, so that it can be sent between processes.
 
     :param finding: as that program shows it
     :param text: the program
-    :param number: of the program in its seed, from 1; 0: its file had it already
+    :param number: of the program in its seed, from 1; 0: the program comes from an existing file
     :param seed: of the session that found the program
-    :param count: programs that showed the finding
+    :param count: number of programs that showed the finding
     :param path: file of the program, once it is written
-    :param minimized: how the program of this number was made smaller, for people; "": it is as it was
+    :param minimized: how the program with this number was minimised, for people; "": it was not
     """
 
     finding: Finding
@@ -67,7 +67,7 @@ class FindingRecord:
     def program(self) -> Program:
         """The program, parsed.
 
-        :raises fuzz.language.program.ProgramError: the text is no program of this version of the language
+        :raises fuzz.language.program.ProgramError: the text is not a program of this version of the language
         """
         return parsed(self.text)
 
@@ -77,10 +77,11 @@ class FindingRecord:
         return len(self.program.operations)
 
     def size(self) -> tuple[bool, int, int]:
-        """Return the sort key of the smallest program: operations, then length of the text.
+        """Return the sort key of programs, the smallest first: operations, then length of the text.
 
-        A program of which a known bug explains the finding comes behind each of which none does: a bug that nobody
-        knows may have the signature of a known one. Only fewer operations beat a program that its file had already.
+        A program whose finding a known bug explains sorts after every program whose finding none explains: an unknown
+        bug may have the signature of a known one. Only fewer operations beat a program that comes from an existing
+        file.
         """
         return bool(self.finding.known), self.operations, len(self.text) if self.number else 0
 
@@ -90,17 +91,17 @@ class FindingRecord:
 
 
 def record_of(finding: Finding, program: Program, number: int, seed: int = 0) -> FindingRecord:
-    """Make the record of a finding that a program has just shown."""
+    """Return the record of a finding that a program has just shown."""
     return FindingRecord(finding, print_program(program), number, seed)
 
 
 def in_order(records: Iterable[FindingRecord]) -> list[FindingRecord]:
-    """Sort records by weight of the class, then by severity, then by signature."""
+    """Sort records by class, then by severity, then by signature."""
     return sorted(records, key=lambda record: rank(record.finding))
 
 
 def file_text(record: FindingRecord, reference: str, candidate: str, path: Path, code: str = "") -> str:
-    """Return the program under comments that say what it shows and how to see it.
+    """Return the program below comments that describe what it shows and how to see it.
 
     :param path: of the file, for the command in it
     :param code: as in `file_comments`
@@ -116,7 +117,7 @@ def file_comments(
 ) -> dict[str, str]:
     """Return the comments of a finding whose file is *path*: key -> value.
 
-    :param code: digests of the code that shows it (`fuzz.findings.digests.code_text`); "": that code is gone
+    :param code: digests of the code that shows it (`fuzz.findings.digests.code_text`); "": that code no longer exists
     """
     return {
         "kind": record.kind,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Signatures that changed: the former names of a finding, so that files of accepted findings still match.
+"""Former signatures of findings, so that existing files of accepted findings still match.
 
-An entry is added when a checker calls the same defect by another name; one that
-now sees more, or something worse, gets none.
+Add an entry when a checker reports the same defect under a new name. Add none if the checker now
+detects more, or something worse.
 """
 
 import re
@@ -12,9 +12,9 @@ from typing import Final
 from ..language.operations import Par
 from ..language.operations.declaration import DECLARATIONS, title_of
 
-# A pattern of the signature as it is, and templates of its former ones.
+# A pattern of the current signature, and templates of its former ones.
 RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    # Once the walk cache is flushed, only the leaves of the table are left.
+    # Once the walk cache is flushed, only the leaves of the table remain.
     (
         r"tlb: (?P<function>.*): two sizes for one address, the other L\d (?P<level>L\d)",
         (
@@ -22,7 +22,7 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
             r"lifetime: \g<function>: freed before the flush",
         ),
     ),
-    # A clean that comes too early was none, if the page was dirty again.
+    # A clean that came too early does not count if the page was dirty again.
     (
         r"dcache: (?P<function>.*): unmapped, cleaned before the flush (?P<level>L\d)",
         (r"dcache: \g<function>: unmapped, not cleaned \g<level>",),
@@ -36,9 +36,9 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 @cache
 def names_of(signature: str) -> tuple[str, ...]:
-    """Return a signature, and the former ones of the same finding."""
+    """Return a signature and the former signatures of the same finding."""
     found = [signature]
-    # Differences of what operations gave were named after classes.
+    # Signatures of differing results formerly contained class names.
     result, _, title = signature.partition(": ")
     if result == "result":
         found += [f"{result}: {kind.__name__}" for kind in (*DECLARATIONS, Par) if title_of(kind) == title]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The replay of a program in a process that ran nothing before it."""
+"""The replay of a program in a process that ran no other program before."""
 
 import json
 import subprocess
@@ -19,24 +19,24 @@ from ..processes.patience import LONGEST
 from ..processes.starting import NoProcessError, remedy
 from .found import CRASH
 
-# A program takes milliseconds, few with large slots some seconds; no less than an engine waits for one.
+# A program takes milliseconds, a few with large slots take seconds. An engine waits at most this long too.
 SECONDS: Final = PATIENCE
-# Seconds that a server may take beyond that before it counts as lost.
+# Further seconds after which a silent server counts as lost.
 _GRACE: Final = 30.0
-# A signature of `CRASH`, as `fuzz.engines.supervisor` has it too: no kernel code that loops
-# (`fuzz.judging.silence`), but whatever else takes so long.
+# A signature of `CRASH`, also used by `fuzz.engines.supervisor`: not kernel code that loops
+# (`fuzz.judging.silence`), but anything else that takes too long.
 HUNG: Final = "process did not get on"
 # Signatures that say nothing about the program.
 NOT_STARTED: Final = "process not started"
 LOST: Final = "process lost"
 OTHER_TREE: Final = "kernel tree changed"
 NO_ANSWER: Final = (NOT_STARTED, LOST, OTHER_TREE)
-# Goes before one of these in the reason of a finding.
+# Prefix for one of these in the reason of a finding.
 NOT_JUDGED: Final = "not judged again: "
 
 
 def died_signature(number: int) -> str:
-    """The signature of a process that signal *number* ended."""
+    """Return the signature of a process killed by signal *number*."""
     return f"process was killed by {signal_name(number)}"
 
 
@@ -44,7 +44,7 @@ class ReplayOutcome(NamedTuple):
     """The outcome of a replay.
 
     :param findings: in the order of the verdict
-    :param refused: what the program needs and nobody models: there is no verdict; "": there is one
+    :param refused: what the program needs and is not modelled, so that there is no verdict; "" if there is one
     """
 
     findings: list[Finding]
@@ -54,11 +54,11 @@ class ReplayOutcome(NamedTuple):
 class Replayer(Closing):
     """Replays programs, each in a fresh process, in the form (compiled or plain) of this one.
 
-    A context manager; `close` ends its server process, which also ends with us.
+    A context manager. `close` ends its server process, which also ends with this process.
 
     :param seconds: after which a program counts as hung
-    :param silence: seconds of CPU time without an event after which kernel code does not come back
-    :param contents: as of `fuzz.engines.unit.Unit`
+    :param silence: seconds of CPU time without an event after which kernel code counts as not returning
+    :param contents: as in `fuzz.engines.unit.Unit`
     """
 
     def __init__(
@@ -69,31 +69,31 @@ class Replayer(Closing):
         self.contents = contents
         self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
-        # Requests that the server was given together and has not answered yet, in their order, and the answers to
-        # others of them.
+        # Requests sent to the server as one batch and not yet answered, by position; and answers of that batch that
+        # came early.
         self.expected: dict[int, bytes] = {}
         self.early: dict[bytes, bytes] = {}
 
     def expect(self, programs: Sequence[str], reference: str, candidate: str, beside: int) -> None:
-        """Begin with programs that `shows` will be asked for, if several are to be replayed at a time.
+        """Start replaying programs that `shows` will be asked for, if several are replayed concurrently.
 
         :param programs: their texts
         :param reference: name of the version that the candidate is compared with
         :param candidate: name of the version under test
-        :param beside: so many at a time
+        :param beside: number of concurrent replays
         """
         if beside < 2 or len(programs) < 2:
             return
         requests = list(dict.fromkeys(self._request(each, reference, candidate) for each in programs))
         with suppress(OSError):
-            # Else each is asked for by itself, and that tells why it cannot be answered.
+            # On an error, each program is requested individually later, which reports the cause.
             self._running().send(json.dumps({"beside": beside, "requests": [*map(json.loads, requests)]}).encode())
             self.expected, self.early = dict(enumerate(requests)), {}
 
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
-        """The findings of a program, in the order of its verdict; none where there is no verdict.
+        """Return the findings of a program, in the order of its verdict; none if there is no verdict.
 
-        A crash, a hang or the end of the process is a finding of kind `CRASH`, never an exception.
+        A crash, a hang or the death of the process becomes a finding of class `CRASH`, never an exception.
 
         :param program: its text
         :param reference: name of the version that the candidate is compared with
@@ -103,17 +103,17 @@ class Replayer(Closing):
         return self.replay(program, reference, candidate).findings
 
     def replay(self, program: str, reference: str, candidate: str) -> ReplayOutcome:
-        """The findings as `shows` has them, and why there is no verdict."""
+        """Return the findings as `shows` does, and the reason if there is no verdict."""
         line = self._request(program, reference, candidate)
         try:
-            # A lost server says nothing about the program: it judges none itself.
+            # A lost server is not the program's doing: the server itself judges no program. So try another server.
             answer = self._expected(line) or self._ask(line) or self._ask(line, anew=True)
         except OSError as error:
             self.close()
             why = error.why if isinstance(error, NoProcessError) else f"{error.strerror or error}{remedy(error)}"
             return ReplayOutcome([Finding(CRASH, NOT_STARTED, why)])
         except BaseException:
-            # Nobody waits for the work under way any more.
+            # Nobody waits for the running work any more.
             self.close()
             raise
         if not answer:
@@ -133,11 +133,11 @@ class Replayer(Closing):
         return ReplayOutcome([Finding(*each) for each in found["shown"]], found.get("refused", ""))
 
     def keys(self, program: str, reference: str, candidate: str) -> set[Key]:
-        """Kind and signature of what `shows` has."""
+        """Return class and signature of each finding of `shows`."""
         return {each.key for each in self.shows(program, reference, candidate)}
 
     def close(self) -> None:
-        """End the server, if there is one; the next program gets another."""
+        """End the server, if there is one; the next program starts another."""
         server, self.server = self.server, None
         self.expected = {}
         if server is not None:
@@ -147,20 +147,20 @@ class Replayer(Closing):
             self.complaints = None
 
     def _request(self, program: str, reference: str, candidate: str) -> bytes:
-        """The line that the server is asked by."""
+        """Return the request line for the server."""
         request = {"program": program, "reference": reference, "candidate": candidate}
         limits = {"seconds": self.seconds, "silence": self.silence}
         return json.dumps({**request, **limits, "contents": self.contents}).encode()
 
     def _expected(self, request: bytes) -> bytes | None:
-        """The answer to a request, if the server was given it before and answers it.
+        """Return the answer to a request of the batch, if the server answers it.
 
-        A server that has others under way is heard out first: it takes no more requests until then.
+        The server takes no other request until its batch is done, so read the batch's answers up to this one.
         """
         while self.expected and request not in self.early and self.server is not None:
             line = self.server.line(self.seconds * LONGEST + _GRACE)
             if line is None:
-                # It is lost: another one is asked for each.
+                # The server is lost: each program is requested from another one.
                 self.close()
                 break
             number, answer = json.loads(line)
@@ -170,7 +170,7 @@ class Replayer(Closing):
         return self.early.pop(request, None)
 
     def _ask(self, request: bytes, anew: bool = False) -> bytes | None:
-        """The answer of the server, with *anew* of another one; None if it is gone, or does not answer."""
+        """Ask the server, or with *anew* a new one; return its answer, or None if it is gone or does not answer."""
         if anew:
             self.close()
         server = self._running()
@@ -178,7 +178,7 @@ class Replayer(Closing):
         return server.line(self.seconds * LONGEST + _GRACE)
 
     def _running(self) -> Child:
-        """The server: the one that there is, or another one."""
+        """Return the running server; start one if necessary."""
         if self.server is None or not self.server.running():
             self.close()
             self.complaints = tempfile.TemporaryFile()
@@ -186,14 +186,14 @@ class Replayer(Closing):
                 "the process that replays programs",
                 "fuzz.findings.replay_server",
                 environment=_environment(),
-                # What a version under test prints was printed when it was judged.
+                # What a version under test prints was already printed when it was first judged.
                 stdout=subprocess.DEVNULL,
                 stderr=self.complaints,
             )
         return self.server
 
     def _lost(self) -> Finding:
-        """The server is gone: what it said last; the next program gets another."""
+        """Return the finding for a lost server, with its last output line; the next program starts another server."""
         lines: list[str] = []
         if self.complaints is not None:
             self.complaints.seek(0)
@@ -204,9 +204,9 @@ class Replayer(Closing):
 
 
 def replay(program_text: str, reference: str, candidate: str, seconds: float = SECONDS) -> set[Key]:
-    """Kind and signature of each finding that a program shows in a fresh process.
+    """Return class and signature of each finding that a program shows in a fresh process.
 
-    A crash, a hang or the end of that process is one of kind `CRASH`, never an exception.
+    A crash, a hang or the death of that process becomes a finding of class `CRASH`, never an exception.
 
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
@@ -217,7 +217,7 @@ def replay(program_text: str, reference: str, candidate: str, seconds: float = S
 
 
 def _environment() -> dict[str, str]:
-    """Return the variable that lets the server run in the same form as this process."""
+    """Return the environment variable that makes the server run in the same form as this process."""
     native = sys.modules.get("reference.compiled.choice")
     compiled = native is not None and bool(native.CHOICE.mypyc)
     return {"S2FUZZ_PURE": "0" if compiled else "1"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several requests of `fuzz.findings.replay_server` at a time, each answered by a copy of that process."""
+"""Concurrent requests to `fuzz.findings.replay_server`, each answered by a forked copy of that process."""
 
 import select
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +12,12 @@ from ..processes.starting import NoProcessError
 def answers(
     requests: Sequence[Any], beside: int, work: Callable[[Any], Any]
 ) -> Iterator[tuple[int, Any]]:
-    """Do several pieces of work, so many at a time.
+    """Process requests concurrently.
 
-    :param requests: the pieces, begun in their order
-    :param work: makes an answer of a request, both of built-in types, in another process
-    :returns: the place of each request and its answer, as they come; None where there is none
+    :param requests: started in order
+    :param beside: number of concurrent processes
+    :param work: computes the answer to a request, both of built-in types, in another process
+    :returns: index of each request and its answer, or None if there is none, in order of completion
     """
     idle = [Fork("a process that replays", work) for _ in range(min(beside, len(requests)))]
     busy: dict[Fork, int] = {}
@@ -30,7 +31,7 @@ def answers(
                     if copy.pid < 0:
                         copy.start()
                 except NoProcessError:
-                    # The others go on.
+                    # The other copies continue.
                     yield number, None
                     idle.append(copy)
                     continue

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judges programs, each in a process of its own: a `fuzz.processes.child.Child`, ``fuzz.findings.replay_server``.
+"""The replay server, which judges each program in its own process: a `Child`, ``fuzz.findings.replay_server``.
 
-What it imports takes most of a second, so it does so once, runs no program
-itself, and forks for each. Requests and answers are lines of JSON; `fuzz.findings.replay`
-is the other end. It ends when standard input does, and with its parent.
+Importing takes most of a second, so the server imports once, runs no program itself, and forks for each program.
+Requests and answers are lines of JSON; `fuzz.findings.replay` is the client. The server ends at the end of standard
+input, or with its parent (`fuzz.processes.child`).
 """
 
 import json
@@ -33,9 +33,9 @@ from .replay_beside import answers
 
 
 def judge(request: dict[str, Any]) -> tuple[list[tuple[Any, ...]], str]:
-    """Judge the program of a request; the fields of each finding, and why there is no verdict, or "".
+    """Judge the program of a request; return the fields of each finding, and the reason for no verdict, or "".
 
-    :raises CandidateMistake: the Python of a version has one
+    :raises CandidateMistake: the Python of a version has a mistake
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
@@ -52,10 +52,10 @@ def judge(request: dict[str, Any]) -> tuple[list[tuple[Any, ...]], str]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one request: ``shown``, or why there is none: ``mistake``, ``signal``, ``exit`` or ``lost``.
+    """Return the answer to a request: ``shown``, or why there is none: ``mistake``, ``signal``, ``exit`` or ``lost``.
 
-    Kernel code that does not come back is what the program shows. Beside ``shown`` may stand ``refused``: what the
-    program needs and nobody models.
+    Kernel code that does not return is a finding in ``shown``. ``refused`` may accompany ``shown``: it names what the
+    program needs and is not modelled.
     """
     silence = request["silence"]
     with Forked(judge, silence, request["seconds"]) as judging:
@@ -79,22 +79,22 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 def prepare(request: dict[str, Any]) -> None:
     """Load what does not depend on the program, once for all processes that judge.
 
-    Not files from outside and kernel trees: they may have changed, and each process says what is wrong with them.
+    Skip external files and kernel trees: they may have changed, and each process reports what is wrong with them.
     """
     fitting("")
     for name in (request["reference"], request["candidate"]):
         if not candidate.is_file(name) and not name.startswith(TREE):
             with suppress(Exception):
                 version = candidate.get(name)
-                # What reads sources, and looks at other versions, takes longer than most programs.
+                # Reading sources and inspecting other versions takes longer than most programs.
                 writes_once(*version.parts)
                 for bug in known_bugs():
                     has(version, bug)
 
 
 def serve() -> None:
-    """Answer requests until there are no more; those that come together with their numbers, as they are done."""
-    # Ctrl-C is for the process that asks.
+    """Answer requests until there are no more; a batch is answered with indexes, in order of completion."""
+    # Ctrl-C is for the client process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, _ = parent_of(sys.argv[1:])
     for line in sys.stdin:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The severity of a finding: its effect on guest and host, the worst first.
 
-Each rule declares the levels of its violations (`fuzz.checkers.rule`); what only the comparison of
-the two sides shows stands here. A signature that no rule has is as bad as a broken contract.
+Each rule declares the levels of its violations (`fuzz.checkers.rule`). This module adds the signatures that only the
+comparison of the two sides produces. A signature without a rule counts as a broken contract.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ from .patterns import matches
 
 __all__ = ["MEANINGS", "RULES", "Severity", "severity", "weight"]
 
-# Patterns of signatures, with level and rank within it; the first that fits counts.
+# Patterns of signatures, each with a level and a rank within it; the first match counts.
 RULES: Final[tuple[tuple[str, Severity, int], ...]] = (
     *(grade for rule in rules() for grade in rule.grades()),
     ("map", Severity.DIFFERENCE, 1),
@@ -25,7 +25,7 @@ UNKNOWN: Final = (Severity.CONTRACT, LAST + 1)
 
 
 def severity(signature: str) -> Severity:
-    """Return the severity of a signature, whichever side shows it."""
+    """Return the severity of a signature, regardless of the side that shows it."""
     return _rule(signature)[0]
 
 

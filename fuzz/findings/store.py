@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings on their way into files: each once, replayed first, with a few programs that show it.
+"""The store of findings: each is replayed first and written to files once, with a few programs that show it.
 
-`fuzz.findings.finding_files` says which files there are.
+`fuzz.findings.finding_files` describes the files.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from .found import CRASH
 from .record import FindingRecord, in_order
 from .replay import NO_ANSWER, NOT_JUDGED, Replayer
 
-# Programs of a finding, the smallest included.
+# Programs kept for a finding, including the smallest.
 KEPT: Final = 3
-# Programs of a finding that are replayed in vain before the rest is only counted; a hang takes its time.
+# Failed replays of a finding after which further programs are only counted, because a hang takes long.
 TRIES: Final = 3
-# Answers of the replayer that are remembered.
+# Size of the cache of the replayer's answers.
 ANSWERS: Final = 256
 
 
 class Store(Closing):
     """The findings of one candidate, in memory and in a folder.
 
-    Its knowledge holds for the code that its programs were replayed on: other code needs
-    another store, which replays the programs of the folder.
+    Its contents are valid for the code that its programs were replayed on. Other code needs another store, which
+    replays the programs of the folder.
 
     A context manager: it ends the processes that replayed.
 
@@ -46,35 +46,35 @@ class Store(Closing):
         self.reference = reference
         self.candidate = candidate
         self.replayer = replayer or Replayer()
-        # Of each finding the programs kept, the smallest first; the first one has the count.
+        # The kept programs of each finding, the smallest first; the first one carries the count.
         self.kept: dict[Key, list[FindingRecord]] = {}
-        # Findings that did not replay, and the number of their programs that were tried.
+        # Findings that did not replay, and the number of their programs tried.
         self.lost: dict[Key, FindingRecord] = {}
         self.tries: dict[Key, int] = {}
-        # Answers of the replayer, by the text of the program: many a program shows several findings.
+        # Answers of the replayer, keyed by the text of the program: many programs show several findings.
         self.answers: dict[str, list[Finding]] = {}
 
     def close(self) -> None:
-        """End the process that replays; one more offer starts another."""
+        """End the process that replays; another offer starts a new one."""
         self.replayer.close()
 
     def findings(self) -> list[FindingRecord]:
-        """Each finding with its smallest program, the weightiest first; crashes come last."""
+        """Return each finding with its smallest program, sorted by class and severity; crashes come last."""
         return in_order(programs[0] for programs in self.kept.values())
 
     def alternatives(self, kind: str, signature: str) -> list[FindingRecord]:
-        """Larger programs that show the same, the smallest first."""
+        """Return the larger programs that show the same finding, the smallest first."""
         return self.kept.get((kind, signature), [])[1:]
 
     def unreplayed(self) -> list[FindingRecord]:
-        """Return the findings that no program showed again in a fresh process; `FindingRecord.reason` says so."""
+        """Return findings that no program showed again in a fresh process; `FindingRecord.reason` gives the cause."""
         return in_order(self.lost.values())
 
     def offer_all(self, groups: Sequence[Sequence[FindingRecord]], beside: int = 1) -> None:
-        """Offer programs of findings that are kept; files are written at the end, once, whatever ends this.
+        """Offer programs of kept findings; files are written once at the end, even after an exception.
 
-        :param groups: of each finding its programs, the smallest first
-        :param beside: so many are replayed at a time
+        :param groups: for each finding its programs, the smallest first
+        :param beside: number of concurrent replays
         """
         wanted = [each for programs in groups for each in self._foreseen(programs)]
         self.replayer.expect([print_program(each.program) for each in wanted], self.reference, self.candidate, beside)
@@ -86,11 +86,11 @@ class Store(Closing):
             self.files.settle([self.kept[programs[0].finding.key] for programs in groups])
 
     def offer(self, found: FindingRecord, settle: bool = True) -> FindingRecord | None:
-        """Count a finding, keep its program if it is worth it and shows the finding again.
+        """Count a finding; keep its program if it is useful and shows the finding again.
 
-        :param found: taken over; `FindingRecord.count` are the programs that it stands for
-        :param settle: write its files; else somebody does so later
-        :returns: the finding with its smallest program; None: none has been seen to show it again
+        :param found: ownership passes to the store; `FindingRecord.count` is the number of programs it stands for
+        :param settle: write the files now; otherwise the caller does so later
+        :returns: the finding with its smallest program; None if no program has shown it again
         """
         key = found.finding.key
         programs = self.kept.get(key)
@@ -119,7 +119,7 @@ class Store(Closing):
         return programs[0]
 
     def hold(self, found: FindingRecord) -> None:
-        """Keep a program that there is no time to replay apart, unless its finding has been replayed."""
+        """Set aside a program that there is no time to replay, unless its finding has been replayed."""
         key = found.finding.key
         if key in self.kept or key in self.lost:
             return
@@ -129,10 +129,10 @@ class Store(Closing):
         self.files.set_aside(found)
 
     def replace(self, found: FindingRecord, comments: dict[str, str]) -> None:
-        """Put a smaller program, which a fresh process has shown, into the file of the smallest one.
+        """Replace the smallest program of a finding by a smaller one that a fresh process has shown.
 
-        :param found: with the path of that file
-        :param comments: of the file; what they say of the program is brought up to date
+        :param found: with the path of the file
+        :param comments: of the file; those about the program are updated
         """
         if not self.files.rewrite(found, comments):
             return
@@ -142,9 +142,9 @@ class Store(Closing):
             programs[0] = found
 
     def _wanted(self, found: FindingRecord, programs: list[FindingRecord]) -> bool:
-        """Tell whether a program belongs to those that are kept, if it shows its finding again."""
+        """Tell whether a program would be kept if it shows its finding again."""
         if programs and is_silent(found.signature):
-            # A replay takes its time, and another route to the same loop tells nothing.
+            # Such a replay takes long, and another route to the same loop reveals nothing.
             return found.size() < programs[0].size()
         if len(programs) == KEPT and found.size() >= programs[-1].size():
             return False
@@ -152,7 +152,7 @@ class Store(Closing):
         return all(found.size() < each.size() for each in programs if structure(each.program) == alike)
 
     def _shown(self, program: Program, key: Key) -> list[Finding]:
-        """Replay a program in a fresh process, unless one has shown this finding of it."""
+        """Replay a program in a fresh process, unless a cached answer already has this finding."""
         text = print_program(program)
         shown = self.answers.get(text, [])
         if all(each.key != key for each in shown):
@@ -162,7 +162,7 @@ class Store(Closing):
         return shown
 
     def _add(self, found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
-        """The programs to keep now that there is one more."""
+        """Return the programs to keep after adding one."""
         key = found.finding.key
         self.tries.pop(key, None)
         lost = self.lost.pop(key, None)
@@ -171,7 +171,7 @@ class Store(Closing):
         return with_one_more(found, programs)
 
     def _foreseen(self, offered: Sequence[FindingRecord]) -> list[FindingRecord]:
-        """Return the programs of a kept finding that are replayed if each of them shows it again."""
+        """Return the offered programs that are replayed if each of them shows its finding again."""
         programs = self.kept[offered[0].finding.key]
         wanted: list[FindingRecord] = []
         for each in offered:
@@ -181,7 +181,7 @@ class Store(Closing):
         return wanted
 
     def _earlier(self, found: FindingRecord) -> list[FindingRecord]:
-        """The programs that an earlier session kept, as far as they still show the finding."""
+        """Return the programs that an earlier session kept and that still show the finding."""
         programs: list[FindingRecord] = []
         for path in self.files.there(found):
             try:
@@ -198,7 +198,7 @@ class Store(Closing):
         return sorted(programs, key=FindingRecord.size)[:KEPT]
 
     def _set_aside(self, found: FindingRecord, shown: list[Finding], count: int) -> None:
-        """Keep a program that does not replay apart, the first of each finding."""
+        """Set aside a program that does not replay, only the first of each finding."""
         key = found.finding.key
         if key in self.lost:
             return
@@ -209,19 +209,19 @@ class Store(Closing):
         self.files.set_aside(found)
 
 def with_one_more(found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
-    """The programs of a finding that are kept, with one that is wanted: one of each structure."""
+    """Return the kept programs of a finding with one more: one of each structure."""
     alike = structure(found.program)
     rest = [each for each in programs if structure(each.program) != alike]
     return sorted([*rest, found], key=FindingRecord.size)[:KEPT]
 
 
 def noted(finding: Finding, note: str) -> Finding:
-    """Return a finding with a note in its reason."""
+    """Return a finding with a note appended to its reason."""
     return replace(finding, reason=f"{finding.reason} ({note})")
 
 
 def shown_text(shown: list[Finding]) -> str:
-    """Say what a fresh process showed, for people; where none judged the program, why."""
+    """Return a text on what a fresh process showed, or why none judged the program."""
     for each in shown:
         if each.kind == CRASH and each.signature in NO_ANSWER:
             return f"{NOT_JUDGED}{each.signature}: {each.reason}"

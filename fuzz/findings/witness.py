@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stamp of a real kernel on a finding: one more comment of its file, which `fuzz.real` writes and reports show."""
+"""The stamp of a real kernel on a finding: a comment in its file, written by `fuzz.real` and shown in reports."""
 
 import os
 from pathlib import Path
@@ -8,15 +8,15 @@ from typing import Final
 from .found import comments_of
 
 KEY: Final = "real"
-# Beginning of the line of a report that has it.
+# Prefix of the stamp's line in a report.
 SAID: Final = "real kernel: "
 _BEGINNING: Final = f"# {KEY}: "
 
 
 def with_stamp(text: str, stamp: str) -> str:
-    """A program with this stamp behind its other comments, in place of one of an earlier run.
+    """Return a program with this stamp after its other comments; it replaces an earlier stamp.
 
-    :param text: of its file
+    :param text: of the program's file
     """
     lines = text.splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
@@ -25,7 +25,7 @@ def with_stamp(text: str, stamp: str) -> str:
 
 
 def stamp_in(text: str, signature: str) -> str:
-    """The stamp in the file of a finding; "": there is none, or the file is another finding's.
+    """Return the stamp in the file of a finding; "" if there is none, or the file belongs to another finding.
 
     :param text: of the file
     :param signature: of the finding
@@ -35,10 +35,10 @@ def stamp_in(text: str, signature: str) -> str:
 
 
 def stamp_of(file: str | os.PathLike[str], signature: str) -> str:
-    """The stamp in a file; "" where there is none, or no file of text that can be read twice."""
+    """Return the stamp in a file; "" if there is none, or the file is not a regular text file."""
     path = Path(file)
     try:
-        # A FIFO, or standard input, gives its program once.
+        # A FIFO or standard input can be read only once.
         return stamp_in(path.read_text(encoding="utf-8"), signature) if path.is_file() else ""
     except (OSError, ValueError):
         return ""
