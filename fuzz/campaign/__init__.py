@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fuzzing that goes on for weeks: a directory, work units, a pool or a cluster that does them.
+"""Long-running fuzzing: a directory, work units, and a pool or a cluster that does them.
 
-The directory is the truth: whatever is killed, the same command goes on from it.
+The directory holds the whole state: after any kill, the same command continues from it.
 
 * ``corpus/``: programs that showed something new (`fuzz.corpus`);
-* ``findings/``: those that show findings, each replayed first (`fuzz.findings.store`);
+* ``findings/``: programs that show findings, each replayed first (`fuzz.findings.store`);
 * ``campaign.sqlite``: units, findings, features and statistics (`fuzz.campaign.store.database`);
 * ``log``: the events of the campaign, for people.
 
-A unit is written down before it is begun. It counts when its outcome is
-written down, which happens once, in one transaction. Until then it is repeated.
+A unit is recorded before it begins. It counts once its outcome is recorded, which happens exactly once, in one
+transaction. Until then it is repeated.
 """
 
 from typing import Final
 
-# Seconds that a unit should take: long against the start of a process, short against what a kill may cost.
+# Target time of a unit in seconds: long compared with a process start, short compared with what a kill may lose.
 UNIT_SECONDS: Final = 15.0

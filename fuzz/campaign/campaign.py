@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign from its directory: begun the first time, resumed from then on."""
+"""Run a campaign from its directory: create it the first time, resume it later."""
 
 import os
 import sqlite3
@@ -26,7 +26,7 @@ _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 
 
 def nothing() -> None:
-    """Say nothing."""
+    """Do nothing; the default for *begin*."""
 
 
 def run(
@@ -34,10 +34,10 @@ def run(
 ) -> tuple[str, Overview]:
     """Run a campaign until its time is over or somebody stops it.
 
-    :param begin: called when nothing is refused any more
-    :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview by then
-    :raises CampaignError: the directory is another's, cannot be written, or is in use
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :param begin: called once nothing can be refused any more
+    :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview at that point
+    :raises CampaignError: the directory belongs to something else, cannot be written, or is in use
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     with opened(folder, settings) as (db, lines, corpus, seed):
         coordinator = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen)
@@ -48,7 +48,7 @@ def run(
 
 @contextmanager
 def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connection, Log, Corpus, int]]:
-    """The parts of a campaign, ours alone meanwhile."""
+    """Open the parts of a campaign for exclusive use by this process."""
     make(folder)
     lines = Log(folder)
     try:
@@ -70,9 +70,9 @@ def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connectio
 
 
 def make(folder: Path) -> None:
-    """Make the directory, and check that it belongs to this campaign.
+    """Create the directory, and check that it belongs to this campaign.
 
-    :raises CampaignError: it holds something else, or cannot be made
+    :raises CampaignError: it holds something else, or cannot be created
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,9 @@ def make(folder: Path) -> None:
 
 
 def corpus_of(folder: Path, lines: Log) -> Corpus:
-    """The corpus; a new one begins with the seeds of the checkout.
+    """Return the corpus; a new one begins with the seeds of the checkout.
 
-    :raises CorpusError: it cannot be made
+    :raises CorpusError: it cannot be created
     """
     path = folder / CORPUS
     new = not path.exists()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The account of a finding: all that somebody must know who has never seen s2fuzz, collected."""
+"""The account of a finding: everything a reader needs who has never seen s2fuzz."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ from .seeking import seek
 from .watched import run_all
 from .way import Way
 
-# The comment of a file with the digests of the code.
+# Key of the comment with the digests of the code.
 CODE: Final = "code"
-# An entry as `reference.machine.descriptor.describe` has it.
+# An entry in the format of `reference.machine.descriptor.describe`.
 _LEAF: Final = re.compile(r"(page|block\(\w+\))@0x[0-9a-f]+ ([r-])([w-])([x-]) ([\w=-]+)( old)?")
 _RIGHTS: Final = ("readable", "writable", "executable")
 _MEMORY: Final = {
@@ -39,16 +39,16 @@ _MEMORY: Final = {
 
 @dataclass(slots=True)
 class Account:
-    """All that is known of a finding.
+    """All that is known about a finding.
 
-    :param file: of its program, for people
+    :param file: name of the program's file, for people
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param finding: as the program shows it
     :param comments: of its file: see `fuzz.findings.found.comments_of`
-    :param way: to it
-    :param shows: registered versions -> whether they show it; None: the program says nothing about them
-    :param accepted: the entry of the user's file of accepted findings that accepts it; None: none does
+    :param way: the way to the finding
+    :param shows: version -> whether it shows the finding; None: the program has no verdict on it
+    :param accepted: the entry of the user's file of accepted findings that matches; None: no entry does
     """
 
     file: str
@@ -63,12 +63,12 @@ class Account:
 
     @property
     def rule(self) -> Rule | None:
-        """The rule that is broken; None: the two sides differ, and no rule says who is wrong."""
+        """The broken rule; None: the two sides differ, and no rule decides which one is wrong."""
         return rule_of(self.finding.signature)
 
     @property
     def headline(self) -> str:
-        """One sentence on who is wrong."""
+        """One sentence on which version is wrong."""
         original = called(self.reference)
         told = "a rule says" if WRONG in self.finding.reason else "no rule says"
         so_too = "" if self.candidate == self.reference else f", and so does {original}"
@@ -81,12 +81,12 @@ class Account:
 
     @property
     def culprit(self) -> str:
-        """The version whose events are told."""
+        """The version whose events the account shows."""
         return self.reference if self.finding.kind == CURED else self.candidate
 
     @property
     def severity(self) -> str:
-        """Its effect on guest and host; "" for a mistake of ours."""
+        """The effect on guest and host; "" for a mistake of ours."""
         if self.finding.kind == CRASH:
             return ""
         level = severity(self.finding.signature)
@@ -94,33 +94,33 @@ class Account:
 
     @property
     def where(self) -> str:
-        """The operation of the program at which it shows; "" for a mistake of ours."""
+        """The operation at which the program shows the finding; "" for a mistake of ours."""
         return "" if self.finding.kind == CRASH else headings(self.program)[self.finding.at + 1]
 
     @property
     def known(self) -> str:
-        """The relation of known bugs of the reference to it; "" if none does."""
+        """The relation of the reference's known bugs to the finding; "" if there is none."""
         return known_text(self.finding, self.reference)
 
     @property
     def stamp(self) -> str:
-        """The word of a real kernel, as the file has it; "": nobody has asked one."""
+        """The stamp of a real kernel, as the file has it; "": none was asked."""
         return self.comments.get(KEY, "") if self.comments.get("signature") == self.finding.signature else ""
 
     @property
     def changed(self) -> list[str]:
-        """The versions that are other code now than when the finding was filed."""
+        """The versions whose code has changed since the finding was filed."""
         return changed(self.comments.get(CODE, ""), self.reference, self.candidate)
 
     def origins(self) -> list[tuple[str, str, str]]:
-        """Return of each version its part, its name, what it is and where it comes from."""
+        """Return for each version its part, its name, and its origin."""
         if self.candidate == self.reference:
             return [("both sides", self.candidate, candidate.origin(self.candidate))]
         both = ("candidate", self.candidate), ("reference", self.reference)
         return [(part, name, candidate.origin(name)) for part, name in both]
 
     def entries(self) -> list[tuple[str, str]]:
-        """The leaves that reason and events name, each once: as they stand there, and in words."""
+        """Return the leaves named in the reason and the events, each once: as written, and in words."""
         found: dict[str, str] = {}
         for text in (self.finding.reason, *self.way.events):
             for match in _LEAF.finditer(text):
@@ -129,7 +129,7 @@ class Account:
 
 
 def in_words(match: re.Match[str]) -> str:
-    """An entry in words."""
+    """Return an entry in words."""
     kind, *rights, memory, old = match.groups()
     allowed = [word for word, letter in zip(_RIGHTS, rights, strict=True) if letter != "-"]
     size = f"a block of {kind[6:-1]}" if kind.startswith("block") else "a page"
@@ -145,12 +145,12 @@ def account_of(
     finding: Finding,
     comments: dict[str, str],
 ) -> Account:
-    """Collect the account of a finding; both versions, and all registered ones, run the program for it.
+    """Collect the account of a finding; this runs the program on both versions and on all registered ones.
 
     :param finding: as the program shows it
     :raises NoProcessError: no process can be started
     """
-    # A mail is somebody else's: its comments are shown, whatever a terminal would make of them.
+    # The comments may come from somebody else's mail: replace characters that could control a terminal.
     shown = {key: "".join(each if each.isprintable() else "?" for each in text) for key, text in comments.items()}
     account = Account(file, program, reference, patched, finding, shown)
     account.way = seek(program, reference, patched, finding)
@@ -159,7 +159,7 @@ def account_of(
 
 
 def showing(program: Program, reference: str, patched: str, finding: Finding) -> dict[str, bool | None]:
-    """The versions that show a finding, and those that do not: the two that were compared, and the registered ones."""
+    """Return which versions show a finding: the two that were compared, and the registered ones."""
     compared = {
         patched: finding.kind in (REGRESSION, COMMON, DIVERGENCE),
         reference: finding.kind in (COMMON, CURED),
@@ -167,10 +167,10 @@ def showing(program: Program, reference: str, patched: str, finding: Finding) ->
     found: dict[str, bool | None] = dict(compared)
     against = reference
     if reference not in candidate.names() and finding.kind != DIVERGENCE:
-        # What a rule says of a version, it says against any other.
+        # A violation of a rule on one version does not depend on the version that it is compared with.
         against = candidate.names()[0]
     if against.startswith(PREFIX) or is_silent(finding.signature) or finding.kind not in CLASSES:
-        # Results of a port say nothing beside those of a tree; and what does not come back takes its time.
+        # Results of a port are not comparable with those of a tree, and code that does not return takes long.
         return found
     rest = [candidate.get(name) for name in candidate.names() if name not in compared]
     for run in run_all([("", program)], candidate.get(against), rest):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The account of a finding as text: for a mail, 72 columns wide and plain; as Markdown; in colour."""
+"""The account of a finding as text: plain and 72 columns wide for a mail; as Markdown; in colour."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ from .calls import KernelCall, without_place
 
 WIDTH: Final = 72
 _INDENT: Final = "  "
-# Styles of `rich`: of the headline by class, of headings.
+# `rich` styles for the headline, by class, and for headings.
 COLOURS: Final = {REGRESSION: "bold red", DIVERGENCE: "bold yellow", COMMON: "bold", CURED: "bold green"}
 HEADING: Final = "bold cyan"
 _NO_RULE: Final = (
@@ -44,17 +44,17 @@ _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
     " are counted from 1."
 )
-# The comments of a file that are kept above the program in a mail.
+# The comments of the file that a mail keeps above the program.
 _KEPT: Final = ("kind", "signature", "reference", "candidate", CODE, KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A heading with what stands below it.
+    """A heading and the text below it.
 
-    :param paragraphs: to be wrapped
-    :param lines: each a line of its own, which is wrapped where it is too long
-    :param verbatim: lines that stay as they are
+    :param paragraphs: wrapped
+    :param lines: separate lines, each wrapped if too long
+    :param verbatim: lines that are not wrapped
     """
 
     heading: str
@@ -64,7 +64,7 @@ class Part:
 
 
 def parts(account: Account) -> Iterator[Part]:
-    """The account, part by part."""
+    """Yield the parts of the account."""
     finding, rule = account.finding, account.rule
     ours = finding.kind == CRASH
     yield Part("Finding", [f"{finding.kind}: {finding.signature}", *said("severity", account.severity)])
@@ -87,17 +87,17 @@ def parts(account: Account) -> Iterator[Part]:
 
 
 def sentence(text: str) -> str:
-    """A text with one full stop at its end."""
+    """Return a text with exactly one full stop at its end."""
     return text.rstrip(".") + "."
 
 
 def said(what: str, text: str) -> list[str]:
-    """A thing to say, if there is one."""
+    """Return a labelled text; nothing if the text is empty."""
     return [f"{what}: {text}"] if text else []
 
 
 def way_parts(account: Account) -> Iterator[Part]:
-    """The way to the finding: calls, events, what one side alone did."""
+    """Yield the way to the finding: calls, events, and what only one side did."""
     way, name = account.way, account.culprit
     unknown = [f"Not known in full: {way.unknown}."] if way.unknown else []
     if way.calls:
@@ -121,7 +121,7 @@ def way_parts(account: Account) -> Iterator[Part]:
 
 
 def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
-    """The calls, each below its caller, with the place where that is known; code of the candidate is marked."""
+    """Return one line per call, callees below their caller, with the place if known; mark code of the candidate."""
     told = folded(calls)
     column = max((len(call.function) for call in told if call.place), default=0)
     texts: list[str] = []
@@ -137,7 +137,7 @@ def call_lines(calls: tuple[KernelCall, ...]) -> list[str]:
 
 
 def folded(calls: tuple[KernelCall, ...]) -> list[KernelCall]:
-    """Calls without the rounds of a recursion: of those of a name only the last."""
+    """Remove recursion from a chain of calls: keep only the last call of each function."""
     found: list[KernelCall] = []
     for call in calls:
         at = next((at for at, each in enumerate(found) if each.function == call.function), len(found))
@@ -146,7 +146,7 @@ def folded(calls: tuple[KernelCall, ...]) -> list[KernelCall]:
 
 
 def version_paragraphs(account: Account) -> list[str]:
-    """The versions that show it, and those that do not."""
+    """Return paragraphs on which versions show the finding and which do not."""
     groups: dict[bool | None, list[str]] = {True: [], False: [], None: []}
     for name, shows in account.shows.items():
         groups[shows].append(name)
@@ -160,7 +160,7 @@ def version_paragraphs(account: Account) -> list[str]:
 
 
 def program_lines(account: Account) -> list[str]:
-    """The program below the comments that `s2fuzz run` goes by, which are wrapped as it can read them."""
+    """Return the program below the comments that `s2fuzz run` uses, wrapped so that it can still read them."""
     finding = account.finding
     now = {
         "kind": finding.kind,
@@ -178,7 +178,7 @@ def program_lines(account: Account) -> list[str]:
 
 
 def again(account: Account) -> tuple[list[str], list[str], list[str]]:
-    """The way to see the finding again: paragraphs, lines, commands."""
+    """Return how to see the finding again: paragraphs, lines, commands."""
     about = ["Save this mail, or the program with its comments, as x.s2."]
     both = dict.fromkeys((account.reference, account.candidate))
     outside = [name.removeprefix(PREFIX) for name in both if is_file(name) or name.startswith(PREFIX)]
@@ -196,12 +196,12 @@ def again(account: Account) -> tuple[list[str], list[str], list[str]]:
 
 
 def version_options(account: Account) -> list[str]:
-    """The versions as options."""
+    """Return the versions as command-line options."""
     return ["--reference", account.reference, "--candidate", account.candidate]
 
 
 def command_lines(words: list[str]) -> list[str]:
-    """A command for a shell, in several lines where it is long."""
+    """Return a shell command, split into several lines if it is long."""
     lines = [""]
     for word in map(shlex.quote, words):
         if lines[-1] and len(lines[-1]) + len(word) + 1 > WIDTH - 2 * len(_INDENT) - 2:
@@ -212,7 +212,7 @@ def command_lines(words: list[str]) -> list[str]:
 
 
 def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> list[str]:
-    """A text in lines; a word that is too long stands out."""
+    """Wrap a text; a word that is too long exceeds the width."""
     return textwrap.wrap(
         text,
         width,
@@ -224,7 +224,7 @@ def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> list[str]:
 
 
 def styled(account: Account) -> Iterator[tuple[str, str]]:
-    """The lines of the account, each with its style for a terminal; "" for none."""
+    """Yield the lines of the account, each with its terminal style, or ""."""
     style = COLOURS.get(account.finding.kind, "bold magenta")
     for line in wrapped(f"{capital(account.headline)}.", "", ""):
         yield line, style
@@ -245,13 +245,13 @@ def styled(account: Account) -> Iterator[tuple[str, str]]:
 
 
 def capital(text: str) -> str:
-    """A sentence that begins with a capital, unless with a name or a word of ours and a colon."""
+    """Capitalise a sentence, unless it begins with a name or with a word of ours and a colon."""
     first = text.partition(" ")[0]
     return text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
 
 
 def text(account: Account) -> str:
-    """Return the account as plain text, to be pasted into a mail."""
+    """Return the account as plain text for a mail."""
     return "\n".join(line for line, _ in styled(account)) + "\n"
 
 
@@ -275,7 +275,7 @@ def markdown(account: Account) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text in which Markdown finds no markup, but for code in backticks."""
+    """Escape the Markdown markup of a text, except code in backticks."""
     pieces = text.split("`")
     for at in range(0, len(pieces), 2):
         for letter in "\\*_<>[]|#":

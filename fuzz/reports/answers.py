@@ -1,69 +1,64 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Answers of the commands with ``--json``: one object; keys stay, more may come.
+"""Answers of the commands with ``--json``: one object. Existing keys stay; new ones may be added.
 
 Every object has ``s2fuzz`` (version) and ``form`` (how the code runs).
 
-``exit_code`` is in the answers of ``run``, ``explore``, ``fuzz``, ``campaign``, ``status`` and ``minimize``, and in the
-object that any command answers with where a candidate is refused, has a mistake in its Python, or is a kernel tree that
-cannot be built (2), or where there is no verdict (4): ``exit_code`` and ``error`` (``kind``: ``candidate`` or
-``no verdict``; ``message``). ``run``, ``explore`` and ``fuzz`` add that ``error`` to their answers where they end with
-4, and have judged what they could.
-``changes`` is in those of ``run``, ``fuzz``, ``campaign`` and ``minimize``: of each candidate ``candidate``,
-``on`` (the versions that its classes derive from), ``overrides`` and ``adds`` (names of methods),
-``sets`` (names of constants), ``same`` (it is the code of the reference).
+``exit_code`` is in the answers of ``run``, ``explore``, ``fuzz``, ``campaign``, ``status`` and ``minimize``. Any
+command answers with ``exit_code`` and ``error`` (``kind``: ``candidate`` or ``no verdict``; ``message``) if a candidate
+is refused, has a mistake in its Python, or is a kernel tree that cannot be built (2), or if there is no verdict (4).
+``run``, ``explore`` and ``fuzz`` add this ``error`` to their answers if they end with 4 but judged some programs.
+``changes`` is in the answers of ``run``, ``fuzz``, ``campaign`` and ``minimize``. For each candidate it has
+``candidate``, ``on`` (the versions that its classes derive from), ``overrides`` and ``adds`` (names of methods),
+``sets`` (names of constants), and ``same`` (its code is that of the reference).
 
-``list``: ``default_reference``; ``versions``: of each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: of
-each ``name``, ``origin``, ``reference`` (to be run against), ``signature`` (of the regression that is its own).
-With ``--checkers`` instead: ``checkers``: of each ``name`` (what its signatures begin with), ``rule``, ``why`` (it
-matters), ``severity``, and ``finer``: ``pattern`` of signatures that have a ``severity`` of their own; the first
-that fits counts.
+``list``: ``default_reference``; ``versions``: for each ``name``, ``origin``. With ``--bugs`` instead: ``bugs``: for
+each ``name``, ``origin``, ``reference`` (the version to run it against), ``signature`` (of its own regression).
+With ``--checkers`` instead: ``checkers``: for each ``name`` (the prefix of its signatures), ``rule``, ``why`` (it
+matters), ``severity``, and ``finer``: for each ``pattern`` of signatures their own ``severity``; the first match
+counts.
 
-``run``: ``results``, one for each program and candidate: ``program``,
-``reference``, ``candidate``, ``verdict`` (the weightiest class, ``clean``,
-``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``, ``reason``, ``at``: index of
-the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
-`fuzz.findings.severity`, ``known``, ``real``, ``accepted``), ``consequences``
-(``side``, ``signature``, ``reason``, ``at``), ``notes`` (switches that did not take place, as text),
-``costs`` (``reference`` and
-``candidate``, each with the fields of `fuzz.judging.cost.Costs`, and ``complete``: both
-sides ran to the end; or null), ``exercise`` (of two kernel trees, else null: ``lines`` by which they differ,
-``ran``, ``missing`` and ``codeless``: places, ``unknown``: why none of this is known, or "", and ``uncompiled``:
-files of KVM that differ and are not compiled), ``error`` (why there is no verdict, or null) and ``trace`` (text or
-null);
-``known_findings``: the entries of the user's file, of each ``pattern``, ``reason``,
-``who``, ``link``, ``matches`` (distinct findings that it accepted); with ``--qemu`` also
-``qemu`` (`fuzz.hardware.report`).
+``run``: ``results``, one for each program and candidate: ``program``, ``reference``, ``candidate``, ``verdict`` (the
+weightiest class, ``clean``, ``not exercised``, ``error`` or ``no verdict``), ``findings`` (``class``, ``signature``,
+``reason``, ``at``: index of the operation, -1 at creation, ``operation``: its text, ``severity``: a word of
+`fuzz.findings.severity`, ``known``, ``real``, ``accepted``), ``consequences`` (``side``, ``signature``, ``reason``,
+``at``), ``notes`` (switches that did not take place, as text), ``costs`` (``reference`` and ``candidate``, each with
+the fields of `fuzz.judging.cost.Costs`, and ``complete``: both sides ran to the end; or null), ``exercise`` (of two
+kernel trees, else null: ``lines``, the number of lines that differ; ``ran``; ``missing`` and ``codeless``: places;
+``unknown``: why none of this is known, or ""; and ``uncompiled``: files of KVM that differ and are not compiled),
+``error`` (why there is no verdict, or null) and ``trace`` (text or null);
+``known_findings``: the entries of the user's file, for each ``pattern``, ``reason``, ``who``, ``link``, ``matches``
+(number of distinct findings that it accepted); with ``--qemu`` also ``qemu`` (`fuzz.hardware.report`).
 
-``explore``: ``program``, ``reference``, ``candidate``, ``schedules`` (judged with 0, 1, ... preemptions), ``whole``
-(all of them), ``findings`` (``class``, ``signature``, ``reason``, ``schedules`` that show it, ``program``: text of
-the first with the fewest preemptions), ``refused`` (why there is no verdict, or null).
+``explore``: ``program``, ``reference``, ``candidate``, ``schedules`` (number judged with 0, 1, ... preemptions),
+``whole`` (all schedules were judged), ``findings`` (``class``, ``signature``, ``reason``, ``schedules``: number that
+show it, ``program``: text of the first with the fewest preemptions), ``refused`` (why there is no verdict, or null).
 
-``compare``: ``reference``, ``candidate``, ``workload``, ``block``, ``seed``; ``figures``: of each number of vCPUs
+``compare``: ``reference``, ``candidate``, ``workload``, ``block``, ``seed``; ``figures``: for each number of vCPUs
 ``cpus``, ``reference`` and ``candidate`` (the fields of `fuzz.comparing.measuring.Figures`).
 
 ``fuzz``: ``reference``, ``candidate``, ``seed``, ``programs``, ``operations``,
 ``seconds`` (of judging), ``elapsed`` (seconds of the whole session, with replays and minimising),
 ``programs_per_second`` and ``operations_per_second`` (of judging), ``interrupted``;
-``costs`` (``programs``: how many are in, a sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;
-``findings``, ``crashes`` and ``unreplayed``: of each ``class``, ``signature``, ``reason``,
+``costs`` (``programs``: size of the sample; ``reference``, ``candidate``); ``exercise`` as in ``run``;
+``findings``, ``crashes`` and ``unreplayed``: for each ``class``, ``signature``, ``reason``,
 ``count`` (programs that showed it), ``severity`` (null for a crash), ``known``, ``real``, ``accepted``,
-and of the smallest of those ``program`` (its number, from 1, or null: its file had it
-already), ``operations``, ``operation`` (where it shows, or null), ``file`` (or null), ``text``;
-``refused`` (reason -> programs without a verdict); ``blocks`` (programs with a par block) and ``repeated`` (those of
-them that were run again, and did the same); ``trouble`` (why files were not written, or null); ``known_findings`` as
-in ``run``.
+and for the smallest of these programs ``program`` (its number, from 1, or null if it comes from an existing
+file), ``operations``, ``operation`` (where it shows the finding, or null), ``file`` (or null), ``text``;
+``refused`` (reason -> programs without a verdict); ``blocks`` (programs with a par block) and ``repeated`` (number of
+them that were run again and behaved the same); ``trouble`` (why files were not written, or null); ``known_findings``
+as in ``run``.
 
 ``minimize``: ``program``, ``reference``, ``candidate``, ``class``, ``signature``,
 ``operations`` and ``slots`` (before and after), ``runs``, ``seconds``, ``finished``
 (nothing more can be done), ``interrupted``, ``file`` (or null) and ``text``.
 
 ``report``: ``program``, ``reference``, ``candidate``, ``headline``, ``class``, ``signature``, ``reason``, ``severity``
-(null for a crash), ``rule`` and ``why`` (null for a divergence), ``operation``; ``calls``, outermost first: of each
+(null for a crash), ``rule`` and ``why`` (null for a divergence), ``operation``; ``calls``, outermost first: for each
 ``function``, ``file``, ``line``, ``own`` (code of the candidate); ``exact`` (they were running when the rule was
 broken); ``events`` (the last ones before it), ``only_reference`` and ``only_candidate`` (events of one side), as text,
 and ``apart`` (index of the operation of these two); ``entries`` (entry -> in words); ``versions`` (name -> whether it
-shows it, or null); ``changed`` (versions that are other code than when it was filed); ``known``; ``accepted``;
-``real``; ``text``: the program.
+shows the finding, or null); ``changed`` (versions whose code has changed since the finding was filed); ``known``;
+``accepted``; ``real``; ``text``: the program.
 
 ``promote``: ``file``, ``text``.
 
@@ -72,28 +67,25 @@ shows it, or null); ``changed`` (versions that are other code than when it was f
 
 ``build``: ``message``, one line on what was done.
 
-``corpus``: of ``add``, ``merge`` and ``import``: ``corpus``, ``added`` (digests),
-``there`` (how many were), ``refused`` (a line each). Of ``show``: ``corpus``,
-``programs``, ``operations`` (``all``, ``median``, ``most``), ``bytes``, ``kinds``
-(of each ``operations`` and ``programs``), ``absent``, ``settings`` (of each value
-the programs), ``features`` (``versions``, ``programs``, ``features``), ``bad``; of
-one program ``digest``, ``file``, ``text``. Of ``export``: ``corpus``, ``target``,
-``written``, ``there``, ``bad``. Of ``minimize``: ``corpus``, ``reference``,
-``candidate``, ``dry_run``, ``programs`` and ``operations`` (``before``, ``after``),
-``observed`` (programs that were run), ``features``, ``removed`` (digests),
-``troubled`` (digest -> why it could not be observed, and is kept), ``bad``.
+``corpus``: for ``add``, ``merge`` and ``import``: ``corpus``, ``added`` (digests), ``there`` (number already there),
+``refused`` (a line each). For ``show``: ``corpus``, ``programs``, ``operations`` (``all``, ``median``, ``most``),
+``bytes``, ``kinds`` (for each ``operations`` and ``programs``), ``absent``, ``settings`` (programs for each value),
+``features`` (``versions``, ``programs``, ``features``), ``bad``; for one program ``digest``, ``file``, ``text``. For
+``export``: ``corpus``, ``target``, ``written``, ``there``, ``bad``. For ``minimize``: ``corpus``, ``reference``,
+``candidate``, ``dry_run``, ``programs`` and ``operations`` (``before``, ``after``), ``observed`` (programs that were
+run), ``features``, ``removed`` (digests), ``troubled`` (digest -> why it could not be observed, and is kept),
+``bad``.
 
-``cover``: ``versions``, ``programs``, ``files`` (of each ``summary``,
-``missing_lines``, ``missing_branches``, as coverage.py has them), ``totals``; with
-``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first). Of a kernel tree there are no
-``totals``, and ``files`` has of each ``lines`` (how many have code), ``missing_lines``, ``reached_lines`` (line -> the
-smallest program that reaches it).
+``cover``: ``versions``, ``programs``, ``files`` (for each ``summary``, ``missing_lines``, ``missing_branches``, as in
+coverage.py), ``totals``; with ``--line``: ``file``, ``line``, ``at_import``, ``programs`` (the smallest first). For a
+kernel tree there are no ``totals``, and ``files`` has for each ``lines`` (number with code), ``missing_lines``,
+``reached_lines`` (line -> the smallest program that reaches it).
 
-``known`` is null or the known bug of the reference that has this signature:
-``id``, ``reason``, ``link``; ``accepted`` likewise of the user's accepted findings:
-``pattern``, ``reason``, ``who``, ``link``; ``real`` is null or the stamp in the finding's file, by which a real kernel
-has confirmed it or not.
+``known`` is null or the known bug of the reference with this signature: ``id``, ``reason``, ``link``. ``accepted`` is
+null or the matching entry of the user's file of accepted findings: ``pattern``, ``reason``, ``who``, ``link``.
+``real`` is null or the stamp in the finding's file: whether a real kernel confirmed the finding.
 """
+
 
 from dataclasses import asdict
 from typing import Any, Final
@@ -117,7 +109,7 @@ from .account import Account
 from .runs import Run
 
 Json = dict[str, Any]
-# Of `error`.
+# The kind of `error` if there is no verdict.
 NO_VERDICT: Final = "no verdict"
 
 
@@ -127,30 +119,30 @@ def head() -> Json:
 
 
 def no_verdict_answer(message: str) -> Json:
-    """Return the keys that an answer has where there is no verdict; *message* says why."""
+    """Return the keys of an answer without a verdict; *message* gives the reason."""
     return {"error": {"kind": NO_VERDICT, "message": message}}
 
 
 def per_second(count: int, seconds: float) -> float:
-    """A rate; 0 where no time has passed."""
+    """Return a rate; 0 if no time has passed."""
     return round(count / seconds, 1) if seconds > 0 else 0.0
 
 
 def list_answer() -> Json:
-    """All versions."""
+    """Return the answer with all versions."""
     names = candidate.names()
     versions = [{"name": name, "origin": candidate.origin(name)} for name in names]
     return {**head(), "default_reference": names[0], "versions": versions}
 
 
 def bugs_answer() -> Json:
-    """All planted bugs."""
+    """Return the answer with all planted bugs."""
     bugs = [{"name": bug.name, "origin": bug.origin, "reference": bug.base, "signature": bug.signature} for bug in BUGS]
     return {**head(), "bugs": bugs}
 
 
 def checkers_answer() -> Json:
-    """The rules that checkers hold, the one that weighs most first."""
+    """Return the answer with the rules of the checkers, the weightiest first."""
     found = [
         {
             "name": rule.name,
@@ -167,12 +159,12 @@ def checkers_answer() -> Json:
 
 
 def run_answer(runs: list[Run], accepted: Accepted) -> Json:
-    """The verdicts."""
+    """Return the answer with the verdicts."""
     return {**head(), "results": [_run(run, accepted) for run in runs], "known_findings": _entries(accepted)}
 
 
 def explore_answer(file: str | None, reference: str, candidate: str, explored: Explored) -> Json:
-    """The schedules of a program, or of all programs of a length."""
+    """Return the answer with the schedules of a program, or of all programs of a length."""
     findings = [
         {
             "class": shown.finding.kind,
@@ -200,7 +192,7 @@ def explore_answer(file: str | None, reference: str, candidate: str, explored: E
 
 
 def session_head(summary: Summary) -> Json:
-    """The head of the answer of a session: what it was, and how much it judged."""
+    """Return the head of the answer of a session: its settings and the number of programs judged."""
     return {
         **head(),
         "reference": summary.reference,
@@ -212,7 +204,7 @@ def session_head(summary: Summary) -> Json:
 
 
 def fuzz_answer(summary: Summary) -> Json:
-    """A session."""
+    """Return the answer of a session."""
     return {
         **session_head(summary),
         "seconds": round(summary.seconds, 3),
@@ -234,7 +226,7 @@ def fuzz_answer(summary: Summary) -> Json:
 
 
 def account_answer(account: Account) -> Json:
-    """A finding explained."""
+    """Return the answer with the account of a finding."""
     finding, way, rule = account.finding, account.way, account.rule
     return {
         **head(),

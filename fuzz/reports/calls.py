@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The calls of kernel code that are under way at an event: of a port from Python's stack, of a tree from its places."""
+"""The kernel calls in progress at an event: a port's from Python's stack, a tree's from its places."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ from candidate.tree.building.source import (
 )
 from reference.kernel import Kernel
 
-# As `candidate.tree.runtime.places` writes a place.
+# The format in which `candidate.tree.runtime.places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
@@ -36,9 +36,9 @@ class KernelCall(NamedTuple):
     """A kernel function that was running.
 
     :param function: its name in C
-    :param file: as people know it; of a tree below its top folder; "" where it is not known
-    :param line: that it was at
-    :param own: it is code of the candidate, which the reference does not have
+    :param file: the name for people; for a tree relative to its top folder; "" if not known
+    :param line: the line being executed
+    :param own: it is code of the candidate that the reference does not have
     """
 
     function: str
@@ -48,15 +48,15 @@ class KernelCall(NamedTuple):
 
     @property
     def place(self) -> str:
-        """``file:line``, as far as that is known."""
+        """``file:line``, as far as known."""
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
 def calls_at(place: str, meant: str = "") -> tuple[KernelCall, ...]:
-    """The calls in the text of a place in a tree, outermost first; () where there is none.
+    """Return the calls in the text of a place in a tree, outermost first; () if there are none.
 
-    :param place: or the reason of a finding that ends in one, or in several
-    :param meant: of several, the last one in this function is meant, else the last one
+    :param place: a place, or the reason of a finding that ends in one or more places
+    :param meant: of several places, take the last one in this function; without one, the last place
     """
     found = [match.groups() for match in _PLACE.finditer(place)]
     if not found:
@@ -72,19 +72,19 @@ def calls_at(place: str, meant: str = "") -> tuple[KernelCall, ...]:
 
 
 def chain_of(text: str) -> list[str]:
-    """The names in a chain of calls."""
+    """Return the names in a chain of calls."""
     return text.strip().split(_CHAIN)
 
 
 def without_place(reason: str) -> str:
-    """The reason of a finding without its place in a tree."""
+    """Return the reason of a finding without its place in a tree."""
     return _AT.sub("", reason)
 
 
 def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callable[[], tuple[KernelCall, ...]]:
-    """Return a function that says which calls of a version are under way.
+    """Return a function that returns the calls of a version in progress.
 
-    The frames of a port are there in plain Python only.
+    The frames of a port exist only in plain Python.
 
     :param reference: the version that the candidate is compared with
     :param kernel: of the version's side
@@ -113,15 +113,15 @@ def watcher(version: Candidate, reference: Candidate, kernel: Kernel) -> Callabl
 
 
 def kernel_modules(version: Candidate) -> set[str]:
-    """The modules that hold kernel code of a version."""
+    """Return the modules that hold kernel code of a version."""
     return {*modules_of(version), *(each.__module__ for each in version.main.__mro__)} - {"builtins", "typing"}
 
 
 def is_kernel_name(name: str) -> bool:
-    """Tell whether a method is a kernel function, and no part of one or helper of ours."""
+    """Tell whether a method is a whole kernel function, not a part of one or a helper of ours."""
     return not name.startswith(("_", "<")) or (name.startswith("__") and not name.startswith("__init"))
 
 
 def c_name(name: str) -> str:
-    """The C name of a method: behind two leading underscores stand two more, which C does not have."""
+    """Return the C name of a method: a name with two leading underscores has two trailing ones that C lacks."""
     return name.removesuffix("__") if name.startswith("__") else name

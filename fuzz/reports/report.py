@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reports of the commands for people; `fuzz.reports.answers` has the same for machines."""
+"""Reports of the commands for people; `fuzz.reports.answers` has the same data for machines."""
 
 import textwrap
 from collections import Counter
@@ -24,7 +24,7 @@ from ..language.text import headings
 from .answers import per_second
 from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
-# Places that are named where there may be many.
+# Maximum number of places to name.
 _NAMED: Final = 8
 NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ, so nothing is known of it"
 HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
@@ -34,7 +34,7 @@ MEANINGS: Final = {
     COMMON: "{reference} is wrong too",
     CURED: "only {reference} is wrong",
 }
-# The fields of `fuzz.judging.cost.Costs`, as they are called here.
+# Labels for the fields of `fuzz.judging.cost.Costs`.
 COSTS: Final = {
     "events": "events",
     "tables_walked": "tables walked",
@@ -65,19 +65,19 @@ _INDENT: Final = " " * 12
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 program``, ``2 programs``."""
+    """Return ``1 program``, ``2 programs``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def legend(kinds: Iterable[str], reference: str) -> str:
-    """Explain those of the four classes that occur, against the version *reference*."""
+    """Return explanations of the classes in *kinds*, relative to the version *reference*."""
     there = set(kinds)
     name = called(reference)
     return "; ".join(f"{kind}: {MEANINGS[kind].format(reference=name)}" for kind in CLASSES if kind in there)
 
 
 def list_text() -> str:
-    """One line a version."""
+    """Return a text with one line per version."""
     names = candidate.names()
     width = max(map(len, names))
     lines = ["reference (default; --reference takes any version below too)"]
@@ -89,7 +89,7 @@ def list_text() -> str:
 
 
 def bugs_text() -> str:
-    """Two lines a planted bug."""
+    """Return a text with two lines per planted bug."""
     width = max(len(bug.name) for bug in BUGS)
     lines = ["planted bugs (each to be run against the version that it is planted in)"]
     for bug in BUGS:
@@ -98,7 +98,7 @@ def bugs_text() -> str:
 
 
 def checkers_text() -> str:
-    """The rules that checkers hold, the one that weighs most first."""
+    """Return a text with the rules of the checkers, the weightiest first."""
     lines = ["checkers (each judges one side alone)"]
     for rule in rules():
         lines += ["", f"{rule.name}: {levels(rule)}"]
@@ -148,7 +148,7 @@ def rule_lines(signature: str) -> Iterator[str]:
 
 
 def exercise_lines(found: Exercise) -> Iterator[str]:
-    """Say how many of the lines by which two kernel trees differ ran, and which did not."""
+    """Yield how many of the lines that differ between two kernel trees ran, and which did not."""
     if found.unknown:
         yield f"whether the patch ran is not known: {found.unknown}"
         return
@@ -173,20 +173,20 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
 
 
 def shortened(names: list[str]) -> str:
-    """Return the first of some names, and how many more there are."""
+    """Return the first few names, and the number of the rest."""
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {rest} more (`--json` names them)" if rest > 0 else "")
 
 
 def accepted_lines(accepted: Accepted | None, kind: str, signature: str) -> Iterator[str]:
-    """Yield the line of the user's file of accepted findings on a finding, if there is one."""
+    """Yield the line for the entry in the user's file that accepts a finding, if there is one."""
     entry = accepted.match(kind, signature) if accepted else None
     if accepted and entry:
         yield f"{_INDENT}accepted by {accepted.file}, entry {entry.number}: {entry.text}"
 
 
 def accepted_text(accepted: Accepted) -> str:
-    """Say how often the entries of the file matched; one that never did may be stale."""
+    """Return how often the entries of the file matched; an entry without a match may be stale."""
     counts = [entry.count for entry in accepted.entries]
     lines = [f"{accepted.file}: {plural(sum(counts), 'finding')} accepted by {sum(map(bool, counts))} of"]
     lines[0] += f" {len(counts)} entr{'y' if len(counts) == 1 else 'ies'}"
@@ -195,7 +195,7 @@ def accepted_text(accepted: Accepted) -> str:
 
 
 def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) -> Iterator[str]:
-    """Yield a table: both sides and the difference; rows that neither side has are left out."""
+    """Yield a table of both sides and their difference; rows that are zero on both sides are left out."""
     left, right = asdict(costs.reference), asdict(costs.candidate)
     rows = [(title, *names, "difference")]
     for field, label in COSTS.items():
@@ -212,7 +212,7 @@ def cost_lines(title: str, costs: Comparison | Total, names: tuple[str, str]) ->
 
 
 def run_summary(runs: list[Run]) -> str:
-    """Count the verdicts by class."""
+    """Return the number of verdicts by class."""
     words = Counter(run.word for run in runs)
     counts = [f"{words[word]} {word}" for word in (*CLASSES, CLEAN, NOT_EXERCISED, ERROR, REFUSED) if words[word]]
     meaning = legend(words, runs[0].reference)
@@ -220,7 +220,7 @@ def run_summary(runs: list[Run]) -> str:
 
 
 def fuzz_text(summary: Summary) -> str:
-    """A session: rates, then each finding once."""
+    """Return the text for a session: rates, then each finding once."""
     judged = f"{plural(summary.programs, 'program')} and {plural(summary.operations, 'operation')} judged"
     ended = ", interrupted" if summary.interrupted else ""
     rates = [per_second(count, summary.seconds) for count in (summary.programs, summary.operations)]
@@ -265,23 +265,23 @@ def fuzz_text(summary: Summary) -> str:
 
 
 def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
-    """Say that most programs have no verdict.
+    """Return a line saying that most programs have no verdict.
 
-    :param programs: that ran
-    :param refused: what nobody models -> programs that needed it
+    :param programs: number of programs that ran
+    :param refused: what is not modelled -> programs that needed it
     """
     count = sum(refused.values())
     return f"no verdict: {count} of {plural(programs, 'program')} could not be judged; they need what is not modelled"
 
 
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
-    """Say what programs need that is not modelled, those that most of them need first."""
+    """Yield what programs need that is not modelled, the most frequent first."""
     for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
         yield f"{plural(count, 'program')} without a verdict, for nobody models {reason}"
 
 
 def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
-    """A finding: class, signature, reason, where it is kept."""
+    """Yield the lines of a finding: class, signature, reason, where it is kept."""
     yield f"{found.kind:<10}  {found.signature}"
     yield f"{_INDENT}{found.reason}"
     kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
@@ -295,7 +295,7 @@ def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
 
 
 def progress_text(summary: Summary) -> str:
-    """The session so far, in less than 80 columns."""
+    """Return the session so far in one line of less than 80 columns."""
     return (
         f"{summary.seconds:6.0f} s  {summary.programs} programs  "
         f"{per_second(summary.operations, summary.seconds)} operations/s  {plural(len(summary.findings), 'finding')}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The result of an operation in words, for traces."""
+"""Results of operations in words, for traces."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from ..language import operations as ops
 from ..sides.outcome import Outcome, dirty_text
 
 _ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
-# What happens to a guest access, or to a call, that does not just end well.
+# Ends of a guest access or a call other than success.
 _STATUSES: Final = {
     "io": "no slot has this address: user space is to emulate the access",
     "abort": "the guest gets an abort",
@@ -29,12 +29,12 @@ _DONE: Final = "done"
 
 
 def errno_text(ret: int) -> str:
-    """A return value of kernel code: ``0``, ``-EAGAIN``, ``-71``."""
+    """Return a return value of kernel code as text: ``0``, ``-EAGAIN``, ``-71``."""
     return f"-{_ERRNO[-ret]}" if -ret in _ERRNO else str(ret)
 
 
 def result_text(op: ops.Operation, outcome: Outcome) -> str:
-    """The result of an operation, with the faults that it took: ``reads what operation 1 wrote, after 1 fault``."""
+    """Return the result of an operation with its faults: ``reads what operation 1 wrote, after 1 fault``."""
     if isinstance(op, ops.Par) and outcome.parts:
         inner = [ops.plain(each) for each in op.operations]
         return " | ".join([result_text(each, part) for each, part in zip(inner, outcome.parts, strict=True)])
@@ -46,7 +46,7 @@ def result_text(op: ops.Operation, outcome: Outcome) -> str:
 
 
 def status_text(op: ops.Operation, outcome: Outcome) -> str:
-    """The same without faults."""
+    """Return the result of an operation without its faults."""
     if outcome.status == "error":
         return f"fails: {errno_text(outcome.value)}" if isinstance(outcome.value, int) else "fails"
     if outcome.status != "ok":
@@ -57,7 +57,7 @@ def status_text(op: ops.Operation, outcome: Outcome) -> str:
 
 
 def value_text(op: ops.Operation, value: object) -> str:
-    """The result of an operation that ended well."""
+    """Return the result of a successful operation."""
     if isinstance(value, list):
         return dirty_text(value)
     if isinstance(op, ops.GuestAccess):
@@ -73,7 +73,7 @@ def value_text(op: ops.Operation, value: object) -> str:
 
 
 def data_text(version: int) -> str:
-    """The data that a load sees, by its version as the machine's memory has it."""
+    """Return the data that a load sees, given as a version number of the machine's memory."""
     if version == FOREIGN:
         return "what the last owner of the frame left there"
     if not version:

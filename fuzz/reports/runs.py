@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Given programs on given candidates: one verdict each."""
+"""Runs of given programs on given candidates, with one verdict each."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ ALL: Final = "all"
 CLEAN: Final = "clean"
 ERROR: Final = "error"
 REFUSED: Final = "no verdict"
-# No finding, and nothing ran of that by which the two differ.
+# No finding, and no run reached the code in which the two versions differ.
 NOT_EXERCISED: Final = "not exercised"
 
 
@@ -27,12 +27,13 @@ class Run:
     """One program on one candidate.
 
     :param file: name of the program
-    :param verdict: None where there is none, as *error* says then
+    :param verdict: None if there is none; *error* or *refused* then gives the reason
     :param trace: both sides' events, if asked for
     :param traceback: of a failure of our own code
-    :param refused: what the program needs and nobody models; then there is no verdict
-    :param exercise: how much of the difference of two kernel trees ran; None where that is not known
-    :param killed: somebody else ended the process that judged it, or memory ran out; else *error* is a mistake of ours
+    :param refused: what the program needs and is not modelled; then there is no verdict
+    :param exercise: how much of the difference of two kernel trees ran; None if not known
+    :param killed: the process that judged it was killed from outside, or memory ran out; else *error* is a mistake of
+      ours
     """
 
     file: str
@@ -49,7 +50,7 @@ class Run:
 
     @property
     def word(self) -> str:
-        """The weightiest class found; ``clean`` or ``not exercised`` where there is none; ``error``, ``no verdict``."""
+        """The weightiest class found, ``clean`` or ``not exercised``; without a verdict ``error`` or ``no verdict``."""
         if self.verdict is None:
             return REFUSED if self.refused else ERROR
         kinds = {finding.kind for finding in self.verdict.findings}
@@ -57,7 +58,7 @@ class Run:
 
     @property
     def idle(self) -> bool:
-        """True if nothing ran of that by which two kernel trees differ, as far as is known, and they did the same."""
+        """True if both behaved the same and, as far as is known, no code in which two kernel trees differ ran."""
         if self.verdict is None or any(finding.kind != COMMON for finding in self.verdict.findings):
             return False
         return self.exercise is not None and not self.exercise.exercised
@@ -74,20 +75,20 @@ class Run:
         return f"a mistake of s2fuzz, not of the candidate: {self.error}"
 
     def worse(self, accepted: Accepted) -> bool:
-        """Tell whether the candidate is worse, or differs for no known reason, and nobody accepts that."""
+        """Tell whether the candidate is worse, or differs for no known reason, and the user has not accepted that."""
         worse = [finding for finding in self.findings() if finding.kind in (REGRESSION, DIVERGENCE)]
         return any(accepted.match(finding.kind, finding.signature) is None for finding in worse)
 
     def findings(self) -> list[Finding]:
-        """The findings, the weightiest first."""
+        """Return the findings, the weightiest first."""
         found = self.verdict.findings if self.verdict else []
         return sorted(found, key=lambda finding: (*rank(finding), finding.at))
 
 
 def chosen(name: str, reference: Candidate) -> list[Candidate]:
-    """The candidates that ``--candidate`` names: one, or with `ALL` each but the reference.
+    """Return the candidates that ``--candidate`` names: one, or with `ALL` every version but the reference.
 
-    :raises candidate.UnknownCandidate: there is none of this name
+    :raises candidate.UnknownCandidate: there is no version with this name
     """
     if name != ALL:
         return [candidate.get(name)]

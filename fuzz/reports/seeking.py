@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The way to a finding, asked of a process that may end or hang."""
+"""The way to a finding, computed in a process that may die or hang."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from ..processes.child import Child
 from .calls import calls_at
 from .way import Way, function_of
 
-# Seconds after which nobody waits any longer.
+# Seconds to wait for the process.
 PATIENCE: Final = 180.0
 
 
@@ -26,7 +26,7 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
     :param finding: as the program shows it
-    :param seconds: that the program may take
+    :param seconds: limit for the whole process
     :raises NoProcessError: the process cannot be started
     """
     if finding.kind == CRASH:

@@ -23,9 +23,9 @@ from .trace_lines import Line
 CONTEXT: Final = 12
 NARROWEST: Final = 80
 WIDEST: Final = 160
-# Columns where their number is not known: in a file, in a pipe.
+# Width when the number of columns is unknown: in a file, in a pipe.
 UNKNOWN: Final = 120
-# Where more events than this differ in one operation, they are paired in order:
+# If more events than this differ in one operation, they are paired in order:
 # finding the best pairs takes quadratic time.
 MAX_MATCHED: Final = 6000
 
@@ -34,7 +34,7 @@ MAX_MATCHED: Final = 6000
 class EventRow:
     """One line of the output: an event of either side, or of both.
 
-    *same*: both did it. *violation*: its signature, or "".
+    *same*: both sides did it. *violation*: its signature, or "".
     """
 
     left: Line | None
@@ -64,13 +64,13 @@ def record(
 ) -> list[Section]:
     """Run a valid program on both versions as `fuzz.judging.differential` does.
 
-    :param note: called with each line as it comes: index of the operation, 0 or 1 for the side, the line
+    :param note: called with each new line: index of the operation, 0 or 1 for the side, the line
     :returns: creation, each operation, destruction
     """
     sides = [Executor(reference, program), Executor(candidate, program, CANDIDATE)]
     traces = [Trace(side) for side in sides]
     for trace in traces:
-        # Only where one has a tlb.c of its own are they worth their lines.
+        # Show instructions only if the two sides have different tlb.c code.
         trace.instructions = code_of(reference.tlb) != code_of(candidate.tlb)
     last = len(program.operations)
     sections: list[Section] = []
@@ -94,17 +94,17 @@ def record(
 
 
 def code_of(tlb: type[AnyTlb]) -> str:
-    """Return what tells the code of one tlb.c from another."""
+    """Return an identifier of the code of a tlb.c."""
     return str(getattr(tlb, "content", tlb.__qualname__))
 
 
 def columns_of(
     program: Program, last: int, left: Mapping[int, list[Line]], right: Mapping[int, list[Line]]
 ) -> list[Section]:
-    """Make sections as `record` does, of lines that it has sent.
+    """Build the sections of `record` from the lines that it sent.
 
-    :param last: index of the operation that was under way
-    :param left: lines of the left side by operation, like *right*
+    :param last: index of the operation in progress
+    :param left: lines of the left side, keyed by operation; *right* likewise
     """
     names = headings(program)
     return [Section(at, names[at + 1], align(left.get(at, []), right.get(at, []))) for at in range(-1, last + 1)]
@@ -123,7 +123,7 @@ def align(left: list[Line], right: list[Line]) -> list[EventRow]:
     else:
         blocks = list(SequenceMatcher(None, a, b, autojunk=False).get_opcodes())
     for what, i, i_end, j, j_end in blocks:
-        # Pairs of different events would read as one that changed: they get rows of their own.
+        # Different events are not paired, because a pair reads like one changed event.
         if what == "equal":
             pairs = zip(left[start + i : start + i_end], right[start + j : start + j_end], strict=True)
             rows += [EventRow(one, other, True) for one, other in pairs]
@@ -134,7 +134,7 @@ def align(left: list[Line], right: list[Line]) -> list[EventRow]:
 
 
 def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple[int, set[int]]:
-    """(first row in which the events differ or -1, rows to show with their context)."""
+    """Return the first row in which the events differ, or -1, and the rows to show with their context."""
     first = -1
     chosen: set[int] = set()
     violated = {finding.signature for finding in findings}
@@ -156,16 +156,16 @@ def of_interest(sections: list[Section], findings: Collection[Finding]) -> tuple
 
 
 def count_text(rows: list[EventRow]) -> str:
-    """Return the number of events as text, and whether the sides did the same."""
+    """Return the number of events as text, and whether the two sides are alike."""
     differ = sum(not row.same for row in rows)
     alike = f"{differ} of them on one side only" if differ else "alike"
     return f"{len(rows)} event{'' if len(rows) == 1 else 's'}, {alike}" if rows else "no events"
 
 
 def table_lines(row: EventRow, width: int) -> Iterator[str]:
-    """A row as text, each side wrapped to *width* columns."""
+    """Yield a row as text, each side wrapped to *width* columns."""
     if row.same and row.left is not None and row.violation:
-        # On both sides: one line across reads better than the same twice.
+        # The same violation on both sides: one line across reads better than two equal ones.
         yield from (f"= {line}" for line in wrap(row.left.text, 2 * width, subsequent_indent="     "))
         return
     cells = [wrap(line.text, width, subsequent_indent="    ") if line else [] for line in (row.left, row.right)]
@@ -182,15 +182,15 @@ def render(
     context: int = CONTEXT,
     width: int | None = None,
 ) -> str:
-    """Return the text: every operation, and the events that matter.
+    """Return the text: every operation, and the relevant events.
 
-    These are around the first event of one side only, and around each finding. The
-    events that are left out are counted.
+    Relevant are the events around the first one that only one side did, and around each finding. Omitted events are
+    counted.
 
     :param sections: from `record`
     :param names: of the left and the right side
     :param findings: of the verdict on the program
-    :param context: rows before and behind
+    :param context: number of rows before and after
     :param width: columns; by default those of the terminal
     """
     columns = width or shutil.get_terminal_size((UNKNOWN, 24)).columns

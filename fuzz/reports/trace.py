@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every event of one side as a line for people, entries decoded.
+"""Every event of one side as a line for people, with decoded entries.
 
-`fuzz.reports.sidebyside` puts the lines of two sides next to each other.
+`fuzz.reports.sidebyside` places the lines of two sides next to each other.
 """
 
 from typing import Final
@@ -14,9 +14,9 @@ from ..checkers.hyp import HypTable
 from .results import errno_text
 from .trace_lines import TraceLines
 
-# The beginning of a line behind which events are those of another vCPU of a par block.
+# Prefix of a line after which the events are those of another vCPU of a par block.
 TURN: Final = "-- turn of "
-# Functions of mmu.c and kvm_main.c that have other names, or none, in later kernels.
+# Functions of mmu.c and kvm_main.c that later kernels renamed or removed.
 IN_WORDS: Final[dict[str, str]] = {
     "gfn_to_pfn": "look up the frame of",
     "kvm_get_pfn": "pin once more frame",
@@ -28,10 +28,10 @@ IN_WORDS: Final[dict[str, str]] = {
 
 
 class Trace(TraceLines):
-    """Notes the events of one side; judges nothing."""
+    """An observer that records the events of one side; it judges nothing."""
 
     def called(self, function: str, rest: str) -> None:
-        """Note a call of one of `IN_WORDS`: of a port by its name; of a tree, which may name it otherwise, in words."""
+        """Record a call of a function of `IN_WORDS`: a port's by name; a tree's, which may be renamed, in words."""
         words = f"{IN_WORDS[function]}{rest}"
         self.add(words if self.side.version.is_tree else f"{function}{rest}", words)
 
@@ -85,7 +85,7 @@ class Trace(TraceLines):
         self.add(f"{self.entry_place(ptep)}: compare-exchange lost, {both[0]} stays, not {both[1]}")
 
     def entry_place(self, ptep: int) -> str:
-        """An entry, by level and address; by page where the table is not known."""
+        """Return an entry by level and address; if its table is not known, by page."""
         page, index = divmod(ptep, self.granule.entries)
         table = self.known_table(page)
         if table is None:
@@ -142,14 +142,14 @@ class Trace(TraceLines):
         self.add(f"VM {vmid - 1} has VMID {number} from here on")
 
     def flush(self, call: str) -> None:
-        """A helper call of tlb.c, with its instructions below it."""
+        """Record a helper call of tlb.c, with its instructions below it."""
         self.add(call)
         for each in self.below:
             self.add(f"  {each}")
         self.below.clear()
 
     def instruction(self, op: int, operand: int) -> None:
-        """Keep an instruction for the lines below its helper call, which comes after it."""
+        """Keep an instruction for the lines below its helper call, which is recorded after it."""
         if self.instructions:
             self.below.append(text(op, operand))
 
@@ -182,7 +182,7 @@ class Trace(TraceLines):
         self.add(f"unlock {self.lock_text(name, vmid)}")
 
     def lock_text(self, name: str, vmid: int) -> str:
-        """Return the text of a lock, with its owner where there are several VMs."""
+        """Return the text of a lock, with its owner if there are several VMs."""
         return f"{name} of VM {vmid - 1}" if vmid and len(self.side.guests) > 1 else name
 
     def rcu_read_lock(self, depth: int) -> None:

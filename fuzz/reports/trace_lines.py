@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines of a trace, and the words for places, tables and entries in them.
+"""The lines of a trace, and the texts for places, tables and entries.
 
-`fuzz.reports.trace` makes a line of each event.
+`fuzz.reports.trace` turns each event into a line.
 """
 
 import re
@@ -21,7 +21,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .results import result_text
 
-# The number of a table page depends on earlier allocations: it is no difference in itself.
+# The number of a table page depends on earlier allocations and is not a difference in itself.
 _IDENTITY: Final = re.compile(r"table page \d+|table@0x[0-9a-f]+")
 
 
@@ -40,11 +40,10 @@ class Line:
 
 
 class TraceLines(Checker):
-    """Keeps lines on one side, with the violations behind the events that showed them; judges nothing.
+    """A recorder of the lines of one side, with violations after the events that showed them; it judges nothing.
 
-    :param executor: of the side, before anything has run on it. Its checkers
-        see each event first, so that a violation stands behind the event that
-        showed it.
+    :param executor: of the side, before anything has run on it. Its checkers see each event first, so that a violation
+      follows the event that showed it.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -53,24 +52,24 @@ class TraceLines(Checker):
         self.executor = executor
         self.checkers = executor.checkers
         self.shown = 0
-        # Tables by page as last seen: the shadow forgets one when it is freed,
-        # and page numbers are not used twice.
+        # Tables by page as last seen: the shadow drops a freed table, and page
+        # numbers are not reused.
         self.tables: dict[int, Table] = {}
         self.lines: list[Line] = []
-        # Whether instructions of tlb.c are shown, and those of the helper call that comes next.
+        # True if instructions of tlb.c are shown; those that belong to the next helper call.
         self.instructions = False
         self.below: list[str] = []
-        # Called with each line as it comes.
+        # Called with each new line.
         self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)
         for listeners in self.checkers.on_translated:
             listeners.append(self)
 
     def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
-        """The lines since the last call.
+        """Return the lines since the last call.
 
-        :param violations: all those of the operation; those that no event showed come last
-        :param outcome: what the operation gave; None at creation and destruction
+        :param violations: all violations of the operation; those that no event showed come last
+        :param outcome: the outcome of the operation; None at creation and destruction
         """
         if outcome is not None:
             executor = self.executor
@@ -85,9 +84,9 @@ class TraceLines(Checker):
         return lines
 
     def add(self, text: str, alike: str = "") -> None:
-        """Note an event, and the violations that checkers found in it.
+        """Record an event, and the violations that checkers found in it.
 
-        :param alike: the same for all versions, where *text* is not
+        :param alike: the text for comparing versions, if *text* itself depends on the version
         """
         self.keep(Line(text, _IDENTITY.sub("table", alike or text)))
         found = self.checkers.found
@@ -100,7 +99,7 @@ class TraceLines(Checker):
         self.keep(Line(f"!! {signature}: {violation.reason}", f"!! {signature}", signature))
 
     def keep(self, line: Line) -> None:
-        """One more line."""
+        """Append a line and pass it to `note`."""
         self.lines.append(line)
         if self.note is not None:
             self.note(line)
@@ -111,7 +110,7 @@ class TraceLines(Checker):
         return f"{ipa:#x}" if layout is None else f"{ipa:#x}={layout.slot.name}+{show_bytes(ipa - layout.ipa)}"
 
     def host_place(self, hva: int) -> str:
-        """A host address, by the slot that lies there."""
+        """Return a host address as text, relative to its slot."""
         for layout in self.side.layouts:
             if layout.hva <= hva < layout.hva + layout.size:
                 return f"host {layout.slot.name}+{show_bytes(hva - layout.hva)}"
@@ -127,7 +126,7 @@ class TraceLines(Checker):
         return table
 
     def page_text(self, page: int) -> str:
-        """A table page, by its place in the tree."""
+        """Return a table page as text, with its place in the tree."""
         table = self.known_table(page)
         if table is None:
             return f"table page {page}"
@@ -135,9 +134,9 @@ class TraceLines(Checker):
         return f"table page {page} ({hyp}L{table.level} at {table.base:#x})"
 
     def entry_text(self, entry: int, level: int, hyp: bool = False) -> str:
-        """Return the text of a descriptor; of one that was made invalid, with what it was.
+        """Return the text of a descriptor; if it was made invalid, the text of its former value.
 
-        Invalid ones that keep no address, such as the marker of a locked entry or of an owner, never were valid.
+        Invalid descriptors without an address, such as the marker of a locked entry or of an owner, never were valid.
         """
         show = describe_stage1 if hyp else describe
         if not entry & VALID_BIT and address_bits(entry, self.granule):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Verdicts for reports from a process that may end or hang: the same as if this one judged, or its cause of death."""
+"""Verdicts for reports from a process that may die or hang: the same as in this process, or the cause of death."""
 
 import json
 import os
@@ -30,23 +30,23 @@ from .runs import Run
 from .sidebyside import Section, columns_of, record, render
 from .trace_lines import Line
 
-# The jobs of the process: judge a program, trace it as far as it comes, judge the part before an operation.
+# Jobs of the process: judge a program; trace it as far as it gets; judge the part before an operation.
 _JUDGE: Final = "judge"
 _TRACE: Final = "trace"
 _BEFORE: Final = "before"
 # Fields of `Run` that both processes know.
 _KNOWN: Final = ("file", "program", "reference", "candidate", "verdict")
-# Ends that come from outside, as `Lost.status` has them; SIGKILL also comes where memory runs out.
+# Values of `Lost.status` for a death caused from outside; SIGKILL also occurs when memory runs out.
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
 
 class Judging:
-    """Judges programs on candidates, each in turn, in a forked process. A context manager.
+    """Judges programs on candidates in a forked process, one at a time. A context manager.
 
     :param programs: names and valid programs
     :param trace: render `Run.trace` too
-    :param seconds: of CPU time without an event after which kernel code does not come back
-    :param aims: of each program the finding that its trace is about; None: all that it shows
+    :param seconds: of CPU time without an event after which kernel code counts as not returning
+    :param aims: for each program the finding that its trace should show; None: all that it shows
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Judging:
         self.trace = trace
         self.seconds = seconds
         self.aims = aims
-        # The trace so far, should the process hang; it outlives that.
+        # The trace so far; it outlives the process if that hangs.
         self.notes = os.memfd_create("s2fuzz-trace")
         self.forked = Forked(self._work, seconds)
 
@@ -78,9 +78,9 @@ class Judging:
         os.close(self.notes)
 
     def run(self, number: int, patched: int) -> Run:
-        """Judge a program on a candidate, both by their numbers.
+        """Judge a program on a candidate, both given by index.
 
-        Kernel code that does not come back is a finding, once a second process has shown it too.
+        Kernel code that does not return is a finding, once a second process has shown it too.
         """
         file, program = self.programs[number]
         run = Run(file, program, self.reference.name, self.candidates[patched].name)
@@ -92,7 +92,7 @@ class Judging:
                     raise
                 answer = self.forked.ask((_TRACE if self.trace else _JUDGE, number, patched, 0))
                 if self.trace:
-                    # It came back this time, so it is judged.
+                    # The kernel code returned this time, so judge the program.
                     answer = self.forked.ask((_JUDGE, number, patched, 0))
         except Lost as lost:
             if lost.position is None:
@@ -109,7 +109,7 @@ class Judging:
         return run
 
     def _stuck(self, run: Run, stuck: Position, number: int, patched: int) -> None:
-        """Fill in the finding, and the trace so far, where kernel code does not come back."""
+        """Fill in the finding, and the trace so far, for kernel code that does not return."""
         found = silent_finding(stuck, run.reference, run.candidate, run.program, self.seconds)
         if self.trace:
             sections = self._sections(run.program, stuck, found)
@@ -119,17 +119,17 @@ class Judging:
             before = Run(run.file, run.program, run.reference, run.candidate)
             _take(before, self.forked.ask((_BEFORE, number, patched, max(stuck.at, 0))))
             if before.verdict is not None:
-                # Findings at the end of the shorter program are not this program's.
+                # Drop findings from the end of the shorter program: they are not this program's.
                 verdict.findings = [each for each in before.verdict.findings if each.at < stuck.at]
                 verdict.consequences = [each for each in before.verdict.consequences if each[1].at < stuck.at]
         except Lost:
-            # The shorter one does not come to its end either.
+            # The shorter program does not end either.
             pass
         verdict.findings.append(found)
         run.verdict = verdict
 
     def _sections(self, program: Program, stuck: Position, found: Finding) -> list[Section]:
-        """Return the trace up to the place where it hung."""
+        """Return the trace up to the hang."""
         sides: tuple[dict[int, list[Line]], dict[int, list[Line]]] = ({}, {})
         size = os.fstat(self.notes).st_size
         for text in os.pread(self.notes, size, 0).decode().splitlines():
@@ -140,7 +140,7 @@ class Judging:
         return columns_of(program, stuck.at, *sides)
 
     def _work(self, job: tuple[str, int, int, int]) -> Any:
-        """Do a job, in the other process."""
+        """Do a job in the forked process."""
         what, number, patched, end = job
         file, program = self.programs[number]
         candidate = self.candidates[patched]
@@ -155,7 +155,7 @@ class Judging:
         return _wire(run)
 
     def _noter(self) -> Callable[[int, int, Line], None]:
-        """Return the function that keeps the lines of a trace as they come."""
+        """Return the function that writes the lines of a trace to `notes`."""
         os.ftruncate(self.notes, 0)
         os.lseek(self.notes, 0, os.SEEK_SET)
 
@@ -170,7 +170,7 @@ class Judging:
 def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool, aim: Key | None = None) -> None:
     """Fill in verdict, trace and error of a run, in this process.
 
-    :param aim: the finding that the trace is about, if it is there; None: all that are
+    :param aim: the finding that the trace should show, if it occurs; None: all findings
     :raises CandidateMistake: the Python of a version has a mistake
     """
     try:
@@ -192,7 +192,7 @@ def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool, aim: 
 
 
 def _wire(run: Run) -> dict[str, Any]:
-    """Return the fields of a run that the other process does not know; compiled classes cannot be pickled."""
+    """Return the fields of a run that the other process lacks; compiled classes cannot be pickled."""
     wire = {each.name: getattr(run, each.name) for each in fields(run) if each.name not in _KNOWN}
     verdict = run.verdict
     if verdict is not None:
@@ -208,7 +208,7 @@ def _wire(run: Run) -> dict[str, Any]:
 
 
 def _take(run: Run, wire: dict[str, Any]) -> None:
-    """Take them in: exact inverse of `_wire`, but for fields of a violation that no report shows."""
+    """Fill in a run from `_wire`'s result; fields of a violation that no report shows are lost."""
     if "findings" in wire:
         run.verdict = Verdict([Finding(*each) for each in wire.pop("findings")])
         for side, checker, function, what, level, reason, at in wire.pop("consequences"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The way to a finding: kernel calls, the events before it, and what one of the two sides alone did."""
+"""The way to a finding: kernel calls, the events before it, and what only one of the two sides did."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from .calls import KernelCall, calls_at, watcher
 from .trace import TURN, Trace
 from .trace_lines import Line
 
-# Events before the finding that are told, and events of one side alone.
+# Number of events shown before the finding, and of events of one side only.
 BEFORE: Final = 6
 ALONE: Final = 4
-# Events that only say where the walk is.
+# Events that only show the position of the walk.
 _QUIET: Final = ("walk into ", "!! ", TURN)
 _LOADED: Final = ": loaded, "
 _RESULT: Final = "result: "
@@ -30,14 +30,14 @@ class Way:
     """The way to a finding.
 
     :param calls: kernel functions that were running, outermost first
-    :param exact: they were running when the rule was broken; else at the event that a later look concerns
-    :param events: the last ones before it, on the side that shows it
-    :param apart: index of the operation that the next three are about: the finding's own, or where the two sides
-        did the same there, the first one in which they did not
-    :param reference: events that the reference alone had there, the first ones; *candidate* likewise
-    :param more: so many more events of the reference alone, and of the candidate alone
+    :param exact: they were running when the rule was broken; otherwise at the event that the later check concerns
+    :param events: the last ones before the finding, on the side that shows it
+    :param apart: index of the operation that the next three describe: the finding's own; if the two sides behaved the
+      same there, the first one in which they did not
+    :param reference: the first events that only the reference had there; *candidate* likewise
+    :param more: number of further events of only the reference, and of only the candidate
     :param own: code of the candidate that ran last before it, in an operation in which the two sides differ; None: none
-    :param unknown: why nothing of this is known; ""
+    :param unknown: why nothing of this is known; "" if it is
     """
 
     calls: tuple[KernelCall, ...] = ()
@@ -56,18 +56,18 @@ class Way:
 
     @staticmethod
     def from_wire(wire: dict[str, Any]) -> "Way":
-        """Exact inverse of `to_wire`, also where JSON was between."""
+        """Return the way that `to_wire` wrote, also after a round trip through JSON."""
         calls = tuple(KernelCall(*each) for each in wire["calls"])
         own = KernelCall(*wire["own"]) if wire["own"] else None
         return Way(**{**wire, "calls": calls, "more": tuple(wire["more"]), "own": own})
 
 
 class WayTrace(Trace):
-    """A trace that also keeps the calls under way at each event.
+    """A trace that also records the calls in progress at each event.
 
-    *ways*: of each line that is kept the calls
+    *ways*: the calls for each recorded line
 
-    :param calls: says which are under way
+    :param calls: returns the calls in progress
     """
 
     def __init__(self, executor: Executor, calls: Callable[[], tuple[KernelCall, ...]]) -> None:
@@ -89,9 +89,9 @@ class Column:
 
 
 def way_of(program: Program, reference: Candidate, candidate: Candidate, finding: Finding) -> Way:
-    """Run a program on both versions, and return the way to a finding of it.
+    """Run a program on both versions, and return the way to one of its findings.
 
-    :param program: a valid one; kernel code comes back on it
+    :param program: a valid one, on which kernel code returns
     :param finding: as the program shows it
     """
     operations = columns(program, reference, candidate, finding.at)
@@ -99,12 +99,12 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     shown = left if finding.kind == CURED else right
     number = position(shown, finding.signature)
     if number < 0 and finding.kind != DIVERGENCE:
-        # A finding of both sides may have the name that the other one gave it.
+        # A finding of both sides may carry the signature of the other side.
         other = right if shown is left else left
         if (there := position(other, finding.signature)) >= 0:
             shown, number = other, there
     apart = [number for number, (one, other) in enumerate(operations) if only(one, other) or only(other, one)]
-    # Creation comes first.
+    # Index 0 is creation.
     there = len(operations) - 1 if not apart or apart[-1] == len(operations) - 1 else apart[0]
     ours, theirs = only(*operations[there]), only(*reversed(operations[there]))
     way = Way(apart=there - 1, more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
@@ -114,10 +114,10 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     way.exact = bool(way.calls)
     function = function_of(finding.signature)
     if told_calls := calls_at(finding.reason, function):
-        # Of a tree, the checker says where it was.
+        # For a tree, the checker reports its place.
         way.calls, way.exact = told_calls, way.calls == told_calls
     elif not any(call.function == function for call in way.calls):
-        # Another function was running when it was seen, or none.
+        # Another function, or none, was running when the violation was detected.
         earlier = concerned(shown, number, finding, function, theirs)
         if earlier >= 0:
             way.calls, way.exact, number = shown.ways[earlier], False, earlier + 1
@@ -127,9 +127,9 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
 
 
 def columns(program: Program, reference: Candidate, candidate: Candidate, at: int) -> list[tuple[Column, Column]]:
-    """The events of both sides, at creation and in each operation up to one.
+    """Return the events of both sides, at creation and in each operation up to one.
 
-    :param at: index of it, as in `fuzz.judging.finding.Finding`
+    :param at: index of that operation, as in `fuzz.judging.finding.Finding`
     """
     sides = [Executor(reference, program), Executor(candidate, program, CANDIDATE)]
     versions = reference, candidate
@@ -161,7 +161,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
 
 
 def last_own(columns: list[Column]) -> KernelCall | None:
-    """The innermost code of the candidate that ran last in some operations; None: none did."""
+    """Return the innermost code of the candidate that ran last in some operations; None if none did."""
     for column in reversed(columns):
         for calls in reversed(column.ways):
             if own := [call for call in calls if call.own]:
@@ -170,12 +170,12 @@ def last_own(columns: list[Column]) -> KernelCall | None:
 
 
 def position(column: Column, signature: str) -> int:
-    """Return the number of the line of a violation; -1: there is none."""
+    """Return the index of the line of a violation; -1 if there is none."""
     return next((number for number, line in enumerate(column.lines) if line.violation == signature), -1)
 
 
 def only(column: Column, other: Column) -> list[Line]:
-    """The events of one side that the other one did not have, or less often, wherever they stand."""
+    """Return the events that one side had more often than the other, regardless of their order."""
     left = Counter(line.key for line in other.lines)
     found: list[Line] = []
     for line in column.lines:
@@ -187,17 +187,17 @@ def only(column: Column, other: Column) -> list[Line]:
 
 
 def function_of(signature: str) -> str:
-    """The kernel function that a signature names; "": it names none."""
+    """Return the kernel function that a signature names; "" if it names none."""
     parts = signature.split(": ")
     return parts[1] if len(parts) > 2 else ""
 
 
 def concerned(column: Column, number: int, finding: Finding, function: str, alone: Sequence[Line]) -> int:
-    """The event that a finding concerns which was seen only later; -1: it is not known.
+    """Return the index of the event that a finding concerns but that was detected later; -1 if it is not known.
 
-    :param number: of the line of the violation, before which the event must be; -1: it has none
-    :param function: that the finding names: the event is the last one in it
-    :param alone: the events of this side alone: a divergence begins at the first of them
+    :param number: index of the violation's line, before which the event must be; -1: it has none
+    :param function: named by the finding: take the last event in this function
+    :param alone: the events that only this side had: a divergence begins at the first of them
     """
     if finding.kind == DIVERGENCE:
         return column.lines.index(alone[0]) if alone and alone[0] in column.lines else -1
@@ -209,5 +209,5 @@ def concerned(column: Column, number: int, finding: Finding, function: str, alon
 
 
 def is_told(text: str) -> bool:
-    """Tell whether an event says more than where the walk is."""
+    """Tell whether an event shows more than the position of the walk."""
     return not text.startswith(_QUIET) and _LOADED not in text

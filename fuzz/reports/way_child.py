@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Finds the way to a finding in a process of its own: a `fuzz.processes.child.Child`, ``fuzz.reports.way_child``.
+"""A process that finds the way to a finding: a `fuzz.processes.child.Child`, ``fuzz.reports.way_child``.
 
-It runs as plain Python, which alone has the calls of a port on its stack. A request and an answer are lines of JSON.
+It runs as plain Python, because only then a port's calls are on Python's stack. Request and answer are JSON lines.
 """
 
 import json
@@ -18,7 +18,7 @@ from .way import way_of
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The way, or why there is none: ``failed``."""
+    """Return the way, or why there is none: ``failed``."""
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
         return way_of(parse(request["program"]), *versions, Finding(*request["finding"])).to_wire()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The code that a campaign tests, and that of s2fuzz, as digests: when it changes, statistics begin anew."""
+"""The code that a campaign tests and the code of s2fuzz, as digests: a change begins new statistics."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,20 +10,20 @@ from ...distribution import home_folder
 from ...findings.digests import digest, sources, version_digest
 
 _PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
-# The folders of the code that judges programs, and of the code that makes them.
+# The folders of the code that judges programs and of the code that generates them.
 _TOOL: Final = ("reference", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Digests of sources: of the candidate, of the reference, of s2fuzz."""
+    """Digests of the sources of the candidate, the reference and s2fuzz."""
 
     candidate: str
     reference: str
     tool: str
 
     def changes(self, earlier: "Code", settings: tuple[str, str]) -> str:
-        """Name the parts that differ, for people: ``rfc-v1 and s2fuzz``; "" for none.
+        """Return the names of the parts that differ, for people: ``rfc-v1 and s2fuzz``; "" for none.
 
         :param settings: names of candidate and reference
         """
@@ -36,9 +36,9 @@ class Code:
 
 
 def code_of(reference: str, candidate_name: str) -> Code:
-    """The sources as they are on disk now.
+    """Return the digests of the sources as they are on disk now.
 
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises candidate.UnknownCandidate: one of the names is no version
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The SQLite file of a campaign.
 
-Times are seconds since 1970; ``elapsed`` is campaign time: seconds in which it ran.
+Times are seconds since 1970; ``elapsed`` is campaign time: the seconds during which the campaign ran.
 """
 
 import sqlite3
@@ -12,12 +12,12 @@ from typing import Final
 from urllib.parse import quote
 
 NAME: Final = "campaign.sqlite"
-# ``PRAGMA user_version``; another one is refused.
+# ``PRAGMA user_version``; other versions are refused.
 VERSION: Final = 1
 # ``PRAGMA application_id``: "s2fz".
 APPLICATION: Final = 0x7332667A
 
-# Survives a kill of any process; after a crash of the machine the last units are missing as a whole.
+# Survives a kill of any process; a crash of the machine loses the last units, each as a whole.
 _MODES: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 
 _SCHEMA: Final = """
@@ -94,7 +94,7 @@ CREATE TABLE workers (
     seconds REAL NOT NULL, kib INTEGER NOT NULL, units_done INTEGER NOT NULL, programs_done INTEGER NOT NULL
 );
 """
-# Added to what older releases have begun.
+# Tables and indexes added to databases of older releases.
 _LATER: Final = """
 -- How often the code of kernel trees ran in the units that are done, by the path of a library: counters as
 -- candidate.tree.lines.counts has them for JSON.
@@ -111,16 +111,16 @@ CREATE TABLE IF NOT EXISTS refused (
 CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
 CREATE INDEX IF NOT EXISTS features_program ON features (program);
 """
-# Columns added to tables that older releases have made: table, column, what it is.
+# Columns added to tables of older releases: table, column, definition.
 _COLUMNS: Final = (("pending", "known", "TEXT NOT NULL DEFAULT ''"),)
 
 
 class CampaignError(Exception):
-    """A campaign cannot begin or go on; one line: where, why, what to do."""
+    """A campaign cannot begin or continue; the message is one line: where, why, what to do."""
 
 
 def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
-    """Return the error for the user where the directory cannot be used."""
+    """Return the error for the user when the directory cannot be used."""
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", "")
         wrong = {"SQLITE_NOTADB": "no database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
@@ -141,7 +141,7 @@ def _close(db: sqlite3.Connection) -> None:
 
 @contextmanager
 def _closed_on_failure(path: Path) -> Iterator[ExitStack]:
-    """A stack on which the body puts what to undo if it fails.
+    """Yield a stack of cleanup callbacks that run only if the body fails.
 
     :raises CampaignError: SQLite fails
     """
@@ -154,13 +154,13 @@ def _closed_on_failure(path: Path) -> Iterator[ExitStack]:
 
 
 def connect(folder: Path) -> sqlite3.Connection:
-    """The database, made if it is not there; its tables are checked to be ours.
+    """Open the database, creating it if necessary, and check that it is a campaign's.
 
-    :raises CampaignError: it is not ours, is damaged, or cannot be written
+    :raises CampaignError: it is not a campaign's, is damaged, or cannot be written
     """
     path = folder / NAME
     with _closed_on_failure(path) as opened:
-        # Transactions are begun by `transaction` alone.
+        # Only `transaction` begins transactions.
         db = sqlite3.connect(path, timeout=10, isolation_level=None)
         opened.callback(_close, db)
         version, tables = _head(db)
@@ -179,14 +179,14 @@ def connect(folder: Path) -> sqlite3.Connection:
 
 
 def has_table(db: sqlite3.Connection, name: str) -> bool:
-    """Tell whether a table is there: what older releases have begun lacks later ones until it goes on."""
+    """Tell whether a table exists: databases of older releases lack new tables until the campaign is resumed."""
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def connect_to_read(folder: Path) -> sqlite3.Connection:
-    """The database as it is, while others write to it; nothing is changed.
+    """Open the database read-only while others write to it; nothing is changed.
 
-    :raises CampaignError: there is none, it is not ours, or cannot be read
+    :raises CampaignError: there is none, it is not a campaign's, or it cannot be read
     """
     path = folder / NAME
     if not path.is_file():
@@ -200,7 +200,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
             opened.callback(_close, db)
             version, _ = _head(db)
         except sqlite3.OperationalError:
-            # Even readers write beside a database with a write-ahead log; not where that cannot be done.
+            # Even readers write files beside a database with a write-ahead log; this is for where they cannot.
             db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
             opened.callback(_close, db)
             version, _ = _head(db)
@@ -210,9 +210,9 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """The database as `connect_to_read` has it, closed behind the body.
+    """Open the database as `connect_to_read` does, and close it after the body.
 
-    :raises CampaignError: there is none, it is not ours, or cannot be read
+    :raises CampaignError: there is none, it is not a campaign's, or it cannot be read
     """
     db = connect_to_read(folder)
     try:
@@ -239,13 +239,13 @@ def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Write all that is written within, or nothing of it."""
+    """Commit everything written within, or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # SQLite has rolled back by itself where the disk is full.
+        # SQLite has already rolled back if the disk is full.
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
@@ -253,7 +253,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Let all that is read within be of one moment."""
+    """Make all reads within see the same state."""
     db.execute("BEGIN")
     try:
         yield

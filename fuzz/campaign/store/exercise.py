@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The part of the difference of two kernel trees that the units of a campaign ran, in its database."""
+"""How much of the difference of two kernel trees the units of a campaign ran, in its database."""
 
 import json
 import sqlite3
@@ -13,21 +13,21 @@ from .database import has_table, transaction
 
 
 class ExerciseRecords:
-    """Adds up what the code of kernel trees ran in the units that are done, and notes what that is of the difference.
+    """Sums up how often the units that are done ran the code of kernel trees, and records the share of the difference.
 
     :param db: of the campaign
     :param reference: name of the version that the candidate is compared with
-    :param candidate: that of the version under test
+    :param candidate: name of the version under test
     """
 
     def __init__(self, db: sqlite3.Connection, reference: str, candidate: str) -> None:
         self.db = db
         self.versions = reference, candidate
-        # Of a version of the code, whether something was added since it was noted.
+        # Versions of the code for which counters were added since their share was last recorded.
         self.stale: set[int] = set()
 
     def add(self, version: int, counts: CodeCounts) -> None:
-        """Add the counters of a unit, within the transaction in which the unit becomes done.
+        """Add the counters of a unit, within the transaction that marks the unit as done.
 
         :param version: of the code
         """
@@ -39,7 +39,7 @@ class ExerciseRecords:
             self.stale.add(version)
 
     def note(self, version: int) -> None:
-        """Note how much of the difference ran, if there are two trees and something was added since the last time."""
+        """Record how much of the difference ran, if both sides are trees and the last record is stale."""
         if (
             version not in self.stale
             and self.db.execute("SELECT 1 FROM exercise WHERE version = ?", (version,)).fetchone()
@@ -52,12 +52,12 @@ class ExerciseRecords:
                 self.db.execute("INSERT OR REPLACE INTO exercise VALUES (?, ?)", (version, json.dumps(asdict(found))))
 
     def _counts(self, version: int) -> CodeCounts:
-        """The counters of all units that are done."""
+        """Return the summed counters of all units that are done."""
         return from_wire(dict(self.db.execute("SELECT library, counters FROM code_ran WHERE version = ?", (version,))))
 
 
 def read_exercise(db: sqlite3.Connection, version: int) -> Exercise | None:
-    """Return how much of the difference of two trees ran, as it was noted last; None: nobody did.
+    """Return how much of the difference of two trees ran, as last recorded; None if it was never recorded.
 
     :param version: of the code
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings in the database: counted at once, filed when a fresh process has shown them."""
+"""Findings in the database: counted at once, filed once a fresh process has shown them."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from .database import transaction
 PENDING: Final = "pending"
 FILED: Final = "filed"
 UNREPLAYED: Final = "unreplayed"
-# Not replayed: the code that it was found on is not there any more.
+# Not replayed: the code that it was found on no longer exists.
 GONE: Final = "gone"
 
-# A program is to be replayed while its code is there; one of older code until it is known that its code is gone.
-# Smaller programs of filed findings are not missed.
+# A program is to be replayed if it is of the current code. One of older code is kept until it is known that its code
+# is gone. Smaller programs of filed findings of older code are skipped.
 TO_REPLAY: Final = f"(version = ? OR state NOT IN ('{FILED}', '{GONE}'))"
 
 
@@ -25,9 +25,9 @@ TO_REPLAY: Final = f"(version = ? OR state NOT IN ('{FILED}', '{GONE}'))"
 class Pending:
     """A finding whose program is to be replayed.
 
-    :param id: of its row
+    :param id: of its database row
     :param version: of the code that the program was found on
-    :param record: the finding, and that program
+    :param record: the finding with that program
     """
 
     id: int
@@ -42,8 +42,8 @@ class Replayed:
     :param state: `FILED`, `UNREPLAYED` or `GONE`
     :param reason: of the finding, as the replay showed it, or with a note on why it did not
     :param file: of its smallest program; "" if it is neither filed nor gone
-    :param operations: of that program
-    :param trouble: why a file could not be written; "" if it could; then the rest means nothing
+    :param operations: number of operations of that program
+    :param trouble: why a file could not be written; the other fields are then meaningless; "" if it was written
     """
 
     pending: Pending
@@ -66,12 +66,12 @@ def pending(
     seed: int,
     text: str,
 ) -> Pending:
-    """Make the object of a row of the database."""
+    """Return the object for a row of the database."""
     return Pending(id, version, FindingRecord(Finding(kind, signature, reason, at, known), text, number, seed))
 
 
 def _weight(record: FindingRecord) -> tuple[bool, int]:
-    """Return a sort key like that of `FindingRecord.size`, of texts that this version may not be able to parse."""
+    """Return a sort key like `FindingRecord.size`, for texts that this version may be unable to parse."""
     return bool(record.finding.known), record.text.count("\n")
 
 
@@ -79,7 +79,7 @@ class Findings:
     """The findings of a campaign.
 
     :param db: of the campaign
-    :param accepted: those that somebody knows of
+    :param accepted: the entries of the user's file of accepted findings
     """
 
     def __init__(self, db: sqlite3.Connection, accepted: Accepted) -> None:
@@ -92,7 +92,7 @@ class Findings:
         return entry.text if entry is not None else ""
 
     def accept(self) -> None:
-        """Match all, within a transaction, against the file of accepted findings, which may have changed."""
+        """Match all findings against the file of accepted findings, which may have changed; within a transaction."""
         for kind, signature in self.db.execute("SELECT DISTINCT kind, signature FROM findings").fetchall():
             self.db.execute(
                 "UPDATE findings SET accepted = ? WHERE kind = ? AND signature = ?",
@@ -102,15 +102,15 @@ class Findings:
     def add(
         self, found: FindingRecord, count: int, unit: int, engine: str, seed: int, version: int, elapsed: float
     ) -> Pending | None:
-        """Count a finding, within a transaction; its program is to be replayed, unless a better one waits already.
+        """Count a finding; its program is to be replayed, unless a better one waits already. Call within a transaction.
 
-        A smaller program is better, but one that no known bug explains is better than all that one does.
+        A smaller program is better, but a program that no known bug explains is better than every explained one.
 
-        One whose code was gone is replayed again: that code may be back.
+        A finding whose code was gone is replayed again, because that code may be back.
 
-        :param count: programs of the unit that showed it
-        :param unit: its number
-        :returns: the program to be replayed now, if there is one
+        :param count: number of programs of the unit that showed it
+        :param unit: number of the unit
+        :returns: the program to replay now, if there is one
         """
         key = (*found.finding.key, version)
         self.db.execute(
@@ -134,9 +134,9 @@ class Findings:
         return pending(added.lastrowid or 0, *row, found.text)
 
     def waiting(self, version: int) -> list[Pending]:
-        """Return the programs to be replayed, in order, and those that are not yet known to be of code that is gone.
+        """Return the programs to replay, in order, including those of code that is not yet known to be gone.
 
-        :param version: of the code that is there
+        :param version: of the current code
         """
         return self._pending(TO_REPLAY, (version,))
 
@@ -149,9 +149,9 @@ class Findings:
         return [pending(*row) for row in rows]
 
     def file(self, replayed: Replayed) -> bool:
-        """Note the outcome of a replay.
+        """Record the outcome of a replay.
 
-        :returns: whether the finding is filed, known not to replay, or of code that is gone, from now on
+        :returns: whether this changed the state of the finding
         """
         asked = replayed.pending
         key = (*asked.record.finding.key, asked.version)
@@ -161,7 +161,7 @@ class Findings:
             (before,) = self.db.execute(
                 "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
             ).fetchone()
-            # One program that shows it is enough, whatever others did.
+            # One program that shows the finding is enough, whatever others showed.
             state = FILED if before == FILED else replayed.state
             if replayed.state == FILED or state != FILED:
                 self.db.execute(
@@ -172,7 +172,7 @@ class Findings:
         return bool(state != before)
 
     def filed(self, version: int) -> list[tuple[Finding, str]]:
-        """Return the findings that are filed, but for what is accepted, with their files.
+        """Return the filed findings that are not accepted, with their files.
 
         :param version: of the code
         """
@@ -183,9 +183,9 @@ class Findings:
         return [(Finding(kind, signature, reason), file) for kind, signature, reason, file in rows]
 
     def refiled(self, finding: Finding, version: int, operations: int) -> None:
-        """Note that the file of a finding has a program of so many operations by now.
+        """Record that the file of a finding now has a program of *operations* operations.
 
-        :param finding: as that shows it
+        :param finding: as that program shows it
         :param version: of the code that it was filed on
         """
         self.db.execute(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The log of a campaign: one line for each event. Its lock also keeps other processes out."""
+"""The log of a campaign: one line per event. Its lock also excludes other processes."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ _LAST: Final = 8
 
 
 class Log:
-    """The log, held by one process at a time.
+    """The log, locked by one process at a time.
 
     :raises CampaignError: another process runs the campaign, or the file cannot be written
     """
@@ -25,7 +25,7 @@ class Log:
         self.last: deque[str] = deque(maxlen=_LAST)
         self.news: deque[str] = deque(maxlen=_LAST)
         try:
-            # A FIFO of this name that nobody reads is refused, not waited for.
+            # O_NONBLOCK: fail instead of waiting if this is a FIFO without a reader.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
             self.fd = os.open(self.path, flags, 0o666)
         except OSError as error:
@@ -49,7 +49,7 @@ class Log:
         os.write(self.fd, f"{stamp} {line}\n".encode(errors="backslashreplace"))
 
     def take(self) -> list[str]:
-        """Take the lines since the last call."""
+        """Return the lines since the last call."""
         news = list(self.news)
         self.news.clear()
         return news

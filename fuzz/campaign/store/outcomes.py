@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Progress and outcome of a unit of work, as its worker sends them."""
+"""Progress and outcome of a unit of work, as sent by its worker."""
 
 from dataclasses import dataclass, field
 
@@ -12,9 +12,9 @@ from .code import Code
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The progress of a worker with a unit.
+    """The progress of a worker on a unit.
 
-    :param kib: resident memory of the engine's process, in KiB, at most so far
+    :param kib: peak resident memory of the engine's process so far, in KiB
     """
 
     worker: str
@@ -30,10 +30,10 @@ class UnitOutcome:
     """The outcome of a unit.
 
     :param number: of the unit
-    :param code: that it ran on; None: that changed meanwhile, and the outcome means nothing
-    :param seconds: from its start to its end, that of its process included
-    :param child_kib: resident memory of the engine's process, in KiB, at most; 0: not seen
-    :param worker_kib: of the process that supervised it, now
+    :param code: that it ran on; None: the code changed meanwhile, and the outcome is meaningless
+    :param seconds: from start to end of the unit, including its process
+    :param child_kib: peak resident memory of the engine's process, in KiB; 0: not measured
+    :param worker_kib: current resident memory of the supervising process, in KiB
     :param accidents: as in `fuzz.engines.unit.Result`
     :param counts: how often the code of kernel trees ran
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The corpus in the database: the unit that brought a program, the features that it was the first to show."""
+"""The corpus in the database: the unit that found each program, and the features that the program showed first."""
 
 import sqlite3
 import time
@@ -23,9 +23,9 @@ class Programs:
         self.features = {feature for (feature,) in db.execute("SELECT feature FROM features")}
 
     def keep(self, fresh: Sequence[Fresh]) -> list[tuple[str, Fresh]]:
-        """Add those programs to the corpus that still show something new: other units ran meanwhile.
+        """Add the programs that still show something new to the corpus; other units ran meanwhile.
 
-        :returns: these, with their digests
+        :returns: these programs with their digests
         :raises fuzz.corpus.CorpusError: one cannot be written
         """
         new: set[int] = set()
@@ -38,10 +38,10 @@ class Programs:
         return kept
 
     def add(self, kept: Sequence[tuple[str, Fresh]], unit: int, elapsed: float) -> int:
-        """Note programs of the corpus with their features, within a transaction.
+        """Record programs of the corpus with their features, within a transaction.
 
-        :param unit: that brought them
-        :returns: how many features are new
+        :param unit: that found them
+        :returns: the number of new features
         """
         db = self.db
         for digest, fresh in kept:
@@ -61,15 +61,15 @@ class Programs:
         return len(self.features) - before
 
     def newest(self) -> int:
-        """Return the number of the newest program of the corpus; 0 if it is empty."""
+        """Return the database id of the newest program of the corpus; 0 if it is empty."""
         (newest,) = self.db.execute("SELECT coalesce(max(id), 0) FROM programs").fetchone()
         return int(newest)
 
     def take(self, there: set[str], newest: int, elapsed: float) -> None:
-        """Take in programs that others put into the corpus, forget those that are gone.
+        """Record programs that others put into the corpus; drop those that are gone.
 
-        :param there: digests of all programs in it
-        :param newest: what `newest` was before somebody looked
+        :param there: digests of all programs in the corpus
+        :param newest: the result of `newest` before the corpus was read
         """
         with transaction(self.db):
             known = dict(self.db.execute("SELECT digest, id FROM programs"))
@@ -79,7 +79,7 @@ class Programs:
             self.db.executemany("DELETE FROM programs WHERE id = ?", gone)
 
     def new_bad_files(self) -> list[str]:
-        """Return a line for each bad file of the corpus that was met since the last call, once and for all."""
+        """Return a line for each bad file found in the corpus since the last call; each file is reported only once."""
         lines: list[str] = []
         with transaction(self.db):
             for bad in self.corpus.aside:

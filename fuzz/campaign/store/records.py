@@ -23,12 +23,12 @@ from .programs import Programs
 from .refused import add_refused
 from .settings import Settings
 
-# Points of the curves: more than a page shows, and some 200 KiB however long a campaign runs.
+# Maximum number of points per curve: more than a page shows, and about 200 KiB however long a campaign runs.
 MOST_POINTS: Final = 2400
 
 
 class Records:
-    """Writes; every method is one transaction, and none counts anything twice.
+    """Writer of the records; every method is one transaction, and none counts anything twice.
 
     :param db: of the campaign
     :param corpus: of the campaign
@@ -53,11 +53,11 @@ class Records:
 
     @property
     def elapsed(self) -> float:
-        """Campaign time: seconds in which it ran, all sessions together."""
+        """Campaign time: the seconds during which the campaign ran, over all sessions."""
         return float(self.earlier) + time.monotonic() - self.start
 
     def version_of(self, code: Code) -> int:
-        """The number of a version of the code, a new one if it is new."""
+        """Return the number of a version of the code; a new version gets a new number."""
         if code not in self.versions:
             with transaction(self.db):
                 self.db.execute(
@@ -71,7 +71,7 @@ class Records:
         return self.versions[code]
 
     def previous_code(self) -> Code | None:
-        """Return the code that the last session ran on at its end; None for the first one."""
+        """Return the code that the last session ran on at its end; None if there was no session."""
         row = self.db.execute(
             "SELECT candidate, reference, tool FROM sessions JOIN versions ON versions.id = version"
             " ORDER BY sessions.id DESC LIMIT 1"
@@ -100,17 +100,17 @@ class Records:
             self.db.execute("DELETE FROM workers")
 
     def beat(self) -> None:
-        """Note, within a transaction, that the session lives."""
+        """Record, within a transaction, that the session is alive."""
         self.db.execute(
             "UPDATE sessions SET seen = ?, elapsed = ?, version = ? WHERE id = ?",
             (time.time(), time.monotonic() - self.start, self.version, self.session),
         )
 
     def show(self, workers: Mapping[str, tuple[int, int]], notices: Mapping[str, tuple[str, Notice]]) -> None:
-        """Write the state of the workers, for other processes.
+        """Write the state of the workers for other processes.
 
-        :param workers: name -> units and programs that it has done
-        :param notices: name -> engine and state of the unit that it is at
+        :param workers: name -> number of units and of programs that it has done
+        :param notices: name -> engine and state of its current unit
         """
         rows = []
         for name in sorted(workers):
@@ -123,7 +123,7 @@ class Records:
             self.db.executemany("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def begin_unit(self, number: int) -> None:
-        """Note that a unit is handed out."""
+        """Record that a unit is handed out."""
         with transaction(self.db):
             self.db.execute(
                 "UPDATE units SET session = ?, begun = ?, attempts = attempts + 1 WHERE number = ? AND state = 'open'",
@@ -131,16 +131,16 @@ class Records:
             )
 
     def finish(self, unit: Unit, outcome: UnitOutcome, code: Code) -> list[Pending] | None:
-        """Take in the outcome of a unit, once.
+        """Record the outcome of a unit, once.
 
         The rest of an interrupted unit becomes another unit.
 
         :param code: that it ran on
-        :returns: what is to be replayed; None if the unit was taken in before
+        :returns: the programs to replay; None if the outcome was recorded before
         :raises fuzz.corpus.CorpusError: a program cannot be written
         """
         version, state = self.version_of(code), outcome.state
-        # Files first: the database names no file that is not there.
+        # Write files first: the database must not name a missing file.
         kept = self.programs.keep(outcome.fresh)
         with transaction(self.db):
             now, elapsed = time.time(), self.elapsed
@@ -165,14 +165,14 @@ class Records:
             )
             if not done.rowcount:
                 return None
-            # Its programs count in the totals from now on.
+            # From now on, the totals include its programs.
             self.db.execute("DELETE FROM workers WHERE unit = ?", (outcome.number,))
             features = self.programs.add(kept, outcome.number, elapsed)
             self.add_totals(version, unit.engine, outcome, features)
             add_refused(self.db, version, state.refused)
             self.exercise.add(version, outcome.counts)
             pending = [
-                # Findings before the interruption are there, and count with the rest of the unit.
+                # Findings from before the interruption are recorded, and count with the rest of the unit.
                 self.findings.add(
                     found,
                     state.counts.get(found.finding.title, 0),
@@ -198,7 +198,7 @@ class Records:
         )
 
     def add_rest(self, unit: Unit, outcome: UnitOutcome) -> None:
-        """Write down the rest of an interrupted unit, as another unit."""
+        """Record the rest of an interrupted unit as another unit."""
         state = outcome.state
         rest = remaining(unit, Result(unit, state), unit.first - 1 + state.programs, "")
         if rest.programs:
@@ -210,7 +210,7 @@ class Records:
             )
 
     def fail_unit(self, number: int, trouble: str, for_good: bool) -> None:
-        """Note that a unit failed: it is tried again, or given up."""
+        """Record that a unit failed; it is retried or given up."""
         with transaction(self.db):
             self.db.execute(
                 "UPDATE units SET state = ?, trouble = ? WHERE number = ? AND state = 'open'",
@@ -218,9 +218,9 @@ class Records:
             )
 
     def add_statistics(self, programs: int, operations: int) -> None:
-        """Add a point to the curves; of too many, every second one goes, so that old ones lie further apart.
+        """Add a point to the curves; above `MOST_POINTS`, drop every second point, so that old points are sparser.
 
-        :param programs: judged in units that are not done yet, with so many operations
+        :param programs: judged in units that are not done yet, with *operations* operations
         """
         now = self.elapsed, time.time()
         with transaction(self.db):
@@ -234,7 +234,8 @@ class Records:
             )
             (points,) = self.db.execute("SELECT count(*) FROM statistics").fetchone()
             if points > MOST_POINTS:
-                # The first ones of sessions tell dates: campaign time stands still between sessions.
+                # Keep the first point of each session, which gives its date: campaign time does not advance between
+                # sessions.
                 self.db.execute(
                     "DELETE FROM statistics WHERE elapsed IN (SELECT elapsed FROM (SELECT elapsed,"
                     " row_number() OVER (ORDER BY elapsed DESC) AS place,"

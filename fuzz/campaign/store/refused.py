@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs of a campaign that have no verdict, in its database, by what they needed and nobody models."""
+"""Programs of a campaign without a verdict, in its database, keyed by what they needed that is not modelled."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from .database import has_table
 
 
 def add_refused(db: sqlite3.Connection, version: int, refused: Mapping[str, int]) -> None:
-    """Add those of a unit, within the transaction in which the unit becomes done.
+    """Add the programs of a unit, within the transaction that marks the unit as done.
 
     :param version: of the code
-    :param refused: what they needed -> so many
+    :param refused: what they needed -> number of programs
     """
     db.executemany(
         "INSERT INTO refused VALUES (?, ?, ?)"
@@ -21,7 +21,7 @@ def add_refused(db: sqlite3.Connection, version: int, refused: Mapping[str, int]
 
 
 def read_refused(db: sqlite3.Connection, version: int) -> dict[str, int]:
-    """Return those of the units that are done, by what they needed.
+    """Return the number of programs without a verdict of the units that are done, keyed by what they needed.
 
     :param version: of the code
     """

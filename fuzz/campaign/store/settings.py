@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The settings of a campaign; part of them is written down and holds for good."""
+"""The settings of a campaign; some of them are stored and permanent."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ DEFAULT_SEED: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings that the command asks for.
+    """The settings given on the command line.
 
-    :param candidate: name of the version under test; kept for good
-    :param reference: name of the version that the candidate is compared with; kept for good
-    :param seed: the source of the seeds of units; kept for good; None: that of before, or `DEFAULT_SEED`
-    :param engines: names, one for each unit in turn
-    :param workers: processes that judge at once; None: one for each core, or thread of the cluster
-    :param seconds: end after so long; None: never
-    :param unit_seconds: how long a unit should take
-    :param scheduler: address of a Dask scheduler; "" for this machine alone
-    :param known: file of accepted findings; None: the default one, if it is there
+    :param candidate: name of the version under test; permanent
+    :param reference: name of the version that the candidate is compared with; permanent
+    :param seed: the source of the seeds of units; permanent; None: the stored one, or `DEFAULT_SEED`
+    :param engines: names of the engines that share the units
+    :param workers: number of processes that judge concurrently; None: one per core, or per thread of the cluster
+    :param seconds: end after this time; None: never
+    :param unit_seconds: target time of a unit
+    :param scheduler: address of a Dask scheduler; "": use only this machine
+    :param known: file of accepted findings; None: the default one, if it exists
     :param until: other ends, each a kind and an amount (`fuzz.campaign.work.limits`)
-    :param on_finding: command of the shell for each new finding; "": none
+    :param on_finding: shell command to run for each new finding; "": none
     """
 
     candidate: str
@@ -46,10 +46,10 @@ class Settings:
 
 
 def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
-    """Compare the command with the settings that the campaign began with, written down the first time.
+    """Compare the settings with those that the campaign began with; store them the first time.
 
     :returns: the seed
-    :raises CampaignError: it is another campaign
+    :raises CampaignError: it is a different campaign
     """
     with transaction(db):
         kept = dict(db.execute("SELECT key, value FROM settings"))
@@ -64,12 +64,12 @@ def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
 
 
 def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """Check that nothing differs.
+    """Check that no stored setting differs from the wanted one.
 
-    :raises CampaignError: something does
+    :raises CampaignError: one differs
     """
     for key, value in wanted.items():
-        # Earlier versions have kept names of trees as they were given.
+        # Earlier versions stored names of trees as given.
         if anywhere(kept[key]) != anywhere(value):
             wrong = f"--{key} {value}, but this campaign has --{key} {kept[key]}"
             raise CampaignError(f"{folder}: {wrong}; give {kept[key]}, or name another directory")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The shares of a campaign's time that its engines get, by what each has found lately.
+"""The shares of a campaign's time for its engines, computed from what each has found lately.
 
-Engines are the arms of a bandit whose yield falls: what is easy to find is found once. So the last units of each count
-alone, and each keeps a part of the time in which it can show that it finds something again.
+The engines are the arms of a bandit with decreasing yield: what is easy to find is found only once. So only the last
+units of each engine count, and each engine keeps a part of the time in which it can show that it finds something
+again.
 """
 
 import sqlite3
@@ -11,18 +12,18 @@ from typing import Final
 
 from .findings import UNREPLAYED
 
-# Part of the time that every engine keeps; of many engines, half of an equal share.
+# Minimum share of every engine; with many engines, half of an equal share.
 FLOOR: Final = 0.1
-# Units of an engine that count, the last ones.
+# Number of an engine's last units that count.
 LAST: Final = 12
-# New features that a finding is worth which nobody accepts.
+# The worth of a finding that is not accepted, in new features.
 FINDING: Final = 50
 
 
 def shares(db: sqlite3.Connection, engines: Sequence[str]) -> dict[str, float]:
-    """The share of each engine; together they are 1.
+    """Return the share of each engine; the shares add up to 1.
 
-    An engine without any unit that is done gets an equal share, until there is one.
+    An engine without a finished unit gets an equal share until it has one.
 
     :param db: of the campaign
     :param engines: of its session
@@ -32,7 +33,7 @@ def shares(db: sqlite3.Connection, engines: Sequence[str]) -> dict[str, float]:
     equal = 1 / len(engines)
     floor = min(FLOOR, equal / 2)
     yields = {engine: found for engine in engines if (found := found_a_second(db, engine)) is not None}
-    # What those that have been measured divide.
+    # The measured engines divide this among themselves.
     rest, total = equal * len(yields), sum(yields.values())
     if not total:
         return dict.fromkeys(engines, equal)
@@ -41,9 +42,9 @@ def shares(db: sqlite3.Connection, engines: Sequence[str]) -> dict[str, float]:
 
 
 def found_a_second(db: sqlite3.Connection, engine: str) -> float | None:
-    """The worth of what the last units of an engine have found, for each second of them; None: no unit is done.
+    """Return the worth of what an engine's last units found, per second of these units; None: no unit is done.
 
-    A new feature is worth 1, a new finding `FINDING`.
+    A new feature is worth 1, a new finding is worth `FINDING`.
     """
     units = db.execute(
         "SELECT number, ended - begun FROM units WHERE engine = ? AND state = 'done' AND judged > 0"
@@ -68,7 +69,7 @@ def found_a_second(db: sqlite3.Connection, engine: str) -> float | None:
 
 
 def next_engine(db: sqlite3.Connection, engines: Sequence[str]) -> str:
-    """The engine of the next unit: the one that is furthest behind its share of the last units.
+    """Return the engine of the next unit: the one that is furthest below its share of the last units.
 
     :param engines: at least one, in the order in which they begin
     """
@@ -76,7 +77,7 @@ def next_engine(db: sqlite3.Connection, engines: Sequence[str]) -> str:
     recent = db.execute("SELECT engine FROM units ORDER BY number DESC LIMIT ?", (LAST * len(engines),)).fetchall()
     begun = dict.fromkeys(engines, 0)
     for (engine,) in recent:
-        # Another engine may be left out since.
+        # Skip an engine that is no longer used.
         if engine in begun:
             begun[engine] += 1
     units = sum(begun.values()) + 1

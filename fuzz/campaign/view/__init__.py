@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Views of a campaign: the overview that its database gives, plain lines, the status screen."""
+"""Views of a campaign: the overview of its database, plain lines, the status screen."""

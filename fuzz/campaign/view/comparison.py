@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two campaigns side by side: what one found that the other did not, features, work, speed."""
+"""Two campaigns side by side: findings, features, work and speed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,68 +13,68 @@ from ..store.database import reading
 from .lines import duration, finding_lines, fitted, rate, state_of
 from .overview import CampaignFinding, Overview, read
 
-# A campaign that would have shown a finding less often than so may have missed it by chance (about one time in twenty).
+# A campaign with fewer than this many expected programs of a finding may have missed it by chance (about 1 in 20).
 _SURE: Final = 3.0
-# Columns of the table.
+# Widths of the table's columns.
 _LABEL: Final = 18
 _VALUE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A campaign, and the features that its corpus has shown."""
+    """A campaign and the features that its corpus has shown."""
 
     overview: Overview
     features: frozenset[int]
 
     @property
     def found(self) -> dict[tuple[str, str], CampaignFinding]:
-        """The findings that count and that nobody has accepted, by class and signature, the weightiest first."""
+        """The findings that count and are not accepted, keyed by class and signature, the weightiest first."""
         return {each.finding.key: each for each in self.overview.shown if not each.accepted}
 
     @property
     def judged(self) -> int:
-        """Programs that were judged on the newest version of the code, of which the findings are."""
+        """Number of programs judged on the newest version of the code, to which the findings belong."""
         return sum(each.programs for each in self.overview.by_engine)
 
 
 @dataclass(frozen=True, slots=True)
 class TwoCampaigns:
-    """Two campaigns: the first is what there was before, the second what is new."""
+    """Two campaigns: the first is the earlier one, the second the new one."""
 
     first: Examined
     second: Examined
 
     def only_first(self) -> list[CampaignFinding]:
-        """Return the findings of the first campaign that the second has not."""
+        """Return the findings of the first campaign that the second lacks."""
         there = self.second.found
         return [each for key, each in self.first.found.items() if key not in there]
 
     def only_second(self) -> list[CampaignFinding]:
-        """Return the findings of the second campaign that the first has not."""
+        """Return the findings of the second campaign that the first lacks."""
         there = self.first.found
         return [each for key, each in self.second.found.items() if key not in there]
 
     def both(self) -> list[CampaignFinding]:
-        """Return the findings that both have, as the second has them."""
+        """Return the findings that both have, in the form of the second campaign."""
         there = self.first.found
         return [each for key, each in self.second.found.items() if key in there]
 
     @property
     def worse(self) -> bool:
-        """True if the second has a regression or divergence that the first has not."""
+        """True if the second has a regression or divergence that the first lacks."""
         return any(each.kind in (REGRESSION, DIVERGENCE) for each in self.only_second())
 
     @property
     def crashed(self) -> bool:
-        """True if our own code failed in the second as it did not in the first."""
+        """True if our own code failed in the second in a way that it did not in the first."""
         return any(each.kind == CRASH for each in self.only_second())
 
 
 def compare(first: Path, second: Path) -> TwoCampaigns:
-    """Read two campaigns, also while they run.
+    """Read two campaigns, even while they run.
 
-    :raises fuzz.campaign.store.database.CampaignError: one of them is no campaign, or cannot be read
+    :raises fuzz.campaign.store.database.CampaignError: one of them is not a campaign, or cannot be read
     """
     return TwoCampaigns(examine(first), examine(second))
 
@@ -82,7 +82,7 @@ def compare(first: Path, second: Path) -> TwoCampaigns:
 def examine(folder: Path) -> Examined:
     """Read a campaign.
 
-    :raises fuzz.campaign.store.database.CampaignError: there is none, or it cannot be read
+    :raises fuzz.campaign.store.database.CampaignError: there is no campaign, or it cannot be read
     """
     with reading(folder) as db:
         features = frozenset(feature for (feature,) in db.execute("SELECT feature FROM features"))
@@ -90,16 +90,16 @@ def examine(folder: Path) -> Examined:
 
 
 def by_chance(found: CampaignFinding, there: Examined, other: Examined) -> bool:
-    """Tell whether a campaign may have missed a finding of another one because it judged too few programs.
+    """Tell whether a campaign may have missed a finding only because it judged too few programs.
 
-    :param there: the campaign that has it
-    :param other: the one that has not
+    :param there: the campaign that has the finding
+    :param other: the campaign that lacks it
     """
     return found.count * other.judged < _SURE * max(there.judged, 1)
 
 
 def table(comparison: TwoCampaigns) -> list[str]:
-    """Return the lines of the table: the work of both, and what came of it."""
+    """Return the lines of the table: the work and the results of both campaigns."""
     sides = comparison.first, comparison.second
     views = [each.overview for each in sides]
     shared = len(comparison.first.features & comparison.second.features)
@@ -120,15 +120,15 @@ def table(comparison: TwoCampaigns) -> list[str]:
 
 
 def brief(found: CampaignFinding) -> list[str]:
-    """Return the lines of a finding that says nothing against the candidate."""
+    """Return the short form of a finding that does not count against the candidate."""
     where = found.file or "not replayed yet"
     return [f"{found.kind:<10}  {found.finding.signature}", f"{'':12}{plural(max(found.count, 1), 'program')}: {where}"]
 
 
 def told(comparison: TwoCampaigns, second: bool) -> list[str]:
-    """Return the lines of the findings that one of two campaigns has alone.
+    """Return the lines of the findings that only one of two campaigns has.
 
-    :param second: of the second one
+    :param second: take the second campaign
     """
     there, other = (comparison.second, comparison.first) if second else (comparison.first, comparison.second)
     name, others = ("B", "A") if second else ("A", "B")
@@ -148,7 +148,7 @@ def told(comparison: TwoCampaigns, second: bool) -> list[str]:
 
 
 def text(comparison: TwoCampaigns) -> str:
-    """Return the comparison for people: findings of the second alone come first; at most 80 columns but for files."""
+    """Return the comparison for people, findings of only the second first; at most 80 columns except for file names."""
     views = [each.overview for each in (comparison.first, comparison.second)]
     lines = [
         f"{name}  {o.folder}: {o.candidate} against {o.reference}, seed {o.seed}; {state_of(o)}"
@@ -170,9 +170,9 @@ def text(comparison: TwoCampaigns) -> str:
 def answer(comparison: TwoCampaigns) -> dict[str, Any]:
     """Return the comparison for ``--json``.
 
-    ``first`` and ``second`` have the work of each campaign; ``features`` how many each has alone, and both;
-    ``findings`` those of each alone and of both, with the fields of `fuzz.campaign.view.overview.CampaignFinding`,
-    the weightiest first. What is accepted is left out.
+    ``first`` and ``second`` describe the work of each campaign; ``features`` has the number of features of only one
+    campaign, and of both; ``findings`` has the findings of only one campaign, and of both, with the fields of
+    `fuzz.campaign.view.overview.CampaignFinding`, the weightiest first. Accepted findings are left out.
     """
     sides = {"first": comparison.first, "second": comparison.second}
     shared = len(comparison.first.features & comparison.second.features)

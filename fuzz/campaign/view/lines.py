@@ -24,18 +24,18 @@ from ...reports.report import (
 from ..store.findings import PENDING
 from .overview import CampaignFinding, Overview
 
-# Seconds between two lines.
+# Seconds between two progress lines.
 EVERY: Final = 10.0
-# Columns of the narrowest terminal.
+# Width of the narrowest terminal.
 WIDTH: Final = 80
 _INDENT: Final = " " * 12
 _BARS: Final = "▁▂▃▄▅▆▇█"
-# Where the output knows only ASCII.
+# For output that supports only ASCII.
 _PLAIN_BARS: Final = "_.-=+*%#"
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12:05 min``, ``3:04 h``, ``2 d 3 h``."""
+    """Return a duration as text: ``45 s``, ``12:05 min``, ``3:04 h``, ``2 d 3 h``."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -47,12 +47,12 @@ def duration(seconds: float) -> str:
 
 
 def date(at: float | None) -> str:
-    """``2026-01-31 12:00``, by the clock of this machine; "" if it is not known."""
+    """Return a date as text: ``2026-01-31 12:00``, in local time; "" if it is not known."""
     return "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def fitted(lines: Iterable[str]) -> Iterator[str]:
-    """Fold lines at spaces to `WIDTH` columns; a file's name is a word, and stays whole however long it is."""
+    """Wrap lines at spaces to `WIDTH` columns; a file name is one word and stays whole, however long it is."""
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
         kind = line[: len(_INDENT)]
@@ -66,12 +66,12 @@ def fitted(lines: Iterable[str]) -> Iterator[str]:
 
 
 def size(kib: int) -> str:
-    """Return a size, such as ``120M``; "" if it is not known."""
+    """Return a size as text, such as ``120M``; "" if it is not known."""
     return f"{kib // 1024}M" if kib else ""
 
 
 def bars_for(out: TextIO) -> str:
-    """Eight characters that *out* can write, the lowest first."""
+    """Return eight characters that *out* can encode, the lowest bar first."""
     try:
         _BARS.encode(out.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -80,7 +80,7 @@ def bars_for(out: TextIO) -> str:
 
 
 def sparkline(points: list[tuple[float, int]], width: int, characters: str = _BARS) -> str:
-    """A curve over time as bars, one for each step of the same length; each has the last value before its end."""
+    """Return a curve over time as bars, one per time step, each with the last value before the end of its step."""
     if not points or points[-1][1] == 0 or width < 1:
         return ""
     end, most = points[-1][0], max(count for _, count in points)
@@ -95,7 +95,7 @@ def sparkline(points: list[tuple[float, int]], width: int, characters: str = _BA
 
 
 def state_of(overview: Overview) -> str:
-    """Say whether it runs, or why it does not."""
+    """Return whether the campaign runs, or why it does not, as text."""
     if overview.running:
         return "running"
     if not overview.sessions:
@@ -119,9 +119,9 @@ def progress_line(overview: Overview) -> str:
 
 
 class Lines:
-    """The output where there is no terminal: a line now and then, and one for each event.
+    """Output without a terminal: a progress line from time to time, and one line per event.
 
-    :param out: where to
+    :param out: the stream; by default stderr
     """
 
     def __init__(self, out: TextIO | None = None) -> None:
@@ -139,17 +139,17 @@ class Lines:
         self.out.flush()
 
     def close(self) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class NoOutput:
-    """Shows nothing."""
+    """An output that shows nothing."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
         """See `fuzz.campaign.work.upkeep.Screen`."""
 
     def close(self) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
@@ -175,19 +175,19 @@ def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
 
 
 def stamp_on(found: CampaignFinding, overview: Overview) -> str:
-    """The stamp of a real kernel in the file of a finding; "": there is none."""
+    """Return the stamp of a real kernel in the file of a finding; "" if there is none."""
     return stamp_of(Path(overview.folder, found.file), found.finding.signature) if found.file else ""
 
 
 def is_new(found: CampaignFinding, since: float | None) -> bool:
-    """Tell whether a finding was first seen at or after a moment; None: the beginning."""
+    """Tell whether a finding was first seen at or after *since*; None is the beginning."""
     return since is None or (found.first_at is not None and found.first_at >= since)
 
 
 def summary(overview: Overview, since: float | None = None) -> str:
-    """Return the summary of a campaign for people: its work and its findings, by engine; at most `WIDTH` columns.
+    """Return the summary of a campaign for people: its work and its findings; at most `WIDTH` columns.
 
-    :param since: seconds since 1970; what was found before is counted, not told; None: all is told
+    :param since: seconds since 1970; earlier findings are counted but not listed; None: all are listed
     """
     o = overview
     versions = f", code version {o.versions}" if o.versions > 1 else ""
@@ -253,7 +253,7 @@ def summary(overview: Overview, since: float | None = None) -> str:
 
 
 def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
-    """Say of which findings somebody has said that they are known, who, and why."""
+    """Return the lines of accepted findings, each with the person and the reason."""
     if not accepted:
         return []
     lines = [f"{plural(len(accepted), 'finding')} accepted by the file of accepted findings:"]
@@ -263,7 +263,7 @@ def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
 
 
 def reach_lines(overview: Overview) -> list[str]:
-    """Say which programs have no verdict, and how much of the difference of two kernel trees ran."""
+    """Return the lines on programs without a verdict, and on how much of the difference of two kernel trees ran."""
     lines = [no_verdict(overview.done, overview.refused)] if overview.unknown else []
     lines += refused_lines(overview.refused)
     if overview.idle:
@@ -276,16 +276,16 @@ def reach_lines(overview: Overview) -> list[str]:
 
 
 def rate(count: int, seconds: float) -> str:
-    """``140.1``; "" where no time has passed."""
+    """Return a rate as text: ``140.1``; "" if no time has passed."""
     return f"{count / seconds:.1f}" if seconds > 0 else ""
 
 
 def answer(overview: Overview, since: float | None = None) -> dict[str, Any]:
-    """Return, for ``--json``, the fields of `fuzz.campaign.view.overview.Overview`.
+    """Return the fields of `fuzz.campaign.view.overview.Overview` for ``--json``.
 
-    ``unreplayed`` has the findings that did not replay, ``gone`` those that were not replayed, for the code
-    that showed them is gone. Those of ``findings`` have ``real``, the stamp of a real kernel, or null, and
-    ``new``: whether they were first seen since the moment *since*, or since the beginning.
+    ``unreplayed`` has the findings that did not replay. ``gone`` has the findings that were not replayed because the
+    code that showed them is gone. Each of ``findings`` has ``real``, the stamp of a real kernel or null, and ``new``:
+    whether it was first seen since the moment *since*, or since the beginning.
     """
     fields = asdict(overview)
     fields["findings"] = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign at one moment, as its database has it: for the screen, the plain lines, and ``s2fuzz status``."""
+"""A campaign at one moment, read from its database: for the screen, the plain lines, and ``s2fuzz status``."""
 
 import dataclasses
 import os
@@ -25,17 +25,17 @@ from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
 from ..store.refused import read_refused
 from ..store.shares import shares
 
-# Rates of "now" are over so many seconds.
+# Current rates are averaged over this many seconds.
 _RECENT: Final = 60.0
 _CURVE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignFinding:
-    """A finding, and where a campaign has seen it.
+    """A finding of a campaign and how it was seen.
 
     :param state: pending, filed, unreplayed, or gone
-    :param count: programs that showed it
+    :param count: number of programs that showed it
     :param elapsed: campaign time of its first program, in seconds
     :param operations: of its smallest program; None until that is replayed
     :param accepted: why the file of accepted findings accepts it; "" if it does not
@@ -67,11 +67,11 @@ class CampaignFinding:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """The work of a worker.
+    """The current work of a worker.
 
-    :param unit: that it is at; None: none, or not known
-    :param seconds: that the unit took so far, in which so many programs were judged
-    :param kib: memory of the engine's process
+    :param unit: its current unit; None: none, or not known
+    :param seconds: time spent on the unit so far, in which *programs* programs were judged
+    :param kib: memory of the engine's process, in KiB
     """
 
     name: str
@@ -89,7 +89,7 @@ class WorkerRow:
 class EngineRow:
     """The work of an engine on the newest code version.
 
-    :param share: of the time that it gets from now on, 0 to 1; None: it does not take part now
+    :param share: of the time that it gets from now on, 0 to 1; None: the engine is not in use now
     """
 
     engine: str
@@ -103,21 +103,21 @@ class EngineRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The overview that `read` makes; all but totals, curve and gone findings is of the newest code version.
+    """The overview that `read` returns. Except totals, curve and gone findings, it covers only the newest code version.
 
-    :param running: a coordinator is at work on this machine, or reported so less than a minute ago
+    :param running: a coordinator runs on this machine, or reported less than a minute ago
     :param why: why the last session ended; "" if it runs or was killed
-    :param versions: how many code versions there were
+    :param versions: number of code versions so far
     :param elapsed: campaign time in seconds
-    :param programs: judged, all code versions together
-    :param programs_now: a second, lately
+    :param programs: number judged, over all code versions
+    :param programs_now: programs per second, lately
     :param since_feature: seconds of campaign time since the last new feature; None: there was none
-    :param curve: campaign time and number of features, not more than `_CURVE` points
-    :param open_units: begun, not taken in yet
-    :param waiting: programs that are to be replayed
+    :param curve: campaign time and number of features, at most `_CURVE` points
+    :param open_units: begun, but their outcome is not recorded yet
+    :param waiting: number of programs to be replayed
     :param gone: findings that were not replayed before the code that they were found on was gone
-    :param refused: what programs of units that are done needed and nobody models -> so many, without a verdict
-    :param exercise: how much of the difference of two kernel trees the units ran that are done; None: no two trees
+    :param refused: what is not modelled -> number of programs of the units that are done that needed it (no verdict)
+    :param exercise: how much of the difference of two kernel trees ran in the units that are done; None: no two trees
     """
 
     folder: str
@@ -154,7 +154,7 @@ class Overview:
 
     @property
     def shown(self) -> list[CampaignFinding]:
-        """The findings that count: without those that no fresh process showed, or was asked to show."""
+        """The findings that count: all except those that no fresh process showed, and those that were not replayed."""
         return [each for each in self.findings if each.state not in (UNREPLAYED, GONE)]
 
     @property
@@ -163,7 +163,7 @@ class Overview:
 
     @property
     def counts(self) -> Counter[str]:
-        """Findings by class, without those that are accepted."""
+        """Number of findings by class, without the accepted ones."""
         return Counter(each.kind for each in self.shown if not each.accepted)
 
     @property
@@ -178,32 +178,32 @@ class Overview:
 
     @property
     def idle(self) -> bool:
-        """True if nothing ran of that by which two kernel trees differ, though most programs have a verdict."""
+        """True if none of the code in which two kernel trees differ ran, although most programs have a verdict."""
         return bool(self.units) and not self.unknown and self.exercise is not None and not self.exercise.exercised
 
     @property
     def done(self) -> int:
-        """Programs of the units that are done."""
+        """Number of programs of the units that are done."""
         return sum(each.programs for each in self.by_engine)
 
     @property
     def unknown(self) -> bool:
-        """True if most programs have no verdict: that nothing was found says nothing."""
+        """True if most programs have no verdict, so that the absence of findings says nothing."""
         return says_nothing(self.done, self.refused)
 
     @property
     def half_a_tree(self) -> bool:
-        """True if one side alone is a kernel tree."""
+        """True if exactly one side is a kernel tree."""
         return half_a_tree(self.reference, self.candidate)
 
     def by_class(self) -> str:
-        """``6 regression, 11 common``; "none"."""
+        """Return the counts as text: ``6 regression, 11 common``; or "none"."""
         counts = self.counts
         return ", ".join(f"{counts[kind]} {kind}" for kind in (*CLASSES, CRASH) if counts[kind]) or "none"
 
 
 def accepted_by(overview: Overview, accepted: Accepted) -> Overview:
-    """Return an overview with what a file accepts now, beside what was accepted in the campaign."""
+    """Return an overview that also marks what a file accepts now, in addition to what the campaign accepted."""
     found: list[CampaignFinding] = []
     for each in overview.findings:
         entry = accepted.match(*each.finding.key)
@@ -257,7 +257,7 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
         CampaignFinding(Finding(*row[:3]), *row[3:])
         for row in db.execute(
             "SELECT kind, signature, reason, state, count, engine, unit, elapsed, file, operations, accepted, version,"
-            # Campaign time stands still between sessions: the point before is of the same one.
+            # Campaign time does not advance between sessions, so the point before is of the same session.
             " (SELECT at + findings.elapsed - past.elapsed FROM statistics AS past"
             " WHERE past.elapsed <= findings.elapsed ORDER BY past.elapsed DESC LIMIT 1)"
             " FROM findings WHERE version = ? OR state = ? ORDER BY version",
@@ -310,9 +310,9 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
 
 
 def alive(host: str, pid: int, silent: float) -> bool:
-    """Tell whether a coordinator that has not ended its session is there.
+    """Tell whether the coordinator of an unfinished session is alive.
 
-    :param silent: seconds since it reported so
+    :param silent: seconds since it last reported
     """
     if host != socket.gethostname():
         return silent < _RECENT
@@ -322,12 +322,12 @@ def alive(host: str, pid: int, silent: float) -> bool:
         return False
     except PermissionError:
         pass
-    # The number may be another process's by now.
+    # The process id may have been reused.
     return silent < _RECENT
 
 
 def curve(db: sqlite3.Connection, elapsed: float, features: int) -> list[tuple[float, int]]:
-    """Features over time, in steps of the same length."""
+    """Return the number of features over time, in steps of the same length."""
     step = max(elapsed / _CURVE, 0.001)
     rows = db.execute(
         "SELECT max(elapsed), max(features) FROM statistics WHERE elapsed <= ? GROUP BY CAST(elapsed / ? AS INTEGER)"

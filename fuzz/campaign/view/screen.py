@@ -15,14 +15,14 @@ from .lines import bars_for, date, duration, rate, reach_lines, since_feature, s
 from .overview import Overview
 
 _STYLES = {REGRESSION: "bold red", DIVERGENCE: "bold red", CRASH: "bold magenta", CURED: "green"}
-# Findings that are told of by name, the newest of the weightiest class first.
+# Maximum number of findings listed by name, the newest of the weightiest class first.
 _NAMED = 3
 
 
 def render(overview: Overview, last: list[str]) -> RenderableType:
     """Render a campaign.
 
-    :param last: the last messages
+    :param last: the latest messages
     """
     o = overview
     facts = Table.grid(padding=(0, 2))
@@ -49,12 +49,12 @@ def render(overview: Overview, last: list[str]) -> RenderableType:
 
 
 def _counted(overview: Overview) -> list[tuple[str, int]]:
-    """Classes with findings, the weightiest first, and how many each has."""
+    """Return the classes with findings, the weightiest first, and the number of findings of each."""
     return [(kind, overview.counts[kind]) for kind in (CRASH, *CLASSES) if overview.counts[kind]]
 
 
 def named(overview: Overview) -> list[RenderableType]:
-    """Return the newest of the weighty findings, each with its file; and what is accepted, with who says so and why."""
+    """Return the newest of the weighty findings with their files, and accepted findings with person and reason."""
     kinds = (CRASH, REGRESSION, DIVERGENCE)
     weighty = [each for each in overview.shown if each.kind in kinds and not each.accepted]
     weighty.sort(key=lambda each: (kinds.index(each.kind), -each.elapsed))
@@ -100,7 +100,7 @@ def workers(overview: Overview) -> Table:
     for name in ("unit", "engine", "programs", "/s", "memory", "units", "all"):
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
     for each in overview.workers:
-        # A cluster does not tell what it is at.
+        # A cluster does not report the current unit.
         state = str(each.unit) if each.unit else "" if overview.scheduler else "idle"
         done = str(each.units_done), str(each.programs_done)
         speed = rate(each.programs, each.seconds)
@@ -109,14 +109,14 @@ def workers(overview: Overview) -> Table:
 
 
 class RichScreen:
-    """The screen, kept up to date in place.
+    """The screen, updated in place.
 
     :param console: by default the terminal on stderr
     """
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
-        # We say when it is drawn anew.
+        # `show` decides when to redraw.
         self.live = Live("", console=console, auto_refresh=False, transient=True)
         self.started = False
 
@@ -128,6 +128,6 @@ class RichScreen:
         self.live.update(render(overview, last), refresh=True)
 
     def close(self) -> None:
-        """Leave the terminal to others."""
+        """Release the terminal."""
         if self.started:
             self.live.stop()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The work of a campaign: a plan of units, the pool that does them, the coordinator that keeps it busy."""
+"""The work of a campaign: a plan of units, the pool that does them, and the coordinator that keeps it busy."""

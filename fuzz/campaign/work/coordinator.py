@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The coordinator: keeps a pool busy and writes down the outcomes, until it is told to stop."""
+"""The coordinator: keeps a pool busy and records the outcomes until it is told to stop."""
 
 import sqlite3
 import time
@@ -36,16 +36,16 @@ from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
 
-# Ctrl-C is over within two seconds: units get so long to send their results, replays so long to end.
+# Ctrl-C takes at most two seconds: time for units to send their results, and for replays to end.
 _UNITS_PATIENCE: Final = 1.0
 _REPLAY_PATIENCE: Final = 0.2
-# For the replays that are left when the time is over.
+# Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
-# Failures in a row.
+# Limits on consecutive failures.
 _MAX_ATTEMPTS: Final = 3
 _MAX_ENGINE_FAILURES: Final = 4
 _MAX_LOSSES: Final = 10
-# Seconds, times the losses in a row.
+# Seconds, multiplied by the number of consecutive losses.
 _LOSS_DELAY: Final = 0.1
 
 Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Refiled
@@ -55,9 +55,9 @@ class Coordinator:
     """One session of a campaign.
 
     :param folder: of the campaign
-    :param log: of the campaign, which is ours alone meanwhile
+    :param log: of the campaign, locked by this process
     :param seed: of the campaign
-    :param accepted: findings that are known
+    :param accepted: the entries of the user's file of accepted findings
     :raises CampaignError: there is no scheduler, or the directory cannot be written
     """
 
@@ -85,7 +85,7 @@ class Coordinator:
         self.attempts: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
         self.losses = 0
-        # At the last look.
+        # The number of slots of the pool at the last check.
         self.slots = 1
         self.planner = Planner(db, corpus, settings, seed)
         self.again = self.planner.open()
@@ -100,7 +100,7 @@ class Coordinator:
             self.pool = Local(settings.workers, self.note)
 
     def say_code(self) -> None:
-        """Log where the code has changed since the last session."""
+        """Log which code has changed since the last session."""
         before = self.records.previous_code()
         if before is None:
             return
@@ -110,7 +110,7 @@ class Coordinator:
             self.log.say(f"the code of {changes} has changed: what is found from now on counts as version {number}")
 
     def note(self, notice: Notice) -> None:
-        """Take a notice, in a worker's thread.
+        """Record a notice, in a worker's thread.
 
         :raises Stop: the unit is to end
         """
@@ -119,10 +119,11 @@ class Coordinator:
             raise Stop
 
     def run(self) -> str:
-        """Go on until it is time to stop.
+        """Run until it is time to stop.
 
         :returns: why it ended
-        :raises CampaignError: it cannot go on; the outcomes of the units in flight are lost, they will be repeated
+        :raises CampaignError: it cannot continue; the outcomes of the units in flight are lost, and they will be
+          repeated
         """
         filer: Filer | None = None
         try:
@@ -160,7 +161,7 @@ class Coordinator:
         return self.stopping.why
 
     def cannot_go_on(self, error: Exception) -> CampaignError:
-        """Note why, if that can be done."""
+        """Log and record the reason, if possible, and return the error to raise."""
         with suppress(OSError, sqlite3.Error):
             self.log.say(f"ended: {error}")
         with suppress(OSError, sqlite3.Error):
@@ -175,7 +176,7 @@ class Coordinator:
         self.log.say(f"session {self.records.session}: {what}{rest}")
 
     def fill(self) -> None:
-        """Give every worker a unit."""
+        """Hand out units until every worker has one."""
         slots = self.pool.slots()
         if not slots and self.slots:
             self.log.say("no worker of the cluster answers; waiting for one")
@@ -189,11 +190,11 @@ class Coordinator:
             self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
 
     def came_back(self, number: int, future: "Future[UnitOutcome]") -> None:
-        """Note, in some thread, that a unit ended."""
+        """Queue the end of a unit as an event, in whatever thread."""
         self.events.put((number, future))
 
     def take(self, seconds: float) -> bool:
-        """Take in what happened, at least one event within so many seconds.
+        """Process all pending events; wait up to *seconds* seconds for the first one.
 
         :returns: whether there was one
         """
@@ -216,7 +217,7 @@ class Coordinator:
                 return True
 
     def take_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
-        """Take in a unit that came back."""
+        """Process the end of a unit."""
         unit = self.flying.pop(number)
         try:
             outcome = future.result()
@@ -244,7 +245,7 @@ class Coordinator:
             self.filer.ask(each, outcome.code)
 
     def ask_waiting(self) -> None:
-        """Ask for the replays that are due, and for smaller programs of what is filed."""
+        """Request the replays that are due, and smaller programs for filed findings."""
         version = self.records.version
         for pending in self.records.findings.waiting(version):
             self.filer.ask(pending, self.records.codes[pending.version])
@@ -252,16 +253,16 @@ class Coordinator:
             self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
 
     def take_code(self, outcome: UnitOutcome) -> None:
-        """Take in that a unit ran on other code than those before."""
+        """Switch to the new code version that a unit ran on."""
         assert outcome.code is not None
         names = self.settings.candidate, self.settings.reference
         changes = outcome.code.changes(self.records.code, names)
         for name in names:
-            # The lines of a tree are those of its new text; a worker may run on another machine.
+            # Lines of a tree must refer to its new text; a worker may run on another machine.
             candidate.renewed(name)
         self.records.code = outcome.code
         self.records.version = number = self.records.version_of(outcome.code)
-        # It may be back, after a change that was undone.
+        # Code that was gone may be back, after a change that was undone.
         self.ask_waiting()
         self.log.say(
             f"{outcome.worker}: the code of {changes} is another one:"
@@ -269,7 +270,7 @@ class Coordinator:
         )
 
     def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
-        """Take in the failure of a unit."""
+        """Process the failure of a unit."""
         if self.stopping.why:
             return
         if isinstance(error, CandidateMistake | TreeError):
@@ -294,17 +295,17 @@ class Coordinator:
                 raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
     def take_loss(self, number: int, why: str) -> None:
-        """Take in the loss of a unit that was not its fault."""
+        """Process the loss of a unit for a reason unrelated to the unit."""
         self.losses += 1
         self.log.say(f"unit {number}: {why}; it is repeated")
         self.again.append(number)
         if self.losses >= _MAX_LOSSES:
             raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; use workers that can work")
-        # Too many processes, say: that may pass.
+        # The cause, such as too many processes, may be temporary.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
     def take_replayed(self, replayed: Replayed) -> None:
-        """Take in the outcome of a replay."""
+        """Process the outcome of a replay."""
         finding = replayed.pending.record.finding
         if replayed.trouble:
             raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
@@ -327,7 +328,7 @@ class Coordinator:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
     def take_refiled(self, refiled: Refiled) -> None:
-        """Take in that the program of a filed finding is as small as it becomes."""
+        """Record that minimising the program of a filed finding has ended."""
         if refiled.trouble:
             raise CampaignError(f"{refiled.trouble}; use a directory that can be written, with room in it")
         self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
@@ -335,7 +336,7 @@ class Coordinator:
             self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
 
     def wind_down(self) -> None:
-        """Take in the results so far of the units in flight, and the replays that end by then."""
+        """Collect the results so far of the units in flight, and the replays that end in time."""
         self.stopping.event.set()
         interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_PATIENCE
@@ -346,7 +347,7 @@ class Coordinator:
             self.take(min(left, 0.1))
             if not interrupted:
                 self.upkeep.tick(self.flying)
-        # A file that it is writing is there by then, and counts.
+        # After this, a file that the filer was writing exists and counts.
         self.filer.close(_REPLAY_PATIENCE)
         while self.take(0):
             pass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The filer: replays programs in fresh processes and files those that show their finding, in a thread of its own."""
+"""The filer: a thread that replays programs in fresh processes and files those that show their finding."""
 
 import threading
 import time
@@ -29,20 +29,20 @@ _WRITING: Final = 60.0
 
 
 class Ended(Exception):
-    """Nobody wants the result of a replay any more: nothing is to be written."""
+    """The result of a replay is no longer wanted: nothing is to be written."""
 
 
 class OtherCode(Exception):
-    """The code under test changed meanwhile: the result of the replay means nothing."""
+    """The code under test changed meanwhile: the result of the replay is meaningless."""
 
 
 class Checked(Replayer):
-    """Replays on one version of the code.
+    """A replayer for one version of the code.
 
     :param code: that version
-    :param look: says what the sources are now; None: they cannot be compiled
+    :param look: returns the current code; None: it cannot be compiled
     :param ending: set when nothing is to be written any more
-    :param busy: set while it replays
+    :param busy: set during a replay
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Checked(Replayer):
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay, as in the base class.
 
-        :raises OtherCode: the sources are, by the end of the replay, others
+        :raises OtherCode: the sources differ at the end of the replay
         :raises Ended: *ending* is set by then
         """
         shown = self.tried(program, reference, candidate)
@@ -71,7 +71,7 @@ class Checked(Replayer):
         return shown
 
     def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
-        """Replay, without a look at the sources: what comes of it is replayed once more.
+        """Replay without checking the sources; the caller replays the final result again with `shows`.
 
         :raises Ended: *ending* is set by then
         """
@@ -86,13 +86,13 @@ class Checked(Replayer):
 
 
 class Filer:
-    """A thread that replays and files. The process that replays ends with it.
+    """A thread that replays and files programs. Its replaying process ends with it.
 
-    Programs are replayed on the code that they were found on, or not at all. While none waits,
-    those that are filed are made smaller, if that is asked for.
+    Programs are replayed only on the code that they were found on. While no program waits, filed programs are minimised
+    if requested.
 
-    :param folder: where findings are kept, an existing directory
-    :param tell: called, in that thread, with the outcome of each replay, and what became smaller
+    :param folder: an existing directory for the findings
+    :param tell: called in that thread with the outcome of each replay and of each minimisation
 
     *failure*: the mistake of ours that ended the thread
     """
@@ -104,44 +104,44 @@ class Filer:
         self.versions = (reference, candidate)
         self.tell = tell
         self.queue: SimpleQueue[tuple[Pending, Code, float] | Wanted | None] = SimpleQueue()
-        # Rows of the replays asked for and not answered; for the thread of those who ask.
+        # Database rows of the replays requested and not yet answered; used by the requesting thread only.
         self.waiting: set[int] = set()
-        # For the thread that replays: the code that the store is for, and when the sources were looked at.
+        # Used by the replaying thread only: the code that the store is for, and when the sources were last checked.
         self.store: Store | None = None
         self.code: Code | None = None
         self.looked = 0.0
-        # By their files, what is to be made smaller.
+        # Findings to be minimised, keyed by file.
         self.large: dict[str, Wanted] = {}
         self.ending = threading.Event()
         self.busy = threading.Event()
         self.failure: Exception | None = None
-        # Ctrl-C does not wait for a program that hangs: pending replays stay so.
+        # A daemon, so that Ctrl-C does not wait for a program that hangs: its replay stays pending.
         self.thread = threading.Thread(target=self._work, name="filer", daemon=True)
         self.thread.start()
 
     def ask(self, pending: Pending, code: Code) -> None:
-        """Have a program replayed, unless that is asked for already.
+        """Request the replay of a program, unless it is already requested.
 
-        :param code: that it was found on
+        :param code: that the program was found on
         """
         if pending.id not in self.waiting:
             self.waiting.add(pending.id)
             self.queue.put((pending, code, time.monotonic()))
 
     def want_smaller(self, wanted: Wanted) -> None:
-        """Have the program of a filed finding made smaller, when no replay waits."""
+        """Request that the program of a filed finding is minimised when no replay waits."""
         self.queue.put(wanted)
 
     def answered(self, replayed: Replayed) -> None:
-        """Note that the outcome of a replay is written down."""
+        """Note that the outcome of a replay is recorded."""
         self.waiting.discard(replayed.pending.id)
         if replayed.state != GONE:
             gone_path(self.folder, replayed.pending).unlink(missing_ok=True)
 
     def close(self, seconds: float) -> None:
-        """End the thread, which finishes the file that it writes, and replays no more.
+        """End the thread: it finishes the file that it is writing and replays nothing more.
 
-        One that is in a replay is left after so many seconds, and writes nothing.
+        If it is still replaying after *seconds* seconds, it is abandoned and writes nothing.
         """
         self.ending.set()
         self.queue.put(None)
@@ -164,7 +164,7 @@ class Filer:
             self._drop()
 
     def _next(self) -> tuple[Pending, Code, float] | Wanted | None:
-        """Wait for what is asked for next, and make programs smaller meanwhile."""
+        """Wait for the next request, and minimise programs meanwhile."""
         while self.large and self.queue.empty() and not self.ending.is_set():
             wanted = min(self.large.values(), key=lambda each: each.weight)
             refiled = self._smaller(wanted)
@@ -175,7 +175,7 @@ class Filer:
         return self.queue.get()
 
     def _smaller(self, wanted: Wanted) -> Refiled | None:
-        """Make the program of a finding smaller, if the code is there that it was filed on."""
+        """Minimise the program of a finding, if the code that it was filed on is current."""
         if self.store is None or self.code != wanted.code:
             self._renew()
         if self.store is None or self.code != wanted.code:
@@ -191,14 +191,14 @@ class Filer:
         except OtherCode:
             self._drop()
         except CandidateMistake:
-            # The next unit tells of it.
+            # The next unit reports it.
             pass
         return None
 
     def _replayed(self, pending: Pending, code: Code, asked: float) -> Replayed:
-        """Replay a program that was found on this code, if that code is there."""
+        """Replay a program that was found on *code*, if that is the current code."""
         while True:
-            # A look reads all sources, so there is one for all replays that were asked for together.
+            # A check reads all sources, so one check serves all replays that were requested before it.
             if self.store is None or (self.code != code and self.looked < asked):
                 self._renew()
             if self.store is None or self.code != code:
@@ -209,7 +209,7 @@ class Filer:
                 self._drop()
 
     def _renew(self) -> None:
-        """Make a store for the code that is there now."""
+        """Create a store for the current code."""
         now = self._look()
         if self.store is None or now != self.code:
             self._drop()
@@ -218,7 +218,7 @@ class Filer:
             self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
 
     def _look(self) -> Code | None:
-        """Return the code that is there now; None: a kernel tree cannot be built, of which the next unit tells."""
+        """Return the current code; None if a kernel tree cannot be built, which the next unit reports."""
         self.looked = time.monotonic()
         try:
             return code_of(*self.versions)
@@ -235,7 +235,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     """Replay a program and file it if it shows its finding.
 
     :param folder: of the store, below that of the campaign
-    :raises OtherCode: by a `Checked` of the store
+    :raises OtherCode: from a `Checked` replayer of the store
     :raises Ended: likewise
     """
     record = replace(pending.record)
@@ -247,7 +247,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     try:
         kept = store.offer(record)
     except CandidateMistake as error:
-        # The engine that ran it before has reported it, and ended the campaign.
+        # The engine that ran the program before has reported the mistake and ended the campaign.
         return Replayed(pending, UNREPLAYED, noted(record.finding, str(error)).reason, "", operations)
     if store.files.trouble:
         return Replayed(pending, UNREPLAYED, "", "", 0, store.files.trouble)
@@ -260,7 +260,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
 
 
 def gone_path(folder: Path, pending: Pending) -> Path:
-    """Return the file for a program that cannot be replayed any more, one for each program of a finding.
+    """Return the file for a program that can no longer be replayed, one per program of a finding.
 
     :param folder: of the findings
     """
@@ -269,7 +269,7 @@ def gone_path(folder: Path, pending: Pending) -> Path:
 
 
 def set_aside(folder: Path, reference: str, candidate: str, pending: Pending) -> Replayed:
-    """Keep a program whose code is gone, without a word on whether it shows its finding again.
+    """Keep a program whose code is gone, without a statement on whether it shows its finding again.
 
     :param folder: of the findings, below that of the campaign
     """

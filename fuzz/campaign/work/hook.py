@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A command of the user that runs for each new finding."""
+"""A user's command that runs for each new finding."""
 
 import os
 import subprocess
@@ -12,15 +12,15 @@ from typing import Final
 from ...judging.finding import Finding
 from ..store.log import Log
 
-# Seconds that the commands get when the campaign ends.
+# Seconds for the remaining commands when the campaign ends.
 _PATIENCE: Final = 1.0
 
 
 class Hook:
-    """Runs the command, one finding at a time, while the campaign goes on.
+    """Runs the command for one finding at a time, while the campaign continues.
 
-    The command is for the shell. What is known of the finding is in its environment, never in its text: a
-    signature may have any character.
+    The command is a shell command. It receives the finding through environment variables, never as part of its text,
+    because a signature may contain any character.
 
     :param command: "": there is none
     :param folder: of the campaign
@@ -34,9 +34,9 @@ class Hook:
         self.running: subprocess.Popen[bytes] | None = None
 
     def found(self, finding: Finding, file: str) -> None:
-        """Ask for a run.
+        """Queue a run of the command.
 
-        :param file: of the finding, below the campaign's folder
+        :param file: of the finding, relative to the campaign's folder
         """
         if self.command:
             about = {"KIND": finding.kind, "SIGNATURE": finding.signature, "REASON": finding.reason}
@@ -44,7 +44,7 @@ class Hook:
             self.waiting.append({f"S2FUZZ_{key}": value.replace("\0", "") for key, value in about.items()})
 
     def tick(self) -> None:
-        """Take in the end of a run, begin the next one."""
+        """Reap a command that has ended, and start the next one."""
         if self.running is not None:
             code = self.running.poll()
             if code is None:
@@ -68,14 +68,14 @@ class Hook:
                 self.log.say(f"--on-finding: the command cannot run: {error.strerror}")
 
     def close(self) -> None:
-        """Run what waits, within a second; the command that runs then goes on by itself."""
+        """Run the queued commands for up to a second; a command still running then continues on its own."""
         end = time.monotonic() + _PATIENCE
         self.tick()
         while self.running is not None:
             with suppress(subprocess.TimeoutExpired):
                 self.running.wait(max(end - time.monotonic(), 0.0))
             if self.running.poll() is None:
-                # Nobody waits for it any more.
+                # Prevents a warning about a process that was not waited for.
                 self.running.returncode = 0
                 break
             self.tick()

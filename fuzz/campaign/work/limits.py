@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ends of a campaign other than the clock: nothing new for long, programs enough, a regression."""
+"""Ends of a campaign other than the clock: nothing new for a long time, enough programs, a regression."""
 
 import sqlite3
 import time
@@ -9,13 +9,13 @@ from typing import Final
 from ...judging.finding import REGRESSION
 from ..store.findings import FILED
 
-# Seconds between two looks.
+# Seconds between two checks.
 _EVERY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One end; the first that is reached counts.
+    """One limit; the first one reached ends the session.
 
     :param kind: ``idle``, ``programs`` or ``regression``
     :param amount: seconds of campaign time without a new feature, or programs judged in all sessions; else 0
@@ -25,7 +25,7 @@ class Limit:
     amount: float = 0.0
 
     def reached(self, db: sqlite3.Connection, elapsed: float, begun: float, version: int) -> str:
-        """Return the reason to end; "" if the campaign goes on.
+        """Return the reason to end; "" if the campaign continues.
 
         :param elapsed: campaign time by now, in seconds
         :param begun: campaign time at which this session began
@@ -33,7 +33,7 @@ class Limit:
         """
         if self.kind == "idle":
             row = db.execute("SELECT elapsed FROM features ORDER BY id DESC LIMIT 1").fetchone()
-            # A session that goes on with an idle campaign gets as long again.
+            # A session that resumes an idle campaign gets the full time again.
             if elapsed - max(begun, row[0] if row else 0.0) >= self.amount:
                 return f"no new feature for {self.amount:g} s"
         elif self.kind == "programs":
@@ -51,7 +51,7 @@ class Limit:
 
 
 class Limits:
-    """All ends of a session, looked at now and then."""
+    """All limits of a session, checked from time to time."""
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
         self.limits = limits

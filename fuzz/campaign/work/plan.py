@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The plan: the next unit, written down before anybody begins it."""
+"""The plan: chooses the next unit and records it before it begins."""
 
 import hashlib
 import json
@@ -14,24 +14,24 @@ from ..store.database import transaction
 from ..store.settings import Settings
 from ..store.shares import next_engine
 
-# Programs a second that every machine can do, for the first unit of an engine; how much larger the next may be.
+# For the first unit of an engine, programs per second that every machine can do; later, the maximum growth per unit.
 _SLOW: Final = 3
 _GROWTH: Final = 8
 MAX_PROGRAMS: Final = 1_000_000
-# Units whose speed counts.
+# Number of an engine's last units used to measure its speed.
 _LAST: Final = 4
-# Programs of the corpus that a unit starts from: so many that show what few do, the rest recent ones.
+# Programs of the corpus that a unit starts from: up to _RARE with rare features, the rest recent ones.
 SNAPSHOT: Final = 64
 _RARE: Final = 32
 
 
 def unit_seed(seed: int, number: int) -> int:
-    """The seed of a unit, of 62 bits; campaigns with different seeds have different ones."""
+    """Return the seed of a unit, of 62 bits; campaigns with different seeds have different unit seeds."""
     return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:8]) >> 2
 
 
 class Planner:
-    """Makes units, and remakes those that were begun and did not end.
+    """Plans new units, and restores those that were begun and did not end.
 
     :param db: of the campaign
     :param corpus: of the campaign
@@ -43,16 +43,16 @@ class Planner:
         self.corpus = corpus
         self.settings = settings
         self.seed = seed
-        # An engine that cannot work is left out after a while.
+        # Excludes engines that repeatedly failed.
         self.engines = list(settings.engines)
 
     def open(self) -> list[int]:
-        """Numbers of units that were begun before this session, in order."""
+        """Return the numbers of the units that were begun before this session, in order."""
         rows = self.db.execute("SELECT number FROM units WHERE state = 'open' ORDER BY number")
         return [number for (number,) in rows]
 
     def plan(self) -> int:
-        """Write down the next unit.
+        """Record the next unit.
 
         :returns: its number
         """
@@ -70,7 +70,7 @@ class Planner:
         return int(number)
 
     def budget(self, engine: str) -> int:
-        """Return the number of programs that take about as long as a unit should."""
+        """Return the number of programs that take about the target time of a unit."""
         rows = self.db.execute(
             "SELECT judged, ended - begun, programs FROM units"
             " WHERE engine = ? AND state = 'done' AND judged > 0 ORDER BY number DESC LIMIT ?",
@@ -85,7 +85,7 @@ class Planner:
         return max(1, min(wanted, _GROWTH * largest, MAX_PROGRAMS))
 
     def snapshot(self) -> list[str]:
-        """Digests of programs to start from."""
+        """Return the digests of the programs to start from."""
         rare = self.db.execute(
             "SELECT programs.digest FROM features JOIN programs ON programs.id = features.program"
             " ORDER BY features.hits, features.id DESC LIMIT ?",
@@ -101,7 +101,7 @@ class Planner:
         return digests
 
     def unit(self, number: int) -> Unit:
-        """A unit that was written down; programs that are gone from the corpus meanwhile are left out."""
+        """Return a recorded unit; programs that were removed from the corpus meanwhile are left out."""
         row = self.db.execute(
             "SELECT engine, seed, first, programs, corpus, seen FROM units WHERE number = ?", (number,)
         ).fetchone()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pool that does units: each in a process of its own, here or on a cluster.
+"""The pool that does units, each in its own process, on this machine or on a cluster.
 
-Both forms are a `concurrent.futures.Executor` that is given
-`fuzz.campaign.work.worker.do_unit`. Here it is a pool of supervised processes with a
-thread each, which only reads from a pipe: a process that is killed is replaced
-by its supervisor, and all end with the coordinator, however that ends.
+Both forms are a `concurrent.futures.Executor` that runs `fuzz.campaign.work.worker.do_unit`. The local form is a pool
+of threads, each with one supervised process: the thread only reads from a pipe, the supervisor replaces a process that
+is killed, and all processes end with the coordinator, however it ends.
 """
 
 import logging
@@ -24,7 +23,7 @@ from .worker import do_unit
 
 # Seconds in which a cluster must answer.
 _CLUSTER_PATIENCE: Final = 15.0
-# Seconds between two looks at its size.
+# Seconds between two checks of the cluster's size.
 _LOOK_EVERY: Final = 3.0
 _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^/\s]+:[0-9]+")
 
@@ -33,22 +32,22 @@ class Pool(Protocol):
     """A pool that does units."""
 
     def slots(self) -> int:
-        """Return the number of units that it does at once, now."""
+        """Return the number of units that the pool can currently do concurrently."""
 
     def submit(self, number: int, unit: Unit) -> "Future[UnitOutcome]":
-        """Have a unit done."""
+        """Submit a unit."""
 
     def lost(self, error: BaseException) -> str:
-        """Say why a unit failed, if that says nothing about the unit; "" if it may be the unit's fault."""
+        """Return why a unit failed, if the reason is unrelated to the unit; "" if it may be the unit's fault."""
 
     def close(self) -> None:
-        """End it; do not wait."""
+        """End the pool without waiting."""
 
 
 class Local:
-    """Processes on this machine.
+    """A pool of processes on this machine.
 
-    :param workers: how many at once
+    :param workers: number of concurrent units; None: one per core
     :param notice: called with their progress
     """
 
@@ -74,8 +73,8 @@ class Cluster:
     """Workers of a Dask cluster, which have s2fuzz installed.
 
     :param address: of the scheduler
-    :param workers: units at once; None: as many as it has threads
-    :raises CampaignError: there is no Dask, or no scheduler
+    :param workers: maximum number of concurrent units; None: the number of its threads
+    :raises CampaignError: Dask is not installed, or there is no scheduler
     """
 
     def __init__(self, address: str, workers: int | None) -> None:
@@ -86,7 +85,7 @@ class Cluster:
         self.client = self._connect()
         self.executor: Executor = self.client.get_executor(pure=False)
         self._count()
-        # Not in the main thread: while the scheduler does not answer, it takes its time.
+        # Not in the main thread: this blocks while the scheduler does not answer.
         threading.Thread(target=self._watch, name="cluster", daemon=True).start()
 
     def _connect(self) -> Any:
@@ -97,7 +96,7 @@ class Cluster:
         except ImportError:
             wrong = f"Dask is not installed; {how_to_install('cluster')}"
             raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
-        # Its failures are ours to report.
+        # s2fuzz reports its failures itself.
         for name in list(logging.root.manager.loggerDict):
             if name.partition(".")[0] == "distributed":
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -114,11 +113,11 @@ class Cluster:
             self._count()
 
     def _count(self) -> None:
-        """See how large the cluster is; 0 while it does not answer."""
+        """Read the size of the cluster; 0 while it does not answer."""
         try:
             self.threads = sum(self.client.nthreads().values())
         except Exception:
-            # Whatever its reason, it may come back; if not, the client closes itself.
+            # Whatever the reason, the cluster may return; if it does not, the client closes itself.
             self.threads = 0
 
     def slots(self) -> int:
@@ -142,6 +141,6 @@ class Cluster:
 
     def close(self) -> None:
         self.closed.set()
-        # It may be gone already.
+        # The connection may be gone already.
         with suppress(OSError, TimeoutError, RuntimeError):
             self.client.close(timeout=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Filed programs made smaller, while whoever replays has nothing else to do."""
+"""Minimising of filed programs while the filer has nothing else to do."""
 
 import re
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from ...minimizing.minimize import NotShownError, minimized
 from ...minimizing.minimizer import Judge, MinimizingProgress, Spent
 from ..store.code import Code
 
-# Bounds of one finding: programs that are judged, and seconds.
+# Limits per finding: number of programs judged, and seconds.
 RUNS: Final = 400
 SECONDS: Final = 120.0
 _SEED: Final = re.compile(r"([0-9]+), program ([0-9]+)")
-# Of the comment on a program: what it was before, and the mark of one that may become smaller yet.
+# Parts of the comment on a program: its former size, and the mark of an unfinished minimisation.
 _BEFORE: Final = re.compile(r"([0-9]+) operations to ")
 _SO_FAR: Final = ", so far"
 
@@ -32,8 +32,8 @@ class Wanted:
     """A filed finding whose program is to be made smaller.
 
     :param code: that it was filed on
-    :param version: the number of that
-    :param file: below the campaign's folder
+    :param version: number of that code version
+    :param file: relative to the campaign's folder
     """
 
     finding: Finding
@@ -49,11 +49,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Refiled:
-    """The program of a filed finding is as small as it becomes.
+    """The end of minimising the program of a filed finding.
 
     :param finding: as the program shows it
-    :param operations: of the program
-    :param how: from how many operations to how many; "": it was so small before
+    :param operations: number of operations of the program
+    :param how: number of operations before and after; "": it had been minimised before
     :param trouble: why the file could not be written; "" if it could
     """
 
@@ -66,15 +66,15 @@ class Refiled:
 
 
 def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Callable[[], bool]) -> Refiled | None:
-    """Make the program of a filed finding smaller, and put it into its file in place of the larger one.
+    """Minimise the program of a filed finding, and replace the larger program in its file.
 
-    The file is replaced in one go, after a fresh process has shown the smaller program: whatever ends this, one of
-    the two is there. A file that says that it has been through this is left as it is.
+    The file is replaced atomically, after a fresh process has shown the finding with the smaller program: at any
+    interruption, one of the two programs is there. A file that is marked as minimised stays unchanged.
 
     :param folder: of the campaign
-    :param judge: replays a program in a fresh process, which may raise what is to end this
-    :param busy: tells whether something else is to be done first
-    :returns: the outcome; None: busy before its end, or nothing to be made smaller
+    :param judge: replays a program in a fresh process; an exception that it raises ends this
+    :param busy: tells whether more important work waits
+    :returns: the outcome; None if it was interrupted by other work, or nothing could be minimised
     """
     path = folder / wanted.file
     there = _read(path)
@@ -85,7 +85,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     if said and not said.endswith(_SO_FAR):
         return Refiled(finding, wanted.version, wanted.file, len(program.operations), "")
     if finding.kind == CRASH or is_silent(finding.signature):
-        # Each run takes its time.
+        # Each run takes long.
         return None
 
     def look(progress: MinimizingProgress) -> None:
@@ -108,7 +108,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     before = _BEFORE.match(said)
     first = int(before[1]) if before else len(program.operations)
     how = f"{first} operations to {len(result.program.operations)}"
-    # The comments of now: somebody may have asked a real kernel meanwhile.
+    # Use the current comments: a stamp of a real kernel may have been added meanwhile.
     trouble = _put(store, path, there[0], shown, text, how if final else how + _SO_FAR)
     if not final and not trouble:
         return None
@@ -116,7 +116,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
 
 
 def _read(path: Path) -> tuple[dict[str, str], Program] | None:
-    """Return comments and program of a file; None: somebody has taken it away, or edited it."""
+    """Return comments and program of a file; None if it was removed or no longer holds a program."""
     try:
         text = path.read_text(encoding="utf-8")
         return comments_of(text), parse(text)
@@ -125,10 +125,10 @@ def _read(path: Path) -> tuple[dict[str, str], Program] | None:
 
 
 def _put(store: Store, path: Path, comments: dict[str, str], shown: Finding, text: str, how: str) -> str:
-    """Put a program into the file of its finding.
+    """Write a program to the file of its finding.
 
     :param comments: of the file
-    :returns: why it cannot be written; "" if it is
+    :returns: why it could not be written; "" if it was
     """
     numbers = _SEED.fullmatch(comments.get("seed", ""))
     seed, number = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)

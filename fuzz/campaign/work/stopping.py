@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The end of a campaign: by a signal, because its time is over, or for what it has come to."""
+"""The end of a campaign: by a signal, after its time, or at a limit."""
 
 import signal
 import threading
@@ -16,32 +16,32 @@ TIME_OVER: Final = "its time is over"
 
 
 class Stopping:
-    """The decision to stop, and its reason.
+    """The decision to stop, with its reason.
 
-    :param seconds: from now on, after which it is over; None: never
+    :param seconds: time from now until the campaign ends; None: never
     """
 
     def __init__(self, seconds: float | None) -> None:
         self.end = None if seconds is None else time.monotonic() + seconds
-        # One of the above, or what `fuzz.campaign.work.limits` says; "" while it goes on.
+        # One of the constants above, or a reason of `fuzz.campaign.work.limits`; "" while the campaign continues.
         self.why = ""
-        # For threads that do something meanwhile.
+        # Notifies threads that are waiting or working.
         self.event = threading.Event()
 
     def over(self) -> bool:
-        """Tell whether it is to end."""
+        """Tell whether the campaign is to end."""
         if not self.why and self.end is not None and time.monotonic() >= self.end:
             self.why = TIME_OVER
         return bool(self.why)
 
     def reach(self, why: str) -> None:
-        """Decide to stop for a reason; "" is none."""
+        """Decide to stop for a reason; "" means no reason."""
         if not self.why:
             self.why = why
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Let Ctrl-C and the like end it in order, a second one at once. Signals that were ignored on entry stay so."""
+        """Let Ctrl-C and the like end it in order, a second signal at once; signals ignored on entry stay ignored."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self.why == INTERRUPTED:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The upkeep of a campaign, from time to time: show its state, look after the corpus."""
+"""Periodic upkeep of a campaign: show its state, check the corpus."""
 
 import math
 import time
@@ -13,18 +13,18 @@ from ..store.outcomes import Notice
 from ..store.records import Records
 from ..view.overview import Overview, read
 
-# Seconds.
+# Intervals in seconds; _SHOW_SHARE is a factor on the time that showing takes.
 _BEAT_EVERY: Final = 2.0
 _SHOW_EVERY: Final = 1.0
 _SHOW_SHARE: Final = 50
-# Between two looks at how much of the difference of kernel trees ran; more where a look takes long.
+# Interval between two checks of how much of the difference of kernel trees ran; longer if a check takes long.
 _EXERCISE_EVERY: Final = 5.0
 _FORGET_AFTER: Final = 600.0
-# Points of the curves: as many as can be told apart while it is young, one a minute from then on.
+# Intervals between points of the curves: short while the campaign is young, one minute later.
 _STATISTICS_EVERY: Final = (3.0, 60.0)
 _POINTS: Final = 100
 _SCAN_EVERY: Final = 3600.0
-# So long at a time, for the rest waits meanwhile.
+# Maximum time per scan step, because other work waits meanwhile.
 _SCAN_SLICE: Final = 0.05
 
 
@@ -32,18 +32,18 @@ class Screen(Protocol):
     """The output on which people see the state of a campaign."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """Show it.
+        """Show the state.
 
-        :param news: messages since the last time
-        :param last: the last few messages, with the time of day
+        :param news: messages since the last call
+        :param last: the latest messages, with the time of day
         """
 
     def close(self) -> None:
-        """Leave the terminal to others."""
+        """Release the terminal."""
 
 
 class Upkeep:
-    """The upkeep, between other work.
+    """The periodic work between other work.
 
     :param folder: of the campaign
     """
@@ -53,7 +53,7 @@ class Upkeep:
         self.records = records
         self.log = log
         self.screen = screen
-        # Of each worker how far it is, how many units and programs it has done, and when it was heard of.
+        # For each worker: its progress, the number of units and programs that it has done, and when it last reported.
         self.notices: dict[str, Notice] = {}
         self.done: dict[str, tuple[int, int]] = {}
         self.heard: dict[str, float] = {}
@@ -63,9 +63,9 @@ class Upkeep:
         self.due = dict.fromkeys(("beat", "show", "statistics", "scan", "exercise"), 0.0)
 
     def tick(self, flying: Mapping[int, Unit]) -> None:
-        """Do what is due.
+        """Do whatever is due.
 
-        :param flying: the units that are being done, by number
+        :param flying: the units in flight, keyed by number
         """
         now = time.monotonic()
         self.look_at_corpus(now)
@@ -82,14 +82,14 @@ class Upkeep:
             self.show(now)
 
     def beat(self, now: float, at: Mapping[str, tuple[str, Notice]]) -> None:
-        """Write the state of the workers, for other processes.
+        """Write the state of the workers for other processes.
 
-        :param at: of each the engine and how far it is
+        :param at: for each worker its engine and its progress
         """
         for name in at:
             self.done.setdefault(name, (0, 0))
             self.heard[name] = now
-        # Those of a cluster come and go.
+        # Workers of a cluster come and go.
         self.records.show(
             {name: done for name, done in self.done.items() if now - self.heard[name] < _FORGET_AFTER}, at
         )
@@ -99,10 +99,10 @@ class Upkeep:
         try:
             self.screen.show(read(self.records.db, self.folder), self.log.take(), list(self.log.last))
         except OSError:
-            # The terminal is gone, or the pipe closed: no reason to end what may run for weeks.
+            # The terminal is gone or the pipe is closed; that must not end a campaign that may run for weeks.
             self.due["show"] = math.inf
             return
-        # A campaign of months takes longer to sum up.
+        # Summing up a long campaign takes longer, so show it less often.
         self.due["show"] = now + max(_SHOW_EVERY, _SHOW_SHARE * (time.monotonic() - now))
 
     def is_due(self, what: str, now: float, every: float) -> bool:
@@ -112,12 +112,12 @@ class Upkeep:
         return True
 
     def list_corpus(self) -> None:
-        """Take in the names of the corpus; the contents of the files are checked later."""
+        """Record the names of the corpus; the contents of the files are checked later."""
         programs = self.records.programs
         programs.take(set(programs.corpus.digests()), programs.newest(), self.records.elapsed)
 
     def look_at_corpus(self, now: float) -> None:
-        """Read the files of the corpus, a few at a time: others may have put some there, or spoiled some."""
+        """Read some files of the corpus per call: others may have added or damaged files."""
         programs = self.records.programs
         if self.scan is None:
             if not self.is_due("scan", now, _SCAN_EVERY):
@@ -133,12 +133,12 @@ class Upkeep:
         self.report_aside()
 
     def report_aside(self) -> None:
-        """Report files in the corpus that are no programs of it."""
+        """Report files in the corpus that are not programs."""
         for line in self.records.programs.new_bad_files():
             self.log.say(f"corpus: {line}")
 
     def unit_done(self, worker: str, programs: int) -> None:
-        """A worker has done a unit."""
+        """Record that a worker has done a unit."""
         units, before = self.done.get(worker, (0, 0))
         self.done[worker] = units + 1, before + programs
         self.heard[worker] = time.monotonic()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The work of a worker on a unit: the same on this machine and on a cluster."""
+"""The work of a worker on a unit, on this machine or on a cluster."""
 
 import os
 import socket
@@ -14,18 +14,18 @@ from ...processes.memory import children_kib, resident_kib
 from ..store.code import code_of
 from ..store.outcomes import Notice, UnitOutcome
 
-# Seconds between two looks at a child's memory, and two notices.
+# Minimum seconds between two checks of a child's memory.
 _LOOK_EVERY: Final = 0.5
 
 
 class Stop(KeyboardInterrupt):
-    """Raised by the receiver of notices: the unit is to end with its results so far."""
+    """Raised by the receiver of notices: the unit is to end and keep its results so far."""
 
 
 def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = None) -> UnitOutcome:
     """Do a unit in a supervised child process, which ends with this thread.
 
-    :param notice: called now and then; may raise `Stop`
+    :param notice: called from time to time; may raise `Stop`
     :raises fuzz.engines.supervisor.EngineError: its process dies before it judges anything
     :raises OSError: no process can be started
     """
@@ -63,7 +63,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
 
 
 def worker_name() -> str:
-    """Return the name of this thread: its number in the pool, or the worker of the cluster that it belongs to."""
+    """Return the name of this thread: its number in the pool, or the name of its worker in the cluster."""
     name = threading.current_thread().name
     if name.startswith("worker"):
         return name
