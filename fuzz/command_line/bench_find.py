@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 
 def find(arguments: Namespace) -> int:
-    """Measure, and show what is measured.
+    """Measure, and print the results.
 
-    :raises BadInputError: no bug, or no engine, of this name; a file that cannot be used; options that do not go
-        together
+    :raises BadInputError: an unknown bug or engine; a file that cannot be used; options that exclude each other
     """
     from ..benchmark import finding, ranking
     from ..engines.supervisor import EngineError
@@ -60,9 +59,9 @@ def find(arguments: Namespace) -> int:
 
 
 def asked(arguments: Namespace) -> tuple[list[str], "list[Task]"]:
-    """Return the engines that are left out, and the trials that are asked for.
+    """Return the engines that are left out, and the requested trials.
 
-    :raises BadInputError: no bug, or no engine, of this name; no engine can run
+    :raises BadInputError: an unknown bug or engine; no engine can run
     """
     from candidate.bugs import BUGS
 
@@ -86,9 +85,9 @@ def asked(arguments: Namespace) -> tuple[list[str], "list[Task]"]:
 
 
 def trials_file(arguments: Namespace) -> "TrialsFile | None":
-    """Open the file of trials; None: none is to be kept.
+    """Open the file of trials; return None if none is to be kept.
 
-    :raises BadInputError: it cannot be used
+    :raises BadInputError: the file cannot be used
     """
     from ..benchmark.bank import TrialsError, TrialsFile
 
@@ -98,7 +97,7 @@ def trials_file(arguments: Namespace) -> "TrialsFile | None":
             raise BadInputError("bench --markdown without --trials; give both, or neither")
         return None
     try:
-        # Seen now, not after an hour.
+        # Check now, not after an hour of work.
         probe("--trials", name)
         if arguments.markdown:
             probe("--markdown", arguments.markdown)
@@ -112,7 +111,7 @@ def trials_file(arguments: Namespace) -> "TrialsFile | None":
 def probe(option: str, name: str) -> None:
     """Check that a file can be written.
 
-    :raises BadInputError: it cannot
+    :raises BadInputError: it cannot be written
     """
     try:
         with Place(name) as place:
@@ -122,7 +121,7 @@ def probe(option: str, name: str) -> None:
 
 
 def finish(arguments: Namespace, kept: "TrialsFile") -> None:
-    """Write the page, and say how many trials are those of other code.
+    """Write the page, and report the number of trials made with other code.
 
     :raises BadInputError: the page cannot be written
     """
@@ -139,9 +138,9 @@ def finish(arguments: Namespace, kept: "TrialsFile") -> None:
 
 
 def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str]:
-    """The names that were given, each once, in their usual order.
+    """Return the given names, each once, in their usual order.
 
-    :raises BadInputError: one is none
+    :raises BadInputError: a name is unknown
     """
     names = set(wanted)
     for name in sorted(names):
@@ -153,7 +152,7 @@ def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str
 
 
 def progress(trial: "BenchmarkTrial", left: int) -> None:
-    """One line on stderr for each trial."""
+    """Print one line on stderr for a trial."""
     from ..reports.report import plural
 
     how = "found" if trial.found else "not found"

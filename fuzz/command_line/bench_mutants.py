@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench --mutants``: the part of small changes of the original that is noticed."""
+"""``s2fuzz bench --mutants``: the share of small changes of the original that s2fuzz notices."""
 
 import os
 import sys
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from ..mutation.kept import KeptTrials
     from ..mutation.trial import MutantTrial
 
-# Of a mutant that survives.
+# Operations after which a mutant counts as surviving.
 OPERATIONS = 100_000
-# The order in which mutants are tried, and the random programs, hang on it.
+# Determines the order in which mutants are tried, and the random programs.
 SEED = 1
 
 
 def mutate(arguments: Namespace) -> int:
-    """Try mutants, and show the score.
+    """Try mutants, and print the score.
 
     :raises BadInputError: cosmic-ray is not installed; a file that cannot be used
     """
@@ -68,9 +68,9 @@ def mutate(arguments: Namespace) -> int:
 
 
 def kept_trials(arguments: Namespace) -> "KeptTrials | None":
-    """Open the file of trials; None: none is to be kept.
+    """Open the file of trials; return None if none is to be kept.
 
-    :raises BadInputError: it cannot be used
+    :raises BadInputError: the file cannot be used
     """
     from ..mutation.kept import KeptTrialsError, opened
 
@@ -89,7 +89,7 @@ def kept_trials(arguments: Namespace) -> "KeptTrials | None":
 
 
 def progress(trial: "MutantTrial", left: int) -> None:
-    """One line on stderr for each mutant."""
+    """Print one line on stderr for a mutant."""
     alive = f"alive after {trial.operations} operations"
     by = f" ({trial.by})" if trial.by else ""
     how = f"killed: {trial.killed}{by}" if trial.killed else alive

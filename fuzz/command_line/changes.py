@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The changes of the candidates that are about to run: the line on stderr, and the key of ``--json``."""
+"""The changes of the candidates to be run: the line on stderr, and the key of ``--json``."""
 
 import shlex
 import sys
@@ -11,13 +11,13 @@ from candidate.registry.files import modules_of
 from candidate.tree import PREFIX
 from reference.compiled.choice import CHOICE, OUTSIDE, wanted
 
-# As measured with candidate/rfc_v2.py as a file.
+# Measured with candidate/rfc_v2.py as a file.
 GAIN_OF_FILE: Final = "about twice the speed"
 GAIN_OF_ALL: Final = "about seven times the speed"
 
 
 def say_changes(reference: str, candidates: Sequence[str]) -> None:
-    """Tell on stderr, a line each, what candidates override and add, before they run."""
+    """Print on stderr what candidates override and add, one line each, before they run."""
     for name in candidates:
         if name.startswith(PREFIX) and name != reference:
             continue
@@ -31,7 +31,7 @@ def say_changes(reference: str, candidates: Sequence[str]) -> None:
 
 
 def form_of(name: str) -> str:
-    """Say in which form a file from outside runs, and what compiling it would bring: one line.
+    """Return one line on the form in which a file from outside runs, and the gain from compiling it.
 
     :param name: of the file
     """
@@ -47,7 +47,7 @@ def form_of(name: str) -> str:
 
 
 def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, Any]]:
-    """The same for ``--json``: see `fuzz.reports.answers`."""
+    """Return the changes of candidates for ``--json``: see `fuzz.reports.answers`."""
     found = [candidate.changes(name) for name in candidates]
     return [
         {
@@ -63,6 +63,6 @@ def changes_answer(reference: str, candidates: Sequence[str]) -> list[dict[str, 
 
 
 def same(name: str, reference: str) -> bool:
-    """Tell whether two versions are the same code."""
+    """Tell whether two versions have the same code."""
     one, other = candidate.get(name), candidate.get(reference)
     return one.parts == other.parts

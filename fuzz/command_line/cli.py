@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The console script: runs a command and turns every error into one line.
 
-What the commands need is imported after `check_packages` only: a foreign
-package of the same name would fail in strange ways.
+Modules that the commands need are imported only after `check_packages`: another project's package of the same name
+would fail in confusing ways.
 """
 
 import io
@@ -32,7 +32,7 @@ def dispatch(arguments: Namespace) -> int:
     """Run the command.
 
     :returns: the exit code
-    :raises ForeignPackageError: a package of ours is another's
+    :raises ForeignPackageError: one of our packages is shadowed by another project's
     :raises BrokenCandidateError: a candidate cannot be imported
     """
     name_files(arguments)
@@ -64,10 +64,10 @@ def dispatch(arguments: Namespace) -> int:
 
 
 def name_files(arguments: Namespace) -> None:
-    """Name files among the versions in the environment: the first import looks for a compiled form that has them."""
+    """Put the files among the versions into the environment, in which the first import looks for a compiled form."""
     names = [getattr(arguments, option, None) for option in ("candidate", "reference")]
     files = [name for name in names if isinstance(name, str) and ("/" in name or name.endswith(".py"))]
-    # As `candidate.registry.files` finds them.
+    # Resolve names as `candidate.registry.files` does.
     paths = [name if os.path.exists(name) else home_folder() / name for name in files]
     os.environ.pop("S2FUZZ_FILES", None)
     if paths:
@@ -75,7 +75,7 @@ def name_files(arguments: Namespace) -> None:
 
 
 def unknown(arguments: Namespace, message: str) -> str:
-    """Return the message on a version that does not exist."""
+    """Return the message about a version that does not exist."""
     if "'all'" not in message:
         return message
     there = message.partition("; ")[2]
@@ -83,15 +83,15 @@ def unknown(arguments: Namespace, message: str) -> str:
 
 
 def discard_output() -> None:
-    """Let Python's last flush at exit go nowhere."""
+    """Discard Python's last flush at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    """The arguments.
+    """Parse the arguments.
 
-    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
-    :raises OSError: their text cannot be written
+    :raises SystemExit: refused usage (2), ``--help`` and ``--version`` (0)
+    :raises OSError: help or version cannot be written
     """
     try:
         return make_parser().parse_args(argv)
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: arguments; by default those of the process
     :returns: the exit code
-    :raises SystemExit: usage that is refused (2), ``--help`` and ``--version`` (0)
+    :raises SystemExit: refused usage (2), ``--help`` and ``--version`` (0)
     """
     with in_order():
         code = run(argv)
@@ -113,14 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Do as `main`, whatever signal interrupts it."""
+    """Do the work of `main`, under its signal handlers."""
     if sys.stderr is None:
-        # print() would write what is meant for it to stdout.
+        # Without a stderr, print() would write messages for it to stdout.
         sys.stderr = io.StringIO()
     if sys.stdout is None:
         print("s2fuzz: cannot write the answer: stdout is closed", file=sys.stderr)
         return BAD_INPUT
-    # A character that the encoding of a locale lacks must not end us.
+    # Escape characters that the locale's encoding lacks, instead of failing.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -135,14 +135,14 @@ def run(argv: Sequence[str] | None) -> int:
         print(f"s2fuzz: {error}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
-        # Whoever read has enough.
+        # The reader of the output needs no more.
         discard_output()
         return PIPE_CLOSED
     except OSError as error:
         code, wrong = failure(error)
         discard_output()
         print(f"s2fuzz: {wrong}", file=sys.stderr)
-        # A terminal that is gone sends SIGHUP, too.
+        # Losing the terminal also causes SIGHUP.
         return INTERRUPTED if exit_code() == HUNG_UP else code
     except KeyboardInterrupt:
         print("s2fuzz: interrupted", file=sys.stderr)

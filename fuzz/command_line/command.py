@@ -30,7 +30,7 @@ exit codes:
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
   141  whoever read the output has closed it
 """
-# Of commands that judge nothing, or whose findings are what they are for.
+# For commands that judge nothing, or whose purpose is to show findings.
 DONE: Final = """\
 exit codes:
     0  done, whatever a program shows
@@ -42,7 +42,7 @@ exit codes:
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what is done by then stays
   141  whoever read the output has closed it
 """
-# Of commands that run no program.
+# For commands that run no program.
 RUNS_NOTHING: Final = """\
 exit codes:
     0  done
@@ -52,23 +52,23 @@ exit codes:
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
   141  whoever read the output has closed it
 """
-# Where the keys of an answer are explained.
+# The file that explains the keys of an answer.
 KEYS: Final = "fuzz/reports/answers.py"
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, or a part of one: ``corpus add``.
+    """A command, or an action of one: ``corpus add``.
 
-    :param name: the word that is typed
-    :param summary: its line in the help of what it is a part of
+    :param name: the word to type
+    :param summary: its line in the help of its parent
     :param description: its help, above the arguments
     :param add_arguments: adds its arguments to its parser, after ``--json``
-    :param action: does it and returns the exit code; raises `fuzz.command_line.messages.BadInputError` and
-        `fuzz.command_line.messages.NoVerdictError` for what cannot be done
+    :param action: runs it and returns the exit code; raises `fuzz.command_line.messages.BadInputError` and
+      `fuzz.command_line.messages.NoVerdictError` for what cannot be done
     :param examples: command lines that can be parsed, shown below the description
     :param epilog: its help, below the arguments
-    :param keys: the file that explains the keys of ``--json``; "" where `add_arguments` adds that, or nothing does
+    :param keys: the file that explains the keys of ``--json``; "" if `add_arguments` adds ``--json``, or it has none
     """
 
     name: str
@@ -81,7 +81,7 @@ class Command:
     keys: str = KEYS
 
     def text(self) -> str:
-        """The description with the examples."""
+        """Return the description with the examples."""
         if not self.examples:
             return self.description
         head = "example: " if len(self.examples) == 1 else "examples: "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The expectations of regression tests, written into them. Imported by actions only."""
+"""Writing of expectations into the regression tests. Imported by actions only."""
 
 import argparse
 from pathlib import Path
@@ -21,8 +21,8 @@ from .messages import BadInputError, dump
 def command(arguments: argparse.Namespace) -> int:
     """``s2fuzz expect``
 
-    :raises BadInputError: a name is no registered version's, a regression cannot be read, judged or written
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises BadInputError: a name is not that of a registered version; a regression cannot be read, judged or written
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     versions = [candidate.get(name).name for name in arguments.name]
     files = [name for name in versions if candidate.is_file(name)]
@@ -48,9 +48,9 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def write(programs: list[Path], names: list[str], quiet: bool) -> dict[str, list[Path]]:
-    """Have the lines of some versions in all regression tests, and print what changes unless *quiet*.
+    """Write the lines of some versions into all regression tests, and print what changes unless *quiet*.
 
-    :returns: the files that changed, by version
+    :returns: version -> the files that changed
     :raises BadInputError: a test cannot be read, judged or written
     """
     changed: dict[str, list[Path]] = {name: [] for name in names}

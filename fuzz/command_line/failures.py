@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Failures that end a command before it has an answer: which they are, and how they are told."""
+"""Failures that end a command before it has an answer: their exit codes and messages."""
 
 import errno
 import sys
@@ -13,13 +13,13 @@ from ..processes.starting import remedy
 from ..suggestions import suggestion
 from .messages import complain, dump
 
-# The errors by which the system refuses more memory, files or processes.
+# Errors that the system returns at a limit of memory, files or processes.
 _LIMITS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WRITING: Final = ("fuzz.command_line", "fuzz.reports", "coverage")
 
 
 def report_failure(arguments: Namespace, code: int, kind: str, error: Exception) -> int:
-    """Tell why there is no answer: a line on stderr, with ``--json`` also an object.
+    """Report why there is no answer: a line on stderr, with ``--json`` also an object.
 
     :param kind: ``candidate`` or ``no verdict``
     :returns: *code*
@@ -37,9 +37,10 @@ def report_failure(arguments: Namespace, code: int, kind: str, error: Exception)
 
 
 def failure(error: OSError) -> tuple[int, str]:
-    """The exit code, and what failed, of an error of the system that nobody has handled.
+    """Return the exit code and the message for an unhandled error of the system.
 
-    Files that are read or written are named; the answer is what commands print; the rest goes by the function.
+    An error with a file name is about a file that is read or written. In a module that prints answers, it is a failure
+    to write the answer. Otherwise the function that raised it decides.
     """
     why = f"{error.strerror or error}{remedy(error)}"
     if error.filename is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The finding that a command works on: of a program, by what its comments and the options say."""
+"""The finding that a command works on, chosen by the program's comments and the options."""
 
 import argparse
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from .messages import BadInputError, NoVerdictError
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A program and the one finding of it that is meant.
+    """A program and the chosen one of its findings.
 
     :param file: name of the program
     :param shown: the finding, as a fresh process shows it
-    :param comments: what its file says: see `fuzz.findings.found.comments_of`
+    :param comments: of its file: see `fuzz.findings.found.comments_of`
     """
 
     file: str
@@ -40,16 +40,16 @@ class Chosen:
 
     @property
     def stamp(self) -> str:
-        """The word of a real kernel on this finding, as the file has it; "": none."""
+        """The stamp of a real kernel on this finding, as the file has it; "" if there is none."""
         return self.comments.get(KEY, "") if self.comments.get("signature") == self.shown.signature else ""
 
 
 def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
-    """The finding that the arguments mean; the program is replayed for it.
+    """Return the finding that the arguments choose; this replays the program.
 
-    :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
+    :raises BadInputError: the program cannot be read, or does not show what is asked for
     :raises NoVerdictError: no process can judge it, or it needs what is not modelled
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     given = read_given(arguments.program)
     file, program, comments = given.file, given.program, given.comments
@@ -57,7 +57,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
         raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
     reference = given.open("reference", arguments.reference, candidate.names()[0]).name
     patched = given.open("candidate", arguments.candidate, "").name
-    # Each finding once, the weightiest first.
+    # Contains each finding once, the weightiest first.
     replayed = replayer.replay(print_program(program), reference, patched)
     if replayed.refused:
         raise NoVerdictError(f"{file} on {patched}: no verdict: {unmodelled(replayed.refused)}")
@@ -70,7 +70,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
 
 
 def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[str, str]) -> Finding:
-    """One of the findings, which are sorted by weight."""
+    """Return the chosen one of the findings, which are sorted by weight."""
     if pattern is not None:
         fits = [each for each in shown if matches(pattern, each.kind, each.signature)]
         if not fits:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that commands read and write, seen to be right before anything runs. Imported by actions only."""
+"""Files that commands read and write, checked before anything runs. Imported by actions only."""
 
 import sys
 from argparse import Namespace
@@ -20,9 +20,9 @@ from ..language.program import Program, ProgramError
 from ..language.text import contents, parse, shown_name
 from .messages import BadInputError
 
-# The name of standard input, or output.
+# The name of standard input or output on the command line.
 STANDARD: Final = "-"
-# The same, where a program is named.
+# The name of standard input as a program's file.
 STDIN: Final = "<stdin>"
 
 
@@ -31,7 +31,7 @@ class Given:
     """A program that a command was given.
 
     :param file: its name; `STDIN` for standard input
-    :param comments: what stands above it: see `fuzz.findings.found.comments_of`
+    :param comments: the comments above it: see `fuzz.findings.found.comments_of`
     """
 
     file: str
@@ -39,13 +39,13 @@ class Given:
     comments: dict[str, str]
 
     def version(self, what: str, flag: str = "") -> str:
-        """The version that its comments name, to be run; "" for none.
+        """Return the version that its comments name; "" for none.
 
-        Whoever pipes a mail in runs what somebody else has written: it may name registered versions only.
+        A mail piped to standard input comes from somebody else, so it may name registered versions only.
 
         :param what: ``reference`` or ``candidate``
-        :param flag: the option that names another one; "": ``--`` and *what*
-        :raises BadInputError: it is a file or a kernel tree, and the program comes from standard input
+        :param flag: the option that names another version; "": ``--`` and *what*
+        :raises BadInputError: the version is a file or a kernel tree, and the program comes from standard input
         """
         name = self.comments.get(what, "")
         if self.file == STDIN and (candidate.is_file(name) or name.startswith(PREFIX)):
@@ -56,11 +56,11 @@ class Given:
     def open(self, what: str, option: str | None, default: str, flag: str = "") -> Candidate:
         """Return the version that an option names, else the comments of the program, else the default.
 
-        An error about a name that nobody has typed says where it stands.
+        An error about a name from the comments tells where the name stands.
 
-        :param what: as of `version`; likewise *flag*
-        :raises BadInputError: as of `version`
-        :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: as of `candidate.get`
+        :param what: as in `version`; likewise *flag*
+        :raises BadInputError: as in `version`
+        :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: as in `candidate.get`
         """
         name = option or self.version(what, flag)
         if option or not name:
@@ -73,7 +73,7 @@ class Given:
 
 
 def read_given(name: str) -> Given:
-    """A program, with its comments: of a file, or of standard input (``-``); it may stand in a mail.
+    """Read a program with its comments, from a file or standard input (``-``); it may be embedded in a mail.
 
     :raises BadInputError: it cannot be read, or is no valid program
     """
@@ -84,20 +84,20 @@ def read_given(name: str) -> Given:
     except ProgramError as error:
         raise BadInputError(str(error)) from None
     except (OSError, ValueError, AttributeError):
-        # It is closed, or no file at all.
+        # Standard input is closed, or not a file.
         raise BadInputError(f"{STDIN}: it cannot be read; pipe a program in") from None
 
 
 def _given(data: bytes, file: str) -> Given:
-    """The program of what was read.
+    """Parse the program in *data*.
 
-    :raises ProgramError: there is none
+    :raises ProgramError: there is no valid program
     """
     try:
         text = message_text(data).decode()
         text = program_part(text)
     except UnicodeDecodeError:
-        # A program is UTF-8, and this says where it is not.
+        # A program is UTF-8; parsing reports the invalid place.
         return Given(file, parse(data, file), {})
     except ProgramError as error:
         raise ProgramError(file, error.line, error.message) from None
@@ -109,9 +109,9 @@ def _given(data: bytes, file: str) -> Given:
 
 
 def read_all(files: list[str]) -> list[Given]:
-    """All programs, before any of them runs.
+    """Read all programs, before any of them runs.
 
-    :raises BadInputError: with a line for each that is no valid program
+    :raises BadInputError: with a line for each invalid program
     """
     found: list[Given] = []
     wrong: list[str] = []
@@ -126,14 +126,14 @@ def read_all(files: list[str]) -> list[Given]:
 
 
 def read_programs(files: list[str]) -> list[tuple[str, Program]]:
-    """The same, without their comments."""
+    """Read all programs as `read_all` does, without their comments."""
     return [(given.file, given.program) for given in read_all(files)]
 
 
 def known_findings(arguments: Namespace) -> Accepted:
     """Read the accepted findings that ``--known`` names, or those of the current directory.
 
-    :raises BadInputError: it cannot be used
+    :raises BadInputError: the file cannot be used
     """
     try:
         return load_accepted(arguments.known)
@@ -142,10 +142,10 @@ def known_findings(arguments: Namespace) -> Accepted:
 
 
 def make_out(name: str, folder: str) -> Path:
-    """The output directory; it is seen now, not after an hour, that files can be written.
+    """Create the output directory, and check now, not after an hour of work, that files can be written.
 
-    :param folder: in it, for this candidate
-    :raises BadInputError: they cannot
+    :param folder: name of the subdirectory for this candidate
+    :raises BadInputError: files cannot be written
     """
     out = Path(name) / folder
     try:
@@ -158,18 +158,18 @@ def make_out(name: str, folder: str) -> Path:
 
 
 def refused_output(name: str, error: OSError) -> BadInputError:
-    """Return the error of a file that ``-o`` names and that cannot be written."""
+    """Return the error for an unwritable file that ``-o`` names."""
     return refused_file("-o", name, error)
 
 
 def refused_file(option: str, name: str, error: OSError) -> BadInputError:
-    """Return the error of a file that an option names and that cannot be written."""
+    """Return the error for an unwritable file that an option names."""
     wanted = "a file that can be written, a device, or a FIFO that somebody reads"
     return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
 def write_output(name: str, data: bytes) -> None:
-    """Write what a command makes to the file that ``-o`` names, or to standard output (``-``).
+    """Write the output of a command to the file that ``-o`` names, or to standard output (``-``).
 
     :raises BadInputError: the file cannot be written
     """
@@ -183,10 +183,10 @@ def write_output(name: str, data: bytes) -> None:
 
 
 def write_folder(name: str, files: dict[str, bytes], executable: set[str]) -> None:
-    """Write files into a new folder, or an empty one, that ``-o`` names.
+    """Write files into the new or empty folder that ``-o`` names.
 
-    :param executable: names of those that can be started
-    :raises BadInputError: it has files, or cannot be made or written
+    :param executable: names of the files to make executable
+    :raises BadInputError: the folder has files, or cannot be created or written
     """
     folder = Path(name)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Output of commands: answers on stdout; on stderr one line for each message, whatever names it holds."""
+"""Output of commands: answers on stdout; on stderr one line per message, whatever names the message contains."""
 
 import json
 import sys
@@ -10,15 +10,15 @@ from ..distribution import form, remark
 
 
 class BadInputError(Exception):
-    """Usage or input that is refused: a line for each argument."""
+    """Refused usage or input, with one line per argument."""
 
 
 class NoVerdictError(Exception):
-    """There is no verdict; one line that says why, and what to do."""
+    """There is no verdict; the message is one line on why, and what to do."""
 
 
 def one_line(text: str) -> str:
-    """A text with each character that cannot be printed, line ends among them, as an escape sequence."""
+    """Replace unprintable characters, including line ends, by escape sequences."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -30,7 +30,7 @@ def complain(message: str) -> None:
 
 
 def say_form(arguments: Namespace) -> None:
-    """Tell people in which form this runs, where it takes its time, and anybody why it is not compiled."""
+    """Report the form in which this runs, for people and long commands; always report why it is not compiled."""
     if arguments.command != "run" and not arguments.json:
         complain(form())
     if remark():

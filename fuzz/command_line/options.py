@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 import os
 from argparse import Namespace
@@ -10,7 +10,7 @@ from .messages import BadInputError
 from .parser import Once, Parser
 from .values import folder, seconds, seed, workers
 
-# As `fuzz.findings.accepted` has it, which must not be imported yet.
+# A copy of the constant in `fuzz.findings.accepted`, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
 # Help for a program.
 BINARY: Final = "a program as text, or a mail with one (-: standard input); `s2fuzz convert` makes one of a binary"
@@ -25,10 +25,10 @@ def add_json(parser: Parser, keys: str = KEYS) -> None:
 
 
 def add_differences(parser: Parser, inputs: str, below: str) -> None:
-    """Add ``--seed`` and ``--out`` of a comparison on random inputs.
+    """Add ``--seed`` and ``--out`` for a comparison on random inputs.
 
-    :param inputs: word for them
-    :param below: the folder in DIR that differences go to
+    :param inputs: the word for the inputs
+    :param below: the folder in DIR for the differences
     """
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help=f"same seed, same {inputs} (%(default)s)")
     about = f"differences go to DIR/{below} (%(default)s)"
@@ -38,8 +38,8 @@ def add_differences(parser: Parser, inputs: str, below: str) -> None:
 def add_versions(parser: Parser, candidate: str, required: bool = False, comments: bool = False) -> None:
     """Add ``--reference`` and ``--candidate``.
 
-    :param candidate: help for the latter
-    :param comments: a program's comments may name the reference: there is no default here
+    :param candidate: help for ``--candidate``
+    :param comments: a program's comments may name the reference, so there is no default here
     """
     reference = "the version that the candidate is compared with: a name, or a file such as ./my_base.py"
     reference += " (what the program's comments say, or original)" if comments else " (%(default)s)"
@@ -52,9 +52,9 @@ def add_versions(parser: Parser, candidate: str, required: bool = False, comment
 
 
 def sanitize_trees(arguments: Namespace) -> None:
-    """Give the versions of ``--reference`` and ``--candidate`` their names with ``--sanitize``.
+    """Add the suffix of ``--sanitize`` to the versions of ``--reference`` and ``--candidate``.
 
-    :raises BadInputError: none of them is a kernel tree
+    :raises BadInputError: neither of them is a kernel tree
     """
     from candidate.tree import PREFIX, SANITIZE
 
@@ -66,7 +66,7 @@ def sanitize_trees(arguments: Namespace) -> None:
 
 
 def pin_commits(arguments: Namespace) -> None:
-    """Let the names of versions that are commits of a kernel's repository stand for the same commits all the time.
+    """Resolve versions that are git commits to commit ids, so that they name the same code throughout the command.
 
     :raises candidate.tree.TreeError: there is no such commit
     """
@@ -86,7 +86,7 @@ def add_known(parser: Parser) -> None:
 
 
 def add_which_finding(parser: Parser) -> None:
-    """Add what tells which finding of a program is meant."""
+    """Add the options that choose one finding of a program."""
     said = "what its comments say"
     reference = f"the version that the candidate is compared with ({said})"
     parser.add_argument("--reference", action=Once, metavar="NAME", help=reference)
@@ -96,7 +96,7 @@ def add_which_finding(parser: Parser) -> None:
 
 
 def add_finding(parser: Parser) -> None:
-    """The same, and how long it may be minimised."""
+    """Add the options that choose a finding, and the time limit for minimising it."""
     add_which_finding(parser)
     parser.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parser of arguments: says in one line what is wrong, and what may have been meant."""
+"""The argument parser: reports an error in one line, with a suggestion."""
 
 import argparse
 import re
@@ -15,12 +15,12 @@ _CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and what may have been meant."""
+    """A parser that reports an error in one line, with a suggestion."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.given: Sequence[str] = ()
-        # By their first word, what stands for something else than the arguments of this one.
+        # Parsers for alternative argument lists, keyed by their first word.
         self.others: dict[str, Parser] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -31,16 +31,16 @@ class Parser(argparse.ArgumentParser):
             return other.parse_known_args(self.given[1:], namespace)
         found, extra = super().parse_known_args(args, namespace)
         commands = any(isinstance(action.choices, dict) for action in self._actions)
-        # An option that does not exist may have taken a word with it.
+        # An unknown option may have taken a word with it.
         if extra and not commands and not any(word.startswith("-") for word in extra):
             self.take(found, extra)
             extra = []
         return found, extra
 
     def take(self, found: argparse.Namespace, words: list[str]) -> None:
-        """Take words that stand behind options: argparse ends a list of them at the first option.
+        """Add words that follow options to the last positional list: argparse ends the list at the first option.
 
-        :param found: what the others stand for; these are added
+        :param found: the namespace with the other words of the list
         :raises SystemExit: the command takes no more words
         """
         places = [action for action in self._actions if not action.option_strings]
@@ -58,9 +58,10 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_other(self, name: str, description: str, exit_codes: str) -> "Parser":
-        """Add an action to a command that has arguments of its own: ``action`` in the namespace is its name, or "".
+        """Add an action to a command that also has arguments of its own; ``action`` in the namespace is its name, or
+        "".
 
-        :param exit_codes: what stands behind the options, in the help
+        :param exit_codes: the text after the options in the help
         """
         made = Parser(
             f"{self.prog} {name}",
@@ -78,7 +79,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
 
     def hint(self, message: str) -> str:
-        """Suggest the command, the value of an option, or the option that may have been meant."""
+        """Suggest a command, an option's value, or an option that may have been meant."""
         choice = _CHOICE.search(message)
         if choice:
             return did_you_mean(choice.group(1), re.findall(r"'([^']*)'", choice.group(2)))
@@ -86,20 +87,20 @@ class Parser(argparse.ArgumentParser):
         for word in self.given:
             option = word.partition("=")[0]
             if option.startswith("--") and option not in there:
-                # Without the dashes, by which all options are alike.
+                # Compare without the dashes, which make all options alike.
                 near = closest(option[2:], [each[2:] for each in there if each.startswith("--")])
                 return f": {option} (did you mean '--{near}'?)" if near else ""
         return ""
 
     def options(self) -> list[str]:
-        """All options that what was given may have, those of its subcommand included."""
+        """Return all options that are valid for the given arguments, including those of the subcommand."""
         found = [option for action in self._actions for option in action.option_strings]
         for name, parser in self.below().items():
             found += parser.options() if name in self.given else []
         return found
 
     def below(self) -> "dict[str, Parser]":
-        """The parsers of its commands, or of the actions of one, by name."""
+        """Return the parsers of the commands, or of a command's actions, by name."""
         choices = [action.choices for action in self._actions if isinstance(action.choices, dict)]
         found = {name: each for there in choices for name, each in there.items() if isinstance(each, Parser)}
         return {**found, **self.others}
@@ -110,8 +111,8 @@ def add_action(
 ) -> Parser:
     """Add a command, or an action of one.
 
-    :param brief: its line in the list of them
-    :param exit_codes: what stands behind the options, in the help
+    :param brief: its line in the list of commands or actions
+    :param exit_codes: the text after the options in the help
     """
     return actions.add_parser(
         name,
@@ -124,7 +125,7 @@ def add_action(
 
 
 class Once(argparse.Action):
-    """An option that may be given once: the first of two would go unseen."""
+    """An option that may be given only once; otherwise the first of two values would be ignored silently."""
 
     def __call__(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All commands, and the parser of their arguments."""
+"""All commands, and the parser for their arguments."""
 
 import os
 from argparse import RawDescriptionHelpFormatter
@@ -12,7 +12,7 @@ from .command import EXIT_CODES, Command
 from .options import add_json
 from .parser import Parser, add_action
 
-# The order of the help; a command that is not named here comes behind these.
+# The order in the help; commands not listed here come last.
 ORDER: Final = (
     *("list", "demo", "run", "explore", "convert", "fuzz", "gate", "campaign", "status", "report", "known", "minimize"),
     *("promote", "expect", "export", "compare", "hardware", "real", "bench", "build", "corpus", "cover"),
@@ -28,7 +28,7 @@ along.
 
 
 def found() -> list[Command]:
-    """The commands of the modules in `fuzz.command_line.commands`, in the order of the help."""
+    """Return the commands of the modules in `fuzz.command_line.commands`, in the order of the help."""
     files = [file for folder in commands.__path__ for file in os.listdir(folder)]
     names = [file.removesuffix(".py") for file in files if file.endswith(".py") and not file.startswith("_")]
     modules = [import_module(f"{commands.__name__}.{name}") for name in names]
@@ -40,7 +40,7 @@ COMMANDS: Final = {each.name: each for each in found()}
 
 
 def make_parser() -> Parser:
-    """The parser of all commands."""
+    """Return the parser for all commands."""
     top = Parser(
         "s2fuzz",
         description=_ABOUT,

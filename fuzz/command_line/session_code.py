@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def session_code(summary: "Summary", failed: bool) -> int:
-    """The exit code of a session.
+    """Return the exit code of a session.
 
-    :param failed: whether the candidate has something to answer for
+    :param failed: whether the candidate has findings that count against it
     """
     from ..findings.found import CRASH
     from ..findings.replay import NO_ANSWER, NOT_JUDGED

@@ -21,14 +21,15 @@ from .finding import Chosen
 from .messages import complain
 
 _EVERY: Final = 0.2
-# Lines that nobody rewrites are few.
+# Print fewer lines where they cannot be rewritten.
 _PLAIN_EVERY: Final = 10.0
 
 
 def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> tuple[Minimized, Finding]:
     """Minimise, with progress on stderr unless *quiet*, and replay the result in a fresh process.
 
-    :returns: the result, and the finding as it shows it; the program as it was where the smaller one does not replay
+    :returns: the result, and the finding as the result shows it; the original program if the smaller one does not
+      replay
     """
     versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
     show = None if quiet else Shower(chosen.program)
@@ -39,7 +40,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     if show is not None:
         show.clear()
     if result.interrupted:
-        # Nobody waits any longer than for a trial.
+        # After Ctrl-C, wait no longer than for a trial.
         replayer.silence = patience
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if each.key == chosen.key:
@@ -49,14 +50,14 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
 
 
 def judge_of(chosen: Chosen, replayer: Replayer) -> Judge | None:
-    """A judge with a fresh process for each program, where a finding is that it dies; None: it is another."""
+    """Return a judge that uses a fresh process per program, for a finding that kills the process; None for others."""
     if chosen.shown.kind != CRASH:
         return None
     return lambda program: replayer.shows(print_program(program), chosen.reference, chosen.candidate)
 
 
 def sizes_text(before: Program, result: Minimized) -> str:
-    """The sizes of a program before and after, and what that took."""
+    """Return the sizes of a program before and after, with the effort spent."""
     after = result.program
     sizes = f"{plural(len(before.operations), 'operation')} to {len(after.operations)}"
     sizes += f", {plural(len(before.slots), 'slot')} to {len(after.slots)}"
@@ -65,9 +66,9 @@ def sizes_text(before: Program, result: Minimized) -> str:
 
 
 class Shower:
-    """Shows progress on stderr: a line that is rewritten on a terminal, else now and then one.
+    """Shows progress on stderr: a line that is updated in place on a terminal, otherwise occasional lines.
 
-    :param program: as it was
+    :param program: before minimising
     """
 
     def __init__(self, program: Program) -> None:
@@ -88,6 +89,6 @@ class Shower:
         print(before + text, end=after, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Leave the line to others."""
+        """Clear the line for other output."""
         if self.terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

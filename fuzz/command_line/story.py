@@ -25,7 +25,7 @@ from .session_code import session_code
 SERIES: Final = "rfc-v1-3"
 REPAIR: Final = "rfc-v1-fixed"
 WHOLE: Final = "rfc-v1"
-# The route on which the review settled; here as well as in corpus/, which an ordinary installation lacks.
+# The route that settled the review; a copy, because an ordinary installation lacks corpus/.
 PROGRAM: Final = """\
 s2fuzz 1
 vm
@@ -54,21 +54,21 @@ def tell(text: str, indent: str = "") -> None:
 
 
 class StoryError(Exception):
-    """The code under test does not do what the story says; one line."""
+    """The code under test contradicts the story; the message is one line."""
 
 
 def cleaned(costs: Comparison) -> dict[str, str]:
-    """The data cache that each side cleaned, as ``2052K``."""
+    """Return the amount of data cache that each side cleaned, as ``2052K``."""
     sides = {"reference": costs.reference, "candidate": costs.candidate}
     return {name: show_bytes(side.bytes_cleaned) for name, side in sides.items()}
 
 
 def judge(name: str, expected: str, sentences: str) -> None:
-    """Judge the program on a candidate and say why it comes out as it does.
+    """Judge the program on a candidate and explain the verdict.
 
     :param expected: the class of the weightiest finding, or ``clean``
-    :param sentences: with the places ``{reference}`` and ``{candidate}`` for the bytes that each side cleaned
-    :raises StoryError: the verdict is another one
+    :param sentences: with placeholders ``{reference}`` and ``{candidate}`` for the bytes that each side cleaned
+    :raises StoryError: the verdict is not the expected one
     """
     original = candidate.get(candidate.names()[0])
     (run,) = run_all([("demo", parse(PROGRAM))], original, [candidate.get(name)])
@@ -84,9 +84,9 @@ def judge(name: str, expected: str, sentences: str) -> None:
 
 
 class FindingPrinter:
-    """Prints each finding of a session once, when it is there.
+    """Prints each finding of a session once, as soon as it exists.
 
-    :param keeper: keeps the findings
+    :param keeper: collects the findings
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -94,7 +94,7 @@ class FindingPrinter:
         self.fresh = NewFindings(keeper.summary)
 
     def watch(self, result: Result) -> None:
-        """Take in the result so far."""
+        """Process the result so far."""
         self.keeper.watch(result)
         for found in self.fresh.take():
             print(f"  {result.state.seconds:4.1f} s  {found.kind:<10}  {found.signature}", flush=True)
@@ -118,7 +118,7 @@ def command(arguments: argparse.Namespace) -> int:
 def review() -> None:
     """Answer the review's question on the series and on its repair.
 
-    :raises StoryError: the answer is another one
+    :raises StoryError: a verdict is not the expected one
     """
     tell(_QUESTION)
     print("\n" + textwrap.indent(PROGRAM, "    "))
@@ -127,9 +127,9 @@ def review() -> None:
 
 
 def fuzz(unit: Unit) -> int:
-    """Fuzz for a while; print findings as they come.
+    """Fuzz for a while, and print findings as they arrive.
 
-    :returns: the exit code; findings are what the demo is for
+    :returns: the exit code; findings do not make it nonzero, since the demo is to show them
     """
     limit = f"{unit.seconds:g} s" if unit.seconds is not None else plural(unit.programs or 0, "random program")
     print(

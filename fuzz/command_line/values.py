@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The values that options take: what is in bounds, and the message for what is not."""
+"""Parsing of option values, with the messages for values out of bounds."""
 
 import argparse
 import math
@@ -21,7 +21,7 @@ MAX_SEED: Final = (1 << 64) - 1
 
 
 def seconds(text: str) -> float:
-    """The value of ``--seconds``."""
+    """Parse the value of ``--seconds``."""
     try:
         value = float(text)
     except ValueError:
@@ -32,7 +32,7 @@ def seconds(text: str) -> float:
 
 
 def whole(text: str, least: int, most: int) -> int:
-    """A whole decimal number within bounds."""
+    """Parse a whole decimal number within bounds."""
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
     if not digits or not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text[:40]!a}; allowed: a whole number from {least} to {most}")
@@ -40,39 +40,39 @@ def whole(text: str, least: int, most: int) -> int:
 
 
 def programs(text: str) -> int:
-    """The value of ``--programs``."""
+    """Parse the value of ``--programs``."""
     return whole(text, 1, MAX_PROGRAMS)
 
 
 def translations(text: str) -> int:
-    """The value of ``--translations``."""
+    """Parse the value of ``--translations``."""
     return whole(text, 1, MAX_TRANSLATIONS)
 
 
 def trials(text: str) -> int:
-    """The value of ``--seeds`` and ``--workers``."""
+    """Parse the value of ``--seeds`` and ``--workers``."""
     return whole(text, 1, MAX_TRIALS)
 
 
 def operation(text: str) -> int:
-    """The value of ``--after``."""
+    """Parse the value of ``--after``."""
     return whole(text, 0, MAX_AFTER)
 
 
 def seed(text: str) -> int:
-    """The value of ``--seed``."""
+    """Parse the value of ``--seed``."""
     return whole(text, 0, MAX_SEED)
 
 
 def folder(text: str) -> str:
-    """The name of a directory that is written to; an empty one would mean the current directory."""
+    """Parse the name of a directory to write to; refuse "", which would mean the current directory."""
     if not text:
         raise argparse.ArgumentTypeError("an empty name; name a directory (. is the current one)")
     return text
 
 
 def number(text: str, least: float, most: float) -> float:
-    """A number within bounds; *least* itself is allowed unless it is 0."""
+    """Parse a number within bounds; *least* itself is allowed unless it is 0."""
     try:
         value = float(text)
     except ValueError:
@@ -84,12 +84,12 @@ def number(text: str, least: float, most: float) -> float:
 
 
 def workers(text: str) -> int:
-    """The value of ``--workers``."""
+    """Parse the value of ``--workers``."""
     return whole(text, 1, MAX_WORKERS)
 
 
 def port(text: str) -> int:
-    """The value of ``--http``; 0 is one that is free."""
+    """Parse the value of ``--http``; 0 means any free port."""
     try:
         return whole(text, 0, MAX_PORT)
     except argparse.ArgumentTypeError as error:
@@ -97,14 +97,14 @@ def port(text: str) -> int:
 
 
 def length(text: str) -> float:
-    """Return the seconds of ``90s``, ``15min``, ``2h``, ``3d``; 0 for what is none of these."""
+    """Return the seconds of ``90s``, ``15min``, ``2h``, ``3d``; 0 for any other text."""
     match = _LENGTH.fullmatch(text)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     return seconds if seconds <= MAX_SECONDS else 0.0
 
 
 def until(text: str) -> tuple[str, float]:
-    """The value of ``--until``."""
+    """Parse the value of ``--until``."""
     kind, _, amount = text.partition("=")
     if text == "regression":
         return kind, 0.0
@@ -117,7 +117,7 @@ def until(text: str) -> tuple[str, float]:
 
 
 def since(text: str) -> float:
-    """The value of ``--since``: seconds since 1970."""
+    """Parse the value of ``--since``; return seconds since 1970."""
     if seconds := length(text):
         return time.time() - seconds
     for form in _DATES:

@@ -13,13 +13,13 @@ from .messages import complain
 
 
 def open_versions(arguments: Namespace) -> tuple[Candidate, Candidate]:
-    """Return the versions of ``--reference`` and ``--candidate``; kernel trees are built for all sizes of pages.
+    """Return the versions of ``--reference`` and ``--candidate``; kernel trees are built for all page sizes.
 
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises candidate.UnknownCandidate: no version with this name
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     names = arguments.reference, arguments.candidate
-    # A name that is none is refused before trees are built.
+    # Refuse an unknown name before building trees.
     for name in names:
         if not name.startswith(PREFIX):
             candidate.get(name)
@@ -28,7 +28,7 @@ def open_versions(arguments: Namespace) -> tuple[Candidate, Candidate]:
 
 
 def say_changed(versions: Iterable[Candidate]) -> None:
-    """Complain of each kernel tree that is another text now than when it was opened, which is what was judged."""
+    """Complain about each kernel tree whose source has changed since it was opened; the old source was judged."""
     for version in versions:
         if version.is_tree and has_changed(version.name, version.content):
             complain(

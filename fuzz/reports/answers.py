@@ -86,7 +86,6 @@ null or the matching entry of the user's file of accepted findings: ``pattern``,
 ``real`` is null or the stamp in the finding's file: whether a real kernel confirmed the finding.
 """
 
-
 from dataclasses import asdict
 from typing import Any, Final
 

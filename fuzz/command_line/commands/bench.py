@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz bench``: speed, planted bugs and mutants, what workers bring, kernel trees beside ports."""
+"""``s2fuzz bench``: speed, planted bugs and mutants, the gain from workers, kernel trees compared with ports."""
 
 from argparse import Namespace
 from typing import Final
@@ -10,9 +10,9 @@ from ..messages import BadInputError, dump, say_form
 from ..parser import Parser
 from ..values import programs, seconds, trials
 
-# Options that mean nothing without --find.
+# Options that require --find.
 OPTIONS: Final = ("full", "deepest", "seeds", "cap", "bug")
-# Options that mean nothing without --find or --mutants.
+# Options that require --find or --mutants.
 SHARED: Final = ("workers", "trials", "markdown")
 _ABOUT: Final = """\
 Judge a fixed mix of programs: how many a second, where the time goes, whether
@@ -62,10 +62,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def bench(arguments: Namespace) -> int:
-    """Measure speed, or what the options ask for.
+    """Measure speed, or what the options request.
 
-    :raises BadInputError: options that do not go together, or what `fuzz.command_line.bench_find` or `bench_mutants`
-        refuse
+    :raises BadInputError: options that exclude each other, or a refusal of `fuzz.command_line.bench_find` or
+      `bench_mutants`
     """
     for name in OPTIONS:
         if getattr(arguments, name) and not arguments.find:
@@ -108,7 +108,7 @@ def bench(arguments: Namespace) -> int:
 def of_the_mix(arguments: Namespace, default: int) -> int:
     """Return the number of programs of the fixed mix that ``--programs`` asks for.
 
-    :raises BadInputError: more than there are
+    :raises BadInputError: more programs than the mix has
     """
     from ...benchmark.fixed import COUNT
 
@@ -119,9 +119,9 @@ def of_the_mix(arguments: Namespace, default: int) -> int:
 
 
 def speed(arguments: Namespace) -> int:
-    """``s2fuzz bench`` as it is.
+    """``s2fuzz bench`` without options that change its subject.
 
-    :raises BadInputError: more programs than there are
+    :raises BadInputError: more programs than the mix has
     """
     from ...benchmark import bench
     from ...reports.answers import head
@@ -139,7 +139,7 @@ def speed(arguments: Namespace) -> int:
 def trees(arguments: Namespace) -> int:
     """``s2fuzz bench --trees``
 
-    :raises BadInputError: no such version, or more programs than there are
+    :raises BadInputError: no such version, or more programs than the mix has
     """
     import candidate
 
@@ -160,7 +160,7 @@ def trees(arguments: Namespace) -> int:
 def memory(arguments: Namespace) -> int:
     """``s2fuzz bench --memory``
 
-    :raises BadInputError: no such engine, or none of those asked for can run here
+    :raises BadInputError: no such engine, or none of the requested engines can run here
     """
     from ...benchmark import growth
     from ...engines.registry import PUBLIC, engine_of
@@ -182,7 +182,7 @@ def memory(arguments: Namespace) -> int:
 def campaign(arguments: Namespace) -> int:
     """``s2fuzz bench --campaign``
 
-    :raises BadInputError: no campaign can be run here
+    :raises BadInputError: a campaign cannot run here
     """
     from ...benchmark import scaling
     from ...reports.answers import head

@@ -40,9 +40,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def compile_modules(arguments: Namespace) -> int:
-    """Compile what is hot.
+    """Compile the hot modules.
 
-    :raises BadInputError: it cannot be done, or the compiler failed
+    :raises BadInputError: compiling is impossible, or the compiler failed
     """
     from ...compilation.build import BuildError, build
     from ...compilation.outside import build_with

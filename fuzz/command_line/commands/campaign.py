@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz campaign``: fuzzing for hours and weeks."""
+"""``s2fuzz campaign``: fuzzing for hours or weeks."""
 
 import os
 import sys
@@ -54,12 +54,12 @@ exit codes:
 
 
 def hours(text: str) -> float:
-    """The value of ``--hours``."""
+    """Parse the value of ``--hours``."""
     return number(text, 0, MAX_SECONDS / 3600)
 
 
 def unit_seconds(text: str) -> float:
-    """The value of ``--unit-seconds``."""
+    """Parse the value of ``--unit-seconds``."""
     return number(text, 0.1, 3600)
 
 
@@ -95,7 +95,7 @@ def add_arguments(parser: Parser) -> None:
 def compare_campaigns(arguments: Namespace) -> int:
     """Compare two campaigns.
 
-    :raises BadInputError: one of them is no campaign, or cannot be read
+    :raises BadInputError: one of them is not a campaign, or cannot be read
     """
     from ...campaign.store.database import CampaignError
     from ...campaign.view import comparison
@@ -113,10 +113,10 @@ def compare_campaigns(arguments: Namespace) -> int:
 
 
 def campaign(arguments: Namespace) -> int:
-    """Fuzz until somebody stops it, or compare what did.
+    """Fuzz until somebody stops it, or compare two campaigns.
 
     :raises BadInputError: DIR, an engine, the accepted findings or the scheduler cannot be used
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises candidate.UnknownCandidate: no version with this name
     """
     if arguments.action == "compare":
         return compare_campaigns(arguments)
@@ -130,7 +130,7 @@ def campaign(arguments: Namespace) -> int:
     from ..inputs import known_findings
 
     settings = Settings(
-        # Whoever looks at it, or goes on with it, may be in another folder.
+        # Names that work in any folder: the campaign may be viewed or resumed from another one.
         candidate.get(candidate.anywhere(arguments.candidate)).name,
         candidate.get(candidate.anywhere(arguments.reference)).name,
         arguments.seed,
@@ -145,7 +145,7 @@ def campaign(arguments: Namespace) -> int:
     if settings.scheduler:
         check_cluster(settings)
     for engine in settings.engines:
-        # On a cluster it is its workers that must have it.
+        # On a cluster, its workers must have the engine.
         if not settings.scheduler and (lacking := engine_of(engine).missing()):
             raise BadInputError(f"--engine {lacking}")
     accepted = known_findings(arguments)
@@ -177,10 +177,10 @@ def campaign(arguments: Namespace) -> int:
 
 
 def serve(arguments: Namespace, stack: ExitStack) -> str:
-    """Let a process show the campaign in a browser, until *stack* is closed.
+    """Start a process that shows the campaign in a browser, until *stack* is closed.
 
     :returns: the address
-    :raises BadInputError: a package is missing, or the port cannot be had
+    :raises BadInputError: a package is missing, or the port is unavailable
     """
     from ...web.listening import CannotServeError, serving
 
@@ -193,7 +193,7 @@ def serve(arguments: Namespace, stack: ExitStack) -> str:
 
 
 def check_cluster(settings: "Settings") -> None:
-    """Refuse what the workers of a cluster cannot have.
+    """Refuse versions that the workers of a cluster cannot have.
 
     :raises BadInputError: a version is a file of this machine
     """
@@ -206,18 +206,18 @@ def check_cluster(settings: "Settings") -> None:
 
 
 def screen(quiet: bool) -> "Screen":
-    """Return the output on stderr for people, as a terminal can show it."""
+    """Return the output on stderr for people, in the form that the terminal supports."""
     from ...campaign.view import lines
 
     if quiet:
         return lines.NoOutput()
-    # On a terminal that cannot move its cursor rich draws no status at all.
+    # rich draws no status at all on a terminal that cannot move its cursor.
     if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         return lines.Lines()
     try:
         from ...campaign.view.screen import RichScreen
     except ImportError:
-        # From a checkout without `make venv`.
+        # A checkout without `make venv` may lack rich.
         complain("no status screen without rich; plain lines instead")
         return lines.Lines()
     return RichScreen()

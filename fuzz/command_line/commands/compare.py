@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz compare``: what it costs two versions when many vCPUs use one block."""
+"""``s2fuzz compare``: the cost to two versions when many vCPUs use one block."""
 
 from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict
@@ -49,7 +49,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def cpus(text: str) -> tuple[int, ...]:
-    """The value of ``--cpus``."""
+    """Parse the value of ``--cpus``."""
     found = tuple(whole(part, 1, MOST) for part in text.split(","))
     if len(set(found)) != len(found):
         raise ArgumentTypeError(f"{text[:40]!a}; allowed: each number once")
@@ -60,8 +60,8 @@ def compare(arguments: Namespace) -> int:
     """Compare two versions.
 
     :raises BadInputError: the picture cannot be made
-    :raises NoVerdictError: a version does not come to the end of the workload
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises NoVerdictError: a version does not complete the workload
+    :raises candidate.UnknownCandidate: no version with this name
     """
     import candidate
 

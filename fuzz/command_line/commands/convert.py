@@ -26,10 +26,10 @@ def add_arguments(parser: Parser) -> None:
 def convert(arguments: Namespace) -> int:
     """Convert a program.
 
-    What does not begin like a text is a binary: any bytes are one. Only where
-    a binary is asked for, a text is what they must be.
+    Data that does not begin like a text is binary: any bytes are a valid binary. With ``--to binary``, the data must be
+    a text.
 
-    :raises BadInputError: the file cannot be read, is no valid text, or *output* cannot be written
+    :raises BadInputError: the file cannot be read or is no valid text, or *output* cannot be written
     """
     from ...language.binary import decode, encode
     from ...language.looks import is_text

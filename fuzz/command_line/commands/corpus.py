@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz corpus``: programs kept, each once."""
+"""``s2fuzz corpus``: a collection of programs, each kept once."""
 
 import hashlib
 import re
@@ -81,10 +81,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def corpus(arguments: Namespace) -> int:
-    """Do one of the actions.
+    """Run one of the actions.
 
-    :raises BadInputError: what is no corpus, or cannot be written
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises BadInputError: a folder is no corpus, or cannot be written
+    :raises candidate.UnknownCandidate: no version with this name
     """
     from ...corpus import CorpusError
 
@@ -103,7 +103,7 @@ def corpus(arguments: Namespace) -> int:
 
 
 def answer(arguments: Namespace, words: str, **values: Any) -> None:
-    """Say it in words or as JSON."""
+    """Print the answer in words or as JSON."""
     from ...reports import answers
 
     if arguments.json:
@@ -113,9 +113,9 @@ def answer(arguments: Namespace, words: str, **values: Any) -> None:
 
 
 def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tuple[str, Program]]":
-    """The programs to be taken in.
+    """Yield the programs to be added.
 
-    :raises CorpusError: a folder that is none, or not of the kind asked for
+    :raises CorpusError: a folder is missing, or not of the requested kind
     """
     from ...corpus import CorpusError
     from ...corpus.folder import is_corpus
@@ -163,7 +163,7 @@ def take_in(arguments: Namespace) -> int:
 
 
 def told_aside(corpus: "Corpus") -> list[str]:
-    """A line on stderr for each file that was met and is no program."""
+    """Print a line on stderr for each file in the corpus that is not a program, and return the lines."""
     lines = [str(bad) for bad in corpus.aside]
     for line in lines:
         complain(line)
@@ -201,7 +201,7 @@ def show(arguments: Namespace) -> int:
 
 
 def show_program(arguments: Namespace, corpus: "Corpus", prefix: str) -> int:
-    """One program, as text that can be run."""
+    """Print one program as text that can be run."""
     from ...language.text import print_program
 
     matches = [digest for digest in corpus.digests() if digest.startswith(prefix)]
@@ -233,7 +233,7 @@ def export(arguments: Namespace) -> int:
         target.mkdir(parents=True, exist_ok=True)
         for _, program in corpus.programs():
             data = encode(program)
-            # As libFuzzer names the files of its corpus.
+            # libFuzzer names the files of its corpus like this.
             path = target / hashlib.sha1(data, usedforsecurity=False).hexdigest()
             if path.exists():
                 there += 1
@@ -253,7 +253,7 @@ def export(arguments: Namespace) -> int:
 def minimize_command(arguments: Namespace) -> int:
     """``s2fuzz corpus minimize``
 
-    :raises BadInputError: it cannot be done here
+    :raises BadInputError: the corpus or a version cannot be used
     """
     import candidate
 
@@ -263,7 +263,7 @@ def minimize_command(arguments: Namespace) -> int:
 
     reference = candidate.get(arguments.reference).name
     patched = candidate.get(arguments.candidate).name
-    # One that is not there is not made: its name may be mistyped.
+    # Do not create a missing corpus: its name may be mistyped.
     corpus = Corpus(arguments.corpus, change=False)
     corpus.change = not arguments.dry_run
     say_form(arguments)

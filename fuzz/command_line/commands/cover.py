@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz cover``: what programs reach."""
+"""``s2fuzz cover``: the code that programs reach."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...coverage.measuring import Measured
     from ...language.program import Program
 
-# Programs that are shown for a line.
+# Maximum number of programs shown for a line.
 _SHOWN: Final = 5
 _ABOUT: Final = """\
 Replay programs on plain Python and say which lines and branches of the kernel code
@@ -53,10 +53,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def cover(arguments: Namespace) -> int:
-    """Replay programs and say what they reach.
+    """Replay programs and report what they reach.
 
-    :raises BadInputError: coverage.py is not there, a program or a line is none, or pages cannot be written
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises BadInputError: coverage.py is missing, a program or a line is invalid, or pages cannot be written
+    :raises candidate.UnknownCandidate: no version with this name
     """
     import candidate
 
@@ -70,13 +70,13 @@ def cover(arguments: Namespace) -> int:
         return cover_tree(trees[-1], [name for name in versions if name != trees[-1]], arguments)
     if find_spec("coverage") is None:
         raise BadInputError(f"coverage.py is not there; {how_to_install('cover')}")
-    # Only where coverage.py is there.
+    # These modules need coverage.py.
     from ...coverage.measuring import line_of, measured, replayed_files
     from ...coverage.places import LineError
     from ...coverage.shares import MeasuringError
 
     try:
-        # All that can be refused, before minutes are spent.
+        # Refuse everything that can be refused before spending minutes.
         if arguments.line:
             line_of(arguments.line, replayed_files([candidate.get(name) for name in versions]))
         if arguments.html:
@@ -106,11 +106,11 @@ def cover(arguments: Namespace) -> int:
 
 
 def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
-    """Replay programs on a kernel tree and say what lines of C they reach.
+    """Replay programs on a kernel tree and report which lines of C they reach.
 
-    :param name: the candidate's, where both versions are trees
+    :param name: of the tree; the candidate's if both versions are trees
     :param others: versions that are not replayed
-    :raises BadInputError: a program or a line is none, or pages cannot be written
+    :raises BadInputError: a program or a line is invalid, or pages cannot be written
     """
     import candidate
 
@@ -160,9 +160,9 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
 
 
 def chosen(names: list[str]) -> "list[tuple[str, Program]]":
-    """The programs to replay.
+    """Return the programs to replay; complain about files that are not programs.
 
-    :raises BadInputError: there are none; files that are none are only told of where there are some
+    :raises BadInputError: there is no program
     """
     from ...corpus import CorpusError
     from ...corpus.gathering import gather
@@ -188,15 +188,15 @@ def chosen(names: list[str]) -> "list[tuple[str, Program]]":
 
 
 def seeds() -> str:
-    """The corpus of the checkout, by a short name where there is one."""
+    """Return the corpus of the checkout, by a short name if possible."""
     folder = home_folder() / "corpus"
     return os.path.relpath(folder) if Path.cwd().is_relative_to(home_folder()) else str(folder)
 
 
 def check_pages(folder: str) -> None:
-    """See that pages can be written.
+    """Check that pages can be written.
 
-    :raises BadInputError: they cannot
+    :raises BadInputError: they cannot be written
     """
     place = Path(folder)
     try:
@@ -212,7 +212,7 @@ def check_pages(folder: str) -> None:
 
 
 def write_pages(found: "Measured", folder: str) -> None:
-    """The pages.
+    """Write the pages.
 
     :raises BadInputError: they cannot be written
     """
@@ -226,7 +226,7 @@ def write_pages(found: "Measured", folder: str) -> None:
 
 
 def tell_line(found: "Measured", arguments: Namespace) -> None:
-    """Say which programs reach a line."""
+    """Print which programs reach a line."""
     import shlex
 
     import candidate

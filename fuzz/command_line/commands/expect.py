@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz expect``: what the regression tests expect of a registered version."""
+"""``s2fuzz expect``: the expectations of the regression tests for a registered version."""
 
 from argparse import Namespace
 from typing import Final
@@ -20,8 +20,8 @@ def add_arguments(parser: Parser) -> None:
 def expect(arguments: Namespace) -> int:
     """Write the expectations of versions into the regression tests.
 
-    :raises BadInputError: a name is no registered version's, a regression cannot be read, judged or written
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises BadInputError: a name is not that of a registered version; a regression cannot be read, judged or written
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ..expectations import command
 

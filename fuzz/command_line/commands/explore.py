@@ -54,22 +54,22 @@ def add_arguments(parser: Parser) -> None:
 
 
 def preemptions(text: str) -> int:
-    """The value of ``--preemptions``."""
+    """Parse the value of ``--preemptions``."""
     return whole(text, 0, MOST)
 
 
 def length(text: str) -> int:
-    """The value of ``--length``."""
+    """Parse the value of ``--length``."""
     from ...exploring.universe import MOST as LONGEST
 
     return whole(text, 1, LONGEST)
 
 
 def explore(arguments: Namespace) -> int:
-    """Explore a program, or all of a length.
+    """Explore one program, or all programs of a length.
 
-    :raises BadInputError: it cannot be read, or has no block, or several; both are given, or neither
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises BadInputError: the program cannot be read, or has no block or several; both arguments or neither are given
+    :raises candidate.UnknownCandidate: no version with this name
     """
     import candidate
 
@@ -118,7 +118,7 @@ def explore(arguments: Namespace) -> int:
 
 
 def text(explored: "Explored") -> str:
-    """The outcome, for people."""
+    """Return the outcome for people."""
     from ...language.text import print_program
     from ...reports.report import plural
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz export``: a program, or a run of it, in a form that others can use."""
+"""``s2fuzz export``: a program, or a run of it, in a form for other tools."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -34,7 +34,7 @@ The comments of a finding's file name its candidate, which is the version that i
 run. It is not asked what is right, so --selftest leaves the comments out.
 """
 MODEL: Final = "v5.14"
-# Rules that the unmodified checker cannot hold a trace to.
+# Rules that the unmodified checker cannot apply to a trace.
 _LOST: Final = (
     "--stock: casemate does not see whether tables are stored with release, nor changes of address, memory type and "
     "rights of an entry that stays valid, nor a table that a flush by address alone covers"
@@ -107,10 +107,10 @@ def _write_tables(version: "Candidate", program: "Program", file: str, arguments
 def export(arguments: Namespace) -> int:
     """Export a program.
 
-    :raises fuzz.command_line.messages.BadInputError: it cannot be read, *output* cannot be written, or the options
-        do not go together
-    :raises NoVerdictError: it cannot be put in this form
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises fuzz.command_line.messages.BadInputError: the program cannot be read, *output* cannot be written, or options
+      exclude each other
+    :raises NoVerdictError: the program cannot be written in this form
+    :raises candidate.UnknownCandidate: no version with this name
     """
     import candidate
 
@@ -126,7 +126,7 @@ def export(arguments: Namespace) -> int:
     given = read_given(arguments.program)
     file, program = given.file, given.program
     if arguments.selftest:
-        # The candidate of a finding is what may be wrong.
+        # The candidate of a finding may be the wrong one, so it cannot define the right outcomes.
         version = candidate.get(arguments.model or MODEL)
     else:
         version = given.open("candidate", arguments.model, MODEL, "--model")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz fuzz``: one engine, for a while."""
+"""``s2fuzz fuzz``: fuzzing with one engine for a limited time."""
 
 import os
 import sys
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ...engines.unit import Result
 
 DEFAULT_SECONDS: Final = 30
-# Of the time of a session this part may be spent once more, to make programs smaller.
+# One over this is the part of a session's time that may additionally be spent on minimising programs.
 MINIMIZING: Final = 3
 _PROGRESS_EVERY: Final = 0.2
-# To the start of the line of a terminal, which becomes empty.
+# Moves to the start of a terminal's line and clears it.
 _RENEW: Final = "\r\x1b[K"
 _ABOUT: Final = """\
 Judge programs that an engine makes; report each finding once and keep the
@@ -51,9 +51,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def lanes(arguments: Namespace) -> int:
-    """The number of processes that judge.
+    """Return the number of processes that judge.
 
-    :raises BadInputError: more than one, of an engine that has one
+    :raises BadInputError: more than one for an engine that supports only one
     """
     wanted: int | None = arguments.workers
     if engine_of(arguments.engine).numbered:
@@ -68,8 +68,8 @@ def fuzz(arguments: Namespace) -> int:
     """Judge programs that an engine makes.
 
     :raises BadInputError: the engine cannot run here, or the output directory or the accepted findings cannot be used
-    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
+    :raises candidate.UnknownCandidate: no version with this name
     """
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes
@@ -128,7 +128,7 @@ def fuzz(arguments: Namespace) -> int:
 
 
 def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
-    """Print what a session did.
+    """Print the outcome of a session.
 
     :returns: the exit code
     """
@@ -155,7 +155,7 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
 
 
 def why_unknown(summary: "Summary") -> str:
-    """Say why a session has no verdict, in one line."""
+    """Return why a session has no verdict, in one line."""
     from ...reports import report
 
     if not summary.programs:
@@ -166,9 +166,9 @@ def why_unknown(summary: "Summary") -> str:
 
 
 class ProgressLine:
-    """Shows the session so far on stderr: each finding when it is there; in a terminal, also a line that renews itself.
+    """Shows the session so far on stderr: each new finding; on a terminal, also a line that is updated in place.
 
-    :param terminal: whether stderr is one
+    :param terminal: whether stderr is a terminal
     :param quiet: show nothing
     """
 
@@ -182,7 +182,7 @@ class ProgressLine:
         self.fresh = NewFindings(summary)
 
     def show(self) -> None:
-        """Print new findings, and renew the line, not too often."""
+        """Print new findings and update the line, at most every `_PROGRESS_EVERY` seconds."""
         from ...reports import report
 
         self.print_new()
@@ -192,15 +192,15 @@ class ProgressLine:
             print(f"{_RENEW}{report.progress_text(self.summary)}", end="", file=sys.stderr, flush=True)
 
     def print_new(self) -> None:
-        """Print the findings that are new, a line for each."""
+        """Print one line for each new finding."""
         for found in () if self.quiet else self.fresh.take():
             self.clear()
             complain(f"program {found.number}: {found.kind} {found.signature}")
-            # The line comes back behind it.
+            # Redraw the progress line after it.
             self.last = 0.0
 
     def clear(self) -> None:
-        """Leave the line to others."""
+        """Clear the line for other output."""
         if self.terminal:
             print(_RENEW, end="", file=sys.stderr, flush=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz gate``: a fixed budget of programs for a CI, with an outcome that it can read."""
+"""``s2fuzz gate``: a fixed budget of programs for a CI, with a machine-readable outcome."""
 
 from argparse import Namespace
 from typing import TYPE_CHECKING, Final
@@ -61,8 +61,8 @@ def gate(arguments: Namespace) -> int:
     """Judge a budget of programs.
 
     :raises BadInputError: accepted findings or baseline cannot be read, or a file cannot be written
-    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
+    :raises candidate.UnknownCandidate: no version with this name
     """
     from ...engines.summary import Summary
     from ...gate.answer import answer
@@ -103,8 +103,8 @@ def gate(arguments: Namespace) -> int:
 def judge(summary: "Summary", arguments: Namespace, contents: tuple[str, ...]) -> "Result":
     """Judge the programs, and fill in the summary.
 
-    :param contents: as of `fuzz.engines.unit.Unit`
-    :raises NoVerdictError: somebody else ends the processes that judge, or memory runs out
+    :param contents: as in `fuzz.engines.unit.Unit`
+    :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
     """
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes
@@ -126,7 +126,7 @@ def judge(summary: "Summary", arguments: Namespace, contents: tuple[str, ...]) -
 
 
 def read_baseline(path: str | None) -> "list[Key] | None":
-    """The findings of the baseline; None: there is none.
+    """Return the findings of the baseline; None without a baseline.
 
     :raises BadInputError: the file cannot be used
     """
@@ -139,16 +139,16 @@ def read_baseline(path: str | None) -> "list[Key] | None":
 
 
 def outputs(arguments: Namespace) -> dict[str, str]:
-    """The files to write: option -> name."""
+    """Return the files to write: option -> name."""
     names = {option: getattr(arguments, option.replace("-", "_")) for option in ("junit", "sarif", "markdown")}
     names["save-baseline"] = arguments.save_baseline
     return {f"--{option}": name for option, name in names.items() if name is not None}
 
 
 def check_outputs(arguments: Namespace) -> None:
-    """See, before anything is judged, that all files can be written.
+    """Check, before anything is judged, that all files can be written.
 
-    :raises BadInputError: one cannot, or two have one name
+    :raises BadInputError: one cannot be written, or two have the same name
     """
     from ...files import Place
     from ..inputs import refused_file
@@ -166,7 +166,7 @@ def check_outputs(arguments: Namespace) -> None:
 
 
 def write(outcome: "Gate", arguments: Namespace) -> None:
-    """Write the files that were asked for.
+    """Write the requested files.
 
     :raises BadInputError: one cannot be written
     """

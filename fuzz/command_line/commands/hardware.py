@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz hardware check``: our walk against QEMU's."""
+"""``s2fuzz hardware check``: the comparison of our walk with QEMU's."""
 
 import sys
 import time
@@ -52,7 +52,7 @@ def check(arguments: Namespace) -> int:
     """Compare our walk with QEMU's.
 
     :raises BadInputError: QEMU is missing, died or does not answer; a file is refused; the output directory cannot be
-        used; there are files and a limit
+      used; both files and a limit are given
     """
     from ...hardware.qemu import QemuError
     from ...hardware.text import TablesError
@@ -64,7 +64,7 @@ def check(arguments: Namespace) -> int:
 
 
 def ask(arguments: Namespace) -> int:
-    """Do as `check`; raise QemuError and TablesError, too."""
+    """Do the work of `check`; may also raise QemuError and TablesError."""
     from ...hardware.differences import Collection
     from ...hardware.programs import ask_programs, corpus, original
     from ...hardware.qemu import Qemu, version
@@ -108,9 +108,9 @@ def ask(arguments: Namespace) -> int:
 
 
 def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Collection") -> None:
-    """Ask what files say.
+    """Ask QEMU the questions of files.
 
-    :raises QemuError: it died or does not answer
+    :raises QemuError: QEMU died or does not answer
     """
     for file in files:
         session.memory.load(file.tables.entries)
@@ -120,9 +120,9 @@ def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Coll
 
 
 def ask_random(session: "QemuSession", arguments: Namespace, differences: "Collection") -> None:
-    """Ask about random tables, for as long or as much as wanted.
+    """Ask QEMU about random tables, up to the limit of the arguments.
 
-    :raises QemuError: it died or does not answer
+    :raises QemuError: QEMU died or does not answer
     """
     from ...hardware.generator import TablesGenerator
 
@@ -133,7 +133,7 @@ def ask_random(session: "QemuSession", arguments: Namespace, differences: "Colle
 
 
 def limit(session: "QemuSession", arguments: Namespace) -> Callable[[], bool]:
-    """Return the function that tells whether to go on: by seconds or translations, of random tables alone."""
+    """Return the function that tells whether to continue: by seconds, or by translations of random tables."""
     if arguments.seconds is not None:
         end = time.monotonic() + float(arguments.seconds)
         return lambda: time.monotonic() < end

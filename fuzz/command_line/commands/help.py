@@ -26,9 +26,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def below(parser: Parser, words: list[str]) -> Parser:
-    """The parser of a command, or of an action of one.
+    """Return the parser of a command, or of an action of one.
 
-    :raises BadInputError: there is none of that name
+    :raises BadInputError: there is no command or action with that name
     """
     for at, word in enumerate(words):
         there = parser.below()
@@ -40,16 +40,16 @@ def below(parser: Parser, words: list[str]) -> Parser:
 
 
 def needed(module: str) -> None:
-    """Check that a module of the extra ``shell`` is there.
+    """Check that a module of the extra ``shell`` is installed.
 
-    :raises BadInputError: it is not
+    :raises BadInputError: it is not installed
     """
     if find_spec(module) is None:
         raise BadInputError(f"help: the module {module} is missing; {how_to_install('shell')}")
 
 
 def manual(parser: Parser) -> str:
-    """The manual page of all commands, as troff."""
+    """Return the manual page of all commands as troff."""
     needed("argparse_manpage")
     from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
@@ -57,7 +57,7 @@ def manual(parser: Parser) -> str:
 
 
 def completion(parser: Parser, shell: str) -> str:
-    """The script by which a shell completes the command line."""
+    """Return the script with which a shell completes the command line."""
     needed("shtab")
     import shtab  # type: ignore[import-not-found, unused-ignore]
 

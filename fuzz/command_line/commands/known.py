@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz known``: accepted findings, in one file."""
+"""``s2fuzz known``: accepted findings, kept in one file."""
 
 import os
 from argparse import Namespace
@@ -41,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
 def pattern_of(finding: str) -> str:
     """Return the pattern for a finding.
 
-    :param finding: a file with a finding, or a pattern already
+    :param finding: a file with a finding, or a pattern
     :raises BadInputError: the file has no finding, or cannot be read
     """
     from ...findings.found import comments_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...reports import answers
     from ..finding import Chosen
 
-# The name of standard input, or output; `fuzz.command_line.inputs` must not be imported yet.
+# The name of standard input or output; `fuzz.command_line.inputs` must not be imported yet.
 STANDARD: Final = "-"
 _ABOUT: Final = """\
 Shrink a program that shows a finding to the smallest one found that shows the
@@ -38,9 +38,9 @@ def add_arguments(parser: Parser) -> None:
 def minimize(arguments: Namespace) -> int:
     """Shrink a program that shows a finding.
 
-    :raises BadInputError: the program cannot be read or shows nothing, *output* cannot be written
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises BadInputError: the program cannot be read or shows nothing, or *output* cannot be written
+    :raises NoVerdictError: no process can judge the program, or it needs what is not modelled
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...findings.replay import Replayer
     from ...findings.witness import SAID
@@ -52,7 +52,7 @@ def minimize(arguments: Namespace) -> int:
 
     with ExitStack() as stack:
         with Replayer() as replayer:
-            # What is refused is refused before anything runs.
+            # Refuse what can be refused before anything runs.
             place = None if arguments.output is None else _place(arguments)
             chosen = choose(arguments, replayer)
             if arguments.output is None:
@@ -62,7 +62,7 @@ def minimize(arguments: Namespace) -> int:
             say_changes(chosen.reference, [chosen.candidate])
             say_form(arguments)
             result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
-        # A device or a FIFO cannot be run again.
+        # A device or a FIFO cannot be read again.
         file = Path(chosen.file if place is None or place.opened else place.path)
         text = file_text_of(chosen, result, shown, file)
         if place is not None:
@@ -85,9 +85,9 @@ def minimize(arguments: Namespace) -> int:
 
 
 def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: Path) -> str:
-    """The program with its comments.
+    """Return the program with its comments.
 
-    :param file: that it goes to, for the command in them
+    :param file: the output file, for the command in the comments
     """
     from ...findings.digests import code_text
     from ...findings.found import commented
@@ -100,16 +100,16 @@ def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: 
     about = file_comments(record, chosen.reference, chosen.candidate, file, code)
     if "seed" in chosen.comments:
         about["seed"] = chosen.comments["seed"]
-    # By the larger program.
+    # The stamp belongs to the larger program.
     about[KEY] = chosen.stamp
     about["minimized"] = sizes_text(chosen.program, result)
     return commented(about, result.program)
 
 
 def _place(arguments: Namespace) -> "Place | None":
-    """Return the place to write to, checked to be one for a file; None: standard output.
+    """Return the place to write to, checked to be writable; None: standard output.
 
-    :raises BadInputError: it is none
+    :raises BadInputError: it cannot be written
     """
     from ...files import Place
     from ..inputs import refused_output

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz promote``: a finding becomes a regression test."""
+"""``s2fuzz promote``: turn a finding into a regression test."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -38,7 +38,7 @@ def regressions_folder() -> Path:
 def folder_for(named: Path | None) -> Path:
     """Return the folder to write to.
 
-    :raises BadInputError: none is named and there is no checkout, or it is no folder
+    :raises BadInputError: the folder does not exist, or none is named and there is no checkout
     """
     folder = named or regressions_folder()
     if not folder.is_dir():
@@ -50,9 +50,9 @@ def folder_for(named: Path | None) -> Path:
 def promote(arguments: Namespace) -> int:
     """Make a finding a regression test.
 
-    :raises BadInputError: the finding cannot be read, does not replay, or is there already; a name that is not valid
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises BadInputError: the finding cannot be read, does not replay, or exists already; the name is not valid
+    :raises NoVerdictError: no process can judge the program, or it needs what is not modelled
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...minimizing.expecting import PromotionError
 
@@ -91,9 +91,9 @@ def _promote(arguments: Namespace) -> int:
         say_form(arguments)
         result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
         if result.interrupted:
-            # Half minimised is no test that anybody asked for.
+            # A half minimised program is not a useful test.
             return INTERRUPTED
-        # Kernel trees are at no fixed place: tests hold the registered versions to the program.
+        # Kernel trees are at no fixed place, so tests run the program on the registered versions.
         reference = candidate.names()[0] if chosen.reference.startswith(PREFIX) else chosen.reference
         for program in (chosen.program, result.program):
             if same := same_program(folder, program, reference):
@@ -115,7 +115,7 @@ def _promote(arguments: Namespace) -> int:
 
 
 def shown_on(chosen: "Chosen") -> str:
-    """Name the version that shows a finding, and a kernel tree that it was found against, with their commits."""
+    """Return the version that shows a finding, and a kernel tree that it was found against, with their commits."""
     from candidate.tree import PREFIX
 
     if not chosen.reference.startswith(PREFIX):
@@ -124,7 +124,7 @@ def shown_on(chosen: "Chosen") -> str:
 
 
 def named(version: str) -> str:
-    """A version; of a kernel tree that git knows, the commit too, with ``+`` where files were changed since."""
+    """Return a version's name; for a kernel tree in git also its commit, with ``+`` if files were changed since."""
     from candidate.tree import PREFIX, source_of
     from candidate.tree.building.facts import commit
 
@@ -135,9 +135,9 @@ def named(version: str) -> str:
 
 
 def _check(chosen: "Chosen", arguments: Namespace) -> None:
-    """Refuse what is no regression test.
+    """Refuse a finding that cannot be a regression test.
 
-    :raises PromotionError: why
+    :raises PromotionError: the reason
     """
     import candidate
     from candidate.tree import PREFIX

@@ -96,7 +96,7 @@ def real(arguments: Namespace) -> int:
 
 
 def play(arguments: Namespace) -> int:
-    """Do as `real`; raise RealError, too."""
+    """Do the work of `real`; may also raise RealError."""
     import candidate
 
     from ...real.kernels import find
@@ -109,7 +109,7 @@ def play(arguments: Namespace) -> int:
     programs = read_programs(arguments.program)
     kernel = find(arguments.kernel)
     if arguments.model:
-        # Refused before anything boots.
+        # Refuse it before anything boots.
         candidate.get(arguments.model)
     runs: list[RealRun] = []
     unplayed: dict[str, str] = {}
@@ -141,10 +141,10 @@ def play_one(
     runs: "list[RealRun]",
     unplayed: dict[str, str],
 ) -> None:
-    """Play one program on a machine that has played none.
+    """Play one program on a machine that has played no other.
 
-    :param runs: gets the result
-    :param unplayed: gets the reason, where there is none
+    :param runs: receives the result
+    :param unplayed: receives the reason if there is no result
     :raises RealError: QEMU died or does not answer
     """
     from ...real.errors import UnplayableError
@@ -163,9 +163,8 @@ def stamp_one(
 ) -> "RealRun":
     """Decide about the rules that no outcome shows, and write the stamp of a finding into its file.
 
-    :param session: whose machine ends, if another one is needed
-    :param done: what the program has shown
-    :raises RealError: QEMU died or does not answer
+    :param session: its machine ends if another one is needed
+    :param done: the run of the program
     """
     from ...real import tags
     from ...real.filing import file_stamp, signature_of
@@ -174,7 +173,7 @@ def stamp_one(
     from ...real.stream import RULES
 
     looked = tags.stamps(session, done.played, [each for each, _ in done.stamps])
-    # One machine at a time.
+    # Only one machine runs at a time.
     session.close()
     stamps = looked + witness.stamps(version, program, session.page_size)
     done = with_stamps(done, stamps)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz report``: a finding explained, for those who have never seen s2fuzz."""
+"""``s2fuzz report``: the explanation of a finding, for readers who have never seen s2fuzz."""
 
 import os
 import sys
@@ -44,8 +44,8 @@ def report(arguments: Namespace) -> int:
     """Explain a finding.
 
     :raises BadInputError: the program or the accepted findings cannot be read, or the program shows nothing
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
-    :raises candidate.UnknownCandidate: no version of one of the names
+    :raises NoVerdictError: no process can judge the program, or it needs what is not modelled
+    :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...findings.replay import Replayer
     from ...reports.account import account_of

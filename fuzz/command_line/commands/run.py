@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz run``: programs that are there, judged."""
+"""``s2fuzz run``: judge given programs."""
 
 from argparse import Namespace
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Namespace) -> int:
     """Judge programs.
 
-    :raises BadInputError: a program or the accepted findings cannot be read; with ``--qemu``: it is missing, died or
-        does not answer
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises BadInputError: a program or the accepted findings cannot be read; with ``--qemu``: QEMU is missing, died or
+      does not answer
+    :raises candidate.UnknownCandidate: no version with this name
     :raises CandidateMistake: the Python of a version has a mistake
     """
     from ...hardware.qemu import QemuError
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> int:
 
 
 def judge(arguments: Namespace) -> int:
-    """Judge as `run` does.
+    """Do the work of `run`.
 
     :raises fuzz.hardware.qemu.QemuError: QEMU is missing, or fails
     """
@@ -69,7 +69,7 @@ def judge(arguments: Namespace) -> int:
     batches = batches_of(given, arguments)
     accepted = known_findings(arguments)
     if arguments.qemu:
-        # Refused before anything is judged.
+        # Refuse it before anything is judged.
         find()
     for batch in batches:
         say_changes(batch.reference.name, batch.tested)
@@ -111,7 +111,7 @@ def judge(arguments: Namespace) -> int:
 class RunBatch:
     """Programs that are judged on the same versions.
 
-    *aims*: of each program the finding that its comments name; None: they name none
+    *aims*: for each program the finding that its comments name; None: they name none
     """
 
     reference: "Candidate"
@@ -126,10 +126,10 @@ class RunBatch:
 
 
 def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
-    """The programs, in their order, with the versions that options or comments name.
+    """Return the programs, in order, with the versions that options or comments name.
 
     :raises BadInputError: a program from standard input names code outside of s2fuzz
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises candidate.UnknownCandidate: no version with this name
     """
     import candidate
 
@@ -149,7 +149,7 @@ def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
 
 
 def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
-    """The exit code of ``run``; *differs*: QEMU says something else."""
+    """Return the exit code of ``run``; *differs*: QEMU disagrees with our machine."""
     if any(each.error and not each.killed for each in runs):
         return OUR_MISTAKE
     if any(each.killed for each in runs):
@@ -162,13 +162,13 @@ def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
 
 
 def idle(runs: "list[Run]") -> list[str]:
-    """The candidates of which no program ran anything of that by which they differ from the reference."""
+    """Return the candidates for which no program reached code in which they differ from the reference."""
     names = dict.fromkeys(each.candidate for each in runs)
     return [name for name in names if all(each.idle for each in runs if each.candidate == name)]
 
 
 def askable(programs: "list[tuple[str, Program]]", runs: "list[Run]") -> "list[tuple[str, Program]]":
-    """The programs on which every version comes back: QEMU is asked in this process. The others are told of."""
+    """Return the programs on which every version returns: QEMU is asked in this process. Complain about the others."""
     from ...judging.silence import is_silent
 
     stuck = {run.file for run in runs if any(is_silent(each.signature) for each in run.findings())}

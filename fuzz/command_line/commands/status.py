@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz status``: how a campaign is doing."""
+"""``s2fuzz status``: the state of a campaign."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -37,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def status(arguments: Namespace) -> int:
-    """Say how a campaign is doing.
+    """Print the state of a campaign.
 
     :raises BadInputError: DIR has no campaign or cannot be read, or the accepted findings cannot be used
     """
@@ -65,7 +65,7 @@ def status(arguments: Namespace) -> int:
 def covered_lines(overview: "Overview") -> "list[CoveredFile]":
     """Return the lines that the corpus of a campaign reaches.
 
-    :raises BadInputError: coverage.py is not there, or the corpus cannot be read
+    :raises BadInputError: coverage.py is missing, or the corpus cannot be read
     :raises NoVerdictError: a process failed
     """
     from ...campaign.campaign import CORPUS
@@ -88,7 +88,7 @@ def write_page(
 ) -> None:
     """Write the page for a browser.
 
-    :raises BadInputError: the file cannot be written, or a package of the extra ``web`` is not there
+    :raises BadInputError: the file cannot be written, or a package of the extra ``web`` is missing
     """
     try:
         from ...web.page import page
@@ -104,7 +104,7 @@ def write_page(
 
 
 def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], since: float | None = None) -> None:
-    """Print how a campaign is doing; *more*: keys for ``--json``; *since*: see `fuzz.campaign.view.lines.summary`."""
+    """Print the state of a campaign; *more*: keys for ``--json``; *since*: see `fuzz.campaign.view.lines.summary`."""
     from ...campaign.view import lines
 
     if as_json:
@@ -114,7 +114,7 @@ def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], sin
 
 
 def code_of(overview: "Overview") -> int:
-    """The exit code."""
+    """Return the exit code for a campaign."""
     if overview.crashed:
         return OUR_MISTAKE
     if overview.worse:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz tree check``: what a kernel tree is, whether it builds, and what of it nothing here can reach."""
+"""``s2fuzz tree check``: facts about a kernel tree, whether it builds, and which parts of it no program can reach."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from candidate.tree.build import BuiltTree
     from candidate.tree.building.facts import TreeFacts
 
-# log2 of the page size, as people say it.
+# Page sizes as users write them -> log2.
 GRANULES: Final = {"4K": 12, "16K": 14, "64K": 16}
 
 # The page size of the programs of known bugs.
@@ -39,7 +39,7 @@ operation can reach. It runs the program of each known bug, which tells whether 
 tree has that bug (pages of 4K only), and no other kernel code.
 """
 )
-# Of the headings of symbols that nobody models.
+# For the headings of symbols that are not modelled.
 _NO_VERDICT: Final = "(a program that calls one has no verdict)"
 _EXIT_CODES: Final = """\
 exit codes:
@@ -53,7 +53,7 @@ exit codes:
 class KnownBugAnswer(NamedTuple):
     """A known bug, and whether a tree has it.
 
-    :param program: that shows it, in the checkout
+    :param program: the program that shows it, in the checkout
     :param signature: of the violation; "" if there is none
     :param refused: why the program has no verdict, or ""
     :param link: the upstream fix, or ""
@@ -81,7 +81,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def tree_check(arguments: Namespace) -> int:
-    """Build a tree, and say what of it can be fuzzed.
+    """Build a tree, and print which parts of it can be fuzzed.
 
     :raises candidate.tree.TreeError: the tree cannot be built
     """
@@ -106,7 +106,7 @@ def tree_check(arguments: Namespace) -> int:
 
 
 def known_bugs_of(name: str) -> list[KnownBugAnswer]:
-    """Return the known bugs, and whether a tree has them: the program of each is run.
+    """Return the known bugs, and whether a tree has them, by running the program of each.
 
     :param name: of the tree, as a version
     :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
@@ -126,15 +126,15 @@ def known_bugs_of(name: str) -> list[KnownBugAnswer]:
 
 
 def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> dict[str, Any]:
-    """The keys of ``--json``.
+    """Return the keys of ``--json``.
 
-    ``tree``, ``version`` (or null), ``commit`` (or null; ``+`` behind it: with changes), ``files`` (C file ->
-    lines), ``read`` (how many other files), ``probes``; ``granule``, ``library``, ``cached``, ``seconds`` (that
-    the build took, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (those that nothing
-    can call), ``refused`` (reason -> names, without the idle ones); ``features`` (of each ``name``, ``why``) and
-    ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, of each ``id``,
-    ``program``, ``signature`` (null: the tree does not have it), ``refused`` (or null; why the program has no
-    verdict), ``reason``, ``link`` (the upstream fix, or null); [] where it was not asked.
+    ``tree``, ``version`` (or null), ``commit`` (or null; a trailing ``+``: with changes), ``files`` (C file ->
+    number of lines), ``read`` (number of other files), ``probes``; ``granule``, ``library``, ``cached``, ``seconds``
+    (duration of the build, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (symbols that
+    nothing can call), ``refused`` (reason -> names, without the idle ones); ``features`` (for each ``name``, ``why``)
+    and ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, for each ``id``,
+    ``program``, ``signature`` (null: the tree does not have it), ``refused`` (why the program has no verdict, or
+    null), ``reason``, ``link`` (the upstream fix, or null); [] if the bugs were not checked.
     """
     classes = (*symbol_classes(), "unknown")
     return {
@@ -203,7 +203,7 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
 
 
 def features(found: "TreeFacts") -> list[str]:
-    """The parts of KVM that a tree has and others have not, under the names by which users know them."""
+    """Return the parts of KVM that this tree has and some trees lack, under the names that users know."""
     from candidate.tree.building.probes import PROBES
 
     known = [probe.feature for probe in PROBES if probe.feature and probe.name in found.probes]
@@ -211,7 +211,7 @@ def features(found: "TreeFacts") -> list[str]:
 
 
 def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
-    """The known bugs that a tree has, with their programs, and those that it does not have."""
+    """Return lines on the known bugs that a tree has, with their programs, and on those that it does not have."""
     lines = [
         f"has {each.id}: {each.reason}{f' Fixed upstream: {each.link}.' if each.link else ''} [{each.program}]"
         for each in bugs
@@ -233,7 +233,7 @@ def counted(found: "TreeFacts") -> str:
 
 
 def uncalled(path: str, names: list[str]) -> str:
-    """The functions of a file that nothing can call; of ``kvm_main.c``, where most are not about memory, how many."""
+    """Return the functions of a file that nothing can call; for ``kvm_main.c``, mostly unrelated, their number."""
     if path.startswith("virt/"):
         return f"{path}: {len(names)} (`--json` names them)"
     return f"{path}: {' '.join(names)}"
