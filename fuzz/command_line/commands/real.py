@@ -165,6 +165,7 @@ def stamp_one(
 
     :param session: its machine ends if another one is needed
     :param done: the run of the program
+    :raises RealError: QEMU died or does not answer
     """
     from ...real import tags
     from ...real.filing import file_stamp, signature_of
