@@ -48,8 +48,7 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        # Indexed by the digest modulo the cache size: the digest, and what the program showed (shared by many
-        # programs).
+        # Indexed by the digest modulo the cache size: the digest, and what the program showed.
         self.digests = array("Q", bytes(8 * _KEPT))
         self.shown: list[tuple[str, ...]] = [()] * _KEPT
         self.common: dict[tuple[str, ...], tuple[str, ...]] = {}

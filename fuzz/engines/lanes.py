@@ -140,7 +140,7 @@ class Lanes:
                 lane.thread.join()
 
     def heed_errors(self) -> None:
-        """Stop the other lanes when one could not continue."""
+        """Stop or bound the other lanes when one could not continue."""
         for lane in self.lanes:
             if isinstance(lane.error, CandidateMistake):
                 # An earlier program may show another mistake.

@@ -27,7 +27,7 @@ from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
 
 # Measuring costs takes a twentieth of a program's time, so only one program in this many is measured.
 MEASURED: Final = 16
-# One in this many programs with a par block is run again on each side: its events must be the same.
+# One program in this many is run again on each side, if it has a par block: its events must be the same.
 REPEATED: Final = 20
 # Seconds between two messages with the state.
 STATE_EVERY: Final = 0.2

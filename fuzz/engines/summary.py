@@ -113,7 +113,7 @@ class NewFindings:
 
 
 class Keeper(Closing):
-    """Keeper of the findings of a session, which are kept as they arrive, once they replay.
+    """Keeper of the findings of a session: each is kept on arrival, once it replays.
 
     The first program of a finding is replayed at once. Smaller programs wait for the end of the session (`finish`):
     most of them are superseded by even smaller ones, and replays take cores from the processes that judge.

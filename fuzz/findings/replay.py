@@ -19,7 +19,7 @@ from ..processes.patience import LONGEST
 from ..processes.starting import NoProcessError, remedy
 from .found import CRASH
 
-# A program takes milliseconds, a few with large slots take seconds. An engine waits at most this long too.
+# A program takes milliseconds, a few with large slots take seconds. Must not be less than an engine's patience.
 SECONDS: Final = PATIENCE
 # Further seconds after which a silent server counts as lost.
 _GRACE: Final = 30.0

@@ -184,7 +184,7 @@ def has_table(db: sqlite3.Connection, name: str) -> bool:
 
 
 def connect_to_read(folder: Path) -> sqlite3.Connection:
-    """Open the database read-only while others write to it; nothing is changed.
+    """Open the database read-only, even while others write to it; nothing is changed.
 
     :raises CampaignError: there is none, it is not a campaign's, or it cannot be read
     """

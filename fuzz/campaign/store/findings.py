@@ -16,8 +16,8 @@ UNREPLAYED: Final = "unreplayed"
 # Not replayed: the code that it was found on no longer exists.
 GONE: Final = "gone"
 
-# A program is to be replayed if it is of the current code. One of older code is kept until it is known that its code
-# is gone. Smaller programs of filed findings of older code are skipped.
+# Programs of the current code are to be replayed. So are programs of older code until it is known that this code is
+# gone, except smaller programs of filed findings.
 TO_REPLAY: Final = f"(version = ? OR state NOT IN ('{FILED}', '{GONE}'))"
 
 

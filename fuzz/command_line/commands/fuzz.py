@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...engines.unit import Result
 
 DEFAULT_SECONDS: Final = 30
-# One over this is the part of a session's time that may additionally be spent on minimising programs.
+# After a session, up to 1/MINIMIZING of its time may be spent on minimising programs.
 MINIMIZING: Final = 3
 _PROGRESS_EVERY: Final = 0.2
 # Moves to the start of a terminal's line and clears it.
