@@ -37,7 +37,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def near_file(path: str | os.PathLike[str]) -> str:
-    """`did_you_mean` for a missing file: suggest a file beside it, or the folder that was meant."""
+    """Return the `did_you_mean` of a missing file: a file beside it, or the folder that was meant."""
     missing = Path(os.fspath(path))
     while not missing.parent.is_dir() and missing.parent != missing:
         missing = missing.parent
@@ -51,7 +51,7 @@ def near_file(path: str | os.PathLike[str]) -> str:
 
 
 def suggestion(error: BaseException) -> str:
-    """`did_you_mean` for the name that an exception is about; "" if there is none."""
+    """Return the `did_you_mean` of the name that an exception is about; "" if there is none."""
     if isinstance(error, AttributeError):
         name = str(getattr(error, "name", None) or "")
         mangled = _MANGLED.fullmatch(name)

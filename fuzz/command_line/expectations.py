@@ -19,7 +19,7 @@ from .messages import BadInputError, dump
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz expect``
+    """Run ``s2fuzz expect``.
 
     :raises BadInputError: a name is not that of a registered version; a regression cannot be read, judged or written
     :raises candidate.UnknownCandidate: one of the names is no version

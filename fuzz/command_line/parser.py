@@ -58,8 +58,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_other(self, name: str, description: str, exit_codes: str) -> "Parser":
-        """Add an action to a command that also has arguments of its own; ``action`` in the namespace is its name, or
-        "".
+        """Add an action to a command that has arguments of its own; ``action`` in the namespace is its name, or "".
 
         :param exit_codes: the text after the options in the help
         """

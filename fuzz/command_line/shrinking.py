@@ -66,7 +66,7 @@ def sizes_text(before: Program, result: Minimized) -> str:
 
 
 class Shower:
-    """Shows progress on stderr: a line that is updated in place on a terminal, otherwise occasional lines.
+    """Progress on stderr: a line that is updated in place on a terminal, otherwise occasional lines.
 
     :param program: before minimising
     """

@@ -84,7 +84,7 @@ def judge(name: str, expected: str, sentences: str) -> None:
 
 
 class FindingPrinter:
-    """Prints each finding of a session once, as soon as it exists.
+    """A printer of findings: each finding of a session once, as soon as it exists.
 
     :param keeper: collects the findings
     """
@@ -101,7 +101,7 @@ class FindingPrinter:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """``s2fuzz demo``
+    """Run ``s2fuzz demo``.
 
     :raises candidate.UnknownCandidate: a version of the story is gone
     """

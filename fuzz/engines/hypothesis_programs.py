@@ -71,7 +71,7 @@ def digest_of(program: Program) -> int:
 
 
 class Search:
-    """Search for regressions and divergences, one at a time.
+    """A search for regressions and divergences, one at a time.
 
     :param session: judges the programs
     """

@@ -80,8 +80,7 @@ class FindingFiles:
         return True
 
     def settle(self, groups: Sequence[list[FindingRecord]]) -> None:
-        """Write the files of programs of findings; the smallest program gets its new file before its old one is
-        removed.
+        """Write the files of findings' programs; the smallest program gets its new file before it loses the old one.
 
         :param groups: for each finding its programs, the smallest first
         """

@@ -41,7 +41,7 @@ _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
 
 class Judging:
-    """Judges programs on candidates in a forked process, one at a time. A context manager.
+    """A judge of programs on candidates, one at a time, in a forked process. A context manager.
 
     :param programs: names and valid programs
     :param trace: render `Run.trace` too

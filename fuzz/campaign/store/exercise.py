@@ -13,7 +13,7 @@ from .database import has_table, transaction
 
 
 class ExerciseRecords:
-    """Sums up how often the units that are done ran the code of kernel trees, and records the share of the difference.
+    """The counts of kernel tree code that the units done have run, and the share of the difference that they cover.
 
     :param db: of the campaign
     :param reference: name of the version that the candidate is compared with

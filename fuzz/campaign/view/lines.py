@@ -129,7 +129,7 @@ class Lines:
         self.next = time.monotonic() + EVERY
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.work.upkeep.Screen`."""
+        """Print new messages, and a progress line every `EVERY` seconds; see `fuzz.campaign.work.upkeep.Screen`."""
         for line in news:
             print(line, file=self.out)
         now = time.monotonic()
@@ -146,7 +146,7 @@ class NoOutput:
     """An output that shows nothing."""
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.work.upkeep.Screen`."""
+        """Do nothing; see `fuzz.campaign.work.upkeep.Screen`."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

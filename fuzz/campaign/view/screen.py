@@ -121,7 +121,7 @@ class RichScreen:
         self.started = False
 
     def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        """See `fuzz.campaign.work.upkeep.Screen`."""
+        """Redraw the screen; see `fuzz.campaign.work.upkeep.Screen`."""
         if not self.started:
             self.started = True
             self.live.start()

@@ -17,7 +17,7 @@ _PATIENCE: Final = 1.0
 
 
 class Hook:
-    """Runs the command for one finding at a time, while the campaign continues.
+    """A runner of the command, for one finding at a time, while the campaign continues.
 
     The command is a shell command. It receives the finding through environment variables, never as part of its text,
     because a signature may contain any character.

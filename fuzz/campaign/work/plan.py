@@ -31,7 +31,7 @@ def unit_seed(seed: int, number: int) -> int:
 
 
 class Planner:
-    """Plans new units, and restores those that were begun and did not end.
+    """A planner of new units; it also restores units that were begun and did not end.
 
     :param db: of the campaign
     :param corpus: of the campaign

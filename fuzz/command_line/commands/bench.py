@@ -119,7 +119,7 @@ def of_the_mix(arguments: Namespace, default: int) -> int:
 
 
 def speed(arguments: Namespace) -> int:
-    """``s2fuzz bench`` without options that change its subject.
+    """Run ``s2fuzz bench`` without options that change its subject.
 
     :raises BadInputError: more programs than the mix has
     """
@@ -137,7 +137,7 @@ def speed(arguments: Namespace) -> int:
 
 
 def trees(arguments: Namespace) -> int:
-    """``s2fuzz bench --trees``
+    """Run ``s2fuzz bench --trees``.
 
     :raises BadInputError: no such version, or more programs than the mix has
     """
@@ -158,7 +158,7 @@ def trees(arguments: Namespace) -> int:
 
 
 def memory(arguments: Namespace) -> int:
-    """``s2fuzz bench --memory``
+    """Run ``s2fuzz bench --memory``.
 
     :raises BadInputError: no such engine, or none of the requested engines can run here
     """
@@ -180,7 +180,7 @@ def memory(arguments: Namespace) -> int:
 
 
 def campaign(arguments: Namespace) -> int:
-    """``s2fuzz bench --campaign``
+    """Run ``s2fuzz bench --campaign``.
 
     :raises BadInputError: a campaign cannot run here
     """

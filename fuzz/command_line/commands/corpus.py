@@ -135,7 +135,7 @@ def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tu
 
 
 def take_in(arguments: Namespace) -> int:
-    """``s2fuzz corpus add | merge | import``"""
+    """Run ``s2fuzz corpus add``, ``merge`` or ``import``."""
     from ...corpus import Corpus
     from ...corpus.folder import digest_of
     from ...language.text import print_program
@@ -171,7 +171,7 @@ def told_aside(corpus: "Corpus") -> list[str]:
 
 
 def show(arguments: Namespace) -> int:
-    """``s2fuzz corpus show``"""
+    """Run ``s2fuzz corpus show``."""
     from ...corpus import Corpus
     from ...corpus.observations import seen_features
     from ...corpus.statistics import as_text, statistics
@@ -220,7 +220,7 @@ def show_program(arguments: Namespace, corpus: "Corpus", prefix: str) -> int:
 
 
 def export(arguments: Namespace) -> int:
-    """``s2fuzz corpus export``"""
+    """Run ``s2fuzz corpus export``."""
     from ...corpus import Corpus
     from ...files import write_atomically
     from ...language.binary import encode
@@ -251,7 +251,7 @@ def export(arguments: Namespace) -> int:
 
 
 def minimize_command(arguments: Namespace) -> int:
-    """``s2fuzz corpus minimize``
+    """Run ``s2fuzz corpus minimize``.
 
     :raises BadInputError: the corpus or a version cannot be used
     """

@@ -166,7 +166,7 @@ def why_unknown(summary: "Summary") -> str:
 
 
 class ProgressLine:
-    """Shows the session so far on stderr: each new finding; on a terminal, also a line that is updated in place.
+    """Progress on stderr: each new finding; on a terminal, also a line that is updated in place.
 
     :param terminal: whether stderr is a terminal
     :param quiet: show nothing
