@@ -64,7 +64,7 @@ def dispatch(arguments: Namespace) -> int:
 
 
 def name_files(arguments: Namespace) -> None:
-    """Put the files among the versions into the environment, in which the first import looks for a compiled form."""
+    """Set S2FUZZ_FILES to the files among the versions: the first import looks for a compiled form with them."""
     names = [getattr(arguments, option, None) for option in ("candidate", "reference")]
     files = [name for name in names if isinstance(name, str) and ("/" in name or name.endswith(".py"))]
     # Resolve names as `candidate.registry.files` does.

@@ -52,7 +52,7 @@ class ReplayOutcome(NamedTuple):
 
 
 class Replayer(Closing):
-    """Replays programs, each in a fresh process, in the form (compiled or plain) of this one.
+    """A replayer of programs, each in a fresh process, in the form (compiled or plain) of this one.
 
     A context manager. `close` ends its server process, which also ends with this process.
 

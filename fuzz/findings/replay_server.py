@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The replay server, which judges each program in its own process: a `Child`, ``fuzz.findings.replay_server``.
+"""The replay server, a `fuzz.processes.child.Child`: it judges each program in a process of its own.
 
 Importing takes most of a second, so the server imports once, runs no program itself, and forks for each program.
 Requests and answers are lines of JSON; `fuzz.findings.replay` is the client. The server ends at the end of standard
-input, or with its parent (`fuzz.processes.child`).
+input, or with its parent.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How much of the difference of two kernel trees the units of a campaign ran, in its database."""
+"""The share of the difference of two kernel trees that the units of a campaign ran, in its database."""
 
 import json
 import sqlite3
