@@ -23,7 +23,7 @@ from .shadow import Shadow
 from .tlb import Tlb
 
 # The suffix if only pages after the first leaf of a host page's range are concerned.
-BEHIND: Final = ", behind the first leaf of a huge page"
+BEYOND_FIRST: Final = ", beyond the first leaf of a huge page"
 
 
 class Ageing(GuestChecker):
@@ -139,7 +139,7 @@ class Ageing(GuestChecker):
         elif isinstance(op, (HostAge, TableMkold)):
             young, first = self.find_young()
             if young:
-                what = "still young after clearing" + ("" if first else BEHIND)
+                what = "still young after clearing" + ("" if first else BEYOND_FIRST)
                 self.complain(what, first or young, f"{pages_text(young)} kept the access flag")
             aged = self.tlb.owed.aged
             held = [(level, ipa) for level, ipa in self.cleared if key_of(level, ipa) in aged]
@@ -184,7 +184,7 @@ class AgeingResults(Checker):
             return
         for guest in self.guests:
             if guest.young:
-                what = "young page reported old" + ("" if guest.first else BEHIND)
+                what = "young page reported old" + ("" if guest.first else BEYOND_FIRST)
                 guest.complain(what, guest.first or guest.young, f"{pages_text(guest.young)} had the access flag")
 
 

@@ -36,7 +36,9 @@ class Contract(RefusalChecker):
             Clause("no warning", "*: WARN*"),
             Clause("what KVM must refuse gets the right error", *REFUSED),
             Clause("no abort or I/O exit for an access that slot and host allow", "*: * of memory answered with *"),
-            Clause("an abort for an access behind the guest's address space", "*: * behind the guest's address space*"),
+            Clause(
+                "an access beyond the guest's address space gets an abort", "*: * beyond the guest's address space*"
+            ),
             Clause("the answer to a fault says what came of it", "*: returns *"),
             Clause("the size that a SIGBUS names is that of the page", "*: SIGBUS of another size*"),
             Clause(
@@ -192,7 +194,7 @@ class Contract(RefusalChecker):
         if outcome.status == "abort" or (op.kind == "clean" and outcome.value == "skipped"):
             return
         answer = INSTEAD.get(outcome.status, "nothing, and comes again")
-        what = f"{'I/O exit' if outcome.status == 'io' else 'no abort'} behind the guest's address space"
+        what = f"{'I/O exit' if outcome.status == 'io' else 'no abort'} beyond the guest's address space"
         reason = f"the guest's {op.kind} at {op.ipa:#x}, where no slot can be, gets {answer} in place of an abort"
         self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 

@@ -17,8 +17,8 @@ from .tlb import Tlb
 
 # How a call affects references of a page that is no table, keyed by function; other functions drop one.
 NO_TABLE: Final = {
-    "get_page": "reference taken on what is no table",
-    "page_count": "references counted of what is no table",
+    "get_page": "reference taken on a non-table page",
+    "page_count": "references counted on a non-table page",
 }
 
 
@@ -75,7 +75,7 @@ class Lifetime(Checker):
     def walk_table(self, table: int, level: int) -> None:
         page = table // self.kernel.entries
         if page < 0 or page >= len(self.kernel.counts):
-            self.report("walk of what is no table", level, f"index {table} is outside of all table pages", ruins=True)
+            self.report("walk of a non-table page", level, f"index {table} is outside of all table pages", ruins=True)
             return
         self.used(page, "walk of")
         if self.handed:
@@ -282,7 +282,7 @@ class Lifetime(Checker):
         """Judge references to a page that is no table, such as guest memory, which nobody may free."""
         pa = self.kernel.base + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
-        what = NO_TABLE.get(call, "reference dropped on what is no table")
+        what = NO_TABLE.get(call, "reference dropped on a non-table page")
         reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
         self.report(what, -1, reason, places, grave=True)
 
@@ -335,4 +335,4 @@ class Lifetime(Checker):
                 return
         if walk.fault == LOST:
             reason = f"cpu{cpu} at {ipa:#x} left the tables"
-            self.report("hardware walk of what is no table", walk.level, reason, ruins=True)
+            self.report("hardware walk of a non-table page", walk.level, reason, ruins=True)

@@ -37,7 +37,7 @@ class Shadow(GuestChecker):
             Clause("a root is as large as VTCR_EL2 says", "*: root larger*", "*: root smaller*"),
             Clause(
                 "what is no table page is neither freed nor entered as one, nor are references to it counted",
-                "*what is no table*",
+                "*non-table page*",
             ),
             Clause(
                 "no table is freed while it is reachable or before the flush that covers it, nor stored to before that "
@@ -204,7 +204,7 @@ class Shadow(GuestChecker):
             # A table that the hardware cannot reach yet is reported to listeners once it becomes reachable.
             if table.live:
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
-                self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
+                self.report("non-table page entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
             return
         page = (pa - self.kernel.base) >> self.granule.page_shift
         other = self.by_page.get(page)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Signatures that changed: the former names of a finding, so that files of accepted findings still match.
 
-An entry is added when a checker calls the same defect by another name; one that
-now sees more, or something worse, gets none.
+Add an entry when a checker gives the same defect another name, and none when it now sees more, or something worse.
 """
 
 import re
@@ -12,7 +11,7 @@ from typing import Final
 from ..language.operations import Par
 from ..language.operations.declaration import DECLARATIONS, title_of
 
-# A pattern of the signature as it is, and templates of its former ones.
+# A pattern of the current signature, and templates of the former ones.
 RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     # Once the walk cache is flushed, only the leaves of the table are left.
     (
@@ -22,7 +21,7 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
             r"lifetime: \g<function>: freed before the flush",
         ),
     ),
-    # A clean that comes too early was none, if the page was dirty again.
+    # A clean that came too early did not count if the page was dirty again.
     (
         r"dcache: (?P<function>.*): unmapped, cleaned before the flush (?P<level>L\d)",
         (r"dcache: \g<function>: unmapped, not cleaned \g<level>",),
@@ -31,12 +30,36 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"contract: (?P<function>.*): abort at another address, the physical one",
         (r"contract: \g<function>: abort at another address",),
     ),
+    # Plainer words for the same.
+    (
+        r"(?P<what>contract: .*: (I/O exit|no abort|.* for a slot that ends)) beyond the guest's address space",
+        (r"\g<what> behind the guest's address space",),
+    ),
+    (
+        r"(?P<what>ageing: .*), beyond the first leaf of a huge page(?P<level>.*)",
+        (r"\g<what>, behind the first leaf of a huge page\g<level>",),
+    ),
+    (
+        r"(?P<what>progress: .*:|contract: .*: oops) does not return(?P<place>| in .*)",
+        (r"\g<what> does not come back\g<place>",),
+    ),
+    (
+        r"(?P<what>contract: .*: oops) invalid free of an object(?P<place>.*)",
+        (r"\g<what> free of what is no object\g<place>",),
+    ),
+    (r"(?P<what>contract: .*: oops) endless sleep(?P<place>.*)", (r"\g<what> sleep without an end\g<place>",)),
+    (r"(?P<what>lifetime: .*) a non-table page(?P<level>.*)", (r"\g<what> what is no table\g<level>",)),
+    (
+        r"(?P<what>lifetime: .*) references counted on a non-table page",
+        (r"\g<what> references counted of what is no table",),
+    ),
+    (r"(?P<what>lifetime: .*) non-table page entered(?P<level>.*)", (r"\g<what> what is no table entered\g<level>",)),
 )
 
 
 @cache
 def names_of(signature: str) -> tuple[str, ...]:
-    """Return a signature, and the former ones of the same finding."""
+    """Return a signature and the former signatures of the same finding."""
     found = [signature]
     # Differences of what operations gave were named after classes.
     result, _, title = signature.partition(": ")

@@ -25,7 +25,7 @@ from .streams import does_same
 BASE: Final = "original"
 # Seconds of CPU time that a mutant may take for one program before it counts as one that does not come back.
 PATIENCE: Final = 5
-HANGS: Final = "does not come back"
+HANGS: Final = "does not return"
 DIES: Final = "its process dies"
 # What a mutant is killed by that does more than its base, and nothing wrong.
 COST: Final = "cost: "

@@ -15,7 +15,7 @@ import pytest
 import fuzz.checkers
 from fuzz.checkers.checker import Checker, GuestChecker
 from fuzz.checkers.fault_checker import FaultChecker
-from fuzz.checkers.refusal_checker import BEHIND, RefusalChecker
+from fuzz.checkers.refusal_checker import BEYOND, RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Clause, Rule
 from fuzz.checkers.severity import Severity
@@ -131,7 +131,7 @@ def test_a_violation_breaks_one_clause() -> None:
     (contract,) = (rule for rule in rules() if rule.name == "contract")
     assert contract.broken("contract: f: WARN in g") == "no warning"
     assert contract.broken("contract: f: error -22") == "no undeserved error"
-    assert contract.broken(f"contract: f: error -22 for {BEHIND.why}") == "what KVM must refuse gets the right error"
+    assert contract.broken(f"contract: f: error -22 for {BEYOND.why}") == "what KVM must refuse gets the right error"
     assert len(contract.clauses) == len(contract.holds.split("; "))
 
 

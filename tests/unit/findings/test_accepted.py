@@ -172,6 +172,34 @@ def test_a_wrong_file_ends_the_command_at_once(
             "dcache: stage2_unmap_walker: unmapped, not cleaned L3",
             "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
         ),
+        (
+            "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+            "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space",
+        ),
+        (
+            "contract: kvm_set_memory_region: success for a slot that ends behind the guest's address space",
+            "contract: kvm_set_memory_region: success for a slot that ends beyond the guest's address space",
+        ),
+        (
+            "ageing: kvm_mmu_notifier_clear_young: young page reported old, behind the first leaf of a huge page L3",
+            "ageing: kvm_mmu_notifier_clear_young: young page reported old, beyond the first leaf of a huge page L3",
+        ),
+        ("progress: stage2_unmap_walker: does not come back", "progress: stage2_unmap_walker: does not return"),
+        ("contract: f: oops does not come back in g", "contract: f: oops does not return in g"),
+        ("contract: f: oops free of what is no object in g", "contract: f: oops invalid free of an object in g"),
+        ("contract: f: oops sleep without an end in g", "contract: f: oops endless sleep in g"),
+        (
+            "lifetime: stage2_map_walker: walk of what is no table L2",
+            "lifetime: stage2_map_walker: walk of a non-table page L2",
+        ),
+        (
+            "lifetime: stage2_map_walker: references counted of what is no table",
+            "lifetime: stage2_map_walker: references counted on a non-table page",
+        ),
+        (
+            "lifetime: stage2_map_walker: what is no table entered L1",
+            "lifetime: stage2_map_walker: non-table page entered L1",
+        ),
     ],
 )
 def test_an_entry_fits_what_was_called_otherwise_when_it_was_written(before: str, now: str, tmp_path: Path) -> None:
