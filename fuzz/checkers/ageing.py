@@ -36,8 +36,8 @@ class Ageing(GuestChecker):
 
     rule = Rule(
         "ageing",
-        "the host is told of every access that the access flag recorded, and what it clears is clear",
-        "the host would swap out pages in use, and keep those that nobody uses",
+        "the host learns of every access that the access flag recorded, and a flag that it clears is clear",
+        "the host would swap out pages in use and keep unused ones",
         Severity.CONTRACT,
         rank=6,
     )
@@ -117,7 +117,7 @@ class Ageing(GuestChecker):
                 self.report(
                     "access flag lost",
                     level,
-                    f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)} and nobody asked for its age",
+                    f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}; no call asked for its age",
                     frozenset([ipa]),
                     taints=False,
                 )
@@ -177,7 +177,7 @@ class AgeingResults(Checker):
                 self.report(
                     "old page reported young",
                     -1,
-                    f"the caller was told young and no leaf of {op.slot}+{op.offset:#x} had the access flag",
+                    f"the caller got the answer young, but no leaf of {op.slot}+{op.offset:#x} had the access flag",
                     taints=False,
                     function=self.kernel.entry,
                 )

@@ -56,14 +56,14 @@ class Dcache(GuestChecker):
         "dcache",
         (
             Clause("host data is clean before a page is first exposed"),
-            Clause("what a cache toggle flushes is clean", "*: flushed, not cleaned*"),
+            Clause("memory that a cache toggle flushes is clean", "*: flushed, not cleaned*"),
             Clause(
-                "what an unmap breaks is cleaned, dirty or not, between its flush and the drop of the mmu lock",
+                "unmapped memory is cleaned, dirty or not, between its flush and the drop of the mmu lock",
                 "*: unmapped, *",
             ),
-            Clause("frames of devices, which no cache has, are not cleaned", "*: device frame cleaned*"),
+            Clause("device frames, which have no linear alias, are not cleaned", "*: device frame cleaned*"),
         ),
-        "a guest that runs with its caches off would read stale memory in place of its image",
+        "a guest that runs with its caches off would read stale memory instead of its image",
         Severity.CORRUPTION,
         rank=5,
         finer=(("*: device frame cleaned*", Severity.CONTRACT, 1),),

@@ -56,7 +56,7 @@ class DirtyLog(GuestChecker):
     rule = Rule(
         "dirty-log",
         (
-            Clause("what the guest writes to a logged slot is in the next log that user space collects"),
+            Clause("every guest write to a logged slot is in the next log that user space collects"),
             Clause(
                 "pages are write-protected after the log is installed, and not before their bits are taken",
                 "*: write-protected before*",
@@ -194,7 +194,7 @@ class DirtyLog(GuestChecker):
         self.report(
             f"write through {through} not reported",
             level,
-            f"the guest wrote {ranges(places, 1 << shift)}, which the log of slot {layout.slot.name} does not have",
+            f"the guest wrote {ranges(places, 1 << shift)}, which is missing from the log of slot {layout.slot.name}",
             frozenset(places),
             # The log is wrong, the tables need not be.
             taints=False,

@@ -25,7 +25,7 @@ class Icache(VisibleLeaves):
 
     rule = Rule(
         "icache",
-        "what becomes executable was invalidated, after its data side was cleaned",
+        "memory that becomes executable was invalidated after its data side was cleaned",
         "a guest would execute instructions that are no longer there",
         Severity.CORRUPTION,
         rank=6,

@@ -91,8 +91,8 @@ class Lifetime(Checker):
         self.report(
             f"{how} a table that was handed to RCU, outside of rcu_read_lock",
             level,
-            f"call_rcu() is to free table page {page} once all readers of RCU have left: it may be free by now, for "
-            "this is none",
+            f"call_rcu() frees table page {page} once all RCU readers have left: it may be free by now, because this "
+            "is not a reader",
             table=page,
         )
 
@@ -104,7 +104,8 @@ class Lifetime(Checker):
         self.report(
             "walk under a shared mmu_lock outside of rcu_read_lock",
             -1,
-            f"table page {page} is walked with the mmu lock held for reading; who cuts it off waits for readers of RCU",
+            f"table page {page} is walked with the mmu lock held for reading; an actor that cuts it off waits for RCU "
+            "readers only",
             taints=False,
             table=page,
         )
@@ -214,8 +215,8 @@ class Lifetime(Checker):
             cut = shadow.shared_cuts.pop(page, None)
             if cut is not None and self.may_be_read(cut):
                 reason = (
-                    f"table page {page} was cut off with the mmu lock held for reading, and is freed before a grace "
-                    "period of RCU that began after that: another walk may be in it"
+                    f"table page {page} was cut off with the mmu lock held for reading, and is freed before an RCU "
+                    "grace period that began later has ended: another walk may still be in it"
                 )
                 self.report("freed before a grace period", -1, reason, table=page)
 
@@ -231,7 +232,7 @@ class Lifetime(Checker):
         self.handed[page] = number
         parent = "it is a root" if self.is_root(page) else self.parent_of(page)
         if parent:
-            reason = f"call_rcu() is to free table page {page}, which others can still find: {parent}"
+            reason = f"call_rcu() is to free table page {page}, which is still reachable: {parent}"
             self.report("handed to RCU while reachable", -1, reason, table=page)
 
     def rcu_callback(self, number: int) -> None:
@@ -256,7 +257,7 @@ class Lifetime(Checker):
             "destroyed while the root is linked",
             -1,
             f"table page {page} loses a reference and kvm->arch.mmu.pgt of VM {guest.number} is not NULL yet: "
-            "a notifier may walk what is freed",
+            "a notifier may walk freed tables",
             taints=False,
             function=self.kernel.entry,
             table=page,
@@ -283,7 +284,7 @@ class Lifetime(Checker):
         pa = self.kernel.base + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
         what = NO_TABLE.get(call, "reference dropped on a non-table page")
-        reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
+        reason = f"{call}() of physical address {pa:#x}, which is not a table page: {whose}"
         self.report(what, -1, reason, places, grave=True)
 
     def owner_of(self, pfn: int) -> tuple[str, Places]:
@@ -303,8 +304,8 @@ class Lifetime(Checker):
         if text:
             return text, places
         if self.side.memory.index_of(pfn) >= 0:
-            return f"frame {pfn:#x}, which no slot has now", places
-        return f"frame {pfn:#x}, which nobody was given", places
+            return f"frame {pfn:#x}, which is in no slot now", places
+        return f"frame {pfn:#x}, which was never handed out", places
 
     def parent_of(self, page: int) -> str:
         """Return a text for the live entry that still points to a table page; "" if none does."""

@@ -237,8 +237,8 @@ class LogOrder(GuestChecker):
                 late.setdefault((leaf.owed, leaf.walker, leaf.level), []).append((leaf.ipa, leaf.ipa + leaf.size))
         for (what, walker, level), ranges in late.items():
             places = Places(ranges, self.granule.page_size)
-            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault that comes between "
-            reason += "the two maps it writable again, and its writes are lost for the log"
+            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault between "
+            reason += "the two maps it writable again, and the log misses its writes"
             self.report(what, level, reason, places, taints=False, function=walker)
         self.forget()
 

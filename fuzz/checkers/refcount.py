@@ -19,10 +19,7 @@ class Refcount(GuestChecker):
 
     rule = Rule(
         "refcount",
-        (
-            "a table page has one reference of its own and one for each valid entry (from v5.13 on: each that is not "
-            "zero)"
-        ),
+        ("a table page has one reference of its own and one for each valid entry (from v5.13 on: each nonzero entry)"),
         "a count that is too low frees a table in use, one that is too high leaks the table",
         Severity.ACCOUNTING,
         rank=4,

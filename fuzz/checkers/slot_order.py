@@ -159,9 +159,9 @@ class SlotOrder(GuestChecker):
         if left:
             what = left[0][0]
             ranges = [(start, end) for _, start, end in left]
-            who = "a vCPU that faults from then on finds the slot valid, "
+            who = "a vCPU that faults later still finds the slot valid, "
             if what == READ:
-                who = "a vCPU whose fault has found the slot valid goes on, "
+                who = "a vCPU whose fault has found the slot valid continues, "
             reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}, are unmapped first: {who}"
             reason += "maps the page again, and keeps it when the slot is gone"
             if self.marked_at:

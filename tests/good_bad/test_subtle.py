@@ -250,8 +250,8 @@ def test_a_difference_names_the_rule_that_says_who_is_wrong() -> None:
     found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
     reasons = {finding.signature: finding.reason for finding in found.findings}
     said = "broken breaks a rule at this operation, ageing: kvm_mmu_notifier_test_young: young page reported old L3"
-    assert reasons["result: host testage"] == f"original: ok 1; broken: ok 0; as to who is wrong: {said}"
-    assert "as to who is wrong" not in reasons["map"]
+    assert reasons["result: host testage"] == f"original: ok 1; broken: ok 0; which side is wrong: {said}"
+    assert "which side is wrong" not in reasons["map"]
 
 
 RETRIED = """vm cpus=1

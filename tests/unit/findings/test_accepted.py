@@ -56,16 +56,16 @@ def test_a_crash_of_ours_is_never_accepted(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "no_toml": ("[[finding]\n", "k.toml:1: no TOML: ", "allowed: [[finding]]"),
+    "no_toml": ("[[finding]\n", "k.toml:1: not TOML: ", "allowed: [[finding]]"),
     "other_table": ("[[findings]]\n", "k.toml: unknown 'findings'"),
-    "no_table": ("finding = 3\n", "k.toml: finding is no list of tables"),
-    "list_of_numbers": ("finding = [3]\n", "k.toml: finding is no list of tables"),
+    "no_table": ("finding = 3\n", "k.toml: finding is not a list of tables"),
+    "list_of_numbers": ("finding = [3]\n", "k.toml: finding is not a list of tables"),
     "unknown_key": (ENTRY + 'id = "x"\n', "k.toml: entry 1: unknown key 'id'; allowed: pattern, reason, who, link"),
     "no_reason": (ENTRY + '[[finding]]\npattern = "x"\n', "k.toml: entry 2: reason is missing"),
     "no_pattern": ('[[finding]]\nreason = "x"\n', "k.toml: entry 1: pattern is missing"),
-    "number": ('[[finding]]\npattern = 3\nreason = "x"\n', "k.toml: entry 1: pattern is no text"),
-    "empty": ('[[finding]]\npattern = " "\nreason = "x"\n', "k.toml: entry 1: pattern is no text"),
-    "lines": ('[[finding]]\npattern = "a\\nb"\nreason = "x"\n', "k.toml: entry 1: pattern is no text", "one line"),
+    "number": ('[[finding]]\npattern = 3\nreason = "x"\n', "k.toml: entry 1: pattern is not text"),
+    "empty": ('[[finding]]\npattern = " "\nreason = "x"\n', "k.toml: entry 1: pattern is not text"),
+    "lines": ('[[finding]]\npattern = "a\\nb"\nreason = "x"\n', "k.toml: entry 1: pattern is not text", "one line"),
     "twice": (ENTRY + ENTRY, "k.toml: entry 2: same pattern as entry 1; give every pattern once"),
 }
 
