@@ -69,7 +69,7 @@ class Context(Checker):
         self.owes_icache = not self.vhe and caps & ICACHE_VPIPT != 0 and not caps & ARM64_HAS_CACHE_DIC
         self.tcr = side.kernel.hardware.processors[0].tcr
         # Violations already reported; each is reported once.
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         # In this call: bit mask of the registers written since the last ISB.
         self.fresh = 0
         # VMIDs whose combined entries this CPU is dropping, and has dropped; likewise for instruction caches.
@@ -83,8 +83,8 @@ class Context(Checker):
 
     def wrong(self, what: str, reason: str) -> None:
         """Record a violation; its function is tlb.c, whatever the caller."""
-        if what not in self.told:
-            self.told.add(what)
+        if what not in self.reported:
+            self.reported.add(what)
             self.report(what, -1, reason, taints=False, function="tlb.c")
 
     def instruction(self, op: int, operand: int) -> None:

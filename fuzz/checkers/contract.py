@@ -149,7 +149,7 @@ class Contract(RefusalChecker):
         )
         self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
 
-    def told_where(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
+    def judge_memory_fault_exit(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
         """Judge what user space learns about the access to *ipa* that ended with the error *ret*.
 
         Documentation/virt/kvm/api.rst: with KVM_EXIT_MEMORY_FAULT, KVM_RUN returns EFAULT or EHWPOISON. EFAULT has

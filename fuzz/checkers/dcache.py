@@ -18,7 +18,7 @@ from reference.machine.memory import DEVICE
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, Par, TableFlush
 from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
-from .beside import left_of, written_beside
+from .beside import not_written, written_beside
 from .checker import GuestChecker, Peers
 from .places import Places, Range, without
 from .rule import Clause, Rule
@@ -119,7 +119,7 @@ class Dcache(GuestChecker):
                 stop = ipa + ((last - start) << shift)
                 exposed += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, MEMATTR, cacheable)
         if self.written:
-            exposed = left_of(exposed, self.written)
+            exposed = not_written(exposed, self.written)
         if exposed:
             places = Places(exposed, self.granule.page_size)
             self.report(

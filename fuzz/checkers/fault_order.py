@@ -36,7 +36,7 @@ from ..sides.outcome import Outcome
 from .checker import Peers
 from .fault_checker import FaultChecker
 from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Mark, Writable
-from .generations import named
+from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -161,7 +161,7 @@ class FaultOrder(FaultChecker):
         if not self.faulting:
             return
         if name == "mmu":
-            self.dropped()
+            self.note_lock_dropped()
         elif name in AREA_LOCKS:
             # The unlock orders reads before it; later kernels rely on that.
             self.own.ordered = len(self.own.samples)
@@ -172,14 +172,14 @@ class FaultOrder(FaultChecker):
 
     def resched(self) -> None:
         if self.faulting:
-            self.dropped()
+            self.note_lock_dropped()
 
-    def dropped(self) -> None:
+    def note_lock_dropped(self) -> None:
         """Note that a hold of the mmu lock has ended, which invalidates checks made under it."""
         own = self.own
         own.holds += 1
         if own.answer != NOT_ASKED:
-            self.asked()
+            self.note_asked()
         own.answer = NOT_ASKED
         own.compared = False
         own.broken.clear()
@@ -191,9 +191,9 @@ class FaultOrder(FaultChecker):
             self.own.answer = RETRY if result else GO_ON
             self.own.passed = sampled
         else:
-            self.asked()
+            self.note_asked()
 
-    def asked(self) -> None:
+    def note_asked(self) -> None:
         """Note that the retry check was called, and that the lock was free afterwards."""
         for look_up in self.own.look_ups:
             look_up.asked = True

@@ -59,7 +59,7 @@ class Lifetime(Checker):
     def vm_ended(self, guest: Guest) -> None:
         self.going.clear()
 
-    def goes(self, page: int) -> bool:
+    def is_being_destroyed(self, page: int) -> bool:
         """Return whether the tables that a page belongs to are being destroyed."""
         return self.destroying or page in self.going
 
@@ -119,7 +119,7 @@ class Lifetime(Checker):
             if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
 
-    def beside_who_cut_it(self, number: int, page: int) -> bool:
+    def is_other_reader(self, number: int, page: int) -> bool:
         """Return whether an RCU reader runs that is another actor than the one that cut a table page off.
 
         The reader was in the table before, and its stores go away with the table (``stage2_free_unlinked_table()``).
@@ -152,10 +152,10 @@ class Lifetime(Checker):
         """
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
-        if table is None or table.live or page in self.early or self.goes(page):
+        if table is None or table.live or page in self.early or self.is_being_destroyed(page):
             return
         level = table.level
-        if self.beside_who_cut_it(number, page) and self.covered(level, old, new):
+        if self.is_other_reader(number, page) and self.covered(level, old, new):
             return
         self.early.add(page)
         ipa = table.base + index * self.granule.level_size(level)
@@ -181,7 +181,7 @@ class Lifetime(Checker):
     def free_exact(self, page: int, count: int) -> None:
         # A page of the root, which may be freed again before it is ever used.
         self.not_twice(page, count)
-        if self.goes(page):
+        if self.is_being_destroyed(page):
             self.destroyed_while_linked(page, count)
 
     def not_twice(self, page: int, count: int) -> None:
@@ -192,12 +192,12 @@ class Lifetime(Checker):
     def dropped(self, page: int, count: int) -> None:
         """Judge a dropped reference: at zero the page is free."""
         self.not_twice(page, count)
-        goes = self.goes(page)
-        if goes:
+        destroyed = self.is_being_destroyed(page)
+        if destroyed:
             self.destroyed_while_linked(page, count)
         if count == 0:
             self.handed.pop(page, None)
-        if count != 0 or goes:
+        if count != 0 or destroyed:
             return
         for shadow in self.shadows:
             for table in shadow.roots:
@@ -227,7 +227,7 @@ class Lifetime(Checker):
 
     def call_rcu(self, number: int, page: int) -> None:
         """Judge a page that is to be freed once all current readers have left: it must no longer be reachable."""
-        if page < 0 or self.goes(page):
+        if page < 0 or self.is_being_destroyed(page):
             return
         self.handed[page] = number
         parent = "it is a root" if self.is_root(page) else self.parent_of(page)

@@ -17,7 +17,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
-from .generations import named
+from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow

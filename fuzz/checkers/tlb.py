@@ -112,7 +112,7 @@ class Tlb(GuestChecker):
                 if done.op in (VMALLS12E1, ALLE1):
                     self.reported.clear()
         if self.owed.late:
-            self.tell_late()
+            self.report_late()
 
     def unlock(self, name: str, vmid: int) -> None:
         if self.owed.fresh and name == "mmu" and vmid == self.vmid:
@@ -137,7 +137,7 @@ class Tlb(GuestChecker):
             if table.actor == actor and not table.reported and not self.linked(key, table):
                 table.dropped = owed.any_dropped = True
 
-    def tell_late(self) -> None:
+    def report_late(self) -> None:
         """Report flushes that came after the lock was dropped: one violation for each kind of entry."""
         kinds: dict[tuple[str, int, str], list[Late]] = {}
         for late in self.owed.late:

@@ -52,7 +52,7 @@ class FindingFiles:
         # Digests of the code that the programs were replayed on; "": nobody has asked yet.
         self.code = ""
 
-    def there(self, found: FindingRecord) -> list[Path]:
+    def existing(self, found: FindingRecord) -> list[Path]:
         """The files of a finding that are there, that of the smallest program first."""
         if self.folder is None:
             return []

@@ -102,7 +102,7 @@ def test_bad(case: Case) -> None:
 
 def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
     verdict = Differential(FIXED, broken(FreesGuestMemory, MmuRfcV1Fixed)).run(parse("s2fuzz 1\n" + COALESCE))
-    assert verdict.kinds() == [f"{REGRESSION} {CASES[0].signature}"]
+    assert verdict.titles() == [f"{REGRESSION} {CASES[0].signature}"]
     (finding,) = verdict.findings
     assert "free_page() of physical address 0x100000000" in finding.reason
     assert "guest memory at 0x40000000 of slot a" in finding.reason

@@ -257,7 +257,7 @@ def test_files_replay(kept: Summary) -> None:
         assert found.path is not None
         program = load(found.path)
         assert program == found.program
-        assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).kinds()
+        assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).titles()
 
 
 def test_files_say_what_they_show(kept: Summary) -> None:
