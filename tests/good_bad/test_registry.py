@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 import fuzz.checkers
+from fuzz.checkers.call_order import CallOrder
 from fuzz.checkers.checker import Checker, GuestChecker
 from fuzz.checkers.fault_checker import FaultChecker
 from fuzz.checkers.refusal_checker import BEYOND, RefusalChecker
@@ -26,7 +27,7 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
-BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker, VisibleLeaves)
+BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, RefusalChecker, VisibleLeaves)
 # With what checkers say; the judge says what the two versions show.
 CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
 # That have the table of rules.
