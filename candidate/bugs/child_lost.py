@@ -26,7 +26,7 @@ BUG = Bug(
     PgtableChildLost,
     MmuChildLost,
     base="rfc-v1-fixed",
-    signature="lifetime: stage2_map_walker: reference dropped on what is no table",
+    signature="lifetime: stage2_map_walker: reference dropped on a non-table page",
     origin="the old table is not remembered before the block is stored",
     order=100,
 )

@@ -23,7 +23,7 @@ from .shadow import Shadow
 from .tlb import Tlb
 
 # The suffix if only pages after the first leaf of a host page's range are concerned.
-BEHIND: Final = ", behind the first leaf of a huge page"
+BEYOND_FIRST: Final = ", beyond the first leaf of a huge page"
 
 
 class Ageing(GuestChecker):
@@ -36,8 +36,8 @@ class Ageing(GuestChecker):
 
     rule = Rule(
         "ageing",
-        "the host is told of every access that the access flag recorded, and what it clears is clear",
-        "the host would swap out pages in use, and keep those that nobody uses",
+        "the host learns of every access that the access flag recorded, and a flag that it clears is clear",
+        "the host would swap out pages in use and keep unused ones",
         Severity.CONTRACT,
         rank=6,
     )
@@ -117,7 +117,7 @@ class Ageing(GuestChecker):
                 self.report(
                     "access flag lost",
                     level,
-                    f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)} and nobody asked for its age",
+                    f"{self.text(old, level)} at {ipa:#x} became {self.text(new, level)}; no call asked for its age",
                     frozenset([ipa]),
                     taints=False,
                 )
@@ -139,7 +139,7 @@ class Ageing(GuestChecker):
         elif isinstance(op, (HostAge, TableMkold)):
             young, first = self.find_young()
             if young:
-                what = "still young after clearing" + ("" if first else BEHIND)
+                what = "still young after clearing" + ("" if first else BEYOND_FIRST)
                 self.complain(what, first or young, f"{pages_text(young)} kept the access flag")
             aged = self.tlb.owed.aged
             held = [(level, ipa) for level, ipa in self.cleared if key_of(level, ipa) in aged]
@@ -177,14 +177,14 @@ class AgeingResults(Checker):
                 self.report(
                     "old page reported young",
                     -1,
-                    f"the caller was told young and no leaf of {op.slot}+{op.offset:#x} had the access flag",
+                    f"the caller got the answer young, but no leaf of {op.slot}+{op.offset:#x} had the access flag",
                     taints=False,
                     function=self.kernel.entry,
                 )
             return
         for guest in self.guests:
             if guest.young:
-                what = "young page reported old" + ("" if guest.first else BEHIND)
+                what = "young page reported old" + ("" if guest.first else BEYOND_FIRST)
                 guest.complain(what, guest.first or guest.young, f"{pages_text(guest.young)} had the access flag")
 
 

@@ -48,8 +48,8 @@ class Bbm(GuestChecker):
         "bbm",
         (
             Clause(
-                "an entry goes to another address, size, memory type, or between table and block only through break, "
-                "flush, make"
+                "an entry changes its address, size or memory type, or changes between table and block, only through "
+                "break, flush, make"
             ),
             Clause("tables are stored with release", "*: table stored without release*"),
         ),
@@ -75,7 +75,7 @@ class Bbm(GuestChecker):
             self.report(
                 "table stored without release",
                 level,
-                f"{self.text(new, level)} at {ipa:#x}: a walk may see the table's page as it was before",
+                f"{self.text(new, level)} at {ipa:#x}: a walk may see the previous contents of the table's page",
                 frozenset([ipa]),
             )
         if self.owed.leaves or self.owed.tables:

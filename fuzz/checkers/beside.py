@@ -21,6 +21,6 @@ def written_beside(guest: Guest, op: Operation | None) -> list[Range]:
     return found
 
 
-def left_of(ranges: list[Range], written: list[Range]) -> list[Range]:
+def not_written(ranges: list[Range], written: list[Range]) -> list[Range]:
     """Return the parts of *ranges* that are not in *written*."""
     return [part for start, end in ranges for part in without(start, end, written)]

@@ -49,15 +49,13 @@ class Context(Checker):
                 "*: walks while contexts mix*",
             ),
             Clause(
-                "a CPU to which a vCPU moves drops what it has of the VM's other vCPUs",
+                "a CPU to which a vCPU moves drops what the VM's other vCPUs left there",
                 "*: a vCPU meets*",
             ),
-            Clause(
-                "before VMIDs are given again, all CPUs drop what they have of all VMs", "*stay when VMIDs run out*"
-            ),
+            Clause("before VMIDs are reused, all CPUs drop what they hold for all VMs", "*stay when VMIDs run out*"),
             Clause("lines of an unmapped page do not stay in a VPIPT cache", "*: lines of an unmapped page*"),
         ),
-        "host or guest would go by translations or code of another context",
+        "host or guest would use translations or code of another context",
         Severity.STALE,
         rank=3,
     )
@@ -71,7 +69,7 @@ class Context(Checker):
         self.owes_icache = not self.vhe and caps & ICACHE_VPIPT != 0 and not caps & ARM64_HAS_CACHE_DIC
         self.tcr = side.kernel.hardware.processors[0].tcr
         # Violations already reported; each is reported once.
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         # In this call: bit mask of the registers written since the last ISB.
         self.fresh = 0
         # VMIDs whose combined entries this CPU is dropping, and has dropped; likewise for instruction caches.
@@ -85,8 +83,8 @@ class Context(Checker):
 
     def wrong(self, what: str, reason: str) -> None:
         """Record a violation; its function is tlb.c, whatever the caller."""
-        if what not in self.told:
-            self.told.add(what)
+        if what not in self.reported:
+            self.reported.add(what)
             self.report(what, -1, reason, taints=False, function="tlb.c")
 
     def instruction(self, op: int, operand: int) -> None:
@@ -110,11 +108,13 @@ class Context(Checker):
     def written(self, register: int, value: int, cpu: Processor) -> None:
         """Judge a write to a system register, which takes effect at the next ISB."""
         if self.vhe and register == HCR_EL2 and not value & HCR_E2H:
-            self.wrong("host left", f"HCR_EL2 {value:#x}: without E2H the kernel at EL2 has other registers and tables")
+            self.wrong(
+                "host left", f"HCR_EL2 {value:#x}: without E2H the kernel at EL2 uses other registers and tables"
+            )
         if self.erratum and self.mixes(register, value, cpu):
             self.wrong(
                 "walks while contexts mix",
-                "the CPU may walk by the tables of one context and the VMID of the other, for an AT that it speculates",
+                "for a speculated AT, the CPU may walk the tables of one context with the VMID of the other",
             )
 
     def mixes(self, register: int, value: int, cpu: Processor) -> bool:
@@ -136,7 +136,7 @@ class Context(Checker):
         if self.owes_icache and not self.invalidated:
             self.wrong(
                 "lines of an unmapped page stay in a VPIPT cache",
-                "the hypervisor has to invalidate them, complete by a DSB: the page may get other code",
+                "the hypervisor must invalidate them, completed by a DSB: the page may get other code",
             )
         self.returned()
 
@@ -177,7 +177,7 @@ class Context(Checker):
             if left:
                 self.wrong(
                     f"{what} stay when VMIDs run out",
-                    f"VM {vmid - 1} has VMID {number} now, by which CPUs may still have {what} of another VM",
+                    f"VM {vmid - 1} now has VMID {number}, for which CPUs may still hold {what} of another VM",
                 )
 
     def returned(self) -> None:

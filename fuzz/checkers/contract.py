@@ -36,22 +36,24 @@ class Contract(RefusalChecker):
             Clause("no warning", "*: WARN*"),
             Clause("what KVM must refuse gets the right error", *REFUSED),
             Clause("no abort or I/O exit for an access that slot and host allow", "*: * of memory answered with *"),
-            Clause("an abort for an access behind the guest's address space", "*: * behind the guest's address space*"),
-            Clause("the answer to a fault says what came of it", "*: returns *"),
-            Clause("the size that a SIGBUS names is that of the page", "*: SIGBUS of another size*"),
             Clause(
-                "emulation, the guest and user space are told the address of the access, and its kind",
+                "an access beyond the guest's address space gets an abort", "*: * beyond the guest's address space*"
+            ),
+            Clause("the return value of the fault handler matches what it did", "*: returns *"),
+            Clause("a SIGBUS reports the size of the page", "*: SIGBUS of another size*"),
+            Clause(
+                "emulation, the guest and user space get the address and kind of the access",
                 *("*: * at another address*", "*: * injected for a *", "*: no memory fault exit*"),
             ),
-            Clause("live entries are stored to by `WRITE_ONCE`", "*: live entry stored*"),
+            Clause("live entries are stored with `WRITE_ONCE`", "*: live entry stored*"),
             Clause(
                 "the mmu lock is not held over more than four times the entries (and 2^14) where the other version "
                 "reschedules",
                 "*: mmu_lock held * times as long*",
             ),
-            Clause("nobody asks for the page structure of a device's frame", "*: page structure of a device*"),
+            Clause("no code uses the page structure of a device's frame", "*: page structure of a device*"),
         ),
-        "the guest sees an abort, user space an error, or the log a warning that nobody has caused",
+        "the guest sees an abort, user space an error, or the log a warning without a cause",
         Severity.CONTRACT,
         rank=3,
         finer=(
@@ -85,8 +87,8 @@ class Contract(RefusalChecker):
                     sizes.add(host.page_shift)
         if shift not in sizes:
             right = " or ".join(str(size) for size in sorted(sizes))
-            reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, of the page that failed {right}: "
-            reason += "user space takes " + ("memory that is fine for broken" if shift > max(sizes) else "too little")
+            reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, the page that failed has {right}: "
+            reason += f"user space treats {'intact' if shift > max(sizes) else 'too little'} memory as broken"
             self.report("SIGBUS of another size", -1, reason, taints=False, function=self.kernel.entry)
 
     def mapped_by(self, slot: kvm_memory_slot, hva: int, huge_shift: int) -> int:
@@ -106,8 +108,8 @@ class Contract(RefusalChecker):
 
     def thp(self, pfn: int, yes: bool) -> None:
         if self.side.host.is_device(pfn):
-            reason = "kvm_is_transparent_hugepage(), as in 5.12, goes by the page structure of the frame: "
-            reason += f"{pfn:#x} is a device's, and has none"
+            reason = "kvm_is_transparent_hugepage(), as in 5.12, reads the page structure of the frame: "
+            reason += f"{pfn:#x} is a device's and has none"
             self.report("page structure of a device", -1, reason, taints=False, function=self.kernel.entry)
 
     def crashed(self, outcome: Outcome) -> None:
@@ -128,7 +130,7 @@ class Contract(RefusalChecker):
             self.judge_outside(op, outcome)
         elif outcome.status in INSTEAD and isinstance(op, GuestAccess) and not self.deserved(op, outcome):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
-            reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is one that slot and host allow"
+            reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is allowed by slot and host"
             self.report(what, -1, reason, taints=False, function=entry)
 
     def answered(self, ret: int, status: str) -> None:
@@ -143,11 +145,11 @@ class Contract(RefusalChecker):
         after = INSTEAD.get(status, "a fault")
         reason = f"kvm_handle_guest_abort() returned {ret} after {after}: "
         reason += (
-            "user space is to read an exit reason, and there is none" if ret == 0 else "user space gets an error too"
+            "user space would read an exit reason, but there is none" if ret == 0 else "user space gets an error too"
         )
         self.report(f"returns {ret} after {after}", -1, reason, taints=False, function=self.kernel.entry)
 
-    def told_where(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
+    def judge_memory_fault_exit(self, ret: int, ipa: int, vcpu: kvm_vcpu) -> None:
         """Judge what user space learns about the access to *ipa* that ended with the error *ret*.
 
         Documentation/virt/kvm/api.rst: with KVM_EXIT_MEMORY_FAULT, KVM_RUN returns EFAULT or EHWPOISON. EFAULT has
@@ -156,11 +158,11 @@ class Contract(RefusalChecker):
         if vcpu.memory_fault is not None:
             start, size = vcpu.memory_fault
             if not start <= ipa < start + size:
-                reason = f"KVM_EXIT_MEMORY_FAULT has {size:#x} bytes from {start:#x}, the guest accessed {ipa:#x}"
+                reason = f"KVM_EXIT_MEMORY_FAULT reports {size:#x} bytes from {start:#x}, the guest accessed {ipa:#x}"
                 self.report("memory fault at another address", -1, reason, taints=False, function=self.kernel.entry)
         elif ret == -EHWPOISON and self.side.standard.mmu.TELLS_MEMORY_FAULTS and self.of_memfd(ipa, vcpu):
-            reason = f"kvm_handle_guest_abort() returned {ret} for a guest_memfd, and has not filled in "
-            reason += f"KVM_EXIT_MEMORY_FAULT: user space does not know that it is about {ipa:#x}"
+            reason = f"kvm_handle_guest_abort() returned {ret} for a guest_memfd, and did not fill in "
+            reason += f"KVM_EXIT_MEMORY_FAULT: user space does not learn that {ipa:#x} failed"
             self.report("no memory fault exit", -1, reason, taints=False, function=self.kernel.entry)
 
     def of_memfd(self, ipa: int, vcpu: kvm_vcpu) -> bool:
@@ -175,7 +177,7 @@ class Contract(RefusalChecker):
             what = f"{'I/O exit' if status == 'io' else 'abort'} at another address"
             if status != "io" and told == ipa:
                 what += ", the physical one"
-            reason = f"told of {told:#x}, the guest accessed {meant:#x}"
+            reason = f"the reported address is {told:#x}, the guest accessed {meant:#x}"
             self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def injected(self, what: str, meant: str) -> None:
@@ -191,9 +193,10 @@ class Contract(RefusalChecker):
         """
         if outcome.status == "abort" or (op.kind == "clean" and outcome.value == "skipped"):
             return
-        answer = INSTEAD.get(outcome.status, "nothing, and comes again")
-        what = f"{'I/O exit' if outcome.status == 'io' else 'no abort'} behind the guest's address space"
-        reason = f"the guest's {op.kind} at {op.ipa:#x}, where no slot can be, gets {answer} in place of an abort"
+        instead = INSTEAD.get(outcome.status, "")
+        answer = f"{instead} instead of an abort" if instead else "no abort, and is repeated"
+        what = f"{'I/O exit' if outcome.status == 'io' else 'no abort'} beyond the guest's address space"
+        reason = f"the guest's {op.kind} at {op.ipa:#x}, where no slot can be, gets {answer}"
         self.report(what, -1, reason, taints=False, function=self.kernel.entry)
 
     def deserved(self, op: GuestAccess, outcome: Outcome) -> bool:

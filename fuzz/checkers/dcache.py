@@ -18,7 +18,7 @@ from reference.machine.memory import DEVICE
 from ..language.operations import GuestCache, GuestReset, GuestSetWay, Operation, Par, TableFlush
 from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
-from .beside import left_of, written_beside
+from .beside import not_written, written_beside
 from .checker import GuestChecker, Peers
 from .places import Places, Range, without
 from .rule import Clause, Rule
@@ -56,14 +56,14 @@ class Dcache(GuestChecker):
         "dcache",
         (
             Clause("host data is clean before a page is first exposed"),
-            Clause("what a cache toggle flushes is clean", "*: flushed, not cleaned*"),
+            Clause("memory that a cache toggle flushes is clean", "*: flushed, not cleaned*"),
             Clause(
-                "what an unmap breaks is cleaned, dirty or not, between its flush and the drop of the mmu lock",
+                "unmapped memory is cleaned, dirty or not, between its flush and the drop of the mmu lock",
                 "*: unmapped, *",
             ),
-            Clause("frames of devices, which no cache has, are not cleaned", "*: device frame cleaned*"),
+            Clause("device frames, which have no linear alias, are not cleaned", "*: device frame cleaned*"),
         ),
-        "a guest that runs with its caches off would read stale memory in place of its image",
+        "a guest that runs with its caches off would read stale memory instead of its image",
         Severity.CORRUPTION,
         rank=5,
         finer=(("*: device frame cleaned*", Severity.CONTRACT, 1),),
@@ -119,7 +119,7 @@ class Dcache(GuestChecker):
                 stop = ipa + ((last - start) << shift)
                 exposed += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, MEMATTR, cacheable)
         if self.written:
-            exposed = left_of(exposed, self.written)
+            exposed = not_written(exposed, self.written)
         if exposed:
             places = Places(exposed, self.granule.page_size)
             self.report(

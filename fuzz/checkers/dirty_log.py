@@ -26,13 +26,13 @@ LEFT_OUT: Final = "live migration would leave out pages that the guest has chang
 class LogCollection:
     """A collection in progress in a par block.
 
-    :param then: the faults that were in flight when it began
+    :param in_flight: the faults that were in flight when it began
 
     *late*: slots and pages that were first written since then
     """
 
-    def __init__(self, then: list[int]) -> None:
-        self.then = then
+    def __init__(self, in_flight: list[int]) -> None:
+        self.in_flight = in_flight
         self.late: set[tuple[int, int]] = set()
 
 
@@ -56,7 +56,7 @@ class DirtyLog(GuestChecker):
     rule = Rule(
         "dirty-log",
         (
-            Clause("what the guest writes to a logged slot is in the next log that user space collects"),
+            Clause("every guest write to a logged slot is in the next log that user space collects"),
             Clause(
                 "pages are write-protected after the log is installed, and not before their bits are taken",
                 "*: write-protected before*",
@@ -79,7 +79,7 @@ class DirtyLog(GuestChecker):
         # page, the faults that were in flight at the first write, if any.
         self.faults: dict[int, int] = {}
         self.begun = 0
-        self.flying: dict[tuple[int, int], list[int]] = {}
+        self.in_flight: dict[tuple[int, int], list[int]] = {}
         # By actor, what its current call clears: its first page, and the words from that page on.
         self.clearing: dict[int, tuple[int, list[int]]] = {}
         # By actor, the collection in progress.
@@ -104,7 +104,7 @@ class DirtyLog(GuestChecker):
             for each in self.collections.values():
                 each.late.add((layout.id, page))
             if self.faults:
-                self.flying[layout.id, page] = list(self.faults.values())
+                self.in_flight[layout.id, page] = list(self.faults.values())
 
     def actor_begins(self, op: Operation) -> None:
         # A collection that waits for another one to end also begins here, though KVM reads its log later.
@@ -184,8 +184,8 @@ class DirtyLog(GuestChecker):
         collection = self.collections.get(self.kernel.actor)
         if collection is None:
             return True
-        flying = self.flying.get((slot, page), [])
-        return (slot, page) not in collection.late and not any(fault in collection.then for fault in flying)
+        in_flight = self.in_flight.get((slot, page), [])
+        return (slot, page) not in collection.late and not any(fault in collection.in_flight for fault in in_flight)
 
     def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int]) -> None:
         through = "a writable leaf" if mapped else "a stale TLB entry"
@@ -194,7 +194,7 @@ class DirtyLog(GuestChecker):
         self.report(
             f"write through {through} not reported",
             level,
-            f"the guest wrote {ranges(places, 1 << shift)}, which the log of slot {layout.slot.name} does not have",
+            f"the guest wrote {ranges(places, 1 << shift)}, which is missing from the log of slot {layout.slot.name}",
             frozenset(places),
             # The log is wrong, the tables need not be.
             taints=False,

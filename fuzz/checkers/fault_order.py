@@ -36,7 +36,7 @@ from ..sides.outcome import Outcome
 from .checker import Peers
 from .fault_checker import FaultChecker
 from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Mark, Writable
-from .generations import named
+from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -54,13 +54,13 @@ class FaultOrder(FaultChecker):
         "fault-order",
         (
             Clause(
-                "a fault samples the notifier sequence (and a barrier follows; before it drops the lock of its VMA "
-                "where the reference does), looks the frame up, asks `mmu_notifier_retry()` (in 6.1 and later "
+                "a fault samples the notifier sequence (followed by a barrier, and before it drops the lock of its VMA "
+                "where the reference does), looks the frame up, calls `mmu_notifier_retry()` (in 6.1 and later "
                 "`mmu_invalidate_retry()`) under the lock, and maps under the same hold"
             ),
             Clause("the dirty bit is not set before the page is mapped writable", "*: marked dirty before*"),
             Clause(
-                "a notifier raises its count before it unmaps, and takes it back",
+                "a notifier raises its count before it unmaps, and lowers it again",
                 *("*: unmapped before*", "*: invalidation left*"),
             ),
             Clause(
@@ -69,7 +69,7 @@ class FaultOrder(FaultChecker):
                 "*: slot unmapped before*",
             ),
         ),
-        "a notifier that comes in between is lost, and the guest keeps a frame that the host took back",
+        "a notifier that runs in between is missed, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
         rank=15,
         finer=(
@@ -120,7 +120,7 @@ class FaultOrder(FaultChecker):
             self.report(
                 "invalidation left in progress",
                 -1,
-                f"the count of invalidations in progress is {count}, and no notifier runs: each fault is to be retried",
+                f"the count of invalidations in progress is {count}, but no notifier runs: faults are retried",
                 taints=False,
                 function="kvm_mmu_notifier_invalidate_range_end",
             )
@@ -161,7 +161,7 @@ class FaultOrder(FaultChecker):
         if not self.faulting:
             return
         if name == "mmu":
-            self.dropped()
+            self.note_lock_dropped()
         elif name in AREA_LOCKS:
             # The unlock orders reads before it; later kernels rely on that.
             self.own.ordered = len(self.own.samples)
@@ -172,14 +172,14 @@ class FaultOrder(FaultChecker):
 
     def resched(self) -> None:
         if self.faulting:
-            self.dropped()
+            self.note_lock_dropped()
 
-    def dropped(self) -> None:
+    def note_lock_dropped(self) -> None:
         """Note that a hold of the mmu lock has ended, which invalidates checks made under it."""
         own = self.own
         own.holds += 1
         if own.answer != NOT_ASKED:
-            self.asked()
+            self.note_asked()
         own.answer = NOT_ASKED
         own.compared = False
         own.broken.clear()
@@ -191,9 +191,9 @@ class FaultOrder(FaultChecker):
             self.own.answer = RETRY if result else GO_ON
             self.own.passed = sampled
         else:
-            self.asked()
+            self.note_asked()
 
-    def asked(self) -> None:
+    def note_asked(self) -> None:
         """Note that the retry check was called, and that the lock was free afterwards."""
         for look_up in self.own.look_ups:
             look_up.asked = True
@@ -306,12 +306,12 @@ class FaultOrder(FaultChecker):
         """Return what is wrong with mapping a frame that was looked up, and why; "" if nothing is."""
         if self.own.answer != NOT_ASKED and not (self.own.samples or self.own.compared):
             return "notifier sequence not sampled", (
-                f"{ASKED} compares with what the fault does not know from before its look-up: no notifier is noticed"
+                f"{ASKED} compares with a value not sampled before the look-up: no notifier is noticed"
             )
         if self.own.answer == RETRY:
             return (
                 "mapped in spite of mmu_notifier_retry()",
-                f"{ASKED} says that the frame may no longer be the host's page there",
+                f"{ASKED} returned true: the frame may no longer be the host's page there",
             )
         if self.own.answer == NOT_ASKED:
             kvm = self.guest.kvm
@@ -319,24 +319,24 @@ class FaultOrder(FaultChecker):
                 return "", ""
             if look_up.asked:
                 return "mapped under another hold of mmu_lock than mmu_notifier_retry()", (
-                    f"a notifier that came when the lock was free is missed, for {ASKED} answered before"
+                    f"a notifier that ran while the lock was free is missed: {ASKED} was called before"
                 )
             return (
                 "mapped without mmu_notifier_retry()",
-                f"a notifier that came after the look-up is missed, for nobody asks {ASKED}",
+                f"a notifier that ran after the look-up is missed: the fault does not call {ASKED}",
             )
         if self.own.passed in look_up.samples:
             if self.side.standard.mmu.SAMPLES_UNDER_MMAP and self.outdated(self.own.passed):
                 lock = "lock of the VMA" if self.own.area_lock == "vma" else "mmap lock"
                 return f"notifier sequence sampled after the {lock} was dropped", (
-                    "a notifier that came between the two is missed, and what the VMA said may be out of date"
+                    "a notifier that ran between the two is missed, and data read from the VMA may be stale"
                 )
             return "", ""
         if self.own.passed in look_up.unordered:
             return "notifier sequence sampled without a barrier", (
-                "neither smp_rmb() nor the unlock of the area keeps the look-up from coming first"
+                "neither smp_rmb() nor the unlock of the area orders the look-up after the sample"
             )
-        return "notifier sequence sampled after the look-up", "a notifier that came between the two is missed"
+        return "notifier sequence sampled after the look-up", "a notifier that ran between the two is missed"
 
     def outdated(self, sampled: int) -> bool:
         """Return whether a value was sampled only after the lock of the VMA look-up was dropped."""

@@ -61,7 +61,7 @@ class Hyp(Checker):
             ),
             Clause("a valid entry of the hypervisor's own tables never changes", "*: *changed*"),
         ),
-        "these tables map all that runs at EL2: a mistake there concerns every guest, and the host",
+        "these tables map everything that runs at EL2: a mistake there affects every guest and the host",
         Severity.ISOLATION,
         rank=2,
         finer=(
@@ -182,7 +182,7 @@ class Hyp(Checker):
         # A text as the value: there was no call, or it was refused.
         if isinstance(op, HypMap) and not isinstance(outcome.value, str):
             if op.prot in HYP_REFUSED:
-                what = f"kvm_pgtable_hyp_map() takes {op.prot} and returns {outcome.value}"
+                what = f"kvm_pgtable_hyp_map() accepts {op.prot} and returns {outcome.value}"
                 self.report("accepted, must be refused", -1, what, frozenset([op.va]))
             else:
                 call = Call(op, self.granule.page_size, outcome.status == "ok")

@@ -11,7 +11,7 @@ from reference.machine.spans import Spans
 
 from ..language.operations import Operation, Par
 from ..sides.guest import Guest
-from .beside import left_of, written_beside
+from .beside import not_written, written_beside
 from .checker import Peers
 from .exposed import Exposed
 from .places import Places, Range
@@ -25,7 +25,7 @@ class Icache(VisibleLeaves):
 
     rule = Rule(
         "icache",
-        "what becomes executable was invalidated, after its data side was cleaned",
+        "memory that becomes executable was invalidated after its data side was cleaned",
         "a guest would execute instructions that are no longer there",
         Severity.CORRUPTION,
         rank=6,
@@ -128,4 +128,4 @@ class Icache(VisibleLeaves):
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
                 found += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, XN_BIT, 0)
-        return Places(left_of(found, self.written), self.granule.page_size)
+        return Places(not_written(found, self.written), self.granule.page_size)

@@ -24,7 +24,7 @@ class Isolation(GuestChecker):
         "isolation",
         (
             Clause("no access, through tables or TLB, reaches a frame that the slot does not own"),
-            Clause("a page of a guest_memfd is cleared before a guest has it", "*: access to a page never cleared*"),
+            Clause("a page of a guest_memfd is cleared before a guest gets it", "*: access to a page never cleared*"),
         ),
         "a guest must not see or change memory of another guest, or of the host",
         Severity.ISOLATION,
@@ -71,7 +71,7 @@ class Isolation(GuestChecker):
             self.report(
                 f"access to a page never cleared, through the {through}",
                 walk.level,
-                f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} of a guest_memfd, which holds what its last owner left",
+                f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} of a guest_memfd, which has its last owner's data",
                 frozenset([page]),
                 taints=False,
                 grave=True,

@@ -33,11 +33,11 @@ class Leak(Checker):
         (
             Clause("no table, memory cache or small allocation is left when the VM is gone"),
             Clause(
-                "where tables are counted (`NR_SECONDARY_PAGETABLE`), each is, once, and not any more when it is freed",
+                "where tables are counted (`NR_SECONDARY_PAGETABLE`), each is counted once, until it is freed",
                 "*: table pages counted wrongly*",
             ),
         ),
-        "each VM that ends would leave memory that the host never gets back, or that /proc/meminfo shows for ever",
+        "each VM that ends would leave memory that the host never gets back, or that /proc/meminfo shows forever",
         Severity.ACCOUNTING,
         rank=3,
     )
@@ -129,8 +129,8 @@ class Leak(Checker):
         :param held: number of table pages that are left
         """
         if self.added != self.taken or self.added - self.removed != held:
-            reason = f"of {self.taken} table pages that VMs had, kvm_account_pgtable_pages() added {self.added} to "
-            reason += f"NR_SECONDARY_PAGETABLE (SecPageTables in /proc/meminfo) and took {self.removed} off; "
+            reason = f"VMs had {self.taken} table pages: kvm_account_pgtable_pages() added {self.added} to "
+            reason += f"NR_SECONDARY_PAGETABLE (SecPageTables in /proc/meminfo) and subtracted {self.removed}; "
             reason += f"{held} are still allocated"
             self.report("table pages counted wrongly", -1, reason, function=END)
 

@@ -17,8 +17,8 @@ from .tlb import Tlb
 
 # How a call affects references of a page that is no table, keyed by function; other functions drop one.
 NO_TABLE: Final = {
-    "get_page": "reference taken on what is no table",
-    "page_count": "references counted of what is no table",
+    "get_page": "reference taken on a non-table page",
+    "page_count": "references counted on a non-table page",
 }
 
 
@@ -59,7 +59,7 @@ class Lifetime(Checker):
     def vm_ended(self, guest: Guest) -> None:
         self.going.clear()
 
-    def goes(self, page: int) -> bool:
+    def is_being_destroyed(self, page: int) -> bool:
         """Return whether the tables that a page belongs to are being destroyed."""
         return self.destroying or page in self.going
 
@@ -75,7 +75,7 @@ class Lifetime(Checker):
     def walk_table(self, table: int, level: int) -> None:
         page = table // self.kernel.entries
         if page < 0 or page >= len(self.kernel.counts):
-            self.report("walk of what is no table", level, f"index {table} is outside of all table pages", ruins=True)
+            self.report("walk of a non-table page", level, f"index {table} is outside of all table pages", ruins=True)
             return
         self.used(page, "walk of")
         if self.handed:
@@ -91,8 +91,8 @@ class Lifetime(Checker):
         self.report(
             f"{how} a table that was handed to RCU, outside of rcu_read_lock",
             level,
-            f"call_rcu() is to free table page {page} once all readers of RCU have left: it may be free by now, for "
-            "this is none",
+            f"call_rcu() frees table page {page} once all RCU readers have left: it may be free by now, because this "
+            "is not a reader",
             table=page,
         )
 
@@ -104,7 +104,8 @@ class Lifetime(Checker):
         self.report(
             "walk under a shared mmu_lock outside of rcu_read_lock",
             -1,
-            f"table page {page} is walked with the mmu lock held for reading; who cuts it off waits for readers of RCU",
+            f"table page {page} is walked with the mmu lock held for reading; an actor that cuts it off waits for RCU "
+            "readers only",
             taints=False,
             table=page,
         )
@@ -118,7 +119,7 @@ class Lifetime(Checker):
             if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
 
-    def beside_who_cut_it(self, number: int, page: int) -> bool:
+    def is_other_reader(self, number: int, page: int) -> bool:
         """Return whether an RCU reader runs that is another actor than the one that cut a table page off.
 
         The reader was in the table before, and its stores go away with the table (``stage2_free_unlinked_table()``).
@@ -151,10 +152,10 @@ class Lifetime(Checker):
         """
         page, index = divmod(ptep, self.kernel.entries)
         table = self.shadows[number].by_page.get(page)
-        if table is None or table.live or page in self.early or self.goes(page):
+        if table is None or table.live or page in self.early or self.is_being_destroyed(page):
             return
         level = table.level
-        if self.beside_who_cut_it(number, page) and self.covered(level, old, new):
+        if self.is_other_reader(number, page) and self.covered(level, old, new):
             return
         self.early.add(page)
         ipa = table.base + index * self.granule.level_size(level)
@@ -180,7 +181,7 @@ class Lifetime(Checker):
     def free_exact(self, page: int, count: int) -> None:
         # A page of the root, which may be freed again before it is ever used.
         self.not_twice(page, count)
-        if self.goes(page):
+        if self.is_being_destroyed(page):
             self.destroyed_while_linked(page, count)
 
     def not_twice(self, page: int, count: int) -> None:
@@ -191,12 +192,12 @@ class Lifetime(Checker):
     def dropped(self, page: int, count: int) -> None:
         """Judge a dropped reference: at zero the page is free."""
         self.not_twice(page, count)
-        goes = self.goes(page)
-        if goes:
+        destroyed = self.is_being_destroyed(page)
+        if destroyed:
             self.destroyed_while_linked(page, count)
         if count == 0:
             self.handed.pop(page, None)
-        if count != 0 or goes:
+        if count != 0 or destroyed:
             return
         for shadow in self.shadows:
             for table in shadow.roots:
@@ -214,8 +215,8 @@ class Lifetime(Checker):
             cut = shadow.shared_cuts.pop(page, None)
             if cut is not None and self.may_be_read(cut):
                 reason = (
-                    f"table page {page} was cut off with the mmu lock held for reading, and is freed before a grace "
-                    "period of RCU that began after that: another walk may be in it"
+                    f"table page {page} was cut off with the mmu lock held for reading, and is freed before an RCU "
+                    "grace period that began later has ended: another walk may still be in it"
                 )
                 self.report("freed before a grace period", -1, reason, table=page)
 
@@ -226,12 +227,12 @@ class Lifetime(Checker):
 
     def call_rcu(self, number: int, page: int) -> None:
         """Judge a page that is to be freed once all current readers have left: it must no longer be reachable."""
-        if page < 0 or self.goes(page):
+        if page < 0 or self.is_being_destroyed(page):
             return
         self.handed[page] = number
         parent = "it is a root" if self.is_root(page) else self.parent_of(page)
         if parent:
-            reason = f"call_rcu() is to free table page {page}, which others can still find: {parent}"
+            reason = f"call_rcu() is to free table page {page}, which is still reachable: {parent}"
             self.report("handed to RCU while reachable", -1, reason, table=page)
 
     def rcu_callback(self, number: int) -> None:
@@ -256,7 +257,7 @@ class Lifetime(Checker):
             "destroyed while the root is linked",
             -1,
             f"table page {page} loses a reference and kvm->arch.mmu.pgt of VM {guest.number} is not NULL yet: "
-            "a notifier may walk what is freed",
+            "a notifier may walk freed tables",
             taints=False,
             function=self.kernel.entry,
             table=page,
@@ -282,8 +283,8 @@ class Lifetime(Checker):
         """Judge references to a page that is no table, such as guest memory, which nobody may free."""
         pa = self.kernel.base + (page << self.granule.page_shift)
         whose, places = self.owner_of(pa >> self.granule.page_shift)
-        what = NO_TABLE.get(call, "reference dropped on what is no table")
-        reason = f"{call}() of physical address {pa:#x}, which is no table page: {whose}"
+        what = NO_TABLE.get(call, "reference dropped on a non-table page")
+        reason = f"{call}() of physical address {pa:#x}, which is not a table page: {whose}"
         self.report(what, -1, reason, places, grave=True)
 
     def owner_of(self, pfn: int) -> tuple[str, Places]:
@@ -303,8 +304,8 @@ class Lifetime(Checker):
         if text:
             return text, places
         if self.side.memory.index_of(pfn) >= 0:
-            return f"frame {pfn:#x}, which no slot has now", places
-        return f"frame {pfn:#x}, which nobody was given", places
+            return f"frame {pfn:#x}, which is in no slot now", places
+        return f"frame {pfn:#x}, which was never handed out", places
 
     def parent_of(self, page: int) -> str:
         """Return a text for the live entry that still points to a table page; "" if none does."""
@@ -335,4 +336,4 @@ class Lifetime(Checker):
                 return
         if walk.fault == LOST:
             reason = f"cpu{cpu} at {ipa:#x} left the tables"
-            self.report("hardware walk of what is no table", walk.level, reason, ruins=True)
+            self.report("hardware walk of a non-table page", walk.level, reason, ruins=True)

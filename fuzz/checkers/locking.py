@@ -17,7 +17,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
-from .generations import named
+from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -35,14 +35,14 @@ WARNINGS: Final = {
 }
 # For some of them, the text of the event if the layer below gives no condition.
 HAPPENED: Final = {
-    "lock-already-held": "the mmu lock is taken by whoever holds it",
+    "lock-already-held": "the mmu lock is taken by the actor that holds it",
     "lock-not-held": "the mmu lock must be held",
 }
 # Warnings about unnamed locks that a kernel tree takes, such as a mutex or the lock of a file.
 OTHERS: Final = {
     "other-lock-held": "held on return to the caller",
-    "other-lock-twice": "waited for by whoever holds it",
-    "other-lock-free": "released by whoever does not hold it",
+    "other-lock-twice": "waited for by the actor that holds it",
+    "other-lock-free": "released by an actor that does not hold it",
 }
 
 
@@ -76,30 +76,30 @@ class Locking(Checker):
     rule = Rule(
         "locking",
         (
-            Clause("locks, in a tree all that it takes, are balanced on every return, and nested rightly"),
+            Clause("locks (in a kernel tree all locks) are balanced on every return and nested correctly"),
             Clause("srcu is the outermost lock", "*: srcu entered under*", "*: mmu_lock held beyond srcu*"),
             Clause(
-                "nothing sleeps under the mmu lock, as a reader of RCU, or in a notifier that must not block",
+                "nothing sleeps under the mmu lock, in an RCU reader, or in a notifier that must not block",
                 *("* under mmu_lock", "* under rcu_read_lock", "* in a notifier that must not block"),
             ),
             Clause(
-                "live entries are written, and roots unlinked, only under the mmu lock, and among its readers by "
-                "compare-exchange only",
+                "live entries are written, and roots unlinked, only under the mmu lock; where it is held for reading, "
+                "entries are written by compare-exchange only",
                 *("*: entry written without*", "*: root unlinked*"),
             ),
             Clause(
                 "no VMA is read once the mmap lock of its look-up, or its own lock, is dropped", "*: VMA read after*"
             ),
             Clause(
-                "interrupts are off while user page tables are walked, and on a return as they were",
+                "interrupts are off while user page tables are walked, and restored on return",
                 *("*: user page tables walked*", "*: interrupts*"),
             ),
-            Clause("who installs slots waits for the readers of those before", "*: slots installed*"),
+            Clause("a call that installs slots waits for the readers of the old ones", "*: slots installed*"),
             Clause(
                 "slots are used within srcu, areas with the mmap lock", "*: slots used*", "*: without the mmap lock*"
             ),
         ),
-        "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at a time",
+        "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at the same time",
         Severity.HANG,
         rank=5,
         finer=(
@@ -115,7 +115,7 @@ class Locking(Checker):
         reasons=(
             (
                 "*: slots installed, readers not waited for*",
-                "a vCPU in a fault uses a slot that is changed or freed, or maps memory of one that has gone",
+                "a vCPU in a fault uses a slot that is changed or freed, or maps memory of one that is gone",
             ),
         ),
     )
@@ -164,8 +164,10 @@ class Locking(Checker):
             self.wrong("rcu_read_lock still held", f"still {self.kernel.rcu_depth} deep on return to the caller")
         if self.own.installed:
             self.own.installed = False
-            reason = "the call returns without synchronize_srcu() behind the slots that it has installed: readers of "
-            reason += "srcu, vCPUs in a fault among them, go on with those before, which are changed or freed"
+            reason = (
+                "the call returns without synchronize_srcu() after the slots that it installed: SRCU readers, such "
+            )
+            reason += "as vCPUs in a fault, still use the old slots, which are changed or freed"
             self.wrong("slots installed, readers not waited for", reason)
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
@@ -186,7 +188,7 @@ class Locking(Checker):
     def warn(self, label: str) -> None:
         if label in OTHERS:
             where = self.kernel.condition
-            text = f"a lock that is neither the mmu lock nor the mmap lock nor SRCU is {OTHERS[label]}"
+            text = f"a lock other than the mmu lock, the mmap lock and SRCU is {OTHERS[label]}"
             self.wrong(WARNINGS[label], f"{text}; it was taken at {where}" if where else text)
         elif label in WARNINGS:
             held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
@@ -218,7 +220,7 @@ class Locking(Checker):
 
     def rcu_read_unlock(self, depth: int) -> None:
         if depth < 0:
-            self.wrong("rcu_read_unlock without rcu_read_lock", "rcu_read_unlock() ends what nobody began")
+            self.wrong("rcu_read_unlock without rcu_read_lock", "rcu_read_unlock() ends a section that was not begun")
 
     def resched(self) -> None:
         if "mmu" not in self.kernel.locks:
@@ -244,7 +246,7 @@ class Locking(Checker):
             )
         elif self.kernel.rcu_depth > 0:
             self.wrong(
-                f"{what} under rcu_read_lock", f"{named(function)} may sleep, which a reader of RCU must not", function
+                f"{what} under rcu_read_lock", f"{named(function)} may sleep, which an RCU reader must not", function
             )
         elif self.kernel.must_not_block:
             self.in_notifier(what, function)
@@ -277,19 +279,21 @@ class Locking(Checker):
     def uses_slots(self, function: str) -> None:
         """Judge a call by a fault handler of a function that looks slots up."""
         if "srcu" not in self.kernel.locks:
-            self.wrong("slots used outside of srcu", f"{named(function)} uses slots that may go meanwhile", function)
+            self.wrong(
+                "slots used outside of srcu", f"{named(function)} uses slots that may disappear meanwhile", function
+            )
 
     def vma(self, hva: int, start: int, end: int) -> None:
         if "mmap" not in self.kernel.locks:
             self.wrong("without the mmap lock", f"find_vma({hva:#x}) with {self.held()} held", "find_vma")
 
     def user_walk(self, start: int, end: int) -> None:
-        reason = f"user page tables are walked at {start:#x} with interrupts on: whoever tears them down meanwhile"
-        reason += " waits for those CPUs alone that have them off (IPI), and frees a table under the walk"
+        reason = f"user page tables are walked at {start:#x} with interrupts on: a concurrent teardown waits only for"
+        reason += " CPUs with interrupts off (IPI), and frees a table under the walk"
         self.wrong("user page tables walked with interrupts on", reason)
 
     def irqs_left(self, on: bool) -> None:
-        self.wrong(f"interrupts {'on' if on else 'off'} on return", "the call has not put them back as they were")
+        self.wrong(f"interrupts {'on' if on else 'off'} on return", "the call did not restore them")
 
     def vma_read(self, start: int, end: int, own: bool) -> None:
         lock = "its own lock" if own else "the mmap lock of its look-up"

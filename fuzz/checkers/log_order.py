@@ -17,9 +17,8 @@ than `KvmMain`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
-from reference.events import Observer
 from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, kind
 from reference.pgtable import stage2_attr_data
@@ -27,10 +26,10 @@ from reference.pgtable import stage2_attr_data
 from ..language.operations import ClearLog, GetLog, Operation, SetLog, SlotCreate, SlotMove
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker, Peers
+from .call_order import CallEvents, CallOrder
+from .checker import Peers
 from .dirty_log import DirtyLog
 from .places import Places, without
-from .shadow import Shadow
 
 # Callbacks that never remove write permission: first those of the ports, then of later kernels.
 READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
@@ -56,39 +55,31 @@ class LostLeaf:
         self.parts: list[tuple[int, int, int]] = []
 
 
-class Events(Observer):
-    """Receives the frequent events for `LogOrder`, only while a judged call runs."""
+class LogEvents(CallEvents):
+    """Receives the frequent events for `LogOrder`: besides walks, every drop of the mmu lock."""
 
     def __init__(self, checker: LogOrder) -> None:
-        self.checker = checker
+        super().__init__(checker)
+        self.log_order = checker
 
     def unlock(self, name: str, vmid: int) -> None:
         if name == "mmu":
-            self.checker.lock_dropped()
+            self.log_order.lock_dropped()
 
     def resched(self) -> None:
-        self.checker.lock_dropped()
-
-    def walk(self, vmid: int, start: int, end: int) -> None:
-        self.checker.range_walked(vmid, start, end)
+        self.log_order.lock_dropped()
 
 
-class LogOrder(GuestChecker):
+class LogOrder(CallOrder):
     """Judges what KVM_SET_USER_MEMORY_REGION and the dirty log calls write-protect."""
 
     rule = DirtyLog.rule
-    on_demand = True
-    __deletable__: ClassVar = ["events"]
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
         self.page_shift = self.granule.page_shift
-        self.watching = False
-        # The actor that makes the call; 0: outside a par block. Actors whose calls wait for slots_lock, in order.
-        self.caller = 0
+        # Actors whose calls wait for slots_lock, in order.
         self.waiting: list[tuple[int, Operation]] = []
-        self.events = Events(self)
         self.lost: list[LostLeaf] = []
         # The number of leaves at the start of the list that were lost under an earlier hold of the lock.
         self.settled = 0
@@ -122,16 +113,8 @@ class LogOrder(GuestChecker):
 
     def watch(self, op: Operation | None, caller: int) -> None:
         """Watch an operation that begins, if it is a judged call for this VM; *caller*: the actor that makes it."""
-        watching = self.is_call(op)
         self.caller = caller
-        if watching != self.watching:
-            self.watching = watching
-            if watching:
-                self.shadow.listen(self)
-                self.kernel.observe(self.events)
-            else:
-                self.shadow.dismiss(self)
-                self.kernel.dismiss(self.events)
+        self.listen(self.is_call(op))
         if self.lost:
             self.forget()
 
@@ -142,9 +125,8 @@ class LogOrder(GuestChecker):
             return False
         return self.side.by_name[op.slot].slot.vm == self.guest.number
 
-    def dismantle(self) -> None:
-        """Cut the reference cycle; see `CheckerSuite.dismantle`."""
-        del self.events
+    def frequent_events(self) -> CallEvents:
+        return LogEvents(self)
 
     def forget(self) -> None:
         """Forget the previous call."""
@@ -220,7 +202,6 @@ class LogOrder(GuestChecker):
         self.owing = True
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
-        """Note a range that the software walker is about to walk."""
         if not self.owing or vmid != self.vmid or self.kernel.actor != self.caller or self.kernel.walker in READERS:
             return
         attributes = self.kernel.walker_arg
@@ -237,8 +218,8 @@ class LogOrder(GuestChecker):
                 late.setdefault((leaf.owed, leaf.walker, leaf.level), []).append((leaf.ipa, leaf.ipa + leaf.size))
         for (what, walker, level), ranges in late.items():
             places = Places(ranges, self.granule.page_size)
-            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault that comes between "
-            reason += "the two maps it writable again, and its writes are lost for the log"
+            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault between "
+            reason += "the two maps it writable again, and the log misses its writes"
             self.report(what, level, reason, places, taints=False, function=walker)
         self.forget()
 

@@ -200,7 +200,7 @@ class PageReference(FaultChecker):
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()
-            self.tell()
+            self.report_late()
 
     def returned(self) -> None:
         """Judge the leaves of the previous fault, if there was one; no more marks can follow."""
@@ -304,7 +304,7 @@ class PageReference(FaultChecker):
         """Record a violation for the quiet point, so that a leaf that is itself wrong is reported first."""
         self.own.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
 
-    def tell(self) -> None:
+    def report_late(self) -> None:
         """Report the recorded violations; they do not taint."""
         for what, level, reason, ipa in self.own.late:
             self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)

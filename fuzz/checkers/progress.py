@@ -29,10 +29,10 @@ class Progress(Checker):
     rule = Rule(
         "progress",
         (
-            Clause("walks come to an end, and kernel code comes back"),
-            Clause("accesses come to an end", "*: access does not complete*"),
+            Clause("walks terminate, and kernel code returns"),
+            Clause("accesses complete", "*: access does not complete*"),
         ),
-        "a vCPU that faults for ever, or kernel code that does not return, hangs guest or host",
+        "a vCPU that faults forever, or kernel code that does not return, hangs guest or host",
         Severity.HANG,
         rank=4,
     )
@@ -86,7 +86,7 @@ class Progress(Checker):
             reason = f"still a fault after {outcome.faults} faults"
             fault = outcome.fault
             if fault is not None and fault.ptep < 0:
-                reason += f", by what the TLB of the CPU holds: {self.text(fault.entry, fault.level)}"
+                reason += f", by an entry in the TLB of the CPU: {self.text(fault.entry, fault.level)}"
             self.report(
                 "access does not complete",
                 -1,

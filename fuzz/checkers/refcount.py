@@ -19,10 +19,7 @@ class Refcount(GuestChecker):
 
     rule = Rule(
         "refcount",
-        (
-            "a table page has one reference of its own and one for each valid entry (from v5.13 on: each that is not "
-            "zero)"
-        ),
+        ("a table page has one reference of its own and one for each valid entry (from v5.13 on: each nonzero entry)"),
         "a count that is too low frees a table in use, one that is too high leaks the table",
         Severity.ACCOUNTING,
         rank=4,
@@ -52,13 +49,13 @@ class Refcount(GuestChecker):
             self.changes[page] = self.last = page
 
     def walk(self, vmid: int, start: int, end: int) -> None:
-        self.hand_on()
+        self.note_wrong_counts()
 
     def turn(self, actor: int) -> None:
         super().turn(actor)
-        self.hand_on()
+        self.note_wrong_counts()
 
-    def hand_on(self) -> None:
+    def note_wrong_counts(self) -> None:
         """Note counts that the last walker callback left wrong, when another one begins or continues."""
         before, self.by = self.by, self.running()
         if self.shadow.touched or self.changes:

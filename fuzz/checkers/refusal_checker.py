@@ -22,10 +22,10 @@ class Refusal(NamedTuple):
     why: str
 
 
-BEHIND: Final = Refusal(-EFAULT, "a slot that ends behind the guest's address space")
+BEYOND: Final = Refusal(-EFAULT, "a slot that ends beyond the guest's address space")
 LOGGED_DEVICE: Final = Refusal(-EINVAL, "a dirty log of device memory")
 CONFLICT: Final = Refusal(-EFAULT, "a TLB conflict abort, which stage 2 cannot answer")
-REFUSALS: Final = (BEHIND, LOGGED_DEVICE, CONFLICT)
+REFUSALS: Final = (BEYOND, LOGGED_DEVICE, CONFLICT)
 
 
 class RefusalChecker(Checker):
@@ -43,7 +43,7 @@ class RefusalChecker(Checker):
         if isinstance(op, (SlotMove, SlotCreate)):
             layout = side.by_name[op.slot]
             if op.ipa is not None and op.ipa + layout.size > 1 << side.guests[layout.slot.vm].regime.ia_bits:
-                return BEHIND
+                return BEYOND
         elif isinstance(op, SetLog) and op.on:
             layout = side.by_name[op.slot]
             if layout.slot.backing in DEVICES:

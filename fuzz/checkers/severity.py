@@ -27,12 +27,12 @@ class Severity(IntEnum):
 
 
 MEANINGS: Final = {
-    Severity.ISOLATION: "a guest reaches what is not its own, or the tables let it",
+    Severity.ISOLATION: "a guest reaches memory that is not its own, or the tables allow it",
     Severity.LIFETIME: "a table or page is used after it was freed, or will be",
     Severity.CORRUPTION: "guest or user space see wrong data, or lose writes",
-    Severity.HANG: "the kernel crashes, or something does not come to an end",
-    Severity.STALE: "a CPU may go by two translations at once, or by one that is gone",
+    Severity.HANG: "the kernel crashes, or something does not end",
+    Severity.STALE: "a CPU may use two translations at once, or one that is gone",
     Severity.ACCOUNTING: "counts or pins are wrong, memory is lost",
-    Severity.CONTRACT: "a rule between caller and callee is broken; a warning, an error, a hint that is wrong",
+    Severity.CONTRACT: "a rule between caller and callee is broken; a wrong warning, error or hint",
     Severity.DIFFERENCE: "nothing that is known to be wrong",
 }

@@ -27,26 +27,26 @@ class Shadow(GuestChecker):
         "lifetime",
         (
             Clause("no use of a freed table"),
-            Clause("what RCU is to free is used by its readers alone", "*: * handed to RCU, outside of*"),
+            Clause("a table handed to RCU is used by RCU readers only", "*: * handed to RCU, outside of*"),
             Clause(
-                "a table that is cut off under a shared mmu lock is freed after a grace period, and such walks are "
-                "readers of RCU where the reference declares it",
+                "a table that is cut off under a shared mmu lock is freed after a grace period, and walks under that "
+                "lock are RCU readers where the reference declares it",
                 *("*: freed before a grace period*", "*: walk under a shared mmu_lock*"),
             ),
             Clause("a root is unlinked before its tables are destroyed", "*: destroyed while the root is linked*"),
-            Clause("a root is as large as VTCR_EL2 says", "*: root larger*", "*: root smaller*"),
+            Clause("a root is as large as VTCR_EL2 specifies", "*: root larger*", "*: root smaller*"),
             Clause(
-                "what is no table page is neither freed nor entered as one, nor are references to it counted",
-                "*what is no table*",
+                "a non-table page is neither freed nor entered as a table, and its references are not counted",
+                "*non-table page*",
             ),
             Clause(
-                "no table is freed while it is reachable or before the flush that covers it, nor stored to before that "
-                "once it was cut off",
+                "no table is freed while it is reachable or before the flush that covers it, and none that was cut off "
+                "is stored to before that flush",
                 *("*: freed *", "*: root freed*", "*: handed to RCU while reachable*", "*: store to a table before*"),
             ),
-            Clause("no table is freed twice, or entered at two places", "*: double free*", "*: table entered twice*"),
+            Clause("no table is freed twice, or entered in two places", "*: double free*", "*: table entered twice*"),
         ),
-        "a freed page soon belongs to somebody else: to walk it or to store to it corrupts the host",
+        "a freed page soon has another owner: walking it or storing to it corrupts the host",
         Severity.LIFETIME,
         rank=5,
         finer=(("*: root larger than*", Severity.ACCOUNTING, 2),),
@@ -119,11 +119,13 @@ class Shadow(GuestChecker):
     def judge_root(self, pages: int) -> None:
         """Judge the size of the root: the hardware uses as many pages as VTCR_EL2 specifies, whatever was allocated."""
         needed = root_pages(self.guest.kvm.vtcr, self.granule)
-        reason = f"{pages} pages were taken for the root, VTCR_EL2 says {needed}"
+        reason = f"{pages} pages were allocated for the root, VTCR_EL2 specifies {needed}"
         if pages < needed:
-            self.report("root smaller than VTCR_EL2 says", -1, f"{reason}: the hardware reads what lies behind")
+            self.report("root smaller than VTCR_EL2 says", -1, f"{reason}: the hardware reads beyond the root")
         elif pages > needed:
-            self.report("root larger than VTCR_EL2 says", -1, f"{reason}: nothing uses the others", taints=False)
+            self.report(
+                "root larger than VTCR_EL2 says", -1, f"{reason}: the hardware does not use the rest", taints=False
+            )
 
     def vm_ended(self, guest: Guest) -> None:
         # The pages may become tables of other VMs.
@@ -203,8 +205,8 @@ class Shadow(GuestChecker):
             table.reserved.add(index)
             # A table that the hardware cannot reach yet is reported to listeners once it becomes reachable.
             if table.live:
-                reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is no table page"
-                self.report("what is no table entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
+                reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is not a table page"
+                self.report("non-table page entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)
             return
         page = (pa - self.kernel.base) >> self.granule.page_shift
         other = self.by_page.get(page)

@@ -12,48 +12,30 @@ by none, or by one elsewhere, counts as marked. In a par block, only the caller'
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
-from reference.events import Observer
 from reference.kvm import KVM_MEMSLOT_INVALID
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, kind
 
 from ..language.operations import Operation, SlotDelete, SlotMove
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
-from .checker import GuestChecker, Peers
+from .call_order import CallOrder
+from .checker import Peers
 from .fault_order import FaultOrder
 from .places import Places, without
-from .shadow import Shadow
 
 VALID: Final = "slot unmapped before it was marked invalid"
 READ: Final = "slot unmapped before its readers were waited for"
 
 
-class Walks(Observer):
-    """Receives the frequent event for `SlotOrder`, only while a judged call runs."""
-
-    def __init__(self, checker: SlotOrder) -> None:
-        self.checker = checker
-
-    def walk(self, vmid: int, start: int, end: int) -> None:
-        self.checker.range_walked(vmid, start, end)
-
-
-class SlotOrder(GuestChecker):
+class SlotOrder(CallOrder):
     """Judges what KVM_SET_USER_MEMORY_REGION unmaps of a slot that is deleted or moved."""
 
     rule = FaultOrder.rule
-    on_demand = True
-    __deletable__: ClassVar = ["walks"]
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
-        self.shadow = peers.at(Shadow, guest)
-        self.watching = False
-        # The actor that makes the call; 0: outside a par block.
-        self.caller = 0
-        self.walks = Walks(self)
         # The slot being removed: its number, and its previous range in bytes.
         self.number = -1
         self.start = 0
@@ -94,21 +76,10 @@ class SlotOrder(GuestChecker):
                 self.start, self.end = layout.ipa, layout.ipa + layout.size
                 self.marked = self.gone = False
                 self.marked_at = ""
-        if watching != self.watching:
-            self.watching = watching
-            if watching:
-                self.shadow.listen(self)
-                self.kernel.observe(self.walks)
-            else:
-                self.shadow.dismiss(self)
-                self.kernel.dismiss(self.walks)
+        self.listen(watching)
         if self.early:
             self.early.clear()
             self.walked.clear()
-
-    def dismantle(self) -> None:
-        """Cut the reference cycle; see `CheckerSuite.dismantle`."""
-        del self.walks
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         if not self.watching or vmid != self.vmid or slot != self.number or self.kernel.actor != self.caller:
@@ -147,7 +118,6 @@ class SlotOrder(GuestChecker):
         self.early.append((READ if self.marked else VALID, max(ipa, self.start), min(ipa + size, self.end)))
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
-        """Note a range that the software walker is about to walk."""
         if self.gone and self.early and vmid == self.vmid and self.kernel.actor == self.caller:
             if "unmap" in self.kernel.walker:
                 self.walked.append((start, end))
@@ -159,9 +129,9 @@ class SlotOrder(GuestChecker):
         if left:
             what = left[0][0]
             ranges = [(start, end) for _, start, end in left]
-            who = "a vCPU that faults from then on finds the slot valid, "
+            who = "a vCPU that faults later still finds the slot valid, "
             if what == READ:
-                who = "a vCPU whose fault has found the slot valid goes on, "
+                who = "a vCPU whose fault has found the slot valid continues, "
             reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}, are unmapped first: {who}"
             reason += "maps the page again, and keeps it when the slot is gone"
             if self.marked_at:

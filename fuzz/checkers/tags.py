@@ -29,8 +29,8 @@ class ClearedTags(Checker):
 
     rule = Rule(
         "tags",
-        "a guest with MTE gets frames whose tags were cleared before, once, and while they were the VM's",
-        "a guest would read the tags that another owner has left, or lose those that it has set",
+        "a guest with MTE gets frames whose tags were cleared before, once, and while the VM owned them",
+        "a guest would read tags that another owner left, or lose tags that it has set",
         Severity.CORRUPTION,
         rank=10,
         finer=(("*: tags of a frame not owned cleared*", Severity.LIFETIME, 18),),
@@ -110,7 +110,7 @@ class Tags(VisibleLeaves):
             self.report(
                 f"mapped, tags not cleared{self.kernel.cause}",
                 level,
-                f"{self.text(new, level)} at {ipa:#x}: nobody has cleared the tags of {len(places)} frame(s), from "
+                f"{self.text(new, level)} at {ipa:#x}: the tags of {len(places)} frame(s) were not cleared, from "
                 f"{found[0][0]:#x} on",
                 places,
                 taints=False,

@@ -40,10 +40,10 @@ class Tlb(GuestChecker):
         "tlb",
         (
             Clause("no CPU can hold an entry that the tables no longer justify"),
-            Clause("what is broken under the mmu lock is flushed under it", "*flushed after mmu_lock was dropped*"),
+            Clause("an entry broken under the mmu lock is flushed under it", "*flushed after mmu_lock was dropped*"),
             Clause("no two sizes for one address", "*: two sizes*"),
         ),
-        "a CPU would go on by a translation that is gone, and reach a frame that has another owner by then",
+        "a CPU would keep using a translation that is gone, and reach a frame that has another owner by then",
         Severity.STALE,
         rank=1,
         finer=(
@@ -112,7 +112,7 @@ class Tlb(GuestChecker):
                 if done.op in (VMALLS12E1, ALLE1):
                     self.reported.clear()
         if self.owed.late:
-            self.tell_late()
+            self.report_late()
 
     def unlock(self, name: str, vmid: int) -> None:
         if self.owed.fresh and name == "mmu" and vmid == self.vmid:
@@ -137,7 +137,7 @@ class Tlb(GuestChecker):
             if table.actor == actor and not table.reported and not self.linked(key, table):
                 table.dropped = owed.any_dropped = True
 
-    def tell_late(self) -> None:
+    def report_late(self) -> None:
         """Report flushes that came after the lock was dropped: one violation for each kind of entry."""
         kinds: dict[tuple[str, int, str], list[Late]] = {}
         for late in self.owed.late:
@@ -148,8 +148,8 @@ class Tlb(GuestChecker):
             self.report(
                 f"{what} flushed after mmu_lock was dropped",
                 level,
-                f"{self.text(each[0].entry, level)} at {each[0].ipa:#x}{more} was taken away under the lock; "
-                "before the flush another CPU may make or reuse what a CPU still has",
+                f"{self.text(each[0].entry, level)} at {each[0].ipa:#x}{more} was removed under the lock; "
+                "before the flush another CPU may make or reuse an entry that a CPU still holds",
                 frozenset([late.ipa for late in each]),
                 function=function,
             )
@@ -196,7 +196,7 @@ class Tlb(GuestChecker):
         self.report(
             f"{what} not flushed",
             level,
-            f"{self.text(entry, level)} at {ipa:#x} was taken away and a CPU may still have it{self.because(key)}",
+            f"{self.text(entry, level)} at {ipa:#x} was removed and a CPU may still hold it{self.because(key)}",
             frozenset([ipa]),
             function=function,
         )
@@ -208,10 +208,10 @@ class Tlb(GuestChecker):
         if done is None:
             return ""
         at = f" at {done.place.partition(',')[0]}" if done.place else ""
-        order = "entries of both stages together were not invalidated after that (TLBI VMALLE1)"
+        order = "combined entries were not invalidated after that (TLBI VMALLE1)"
         if done.unordered:
             order = "no DSB came between that and the invalidation of stage 1 (TLBI VMALLE1)"
-        return f": it was flushed by IPA{at}, but {order}, so that an entry of both stages together may stay"
+        return f": it was flushed by IPA{at}, but {order}, so a combined entry may stay"
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
         """Return whether the live tables grant at least what a CPU may hold."""
@@ -255,8 +255,8 @@ class Tlb(GuestChecker):
         self.report(
             "entry of another VM",
             walk.level,
-            f"cpu{cpu} holds {self.text(walk.entry, walk.level)} at {base:#x}, which is not of this VM's tables, nor "
-            "was since it has its VMID",
+            f"cpu{cpu} holds {self.text(walk.entry, walk.level)} at {base:#x}, which this VM's tables do not "
+            "have, and have not had since the VM got its VMID",
             frozenset([ipa & -self.granule.page_size]),
             grave=True,
         )

@@ -47,13 +47,14 @@ class Translation(GuestChecker):
         (
             Clause("tables map only what host and slots allow: frame, permissions, type"),
             Clause(
-                "what the guest may write of a logged slot is in the dirty log", "*: writable and not in the dirty log*"
+                "pages of a logged slot that the guest may write are in the dirty log",
+                "*: writable and not in the dirty log*",
             ),
             Clause("nothing stays mapped that the host took away", "*: still mapped after*"),
             Clause("nothing changes outside an operation's range", "*: change outside the range*"),
-            Clause("relaxing takes no right away", "*: right removed*"),
+            Clause("relaxing removes no right", "*: right removed*"),
         ),
-        "a guest that reaches a frame which the host took back reads and overwrites another's memory",
+        "a guest that reaches a frame which the host took back reads and overwrites another owner's memory",
         Severity.CORRUPTION,
         rank=7,
         finer=(
@@ -68,12 +69,12 @@ class Translation(GuestChecker):
             ("*: right removed*", Severity.CONTRACT, 2),
         ),
         reasons=(
-            ("*: writable in a read-only slot*", "the guest writes what user space has given it to read only"),
+            ("*: writable in a read-only slot*", "the guest writes memory that user space gave it read-only"),
             ("*: writable and not in the dirty log*", LEFT_OUT),
-            ("*: right removed*", "the guest takes faults for what it was allowed to do already"),
+            ("*: right removed*", "the guest faults on accesses that were already allowed"),
             (
                 "*: device frame*",
-                "accesses to a device are merged, repeated or cached, and what caches hold overwrites its memory",
+                "accesses to a device are merged, repeated or cached, and cached data overwrites its memory",
             ),
         ),
     )
@@ -114,7 +115,7 @@ class Translation(GuestChecker):
                 self.report(
                     "still mapped after invalidation",
                     level,
-                    f"{self.text(entry, level)} at {ipa:#x} is there after {self.kernel.entry}() "
+                    f"{self.text(entry, level)} at {ipa:#x} is still there after {self.kernel.entry}() "
                     f"of [{first:#x}, {last:#x})",
                     frozenset([ipa]),
                 )
@@ -217,7 +218,7 @@ class Translation(GuestChecker):
             "change outside the range",
             level,
             f"entry at {ipa:#x} changed from {self.text(old, level)} to {self.text(new, level)}, "
-            "which the operation has nothing to do with",
+            "outside the range of the operation",
             frozenset([ipa]),
         )
 
@@ -240,7 +241,7 @@ class Translation(GuestChecker):
                 self.report(
                     "change outside the range",
                     level,
-                    f"what was mapped at {ipa:#x}, level {level}, is not any more; the fault is elsewhere",
+                    f"the leaf at {ipa:#x}, level {level}, is no longer mapped; the fault is elsewhere",
                     frozenset([ipa]),
                     function=function,
                 )

@@ -63,7 +63,7 @@ class Violation:
         level = f" L{self.level}" if self.level >= 0 else ""
         return f"{self.checker}: {self.function}: {self.what}{level}"
 
-    def reach(self, granule: Granule) -> list[Range]:
+    def translated_ranges(self, granule: Granule) -> list[Range]:
         """Return the addresses that the entries concerned translate: a place may be the first page of a block."""
         if not 0 <= self.level <= 3:
             return self.places.ranges

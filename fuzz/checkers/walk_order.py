@@ -55,12 +55,13 @@ class WalkOrder(Checker):
         "walk-order",
         (
             Clause(
-                "a DSB of stores follows those that make an entry valid or set its access flag before the call returns"
+                "a DSB of stores follows each store that makes an entry valid or sets its access flag, before the call "
+                "returns"
             ),
-            Clause("a DSB of stores follows the zeroing of a root before the VM has it", "*: root not ordered*"),
-            Clause("an ISB follows the DSB behind stores to the hypervisor's tables", "*: entry not synchronized*"),
+            Clause("a DSB of stores follows the zeroing of a root before the VM gets it", "*: root not ordered*"),
+            Clause("an ISB follows the DSB after stores to the hypervisor's tables", "*: entry not synchronized*"),
         ),
-        "a walker goes on by what memory held before: an access faults again for nothing, or by a root of garbage",
+        "a walker uses the previous contents of memory: an access faults again needlessly, or walks a root of garbage",
         Severity.STALE,
         rank=4,
     )
@@ -99,7 +100,7 @@ class WalkOrder(Checker):
 
     def root_linked(self, vmid: int, linked: bool) -> None:
         if linked and self.root == self.hardware.published:
-            reason = "no DSB between the zeroing of the root and the VM that has it"
+            reason = "no DSB between the zeroing of the root and the store that gives it to the VM"
             self.report("root not ordered before walks", -1, reason, taints=False, function="kvm_pgtable_stage2_init")
         self.root = -1
 
@@ -124,7 +125,7 @@ class WalkOrder(Checker):
             reason = "no DSB between the store and the return: the walker may not find the entry"
             self.report("entry not ordered before walks", -1, reason, taints=False, function=own.function)
         elif own.hyp:
-            reason = "no ISB behind the DSB: the hypervisor may not find the entry"
+            reason = "no ISB after the DSB: the hypervisor may not find the entry"
             self.report("entry not synchronized", -1, reason, taints=False, function=own.function)
         own.published = -1
 

@@ -224,7 +224,7 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
             seen, waited = number, Patience(child.pid, patience if number else PATIENCE)
         elif waited.over():
             child.stop()
-            return f"did not get on for {waited.seconds:g} s"
+            return f"made no progress for {waited.seconds:g} s"
 
 
 def remaining(unit: Unit, result: Result, number: int, again: str) -> Unit:

@@ -278,7 +278,7 @@ class GuestAccesses:
         self.answers = (self.answers * 31 + ret) & 0xFFFF_FFFF
         self.checkers.contract.answered(ret, exits.status)
         if ret < 0:
-            self.checkers.contract.told_where(ret, ipa, vcpu)
+            self.checkers.contract.judge_memory_fault_exit(ret, ipa, vcpu)
         if exits.address >= 0:
             self.checkers.contract.addressed(exits.status, exits.address, ipa, va)
         if exits.injected in ("pabt", "dabt"):

@@ -124,7 +124,7 @@ class HostOperations:
         if layout.live == isinstance(op, ops.SlotCreate):
             # An earlier creation failed, as the program asked for.
             return Outcome("ok", "no such slot")
-        old = layout.as_it_is()
+        old = layout.snapshot()
         if isinstance(op, ops.SetLog):
             layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
             layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0

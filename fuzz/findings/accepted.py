@@ -139,13 +139,13 @@ def _entries(name: str, text: str) -> tuple[Entry, ...]:
     except tomllib.TOMLDecodeError as error:
         place = _LINE.search(str(error))
         where = f"{name}:{place[1]}" if place else name
-        raise AcceptedError(f"{where}: no TOML: {_LINE.sub('', str(error))}; allowed: {_ALLOWED}") from None
+        raise AcceptedError(f"{where}: not TOML: {_LINE.sub('', str(error))}; allowed: {_ALLOWED}") from None
     for key in content:
         if key != "finding":
             raise AcceptedError(f"{name}: unknown {key[:40]!a}; allowed: {_ALLOWED}")
     tables = content.get("finding", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise AcceptedError(f"{name}: finding is no list of tables; allowed: {_ALLOWED}")
+        raise AcceptedError(f"{name}: finding is not a list of tables; allowed: {_ALLOWED}")
     entries: list[Entry] = []
     for number, table in enumerate(tables, 1):
         where = f"{name}: entry {number}"
@@ -153,7 +153,7 @@ def _entries(name: str, text: str) -> tuple[Entry, ...]:
             if key not in _KEYS:
                 raise AcceptedError(f"{where}: unknown key {key[:40]!a}; allowed: {', '.join(_KEYS)}")
             if not isinstance(value, str) or not value.strip() or not value.isprintable():
-                raise AcceptedError(f"{where}: {key} is no text; allowed: one line of text in quotes")
+                raise AcceptedError(f"{where}: {key} is not text; allowed: one line of text in quotes")
         for key in _KEYS[:2]:
             if key not in table:
                 raise AcceptedError(f"{where}: {key} is missing; allowed: {_ALLOWED}")

@@ -52,7 +52,7 @@ class FindingFiles:
         # Digests of the code that the programs were replayed on; "": not computed yet.
         self.code = ""
 
-    def there(self, found: FindingRecord) -> list[Path]:
+    def existing(self, found: FindingRecord) -> list[Path]:
         """Return the existing files of a finding, that of the smallest program first."""
         if self.folder is None:
             return []

@@ -70,7 +70,7 @@ def known_text(finding: Finding, reference: str) -> str:
     except (TreeError, UnknownCandidate, RefusedCandidate) as error:
         if finding.kind not in (COMMON, CURED):
             return ""
-        return f"nobody can say whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
+        return f"cannot tell whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
 
 
 def _known_text(finding: Finding, reference: str) -> str:
@@ -87,7 +87,7 @@ def _known_text(finding: Finding, reference: str) -> str:
         return ""
     bugs = f"bug {alike[0]}" if len(alike) == 1 else f"bugs {', '.join(alike[:-1])} and {alike[-1]}"
     have = "has" if len(alike) == 1 else "have"
-    return f"something else than known {bugs}, which {have} the same signature: {called(reference)} does not show this"
+    return f"different from known {bugs}, which {have} the same signature: {called(reference)} does not show this"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:

@@ -31,6 +31,30 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"contract: (?P<function>.*): abort at another address, the physical one",
         (r"contract: \g<function>: abort at another address",),
     ),
+    # Plainer words for the same.
+    (
+        r"(?P<what>contract: .*: (I/O exit|no abort|.* for a slot that ends)) beyond the guest's address space",
+        (r"\g<what> behind the guest's address space",),
+    ),
+    (
+        r"(?P<what>ageing: .*), beyond the first leaf of a huge page(?P<level>.*)",
+        (r"\g<what>, behind the first leaf of a huge page\g<level>",),
+    ),
+    (
+        r"(?P<what>progress: .*:|contract: .*: oops) does not return(?P<place>| in .*)",
+        (r"\g<what> does not come back\g<place>",),
+    ),
+    (
+        r"(?P<what>contract: .*: oops) invalid free of an object(?P<place>.*)",
+        (r"\g<what> free of what is no object\g<place>",),
+    ),
+    (r"(?P<what>contract: .*: oops) endless sleep(?P<place>.*)", (r"\g<what> sleep without an end\g<place>",)),
+    (r"(?P<what>lifetime: .*) a non-table page(?P<level>.*)", (r"\g<what> what is no table\g<level>",)),
+    (
+        r"(?P<what>lifetime: .*) references counted on a non-table page",
+        (r"\g<what> references counted of what is no table",),
+    ),
+    (r"(?P<what>lifetime: .*) non-table page entered(?P<level>.*)", (r"\g<what> what is no table entered\g<level>",)),
 )
 
 

@@ -25,7 +25,7 @@ SECONDS: Final = PATIENCE
 _GRACE: Final = 30.0
 # A signature of `CRASH`, also used by `fuzz.engines.supervisor`: not kernel code that loops
 # (`fuzz.judging.silence`), but anything else that takes too long.
-HUNG: Final = "process did not get on"
+HUNG: Final = "process made no progress"
 # Signatures that say nothing about the program.
 NOT_STARTED: Final = "process not started"
 LOST: Final = "process lost"
@@ -126,7 +126,7 @@ class Replayer(Closing):
             return ReplayOutcome([Finding(CRASH, text, f"no verdict: {found['lost']}")])
         if "signal" in found:
             text = died_signature(found["signal"])
-            return ReplayOutcome([Finding(CRASH, text, f"the {text} as it judged the program")])
+            return ReplayOutcome([Finding(CRASH, text, f"the {text} while it judged the program")])
         if "exit" in found:
             text = f"process ended with exit code {found['exit']}"
             return ReplayOutcome([Finding(CRASH, text, f"the {text} and no verdict")])

@@ -183,7 +183,7 @@ class Store(Closing):
     def _earlier(self, found: FindingRecord) -> list[FindingRecord]:
         """Return the programs that an earlier session kept and that still show the finding."""
         programs: list[FindingRecord] = []
-        for path in self.files.there(found):
+        for path in self.files.existing(found):
             try:
                 program = load(path)
             except ProgramError:

@@ -20,7 +20,7 @@ from .finding import Finding
 from .known import FOLLOWS, UNMET, KnownBug, definitions, fitting, known_bugs, program_of
 
 
-class Asked(NamedTuple):
+class BugRun(NamedTuple):
     """The result of running a known bug's program on a version.
 
     :param signature: signature of the first violation that the bug explains; "": the version does not have the bug
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 
 @cache
-def asked(version: Candidate, bug: str) -> Asked:
+def bug_run(version: Candidate, bug: str) -> BugRun:
     """Run the program of a known bug on a version, on its own.
 
     :param bug: its id
@@ -43,7 +43,7 @@ def asked(version: Candidate, bug: str) -> Asked:
     if missing(executor.side, program):
         # The bug is in a feature that the version does not have.
         executor.dismantle()
-        return Asked("", "")
+        return BugRun("", "")
     conditions = Conditions(executor)
     found = executor.create()
     conditions.explain(found)
@@ -55,17 +55,17 @@ def asked(version: Candidate, bug: str) -> Asked:
         found += more
     executor.dismantle()
     if executor.refused:
-        return Asked("", executor.refused)
+        return BugRun("", executor.refused)
     entries = known_bugs()
     shown = [each.signature for each in found if any(entries[number].id == bug for number in each.known)]
-    return Asked(shown[0] if shown else "", "")
+    return BugRun(shown[0] if shown else "", "")
 
 
 @cache
 def has(version: Candidate, bug: KnownBug) -> bool:
     """Return whether a version has a bug: by its entry's versions, by equal functions, or by running its program."""
     if version.is_tree:
-        return asked(version, bug.id).signature != ""
+        return bug_run(version, bug.id).signature != ""
     bearers = [candidate.declared(name) for name in bug.versions]
     return version in bearers or any(_alike(version, each, bug.functions) for each in bearers)
 

@@ -52,7 +52,7 @@ class Conditions(PredicateNotes):
 
     def standing_of(self, violation: Violation) -> Standing:
         """Return a record of an explained violation, which tells later whether the violation still stands."""
-        ranges = violation.reach(self.granule)
+        ranges = violation.translated_ranges(self.granule)
         if violation.places and violation.checker == "translation":
             start = violation.places.ranges[0][0]
             vm, ipa = vm_of(start), ipa_of(start)
@@ -112,7 +112,7 @@ class Conditions(PredicateNotes):
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
         if predicate == UNWALKED:
-            return not overlap(violation.reach(self.granule), held.walks())
+            return not overlap(violation.translated_ranges(self.granule), held.walks())
         if predicate == HINTED and violation.table >= 0:
             return self.hinted.concerns(violation.table)
         ranges = (held.noted if self.held_in and predicate in OF_ACTOR else self.now).get(predicate, [])
@@ -125,4 +125,4 @@ class Conditions(PredicateNotes):
             ranges = ranges + self.wrong.ranges(predicate)
         else:
             ranges = ranges + self.earlier.get(predicate, [])
-        return overlap(violation.reach(self.granule), merged(ranges))
+        return overlap(violation.translated_ranges(self.granule), merged(ranges))

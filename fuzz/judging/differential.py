@@ -27,7 +27,7 @@ from .conditions import Conditions
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
 from .notes import notes_of
-from .once import alike, judge_once, ways
+from .once import alike, judge_once, path_features
 from .port_once import PortOnce, ports_alike
 from .stretch import Stretches
 from .tables import maps_differ
@@ -209,7 +209,7 @@ class Lockstep:
             if tree is not None:
                 verdict.counts.add(tree.counted, tree.counters)
         if self.features is not None:
-            verdict.features = self.features.total((tree_ways(trees[0]), tree_ways(trees[1])))
+            verdict.features = self.features.total((tree_path_features(trees[0]), tree_path_features(trees[1])))
         return verdict
 
 
@@ -219,6 +219,6 @@ def tree_of(executor: Executor) -> TreeSide | None:
     return pgtable.tree if isinstance(pgtable, TreePgtable) else None
 
 
-def tree_ways(tree: TreeSide | None) -> set[int]:
+def tree_path_features(tree: TreeSide | None) -> set[int]:
     """Return the features of the tree code that ran; none for a port."""
-    return set() if tree is None else ways(tree.counted, tree.counters)
+    return set() if tree is None else path_features(tree.counted, tree.counters)

@@ -14,7 +14,7 @@ DIVERGENCE: Final = "divergence"
 CLASSES: Final = (REGRESSION, DIVERGENCE, COMMON, CURED)
 
 # Separates, in the reason of a divergence, the rule that one side breaks at that operation.
-WRONG: Final = "; as to who is wrong: "
+WRONG: Final = "; which side is wrong: "
 
 # Class and signature: the identity of a finding.
 Key: TypeAlias = tuple[str, str]

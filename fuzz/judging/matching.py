@@ -162,10 +162,10 @@ def concerns_same(one: Violation, other: Violation, granule: Granule) -> bool:
     """Return whether two violations concern the same table page, or entries that translate the same addresses."""
     if one.table >= 0 and one.table == other.table:
         return True
-    return overlap(one.reach(granule), other.reach(granule))
+    return overlap(one.translated_ranges(granule), other.translated_ranges(granule))
 
 
-def astray(violations: list[Violation], others: Index) -> float:
+def astray_from(violations: list[Violation], others: Index) -> float:
     """Return the operation at which a side alone went wrong, so that its later silence proves nothing."""
     return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
@@ -179,4 +179,4 @@ def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
     :param loaded: the difference is in a guest's load
     """
     stale = [v.at for v in violations if v.checker in CACHE_CHECKERS] if loaded else []
-    return min([astray(violations, others), *stale])
+    return min([astray_from(violations, others), *stale])

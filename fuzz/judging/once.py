@@ -137,7 +137,7 @@ def judge_once(
     for library, counters in ran:
         verdict.counts.add(library, counters)
     if seen is not None:
-        ours, theirs = (ways(*each) for each in ran)
+        ours, theirs = (path_features(*each) for each in ran)
         verdict.features = seen.total((ours, theirs))
     return verdict
 
@@ -165,6 +165,6 @@ def judged(reference: Candidate, candidate: Candidate, left: SideAlone) -> Verdi
     return Judge(reference, candidate, left.executor.side.granule).judge(left.found, theirs, [])
 
 
-def ways(library: str, counters: bytes) -> set[int]:
+def path_features(library: str, counters: bytes) -> set[int]:
     """Return the features of a tree's code that ran: each path through it that was counted."""
     return set(code_lines(library).features(counters)) if library else set()

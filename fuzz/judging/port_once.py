@@ -107,7 +107,7 @@ class PortPair:
             outcome, found = self.left.step(at)
             self.limit()
             other, _ = self.right.step(at)
-            if not self.level() or not equal(outcome, other):
+            if not self.in_step() or not equal(outcome, other):
                 return False
             self.notes += notes_of(at, outcome, other)
             self.take(operation, outcome, found)
@@ -119,7 +119,7 @@ class PortPair:
         found = left()
         self.limit()
         right()
-        if not self.level():
+        if not self.in_step():
             return False
         self.take(None, None, found)
         return True
@@ -129,7 +129,7 @@ class PortPair:
         ours, theirs = self.streams
         theirs.most = ours.count
 
-    def level(self) -> bool:
+    def in_step(self) -> bool:
         """Return whether both sides continue and have done the same so far."""
         left, right = self.left, self.right
         if left.dead or right.dead or left.refused or right.refused:

@@ -44,37 +44,37 @@ FAULTS: Final = {
 PREDICATES: Final = {
     HINTS: "the CPU takes level hints (FEAT_TTL)",
     HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
-    "of that table, until another flush covers it",
-    LOGGED: "the slot of a guest's access has a dirty log, or had one when a fault of it began",
+    "it holds for that table until another flush covers it",
+    LOGGED: "the slot of a guest's access has a dirty log, or had one when one of its faults began",
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
     BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
-    GUEST_MEMFD: "the slot of a guest's access has the memory of a guest_memfd",
+    GUEST_MEMFD: "the slot of a guest's access is backed by a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
-    OUTSIDE: "a guest accesses an address behind its address space (cpuN outside)",
-    DATA_OUTSIDE: "that access is a read or a write, whose syndrome tells what to emulate",
-    RELAXED: "a leaf is relaxed directly (table relax), and the call does not ask for execution: the program does not"
-    " want it, or memory of a device is not executed",
+    OUTSIDE: "a guest accesses an address beyond its address space (cpuN outside)",
+    DATA_OUTSIDE: "that access is a read or a write, whose syndrome specifies the emulation",
+    RELAXED: "a leaf is relaxed directly (table relax), and the call does not ask for execution, because the"
+    " program does not, or because device memory is not executable",
     LARGER: "the hugetlb page of a guest's access is larger than what an entry of the root maps",
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
-    TAGGED: "when the handler of a fault on hugetlb takes the mmu lock, or goes on behind others that have it too, and "
-    "has not cleared any itself, tags of the host's page were cleared before",
-    PARTLY: "a host page that is aged sticks out of a slot",
+    TAGGED: "tags of the host's page were cleared before the handler of a fault on hugetlb takes the mmu lock, or "
+    "continues after others that hold it too, and the handler itself has cleared none",
+    PARTLY: "a host page that is aged extends beyond a slot",
     SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
     BLOCK: "a permission fault is on a block",
     PAGE: "a permission fault is on a page",
-    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; of the pages that its cursor then steps over",
+    INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; it holds for the pages that its cursor skips",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
-    PART: "a range is unmapped directly (table unmap), and its size is no multiple of the page size",
-    GONE: "when the handler of a permission fault takes the mmu lock, or others have changed the tables under the same "
-    "hold of it, another leaf, or none, is where the one was that gave the fault",
-    REPLACED: "while the handler of a fault has the mmu lock, others change the leaf that is where the fault was",
+    PART: "a range is unmapped directly (table unmap), and its size is not a multiple of the page size",
+    GONE: "the leaf that caused a permission fault is gone or replaced when the handler takes the mmu lock, or after "
+    "others have changed the tables under the same hold of it",
+    REPLACED: "while the handler of a fault holds the mmu lock, others change the leaf at the fault's address",
     COPIED: "pages are mapped with two invalidations in progress: change_pte() maps the copy of a page within one, "
-    "and another thread has begun the other; of the leaf that maps the copy, as long as it stays",
+    "and another thread has begun the other; it holds for the leaf that maps the copy, while that leaf stays",
     LEAVING: "change_pte() maps the new page of the host at an address whose slot user space is deleting, or moving; "
-    "of the leaf that maps it, as long as it stays",
+    "it holds for the leaf that maps it, while that leaf stays",
     MARKED: "the frame marked accessed is that of a leaf that the handler of an access flag fault may find while it "
-    "has the mmu lock",
+    "holds the mmu lock",
     **{name: f"a guest's access takes a {name}" for name in FAULTS.values()},
     **{name: f"the guest's access is a {name}" for name in ("read", "write", "fetch", "walk", "clean")},
 }

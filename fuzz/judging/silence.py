@@ -14,7 +14,7 @@ from .finding import COMMON, REGRESSION, Finding
 SECONDS: Final = 10.0
 # Seconds between two checks.
 LOOK_EVERY: Final = 0.25
-WHAT: Final = "does not come back"
+WHAT: Final = "does not return"
 
 
 class Silence:

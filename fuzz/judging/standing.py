@@ -70,8 +70,8 @@ class StandingViolations:
             return ()
         if not violation.places and violation.table < 0:
             return tuple([each.violation for each in self.all]) if violation.taints else ()
-        reach = violation.reach(self.granule)
-        found = {number for number in self.near(reach) if overlap(self.all[number].ranges, reach)}
+        ranges = violation.translated_ranges(self.granule)
+        found = {number for number in self.near(ranges) if overlap(self.all[number].ranges, ranges)}
         if violation.table >= 0:
             found.update(self.by_table.get(violation.table, ()))
         return tuple([self.all[number].violation for number in sorted(found)])

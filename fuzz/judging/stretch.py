@@ -133,9 +133,9 @@ def signature(stretch: Stretch) -> str:
     return f"contract: {stretch.entry}: mmu_lock held {TIMES} times as long, without rescheduling"
 
 
-def reason(who: str, one: Stretch, whom: str, other: Stretch) -> str:
+def reason(name: str, one: Stretch, other_name: str, other: Stretch) -> str:
     """Return a text with the lengths of both sides' holds."""
     return (
-        f"{who} visits {one.longest} entries under one hold of the mmu lock (rescheduled {one.rescheduled} times), "
-        f"{whom} {other.longest} ({other.rescheduled} times)"
+        f"{name} visits {one.longest} entries under one hold of the mmu lock (rescheduled {one.rescheduled} times), "
+        f"{other_name} {other.longest} ({other.rescheduled} times)"
     )

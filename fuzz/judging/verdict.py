@@ -15,7 +15,7 @@ from .bearers import has, known_bug
 from .cost import Comparison
 from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
 from .known import FOLLOWS, UNMET, KnownBug, known_bugs
-from .matching import Index, astray, cause_of, explains, weighty
+from .matching import Index, astray_from, cause_of, explains, weighty
 
 # The signature of a difference in the result of a guest's access.
 LOADED: Final = f"result: {title_of(GuestAccess)}"
@@ -27,7 +27,8 @@ AFTER: Final = "; before it, in the same program: "
 class Verdict:
     """The findings of one program, and their consequences.
 
-    *consequences*: violations after the first of a side, without weight;
+    *consequences*: violations after the first of a side, without weight, each after its side: ``reference`` or
+    ``candidate``;
     *costs*: of both sides, None if they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () if they
     were not requested; *counts*: how often the code of kernel trees ran;
@@ -49,8 +50,8 @@ class Verdict:
         """True if the candidate is worse, or differs for no known reason."""
         return any(finding.kind in (REGRESSION, DIVERGENCE) for finding in self.findings)
 
-    def kinds(self) -> list[str]:
-        """Return the distinct (kind, signature) pairs as text, sorted."""
+    def titles(self) -> list[str]:
+        """Return the distinct titles of the findings, sorted."""
         return sorted({finding.title for finding in self.findings})
 
 
@@ -77,57 +78,57 @@ class Judge:
         bugs = [known_bugs()[number] for number in violation.known]
         return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
 
-    def judge(self, original: list[Violation], patched: list[Violation], differences: list[Finding]) -> Verdict:
+    def judge(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
         """Return the verdict for both sides' violations, in order, and the differences between the sides."""
         verdict = Verdict()
-        by_original, by_patched = Index(original), Index(patched)
-        ours = weighty(original, by_patched, self.excused)
-        theirs = weighty(patched, by_original, self.excused)
-        patched_astray = astray(patched, by_original)
+        by_reference, by_candidate = Index(reference), Index(candidate)
+        ours = weighty(reference, by_candidate, self.excused)
+        theirs = weighty(candidate, by_reference, self.excused)
+        candidate_astray = astray_from(candidate, by_reference)
         for violation in theirs:
-            verdict.findings.append(self.of_candidate(violation, patched, by_original))
+            verdict.findings.append(self.of_candidate(violation, candidate, by_reference))
         others = Index(theirs)
         for violation in ours:
-            if not by_patched.shares(violation):
-                if violation.at < patched_astray:
-                    verdict.findings.append(self.finding(CURED, violation, original))
+            if not by_candidate.shares(violation):
+                if violation.at < candidate_astray:
+                    verdict.findings.append(self.finding(CURED, violation, reference))
             elif not others.shares(violation):
-                verdict.findings.append(self.finding(COMMON, violation, original))
-        for side, violations, first in (("original", original, ours), ("candidate", patched, theirs)):
+                verdict.findings.append(self.finding(COMMON, violation, reference))
+        for side, violations, first in (("reference", reference, ours), ("candidate", candidate, theirs)):
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
         for difference in differences:
             loaded = difference.signature == LOADED
-            explained = min(explains(original, by_patched, loaded), explains(patched, by_original, loaded))
+            explained = min(explains(reference, by_candidate, loaded), explains(candidate, by_reference, loaded))
             if difference.at < explained:
-                said = self.broken_at(difference.at, (original, patched), (by_patched, by_original))
-                verdict.findings.append(replace(difference, reason=difference.reason + said))
+                rule = self.broken_at(difference.at, (reference, candidate), (by_candidate, by_reference))
+                verdict.findings.append(replace(difference, reason=difference.reason + rule))
         return verdict
 
     def broken_at(self, at: int, sides: tuple[list[Violation], ...], others: tuple[Index, ...]) -> str:
         """Return a text for the rule that only one side breaks at an operation where the two differ; "": none."""
-        said: list[str] = []
+        texts: list[str] = []
         for version, violations, other in zip((self.reference, self.candidate), sides, others, strict=True):
             alone = (each for each in violations if each.at == at and not other.shares(each) and not self.excused(each))
             first = next(alone, None)
             if first is not None:
-                said.append(f"{version.name} breaks a rule at this operation, {first.signature}")
-        return WRONG + "; ".join(said) if said else ""
+                texts.append(f"{version.name} breaks a rule at this operation, {first.signature}")
+        return WRONG + "; ".join(texts) if texts else ""
 
-    def of_candidate(self, violation: Violation, patched: list[Violation], by_original: Index) -> Finding:
+    def of_candidate(self, violation: Violation, candidate: list[Violation], by_reference: Index) -> Finding:
         """Return the finding for a violation of the candidate that counts.
 
         It is common if the reference shares it, or if a known bug that both versions have
         explains it or its cause; otherwise it is a regression.
         """
-        shared = by_original.shares(violation)
+        shared = by_reference.shares(violation)
         common = shared or self.excused(violation)
         if not common and violation.grave:
-            common = cause_of(violation, patched, self.excused, self.granule) is not None
+            common = cause_of(violation, candidate, self.excused, self.granule) is not None
         if common:
-            return self.finding(COMMON, violation, patched)
+            return self.finding(COMMON, violation, candidate)
         reason = violation.reason
         if violation.grave:
-            first = self.first_wrong(patched[: patched.index(violation)], by_original)
+            first = self.first_wrong(candidate[: candidate.index(violation)], by_reference)
             reason += f"{AFTER}{first.signature}" if first is not None else ""
         return Finding(REGRESSION, violation.signature, reason, violation.at)
 

@@ -25,7 +25,7 @@ from .streams import does_same
 BASE: Final = "original"
 # CPU seconds that a mutant may take for one program before it counts as hanging.
 PATIENCE: Final = 5
-HANGS: Final = "does not come back"
+HANGS: Final = "does not return"
 DIES: Final = "its process dies"
 # Prefix of what kills a mutant that does more work than its base, and nothing wrong.
 COST: Final = "cost: "

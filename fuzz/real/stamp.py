@@ -20,7 +20,7 @@ INVISIBLE: Final = "cannot be seen from user space"
 HIDDEN: Final = "the emulator cannot show it"
 HIDDEN_RULES: Final = ("dcache", "icache", "tlb", "bbm", "lifetime", "locking")
 # Prefix of the reason of an abort with a wrong address: the address reported to the guest.
-_TOLD: Final = re.compile(r"told of (0x[0-9a-f]+),")
+_TOLD: Final = re.compile(r"the reported address is (0x[0-9a-f]+),")
 # Part of the kernel's warning about an empty memory cache.
 _EMPTY_CACHE: Final = "kvm_mmu_memory_cache_alloc"
 

@@ -42,7 +42,7 @@ class SlotLayout:
         # Pages that came from dirty rings since the log was last collected, 64 per word.
         self.reaped: list[int] = []
 
-    def as_it_is(self) -> SlotLayout:
+    def snapshot(self) -> SlotLayout:
         """Return a copy of the slot's current state, which does not change later."""
         other = SlotLayout(self.slot, self.id, self.hva)
         other.ipa, other.flags, other.live = self.ipa, self.flags, self.live

@@ -27,9 +27,9 @@ class Granule:
 
     def __init__(self, page_shift: int, pa_bits: int = PA_BITS) -> None:
         if page_shift not in (12, 14, 16):
-            raise ValueError(f"no granule has pages of 2^{page_shift} bytes; there are 2^12, 2^14 and 2^16")
+            raise ValueError(f"no granule has pages of 2^{page_shift} bytes; allowed: 2^12, 2^14, 2^16")
         if pa_bits not in (PA_BITS, WIDE_PA_BITS):
-            raise ValueError(f"no descriptors for addresses of {pa_bits} bits; there are those for 48 and 52")
+            raise ValueError(f"no descriptors for addresses of {pa_bits} bits; allowed: 48, 52")
         self.page_shift = page_shift
         self.page_size = 1 << page_shift
         self.entries = 1 << (page_shift - 3)

@@ -26,7 +26,7 @@ each_expectation = pytest.mark.parametrize(
 
 @each_expectation
 def test_verdict(path: Path, name: str) -> None:
-    assert set(verdict(load(path), name, reference(path)).kinds()) == expectations(path)[name]
+    assert set(verdict(load(path), name, reference(path)).titles()) == expectations(path)[name]
 
 
 @pytest.mark.parametrize("name", candidate.names())

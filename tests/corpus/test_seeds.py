@@ -34,7 +34,7 @@ def test_comes_back_from_its_canonical_text(path: Path) -> None:
 def test_runs(path: Path, name: str) -> None:
     found = verdict(load(path), name)
     if name in SOUND:
-        assert not found.failed, found.kinds()
+        assert not found.failed, found.titles()
 
 
 @pytest.mark.parametrize("path", [path for path in SEEDS if path.stem.startswith("ipa-")], ids=lambda path: path.stem)

@@ -313,13 +313,13 @@ ALL: Final = [
         "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 write a+2044K\nlog a on\ncpu0 write a+2044K\nlog a get\n",
     ),
     Struck(
-        "ageing: kvm_mmu_notifier_clear_*young: young page reported old, behind the first leaf of a huge page*",
+        "ageing: kvm_mmu_notifier_clear_*young: young page reported old, beyond the first leaf of a huge page*",
         AGED + "host age a+0 4K\n",
         SKIPPING,
         HUGE + "host age a+0 4K\n",
     ),
     Struck(
-        "ageing: kvm_mmu_notifier_clear_*young: still young after clearing, behind the first leaf of a huge page*",
+        "ageing: kvm_mmu_notifier_clear_*young: still young after clearing, beyond the first leaf of a huge page*",
         AGED + "host age a+0 4K\n",
         SKIPPING,
         HUGE + "cpu0 read a+0\nhost age a+0 4K\n",
@@ -393,7 +393,7 @@ ALL: Final = [
         "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
     Struck(
-        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+        "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space",
         "vm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside write 64G\n",
         broken(mmu=EmulatesAborts),
         "vm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside walk 64G mmu=off\n",

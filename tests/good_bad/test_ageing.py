@@ -177,14 +177,14 @@ CASES = (
     ),
     Case(
         "a huge page mapped by small leaves, aged",
-        FLUSH + "still young after clearing, behind the first leaf of a huge page L3",
+        FLUSH + "still young after clearing, beyond the first leaf of a huge page L3",
         ORIGINAL,
         HUGE + "host age a+0 4K\n",
         broken(mmu=AgesTheRange),
     ),
     Case(
         "a huge page that the slot covers in part",
-        CLEAR + "still young after clearing, behind the first leaf of a huge page L3",
+        CLEAR + "still young after clearing, beyond the first leaf of a huge page L3",
         # The warning of bug A1 is another matter.
         broken(mmu=Silent),
         "vm cpus=1 fwb=on\nslot a size=8K backing=thp\ncpu0 read a+4K\nhost age a+0 4K flush=off\n",
@@ -263,8 +263,8 @@ def test_no_false_alarm(text: str) -> None:
 
 
 def test_what_the_host_is_told_and_what_stays_are_both_judged() -> None:
-    told = "young page reported old, behind the first leaf of a huge page L3"
-    stays = "still young after clearing, behind the first leaf of a huge page L3"
+    told = "young page reported old, beyond the first leaf of a huge page L3"
+    stays = "still young after clearing, beyond the first leaf of a huge page L3"
     found = [violation.signature for violation in violations(ORIGINAL, HUGE + "host age a+0 4K\n")]
     assert found == [FLUSH + stays, FLUSH + told]
 

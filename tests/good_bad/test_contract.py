@@ -136,13 +136,13 @@ CASES = (
     ),
     Case(
         "a slot behind the end, moved",
-        "contract: kvm_set_memory_region: success for a slot that ends behind the guest's address space",
+        "contract: kvm_set_memory_region: success for a slot that ends beyond the guest's address space",
         broken(mmu=TakesAnySlot),
         "vm cpus=1 ipa=36\nslot a size=8K backing=anon\nslot a move 67108860K\n",
     ),
     Case(
         "a slot behind the end, made",
-        "contract: kvm_set_memory_region: error -22 for a slot that ends behind the guest's address space",
+        "contract: kvm_set_memory_region: error -22 for a slot that ends beyond the guest's address space",
         broken(mmu=AnotherError),
         "vm cpus=1 ipa=36\nslot a size=8K backing=anon\nslot a delete\nslot a create ipa=64G\n",
     ),
@@ -160,13 +160,13 @@ CASES = (
     ),
     Case(
         "behind the address space, emulated",
-        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+        "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space",
         broken(mmu=EmulatesReads),
         OUTSIDE,
     ),
     Case(
-        "behind the address space, for ever",
-        "contract: kvm_handle_guest_abort: no abort behind the guest's address space",
+        "beyond the address space, forever",
+        "contract: kvm_handle_guest_abort: no abort beyond the guest's address space",
         broken(mmu=LetsFetchesComeAgain),
         OUTSIDE,
     ),

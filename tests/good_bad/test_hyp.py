@@ -247,5 +247,5 @@ class SmallPagesOnly(Pgtable):
 
 def test_tables_that_differ_in_shape_are_a_divergence() -> None:
     found = Differential(ORIGINAL, broken(SmallPagesOnly)).run(parse("s2fuzz 1\n" + BLOCK))
-    assert found.kinds() == ["divergence map"]
+    assert found.titles() == ["divergence map"]
     assert found.findings[0].reason.startswith("hyp: 0x200000, level 2: block(2M)@0x40000000 r-- normal; ")

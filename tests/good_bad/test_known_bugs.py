@@ -11,7 +11,7 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
-from fuzz.judging.bearers import asked, has
+from fuzz.judging.bearers import bug_run, has
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.finding import COMMON, REGRESSION
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, program_of
@@ -98,9 +98,9 @@ def test_the_program_of_a_bug_shows_it_where_it_is(bug: str) -> None:
     """By these programs kernel trees are asked."""
     versions = next(each.versions for each in known_bugs() if each.id == bug)
     assert program_of(bug).is_file()
-    assert all(asked(candidate.get(name), bug).signature for name in versions)
+    assert all(bug_run(candidate.get(name), bug).signature for name in versions)
     without = [name for name in candidate.names() if not any(name in e.versions for e in known_bugs() if e.id == bug)]
-    assert not any(asked(candidate.get(name), bug).signature for name in without)
+    assert not any(bug_run(candidate.get(name), bug).signature for name in without)
 
 
 def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
@@ -283,7 +283,7 @@ def test_c2_explains_its_leaf_as_long_as_that_stays(before: str, between: str) -
     """A block that sticks out of a slot, later and at the same place, is a bug of its own."""
     sticks = Candidate("sticks-out", Pgtable, SticksOut, "blocks stick out")
     found = Differential(candidate.get("original"), sticks).run(parse(MERGED.format(before, between)))
-    assert "regression translation: stage2_map_walker: leaf outside of any slot L2" in found.kinds()
+    assert "regression translation: stage2_map_walker: leaf outside of any slot L2" in found.titles()
 
 
 @pytest.mark.parametrize("places", [("before lock 1", "after lock 1"), ("after unlock 1", "before lock 2")])

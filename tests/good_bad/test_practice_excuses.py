@@ -40,7 +40,7 @@ HUGE = "slot a size=64K backing=thp\ncpu0 read a+0\n"
 
 def kinds(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> list[str]:
     """Classes and signatures of a verdict."""
-    return Differential(reference, version).run(parse("s2fuzz 1\n" + text)).kinds()
+    return Differential(reference, version).run(parse("s2fuzz 1\n" + text)).titles()
 
 
 def test_a_known_bug_explains_only_the_pages_that_it_struck() -> None:

@@ -30,7 +30,7 @@ TOUCHED_AGAIN = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4
 
 def kinds(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> list[str]:
     """Classes and signatures of a verdict."""
-    return Differential(reference, version).run(parse("s2fuzz 1\n" + text)).kinds()
+    return Differential(reference, version).run(parse("s2fuzz 1\n" + text)).titles()
 
 
 @pytest.mark.parametrize("ttl", ["off", "on"])

@@ -32,22 +32,22 @@ TABLE = "lifetime: stage2_unmap_walker: "
 CASES = (
     Case(
         "guest memory freed for a table",
-        "lifetime: stage2_map_walker: reference dropped on what is no table",
+        "lifetime: stage2_map_walker: reference dropped on a non-table page",
         broken(FreesGuestMemory, MmuRfcV1Fixed),
         COALESCE,
         FIXED,
     ),
-    Case("guest memory put", TABLE + "reference dropped on what is no table", broken(PutsLeaves), UNMAP),
+    Case("guest memory put", TABLE + "reference dropped on a non-table page", broken(PutsLeaves), UNMAP),
     Case(
         "guest memory referenced",
-        "lifetime: stage2_map_walker: reference taken on what is no table",
+        "lifetime: stage2_map_walker: reference taken on a non-table page",
         broken(GetsLeaves),
         UNMAP,
     ),
-    Case("guest memory counted", TABLE + "references counted of what is no table", broken(CountsLeaves), UNMAP),
+    Case("guest memory counted", TABLE + "references counted on a non-table page", broken(CountsLeaves), UNMAP),
     Case(
         "more freed than the root",
-        "lifetime: stage2_free_walker: reference dropped on what is no table",
+        "lifetime: stage2_free_walker: reference dropped on a non-table page",
         broken(FreesBeyondTheRoot),
         "vm cpus=1 fwb=on\nslot a size=4K backing=anon\n",
     ),
@@ -71,13 +71,13 @@ CASES = (
     ),
     Case(
         "guest memory as a table",
-        "lifetime: stage2_map_walker: what is no table entered L2",
+        "lifetime: stage2_map_walker: non-table page entered L2",
         broken(LinksGuestMemory),
         "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\n",
     ),
     Case(
         "a table that names guest memory",
-        "lifetime: stage2_map_walker: what is no table entered L2",
+        "lifetime: stage2_map_walker: non-table page entered L2",
         broken(FillsWithGuestMemory),
         "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
     ),
@@ -102,7 +102,7 @@ def test_bad(case: Case) -> None:
 
 def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
     verdict = Differential(FIXED, broken(FreesGuestMemory, MmuRfcV1Fixed)).run(parse("s2fuzz 1\n" + COALESCE))
-    assert verdict.kinds() == [f"{REGRESSION} {CASES[0].signature}"]
+    assert verdict.titles() == [f"{REGRESSION} {CASES[0].signature}"]
     (finding,) = verdict.findings
     assert "free_page() of physical address 0x100000000" in finding.reason
     assert "guest memory at 0x40000000 of slot a" in finding.reason
@@ -128,12 +128,12 @@ def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
     kernel.WRITE_ONCE(childp + 1, 0x100000000 | 3)
     assert executor.checkers.take(0) == []
     kernel.smp_store_release(executor.side.guests[0].regime.root + 1, kernel.__pa__(childp) | 3)
-    assert "what is no table entered" in [violation.what for violation in executor.checkers.take(0)]
+    assert "non-table page entered" in [violation.what for violation in executor.checkers.take(0)]
     kernel.WRITE_ONCE(executor.side.guests[0].regime.root + 1, 0)
     executor.checkers.take(0)
     assert not shadow.by_page[childp // 512].live
     kernel.WRITE_ONCE(childp + 2, 0x100000000 | 3)
-    assert "what is no table entered" not in [violation.what for violation in executor.checkers.take(0)]
+    assert "non-table page entered" not in [violation.what for violation in executor.checkers.take(0)]
 
 
 @pytest.mark.parametrize("granule", ["4K", "16K", "64K"])

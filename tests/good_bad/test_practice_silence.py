@@ -47,7 +47,7 @@ def judged(
 )
 def test_code_that_does_not_come_back(version: Candidate, text: str, function: str, at: int, said: str) -> None:
     run = judged(version, text)
-    (found,) = [each for each in run.findings() if each.signature == f"progress: {function}: does not come back"]
+    (found,) = [each for each in run.findings() if each.signature == f"progress: {function}: does not return"]
     assert (found.kind, found.at) == (REGRESSION, at)
     assert found.reason.startswith(f"{version.name}: no event for 0.5 s of CPU time in ")
     assert said in found.reason
@@ -57,7 +57,7 @@ def test_code_that_does_not_come_back(version: Candidate, text: str, function: s
 def test_the_original_comes_first() -> None:
     run = judged(ORIGINAL, UNLOCKED, reference=EVENTLESS)
     assert [(each.kind, each.signature) for each in run.findings()] == [
-        (COMMON, "progress: stage2_unmap_walker: does not come back")
+        (COMMON, "progress: stage2_unmap_walker: does not return")
     ]
     assert "eventless-loop: no event" in run.findings()[0].reason
 
@@ -114,6 +114,6 @@ def test_time_on_the_wall_decides_nothing() -> None:
         os.read(os.pipe()[0], 1)
 
     for work in (wait, lambda _: for_ever()):
-        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="did not get on for 2 s") as lost:
+        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="made no progress for 2 s") as lost:
             forked.ask(None)
         assert (lost.value.position, lost.value.status) == (None, None)

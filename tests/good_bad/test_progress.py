@@ -67,5 +67,5 @@ def test_progress_bad(case: Case) -> None:
 
 def test_a_stale_tlb_is_told() -> None:
     stuck = {case.name: violations(case.bad, case.text)[0].reason for case in CASES if case.signature == STUCK}
-    told = {name for name, reason in stuck.items() if "by what the TLB of the CPU holds: page@" in reason}
+    told = {name for name, reason in stuck.items() if "by an entry in the TLB of the CPU: page@" in reason}
     assert told == {"the TLB is not flushed"}

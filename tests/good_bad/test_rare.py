@@ -60,7 +60,7 @@ class WalksAreReads(Mmu):
 def test_a_walk_that_counts_as_a_read_is_a_divergence() -> None:
     program = parse("s2fuzz 1\n" + ANON + "cpu0 walk a+0\nlog a get\n")
     found = Differential(ORIGINAL, broken(mmu=WalksAreReads)).run(program)
-    assert found.kinds() == ["divergence map", "divergence result: log get"]
+    assert found.titles() == ["divergence map", "divergence result: log get"]
 
 
 class SendsNoSignal(Mmu):

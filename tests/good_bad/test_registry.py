@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 
 import fuzz.checkers
+from fuzz.checkers.call_order import CallOrder
 from fuzz.checkers.checker import Checker, GuestChecker
 from fuzz.checkers.fault_checker import FaultChecker
-from fuzz.checkers.refusal_checker import BEHIND, RefusalChecker
+from fuzz.checkers.refusal_checker import BEYOND, RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Clause, Rule
 from fuzz.checkers.severity import Severity
@@ -26,7 +27,7 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
-BASES: Final = (Checker, GuestChecker, FaultChecker, RefusalChecker, VisibleLeaves)
+BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, RefusalChecker, VisibleLeaves)
 # With what checkers say; the judge says what the two versions show.
 CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
 # That have the table of rules.
@@ -131,7 +132,7 @@ def test_a_violation_breaks_one_clause() -> None:
     (contract,) = (rule for rule in rules() if rule.name == "contract")
     assert contract.broken("contract: f: WARN in g") == "no warning"
     assert contract.broken("contract: f: error -22") == "no undeserved error"
-    assert contract.broken(f"contract: f: error -22 for {BEHIND.why}") == "what KVM must refuse gets the right error"
+    assert contract.broken(f"contract: f: error -22 for {BEYOND.why}") == "what KVM must refuse gets the right error"
     assert len(contract.clauses) == len(contract.holds.split("; "))
 
 

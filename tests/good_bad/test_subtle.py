@@ -28,7 +28,7 @@ TOGGLE = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 cache on\
 
 def verdict(name: str, text: str) -> list[str]:
     """Classes and signatures of a candidate against the original."""
-    return Differential(ORIGINAL, candidate.get(name)).run(parse("s2fuzz 1\n" + text)).kinds()
+    return Differential(ORIGINAL, candidate.get(name)).run(parse("s2fuzz 1\n" + text)).titles()
 
 
 @pytest.mark.parametrize("name", ["rfc-v1-1", "rfc-v1-fixed"])
@@ -213,7 +213,7 @@ def test_the_memory_type_must_be_the_one_that_forces_write_back() -> None:
 def test_a_known_bug_excuses_only_against_a_version_that_has_it() -> None:
     text = "vm ttl=on cpus=1\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
     found = Differential(candidate.get("v5.12.9"), ORIGINAL).run(parse("s2fuzz 1\n" + text))
-    assert "regression translation: stage2_unmap_walker: still mapped after invalidation L3" in found.kinds()
+    assert "regression translation: stage2_unmap_walker: still mapped after invalidation L3" in found.titles()
 
 
 def test_a_flush_is_owed_by_the_function_that_took_the_entry_away() -> None:
@@ -237,7 +237,7 @@ class NeverYoungNorHuge(Mmu):
 def test_one_difference_does_not_hide_another() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost testage a+0\n"
     found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
-    assert found.kinds() == [
+    assert found.titles() == [
         "divergence map",
         "divergence result: host testage",
         "regression ageing: kvm_mmu_notifier_test_young: young page reported old L3",
@@ -250,8 +250,8 @@ def test_a_difference_names_the_rule_that_says_who_is_wrong() -> None:
     found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
     reasons = {finding.signature: finding.reason for finding in found.findings}
     said = "broken breaks a rule at this operation, ageing: kvm_mmu_notifier_test_young: young page reported old L3"
-    assert reasons["result: host testage"] == f"original: ok 1; broken: ok 0; as to who is wrong: {said}"
-    assert "as to who is wrong" not in reasons["map"]
+    assert reasons["result: host testage"] == f"original: ok 1; broken: ok 0; which side is wrong: {said}"
+    assert "which side is wrong" not in reasons["map"]
 
 
 RETRIED = """vm cpus=1

@@ -16,4 +16,4 @@ def test_nothing_left_out_is_the_original(which: type[Switched]) -> None:
     generator = Generator(5)
     for _ in range(60):
         verdict = differential.run(generator.next())
-        assert {finding.kind for finding in verdict.findings} <= {"common"}, verdict.kinds()
+        assert {finding.kind for finding in verdict.findings} <= {"common"}, verdict.titles()

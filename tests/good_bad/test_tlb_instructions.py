@@ -171,13 +171,13 @@ class OneStage(ByInstructions):
     ("design", "order"),
     [
         (NothingBetween, "no DSB came between that and the invalidation of stage 1 (TLBI VMALLE1)"),
-        (OneStage, "entries of both stages together were not invalidated after that (TLBI VMALLE1)"),
+        (OneStage, "combined entries were not invalidated after that (TLBI VMALLE1)"),
     ],
 )
 def test_what_was_flushed_by_address_and_stays_has_a_reason_of_its_own(design: type[AnyTlb], order: str) -> None:
     (found, *_) = violations(by(design), "vm cpus=1\n" + PAGE)
     assert found.signature == LEAF
-    assert f"may still have it: it was flushed by IPA, but {order}, so that" in found.reason
+    assert f"may still hold it: it was flushed by IPA, but {order}, so a combined entry may stay" in found.reason
     (found, *_) = violations(by(StoresAlone), "vm cpus=1\n" + PAGE)
     assert "flushed by IPA" not in found.reason
 

@@ -30,7 +30,7 @@ def program(bug: Bug) -> Program:
 @each_bug
 def test_shows_its_signature_as_a_regression(bug: Bug) -> None:
     """Further regressions are what the bug does besides; there is nothing else."""
-    found = Differential(candidate.get(bug.base), candidate.get(bug.name)).run(program(bug)).kinds()
+    found = Differential(candidate.get(bug.base), candidate.get(bug.name)).run(program(bug)).titles()
     assert found[0] == f"regression {bug.signature}"
     assert all(kind.startswith("regression ") for kind in found)
 
@@ -38,12 +38,12 @@ def test_shows_its_signature_as_a_regression(bug: Bug) -> None:
 @each_bug
 def test_shows_nothing_on_its_base(bug: Bug) -> None:
     base = candidate.get(bug.base)
-    assert Differential(base, base).run(program(bug)).kinds() == []
+    assert Differential(base, base).run(program(bug)).titles() == []
 
 
 @each_bug
 def test_shows_nothing_where_every_trial_begins(bug: Bug) -> None:
-    assert Differential(candidate.get(bug.base), candidate.get(bug.name)).run(parse(NOTHING)).kinds() == []
+    assert Differential(candidate.get(bug.base), candidate.get(bug.name)).run(parse(NOTHING)).titles() == []
 
 
 @each_bug

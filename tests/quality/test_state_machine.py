@@ -85,10 +85,10 @@ def test_what_destruction_leaves_behind_is_told() -> None:
 def test_what_is_wrong_with_rfc_v1_shrinks_to_one_operation() -> None:
     key, program = failure(RfcV1, FEW)
     assert len(program.operations) == 1
-    assert key in DIFFERENTIAL.run(program).kinds()
+    assert key in DIFFERENTIAL.run(program).titles()
 
 
 def test_missing_clean_of_rfc_v1_is_found_behind_what_is_accepted() -> None:
     key, program = failure(NotCleaned, settings(FEW, max_examples=300, phases=[Phase.generate]))
     assert key.startswith("regression dcache: stage2_map_walker: ")
-    assert key in DIFFERENTIAL.run(program).kinds()
+    assert key in DIFFERENTIAL.run(program).titles()

@@ -24,7 +24,7 @@ PATCHES: Final = {
     "tables are not added": (
         "\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, 1);\n",
         "",
-        "of 5 table pages that VMs had, kvm_account_pgtable_pages() added 2",
+        "VMs had 5 table pages: kvm_account_pgtable_pages() added 2",
     ),
     "roots are not added": ("\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, (size >> PAGE_SHIFT));\n", "", "added 3"),
     "roots are not taken off": ("\tkvm_account_pgtable_pages(virt, -(size >> PAGE_SHIFT));\n", "", "took 3 off"),

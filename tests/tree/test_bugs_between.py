@@ -11,7 +11,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU, PGTABLE
-from fuzz.judging.bearers import asked
+from fuzz.judging.bearers import bug_run
 from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.judging.known import program_of
 from fuzz.language.text import load, parse
@@ -82,8 +82,8 @@ def copy_with(back: Back, folder: Path) -> str:
 
 @each_bug
 def test_a_tree_is_asked_for_it(back: Back, tmp_path: Path) -> None:
-    assert asked(candidate.get(version(back.tree)), back.bug) == ("", "")
-    assert asked(candidate.get(copy_with(back, tmp_path)), back.bug).signature
+    assert bug_run(candidate.get(version(back.tree)), back.bug) == ("", "")
+    assert bug_run(candidate.get(copy_with(back, tmp_path)), back.bug).signature
 
 
 @each_bug
@@ -101,7 +101,7 @@ def test_kernels_of_then_have_it(back: Back) -> None:
     there = [name for name in back.has if name in real_trees()]
     if not there:
         pytest.skip(f"needs one of the trees {', '.join(back.has)} in S2FUZZ_TREES")
-    assert all(asked(candidate.get(version(name)), back.bug).signature for name in there)
+    assert all(bug_run(candidate.get(version(name)), back.bug).signature for name in there)
 
 
 AREA: Final = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4M backing=device\nhost unmap a+{} 4K\ncpu0 read a+{}\n"

@@ -26,7 +26,7 @@ NOBODYS = "access to a table page that nobody allocated"
 CRASHES = {
     "BUG": ("\tBUG_ON(ctx->level == 3);\n", "oops BUG() in"),
     "a NULL pointer": ("\t*(volatile int *)(ctx->addr & 8) = 1;\n", "oops SIGSEGV in"),
-    "a loop": ("\tfor (;;) barrier();\n", "oops does not come back in"),
+    "a loop": ("\tfor (;;) barrier();\n", "oops does not return in"),
     "no end of recursion": (
         "\t{ volatile char big[1 << 16]; big[0] = 1; stage2_unmap_put_pte(ctx, mmu, mm_ops); big[1] = big[0]; }\n",
         "oops stack overflow in",
@@ -62,7 +62,7 @@ def test_loop_that_needs_the_driver(kind: str, tmp_path: Path) -> None:
     file, place, text = LOOPS[kind]
     found = findings(tmp_path, file, place, text + place)
     assert [each.kind for each in found] == [REGRESSION]
-    assert "oops does not come back in" in found[0].signature
+    assert "oops does not return in" in found[0].signature
 
 
 @pytest.mark.parametrize("kind", CRASHES)

@@ -110,5 +110,5 @@ def test_the_area_is_no_answer(tmp_path: Path) -> None:
     guess = "int sz = kvm_is_device_pfn(pfn) ? PMD_SIZE : get_user_mapping_size(kvm, hva);"
     copy = edited("6.12", tmp_path / "tree", MMU, [(size, guess)])
     differential = Differential(candidate.get(version()), candidate.get(copy))
-    kinds = differential.run(load(ROOT / "corpus" / "seeds" / "device-blocks.s2")).kinds()
+    kinds = differential.run(load(ROOT / "corpus" / "seeds" / "device-blocks.s2")).titles()
     assert f"{REGRESSION} translation: stage2_map_walker: wrong frame L2" in kinds

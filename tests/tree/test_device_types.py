@@ -123,7 +123,7 @@ def test_a_change_shows_on_the_memory_that_it_is_about(mistake: Mistake, tmp_pat
     copy = edited(mistake.tree, tmp_path / "tree", MMU, [(mistake.text, mistake.instead)])
     differential = Differential(candidate.get(version(mistake.tree)), candidate.get(copy))
     for backing in ALL:
-        found = differential.run(parse(HEAD.format("on", backing) + "cpu0 read a+0\n")).kinds()
+        found = differential.run(parse(HEAD.format("on", backing) + "cpu0 read a+0\n")).titles()
         if backing == mistake.backing:
             assert mistake.found in found
         elif backing in mistake.quiet:

@@ -12,7 +12,7 @@ import pytest
 import candidate
 import fuzz.checkers
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
-from fuzz.checkers.generations import LATER, named
+from fuzz.checkers.later_names import LATER, named
 from fuzz.judging.known import known_bugs
 from fuzz.language.text import load
 from fuzz.reports.sidebyside import record

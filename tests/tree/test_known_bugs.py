@@ -12,7 +12,7 @@ from candidate.tree.building import facts
 from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
-from fuzz.judging.bearers import asked, has
+from fuzz.judging.bearers import bug_run, has
 from fuzz.judging.differential import COMMON, REGRESSION, Differential, Lockstep
 from fuzz.judging.known import known_bugs, program_of
 from fuzz.judging.predicates import GONE
@@ -35,13 +35,13 @@ HAVE: Final = {
 def test_a_tree_is_asked_by_programs(name: str) -> None:
     release = facts.version(TreeSource(real_tree(name)))
     tree = candidate.get(version(name))
-    found = {bug for bug in IDS if asked(tree, bug).signature}
+    found = {bug for bug in IDS if bug_run(tree, bug).signature}
     if release in HAVE:
         assert found == HAVE[release]
     else:
         # A later one may have got fixes, and never a bug.
         assert found <= set().union(*(bugs for each, bugs in HAVE.items() if each.startswith(f"{name}.")))
-    assert not any(asked(tree, bug).refused for bug in IDS)
+    assert not any(bug_run(tree, bug).refused for bug in IDS)
     assert {bug.id for bug in known_bugs() if has(tree, bug)} == found
 
 
@@ -65,8 +65,8 @@ def test_a_bug_whose_condition_is_a_walk(tmp_path: Path) -> None:
     """B05: the range that is walked begins inside an entry."""
     rounds = "\t\tdata->addr = ALIGN_DOWN(data->addr, kvm_granule_size(level));\n"
     copy = candidate.get(planted("5.12.9", tmp_path / "tree", PGTABLE, rounds, ""))
-    assert asked(copy, "B05").signature.startswith("translation: ")
-    assert asked(candidate.get(version("5.12.9")), "B05").signature == ""
+    assert bug_run(copy, "B05").signature.startswith("translation: ")
+    assert bug_run(candidate.get(version("5.12.9")), "B05").signature == ""
 
 
 def test_a_near_miss_of_a_bug_that_only_trees_have(tmp_path: Path) -> None:
@@ -93,19 +93,19 @@ def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
     """Not the version is asked: the tree calls itself the same."""
     condition = "\tif (!fault_is_perm || (logging_active && write_fault)) {"
     copy = candidate.get(planted("6.12", tmp_path / "tree", MMU, condition, "\tif (1) {"))
-    assert asked(copy, "M1").signature == ""
-    assert asked(copy, "P1").signature != ""
+    assert bug_run(copy, "M1").signature == ""
+    assert bug_run(copy, "P1").signature != ""
 
 
 def test_what_is_not_modelled_gives_no_answer(tmp_path: Path) -> None:
     place = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
     copy = planted("6.12", tmp_path / "tree", MMU, place, "\tmemunmap(NULL);\n" + place)
-    assert asked(candidate.get(copy), "P1") == ("", "memunmap")
+    assert bug_run(candidate.get(copy), "P1") == ("", "memunmap")
 
 
 def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     tree = str(real_tree("6.12"))
-    have = {bug for bug in IDS if asked(candidate.get(version("6.12")), bug).signature}
+    have = {bug for bug in IDS if bug_run(candidate.get(version("6.12")), bug).signature}
     assert cli.main(["tree", "check", tree]) == 0
     out = capsys.readouterr().out
     assert "    has P1: A 1G hugetlb page " in out

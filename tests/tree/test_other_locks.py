@@ -30,7 +30,7 @@ MISTAKES: Final = {
     ),
     "a mutex is released twice": (
         *("6.12", KVM_MAIN, DROP, DROP + "\tmutex_unlock(&kvm->slots_lock);\n"),
-        *(SLOT, "another lock released that is not held", "released by whoever does not hold it"),
+        *(SLOT, "another lock released that is not held", "released by an actor that does not hold it"),
     ),
     "the lock of a file is not released": (
         *("7.3", GUEST_MEMFD, FAILS, "\n\treturn MF_DELAYED;\n"),

@@ -132,7 +132,7 @@ FIXES: Final = {
         MMU,
         (("\tif (esr_fsc_is_translation_fault(esr)) {\n\t\t/* Beyond", "\tif (0) {\n\t\t/* Beyond"),),
         f"vm ipa=36\n{ONE_PAGE}\ncpu0 outside read 64G",
-        "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+        "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space",
     ),
     "406504c7b040": Reverted(
         "6.12",
@@ -152,7 +152,7 @@ FIXES: Final = {
         (("\t\t\t\t\t\t   size, true);", "\t\t\t\t\t\t   1, true);"),),
         "vm\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\nhost age a+0 2M",
         "ageing: kvm_mmu_notifier_clear_flush_young: still young after clearing, "
-        "behind the first leaf of a huge page L3",
+        "beyond the first leaf of a huge page L3",
     ),
     "85c7869e30b7": Reverted(
         "7.3",

@@ -53,7 +53,7 @@ def test_who_is_alone_does_not_sleep_for_ever(tmp_path: Path) -> None:
     prepare = "\tprepare_to_rcuwait(&kvm->mn_memslots_update_rcuwait);\n"
     tree = planted("7.3", tmp_path / "tree", KVM_MAIN, prepare, f"{prepare}{SLEEP}\t\tschedule();\n")
     found = violations(candidate.get(tree), "vm\nslot a size=2M backing=anon\n")
-    assert [each.what for each in found] == ["oops sleep without an end in kvm_swap_active_memslots"]
+    assert [each.what for each in found] == ["oops endless sleep in kvm_swap_active_memslots"]
     # A wake-up may come first.
     woken = f"{prepare}{SLEEP}\t\trcuwait_wake_up(&kvm->mn_memslots_update_rcuwait);\n\t\tschedule();\n"
     tree = planted("7.3", tmp_path / "woken", KVM_MAIN, prepare, woken)

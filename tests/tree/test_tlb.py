@@ -127,7 +127,7 @@ def test_a_change(mistake: Mistake, tmp_path: Path) -> None:
     name = planted("6.12", tmp_path / "tree", mistake.path, mistake.text, mistake.instead)
     differential = Differential(candidate.get(version("6.12")), candidate.get(name))
     found = [
-        kind for ranges in ("off", "on") for kind in differential.run(parse(VM.format("on", ranges) + LOGGED)).kinds()
+        kind for ranges in ("off", "on") for kind in differential.run(parse(VM.format("on", ranges) + LOGGED)).titles()
     ]
     if mistake.found:
         assert any(kind.startswith(mistake.found) for kind in found), found

@@ -25,7 +25,7 @@ FOUND: Final = {
     "regressions/x1-two-levels.s2": ("dcache: stage2_map_walker: table->block after a permission fault", TREES[:1]),
     "regressions/b21-table-hint.s2": ("lifetime: stage2_unmap_walker: freed before the flush", TREES[:1]),
     "regressions/s1-walk-read-only.s2": ("contract: kvm_handle_guest_abort: walk of memory answered", TREES[:1]),
-    "regressions/o1-io-outside.s2": ("contract: kvm_handle_guest_abort: I/O exit behind the guest's", TREES[:1]),
+    "regressions/o1-io-outside.s2": ("contract: kvm_handle_guest_abort: I/O exit beyond the guest's", TREES[:1]),
     "regressions/f1-far-outside.s2": (
         "contract: kvm_handle_guest_abort: abort at another address, the physical one",
         TREES[1:],

@@ -62,7 +62,7 @@ PLANTED: Final = {
         HEADER,
         "\t\tpte |= FIELD_PREP(KVM_PTE_ADDR_51_50_LPA2, pa >> 50);\n",
         "",
-        "lifetime: stage2_map_walker: what is no table entered",
+        "lifetime: stage2_map_walker: non-table page entered",
     ),
     "upper bits of leaves dropped": (
         PGTABLE,

@@ -45,7 +45,7 @@ static struct memfd *memfd_of(const struct address_space *mapping)
 	for (i = 0; i < FILES; i++)
 		if (files[i].file && files[i].mapping == mapping)
 			return &files[i];
-	shim_refuse("a file that is no guest_memfd");
+	shim_refuse("a file that is not a guest_memfd");
 	return NULL;
 }
 

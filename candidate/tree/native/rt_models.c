@@ -110,7 +110,7 @@ void shim_give_way(int asleep)
 	if (rt_actor >= 0)
 		rt_wait(LOCK_OTHER, -1, -1);
 	else if (asleep)
-		shim_crash("sleep without an end", FRAME, 0);
+		shim_crash("endless sleep", FRAME, 0);
 	else
 		CALL(EV_CALL, 0, 0, 0, "schedule");
 }

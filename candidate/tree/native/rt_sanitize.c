@@ -107,12 +107,12 @@ void rt_object_back(const void *p, void **frame)
 	unsigned long at = (unsigned long)p - (unsigned long)heap, n, i;
 
 	if (!heap || at >= heap_bytes || at & 7 || at < REDZONE || state[(at - 8) >> 3])
-		shim_crash("free of what is no object", frame, 0);
+		shim_crash("invalid free of an object", frame, 0);
 	if (state[at >> 3] == FREED)
 		shim_crash("double free of an object", frame, 0);
 	n = *(unsigned long *)(heap + at - 8);
 	if (!state[at >> 3] && n)
-		shim_crash("free of what is no object", frame, 0);
+		shim_crash("invalid free of an object", frame, 0);
 	for (i = 0; i < (n ? n : 1); i += 8)
 		state[(at + i) >> 3] = FREED;
 }

@@ -190,7 +190,7 @@ void shim_full(void)
 	unsigned long pages = ((unsigned long)rt_arena_next << (RT_PAGE_SHIFT - 3)) + shim_slot_pages;
 
 	if (++full * (unsigned long)SHIM_RECORDS > OF_A_CALL + OF_A_PAGE * pages)
-		shim_crash("does not come back", FRAME, 0);
+		shim_crash("does not return", FRAME, 0);
 	ask(S_FULL);
 }
 
@@ -203,7 +203,7 @@ static void new_call(void)
 int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *page)
 {
 	if (++requests > HOST_REQUESTS)
-		shim_crash("does not come back", FRAME, 0);
+		shim_crash("does not return", FRAME, 0);
 	shim_control->info[0] = hva;
 	shim_control->info[1] = write;
 	ask(S_HOST);
@@ -238,7 +238,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
 		frame = (void **)(shim_stack_top - 16);
 	if (number == SIGVTALRM)
-		shim_crash("does not come back", frame, pc);
+		shim_crash("does not return", frame, pc);
 	if (number == SIGSEGV && (char *)info->si_addr < (char *)frame && (char *)frame - (char *)info->si_addr < 1 << 20)
 		shim_crash("stack overflow", frame, pc);
 	shim_crash(number == SIGSEGV ? "SIGSEGV" : number == SIGBUS ? "SIGBUS" : number == SIGILL ? "SIGILL" :

@@ -112,14 +112,14 @@ def known_bugs_of(name: str) -> list[KnownBugAnswer]:
     :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
     """
     import candidate
-    from fuzz.judging.bearers import asked
+    from fuzz.judging.bearers import bug_run
     from fuzz.judging.known import known_bugs, program_of
 
     version = candidate.get(name)
     found: list[KnownBugAnswer] = []
     for bug in known_bugs():
         if all(bug.id != each.id for each in found):
-            signature, refused = asked(version, bug.id)
+            signature, refused = bug_run(version, bug.id)
             program = program_of(bug.id).relative_to(home_folder()).as_posix()
             found.append(KnownBugAnswer(bug.id, program, signature, refused, bug.reason, bug.link))
     return found

@@ -116,7 +116,7 @@ for name in names:
     assert (version.pgtable.__module__ in CHOICE.files) != plain, version.pgtable.__module__
     generator = Generator(3)
     differential = Differential(candidate.get("original"), version)
-    judged[name] = [sorted(differential.run(generator.next()).kinds()) for _ in range(25)]
+    judged[name] = [sorted(differential.run(generator.next()).titles()) for _ in range(25)]
 print(json.dumps([form(), judged]))
 """
 INTERRUPTED = """

@@ -105,7 +105,7 @@ def test_a_killed_child_loses_no_program() -> None:
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "process was killed by SIGSEGV", 1),
         ("os.kill(os.getpid(), signal.SIGKILL)", "process was killed by SIGKILL", 2),
-        ("time.sleep(1000)", "process did not get on", 1),
+        ("time.sleep(1000)", "process made no progress", 1),
         ("os._exit(7)", "process ended with exit code 7", 1),
     ],
 )

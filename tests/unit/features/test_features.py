@@ -70,7 +70,7 @@ def test_only_on_request() -> None:
     asked = differential.run(program)
     assert plain.features == ()
     assert asked.features
-    assert (plain.findings, plain.kinds()) == (asked.findings, asked.kinds())
+    assert (plain.findings, plain.titles()) == (asked.findings, asked.titles())
 
 
 def test_what_ran_before_does_not_matter() -> None:

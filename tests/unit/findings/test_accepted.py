@@ -56,16 +56,16 @@ def test_a_crash_of_ours_is_never_accepted(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "no_toml": ("[[finding]\n", "k.toml:1: no TOML: ", "allowed: [[finding]]"),
+    "no_toml": ("[[finding]\n", "k.toml:1: not TOML: ", "allowed: [[finding]]"),
     "other_table": ("[[findings]]\n", "k.toml: unknown 'findings'"),
-    "no_table": ("finding = 3\n", "k.toml: finding is no list of tables"),
-    "list_of_numbers": ("finding = [3]\n", "k.toml: finding is no list of tables"),
+    "no_table": ("finding = 3\n", "k.toml: finding is not a list of tables"),
+    "list_of_numbers": ("finding = [3]\n", "k.toml: finding is not a list of tables"),
     "unknown_key": (ENTRY + 'id = "x"\n', "k.toml: entry 1: unknown key 'id'; allowed: pattern, reason, who, link"),
     "no_reason": (ENTRY + '[[finding]]\npattern = "x"\n', "k.toml: entry 2: reason is missing"),
     "no_pattern": ('[[finding]]\nreason = "x"\n', "k.toml: entry 1: pattern is missing"),
-    "number": ('[[finding]]\npattern = 3\nreason = "x"\n', "k.toml: entry 1: pattern is no text"),
-    "empty": ('[[finding]]\npattern = " "\nreason = "x"\n', "k.toml: entry 1: pattern is no text"),
-    "lines": ('[[finding]]\npattern = "a\\nb"\nreason = "x"\n', "k.toml: entry 1: pattern is no text", "one line"),
+    "number": ('[[finding]]\npattern = 3\nreason = "x"\n', "k.toml: entry 1: pattern is not text"),
+    "empty": ('[[finding]]\npattern = " "\nreason = "x"\n', "k.toml: entry 1: pattern is not text"),
+    "lines": ('[[finding]]\npattern = "a\\nb"\nreason = "x"\n', "k.toml: entry 1: pattern is not text", "one line"),
     "twice": (ENTRY + ENTRY, "k.toml: entry 2: same pattern as entry 1; give every pattern once"),
 }
 
@@ -171,6 +171,34 @@ def test_a_wrong_file_ends_the_command_at_once(
         (
             "dcache: stage2_unmap_walker: unmapped, not cleaned L3",
             "dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3",
+        ),
+        (
+            "contract: kvm_handle_guest_abort: I/O exit behind the guest's address space",
+            "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space",
+        ),
+        (
+            "contract: kvm_set_memory_region: success for a slot that ends behind the guest's address space",
+            "contract: kvm_set_memory_region: success for a slot that ends beyond the guest's address space",
+        ),
+        (
+            "ageing: kvm_mmu_notifier_clear_young: young page reported old, behind the first leaf of a huge page L3",
+            "ageing: kvm_mmu_notifier_clear_young: young page reported old, beyond the first leaf of a huge page L3",
+        ),
+        ("progress: stage2_unmap_walker: does not come back", "progress: stage2_unmap_walker: does not return"),
+        ("contract: f: oops does not come back in g", "contract: f: oops does not return in g"),
+        ("contract: f: oops free of what is no object in g", "contract: f: oops invalid free of an object in g"),
+        ("contract: f: oops sleep without an end in g", "contract: f: oops endless sleep in g"),
+        (
+            "lifetime: stage2_map_walker: walk of what is no table L2",
+            "lifetime: stage2_map_walker: walk of a non-table page L2",
+        ),
+        (
+            "lifetime: stage2_map_walker: references counted of what is no table",
+            "lifetime: stage2_map_walker: references counted on a non-table page",
+        ),
+        (
+            "lifetime: stage2_map_walker: what is no table entered L1",
+            "lifetime: stage2_map_walker: non-table page entered L1",
         ),
     ],
 )

@@ -199,7 +199,7 @@ def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
     verdict = Differential(ORIGINAL, marking, measure=True).run(parse(text))
     assert verdict.costs is not None
     assert (verdict.costs.reference.pages_over_reported, verdict.costs.candidate.pages_over_reported) == (0, 3)
-    assert not [kind for kind in verdict.kinds() if kind.startswith("regression")]
+    assert not [kind for kind in verdict.titles() if kind.startswith("regression")]
     assert any(line.startswith("pages logged, not written") for line in cost_lines("cost", verdict.costs, ("a", "b")))
 
 

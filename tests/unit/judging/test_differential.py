@@ -31,9 +31,9 @@ def violation(what: str, at: int, *places: int, checker: str = "translation", ta
 
 
 def judge(
-    original: list[Violation], patched: list[Violation], difference: Finding | None = None
+    reference: list[Violation], patched: list[Violation], difference: Finding | None = None
 ) -> list[tuple[str, str]]:
-    verdict = JUDGE.judge(original, patched, [difference] if difference else [])
+    verdict = JUDGE.judge(reference, patched, [difference] if difference else [])
     return [(finding.kind, finding.signature.split(": ")[2].removesuffix(" L3")) for finding in verdict.findings]
 
 

@@ -19,7 +19,7 @@ from ..processes import LONG, Started, environment
 
 LOOP = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\n"
 FINE = "s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 write a+0\n"
-SIGNATURE = "progress: stage2_unmap_walker: does not come back"
+SIGNATURE = "progress: stage2_unmap_walker: does not return"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def concerns(each: Standing, violation: Violation) -> bool:
         return violation.taints
     if violation.table >= 0 and violation.table == each.violation.table:
         return True
-    return overlap(each.ranges, violation.reach(GRANULE))
+    return overlap(each.ranges, violation.translated_ranges(GRANULE))
 
 
 def test_the_same_as_by_going_through_all() -> None:
@@ -41,7 +41,7 @@ def test_the_same_as_by_going_through_all() -> None:
         expected = [each.violation for each in kept if concerns(each, violation)]
         assert list(standing.before(violation)) == expected
         found += len(expected)
-        one = Standing(violation, violation.reach(GRANULE), -1, 0, -1, number)
+        one = Standing(violation, violation.translated_ranges(GRANULE), -1, 0, -1, number)
         standing.add(one)
         kept.append(one)
         if not number % 50:

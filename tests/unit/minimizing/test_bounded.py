@@ -20,7 +20,7 @@ from ..replaying import Here
 
 LARGE = parse(MISSING_CLEAN + "cpu0 read a+0\nhost age a+0 4K\ncpu1 read a+2M\n")
 SIGNATURE = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
-SILENT = "progress: stage2_map_walker: does not come back"
+SILENT = "progress: stage2_map_walker: does not return"
 
 
 def large(kind: str = "regression", signature: str = SIGNATURE) -> FindingRecord:

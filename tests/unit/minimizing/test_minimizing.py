@@ -285,8 +285,8 @@ def test_promote_makes_a_name_of_the_signature(call: Call) -> None:
 
 
 def test_promote_refuses_what_crashes_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Replayer, "keys", lambda *_: {("crash", "process did not get on")})
-    with pytest.raises(PromotionError, match="original ends with process did not get on on it"):
+    monkeypatch.setattr(Replayer, "keys", lambda *_: {("crash", "process made no progress")})
+    with pytest.raises(PromotionError, match="original ends with process made no progress on it"):
         expecting.expectations(parse(SMALL), Replayer(), "original", candidate.names())
 
 

@@ -183,7 +183,7 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
 def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
     """The model tells 0x10."""
     found = violation("contract", "abort at another address", at=0)
-    found.reason = "told of 0x10, the guest accessed 0x20"
+    found.reason = "the reported address is 0x10, the guest accessed 0x20"
     assert stamp_of(found, parse([f"r 0 abort {value}"]), False, 1).word == word
 
 
