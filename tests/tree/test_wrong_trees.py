@@ -17,7 +17,7 @@ import pytest
 from candidate.tree.building.cache import RECORD
 from candidate.tree.building.compiler import CompileFailedError, CompilerJob
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE, TreeSource
-from candidate.tree.building.wrong import said
+from candidate.tree.building.wrong import compile_message
 from fuzz.command_line import cli
 
 from ..unit.console import ROOT, Result, refused
@@ -299,7 +299,7 @@ def test_a_mistake_in_a_file_of_ours_is_not_said_to_be_the_trees(tmp_path: Path)
     """The compiler does not say which of the two has changed."""
     source = TreeSource(small_tree(tmp_path / "tree"))
     failed = CompileFailedError(CompilerJob("rt_models.o", []), "native/rt_models.c", 157, "expected ';'")
-    assert said(source, failed, []) == (
+    assert compile_message(source, failed, []) == (
         f"{source.name} and s2fuzz's own files do not compile together: native/rt_models.c:157: expected ';'; "
         "mend the one that has changed"
     )

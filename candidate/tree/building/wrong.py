@@ -17,7 +17,7 @@ _PROBE: Final = re.compile(r"\bHAVE_\w+")
 _MISSING: Final = re.compile(r"(?:fatal error: )?(\S+\.h): No such file or directory")
 
 
-def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
+def compile_message(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
     """Return a one-line message about a job that failed.
 
     :param declared: names of the probes that match the tree
@@ -38,7 +38,7 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
     return f"{source.name}: {failed.job.name} cannot be made: {text}"
 
 
-def lacks(source: TreeSource, names: Sequence[str]) -> str:
+def missing_message(source: TreeSource, names: Sequence[str]) -> str:
     """Return a one-line message about functions that a tree lacks.
 
     :param names: the names of the functions
