@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines by which two kernel trees differ, and those that programs ran."""
+"""The lines in which two kernel trees differ, and those that programs ran."""
 
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,8 @@ from candidate.tree.lines.outside import outside
 from candidate.tree.opening import settings_of
 
 
-def half_a_tree(reference: str, patched: str) -> bool:
-    """Tell whether one version alone is a kernel tree: nothing is known of the lines by which the two differ."""
+def one_tree_only(reference: str, patched: str) -> bool:
+    """Return whether only one version is a kernel tree: then the lines in which the two differ are not known."""
     return reference.startswith(PREFIX) != patched.startswith(PREFIX)
 
 
@@ -39,7 +39,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | Non
     except OSError as error:
         return _unknown(f"{error.filename}: {error.strerror}")
     except (ValueError, LookupError) as error:
-        return _unknown(f"{built_trees.folder()}: what was built is damaged ({error!r}); remove that folder")
+        return _unknown(f"{built_trees.folder()}: the built library is damaged ({error!r}); remove that folder")
 
 
 def _unknown(why: str) -> Exercise:

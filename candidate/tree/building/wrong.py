@@ -32,10 +32,10 @@ def compile_message(source: TreeSource, failed: CompileFailedError, declared: li
     if file.startswith((_OURS, f"{GENERATED}/")):
         probe = _probe_around(file, failed.line)
         answer = "the tree has it" if probe in declared else "the tree does not have it"
-        about = f" (where {probe} decides: {answer})" if probe else ""
+        about = f" (depends on {probe}: {answer})" if probe else ""
         place = f"{file}:{failed.line}: {text}{about}"
-        return f"{source.name} and s2fuzz's own files do not compile together: {place}; mend the one that has changed"
-    return f"{source.name}: {failed.job.name} cannot be made: {text}"
+        return f"{source.name} and s2fuzz's own files do not compile together: {place}; fix whichever has changed"
+    return f"{source.name}: {failed.job.name} cannot be built: {text}"
 
 
 def missing_message(source: TreeSource, names: Sequence[str]) -> str:
@@ -45,8 +45,8 @@ def missing_message(source: TreeSource, names: Sequence[str]) -> str:
     """
     elsewhere = _file_with(source, names[0])
     calls = ", ".join(f"{name}()" for name in names)
-    why = f"{elsewhere} has {names[0]}(), and is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
-    return f"{source.name}: no file that is compiled defines {calls}, by which s2fuzz enters a tree: {why}"
+    why = f"{elsewhere} defines {names[0]}(), but is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
+    return f"{source.name}: no compiled file defines {calls}, which s2fuzz calls: {why}"
 
 
 def _file_with(source: TreeSource, name: str) -> str:

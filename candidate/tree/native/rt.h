@@ -70,7 +70,7 @@ void rt_read_entry(const volatile void *p);
 int rt_in_vma(const void *p, int write, void **frame);
 void rt_mmap_dropped(void);
 void rt_vma_dropped(const void *p, int under_mmap);
-#define RT_NOBODYS "access to a table page that nobody allocated"
+#define RT_UNALLOCATED "access to an unallocated table page"
 void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);

@@ -194,7 +194,7 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 		last = RT_ARENA_PAGES - 1;
 	/* The driver does not have such a page, and the reset between programs would not restore it. */
 	if (last >= rt_arena_next)
-		shim_crash(RT_NOBODYS, FRAME, 0);
+		shim_crash(RT_UNALLOCATED, FRAME, 0);
 	for (unsigned long i = first; i <= last; i++)
 		touched->pages[i] = touched->operation;
 	if (first < touched_low)

@@ -52,7 +52,7 @@ static const char *wrong_table(unsigned long at)
 	int i = rt_index((const void *)at);
 
 	if (i < 0)
-		return RT_NOBODYS;
+		return RT_UNALLOCATED;
 	return rt_counts[i] > 0 ? 0 : "use after free of a table page";
 }
 

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #if !defined(__x86_64__)
-#error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
+#error "kernel trees run on x86-64 hosts only: candidate/tree/build.py must refuse this machine before it compiles anything"
 #endif
 
 struct shim_control *shim_control;
@@ -483,7 +483,7 @@ void __attribute__((used, noreturn)) shim_main(long *stack)
 	char **argument = (char **)(stack + 1);
 
 	if (stack[0] != 4) {
-		fprintf(stderr, "s2fuzz: this library is started by s2fuzz only\n");
+		fprintf(stderr, "s2fuzz: only s2fuzz can start this library\n");
 		exit(2);
 	}
 	shared_fd = atoi(argument[1]);

@@ -343,7 +343,7 @@ class TreeSide:
         if self.script is not None:
             raise TwinDiffers
         if not lives:
-            raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")
+            raise TreeOops("process died", "the process that runs the tree's code was killed")
         place = replay.place(chain)
         if status == r.REFUSED:
             raise TreeRefused(text)
