@@ -7,7 +7,7 @@ from typing import Final
 FINE: Final = 0
 WORSE: Final = 1
 # Usage or input that is refused, a candidate with a mistake in its Python included; output that cannot be written;
-# no code in which two kernel trees differ has run.
+# nothing ran of that by which two kernel trees differ.
 BAD_INPUT: Final = 2
 # An exception in our own code.
 OUR_MISTAKE: Final = 3

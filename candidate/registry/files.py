@@ -197,7 +197,7 @@ def _imported(module: str) -> ModuleType:
         place = _failed_at(error, source_of(module))
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
-        raise RefusedFile(f"{place}: {wrong}; the file must import without an error: fix that line") from error
+        raise RefusedFile(f"{place}: {wrong}; the file must import without an error; fix that line") from error
 
 
 def _failed_at(error: BaseException, path: Path) -> str:

@@ -16,7 +16,7 @@ from candidate.tree.lines.outside import outside
 from candidate.tree.opening import settings_of
 
 
-def one_tree_only(reference: str, patched: str) -> bool:
+def half_a_tree(reference: str, patched: str) -> bool:
     """Return whether only one version is a kernel tree: then the lines in which the two differ are not known."""
     return reference.startswith(PREFIX) != patched.startswith(PREFIX)
 

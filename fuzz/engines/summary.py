@@ -8,7 +8,7 @@ from pathlib import Path
 from candidate.tree.lines.difference import Exercise
 
 from ..closing import Closing
-from ..coverage.exercised import one_tree_only
+from ..coverage.exercised import half_a_tree
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
@@ -68,7 +68,7 @@ class Summary:
 
     @property
     def idle(self) -> bool:
-        """True if no code in which two kernel trees differ has run, as far as is known.
+        """True if nothing ran of that by which two kernel trees differ, as far as is known.
 
         Where most programs have no verdict, that is said in its place. Where the two did not do the same, something
         ran: an interrupted session may have lost its last counts.
@@ -83,9 +83,9 @@ class Summary:
         return says_nothing(self.programs, self.refused)
 
     @property
-    def one_tree_only(self) -> bool:
+    def half_a_tree(self) -> bool:
         """True if one side alone is a kernel tree."""
-        return one_tree_only(self.reference, self.candidate)
+        return half_a_tree(self.reference, self.candidate)
 
     @property
     def failed(self) -> bool:

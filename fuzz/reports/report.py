@@ -26,8 +26,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Places that are named where there may be many.
 _NAMED: Final = 8
-NOTHING_RAN: Final = "not exercised: no code in which the two versions differ has run"
-ONE_TREE_ONLY: Final = "it is unknown whether the patch ran: that takes two kernel trees"
+NOTHING_RAN: Final = "not exercised: none of the code in which the two differ ran, so nothing is known about it"
+HALF_A_TREE: Final = "it is not known whether the patch ran: that requires two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ; where a rule says which one is wrong, the finding names it",
@@ -150,19 +150,19 @@ def rule_lines(signature: str) -> Iterator[str]:
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Say how many of the lines by which two kernel trees differ ran, and which did not."""
     if found.unknown:
-        yield f"it is unknown whether the patch ran: {found.unknown}"
+        yield f"it is not known whether the patch ran: {found.unknown}"
         return
     if not found.differs:
-        yield "the two versions differ at most in comments: both sides run the same code"
+        yield "the two differ only in comments, if at all: both sides run the same code"
         return
     if found.lines:
-        yield f"{found.ran} of {plural(found.lines, 'changed line')} ran"
+        yield f"{found.ran} of {plural(found.lines, 'differing line')} ran"
         if found.missing:
             yield f"did not run: {shortened(found.missing)}"
         if found.codeless:
-            yield f"changed lines without code in this build, not counted: {shortened(found.codeless)}"
+            yield f"no code in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
-        yield f"none of the changed lines has code in this build: {shortened(found.codeless)}"
+        yield f"the differing lines have no code in this build: {shortened(found.codeless)}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
     rest = [name for name in found.uncompiled if name not in rules]
     if rest:
@@ -245,8 +245,8 @@ def fuzz_text(summary: Summary) -> str:
         lines.append(NOTHING_RAN)
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
-    elif summary.one_tree_only:
-        lines += ["", ONE_TREE_ONLY]
+    elif summary.half_a_tree:
+        lines += ["", HALF_A_TREE]
     if summary.blocks:
         times = f"{summary.repeated} of them run again on each side, with the same events"
         lines += ["", f"{plural(summary.blocks, 'program')} with par blocks, {times}"]

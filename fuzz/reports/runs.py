@@ -18,7 +18,7 @@ ALL: Final = "all"
 CLEAN: Final = "clean"
 ERROR: Final = "error"
 REFUSED: Final = "no verdict"
-# No finding, and no code in which the two versions differ has run.
+# No finding, and nothing ran of that by which the two differ.
 NOT_EXERCISED: Final = "not exercised"
 
 
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def idle(self) -> bool:
-        """True if no code in which two kernel trees differ has run, as far as is known, and they did the same."""
+        """True if nothing ran of that by which two kernel trees differ, as far as is known, and they did the same."""
         if self.verdict is None or any(finding.kind != COMMON for finding in self.verdict.findings):
             return False
         return self.exercise is not None and not self.exercise.exercised

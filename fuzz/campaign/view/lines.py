@@ -13,8 +13,8 @@ from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
 from ...findings.witness import SAID, stamp_of
 from ...reports.report import (
+    HALF_A_TREE,
     NOTHING_RAN,
-    ONE_TREE_ONLY,
     exercise_lines,
     legend,
     no_verdict,
@@ -270,8 +270,8 @@ def reach_lines(overview: Overview) -> list[str]:
         lines.append(NOTHING_RAN)
     if overview.exercise is not None:
         lines += exercise_lines(overview.exercise)
-    elif overview.one_tree_only:
-        lines.append(ONE_TREE_ONLY)
+    elif overview.half_a_tree:
+        lines.append(HALF_A_TREE)
     return lines
 
 

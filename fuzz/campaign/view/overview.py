@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from candidate.tree.lines.difference import Exercise
 
-from ...coverage.exercised import one_tree_only
+from ...coverage.exercised import half_a_tree
 from ...engines.refused import says_nothing
 from ...engines.registry import DEFAULT
 from ...findings.accepted import Accepted
@@ -178,7 +178,7 @@ class Overview:
 
     @property
     def idle(self) -> bool:
-        """True if no code in which two kernel trees differ has run, though most programs have a verdict."""
+        """True if nothing ran of that by which two kernel trees differ, though most programs have a verdict."""
         return bool(self.units) and not self.unknown and self.exercise is not None and not self.exercise.exercised
 
     @property
@@ -192,9 +192,9 @@ class Overview:
         return says_nothing(self.done, self.refused)
 
     @property
-    def one_tree_only(self) -> bool:
+    def half_a_tree(self) -> bool:
         """True if one side alone is a kernel tree."""
-        return one_tree_only(self.reference, self.candidate)
+        return half_a_tree(self.reference, self.candidate)
 
     def by_class(self) -> str:
         """``6 regression, 11 common``; "none"."""

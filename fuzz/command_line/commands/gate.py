@@ -31,7 +31,7 @@ exit codes:
     0  passed
     1  failed: new findings, or with --strict-known entries that match nothing
     2  bad usage or input, or a mistake in the candidate's Python; or not exercised:
-       no code in which two kernel trees differ has run
+       nothing ran of that by which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: most programs need what is not modelled; a kernel tree
        was edited meanwhile; a process cannot be started, or is killed from outside

@@ -162,7 +162,7 @@ def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
 
 
 def idle(runs: "list[Run]") -> list[str]:
-    """Return the candidates of which no program ran any code in which they differ from the reference."""
+    """The candidates of which no program ran anything of that by which they differ from the reference."""
     names = dict.fromkeys(each.candidate for each in runs)
     return [name for name in names if all(each.idle for each in runs if each.candidate == name)]
 

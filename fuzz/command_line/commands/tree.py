@@ -177,7 +177,7 @@ def symbol_classes() -> tuple[str, ...]:
 def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
     """Return the answer for people."""
     title = f"{found.tree}: " + (
-        f"Linux {found.version} (from its Makefile)" if found.version else "a tree without a version"
+        f"Linux {found.version}, according to its Makefile" if found.version else "a tree without a version"
     )
     if found.commit:
         commit, plus = found.commit.rstrip("+"), found.commit.endswith("+")
@@ -191,7 +191,7 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
         ("external symbols", [counted(found)]),
         (f"unknown {_NO_VERDICT}", found.named("unknown") or ["none"]),
         (f"refused {_NO_VERDICT}", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
-        ("not reachable by any operation", [f"{each.name}: {each.why}" for each in found.features]),
+        ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
         (
             "functions that no operation can call",
             [uncalled(path, names) for path, names in found.unreached.items() if names],
