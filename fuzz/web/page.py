@@ -78,7 +78,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
             entry.trace = f"The file cannot be read: {error}"
     trace(overview, with_programs[:traced])
     for entry, _ in with_programs[traced:]:
-        entry.trace = f"Not run for this page; run it by {entry.command}"
+        entry.trace = f"Not run for this page; to run it: {entry.command}"
     return made
 
 
