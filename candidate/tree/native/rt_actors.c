@@ -274,7 +274,7 @@ void rt_will_load(const volatile void *p, void **frame)
 }
 
 /* The load has happened: record it. No other actor may run here, as the caller may be in the middle of an update. */
-void rt_tell_load(void)
+void rt_record_load(void)
 {
 	const volatile shim_u64 *p = rt_load_at;
 	void *nowhere[2] = { 0 };
@@ -291,7 +291,7 @@ void rt_tell_load(void)
 void rt_settle_load(void)
 {
 	if (rt_load_at)
-		rt_tell_load();
+		rt_record_load();
 	rt_load_due = 0;
 	look(POINT_LOAD, 1);
 }

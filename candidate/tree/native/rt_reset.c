@@ -31,7 +31,7 @@ void *rt_small(unsigned long n)
 	return p + 16;
 }
 
-void rt_small_back(void *p)
+void rt_small_free(void *p)
 {
 	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
 }

@@ -102,7 +102,7 @@ void *rt_object(unsigned long n)
 	return p;
 }
 
-void rt_object_back(const void *p, void **frame)
+void rt_object_free(const void *p, void **frame)
 {
 	unsigned long at = (unsigned long)p - (unsigned long)heap, n, i;
 
@@ -131,7 +131,7 @@ UNDEFINED(vla_bound_not_positive, "undefined behaviour, array without elements,"
 #else
 
 void *rt_object(unsigned long n) { return rt_small(n); }
-void rt_object_back(const void *p, void **frame) { rt_small_back((void *)p); }
+void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
 
 #endif
 
