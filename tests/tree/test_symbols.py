@@ -136,7 +136,7 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     [
         ("[modelled\n", "at line 1"),
         ("[modeled]\n", "unknown class modeled; allowed: modelled, library, harmless, zero, refused"),
-        ('zero = "kvm_stats"\n', "zero is no table; allowed: [zero], with reasons and names below"),
+        ('zero = "kvm_stats"\n', "zero is not a table; allowed: [zero], with reasons and names below it"),
         ("[zero]\ndata = 1\n", "zero, 'data': not a string; allowed: names separated by spaces"),
         ('[zero]\ndata = "one two one"\n', "one is listed twice"),
     ],

@@ -123,7 +123,7 @@ def fake(folder: Path, does: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("none-gcc", "no C compiler: none-gcc is not installed"), ("true", "is not gcc")]
+    ("name", "words"), [("none-gcc", "no C compiler: none-gcc was not found"), ("true", "is not gcc")]
 )
 def test_no_compiler(
     name: str,
@@ -143,7 +143,7 @@ def test_no_compiler_in_path(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused(check(small_tree(tmp_path / "tree"), capsys), "no C compiler: gcc is not there", "apt-get install gcc")
+    refused(check(small_tree(tmp_path / "tree"), capsys), "no C compiler: gcc was not found", "apt-get install gcc")
     assert left(cache) == []
 
 

@@ -69,7 +69,7 @@ class Compiler:
         self.program = os.environ.get("CC") or "gcc"
         allowed = "gcc for x86-64, in PATH or named by CC (Debian: apt-get install gcc)"
         if shutil.which(self.program) is None:
-            raise TreeError(f"no C compiler: {self.program} is not installed; allowed: {allowed}")
+            raise TreeError(f"no C compiler: {self.program} was not found; allowed: {allowed}")
         done = subprocess.run(
             [self.program, "-dM", "-E", "-x", "c", "-"],
             input="",
