@@ -122,7 +122,7 @@ def _misplaced(path: Path) -> str:
     if path.suffix != ".py":
         return "its name does not end in .py"
     if not path.is_file():
-        return "no regular file"
+        return "not a regular file"
     return "" if os.access(path, os.R_OK) else "it cannot be read"
 
 
@@ -140,7 +140,7 @@ def load(path: Path, name: str) -> Candidate:
     except DeclarationError as error:
         raise RefusedFile(str(error)) from None
     if len(found) != 1:
-        raise RefusedFile(f"{place}: {len(found)} declarations: a file that is named declares one version")
+        raise RefusedFile(f"{place}: {len(found)} declarations: a candidate file must declare exactly one version")
     return _named(found[0], name)
 
 
@@ -197,7 +197,7 @@ def _imported(module: str) -> ModuleType:
         place = _failed_at(error, source_of(module))
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
-        raise RefusedFile(f"{place}: {wrong}; the file must import without an error: mend that line") from error
+        raise RefusedFile(f"{place}: {wrong}; the file must import without an error; fix that line") from error
 
 
 def _failed_at(error: BaseException, path: Path) -> str:

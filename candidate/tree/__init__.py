@@ -60,7 +60,7 @@ def _parts(version: str) -> tuple[Path, str]:
         raise TreeError(f"{name}: the {'folder' if name.startswith(AT) else 'commit'} is empty; {_ALLOWED}")
     end = name.rpartition(":")[2]
     if end != name and not os.path.exists(name) and get_close_matches(end.lower(), [SANITIZE[1:]]):
-        raise TreeError(f"{name}: nothing is called :{end} (did you mean {SANITIZE!r}?); {_ALLOWED}")
+        raise TreeError(f"{name}: there is no suffix :{end} (did you mean {SANITIZE!r}?); {_ALLOWED}")
     return folder, commit
 
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from .building import cache, callgraph, counters, digests, headers, probes, stack, symbols
 from .building.compiler import CompileFailedError, Compiler, CompilerJob, run_all
-from .building.dependencies import note
+from .building.dependencies import record_reads
 from .building.errors import TreeError
 from .building.objects import ObjectCache
 from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
 from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TLB, TreeSource
-from .building.wrong import lacks, said
+from .building.wrong import compile_message, missing_message
 
 __all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
 
@@ -116,13 +116,13 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         finally:
             # The next build reuses these objects, even if other files failed to compile.
             kept.keep(done)
-        note(source, work)
-        run_all([plan.weaken(), *plan.tell_walks(), *plan.tell_flushes()], work)
-        run_all(plan.check_memory(), work)
+        record_reads(source, work)
+        run_all([plan.weaken(), *plan.wrap_walks(), *plan.wrap_flushes()], work)
+        run_all(plan.wrap_memory(), work)
         run_all([plan.link("partial.so", stubs=False)], work)
         outside = symbols.outside(work, plan.tree, plan.mixed, plan.host, "partial.so")
         if outside.lacking:
-            raise TreeError(lacks(source, outside.lacking))
+            raise TreeError(missing_message(source, outside.lacking))
         (work / "stubs.c").write_text(symbols.stubs(outside))
         run_all([plan.stubs()], work)
         (work / "driver.map").write_text(callgraph.DRIVER)
@@ -132,10 +132,10 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
             (work / cache.LINES).write_text(counters.table(work, cache.LIBRARY))
             (work / cache.DIGESTS).write_text(digests.table(work, *plan.counted()))
         if settings.plain and not settings.sanitize:
-            stack.forget(work, cache.LIBRARY)
+            stack.remove_calls(work, cache.LIBRARY)
         dropped = callgraph.dropped((work / "sections.stderr").read_text(errors="replace"))
     except CompileFailedError as failed:
-        raise TreeError(said(source, failed, declared)) from None
+        raise TreeError(compile_message(source, failed, declared)) from None
     except OSError as error:
         raise TreeError(f"cannot build in {work.parent}: {error.strerror or error}") from None
     record = {

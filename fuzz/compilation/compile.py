@@ -88,7 +88,7 @@ def build_all(
     temp = Path(command.build_temp)
     counting = supported(command.compiler.compiler_so, temp / "trial")
     made = Objects(command.compiler, todo, temp, ahead, (COUNTED, PROFILED) if counting else (PLAIN,))
-    lacking = "this compiler makes none as gcc does"
+    lacking = "this compiler does not support the profiles of gcc"
     if counting:
         made.compile(COUNTED)
         made.hand_over()
@@ -97,7 +97,7 @@ def build_all(
     else:
         made.compile(PLAIN)
     if lacking:
-        tell(f"compiled without a profile, somewhat slower: {lacking}")
+        tell(f"compiled without a profile, so the result is somewhat slower: {lacking}")
     made.hand_over()
     linked()
 

@@ -58,7 +58,7 @@ def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
             os.utime(place)
             return f"the compiled build with {version.name} is up to date"
         print(
-            f"s2fuzz: compiling {len(files) + len(paths)} modules, {version.name} among them",
+            f"s2fuzz: compiling {len(files) + len(paths)} modules, including {version.name}",
             file=sys.stderr,
             flush=True,
         )
@@ -75,7 +75,7 @@ def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         forget_old()
-    return f"compiled {len(files) + len(paths)} modules, {version.name} among them, into {place}"
+    return f"compiled {len(files) + len(paths)} modules, including {version.name}, into {place}"
 
 
 def is_thorough(place: Path) -> bool:
@@ -112,7 +112,7 @@ def check_stores(paths: list[Path]) -> None:
         for base in sorted(imported(path)):
             if shown_path(base) in plain:
                 wrong = f"it imports {shown_path(base)}, which stays interpreted"
-                raise BuildError(f"{shown_path(path)}: {wrong}; so does it, with the same results")
+                raise BuildError(f"{shown_path(path)}: {wrong}; it stays interpreted too, with the same results")
 
 
 def outside_digests(paths: list[Path]) -> dict[str, str]:

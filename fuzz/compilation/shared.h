@@ -64,7 +64,7 @@ static inline int s2fuzz_interrupted(ssize_t done)
 	return PyErr_CheckSignals() ? -1 : 1;
 }
 
-static inline int s2fuzz_say(CPyTagged fd, PyObject *what)
+static inline int s2fuzz_write_bytes(CPyTagged fd, PyObject *what)
 {
 	int again;
 
@@ -79,20 +79,20 @@ static inline int s2fuzz_say(CPyTagged fd, PyObject *what)
 	return again;
 }
 
-static inline CPyTagged s2fuzz_hear(CPyTagged fd)
+static inline CPyTagged s2fuzz_read_byte(CPyTagged fd)
 {
-	unsigned char said;
+	unsigned char byte;
 	ssize_t done;
 	int again;
 
 	do {
 		Py_BEGIN_ALLOW_THREADS
-		done = read((int)CPyTagged_ShortAsSsize_t(fd), &said, 1);
+		done = read((int)CPyTagged_ShortAsSsize_t(fd), &byte, 1);
 		Py_END_ALLOW_THREADS
 		again = s2fuzz_interrupted(done);
 	} while (again > 0);
 	if (again < 0)
 		return CPY_INT_TAG;
-	return done ? (CPyTagged)said << 1 : (CPyTagged)((size_t)-1 << 1);
+	return done ? (CPyTagged)byte << 1 : (CPyTagged)((size_t)-1 << 1);
 }
 #endif

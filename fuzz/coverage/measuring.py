@@ -146,13 +146,13 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
     file = next((path for path in paths if path in files), "")
     if not file:
         there = [shown(each) for each in files]
-        raise LineError(f"{name}: not replayed{did_you_mean(name, there)}; allowed: {', '.join(there)}")
+        raise LineError(f"{name}: no file of the report{did_you_mean(name, there)}; allowed: {', '.join(there)}")
     reader = coverage.Coverage(data_file=None, config_file=False, branch=True)
     statements = reader.analysis2(file)[1]
     first, last = statement_at(Path(file).read_text(encoding="utf-8"), int(number), statements)
     if not first:
         near = min(statements, key=lambda line: abs(line - int(number)), default=0)
-        raise LineError(f"{shown(file)}:{number}: no statement; name a line with one, the nearest is {near}")
+        raise LineError(f"{shown(file)}:{number}: no statement; the nearest line with one is {near}")
     return file, first, last
 
 

@@ -269,11 +269,11 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     """
     vm = program.vm
     if vm.granule != PAGE:
-        raise UnsuitableError(f"it has pages of {vm.granule >> 10}K, and casemate knows 4K")
+        raise UnsuitableError(f"it has pages of {vm.granule >> 10}K, and casemate supports 4K only")
     if vm.pa > ADDRESS_BITS:
-        raise UnsuitableError(f"it has addresses of {vm.pa} bits, and casemate knows 48")
+        raise UnsuitableError(f"it has addresses of {vm.pa} bits, and casemate supports 48 only")
     if any(isinstance(op, Par) for op in program.operations):
-        raise UnsuitableError("it has a par block, and the trace would be of one thread")
+        raise UnsuitableError("it has a par block, and a trace has one thread only")
     executor = Executor(version, program)
     exporter = Casemate(executor, stock)
     executor.create()
@@ -288,5 +288,5 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     if executor.refused:
         raise UnmodelledError(executor.refused)
     if exporter.flushes.unknown:
-        raise UnsuitableError(f"tlb.c executes `{exporter.flushes.unknown}`, which casemate does not know")
+        raise UnsuitableError(f"tlb.c executes `{exporter.flushes.unknown}`, which casemate does not support")
     return exporter.lines.text

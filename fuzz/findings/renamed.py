@@ -14,6 +14,12 @@ from ..language.operations.declaration import DECLARATIONS, title_of
 
 # A pattern of the current signature, and templates of its former ones.
 RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    # Crashes of a tree's code that were worded differently.
+    (
+        r"(?P<what>contract: .*: oops) access to an unallocated table page(?P<place>.*)",
+        (r"\g<what> access to a table page that nobody allocated\g<place>",),
+    ),
+    (r"(?P<what>contract: .*: oops) process died", (r"\g<what> ended without a word",)),
     # Once the walk cache is flushed, only the leaves of the table remain.
     (
         r"tlb: (?P<function>.*): two sizes for one address, the other L\d (?P<level>L\d)",

@@ -19,7 +19,7 @@ OTHERS: Final = "s2fuzz.gate"
 # Differences that the comparison of the two sides reports, without a rule.
 _COMPARED: Final = ("map", "result")
 _STALE: Final = "accepted findings match something"
-_WHOLE: Final = "the outcome is whole"
+_WHOLE: Final = "the outcome is complete"
 
 
 def junit(gate: Gate) -> str:

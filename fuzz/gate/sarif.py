@@ -23,7 +23,7 @@ FINGERPRINT: Final = "s2fuzzSignature/v1"
 # The name and the sentence for differences that no rule forbids.
 DIFFERENCE: Final = "difference"
 _DIFFERENCE: Final = "The two versions give the same results and the same tables."
-_DIFFERENCE_WHY: Final = "Guest or host can tell the two apart, so somebody must say that it is meant."
+_DIFFERENCE_WHY: Final = "Guest or host can see the difference, so somebody must confirm that it is intended."
 _STATES: Final = {NEW: "new", BEFORE: "unchanged", ACCEPTED: "unchanged"}
 
 

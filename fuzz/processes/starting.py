@@ -9,11 +9,11 @@ from typing import Final
 # Remedies by errno.
 REMEDIES: Final = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
-    errno.ENFILE: "close files of other programs: the system has no more",
+    errno.ENFILE: "close files of other programs: the limit of the system is reached",
     errno.EAGAIN: "end other processes, or raise the limit of them (`ulimit -u`)",
     errno.ENOMEM: "free memory, raise the limit (`ulimit -v`), or use fewer --workers",
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room on the disk: the quota is used up",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space on the disk: the quota is used up",
     errno.EROFS: "write elsewhere: the file system is read-only",
 }
 

@@ -26,8 +26,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Maximum number of places to name.
 _NAMED: Final = 8
-NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ, so nothing is known of it"
-HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
+NOTHING_RAN: Final = "not exercised: none of the code in which the two differ ran, so nothing is known about it"
+HALF_A_TREE: Final = "it is not known whether the patch ran: that requires two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ; where a rule says which one is wrong, the finding names it",
@@ -150,26 +150,26 @@ def rule_lines(signature: str) -> Iterator[str]:
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Yield how many of the lines that differ between two kernel trees ran, and which did not."""
     if found.unknown:
-        yield f"whether the patch ran is not known: {found.unknown}"
+        yield f"it is not known whether the patch ran: {found.unknown}"
         return
     if not found.differs:
-        yield "the two differ in comments alone, if at all: both sides run the same code"
+        yield "the two differ only in comments, if at all: both sides run the same code"
         return
     if found.lines:
-        yield f"{found.ran} of {plural(found.lines, 'line')} by which the two differ ran"
+        yield f"{found.ran} of {plural(found.lines, 'differing line')} ran"
         if found.missing:
             yield f"did not run: {shortened(found.missing)}"
         if found.codeless:
-            yield f"no code in this build, so that nothing is said of it: {shortened(found.codeless)}"
+            yield f"no code in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
-        yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
+        yield f"the differing lines have no code in this build: {shortened(found.codeless)}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
     rest = [name for name in found.uncompiled if name not in rules]
     if rest:
-        yield f"{shortened(rest)} {'differs, and is' if len(rest) == 1 else 'differ, and are'} not compiled here"
+        yield f"{shortened(rest)} {'differs, but is' if len(rest) == 1 else 'differ, but are'} not compiled here"
     if rules:
         verb = "differs" if len(rules) == 1 else "differ"
-        yield f"{shortened(rules)} {verb}: what is selected there is built, but its lines are not counted"
+        yield f"{shortened(rules)} {verb}: the build follows its `select` lines, but does not count them"
 
 
 def shortened(names: list[str]) -> str:

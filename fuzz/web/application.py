@@ -53,7 +53,7 @@ def application(folder: Path) -> Application:
             return told(503, str(error))
         except (CandidateMistake, TreeError) as error:
             return told(500, str(error))
-        return text or told(404, "no such finding: it may be of code that has changed since")
+        return text or told(404, "no such finding: its code may have changed since")
 
     def told(status: int, text: str) -> str:
         bottle.response.status = status
@@ -99,7 +99,7 @@ def guarded(app: Application, port: int) -> Application:
         if str(environ.get("HTTP_HOST", "")).lower() not in allowed:
             return refuse("403 Forbidden", f"refused: this page is for http://127.0.0.1:{port}/ alone")
         if environ.get("REQUEST_METHOD") not in _METHODS:
-            return refuse("405 Method Not Allowed", "refused: nothing can be changed from here")
+            return refuse("405 Method Not Allowed", "refused: this page is read-only")
         return app(environ, begin)
 
     return answer

@@ -91,7 +91,7 @@ def charts(moments: list[Moment]) -> list[Chart]:
     made: list[tuple[str, str, dict[str, Curve]]] = [
         ("Features", "features", {"features": [(each.elapsed, each.features) for each in moments]}),
         ("Programs in the corpus", "corpus", {"corpus": [(each.elapsed, each.corpus) for each in moments]}),
-        ("Programs a second", "speed", {"programs/s": speeds(moments)}),
+        ("Programs per second", "speed", {"programs/s": speeds(moments)}),
         ("Findings", "findings-curve", {"findings": [(each.elapsed, each.findings) for each in moments]}),
     ]
     return [Chart(title, svg) for title, name, curves in made if (svg := drawn(name, curves))]

@@ -49,4 +49,4 @@ def serving(folder: Path, port: int) -> tuple[Child, str]:
         child.close()
         raise
     child.close()
-    raise CannotServeError(f"{port}: {said}; name a port that is free, or 0")
+    raise CannotServeError(f"{port}: {said}; use a free port, or 0")

@@ -67,7 +67,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
         path = Path(overview.folder, entry.found.file)
         entry.command = shlex.join(["s2fuzz", "run", "--trace", str(path)])
         if not entry.found.file:
-            entry.trace, entry.command = "The program is not replayed yet.", ""
+            entry.trace, entry.command = "The program has not been replayed yet.", ""
             continue
         try:
             entry.comments = comments_of(path.read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def entries(overview: Overview, since: float | None, traced: int = TRACED) -> li
             entry.trace = f"The file cannot be read: {error}"
     trace(overview, with_programs[:traced])
     for entry, _ in with_programs[traced:]:
-        entry.trace = f"Not run for this page: {entry.command}"
+        entry.trace = f"Not run for this page; to run it: {entry.command}"
     return made
 
 

@@ -23,8 +23,8 @@ def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[s
     assert out.startswith(f"{tree}: Linux 6.12.")
     for words in (
         f"    {MMU}, ",
-        "parts of KVM:\n    ",
-        "yes, pages of 4K, gcc ",
+        "optional features:\n    ",
+        "yes, 4K pages, gcc ",
         ", 0 unknown",
         "protected VMs (pKVM): ",
     ):

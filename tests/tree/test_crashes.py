@@ -22,7 +22,7 @@ PROGRAM = parse(
 # Runs where a page is unmapped.
 PLACE = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
 FUNCTION = "stage2_unmap_put_pte"
-NOBODYS = "access to a table page that nobody allocated"
+UNALLOCATED = "access to an unallocated table page"
 CRASHES = {
     "BUG": ("\tBUG_ON(ctx->level == 3);\n", "oops BUG() in"),
     "a NULL pointer": ("\t*(volatile int *)(ctx->addr & 8) = 1;\n", "oops SIGSEGV in"),
@@ -31,11 +31,11 @@ CRASHES = {
         "\t{ volatile char big[1 << 16]; big[0] = 1; stage2_unmap_put_pte(ctx, mmu, mm_ops); big[1] = big[0]; }\n",
         "oops stack overflow in",
     ),
-    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", f"oops {NOBODYS} in"),
-    "a table page to come": ("\tWRITE_ONCE(ctx->ptep[1 << 24], 0);\n", f"oops {NOBODYS} in"),
+    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", f"oops {UNALLOCATED} in"),
+    "a table page to come": ("\tWRITE_ONCE(ctx->ptep[1 << 24], 0);\n", f"oops {UNALLOCATED} in"),
     "a table page to come, by a plain store": (
         "\t((kvm_pte_t *)ctx->ptep)[1 << 24] = 0;\n",
-        f"oops {NOBODYS} in",
+        f"oops {UNALLOCATED} in",
     ),
 }
 

@@ -57,7 +57,7 @@ def test_it_follows_the_driver(library: Path) -> None:
 def test_a_twin_runs_on_any_core(library: Path) -> None:
     run(library)
     twin = pool.take(library, follows=True)
-    twin.tell(b"E")
+    twin.send_message(b"E")
     assert twin.receive()
     assert cores_of(twin) == CORES
     pool.give_back(twin)

@@ -135,10 +135,10 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     ("text", "words"),
     [
         ("[modelled\n", "at line 1"),
-        ("[modeled]\n", "there is no class modeled; allowed: modelled, library, harmless, zero, refused"),
-        ('zero = "kvm_stats"\n', "zero is no table; allowed: [zero], with reasons and names below"),
-        ("[zero]\ndata = 1\n", "zero, 'data': no text; allowed: names with spaces between"),
-        ('[zero]\ndata = "one two one"\n', "one stands there twice"),
+        ("[modeled]\n", "unknown class modeled; allowed: modelled, library, harmless, zero, refused"),
+        ('zero = "kvm_stats"\n', "zero is not a table; allowed: [zero], with reasons and names below it"),
+        ("[zero]\ndata = 1\n", "zero, 'data': not a string; allowed: names separated by spaces"),
+        ('[zero]\ndata = "one two one"\n', "one is listed twice"),
     ],
 )
 def test_a_mistake_in_the_list(
@@ -164,5 +164,7 @@ def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) ->
     assert outside(tmp_path, *objects, "library.so").kinds == {"kfree": UNKNOWN, "made_up": UNKNOWN}
     other_list.write_text('[modelled]\nmemory = "kfree made_up"\n')
     listed.cache_clear()
-    with pytest.raises(TreeError, match=rf"{other_list}: made_up is called modelled, and no file of \S+native defines"):
+    with pytest.raises(
+        TreeError, match=rf"{other_list}: made_up is listed as modelled, but no file of \S+native defines"
+    ):
         outside(tmp_path, *objects, "library.so")

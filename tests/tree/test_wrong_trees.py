@@ -17,7 +17,7 @@ import pytest
 from candidate.tree.building.cache import RECORD
 from candidate.tree.building.compiler import CompileFailedError, CompilerJob
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE, TreeSource
-from candidate.tree.building.wrong import said
+from candidate.tree.building.wrong import compile_message
 from fuzz.command_line import cli
 
 from ..unit.console import ROOT, Result, refused
@@ -77,14 +77,14 @@ def empty(folder: Path) -> Path:
 
 WAYS: Final = (
     Way("no tree", lambda folder: folder / "none", ("none: no such folder; allowed: the top folder of a Linux tree",)),
-    Way("a file", file, ("file is no folder; allowed: the top folder of a Linux tree",)),
+    Way("a file", file, ("file is not a folder; allowed: the top folder of a Linux tree",)),
     Way("a loop of links", loop, ("loop",)),
-    Way("another folder", empty, ("empty is no kernel tree: it has no folder include",)),
+    Way("another folder", empty, ("empty is not a kernel tree: it has no folder include",)),
     Way("without arm64", without("arch/arm64"), ("tree is a kernel tree without arm64: it has no folder arch/arm64",)),
-    Way("too old", without(PGTABLE), (f"tree has no {PGTABLE}: it is older than Linux 5.10, or it has moved that",)),
+    Way("too old", without(PGTABLE), (f"tree has no {PGTABLE}: it is older than Linux 5.10, or has moved it",)),
     Way("without mmu.c", without(MMU), (f"tree has no {MMU}",)),
-    Way("without kvm_main.c", without(KVM_MAIN), (f"tree has no {KVM_MAIN}; allowed: a whole tree",)),
-    Way("without a folder", without("include/uapi"), ("tree has no folder include/uapi; allowed: a whole tree",)),
+    Way("without kvm_main.c", without(KVM_MAIN), (f"tree has no {KVM_MAIN}; allowed: a complete tree",)),
+    Way("without a folder", without("include/uapi"), ("tree has no folder include/uapi; allowed: a complete tree",)),
     Way("without a header", without("include/linux/kconfig.h"), ("tree has no include/linux/kconfig.h",)),
 )
 
@@ -123,7 +123,7 @@ def fake(folder: Path, does: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("none-gcc", "no C compiler: none-gcc is not there"), ("true", "is no gcc")]
+    ("name", "words"), [("none-gcc", "no C compiler: none-gcc was not found"), ("true", "is not gcc")]
 )
 def test_no_compiler(
     name: str,
@@ -143,7 +143,7 @@ def test_no_compiler_in_path(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused(check(small_tree(tmp_path / "tree"), capsys), "no C compiler: gcc is not there", "apt-get install gcc")
+    refused(check(small_tree(tmp_path / "tree"), capsys), "no C compiler: gcc was not found", "apt-get install gcc")
     assert left(cache) == []
 
 
@@ -195,7 +195,7 @@ def test_a_compiler_that_is_killed(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CC", str(fake(tmp_path, "kill -9 $$")))
-    refused(check(small_tree(tmp_path / "tree"), capsys), "cannot be made: it was killed by signal 9")
+    refused(check(small_tree(tmp_path / "tree"), capsys), "cannot be built: it was killed by signal 9")
     assert left(cache) == []
 
 
@@ -299,9 +299,9 @@ def test_a_mistake_in_a_file_of_ours_is_not_said_to_be_the_trees(tmp_path: Path)
     """The compiler does not say which of the two has changed."""
     source = TreeSource(small_tree(tmp_path / "tree"))
     failed = CompileFailedError(CompilerJob("rt_models.o", []), "native/rt_models.c", 157, "expected ';'")
-    assert said(source, failed, []) == (
+    assert compile_message(source, failed, []) == (
         f"{source.name} and s2fuzz's own files do not compile together: native/rt_models.c:157: expected ';'; "
-        "mend the one that has changed"
+        "fix whichever has changed"
     )
 
 
@@ -330,12 +330,12 @@ def test_a_function_that_is_entered_and_has_another_name(
     assert f"\n{head}\n" in text
     new = head.replace(name, other)
     tree = changed(original, tmp_path / "tree", {MMU: text.replace(f"\n{head}\n", f"\n{new};\n{new}\n")})
-    words = f"{tree}: no file that is compiled defines {name}(), by which s2fuzz enters a tree: "
+    words = f"{tree}: no compiled file defines {name}(), which s2fuzz calls: "
     refused(check(tree, capsys), words, "native/glue_calls.h:")
     assert left(cache) == []
     moved = {MMU: text.replace(f"\n{head}\n", f"\n{new};\n{new}\n"), "arch/arm64/kvm/abort.c": f"{head}\n{{\n}}\n"}
     tree = changed(original, tmp_path / "other", moved)
-    refused(check(tree, capsys), f"arch/arm64/kvm/abort.c has {name}(), and is not compiled here")
+    refused(check(tree, capsys), f"arch/arm64/kvm/abort.c defines {name}(), but is not compiled here")
 
 
 def test_two_builds_at_once(common_cache: Path) -> None:

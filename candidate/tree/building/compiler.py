@@ -69,7 +69,7 @@ class Compiler:
         self.program = os.environ.get("CC") or "gcc"
         allowed = "gcc for x86-64, in PATH or named by CC (Debian: apt-get install gcc)"
         if shutil.which(self.program) is None:
-            raise TreeError(f"no C compiler: {self.program} is not there; allowed: {allowed}")
+            raise TreeError(f"no C compiler: {self.program} was not found; allowed: {allowed}")
         done = subprocess.run(
             [self.program, "-dM", "-E", "-x", "c", "-"],
             input="",
@@ -81,11 +81,9 @@ class Compiler:
         macros = done.stdout
         major = re.search(r"#define __GNUC__ (\d+)", macros)
         if done.returncode or major is None or "#define __clang__" in macros:
-            raise TreeError(f"{self.program} is no gcc; allowed: {allowed}")
+            raise TreeError(f"{self.program} is not gcc; allowed: {allowed}")
         if "#define __x86_64__" not in macros:
-            raise TreeError(
-                f"{self.program} does not compile for x86-64, on which alone a tree runs here; allowed: {allowed}"
-            )
+            raise TreeError(f"{self.program} does not compile for x86-64, which kernel trees need; allowed: {allowed}")
         self.major = int(major[1])
         version = re.search(r'#define __VERSION__ "(.*)"', macros)
         self.version = f"gcc {version[1]}" if version else "gcc"

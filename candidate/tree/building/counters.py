@@ -26,7 +26,7 @@ _BYTES: Final = 12
 # Older versions of gcc write less information.
 _OLDEST: Final = 9
 _COUNTER: Final = 8
-_NO_MAP: Final = "the linker does not say where counters are; allowed: ld of GNU binutils"
+_NO_MAP: Final = "the linker does not report where counters are; allowed: ld of GNU binutils"
 _END: Final = re.compile(r"^\s+0x([0-9a-f]+)\s+shim_counters_end = \.", re.MULTILINE)
 # lock addq $1, counter(%rip): prefix, rest of the opcode, distance of the counter from the next instruction.
 _LOCKED: Final = re.compile(rb"\xf0\x48\x83\x05(....)\x01", re.DOTALL)
@@ -54,7 +54,7 @@ class NotesReader:
         version = data[4:8][::-1].decode("latin-1")
         self.version = (ord(version[0]) - ord("A")) * 10 + ord(version[1]) - ord("0") if len(version) == 4 else 0
         if data[:4] != _MAGIC or self.version < _OLDEST:
-            raise TreeError(f"{name} is not as gcc writes it; allowed: gcc {_OLDEST} or later")
+            raise TreeError(f"{name} is not in the format of gcc; allowed: gcc {_OLDEST} or later")
 
     def number(self) -> int:
         """Read a number."""

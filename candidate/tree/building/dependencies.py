@@ -9,7 +9,7 @@ from .plan import BELOW, INCLUDES
 from .source import TreeSource
 
 
-def note(source: TreeSource, work: Path) -> None:
+def record_reads(source: TreeSource, work: Path) -> None:
     """Record the files that the compiler read, and the paths at which it looked for them before.
 
     :param work: folder of the build, which has the ``*.d`` files

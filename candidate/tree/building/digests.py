@@ -45,7 +45,7 @@ class ObjectFile:
 
     def __init__(self, data: bytes, name: str) -> None:
         if data[:6] != b"\x7fELF\x02\x01":
-            raise TreeError(f"{name} is no object file of this machine")
+            raise TreeError(f"{name} is not an object file for this machine")
         self.data = data
         (start,) = struct.unpack_from("<Q", data, 40)
         size, count, names = struct.unpack_from("<3H", data, 58)

@@ -58,9 +58,9 @@ def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = Non
     except OSError as error:
         raise GitError(f"cannot run git: {error.strerror or error}") from None
     except subprocess.TimeoutExpired:
-        raise GitError(f"git {arguments[0]} takes more than {_SECONDS} s") from None
+        raise GitError(f"git {arguments[0]} timed out after {_SECONDS} s") from None
     if done.returncode:
-        said = done.stderr.strip() or f"git {arguments[0]} fails (exit code {done.returncode})"
+        said = done.stderr.strip() or f"git {arguments[0]} failed (exit code {done.returncode})"
         raise GitError(said.splitlines()[0].removeprefix("fatal: ").removeprefix("error: "), _remedy(said))
     return done.stdout
 

@@ -26,6 +26,8 @@ _EMPTY: Final = (
     "asm/unistd_compat_32.h",
     "asm/syscall_table_64.h",
 )
+# Seconds that a script of the tree may take.
+_SECONDS: Final = 60
 # No code may depend on the version.
 _VERSION: Final = """\
 #define LINUX_VERSION_CODE 0
@@ -89,10 +91,10 @@ def _output(source: TreeSource, command: list[str]) -> str:
     """
     try:
         done = subprocess.run(
-            command, cwd=source.root, capture_output=True, text=True, errors="replace", check=False, timeout=60
+            command, cwd=source.root, capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        why = getattr(error, "strerror", None) or "it does not come to an end"
+        why = getattr(error, "strerror", None) or f"it timed out after {_SECONDS} s"
         raise TreeError(f"{source.name}: cannot run `{' '.join(command)}`: {why}") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]

@@ -207,7 +207,7 @@ class BuildPlan:
         script = 'for each; do objcopy --weaken "$each" || exit; done'
         return CompilerJob("weaken", ["sh", "-c", script, "sh", *self.host])
 
-    def tell_walks(self) -> list[CompilerJob]:
+    def wrap_walks(self) -> list[CompilerJob]:
         """Return the jobs that have table walks reported.
 
         The tree's own `WALK` becomes weak, so that of native/glue_walk.c wins, which calls the original by a second
@@ -221,12 +221,12 @@ class BuildPlan:
         )
         return [CompilerJob("walks", ["sh", "-c", script, "sh", *self.tree])]
 
-    def tell_flushes(self) -> list[CompilerJob]:
+    def wrap_flushes(self) -> list[CompilerJob]:
         """Return the jobs that have calls of tlb.c reported: they rename its functions, which native/rt_tlb.c wraps."""
         names = " ".join(f"--redefine-sym {name}=real_{name}" for name in _FLUSHES)
         return [CompilerJob("flushes", ["sh", "-c", f"objcopy {names} tlb.o"])] if "tlb.o" in self.tree else []
 
-    def check_memory(self) -> list[CompilerJob]:
+    def wrap_memory(self) -> list[CompilerJob]:
         """Return the jobs that redirect kernel code from libc functions that take addresses to our wrappers."""
         called = _WRITING + _READING if self.settings.sanitize else _WRITING
         names = " ".join(f"--redefine-sym {name}=shim_{name}" for name in called)

@@ -68,7 +68,7 @@ PROBES: Final = (
     TreeProbe("HAVE_PTE_UNMAP_RCU", r"void pte_unmap\(pte_t \*\w+\)\s*\{\s*rcu_read_unlock", "include/linux/pgtable.h"),
     TreeProbe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),
     TreeProbe(
-        "HAVE_NOTIFIER_EVENT", r"enum mmu_notifier_event event;", "include/linux/mmu_notifier.h", "events of notifiers"
+        "HAVE_NOTIFIER_EVENT", r"enum mmu_notifier_event event;", "include/linux/mmu_notifier.h", "MMU notifier events"
     ),
     TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
@@ -97,28 +97,33 @@ PROBES: Final = (
         "HAVE_LPA2",
         r"^config ARM64_PA_BITS_52\n(?:(?!^config ).*\n)*?\s+depends on ARM64_64K_PAGES \|\|",
         f"{ARM}/Kconfig",
-        "physical addresses of 52 bits (LPA2)",
+        "52-bit physical addresses (LPA2)",
     ),
     # The tables of a VM are freed range by range, over its whole address space.
     TreeProbe(
         "DESTROYS_BY_RANGE",
         r"\bkvm_pgtable_stage2_destroy_range\(",
         f"{ARM}/include/asm/kvm_pgtable.h",
-        "tables freed range by range",
+        "tables destroyed range by range",
     ),
     # Place of a VM's VTCR_EL2.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Memory tags (MTE): how user space requests them, and which areas may have them.
-    TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "tags of memory (MTE)"),
+    TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "memory tagging (MTE)"),
     TreeProbe("HAVE_MTE_FLAG", r"#define KVM_ARCH_FLAG_MTE_ENABLED", _KVM_HOST),
     TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_TAGS_OF_HUGETLB", r"MAP_ANONYMOUS \| MAP_HUGETLB", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),
     TreeProbe("HAVE_FOLIO_NR_PAGES", r"\bunsigned int _folio_nr_pages;", "include/linux/mm_types.h"),
     # Tables of VMs are counted (SecPageTables in /proc/meminfo).
-    TreeProbe("HAVE_SECONDARY_PAGETABLE", r"\bNR_SECONDARY_PAGETABLE\b", "include/linux/mmzone.h", "SecPageTables"),
+    TreeProbe(
+        "HAVE_SECONDARY_PAGETABLE",
+        r"\bNR_SECONDARY_PAGETABLE\b",
+        "include/linux/mmzone.h",
+        "page-table accounting (SecPageTables)",
+    ),
     # Blocks can be split when logging begins.
-    TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST, "eager splitting"),
+    TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST, "eager page splitting"),
 )
 
 

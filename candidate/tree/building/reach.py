@@ -32,7 +32,7 @@ class UnreachedFeature:
 
 
 _LIST: Final = (
-    (MMU, r"\bis_protected_kvm", "protected VMs (pKVM)", "there is no hypervisor apart from the host"),
+    (MMU, r"\bis_protected_kvm", "protected VMs (pKVM)", "there is no separate hypervisor"),
     (MMU, r"\bkvm_call_hyp", "nVHE", "the host runs in VHE"),
     (
         PGTABLE,

@@ -26,22 +26,22 @@ FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types
 
 # Files and folders that a tree must have, outermost first, and the message if one is missing.
 _NEEDED: Final = (
-    ("include", "is no kernel tree: it has no folder include; allowed: the top folder of a Linux tree"),
-    (ARM, "is a kernel tree without arm64: it has no folder arch/arm64; allowed: a whole tree"),
-    (f"{ARM}/Kconfig", "has no arch/arm64/Kconfig; allowed: a whole tree"),
-    (f"{ARM}/include/asm", "has no folder arch/arm64/include/asm; allowed: a whole tree"),
-    (f"{ARM}/include/uapi/asm", "has no folder arch/arm64/include/uapi/asm; allowed: a whole tree"),
-    ("include/linux", "has no folder include/linux; allowed: a whole tree"),
-    ("include/asm-generic", "has no folder include/asm-generic; allowed: a whole tree"),
-    ("include/uapi", "has no folder include/uapi; allowed: a whole tree"),
-    (f"{ARM}/kvm", "has no folder arch/arm64/kvm; allowed: a whole tree"),
-    (KVM_MAIN, "has no virt/kvm/kvm_main.c; allowed: a whole tree"),
+    ("include", "is not a kernel tree: it has no folder include; allowed: the top folder of a Linux tree"),
+    (ARM, "is a kernel tree without arm64: it has no folder arch/arm64; allowed: a complete tree"),
+    (f"{ARM}/Kconfig", "has no arch/arm64/Kconfig; allowed: a complete tree"),
+    (f"{ARM}/include/asm", "has no folder arch/arm64/include/asm; allowed: a complete tree"),
+    (f"{ARM}/include/uapi/asm", "has no folder arch/arm64/include/uapi/asm; allowed: a complete tree"),
+    ("include/linux", "has no folder include/linux; allowed: a complete tree"),
+    ("include/asm-generic", "has no folder include/asm-generic; allowed: a complete tree"),
+    ("include/uapi", "has no folder include/uapi; allowed: a complete tree"),
+    (f"{ARM}/kvm", "has no folder arch/arm64/kvm; allowed: a complete tree"),
+    (KVM_MAIN, "has no virt/kvm/kvm_main.c; allowed: a complete tree"),
     (MMU, "has no arch/arm64/kvm/mmu.c; allowed: a tree that keeps KVM's stage-2 code there (Linux 5.10 and later do)"),
     (
         PGTABLE,
-        "has no arch/arm64/kvm/hyp/pgtable.c: it is older than Linux 5.10, or it has moved that; allowed: a whole tree",
+        "has no arch/arm64/kvm/hyp/pgtable.c: it is older than Linux 5.10, or has moved it; allowed: a complete tree",
     ),
-    (RBTREE, "has no lib/rbtree.c; allowed: a whole tree"),
+    (RBTREE, "has no lib/rbtree.c; allowed: a complete tree"),
     *((header, f"has no {header}; allowed: a tree that has it") for header in FIRST_HEADERS),
 )
 
@@ -70,7 +70,7 @@ class TreeSource:
             if not self.root.exists():
                 raise TreeError(f"{self.name}: no such folder; allowed: the top folder of a Linux tree")
             if not self.root.is_dir():
-                raise TreeError(f"{self.name} is no folder; allowed: the top folder of a Linux tree")
+                raise TreeError(f"{self.name} is not a folder; allowed: the top folder of a Linux tree")
             for path, wrong in _NEEDED:
                 if not (self.root / path).exists():
                     raise TreeError(f"{self.name} {wrong}")

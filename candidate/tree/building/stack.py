@@ -12,7 +12,7 @@ from typing import Final
 from .compiler import output
 from .counters import code
 
-_HEARD: Final = re.compile(r"^([0-9a-f]+) \w __tsan_(?:unaligned_|volatile_)?(?:read|write)\d+$", re.MULTILINE)
+_HOOK: Final = re.compile(r"^([0-9a-f]+) \w __tsan_(?:unaligned_|volatile_)?(?:read|write)\d+$", re.MULTILINE)
 # lea offset(%rbp),%rdi; call function
 _CALL: Final = re.compile(rb"(?:\x48\x8d\x7d.|\x48\x8d\xbd....)\xe8(....)", re.DOTALL)
 _CALL_BYTES: Final = 5
@@ -20,10 +20,10 @@ _CALL_BYTES: Final = 5
 _NEAR: Final = re.compile(rb"(?=[\x70-\x7f\xe3\xeb](.))", re.DOTALL)
 _FAR: Final = re.compile(rb"(?=(?:\x0f[\x80-\x8f]|\xe9)(....))", re.DOTALL)
 # nopl 0(%rax,%rax,1)
-_NOTHING: Final = b"\x0f\x1f\x44\x00\x00"
+_NOP: Final = b"\x0f\x1f\x44\x00\x00"
 
 
-def forget(work: Path, library: str) -> None:
+def remove_calls(work: Path, library: str) -> None:
     """Remove the calls at loads and stores of local variables from a library.
 
     A call that may be the target of a jump stays, since the register may then hold another address.
@@ -32,7 +32,7 @@ def forget(work: Path, library: str) -> None:
     :param library: its name
     :raises candidate.tree.building.errors.TreeError: ``nm`` is not installed, or fails
     """
-    heard = {int(address, 16) for address in _HEARD.findall(output(["nm", library], work))}
+    hooks = {int(address, 16) for address in _HOOK.findall(output(["nm", library], work))}
     data = bytearray((work / library).read_bytes())
     for offset, address, length in code(data):
         text = bytes(data[offset : offset + length])
@@ -40,8 +40,8 @@ def forget(work: Path, library: str) -> None:
         for found in _CALL.finditer(text):
             (distance,) = struct.unpack("<i", found[1])
             at = found.end() - _CALL_BYTES
-            if address + found.end() + distance in heard and at not in targets:
-                data[offset + at : offset + found.end()] = _NOTHING
+            if address + found.end() + distance in hooks and at not in targets:
+                data[offset + at : offset + found.end()] = _NOP
     (work / library).write_bytes(data)
 
 

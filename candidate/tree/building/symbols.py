@@ -82,15 +82,15 @@ def listed() -> dict[str, ListedSymbol]:
     found: dict[str, ListedSymbol] = {}
     for kind, groups in classes.items():
         if kind not in CLASSES:
-            raise TreeError(f"{FILE}: there is no class {kind}; allowed: {', '.join(CLASSES)}")
+            raise TreeError(f"{FILE}: unknown class {kind}; allowed: {', '.join(CLASSES)}")
         if not isinstance(groups, dict):
-            raise TreeError(f"{FILE}: {kind} is no table; allowed: [{kind}], with reasons and names below")
+            raise TreeError(f"{FILE}: {kind} is not a table; allowed: [{kind}], with reasons and names below it")
         for reason, names in groups.items():
             if not isinstance(names, str):
-                raise TreeError(f"{FILE}: {kind}, {reason!r}: no text; allowed: names with spaces between")
+                raise TreeError(f"{FILE}: {kind}, {reason!r}: not a string; allowed: names separated by spaces")
             for name in names.split():
                 if name in found:
-                    raise TreeError(f"{FILE}: {name} stands there twice")
+                    raise TreeError(f"{FILE}: {name} is listed twice")
                 found[name] = ListedSymbol(kind, reason)
     return found
 
@@ -128,7 +128,7 @@ def outside(
             kinds[name] = UNKNOWN if symbol is None else symbol.kind
             if kinds[name] == MODELLED:
                 if not _is_named(name):
-                    raise TreeError(f"{FILE}: {name} is called {MODELLED}, and no file of {NATIVE} defines it")
+                    raise TreeError(f"{FILE}: {name} is listed as {MODELLED}, but no file of {NATIVE} defines it")
                 # native/ defines it for trees of another form only; that definition would not fit this tree.
                 kinds[name] = UNKNOWN
     # A mixed object also needs what its included tree files need. A symbol that native/ names is needed by our code.

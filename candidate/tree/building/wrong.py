@@ -17,7 +17,7 @@ _PROBE: Final = re.compile(r"\bHAVE_\w+")
 _MISSING: Final = re.compile(r"(?:fatal error: )?(\S+\.h): No such file or directory")
 
 
-def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
+def compile_message(source: TreeSource, failed: CompileFailedError, declared: list[str]) -> str:
     """Return a one-line message about a job that failed.
 
     :param declared: names of the probes that match the tree
@@ -32,21 +32,21 @@ def said(source: TreeSource, failed: CompileFailedError, declared: list[str]) ->
     if file.startswith((_OURS, f"{GENERATED}/")):
         probe = _probe_around(file, failed.line)
         answer = "the tree has it" if probe in declared else "the tree does not have it"
-        about = f" (where {probe} decides: {answer})" if probe else ""
+        about = f" (depends on {probe}: {answer})" if probe else ""
         place = f"{file}:{failed.line}: {text}{about}"
-        return f"{source.name} and s2fuzz's own files do not compile together: {place}; mend the one that has changed"
-    return f"{source.name}: {failed.job.name} cannot be made: {text}"
+        return f"{source.name} and s2fuzz's own files do not compile together: {place}; fix whichever has changed"
+    return f"{source.name}: {failed.job.name} cannot be built: {text}"
 
 
-def lacks(source: TreeSource, names: Sequence[str]) -> str:
+def missing_message(source: TreeSource, names: Sequence[str]) -> str:
     """Return a one-line message about functions that a tree lacks.
 
     :param names: the names of the functions
     """
     elsewhere = _file_with(source, names[0])
     calls = ", ".join(f"{name}()" for name in names)
-    why = f"{elsewhere} has {names[0]}(), and is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
-    return f"{source.name}: no file that is compiled defines {calls}, by which s2fuzz enters a tree: {why}"
+    why = f"{elsewhere} defines {names[0]}(), but is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
+    return f"{source.name}: no compiled file defines {calls}, which s2fuzz calls: {why}"
 
 
 def _file_with(source: TreeSource, name: str) -> str:

@@ -137,13 +137,13 @@ class TreeDifference:
             if old or new:
                 # New code that is shorter than the replaced code does not represent all of it.
                 self.places |= new | old if len(old) > len(new) else new
-                self._tell(side, file, self._left_out(side, file, changed[side]))
+                self._add_codeless(side, file, self._left_out(side, file, changed[side]))
                 return
         told = [number for number in changed[side] if self.text(side, file)[number - 1] not in ("{", "}")]
         left_out = self._left_out(side, file, told)
-        self._tell(side, file, left_out or [told[:1]])
+        self._add_codeless(side, file, left_out or [told[:1]])
 
-    def _tell(self, side: int, file: str, left_out: list[list[int]]) -> None:
+    def _add_codeless(self, side: int, file: str, left_out: list[list[int]]) -> None:
         """Record runs of lines without code, each by its first and last line."""
         for run in left_out:
             if run:

@@ -162,7 +162,7 @@ static void *memfd_store_range(struct xarray *xa, unsigned long first, unsigned 
 
 		if (r->entry && r->xa == xa && r->first <= last && r->last >= first) {
 			if (r->first < first || r->last > last)
-				shim_refuse("a part of a guest_memfd that loses its slot");
+				shim_refuse("a range of a guest_memfd that loses its slot");
 			r->entry = NULL;
 		}
 		if (!r->entry)
@@ -201,7 +201,7 @@ static void memfd_rebind(struct binding old, unsigned long first, unsigned long 
 			return;
 		}
 	if (first <= last)
-		shim_refuse("more parts of guest_memfds than there is room for");
+		shim_refuse("more ranges of guest_memfds than are supported");
 }
 
 /* Erase all indices that share the entry; a range that consists of several entries keeps the others. */
@@ -254,7 +254,7 @@ static void memfd_clear(unsigned long pfn, unsigned long pages)
 static void memfd_clear_bytes(struct page *page, unsigned long start, unsigned long size)
 {
 	if ((start | size) & (PAGE_SIZE - 1))
-		shim_refuse("a page of a guest_memfd that is cleared in parts");
+		shim_refuse("a guest_memfd page that is only partly cleared");
 	memfd_clear(page_to_pfn(page) + (start >> PAGE_SHIFT), size >> PAGE_SHIFT);
 }
 

@@ -47,7 +47,7 @@ void shim_follow_copies(void)
 	if (!system_supports_mte())
 		return;
 	if (shim_control->ncopy - done > SHIM_MAX_COPIES)
-		shim_refuse("more pages copied at once than there is room for");
+		shim_refuse("more pages copied at once than are supported");
 	for (; done < shim_control->ncopy; done++) {
 		struct shim_copy copy = shim_control->copy[done % SHIM_MAX_COPIES];
 

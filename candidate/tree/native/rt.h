@@ -40,7 +40,7 @@ extern char *rt_shadow;			/* contents of the arena according to the recorded sto
 extern unsigned int rt_arena_next, rt_host_next, rt_stock_next;
 extern int rt_counting_failures;	/* allocations fail as the driver asked only while this is set */
 extern int rt_in_cache;			/* inside a memory cache's own functions */
-extern int rt_noting;			/* events are recorded */
+extern int rt_recording;			/* events are recorded */
 extern int rt_any_dirty;		/* a watched word was written and not recorded yet */
 extern volatile shim_u64 *rt_plain_at;	/* the entry of a plain store that was announced and not recorded yet */
 /* The frame that is being marked dirty: in a compound page, the head has the bit. */
@@ -70,7 +70,7 @@ void rt_read_entry(const volatile void *p);
 int rt_in_vma(const void *p, int write, void **frame);
 void rt_mmap_dropped(void);
 void rt_vma_dropped(const void *p, int under_mmap);
-#define RT_NOBODYS "access to a table page that nobody allocated"
+#define RT_UNALLOCATED "access to an unallocated table page"
 void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);
@@ -78,7 +78,7 @@ int rt_fails(int *left);
 void *rt_take(unsigned int nr, int kind, const char *name, void **frame);
 void rt_drop(void *va, int kind, const char *name, void **frame);
 void *rt_stock_page(void);
-void rt_stock_back(void *va);
+void rt_stock_free(void *va);
 int rt_is_zero(const void *va);
 void rt_put_back_stock(void);
 void rt_give_back(char *start, size_t bytes);
@@ -88,11 +88,11 @@ void *rt_small(unsigned long n);
 extern unsigned long rt_small_start HIDDEN;
 /* Freed small memory is filled with this value. */
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
-void rt_small_back(void *p);
+void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
 /* Small memory, surrounded by red zones in a build with --sanitize. */
 void *rt_object(unsigned long n);
-void rt_object_back(const void *p, void **frame);
+void rt_object_free(const void *p, void **frame);
 #ifdef SHIM_SANITIZE
 void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* check an access of kernel code */
 void rt_zones(char *small, unsigned long bytes);
@@ -120,7 +120,7 @@ void rt_loaded(const volatile void *p, void **frame);
 extern const volatile shim_u64 *rt_load_at HIDDEN;
 extern int rt_load_due HIDDEN;		/* the load was recorded, and no other actor had the chance to run since */
 void rt_will_load(const volatile void *p, void **frame);
-void rt_tell_load(void);
+void rt_record_load(void);
 void rt_settle_load(void);
 #define RT_LOADED()		do { if (__builtin_expect(rt_load_at || rt_load_due, 0)) rt_settle_load(); } while (0)
 void rt_wait(int kind, int vm, int holder);

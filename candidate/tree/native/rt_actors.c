@@ -42,7 +42,7 @@ unsigned int rt_turn_began;
 void rt_own(void *at, unsigned int bytes)
 {
 	if (nowned == MAX_OWN || (bytes != sizeof(shim_u64) && bytes != sizeof(unsigned int))) {
-		fprintf(stderr, "s2fuzz: a variable of actors that there is no room for\n");
+		fprintf(stderr, "s2fuzz: no room for a per-actor variable\n");
 		exit(2);
 	}
 	owned[nowned].at = at;
@@ -145,7 +145,7 @@ unsigned int rt_run_actor(unsigned int i)
 	struct actor *a = &actors[i];
 
 	if (i >= SHIM_MAX_ACTORS)
-		shim_refuse("more actors than there is room for");
+		shim_refuse("more actors than are supported");
 	swap_own(outside, a->state == LEFT ? a->own : 0);
 	if (a->state == IDLE) {
 		void **sp = (void **)(top_of(i) - TOP_BYTES);
@@ -274,7 +274,7 @@ void rt_will_load(const volatile void *p, void **frame)
 }
 
 /* The load has happened: record it. No other actor may run here, as the caller may be in the middle of an update. */
-void rt_tell_load(void)
+void rt_record_load(void)
 {
 	const volatile shim_u64 *p = rt_load_at;
 	void *nowhere[2] = { 0 };
@@ -291,7 +291,7 @@ void rt_tell_load(void)
 void rt_settle_load(void)
 {
 	if (rt_load_at)
-		rt_tell_load();
+		rt_record_load();
 	rt_load_due = 0;
 	look(POINT_LOAD, 1);
 }

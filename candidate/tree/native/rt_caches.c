@@ -58,7 +58,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
 		memcpy(rt_shadow_at(va), object, 1UL << RT_PAGE_SHIFT);
 	}
-	rt_stock_back(object);
+	rt_stock_free(object);
 	return va;
 }
 
@@ -103,7 +103,7 @@ static void given_back(const void *p, int kind, void **frame)
 		return;
 	if (!rt_in_cache && !gives_untold)
 		rt_emit(kind, 0, 0, 0, 0, frame);
-	rt_object_back(p, frame);
+	rt_object_free(p, frame);
 }
 #define SMALL(name, sig, n) void *name sig { return small(n, EV_KZALLOC, FRAME); }
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
@@ -130,4 +130,4 @@ void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void vfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void free_percpu(void *p) { given_back(p, EV_PERCPU_FREE, FRAME); }
 void *shim_zalloc(unsigned long n) { return rt_object(n); }
-void shim_free(void *p) { if (p) rt_object_back(p, FRAME); }
+void shim_free(void *p) { if (p) rt_object_free(p, FRAME); }

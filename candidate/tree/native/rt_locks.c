@@ -83,7 +83,7 @@ static void lock(const void *p, int write, void **frame)
 		l = lock_at(p);
 	}
 	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
-	if (l->kind == LOCK_OTHER && rt_noting && !lost) {
+	if (l->kind == LOCK_OTHER && rt_recording && !lost) {
 		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
 		l->taken = shim_following ? 0 : shim_chain_of(0, frame);
@@ -112,7 +112,7 @@ static void unlock(const void *p, int write, void **frame)
 		dropped = 1;
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_reached(POINT_UNLOCK);
-	if (l->kind == LOCK_OTHER && rt_noting && !lost && !(write ? l->writes : l->reads)[rt_actor + 1])
+	if (l->kind == LOCK_OTHER && rt_recording && !lost && !(write ? l->writes : l->reads)[rt_actor + 1])
 		rt_emit(EV_OTHER_LOCK, WRONG_FREE, 0, 0, 0, frame);
 	if (write && l->writer) {
 		l->writer--;

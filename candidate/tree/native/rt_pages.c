@@ -147,7 +147,7 @@ void *rt_stock_page(void)
 	return rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
 }
 
-void rt_stock_back(void *va)
+void rt_stock_free(void *va)
 {
 	if (stock_free < RT_HOST_PAGES)
 		stock[stock_free++] = ((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT;
@@ -183,7 +183,7 @@ void free_pages(unsigned long va, unsigned order)
 	if (!va)
 		return;
 	if (rt_in_host((void *)va))
-		rt_stock_back((void *)va);
+		rt_stock_free((void *)va);
 	else
 		rt_drop((void *)va, EV_FREE, "free_page", FRAME);
 }

@@ -30,7 +30,7 @@ void shim_forget_bitmaps(int vm)
 
 static void __attribute__((noinline)) plain_slow(const void *p, int write)
 {
-	if (!rt_noting)
+	if (!rt_recording)
 		return;
 	RT_LOADED();
 	if (SHIM_IN_ARENA(p)) {
@@ -117,14 +117,14 @@ void __tsan_func_exit(void) { }
 void __tsan_read_range(void *p, long n)
 {
 	rt_check(p, n, 0, FRAME);
-	if (rt_noting)
+	if (rt_recording)
 		rt_in_vma(p, 0, FRAME);
 }
 void __tsan_write_range(void *p, long n)
 {
 	rt_check(p, n, 1, FRAME);
 	rt_touch(p, n);
-	if (SHIM_IN_ARENA(p) && rt_noting && rt_plain_at)
+	if (SHIM_IN_ARENA(p) && rt_recording && rt_plain_at)
 		rt_settle();
 }
 

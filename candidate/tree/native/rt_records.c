@@ -144,7 +144,7 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 
 /* The instrumentation announces plain accesses before they happen. The value of a store is known at the next event. */
 static struct { const void *p; enum shim_watch what; int vm, dirty; } watches[SHIM_MAX_VMS * 4 + 4];
-int rt_noting, rt_any_dirty;
+int rt_recording, rt_any_dirty;
 volatile shim_u64 *rt_plain_at;
 static int nwatch, settling;
 
@@ -153,7 +153,7 @@ void rt_settle(void)
 	if (settling)
 		return;
 	if (rt_load_at)
-		rt_tell_load();
+		rt_record_load();
 	settling = 1;
 	if (rt_plain_at) {
 		volatile shim_u64 *p = rt_plain_at;
@@ -194,7 +194,7 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 		last = RT_ARENA_PAGES - 1;
 	/* The driver does not have such a page, and the reset between programs would not restore it. */
 	if (last >= rt_arena_next)
-		shim_crash(RT_NOBODYS, FRAME, 0);
+		shim_crash(RT_UNALLOCATED, FRAME, 0);
 	for (unsigned long i = first; i <= last; i++)
 		touched->pages[i] = touched->operation;
 	if (first < touched_low)
@@ -230,10 +230,10 @@ void shim_compare_arena(int all)
 void __attribute__((noinline))
 rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
-	if (!rt_noting)
+	if (!rt_recording)
 		return;
 	if (__builtin_expect(rt_load_at != 0, 0))
-		rt_tell_load();
+		rt_record_load();
 	if ((rt_any_dirty || rt_plain_at) && !(kind == EV_DMB && name && !strcmp(name, "ishst")))
 		rt_settle();
 	rt_record(kind, a, b, c, name, frame);
@@ -247,7 +247,7 @@ void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame)
 {
 	static struct { shim_u64 digest, end; void *callback; int vmid; } last;
 
-	if (!rt_noting)
+	if (!rt_recording)
 		return;
 	if (rt_any_dirty || rt_plain_at || rt_load_at)
 		rt_settle();
@@ -279,15 +279,15 @@ void shim_note(int on)
 {
 	static unsigned long visited;
 
-	if (rt_noting && !on) {
+	if (rt_recording && !on) {
 		rt_settle();
 		visited = shim_visited;
-	} else if (!rt_noting && on) {
+	} else if (!rt_recording && on) {
 		/* Do not count entries that were read meanwhile. */
 		shim_visited = visited;
 		shim_visited_last = 0;
 	}
-	rt_noting = on;
+	rt_recording = on;
 }
 
 /* Emit with the number of entries that the code has read so far: replay.py uses it to measure how long the mmu lock is held. */

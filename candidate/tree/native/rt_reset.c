@@ -23,7 +23,7 @@ void *rt_small(unsigned long n)
 	char *p = small_next;
 
 	if (n > RT_SMALL_BYTES || p + n + 32 > small + RT_SMALL_BYTES) {
-		shim_refuse("more small memory than there is");
+		shim_refuse("more small allocations than the heap holds");
 		return 0;
 	}
 	*(unsigned long *)p = n;
@@ -31,7 +31,7 @@ void *rt_small(unsigned long n)
 	return p + 16;
 }
 
-void rt_small_back(void *p)
+void rt_small_free(void *p)
 {
 	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
 }
@@ -90,7 +90,7 @@ void shim_snapshot(void)
 #endif
 	shim_start();
 	if (!dl_iterate_phdr(find_variables, 0)) {
-		fprintf(stderr, "s2fuzz: this library does not find its variables\n");
+		fprintf(stderr, "s2fuzz: this library cannot find its variables\n");
 		exit(2);
 	}
 	small_saved = small_next - small;

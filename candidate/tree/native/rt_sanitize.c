@@ -52,7 +52,7 @@ static const char *wrong_table(unsigned long at)
 	int i = rt_index((const void *)at);
 
 	if (i < 0)
-		return RT_NOBODYS;
+		return RT_UNALLOCATED;
 	return rt_counts[i] > 0 ? 0 : "use after free of a table page";
 }
 
@@ -102,7 +102,7 @@ void *rt_object(unsigned long n)
 	return p;
 }
 
-void rt_object_back(const void *p, void **frame)
+void rt_object_free(const void *p, void **frame)
 {
 	unsigned long at = (unsigned long)p - (unsigned long)heap, n, i;
 
@@ -131,7 +131,7 @@ UNDEFINED(vla_bound_not_positive, "undefined behaviour, array without elements,"
 #else
 
 void *rt_object(unsigned long n) { return rt_small(n); }
-void rt_object_back(const void *p, void **frame) { rt_small_back((void *)p); }
+void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
 
 #endif
 

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #if !defined(__x86_64__)
-#error "kernel trees run on x86-64 hosts only: mend build/ to say so before it compiles"
+#error "kernel trees run on x86-64 hosts only: candidate/tree/build.py must refuse this machine before it compiles anything"
 #endif
 
 struct shim_control *shim_control;
@@ -47,20 +47,20 @@ extern char etext;
 #define OF_A_CALL (1UL << 22)
 #define HOST_REQUESTS (1u << 16)
 
-static int shared_fd, hears, says;
+static int shared_fd, from_driver, to_driver;
 
-static void say(char what)
+static void send_byte(char what)
 {
-	while (write(says, &what, 1) < 0 && errno == EINTR)
+	while (write(to_driver, &what, 1) < 0 && errno == EINTR)
 		;
 }
 
-static char hear(void)
+static char receive_byte(void)
 {
 	char what;
 	ssize_t n;
 
-	while ((n = read(hears, &what, 1)) < 0 && errno == EINTR)
+	while ((n = read(from_driver, &what, 1)) < 0 && errno == EINTR)
 		;
 	if (n != 1)
 		_exit(0);	/* the driver is gone */
@@ -105,14 +105,14 @@ static void __attribute__((noreturn)) end(unsigned int status, const char *text,
 		keep_answer();
 	if (shim_following)
 		script->over = 1;
-	say('R');
+	send_byte('R');
 	_exit(1);
 }
 
 /* Wait for the next message. If it is 'G', shim_control has the operation to do. */
 static char request(void)
 {
-	static char heard;	/* a message that is not handled yet: steps may precede it */
+	static char pending;	/* a message that is not handled yet: steps may precede it */
 
 	while (shim_following) {
 		if (steps_done < __atomic_load_n(&script->filled, __ATOMIC_ACQUIRE)) {
@@ -129,19 +129,19 @@ static char request(void)
 			shim_control->nrec = 0;
 			return 'G';
 		}
-		if (!heard) {
-			heard = hear();
+		if (!pending) {
+			pending = receive_byte();
 			continue;
 		}
-		if (heard == 'W' || heard == 'E') {
-			shim_following = heard != 'E';
+		if (pending == 'W' || pending == 'E') {
+			shim_following = pending != 'E';
 			steps_done = script->filled = 0;
 			shim_control->status = S_DONE;
-			say('R');
+			send_byte('R');
 		}
-		heard = 0;
+		pending = 0;
 	}
-	return hear();
+	return receive_byte();
 }
 
 /* Write an answer. The answer to a step of several is kept, and sent with the answers to the next steps. */
@@ -158,7 +158,7 @@ static void reply(unsigned int status)
 {
 	answer(status);
 	if (!shim_following)
-		say('R');
+		send_byte('R');
 	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
 		 memcmp(step->info, shim_control->info, sizeof(step->info)) ||
 		 memcmp(step->left, &shim_control->fail_pages, sizeof(step->left)))
@@ -396,7 +396,7 @@ static void serve(void)
 				memset(shim_control->log, 0, sizeof(shim_control->log));
 			shim_restore();
 			shim_control->ret = 0;
-			say('X');
+			send_byte('X');
 			continue;
 		}
 		if (shim_control->actor) {
@@ -453,12 +453,12 @@ static void run(void)
 	shim_memory();
 	shim_snapshot();
 	shim_add_counters(0);
-	say('R');
+	send_byte('R');
 	for (;;) {
 		int status = 0;
 		pid_t child;
 
-		if (hear() != 'P')
+		if (receive_byte() != 'P')
 			continue;
 		begin();
 		memset(shim_control->log, 0, sizeof(shim_control->log));
@@ -473,7 +473,7 @@ static void run(void)
 		sched_setaffinity(0, sizeof(cores), &cores);
 		shim_control->kept_core = 0;
 		shim_control->ret = child > 0 ? status : -1;
-		say('X');
+		send_byte('X');
 	}
 }
 
@@ -483,12 +483,12 @@ void __attribute__((used, noreturn)) shim_main(long *stack)
 	char **argument = (char **)(stack + 1);
 
 	if (stack[0] != 4) {
-		fprintf(stderr, "s2fuzz: this library is started by s2fuzz only\n");
+		fprintf(stderr, "s2fuzz: only s2fuzz can start this library\n");
 		exit(2);
 	}
 	shared_fd = atoi(argument[1]);
-	hears = atoi(argument[2]);
-	says = atoi(argument[3]);
+	from_driver = atoi(argument[2]);
+	to_driver = atoi(argument[3]);
 	run();
 	exit(0);
 }

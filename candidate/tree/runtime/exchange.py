@@ -41,7 +41,7 @@ from .records import (
     UNWANTED_AT,
     VISITED_AT,
 )
-from .shared import hear, look, put, say, words_in
+from .shared import look, put, read_byte, words_in, write_bytes
 from .words import WORD_BYTES, Words, words_of
 
 # The byte by which the process reports an answer.
@@ -71,7 +71,7 @@ class Exchange:
 
     def __init__(self, memory: int) -> None:
         # Set first, because a process that does not start is closed too.
-        self.says = self.hears = -1
+        self.to_child = self.from_child = -1
         self.status = self.ret = 0
         self.records = self.names = 0
         # For a request that consists of several steps: the number of answers, the index of the current answer, and the
@@ -81,18 +81,18 @@ class Exchange:
         self.so_far = 0
         self.knobs = (-1, -1, -1)
         # Last values sent: number of areas, number of devices, reschedule interval, contention point.
-        self.told = (0, 0, 0, 0)
+        self.sent = (0, 0, 0, 0)
         self.running = False
         # Sent before the next message: marks the start of a program.
         self.first = b""
         self.memory = mmap.mmap(memory, SHARED_BYTES)
         self.shared = words_in(self.memory)
 
-    def tell(self, what: bytes) -> None:
+    def send_message(self, what: bytes) -> None:
         """Send a message to the process (native/rt_serve.c)."""
         if self.first:
             what, self.first = self.first + what, b""
-        say(self.says, what)
+        write_bytes(self.to_child, what)
 
     def send(self, op: int, a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> None:
         """Send an operation with its arguments to the child; `receive` waits for the answer."""
@@ -106,9 +106,9 @@ class Exchange:
         put(shared, 6, f)
         put(shared, 7, g)
         put(shared, 8, h)
-        self.tell(_GO)
+        self.send_message(_GO)
 
-    def speak_to(
+    def choose_actor(
         self,
         actor: int,
         anchors: list[Anchor],
@@ -139,7 +139,7 @@ class Exchange:
 
         :returns: whether the child is still alive; if not, its own handlers did not catch the end
         """
-        if hear(self.hears) != ANSWERED:
+        if read_byte(self.from_child) != ANSWERED:
             self.running = False
             return False
         self.answers, self.answer, self.earlier = look(self.shared, _ANSWERS), 0, 0
@@ -195,11 +195,11 @@ class Exchange:
         self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int
     ) -> None:
         """Send the number of allocations that still succeed, the number of areas, and when another task waits."""
-        left, told = (pages, small, topup), (vmas, devices, resched, contended)
+        left, sent = (pages, small, topup), (vmas, devices, resched, contended)
         # Values that the child left unchanged need not be written again.
-        if left != self.knobs or told != self.told:
-            KNOBS.pack_into(self.memory, KNOBS_AT, *left, *told)
-            self.knobs, self.told = left, told
+        if left != self.knobs or sent != self.sent:
+            KNOBS.pack_into(self.memory, KNOBS_AT, *left, *sent)
+            self.knobs, self.sent = left, sent
 
     def set_grace(self, at: int) -> None:
         """Set at which of its possible points an RCU grace period ends; 0: when the call is over."""

@@ -34,7 +34,7 @@ from .records import (
     SHARED_TOTALS_AT,
     TOTALS_AT,
 )
-from .shared import hear, look, put
+from .shared import look, put, read_byte
 from .words import WORD_BYTES
 
 _RESULT: Final = RESULT_AT // WORD_BYTES
@@ -62,21 +62,21 @@ class Process(Exchange):
         # Places of chains and texts of records by number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
-        said, self.says = os.pipe()
-        self.hears, told = os.pipe()
+        child_reads, self.to_child = os.pipe()
+        self.from_child, child_writes = os.pipe()
         DRIVER.free()
         try:
             self.child = subprocess.Popen(
-                [str(library), str(fd), str(said), str(told)],
-                pass_fds=(fd, said, told),
+                [str(library), str(fd), str(child_reads), str(child_writes)],
+                pass_fds=(fd, child_reads, child_writes),
                 stdin=subprocess.DEVNULL,
             )
         except OSError as error:
             raise TreeError(f"{library}: {error.strerror or error}: build it again") from error
         finally:
-            for end in (fd, said, told):
+            for end in (fd, child_reads, child_writes):
                 os.close(end)
-        if hear(self.hears) != ANSWERED:
+        if read_byte(self.from_child) != ANSWERED:
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
@@ -102,15 +102,15 @@ class Process(Exchange):
             with suppress(OSError):
                 child.send_signal(signal.SIGKILL)
             child.wait()
-            self.keep()
-        for end in (self.says, self.hears):
+            self.keep_counters()
+        for end in (self.to_child, self.from_child):
             if end >= 0:
                 with suppress(OSError):
                     os.close(end)
-        self.says = self.hears = -1
+        self.to_child = self.from_child = -1
         self.running = False
 
-    def keep(self) -> None:
+    def keep_counters(self) -> None:
         """Add the counters of the ended process to the tallies, once."""
         if not getattr(self, "kept", True):
             self.kept = True
@@ -129,8 +129,8 @@ class Process(Exchange):
         self.first = b"PS" if follows else b"P"
         self.running = True
         self.answers = 0
-        self.knobs, self.told = (-1, -1, -1), (0, 0, 0, 0)
-        KNOBS.pack_into(self.memory, KNOBS_AT, *self.knobs, *self.told)
+        self.knobs, self.sent = (-1, -1, -1), (0, 0, 0, 0)
+        KNOBS.pack_into(self.memory, KNOBS_AT, *self.knobs, *self.sent)
         self.set_unwanted(0)
 
     def end(self, twin: "Process | None" = None) -> None:
@@ -144,7 +144,7 @@ class Process(Exchange):
         if twin is not None and twin.library != self.twin:
             self.take_spared()
             self.twin, self.twin_bytes = twin.library, twin.counter_bytes
-        self.speak_to(0, [])
+        self.choose_actor(0, [])
         with suppress(OSError):
             self.send(OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
         self.running = False
@@ -154,9 +154,9 @@ class Process(Exchange):
         """Wait until a program that was ended has its memory restored."""
         if self.ending:
             self.ending = False
-            self.gone()
+            self.wait_for_end()
 
-    def spare(self) -> None:
+    def cancel(self) -> None:
         """Cancel the program that has begun, if nothing was sent yet."""
         if self.first:
             self.first = b""
@@ -172,16 +172,16 @@ class Process(Exchange):
             tallies.SPARED.add(str(self.twin), counters)
             self.twin = None
 
-    def gone(self) -> int:
+    def wait_for_end(self) -> int:
         """Wait until the program is over.
 
         :returns: the wait status of the child if it has ended, else 0; -1: the process itself has ended
         """
-        said = hear(self.hears)
-        while said == ANSWERED:
-            said = hear(self.hears)
+        byte = read_byte(self.from_child)
+        while byte == ANSWERED:
+            byte = read_byte(self.from_child)
         self.running = False
-        return look(self.shared, _RESULT) & HALF if said >= 0 else -1
+        return look(self.shared, _RESULT) & HALF if byte >= 0 else -1
 
     def counters(self) -> bytes:
         """Return the counters of the tree's code (`candidate.tree.lines.code`) for this or the last program.

@@ -19,13 +19,13 @@ _LEVELS: Final = 4
 
 
 # Records that change no state, and the observers' event of each.
-_TOLD_ONLY: Final = ((r.COUNT, "page_count"), (r.ISB, "isb"), (r.MC_COUNT, "mc_count"), (r.VMA, "vma"))
+_REPORTED_ONLY: Final = ((r.COUNT, "page_count"), (r.ISB, "isb"), (r.MC_COUNT, "mc_count"), (r.VMA, "vma"))
 
 
 def unwanted(kernel: Kernel) -> int:
     """Return, one bit each, the kinds of records that change no state and have no observer."""
     kinds = 1 << r.CALL
-    for kind, event in _TOLD_ONLY:
+    for kind, event in _REPORTED_ONLY:
         if not kernel.on.named(event):
             kinds |= 1 << kind
     return kinds
@@ -58,7 +58,7 @@ class Replay(HostReplay):
             if kind == r.TURN:
                 self.chain = 0
                 kernel.place = ""
-                self.turned(a, word(words, at - 2), word(words, at - 1))
+                self.replay_turn(a, word(words, at - 2), word(words, at - 1))
                 turn = at
                 continue
             if chain != self.chain:
@@ -73,7 +73,7 @@ class Replay(HostReplay):
             if kind == r.TABLE:
                 kernel.walk_table(a & -kernel.entries, -1)
             else:
-                self.one(kind, head >> 16 & 0xFFFF, a, word(words, at - 2), word(words, at - 1))
+                self.replay_record(kind, head >> 16 & 0xFFFF, a, word(words, at - 2), word(words, at - 1))
         self.visited(self.process.visited())
         self.chain = 0
         kernel.place = ""
@@ -81,7 +81,7 @@ class Replay(HostReplay):
             # The process only knows what the actor has done since its last answer, not in its whole turn.
             kernel.turns.nobody_waits()
 
-    def turned(self, actor: int, why: int, what: int) -> None:
+    def replay_turn(self, actor: int, why: int, what: int) -> None:
         """Replay a change of turns in the process.
 
         :param actor: the actor that continues
@@ -99,44 +99,44 @@ class Replay(HostReplay):
         if self.kernel.actor != actor:
             raise MirrorError(f"turn of actor {self.kernel.actor}, in C of {actor}")
 
-    def one(self, kind: int, name: int, a: int, b: int, c: int) -> None:
+    def replay_record(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay one record; frequent kinds are tested first."""
         k = self.kernel
         if r.STORE <= kind <= r.PLAIN:
             # Instead of a name, these records have the lower 16 bits of the number of entries read so far.
             k.visited += (name - k.visited) & 0xFFFF
         if kind == r.STORE:
-            self.had(a, b)
+            self.check_entry(a, b)
             k.WRITE_ONCE(a, c)
         elif kind == r.RELEASE:
-            self.had(a, b)
+            self.check_entry(a, b)
             k.smp_store_release(a, c)
         elif kind == r.CMPXCHG:
-            self.had(a, b)
+            self.check_entry(a, b)
             k.cmpxchg(a, b, c)
         elif kind == r.CMPXCHG_FAIL:
-            self.had(a, b)
+            self.check_entry(a, b)
             # The expected value is not recorded; any value other than the old one fails.
             k.cmpxchg(a, ~b, c)
         elif kind == r.PLAIN:
-            self.had(a, b)
+            self.check_entry(a, b)
             k.plain_store(a, c)
         elif kind == r.GET:
             k.get_page(a)
-            self.counts(a, b)
+            self.check_count(a, b)
         elif kind == r.PUT:
             k.put_page(a)
-            self.counts(a, b)
+            self.check_count(a, b)
         elif kind == r.COUNT:
             k.page_count(a)
         elif kind == r.LOCK:
-            self.lock(a, b, c)
+            self.replay_lock(a, b, c)
         elif kind == r.UNLOCK:
-            self.unlock(a, b, c)
+            self.replay_unlock(a, b, c)
         elif kind <= r.NO_TABLE:
-            self.page(kind, name, a, b)
+            self.replay_page(kind, name, a, b)
         elif kind <= r.ICACHE:
-            self.maintenance(kind, name, a, b, c)
+            self.replay_maintenance(kind, name, a, b, c)
         elif kind == r.RCU_LOCK:
             # Take the depth and the count from the records: some of these calls happen while nothing is recorded.
             k.rcu_depth = a - 1
@@ -154,15 +154,15 @@ class Replay(HostReplay):
                 self.own.interrupted = k.walker
                 k.rcu_callback(a)
         elif kind <= r.MARK:
-            self.memory(kind, a, b, c)
+            self.replay_host_memory(kind, a, b, c)
         elif kind <= r.ROOT:
-            self.notifier(kind, a, b, c)
+            self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
             self.tlb.note(self.name(name), a, k.place)
         else:
-            self.rest(kind, name, a, b, c)
+            self.replay_other(kind, name, a, b, c)
 
-    def had(self, ptep: int, old: int) -> None:
+    def check_entry(self, ptep: int, old: int) -> None:
         """Check the value that an entry held before a record.
 
         :raises MirrorError: it held another value
@@ -170,7 +170,7 @@ class Replay(HostReplay):
         if self.kernel.words[ptep] != old:
             raise MirrorError(f"entry {ptep:#x} holds {self.kernel.words[ptep]:#x}, in C {old:#x}")
 
-    def counts(self, page: int, count: int) -> None:
+    def check_count(self, page: int, count: int) -> None:
         """Check the reference count of a page after a record.
 
         :raises MirrorError: it has another count
@@ -178,7 +178,7 @@ class Replay(HostReplay):
         if self.kernel.counts[page] != count:
             raise MirrorError(f"page {page} has {self.kernel.counts[page]} references, in C {count}")
 
-    def page(self, kind: int, name: int, a: int, b: int) -> None:
+    def replay_page(self, kind: int, name: int, a: int, b: int) -> None:
         """Replay the allocation or release of table pages, or a load of an entry."""
         k = self.kernel
         if kind == r.ALLOC:
@@ -197,19 +197,19 @@ class Replay(HostReplay):
                 raise MirrorError(f"table pages from {taken // k.entries}, in C {a}")
         elif kind == r.FREE:
             k.free_page(a * k.entries)
-            self.counts(a, b)
+            self.check_count(a, b)
         elif kind == r.FREE_EXACT:
             k.free_pages_exact(a * k.entries, k.granule.page_size)
-            self.counts(a, b)
+            self.check_count(a, b)
         elif kind == r.READ:
             # One of several actors has loaded an entry.
-            self.had(a, b)
+            self.check_entry(a, b)
             k.loaded(a, b)
         elif kind == r.NO_TABLE:
             for o in k.on.no_table:
                 o.no_table(self.name(name), a - (k.base >> k.granule.page_shift))
 
-    def maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
+    def replay_maintenance(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay a flush of the TLB, a barrier or cache maintenance."""
         k = self.kernel
         if kind == r.TLBI_IPA:
@@ -235,21 +235,21 @@ class Replay(HostReplay):
             else:
                 k.invalidate_icache_range(k.__va__(a), b)
 
-    def lock(self, number: int, vm: int, what: int) -> None:
+    def replay_lock(self, number: int, vm: int, what: int) -> None:
         """Replay the taking of a lock; a lock that does not concern stage 2 has no name and is ignored.
 
         :param what: bit 0: the lock is exclusive; from bit 1 on: number of entries read so far
         """
         name = r.LOCKS[number]
         if name:
-            self.of(vm)
+            self.select_vm(vm)
             self.visited(what >> 1)
             self.kernel.lock(name, not what & 1)
 
-    def unlock(self, number: int, vm: int, what: int) -> None:
-        """Replay the release of a lock; parameters as for `lock`."""
+    def replay_unlock(self, number: int, vm: int, what: int) -> None:
+        """Replay the release of a lock; parameters as for `replay_lock`."""
         name = r.LOCKS[number]
         if name:
-            self.of(vm)
+            self.select_vm(vm)
             self.visited(what >> 1)
             self.kernel.unlock(name)

@@ -109,7 +109,7 @@ class HostReplay:
             names = self.process.texts = self.process.name_list()
         return names[number] if number < len(names) else "?"
 
-    def of(self, vm: int) -> None:
+    def select_vm(self, vm: int) -> None:
         """Make this VM the one that the following records belong to; -1 changes nothing."""
         if vm >= 0:
             self.kernel.vmid = vm + 1
@@ -119,11 +119,11 @@ class HostReplay:
         if entries >= 0:
             self.kernel.visited = entries
 
-    def memory(self, kind: int, a: int, b: int, c: int) -> None:
+    def replay_host_memory(self, kind: int, a: int, b: int, c: int) -> None:
         """Replay an event of memory caches, areas, frames or rescheduling."""
         k = self.kernel
         if kind == r.RESCHED:
-            self.of(a)
+            self.select_vm(a)
             self.visited(c >> 1)
             # If the code drops the lock, separate records report it.
             if not b:
@@ -152,7 +152,7 @@ class HostReplay:
             for o in k.on.vma:
                 o.vma(a, b, c)
         elif kind == r.PIN:
-            self.pinned(a)
+            self.add_pin(a)
             for o in k.on.pin:
                 o.pin(a)
         elif kind == r.GFN:
@@ -162,11 +162,11 @@ class HostReplay:
             for o in k.on.gfn_to_pfn:
                 o.gfn_to_pfn(a, pfn, c & 1 != 0, writable)
         elif kind == r.GET_PFN:
-            self.pinned(a)
+            self.add_pin(a)
             for o in k.on.get_pfn:
                 o.get_pfn(a)
         elif kind == r.RELEASE_PFN:
-            pfn = self.released(a)
+            pfn = self.drop_pin(a)
             for o in k.on.release:
                 o.release(pfn)
         elif kind == r.ACCESSED:
@@ -181,7 +181,7 @@ class HostReplay:
         elif kind == r.MARK:
             self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
 
-    def pinned(self, pfn: int) -> None:
+    def add_pin(self, pfn: int) -> None:
         """Add a reference to a frame."""
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
@@ -189,7 +189,7 @@ class HostReplay:
         if self.host.mm.frame_has(pfn, THP):
             self.own.huge_pins.add(pfn)
 
-    def released(self, pfn: int) -> int:
+    def drop_pin(self, pfn: int) -> int:
         """Drop a reference, and return the frame that had it: for a huge page, any of its frames that has one."""
         pins = self.host.pins
         if pfn not in pins and pins:
@@ -207,13 +207,13 @@ class HostReplay:
             self.own.huge_pins.discard(pfn)
         return pfn
 
-    def notifier(self, kind: int, a: int, b: int, c: int) -> None:
+    def replay_notifier(self, kind: int, a: int, b: int, c: int) -> None:
         """Replay an event of the notifier sequence, memory slots, dirty logs or the root."""
         k = self.kernel
         if kind == r.SEQ_READ:
             counted, self.own.counted = self.own.counted, -1
             if counted == 0 or (counted > 0 and "mmu" in k.locks):
-                self.retry(b, counted, b != self.own.sampled)
+                self.replay_retry(b, counted, b != self.own.sampled)
             else:
                 self.own.sampled = b
                 for o in k.on.sample:
@@ -222,22 +222,22 @@ class HostReplay:
             # mmu_notifier_retry() reads the count, and only if that is 0 the sequence. mmu_invalidate_retry_gfn()
             # also reads the sequence if the invalidation in progress does not cover the page.
             if b:
-                self.retry(self.vms[a].sequence, b, True)
+                self.replay_retry(self.vms[a].sequence, b, True)
             self.own.counted = b
         elif kind == r.SEQ:
-            self.of(a)
+            self.select_vm(a)
             vm = self.vms[a]
             vm.sequence, vm.mmu_notifier_count = b, c
             for o in k.on.seq:
                 o.seq(b, c)
         elif kind == r.SLOTS:
-            self.slots(a >> 32, a & 0xFFFFFFFF, b, c)
+            self.replay_slots(a >> 32, a & 0xFFFFFFFF, b, c)
         elif kind == r.LOG_TAKEN:
-            self.log_taken(a >> 32, a & 0xFFFFFFFF, b, c & (1 << 64) - 1)
+            self.replay_log_taken(a >> 32, a & 0xFFFFFFFF, b, c & (1 << 64) - 1)
         elif kind == r.ROOT:
-            self.root(a, b != 0, c)
+            self.replay_root(a, b != 0, c)
 
-    def root(self, vm: int, linked: bool, pgd: int) -> None:
+    def replay_root(self, vm: int, linked: bool, pgd: int) -> None:
         """Replay the setting of ``kvm->arch.mmu.pgt``; the VM notifies its observers."""
         pgt = None
         if linked:
@@ -246,12 +246,12 @@ class HostReplay:
             pgt.pgd = pgd
         self.vms[vm].pgt = pgt
 
-    def retry(self, now: int, in_progress: int, result: bool) -> None:
+    def replay_retry(self, now: int, in_progress: int, result: bool) -> None:
         """Report a call of ``mmu_notifier_retry()`` to the observers."""
         for o in self.kernel.on.retry:
             o.retry(self.own.sampled, now, in_progress, result)
 
-    def slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
+    def replay_slots(self, vm: int, number: int, base_gfn: int, what: int) -> None:
         """Replay the installation of new memory slots, which include the slot being set.
 
         :param what: bits 31:0: flags of the slot; bit 32: it has a dirty bitmap; bit 33: the slot exists
@@ -274,7 +274,7 @@ class HostReplay:
         for o in self.kernel.on.slots_installed:
             o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
 
-    def log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
+    def replay_log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
         """Replay the clearing of dirty bitmap bits that user space has read."""
         machine = self.vms[vm]
         slot = self.host.id_to_memslot(machine, number)
@@ -287,11 +287,11 @@ class HostReplay:
         for o in self.kernel.on.log_taken:
             o.log_taken(machine.mmu.vmid, number, gfn, mask)
 
-    def rest(self, kind: int, name: int, a: int, b: int, c: int) -> None:
+    def replay_other(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay exits, small allocations, warnings, and the remaining kinds of records."""
         k = self.kernel
         if kind == r.WALK:
-            self.walk(a, b, c)
+            self.replay_walk(a, b, c)
             return
         if kind == r.MC_COUNT:
             for o in k.on.mc_count:
@@ -346,15 +346,15 @@ class HostReplay:
             k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if self.place(self.chain).unit in UNITS:
-                self.small(kind, b != 0)
+                self.replay_small(kind, b != 0)
 
-    def walk(self, vmid: int, address: int, size: int) -> None:
+    def replay_walk(self, vmid: int, address: int, size: int) -> None:
         """Replay ``kvm_pgtable_walk()``, which walks whole pages; the place of the record is the callback."""
         page = self.kernel.granule.page_size
         start = address & -page
         self.kernel.walk(vmid, start, (start + size + page - 1) & -page)
 
-    def small(self, kind: int, ok: bool) -> None:
+    def replay_small(self, kind: int, ok: bool) -> None:
         """Replay a small allocation or release by the files under test."""
         k = self.kernel
         if kind == r.KZALLOC:

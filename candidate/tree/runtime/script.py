@@ -62,7 +62,7 @@ class Script:
         self.append(asked[: r.STEP_HEAD] + before + asked[r.DIGEST_AT : r.DIGEST_AT + 8])
         self.steps += 1
         if self.steps % _STEPS == 0 and self.is_needed():
-            self.twin.tell(b"G")
+            self.twin.send_message(b"G")
         if self.memory[r.OVER_AT]:
             self.same = False
         return self.same
@@ -105,7 +105,7 @@ class Script:
     def wait(self, what: bytes) -> None:
         """Send a message to the twin, and wait until it has done all steps."""
         if self.same:
-            self.twin.tell(what)
+            self.twin.send_message(what)
             self.same = self.twin.receive() and self.twin.status == r.DONE
 
     def end(self) -> bool:
@@ -121,10 +121,10 @@ class Script:
         twin = self.twin
         self.end()
         if not self.needed:
-            twin.spare()
+            twin.cancel()
         elif not self.same and twin.running:
             # The twin's child has ended, and its parent reports that.
-            twin.gone()
+            twin.wait_for_end()
         give_back(twin)
 
     def counters(self) -> bytes:

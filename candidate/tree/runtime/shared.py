@@ -36,7 +36,7 @@ def look(shared: memoryview, at: int) -> int:
     return value - (1 << 64) if value & _SIGN else value
 
 
-def say(fd: int, what: bytes) -> None:
+def write_bytes(fd: int, what: bytes) -> None:
     """Write some bytes to a pipe.
 
     :raises OSError: the other end is closed
@@ -49,10 +49,10 @@ def core() -> int:
     return int(_LIBC.sched_getcpu()) + 1
 
 
-def hear(fd: int) -> int:
+def read_byte(fd: int) -> int:
     """Wait for a byte from a pipe, and return it; -1: the other end is closed.
 
     :raises OSError: the pipe cannot be read
     """
-    said = os.read(fd, 1)
-    return said[0] if said else -1
+    found = os.read(fd, 1)
+    return found[0] if found else -1

@@ -54,7 +54,7 @@ class TreeTlb(TlbVhe):
 
     def __init__(self, assembly: Assembly) -> None:
         super().__init__(assembly)
-        self.told: list[tuple[int, int, str]] = []
+        self.noted: list[tuple[int, int, str]] = []
         self.telling = False
         self.loaded = 0
         # In the order of their numbers in the tree's code, from 1 on.
@@ -68,12 +68,12 @@ class TreeTlb(TlbVhe):
         :raises TreeRefused: the machine does not model the instruction
         """
         if name == BEGINS:
-            self.told.clear()
+            self.noted.clear()
             self.telling, self.loaded = True, operand
             return
         number = _NUMBERS.get(name, -1)
         if number >= 0:
-            self.told.append((number, operand, place))
+            self.noted.append((number, operand, place))
         elif name not in _NOTHING:
             raise TreeRefused(f"tlb.c has an instruction that is not modelled: {name}")
 
@@ -83,7 +83,7 @@ class TreeTlb(TlbVhe):
         self.telling = False
         if self.loaded:
             a.load(self.by_vmid(self.loaded))
-        for number, operand, place in self.told:
+        for number, operand, place in self.noted:
             if number == ISB:
                 a.isb()
             elif number < ISB:

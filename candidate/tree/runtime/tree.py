@@ -60,7 +60,7 @@ class TreeSide:
         # The state of the host that the process was sent last.
         self.vmas: list[Vma] = []
         self.runs: list[PageRun] = []
-        self.told = (-1, -1)
+        self.lengths = (-1, -1)
         self.areas: list[tuple[int, int, int, int]] = []
         self.devices: list[tuple[int, int]] = []
         # Number of copies of frames with tags that the process was sent; -1: it was sent nothing about copies.
@@ -81,10 +81,10 @@ class TreeSide:
         # The knobs that were sent to the process last.
         self.knobs = b""
         # The actor that the process was last asked to run.
-        self.spoken = 0
+        self.chosen = 0
         # The process has answered, and no actor has taken the answer yet: its actor may have to replay records first.
         self.unanswered = False
-        # The parameter of `Process.speak_to`; the order of steps does not depend on it.
+        # The parameter of `Process.choose_actor`; the order of steps does not depend on it.
         self.direct = 1
 
     def attach(self, host: KvmHost) -> None:
@@ -152,14 +152,14 @@ class TreeSide:
         """
         assert self.process is not None
         self.process.send(op, a, b, c, d, e, 0, 0, 0)
-        return self.done()
+        return self.receive()
 
-    def done(self) -> bool:
+    def receive(self) -> bool:
         """Wait for the answer to the request that was sent; return and raise as `go` does."""
         assert self.process is not None
-        return self.heard(self.process.receive())
+        return self.add_answer(self.process.receive())
 
-    def heard(self, lives: bool) -> bool:
+    def add_answer(self, lives: bool) -> bool:
         """Add an answer to the twin's script; return and raise as `go` does."""
         if self.script is not None and lives and not self.script.add(self.knobs):
             raise TwinDiffers
@@ -203,17 +203,17 @@ class TreeSide:
         if self.flagged:
             for entry, value in self.take_flags():
                 self.call(r.OP_SET_ENTRY, 0, entry, value)
-        self.mirror()
+        self.send_host()
         self.set_knobs(kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets)
-        self.speak_to(begins=True)
+        self.choose_actor(begins=True)
         actor = kernel.actor
         if process.next_answer():
             if process.asked() != (op, a, b, c, d, e, f, g, h):
                 raise MirrorError(f"operation {op} of {a}, {b:#x}, {c:#x}, in C {process.asked()}")
-            lives = self.unanswered = self.heard(True)
+            lives = self.unanswered = self.add_answer(True)
         else:
             process.send(op, a, b, c, d, e, f, g, h)
-            lives = self.unanswered = self.done()
+            lives = self.unanswered = self.receive()
         while lives:
             replay.run()
             if kernel.actor != actor:
@@ -236,7 +236,7 @@ class TreeSide:
                 break
         ret = process.ret
         if not lives or process.status in (r.CRASH, r.REFUSED):
-            self.lost(lives)
+            self.raise_end(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
 
@@ -246,18 +246,18 @@ class TreeSide:
         :param knobs: their values when the actor stopped
         :param answer: the answer to its request
         """
-        self.mirror()
+        self.send_host()
         self.set_knobs(*knobs)
-        self.speak_to(begins=False)
+        self.choose_actor(begins=False)
         self.unanswered = self.go(r.OP_RESUME, answer[0], answer[1], answer[2], answer[3], answer[4])
         return self.unanswered
 
-    def speak_to(self, begins: bool) -> None:
+    def choose_actor(self, begins: bool) -> None:
         """Choose the actor that the process runs next; an actor that begins a call also receives its anchors."""
         actor, turns = self.kernel.actor, self.kernel.turns
-        if not actor and not self.spoken:
+        if not actor and not self.chosen:
             return
-        self.spoken = actor
+        self.chosen = actor
         anchors: list[Anchor] = []
         standing = (0, 0, 0)
         if turns is not None:
@@ -265,7 +265,7 @@ class TreeSide:
             if begins:
                 anchors = turns.anchors()
         assert self.process is not None
-        self.process.speak_to(actor, anchors, standing, self.direct)
+        self.process.choose_actor(actor, anchors, standing, self.direct)
 
     def take_flags(self) -> list[tuple[int, int]]:
         """Take the entries whose access flag the hardware has set since the last call, with their new values."""
@@ -273,7 +273,7 @@ class TreeSide:
         self.flagged.clear()
         return flagged
 
-    def tell_flags(self) -> None:
+    def send_flags(self) -> None:
         """Send the access flags that the hardware has set to the process, while all its actors wait."""
         for entry, value in self.take_flags():
             self.aside(r.OP_SET_ENTRY, 0, entry, value)
@@ -281,7 +281,7 @@ class TreeSide:
     def aside(self, op: int, a: int, b: int, c: int = 0) -> None:
         """Have the process do an operation that is no step of an actor, while all actors wait."""
         assert self.process is not None
-        self.process.speak_to(0, [])
+        self.process.choose_actor(0, [])
         self.go(op, a, b, c)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
@@ -323,10 +323,10 @@ class TreeSide:
         """
         if self.unanswered:
             return True
-        self.tell_flags()
+        self.send_flags()
         return self.resume(knobs)
 
-    def lost(self, lives: bool) -> None:
+    def raise_end(self, lives: bool) -> None:
         """Raise the exception that fits the end of the child process.
 
         :raises TreeOops: the tree's code crashed
@@ -338,29 +338,29 @@ class TreeSide:
         assert replay is not None
         status, text, chain = process.status, process.text(), process.info[0]
         if lives:
-            process.gone()
+            process.wait_for_end()
         self.ended = True
         if self.script is not None:
             raise TwinDiffers
         if not lives:
-            raise TreeOops("ended without a word", "the process in which the tree's code runs was killed")
+            raise TreeOops("process died", "the process that runs the tree's code was killed")
         place = replay.place(chain)
         if status == r.REFUSED:
             raise TreeRefused(text)
         raise TreeOops(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
 
-    def mirror(self) -> None:
+    def send_host(self) -> None:
         """Send the host's areas and device frames to the process if they have changed."""
         host = self.host
         assert host is not None
         mm = host.mm
         if mm.copies is not None and len(mm.copies) != self.copied:
-            self.tell_copies(mm.copies)
+            self.send_copies(mm.copies)
         # The host only appends to these lists; any other change replaces the list object.
-        told = (len(mm.vmas), len(mm.runs))
-        if mm.vmas is self.vmas and mm.runs is self.runs and told == self.told:
+        lengths = (len(mm.vmas), len(mm.runs))
+        if mm.vmas is self.vmas and mm.runs is self.runs and lengths == self.lengths:
             return
-        self.vmas, self.runs, self.told = mm.vmas, mm.runs, told
+        self.vmas, self.runs, self.lengths = mm.vmas, mm.runs, lengths
         areas = [(v.start, v.end, v.pgoff, flags_of(v)) for v in mm.vmas]
         if areas != self.areas:
             self.areas = areas
@@ -369,7 +369,7 @@ class TreeSide:
             self.devices = mm.devices.copy()
             self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
 
-    def tell_copies(self, copies: list[tuple[int, int, int]]) -> None:
+    def send_copies(self, copies: list[tuple[int, int, int]]) -> None:
         """Send to the process the frames that the host has copied with their tags."""
         for number in range(max(self.copied, 0), len(copies)):
             self.write(r.COPIES_AT + number % r.MAX_COPIES * r.COPY_WORDS.size, r.COPY_WORDS.pack(*copies[number]))

@@ -177,22 +177,25 @@ def symbol_classes() -> tuple[str, ...]:
 def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
     """Return the answer for people."""
     title = f"{found.tree}: " + (
-        f"Linux {found.version}, its Makefile says" if found.version else "a tree without a version"
+        f"Linux {found.version}, according to its Makefile" if found.version else "a tree without a version"
     )
     if found.commit:
         commit, plus = found.commit.rstrip("+"), found.commit.endswith("+")
-        title += f"; commit {commit[:12]}{', with changes' if plus else ''}"
+        title += f"; commit {commit[:12]}{', with local changes' if plus else ''}"
     files = [f"{path}, {lines} lines" for path, lines in found.compiled.items()]
     took = "found in the cache" if built.cached else f"{built.record['seconds']:.1f} s"
     sections = [
-        ("compiled", [*files, f"with {found.read} other files of the tree"]),
-        ("parts of KVM", features(found)),
-        ("builds", [f"yes, pages of {granule}, {built.record['compiler']}, {took}", str(built.library)]),
-        ("symbols outside of these files", [counted(found)]),
+        ("compiled", [*files, f"and {found.read} other files of the tree that the build read"]),
+        ("optional features", features(found)),
+        ("builds", [f"yes, {granule} pages, {built.record['compiler']}, {took}", str(built.library)]),
+        ("external symbols", [counted(found)]),
         (f"unknown {_NO_VERDICT}", found.named("unknown") or ["none"]),
         (f"refused {_NO_VERDICT}", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
         ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
-        ("functions that none can call", [uncalled(path, names) for path, names in found.unreached.items() if names]),
+        (
+            "functions that no operation can call",
+            [uncalled(path, names) for path, names in found.unreached.items() if names],
+        ),
     ]
     if bugs:
         sections.append(("known bugs", bug_lines(bugs)))
@@ -207,7 +210,7 @@ def features(found: "TreeFacts") -> list[str]:
     from candidate.tree.building.probes import PROBES
 
     known = [probe.feature for probe in PROBES if probe.feature and probe.name in found.probes]
-    return [", ".join(known) or "none of the parts that came after Linux 5.12"]
+    return [", ".join(known) or "none of those that came after Linux 5.12"]
 
 
 def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
@@ -227,7 +230,7 @@ def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
 
 def counted(found: "TreeFacts") -> str:
     """Return the number of symbols of each class."""
-    words = {"library": "of the C library", "zero": "data of zeroes"}
+    words = {"library": "from the C library", "zero": "zeroed data"}
     kinds = (*symbol_classes(), "unknown")
     return ", ".join(f"{len(found.named(kind))} {words.get(kind, kind)}" for kind in kinds)
 

@@ -96,27 +96,27 @@ def shown(overview: Overview) -> str:
 def test_it_is_told(records: tuple[Records, Planner]) -> None:
     books, _ = records
     some = overview_of(books, Exercise(3, 2, ["a.c:1"], []))
-    assert "2 of 3 lines by which the two differ ran\ndid not run: a.c:1\n" in summary(some)
+    assert "2 of 3 differing lines ran\ndid not run: a.c:1\n" in summary(some)
     assert progress_line(some).endswith("  ran: 2 of 3 lines that differ")
-    assert "2 of 3 lines by which the two differ ran" in shown(some)
+    assert "2 of 3 differing lines ran" in shown(some)
     assert "did not run: a.c:1" in shown(some)
     assert json.loads(json.dumps(answer(some)))["exercise"] == asdict(Exercise(3, 2, ["a.c:1"], []))
     assert exit_code_of(some) == FINE
     half = replace(some, exercise=None, reference="original")
-    assert "that takes two kernel trees" in summary(half)
-    assert "that takes two kernel trees" in shown(half)
+    assert "that requires two kernel trees" in summary(half)
+    assert "that requires two kernel trees" in shown(half)
 
 
 def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
     books, _ = records
     idle = overview_of(books, IDLE)
-    assert "not exercised: nothing ran" in summary(idle)
-    assert "not exercised: nothing ran" in shown(idle)
+    assert "not exercised: none of the code" in summary(idle)
+    assert "not exercised: none of the code" in shown(idle)
     assert exit_code_of(idle) == BAD_INPUT
     unseen = overview_of(books, Exercise(0, 0, [], [], uncompiled=["hyp/tlb.c"]))
-    assert "not exercised: nothing ran" in summary(unseen)
-    assert "hyp/tlb.c differs, and is not compiled here" in summary(unseen)
-    assert "hyp/tlb.c differs, and is not compiled here" in shown(unseen)
+    assert "not exercised: none of the code" in summary(unseen)
+    assert "hyp/tlb.c differs, but is not compiled here" in summary(unseen)
+    assert "hyp/tlb.c differs, but is not compiled here" in shown(unseen)
     assert answer(unseen)["exercise"]["uncompiled"] == ["hyp/tlb.c"]
     assert exit_code_of(unseen) == BAD_INPUT
     # Before the first unit is done, nobody knows.

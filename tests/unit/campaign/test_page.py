@@ -65,7 +65,7 @@ def test_both_traces_stand_side_by_side(overview: Overview) -> None:
 
 
 def test_curves_stand_in_the_page(overview: Overview) -> None:
-    assert "No curves yet." in page(overview)
+    assert "No charts yet." in page(overview)
     text = page(overview, MOMENTS)
     assert text == page(overview, MOMENTS)
     assert text.count("<svg") == text.count("<figure>") == 4

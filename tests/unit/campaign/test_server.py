@@ -154,7 +154,7 @@ def test_it_listens_on_the_loopback_alone(folder: Path) -> None:
             assert connection.getresponse().status == 403
             connection.close()
             assert time.monotonic() - begun < 30
-        with pytest.raises(CannotServeError, match="Address already in use; name a port that is free, or 0"):
+        with pytest.raises(CannotServeError, match="Address already in use; use a free port, or 0"):
             serving(folder, port)
     assert listeners(port) == []
 

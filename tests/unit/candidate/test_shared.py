@@ -7,7 +7,7 @@ import os
 import pytest
 
 from candidate.tree.runtime.exchange import low
-from candidate.tree.runtime.shared import hear, look, put, say, words_in
+from candidate.tree.runtime.shared import look, put, read_byte, words_in, write_bytes
 
 VALUES = [0, 1, -1, 1 << 62, -(1 << 62), (1 << 63) - 1, -(1 << 63)]
 
@@ -34,11 +34,11 @@ def test_halves_are_signed() -> None:
 
 
 def test_bytes_of_a_pipe() -> None:
-    hears, says = os.pipe()
-    say(says, b"PG")
-    assert [hear(hears), hear(hears)] == [ord("P"), ord("G")]
-    os.close(says)
-    assert hear(hears) == -1
-    os.close(hears)
+    reading, writing = os.pipe()
+    write_bytes(writing, b"PG")
+    assert [read_byte(reading), read_byte(reading)] == [ord("P"), ord("G")]
+    os.close(writing)
+    assert read_byte(reading) == -1
+    os.close(reading)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        hear(hears)
+        read_byte(reading)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.building.stack import forget, jumped_to
+from candidate.tree.building.stack import jumped_to, remove_calls
 
 SOURCE = """
 void seen(void *p);
@@ -42,7 +42,7 @@ def test_only_calls_of_the_stack_go(tmp_path: Path) -> None:
     (tmp_path / "b.c").write_text(MAIN)
     subprocess.run(["gcc", "-O1", "-no-pie", "-o", "program", "a.c", "b.c"], cwd=tmp_path, check=True)
     assert run() == ["stack", "stack", "stack", "table", "table"]
-    forget(tmp_path, "program")
+    remove_calls(tmp_path, "program")
     assert run() == ["stack", "table", "table"]
 
 

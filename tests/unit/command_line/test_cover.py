@@ -186,10 +186,10 @@ def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int,
     [
         ("reference/pgtable.py", "'reference/pgtable.py'; give a file and a line"),
         ("reference/pgtable.py:x", "'reference/pgtable.py:x'; give a file and a line"),
-        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; name a line with one, the nearest is "),
+        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; the nearest line with one is "),
         (
             "candidate/rfc_v1.py:9",
-            "candidate/rfc_v1.py: not replayed; allowed: reference/arm.py, reference/assembly.py, ",
+            "candidate/rfc_v1.py: no file of the report; allowed: reference/arm.py, reference/assembly.py, ",
         ),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_line_that_is_none_is_refused(place: str, words: str, few: Measured) -
 
 
 def test_its_refusal_is_a_line(call: Call) -> None:
-    refused(call(PLAIN, "--line", "x.py:1"), "--line x.py: not replayed; allowed: ")
+    refused(call(PLAIN, "--line", "x.py:1"), "--line x.py: no file of the report; allowed: ")
 
 
 def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

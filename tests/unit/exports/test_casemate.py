@@ -144,8 +144,8 @@ def test_stock_leaves_out_what_the_unmodified_checker_rejects() -> None:
 @pytest.mark.parametrize(
     ("program", "why"),
     [
-        ("s2fuzz 1\nvm granule=64K\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate knows 4K"),
-        ("s2fuzz 1\nvm pa=52\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate knows 48"),
+        ("s2fuzz 1\nvm granule=64K\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate supports 4K only"),
+        ("s2fuzz 1\nvm pa=52\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate supports 48 only"),
     ],
 )
 def test_what_casemate_does_not_know_is_refused(program: str, why: str) -> None:
@@ -165,7 +165,7 @@ def test_a_trace_has_what_tlb_c_executes() -> None:
 
 def test_an_instruction_without_a_name_in_casemate_is_refused() -> None:
     text = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 4K\n"
-    with pytest.raises(UnsuitableError, match=r"`tlbi ipas2e1`, which casemate does not know"):
+    with pytest.raises(UnsuitableError, match=r"`tlbi ipas2e1`, which casemate does not support"):
         casemate(candidate.get("bug-tlb-local"), parse(text), False)
 
 

@@ -187,7 +187,7 @@ def test_a_mistake_of_ours_is_an_error_and_no_finding() -> None:
     assert not gate.failed
     root = check_junit(junit(gate))
     (case,) = [case for case in root.iter("testcase") if case.find("error") is not None]
-    assert case.get("name") == "the outcome is whole"
+    assert case.get("name") == "the outcome is complete"
     run = check_sarif(sarif(gate))
     assert not run["invocations"][0]["executionSuccessful"]
     assert verdict(gate) == "not complete"

@@ -134,5 +134,5 @@ def test_counters_are_those_of_the_same_function(tmp_path: Path) -> None:
 
 def test_what_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "code.o").write_bytes(b"text")
-    with pytest.raises(TreeError, match=r"code\.o is no object file of this machine"):
+    with pytest.raises(TreeError, match=r"code\.o is not an object file for this machine"):
         digests.table(tmp_path, ["code.o"], [])

@@ -136,10 +136,10 @@ def test_ways_have_the_same_names_in_another_library(tmp_path: Path, library: Li
 
 def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
     for data in (b"", b"oncg", b"oncg42A*", b"something else"):
-        with pytest.raises(TreeError, match="gcno is not as gcc writes it; allowed: gcc 9 or later"):
+        with pytest.raises(TreeError, match="gcno is not in the format of gcc; allowed: gcc 9 or later"):
             counters.functions(data, "code.gcno")
     (tmp_path / f"{LIBRARY}.map").write_text("no such symbol\n")
-    with pytest.raises(TreeError, match="the linker does not say where counters are"):
+    with pytest.raises(TreeError, match="the linker does not report where counters are"):
         counters.table(tmp_path, LIBRARY)
 
 
