@@ -17,10 +17,12 @@ NAMES: Final = frozenset(
         # Cost.
         "visited",
         # `reference.zero_runs`.
-        "passes",
-        "passed",
-        "passes_tables",
-        "passing",
+        "skips",
+        "skip",
+        "skipping",
+        "skips_zeroes",
+        "skips_without_leaf_cb",
+        "skipping_callbacks",
         "zeroes_from",
         # Callbacks that are called by name.
         "number",
