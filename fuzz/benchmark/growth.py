@@ -95,9 +95,9 @@ def text(result: dict[str, Any]) -> str:
     """Return the result of `measure` as text."""
     lines = [
         f"each engine on {result['candidate']} for {result['seconds']:g} s, Python {result['python']},",
-        "the memory of its process in MiB after so much of the time",
+        "memory of its process in MiB after the given share of the time",
         "",
-        "".ljust(24) + "".join(f"{part} %".rjust(8) for part in SHOWN) + "KiB a minute, second half".rjust(28),
+        "".ljust(24) + "".join(f"{part} %".rjust(8) for part in SHOWN) + "KiB/minute, second half".rjust(28),
     ]
     for name, engine in result["engines"].items():
         if engine["missing"]:

@@ -22,7 +22,7 @@ def opened(path: str) -> "KeptTrials":
         try:
             trial = MutantTrial(**json.loads(line))
         except (ValueError, TypeError):
-            raise KeptTrialsError(f"line {number} is no trial of `bench --mutants`") from None
+            raise KeptTrialsError(f"line {number} is not a trial of `bench --mutants`") from None
         kept.trials[trial.key] = trial
     return kept
 

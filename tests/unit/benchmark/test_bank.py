@@ -59,8 +59,8 @@ def test_a_bug_that_is_gone_counts_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        ("[]", "no trials of `bench --find`"),
-        ("{", "no trials of `bench --find`"),
+        ("[]", "not a file of trials of `bench --find`"),
+        ("{", "not a file of trials of `bench --find`"),
         ('{"trials": [{"bug": "x"}]}', "a trial has the fields bug; it must have bug, engine, seed, "),
     ],
 )

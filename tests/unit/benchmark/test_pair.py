@@ -37,7 +37,7 @@ def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> N
     ]
     assert parts(stacks, MODULES) == {
         "Python: replay": 1,
-        "Python: to and from processes": 1,
+        "Python: exchange with processes": 1,
         "Python: checkers": 1,
         "Python: host, machine, events": 1,
         "Python: kernel code": 1,
@@ -57,7 +57,7 @@ def test_samples_of_a_tree_count_where_the_innermost_function_of_the_library_is(
     assert parts(stacks, []) == {
         "tree: calls at loads and stores": 1,
         "tree: kernel code, models": 1,
-        "tree: memory put back": 1,
+        "tree: memory restored": 1,
         "tree: waits and wakes": 1,
         "tree: records": 1,
         "tree: start": 1,

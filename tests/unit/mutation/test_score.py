@@ -54,7 +54,7 @@ def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
     equal, harmless = score.page([KILLED, SAME, HARMLESS]).split("## Equivalent")[1].split("## Harmless")
     assert ("`c => pass`" in equal, "`h => pass`" in equal) == (True, False)
     assert ("`c => pass`" in harmless, "`h => pass`" in harmless) == (False, True)
-    assert "in 100 operations at least" in equal
+    assert "on at least 100 operations" in equal
     # A finding contradicts it.
     assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
