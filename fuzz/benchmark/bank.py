@@ -19,8 +19,8 @@ from .ranking import BenchmarkRow, grouped, ordered, rank, ranked, row, shown
 _HEAD: Final = """\
 # Bug bank
 
-`candidate/bugs/` holds planted bugs: bugs that the kernel had, and plausible mistakes, each added to a version without it.
-This page is made by `make bench-bugs` from the trials in `bug-bank.json`; do not edit it. A trial is one
+`candidate/bugs/` holds planted bugs: bugs that the kernel had, and plausible mistakes, each added to a version
+without it. This page is made by `make bench-bugs` from the trials in `bug-bank.json`; do not edit it. A trial is one
 engine, one bug and one seed. It begins with a program that does nothing, and ends with the first regression that the
 named checker reports, or when its CPU time is used up. [Benchmarks](benchmarks.md#how-soon-bugs-are-found) explains the
 measurement.
@@ -65,7 +65,7 @@ class TrialsFile:
         """Return the trials whose bugs and engines still exist."""
         return ordered([*self.trials.values()])
 
-    def left(self, todo: Iterable[Task]) -> list[Task]:
+    def remaining(self, todo: Iterable[Task]) -> list[Task]:
         """Return the trials still to make; a trial that found nothing is repeated if it now has more time."""
         return [task for task in todo if not self._made(task)]
 

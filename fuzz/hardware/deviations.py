@@ -83,7 +83,7 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviat
     return ()
 
 
-def foreseen(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
+def expected_deviation(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
     """Return the first deviation that may show in QEMU's answer to a question that our walk answers with *walk*."""
     setting = tables.setting
     if reserved_block(tables, walk):

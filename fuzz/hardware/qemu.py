@@ -150,7 +150,7 @@ class Qemu(Closing):
         try:
             self.process.stdin.write(b"g")
         except OSError:
-            raise self.dead() from None
+            raise self.exit_error() from None
         self.busy = True
 
     def answers(self) -> list[int]:
@@ -180,9 +180,9 @@ class Qemu(Closing):
                 f"use one that runs arm64 code at some speed, as version 7.2 does"
             )
         if not self.process.stdout.read(1):
-            raise self.dead()
+            raise self.exit_error()
 
-    def dead(self) -> QemuError:
+    def exit_error(self) -> QemuError:
         """Return the error of a QEMU that has ended, or has closed its output."""
         code, said = end_of(self.process, self.errors, self.patience)
         text = f"QEMU: {ended_text(self.program, code, said)}"

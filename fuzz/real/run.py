@@ -154,7 +154,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     part = played(program, session.page_size, tables)
     fresh = session.fresh
     found = attempt(session, version, part, tables)
-    if found.answers.hindered and not fresh:
+    if found.answers.incomplete and not fresh:
         # Earlier programs have used up memory: poisoned pages are not freed.
         session.start()
         found = attempt(session, version, part, tables)

@@ -51,7 +51,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     found = model.finish()
     if found.refused:
         raise UnmodelledError(found.refused, f"{version.name}, which says what is right")
-    part, looked = with_looks(part, found.violations)
+    part, looked = with_tag_looks(part, found.violations)
     last = len(part.program.operations)
     warning = any(warns(each) for each in found.violations if each.at < last or not looked)
     bodies = [(NATIVE / each).read_text() for each in PARTS]
@@ -113,18 +113,20 @@ def warns(violation: Violation) -> bool:
     return violation.checker == "memcache" or (violation.checker == "contract" and "WARN" in violation.what)
 
 
-def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
+def with_tag_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
     """Return the program up to the first page that a guest gets with uncleared tags, with lines that look at the tags.
 
     :param violations: violations of the model
     :returns: the part and the number of looks; the whole part and 0 if there is no such page
     """
-    found = next((each for each in violations if tags.looks(each, part.program)), None)
+    found = next((each for each in violations if tags.look_lines(each, part.program)), None)
     if found is None:
         return part, 0
-    lines = tags.looks(found, part.program)
+    lines = tags.look_lines(found, part.program)
     program = replace(part.program, operations=part.program.operations[: found.at + 1])
-    return replace(part, program=program, lines=(tags.leave(program), *tags.up_to(part, found.at), *lines)), len(lines)
+    return replace(part, program=program, lines=(tags.leave_line(program), *tags.up_to(part, found.at), *lines)), len(
+        lines
+    )
 
 
 def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:

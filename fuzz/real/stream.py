@@ -123,13 +123,13 @@ class StreamWitness:
 
     :param kernel: kernel to boot
     :param append: additional kernel parameters
-    :param tell: called with a line before a long step
+    :param progress: called with a line before a long step
     """
 
-    def __init__(self, kernel: RealKernel, append: str = "", tell: Callable[[str], None] = print) -> None:
+    def __init__(self, kernel: RealKernel, append: str = "", progress: Callable[[str], None] = print) -> None:
         self.kernel = kernel
         self.append = append
-        self.tell = tell
+        self.progress = progress
 
     def watched(self, version: Candidate, program: Program) -> StreamRun:
         """Return the streams of a program.
@@ -140,7 +140,7 @@ class StreamWitness:
         """
         require_plugins()
         try:
-            session = RealSession(self.kernel, self.append, self.tell, cpu_for(program), make())
+            session = RealSession(self.kernel, self.append, self.progress, cpu_for(program), make())
         except RealError as error:
             # A kernel may boot on one CPU but not on another.
             why = str(error).removeprefix("real: ")
@@ -243,8 +243,8 @@ class Streams:
             self.trouble = "without VHE it is not known where the tables of a VM begin"
             return
         model, real = self.places(self.model_words, self.model_roots()), self.places(self.real_words, self.looks.roots)
-        self.run.model.append(self.kept(self.ours.take({**self.before[0], **model}, self.granule)))
-        self.run.real.append(self.kept(real_events(raw, {**self.before[1], **real}, self.granule)))
+        self.run.model.append(self.without_own_code(self.ours.take({**self.before[0], **model}, self.granule)))
+        self.run.real.append(self.without_own_code(real_events(raw, {**self.before[1], **real}, self.granule)))
         self.before = model, real
 
     def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> Places:
@@ -269,20 +269,20 @@ class Streams:
         """Return *count* words of the machine's memory."""
         return self.looks.memory.words(address, count).tolist()
 
-    def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
+    def without_own_code(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Return the events without those of our code in the guest: cleaning before its stores, flushes after them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
-        behind_own = False
+        after_own = False
         for event in events:
             if event.kind in (CLEANED, INVALIDATED):
                 held.append(event)
                 continue
-            own = self.is_own(event) or (behind_own and event.kind == FLUSHED and event.what == "ipa")
+            own = self.is_own(event) or (after_own and event.kind == FLUSHED and event.what == "ipa")
             if not own:
                 found += [*held, event]
             held = []
-            behind_own = own and event.kind == STORED
+            after_own = own and event.kind == STORED
         return found + held
 
     def is_own(self, event: StreamEvent) -> bool:

@@ -131,7 +131,7 @@ def test_an_engine_without_its_package_is_left_out(
 ) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
     engines = ("atheris", "hypothesis", *registry.PEERS)
-    assert finding.lacking(["random", *engines]) == list(engines)
+    assert finding.missing_engines(["random", *engines]) == list(engines)
     assert cli.main(["bench", "--find", "--engine", "atheris"]) == 2
     assert "bench --engine atheris: no such package" in capsys.readouterr().err
 

@@ -74,7 +74,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> tuple[RealCheck, list[Any]]:
 
 def take(check: RealCheck, program: Program = PROGRAM) -> None:
     """Play a program."""
-    check.take(program, "here")
+    check.play(program, "here")
 
 
 def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path
         take(check)
     check.save(tmp_path)
     assert (check.programs, check.agree, check.operations, check.kernel) == (2, 2, 4, 1.0)
-    assert check.left == {"its slots have N of thp memory": 1}
+    assert check.left_out == {"its slots have N of thp memory": 1}
     assert check.text().endswith("not played: its slots have N of thp memory: 1\nno difference\n")
     assert list(tmp_path.iterdir()) == []
 

@@ -217,9 +217,9 @@ def test_our_own_code_in_the_guest_does_not_count() -> None:
     own = StreamEvent(STORED, "empty", 128 << 20, 3)
     upper = StreamEvent(STORED, "empty", 0, 0)
     flush = StreamEvent(FLUSHED, "ipa", 1 << 30, 0)
-    assert streams.kept([CLEAN, own, flush, CLEAN, BLOCK, flush]) == [CLEAN, BLOCK, flush]
-    assert streams.kept([upper, flush, flush]) == [flush]
-    assert streams.kept([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
+    assert streams.without_own_code([CLEAN, own, flush, CLEAN, BLOCK, flush]) == [CLEAN, BLOCK, flush]
+    assert streams.without_own_code([upper, flush, flush]) == [flush]
+    assert streams.without_own_code([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
 
 
 def test_each_rule_is_about_a_kind_of_event() -> None:
