@@ -31,7 +31,7 @@ class Place(Closing):
 
     A context manager: it closes what it opened.
 
-    *opened*: this is no regular file, and is open
+    *opened*: this is not a regular file, and is open
 
     :param path: there, or not yet
     :raises OSError: nothing can be written there; ``strerror`` says why

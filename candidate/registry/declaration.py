@@ -132,9 +132,9 @@ def misuse(declared: Candidate | Bug) -> str:
     texts = {"name": declared.name, "origin": declared.origin}
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():
-            return f"{name} is {text!a}: it must be a text"
+            return f"{name} is {text!a}: it must be a string"
     if "/" in declared.name or declared.name.endswith(".py") or declared.name == "all" or " " in declared.name:
-        return f"name is {declared.name!a}: that is no name, use letters, digits and '-'"
+        return f"name is {declared.name!a}: not a valid name; use letters, digits and '-'"
     for name, value in (("pgtable", declared.pgtable), ("mmu", declared.mmu), ("tlb", declared.tlb)):
         if not isinstance(value, type):
             return f"{name} is {value!a}: it must be a class"

@@ -122,7 +122,7 @@ def _misplaced(path: Path) -> str:
     if path.suffix != ".py":
         return "its name does not end in .py"
     if not path.is_file():
-        return "no regular file"
+        return "not a regular file"
     return "" if os.access(path, os.R_OK) else "it cannot be read"
 
 

@@ -105,11 +105,11 @@ class ReachedLines:
         files = [file for file in self.programs if file == name or file.endswith(f"/{name}")]
         if len(files) != 1:
             allowed = ", ".join(sorted(file for file in self.programs if file.endswith(".c")))
-            raise LineError(f"{name}: no file of the tree that has code; allowed: {allowed}, and headers with code")
+            raise LineError(f"{name}: not a file of the tree with code; allowed: {allowed}, and headers with code")
         lines = self.programs[files[0]]
         if int(number) not in lines:
             near = min(lines, key=lambda line: abs(line - int(number)))
-            raise LineError(f"{files[0]}:{number}: no code; name a line with some, the nearest is {near}")
+            raise LineError(f"{files[0]}:{number}: no code; the nearest line with code is {near}")
         return files[0], int(number), lines[int(number)]
 
     def html(self, folder: str) -> None:

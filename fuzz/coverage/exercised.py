@@ -39,7 +39,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | Non
     except OSError as error:
         return _unknown(f"{error.filename}: {error.strerror}")
     except (ValueError, LookupError) as error:
-        return _unknown(f"{built_trees.folder()}: what was built is damaged ({error!r}); remove that folder")
+        return _unknown(f"{built_trees.folder()}: the built files are damaged ({error!r}); remove that folder")
 
 
 def _unknown(why: str) -> Exercise:

@@ -152,7 +152,7 @@ def line_of(place: str, files: Sequence[str]) -> tuple[str, int, int]:
     first, last = statement_at(Path(file).read_text(encoding="utf-8"), int(number), statements)
     if not first:
         near = min(statements, key=lambda line: abs(line - int(number)), default=0)
-        raise LineError(f"{shown(file)}:{number}: no statement; name a line with one, the nearest is {near}")
+        raise LineError(f"{shown(file)}:{number}: no statement; the nearest line with one is {near}")
     return file, first, last
 
 

@@ -55,7 +55,7 @@ class TablesFolder:
         if not self.guests:
             raise NoTablesError(f"no VM has tables after {self.place()}")
         if len(self.asked) > layout.MAX_QUESTIONS:
-            raise NoTablesError(f"{len(self.asked)} questions arise, and QEMU takes {layout.MAX_QUESTIONS}")
+            raise NoTablesError(f"{len(self.asked)} questions arise, but QEMU takes at most {layout.MAX_QUESTIONS}")
 
     def place(self) -> str:
         """Return the operation after which the tables are captured."""

@@ -115,7 +115,7 @@ class MutantJudge:
         try:
             verdict = differential.run(tried.program)
         except CandidateMistake:
-            return "type error: no C compiler would accept it", ""
+            return "mistake: no C compiler would accept it", ""
         title = next((each.title for each in verdict.findings if each.kind != COMMON), "")
         return title, costlier(verdict.costs)
 

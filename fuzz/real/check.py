@@ -131,7 +131,7 @@ class RealCheck:
         for key, kind in self.kinds.items():
             kind.replays = self.replays(key, kind)
             comments = [*kind.text.splitlines(), f"kernel: {self.session.release}", f"model: {self.version.name}"]
-            comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not shown again by a fresh machine"])
+            comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not reproduced on a fresh machine"])
             file = folder / file_name(key)
             try:
                 write_atomically(file, "".join(f"# {line}\n" for line in comments) + print_program(kind.program))
@@ -151,7 +151,7 @@ class RealCheck:
         for kind in self.kinds.values():
             lines.append(f"difference in {kind.where}: {kind.text}")
             more = f"{kind.count} like this; " if kind.count > 1 else ""
-            again = {None: "", True: "shown again by a fresh machine; ", False: "NOT shown again by a fresh machine; "}
+            again = {None: "", True: "reproduced on a fresh machine; ", False: "NOT reproduced on a fresh machine; "}
             lines.append(f"    {more}{again[kind.replays]}{kind.file or 'not saved'}")
         head = f"Linux {self.session.release} beside {self.version.name}"
         lines.append(
@@ -215,7 +215,7 @@ def kinds_of(done: RealRun) -> dict[str, str]:
     for complaint in done.unexplained:
         found.setdefault(generic(complaint), f"the kernel says: {complaint}")
     if done.answers.status:
-        found.setdefault(f"status {done.answers.status}", f"the player ended with status {done.answers.status:#x}")
+        found.setdefault(f"status {done.answers.status}", f"the player exited with status {done.answers.status:#x}")
     return found
 
 

@@ -215,17 +215,17 @@ class RealMachine(Closing):
     def timeout_error(self, seconds: float) -> RealSilent:
         """Kill a machine that does not answer, and return the error."""
         self.kill()
-        said = f", and said last: {self.last[-1]}" if self.last else ""
-        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was ended{said}")
+        said = f", last line: {self.last[-1]}" if self.last else ""
+        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was killed{said}")
 
     def exit_error(self) -> RealError:
         """Return the error of a machine that has ended."""
         code, said = end_of(self.process, self.errors, PATIENCE)
         if not code and not said:
-            panic = next((line for line in self.last if "panic" in line), "and said nothing")
+            panic = next((line for line in self.last if "panic" in line), "without output")
             return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
         text = f"real: QEMU: {ended_text(self.program, code, said)}"
-        return RealError(f"{text}; use one that runs the machine virt with EL2, as version 7.2 does")
+        return RealError(f"{text}; use one that runs the machine virt with EL2, such as version 7.2")
 
     def kill(self) -> None:
         """Kill QEMU at once."""

@@ -104,7 +104,7 @@ class RealRun:
             lines += [f"    and {more} more"] if more > 0 else []
         lines += [f"the kernel says: {complaint}" for complaint in self.complaints]
         if self.answers.status:
-            lines.append(f"the process that played it ended with status {self.answers.status:#x}")
+            lines.append(f"the process that played it exited with status {self.answers.status:#x}")
         lines += [f"left out: {each}" for each in self.played.left_out]
         return "\n".join(lines) + "\n"
 

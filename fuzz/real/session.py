@@ -93,7 +93,7 @@ class RealSession(Closing):
             self.close()
             shutil.rmtree(saved, ignore_errors=True)
         else:
-            raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, and its timers stand still; try again")
+            raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, but its timers do not fire; try again")
         words = (saved / READY).read_text().split()
         # Results of different configurations need different names.
         self.release = f"{words[1]} ({self.append})" if self.append else words[1]
@@ -118,7 +118,7 @@ class RealSession(Closing):
 
         :raises RealError: it does not boot, has no KVM, or cannot be saved
         """
-        self.progress(f"booting {self.kernel.name}, once: its state is kept")
+        self.progress(f"booting {self.kernel.name} once; its state is saved")
         with RealMachine(self.kernel.image, self.initrd, self.append, cpu=self.cpu) as machine:
             ready = self.until_ready(machine)
             symbols = self.symbols(machine)

@@ -92,7 +92,7 @@ def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int)
     warned = [line for line in answers.complaints(at) if _EMPTY_CACHE in line]
     if warned:
         return Stamp(CONFIRMED, warned[0])
-    return Stamp(NOT_CONFIRMED, "no warning: something was left over in the cache")
+    return Stamp(NOT_CONFIRMED, "no warning: the cache still had objects")
 
 
 def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:

@@ -147,7 +147,7 @@ class RealTables:
         root = self.machine.register("VTTBR_EL2") & _ROOT
         if not root:
             # Without VHE the host runs without stage 2, or with its own.
-            raise NoRootError("real: the kernel clears VTTBR_EL2 behind the guest; use --tables with VHE")
+            raise NoRootError("real: the kernel clears VTTBR_EL2 after the guest has run; use --tables with VHE")
         return root
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:

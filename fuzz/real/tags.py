@@ -77,8 +77,8 @@ def judged(answers: RealAnswers, places: range) -> Stamp:
     seen = [answers.outcomes.get(at) for at in places]
     for outcome in seen:
         if outcome is not None and outcome.status == "ok" and outcome.value != NONE:
-            return Stamp(CONFIRMED, f"the guest reads {outcome.value}, which another owner has left")
+            return Stamp(CONFIRMED, f"the guest reads {outcome.value}, left by another owner")
     for outcome in seen:
         if outcome is None or outcome.status != "ok":
             return Stamp(INVISIBLE, f"the guest could not look: {outcome or 'that was not reached'}")
-    return Stamp(NOT_CONFIRMED, "the guest reads no tags, in memory most of which had some")
+    return Stamp(NOT_CONFIRMED, "the guest reads no tags, although most of the memory had some")

@@ -64,7 +64,7 @@ class Locks(Pages):
             if is_mmu:
                 self.mmu_shared = False
         else:
-            self.condition = f"{LOCK_NAMES[name]} is released by whoever does not hold it"
+            self.condition = f"{LOCK_NAMES[name]} is released without being held"
             self.warn("lock-not-held")
             self.condition = ""
         vmid = 0 if name in AREA_LOCKS else self.vmid

@@ -98,7 +98,7 @@ def test_hangs_at_work(newest: RealKernel, monkeypatch: pytest.MonkeyPatch) -> N
         os.kill(process.pid, signal.SIGSTOP)
         wait_for(lambda: state(process.pid) == "T", "a QEMU that is stopped")
         monkeypatch.setattr(sessions, "PLAY_PATIENCE", 0.5)
-        with pytest.raises(RealSilent, match=r"did not answer within 0\.5 s and was ended"):
+        with pytest.raises(RealSilent, match=r"did not answer within 0\.5 s and was killed"):
             session.play(["v 40 1 1 0 0 0x8000000 0xa000000 0"])
         wait_for_end(process.pid)
 

@@ -60,7 +60,7 @@ def test_the_programs_of_a_line(programs: list[str], tmp_path: Path, capsys: pyt
     assert answer.out.splitlines()[1] == f"s2fuzz run --candidate {copy} {programs[0]}"
     assert f"{version(TREE)} is not replayed: lines of C are those of one tree, here {copy}" in answer.err
     assert main(["cover", *programs, *both, "--line", "pgtable.c:1"]) == BAD_INPUT
-    assert "pgtable.c:1: no code; name a line with some" in capsys.readouterr().err
+    assert "pgtable.c:1: no code; the nearest line with code is" in capsys.readouterr().err
 
 
 def test_pages(programs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

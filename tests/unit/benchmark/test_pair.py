@@ -89,7 +89,7 @@ def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
     assert said[6].split()[-2:] == ["40", "40"]
     assert [line.split()[0] for line in said[-2:]] == ["b", "a"]
     cost = {"in_process": 0.25, "in_all": 30.0, "by_driver": 90.5}
-    switch = "a switch to another vCPU: 0.25 us in the tree's process, 30.0 us with the driver's part, 90.5 us where"
+    switch = "a switch to another vCPU: 0.25 us in the tree's process, 30.0 us with the driver's part, 90.5 us if"
     assert [line for line in text({**result, "switch": cost}).splitlines() if line.startswith(switch)]
 
 

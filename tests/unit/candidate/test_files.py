@@ -166,7 +166,7 @@ def test_a_mistyped_name_gets_a_suggestion(here: Path, capsys: pytest.CaptureFix
         ("./folder.py", "candidate ./folder.py: a directory; "),
         ("./", "candidate ./: a directory; "),
         ("./p.s2", "candidate ./p.s2: its name does not end in .py; "),
-        ("./fifo.py", "candidate ./fifo.py: no regular file; "),
+        ("./fifo.py", "candidate ./fifo.py: not a regular file; "),
         ("./loop.py", "candidate ./loop.py: "),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int,
     [
         ("reference/pgtable.py", "'reference/pgtable.py'; give a file and a line"),
         ("reference/pgtable.py:x", "'reference/pgtable.py:x'; give a file and a line"),
-        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; name a line with one, the nearest is "),
+        ("reference/pgtable.py:1", "reference/pgtable.py:1: no statement; the nearest line with one is "),
         (
             "candidate/rfc_v1.py:9",
             "candidate/rfc_v1.py: not replayed; allowed: reference/arm.py, reference/assembly.py, ",

@@ -88,7 +88,7 @@ def test_kept_trials_go_on(tmp_path: Path) -> None:
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
-    with pytest.raises(MutantTrialsError, match="line 1 is no trial"):
+    with pytest.raises(MutantTrialsError, match="line 1 is not a trial"):
         opened(str(path))
 
 

@@ -153,7 +153,7 @@ def violation(checker: str, what: str = "something", at: int = 1) -> Violation:
         (violation("progress", at=0), False, NOT_CONFIRMED, "ok 0"),
         (violation("progress", at=7), False, INVISIBLE, "the operation was not reached"),
         (violation("memcache"), False, CONFIRMED, SHORT),
-        (violation("memcache", at=0), False, NOT_CONFIRMED, "no warning: something was left over in the cache"),
+        (violation("memcache", at=0), False, NOT_CONFIRMED, "no warning: the cache still had objects"),
         (violation("contract", "WARN"), False, CONFIRMED, SHORT),
         (violation("contract", "WARN", at=0), False, NOT_CONFIRMED, "no warning"),
         (violation("contract", "answered with an abort", at=0), False, CONFIRMED, "ok 0"),

@@ -98,8 +98,8 @@ def test_what_differs_is_saved(pretended: tuple[RealCheck, list[Any]], tmp_path:
     check.save(tmp_path)
     (file,) = tmp_path.iterdir()
     assert load(str(file)) == played(PROGRAM, PAGE).program
-    assert ("not shown again" in file.read_text()) is not again
-    assert f"    2 like this; {'' if again else 'NOT '}shown again by a fresh machine; {file}" in check.text()
+    assert ("not reproduced" in file.read_text()) is not again
+    assert f"    2 like this; {'' if again else 'NOT '}reproduced on a fresh machine; {file}" in check.text()
     (answer,) = check.answer()["differences"]
     assert (answer["count"], answer["replays"], answer["file"]) == (2, again, str(file))
     assert check.text().endswith("2 differences of 1 kind\n")

@@ -56,7 +56,7 @@ def test_no_compiler(image: str, capsys: pytest.CaptureFixture[str], monkeypatch
         ("", "is not there; provide an executable qemu-system-aarch64"),
         ("echo no such machine >&2; exit 1", "ended with exit code 1: no such machine; use one that runs"),
         ("kill -SEGV $$", "ended by signal 11; use one that runs"),
-        ("exit 0", "ended: and said nothing"),
+        ("exit 0", "ended: without output"),
         ("kill -KILL $$", "ended by signal 9; use one that runs"),
         ("exec sleep 1000", "monitor: timed out; use one that runs"),
     ],
