@@ -222,7 +222,7 @@ class RealMachine(Closing):
         """Return the error of a machine that has ended."""
         code, said = end_of(self.process, self.errors, PATIENCE)
         if not code and not said:
-            panic = next((line for line in self.last if "panic" in line), "without output")
+            panic = next((line for line in self.last if "panic" in line), "no output")
             return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
         text = f"real: QEMU: {ended_text(self.program, code, said)}"
         return RealError(f"{text}; use one that runs the machine virt with EL2, such as version 7.2")

@@ -46,7 +46,7 @@ def test_what_no_guest_got_is_not_looked_at(other: Violation) -> None:
 @pytest.mark.parametrize(
     ("outcomes", "word", "why"),
     [
-        ((("ok", "none"), ("ok", "tag 5 of 0x9000")), CONFIRMED, "the guest reads tag 5 of 0x9000, which another"),
+        ((("ok", "none"), ("ok", "tag 5 of 0x9000")), CONFIRMED, "the guest reads tag 5 of 0x9000, left by another"),
         ((("ok", "none"), ("ok", "none")), NOT_CONFIRMED, "the guest reads no tags"),
         ((("ok", "none"), ("sigbus", "0")), INVISIBLE, "the guest could not look: sigbus 0"),
         ((("ok", "none"),), INVISIBLE, "the guest could not look: that was not reached"),
