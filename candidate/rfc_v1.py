@@ -157,6 +157,6 @@ CANDIDATE = Candidate(
     PgtableRfcV1,
     MmuRfcV1,
     "RFC v1 of 'Improve efficiency of stage2 page table', 1-4/4: "
-    "the memory cache is filled under the lock, only where needed, too",
+    "also fills the memory cache under the lock, only where needed",
     order=30,
 )

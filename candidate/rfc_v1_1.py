@@ -53,7 +53,6 @@ CANDIDATE = Candidate(
     "rfc-v1-1",
     PgtableRfcV1_1,
     MmuRfcV1_1,
-    "RFC v1 of 'Improve efficiency of stage2 page table', 1/4 (8 Feb 2021): "
-    "clean of the D-cache moves to the map handler",
+    "RFC v1 of 'Improve efficiency of stage2 page table', 1/4 (8 Feb 2021): the D-cache clean moves to the map handler",
     order=10,
 )

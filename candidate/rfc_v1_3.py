@@ -60,7 +60,6 @@ CANDIDATE = Candidate(
     "rfc-v1-3",
     PgtableRfcV1_3,
     MmuRfcV1_3,
-    "RFC v1 of 'Improve efficiency of stage2 page table', 1-3/4: "
-    "the block is installed before the pages are unmapped, too",
+    "RFC v1 of 'Improve efficiency of stage2 page table', 1-3/4: also installs the block before the pages are unmapped",
     order=20,
 )

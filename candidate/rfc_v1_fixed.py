@@ -98,6 +98,6 @@ CANDIDATE = Candidate(
     "rfc-v1-fixed",
     PgtableRfcV1Fixed,
     MmuRfcV1Fixed,
-    "RFC v1 with what its review agreed on: D-clean, then I-invalidation in the helper; fill before the lock",
+    "RFC v1 as changed by its review: D-cache clean, then I-cache invalidation in the helper; fill before the lock",
     order=40,
 )

@@ -106,6 +106,6 @@ CANDIDATE = Candidate(
     "rfc-v2",
     PgtableRfcV2,
     MmuRfcV2,
-    "RFC v2 1-3/3 (10 Mar 2021): both kinds of cache maintenance move to the map handler; RFC v1 2-4/4 again",
+    "RFC v2 1-3/3 (10 Mar 2021): both kinds of cache maintenance move to the map handler; includes RFC v1 2-4/4",
     order=50,
 )

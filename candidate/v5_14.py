@@ -247,6 +247,6 @@ CANDIDATE = Candidate(
     "v5.14",
     PgtableV5_14,
     MmuV5_14,
-    "stage 2 of pgtable.c as of v5.14, series v7 merged (25aa28691bb9); of mmu.c what v7 changes",
+    "stage 2 of pgtable.c as of v5.14, with series v7 merged (25aa28691bb9), and v7's changes of mmu.c",
     order=70,
 )

@@ -58,7 +58,7 @@ CANDIDATE = Candidate(
     "v6.6-range",
     PgtableV6_6Range,
     MmuV6_6Range,
-    "v5.14, and a slot that is write-protected is flushed as a range (117940aa6e5f, v6.6)",
+    "v5.14, with a write-protected slot flushed as a range (117940aa6e5f, v6.6)",
     adds=("kvm_tlb_flush_vmid_range", "kvm_flush_remote_tlbs_memslot"),
     order=80,
 )

@@ -175,7 +175,7 @@ class KvmHost:
                 self.pins[pfn] = left
             else:
                 del self.pins[pfn]
-            self.mm.let_go(pfn)
+            self.mm.drop_hold(pfn)
             for o in self.k.on.release:
                 o.release(pfn)
 

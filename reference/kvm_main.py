@@ -363,8 +363,8 @@ class KvmMain(Listener):
         memslot = self.mmu.h.id_to_memslot(self.kvm, id)
         if memslot is None or memslot.dirty_bitmap is None:
             return -ENOENT
-        behind = memslot.npages - first_page
-        if first_page > memslot.npages or num_pages > behind or (num_pages < behind and num_pages & 63):
+        pages_left = memslot.npages - first_page
+        if first_page > memslot.npages or num_pages > pages_left or (num_pages < pages_left and num_pages & 63):
             return -EINVAL
 
         flush = False

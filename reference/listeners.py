@@ -207,15 +207,15 @@ class Listeners:
         for observers in self.all:
             observers.clear()
 
-    def leave(self) -> None:
+    def recycle(self) -> None:
         """Remove all observers of a kernel whose code no longer runs, so that another kernel may reuse the lists."""
         self.clear()
-        if self is not NOBODY and len(_spares) < _SPARES:
+        if self is not NO_OBSERVERS and len(_spares) < _SPARES:
             _spares.append(self)
 
 
 # The observers of kernels that no longer run: none.
-NOBODY: Final = Listeners()
+NO_OBSERVERS: Final = Listeners()
 
 
 def listeners() -> Listeners:

@@ -19,7 +19,7 @@ from .kernel import Kernel
 from .machine.sparse import word_of
 from .services.errors import E2BIG, EAGAIN, EINVAL, ENOMEM, ERANGE
 from .services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
-from .zero_runs import passed_by, zeroes_from
+from .zero_runs import skippable_runs, zeroes_from
 
 KVM_PGTABLE_MAX_LEVELS: Final = 4
 
@@ -115,7 +115,7 @@ class kvm_pgtable_walker:
         # The number of *cb* among `WALKERS`; 0: another function.
         self.number = 0
         # The callback ignores entries that are zero: the walk may skip them.
-        self.passes = False
+        self.skips_zeroes = False
 
 
 @mypyc_attr(free_list_len=1)
@@ -182,7 +182,7 @@ class Pgtable:
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
     # The leaf callbacks that ignore entries that are zero, whatever their argument; the map callback ignores them only
     # below an anchor. A class that overrides one of them, or the code that visits entries, must declare this anew
-    # (`reference.zero_runs.passed_by`).
+    # (`reference.zero_runs.skippable_runs`).
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = (
         "stage2_free_walker",
         "stage2_unmap_walker",
@@ -208,8 +208,8 @@ class Pgtable:
         self.KVM_PTE_ADDR_MASK = (1 << 48) - granule.page_size
         # The callbacks of `WALKERS` seen so far: name, number, and whether they skip zeroes.
         self.walkers: dict[Callable[[int, int, int, int, int, Any], int], tuple[str, int, bool]] = {}
-        self.passes_tables, self.passing = passed_by(type(self))
-        self.passes_detached = "stage2_map_walk_leaf" in self.passing
+        self.skips_without_leaf_cb, self.skipping_callbacks = skippable_runs(type(self))
+        self.map_skips_detached = "stage2_map_walk_leaf" in self.skipping_callbacks
         self.VTCR_EL2_TGRAN_SL0_BASE = 2 if granule.page_shift == 12 else 3
         self.run_alone(True)
 
@@ -390,24 +390,24 @@ class Pgtable:
 
         self.k.walk_table(pgtable, level)
         first = self.kvm_pgtable_idx(data, level)
-        behind = self.PTRS_PER_PTE
-        passes = data.walker.passes and self.alone
+        end_idx = self.PTRS_PER_PTE
+        skips = data.walker.skips_zeroes and self.alone
         # While there is an anchor, mapping ignores entries that are zero.
         mapping: stage2_map_data | None = None
-        if self.passes_detached and self.alone and data.walker.number == MAP_WALKER:
+        if self.map_skips_detached and self.alone and data.walker.number == MAP_WALKER:
             mapping = data.walker.arg
         idx = first
-        while idx < behind:
+        while idx < end_idx:
             if data.addr >= data.end:
                 break
 
             # The cursor may point into the middle of the first entry.
-            passing = passes or (mapping is not None and mapping.anchor != NULL)
-            if passing and idx > first and word_of(self.mem.stretches, pgtable + idx) == 0:
+            skipping = skips or (mapping is not None and mapping.anchor != NULL)
+            if skipping and idx > first and word_of(self.mem.stretches, pgtable + idx) == 0:
                 size = self.sizes[level]
-                passed = zeroes_from(self.mem, pgtable + idx, min(behind - idx, (data.end - data.addr - 1) // size + 1))
-                data.addr += passed * size
-                idx += passed
+                skip = zeroes_from(self.mem, pgtable + idx, min(end_idx - idx, (data.end - data.addr - 1) // size + 1))
+                data.addr += skip * size
+                idx += skip
                 continue
 
             ret = self.__kvm_pgtable_visit__(data, pgtable + idx, level)
@@ -450,11 +450,11 @@ class Pgtable:
             name = walker.cb.__name__
             known = (name, 0, False)
             if name in WALKERS and walker.cb == getattr(self, name):
-                known = (name, WALKERS[name], name in self.passing)
+                known = (name, WALKERS[name], name in self.skipping_callbacks)
                 self.walkers[walker.cb] = known
-        self.k.walker, walker.number, walker.passes = known
+        self.k.walker, walker.number, walker.skips_zeroes = known
         if not walker.flags & KVM_PGTABLE_WALK_LEAF:
-            walker.passes = self.passes_tables
+            walker.skips_zeroes = self.skips_without_leaf_cb
         self.k.walker_arg = walker.arg
         self.k.walk(pgt.mmu.vmid, start, end)
         return self._kvm_pgtable_walk(walk_data)

@@ -13,12 +13,12 @@ class Hold:
     """A lock that an actor holds.
 
     :param actor: from 1
-    :param alone: held exclusively
+    :param exclusive: no other actor may hold the lock
     """
 
-    def __init__(self, actor: int, alone: bool) -> None:
+    def __init__(self, actor: int, exclusive: bool) -> None:
         self.actor = actor
-        self.alone = alone
+        self.exclusive = exclusive
 
 
 class ActorCall:
@@ -63,9 +63,9 @@ class Steps:
     def call_begins(self) -> None:
         """The running actor enters kernel code."""
         self.inside += 1
-        self.count_anew()
+        self.restart_counts()
 
-    def count_anew(self) -> None:
+    def restart_counts(self) -> None:
         """Restart the counts: a host thread calls KVM several times in one operation."""
         anchors = self.turns.anchors()
         self.call = ActorCall(anchors) if anchors else NO_CALL
@@ -96,13 +96,13 @@ class Steps:
         if anchors is not None:
             counts = self.call.counts
             counts[point] = count = counts.get(point, 0) + 1
-            self.look(anchors, count, False)
+            self.switch_if_anchored(anchors, count, False)
 
     def passed(self, point: str) -> None:
         """The step is done; other actors may run now."""
         anchors = self.call.anchors.get(point)
         if anchors is not None:
-            self.look(anchors, self.call.counts[point], True)
+            self.switch_if_anchored(anchors, self.call.counts[point], True)
 
     def loaded(self) -> None:
         """The actor has loaded an entry, its most frequent step; there is no place to switch before a load."""
@@ -110,26 +110,26 @@ class Steps:
         if anchors is not None:
             counts = self.call.counts
             counts["load"] = count = counts.get("load", 0) + 1
-            self.look(anchors, count, True)
+            self.switch_if_anchored(anchors, count, True)
 
-    def look(self, anchors: list[Anchor], count: int, after: bool) -> None:
+    def switch_if_anchored(self, anchors: list[Anchor], count: int, after: bool) -> None:
         """Give way if a switch is anchored here."""
         for anchor in anchors:
             if anchor.count == count and anchor.after == after:
                 self.turns.reached(anchor.number)
                 return
 
-    def take(self, name: str, vmid: int, alone: bool) -> None:
+    def take(self, name: str, vmid: int, exclusive: bool) -> None:
         """Take a lock; let others run until it is free, checking the current holders each time."""
-        while (holder := self.holder(self.holds.get((name, vmid), []), alone)) != 0:
+        while (holder := self.holder(self.holds.get((name, vmid), []), exclusive)) != 0:
             self.turns.wait(name, holder, self.moved)
-        self.holds.setdefault((name, vmid), []).append(Hold(self.actor, alone))
+        self.holds.setdefault((name, vmid), []).append(Hold(self.actor, exclusive))
 
-    def holder(self, holds: list[Hold], alone: bool) -> int:
+    def holder(self, holds: list[Hold], exclusive: bool) -> int:
         """Return the first actor that keeps the running actor from taking a lock; 0 if there is none."""
         found = 0
         for hold in holds:
-            if hold.actor != self.actor and (alone or hold.alone) and (not found or hold.actor < found):
+            if hold.actor != self.actor and (exclusive or hold.exclusive) and (not found or hold.actor < found):
                 found = hold.actor
         return found
 

@@ -33,7 +33,7 @@ class Turns:
         """Return the switches of the call that the actor is about to make."""
         return []
 
-    def standing(self) -> tuple[int, int, int]:
+    def actor_masks(self) -> tuple[int, int, int]:
         """Return the state of the actors, which each turn may change.
 
         :returns: number of actors; bit masks of the actors that are done and that wait, with the first actor in bit 0
@@ -68,7 +68,7 @@ class Turns:
         :param actor: actor of the calling code; the method returns when it is this actor's turn
         """
 
-    def nobody_waits(self) -> None:
+    def wake_waiters(self) -> None:
         """An actor made a step: waiting actors may check again."""
 
     def wait(self, lock: str, holder: int, moved: bool) -> None:

@@ -31,7 +31,7 @@ def zeroes_from(words: SparseWords, start: int, most: int) -> int:
     return words.first_used(start, start + most) - start
 
 
-def passed_by(version: type[object]) -> tuple[bool, frozenset[str]]:
+def skippable_runs(version: type[object]) -> tuple[bool, frozenset[str]]:
     """Return which runs of zeroes the walks of a version skip, as far as its declaration is valid.
 
     A declaration without callbacks means that nothing is skipped. A class derived from the declaring class that
@@ -52,7 +52,7 @@ def passed_by(version: type[object]) -> tuple[bool, frozenset[str]]:
         if not declared or any(name in later for name in VISITS):
             known = (False, frozenset())
         else:
-            passing = [name for name in declared if name not in later and CALLED_BY.get(name) not in later]
-            known = (True, frozenset(passing))
+            skipping = [name for name in declared if name not in later and CALLED_BY.get(name) not in later]
+            known = (True, frozenset(skipping))
         _known[version] = known
     return known

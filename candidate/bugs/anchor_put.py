@@ -30,6 +30,6 @@ BUG = Bug(
     MmuAnchorPut,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_free_walker: double free",
-    origin="the put_page() that the review of RFC v1 asked for is there, and is one too many",
+    origin="one put_page() too many: the one that the review of RFC v1 asked for",
     order=150,
 )

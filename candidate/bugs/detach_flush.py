@@ -31,6 +31,6 @@ BUG = Bug(
     MmuDetachFlush,
     base="v5.14",
     signature="tlb: stage2_map_walker: two sizes for one address, the other L3 L2",
-    origin="upstream fix 3a0b870e3448 (v5.10) is lost: only the walk's address is flushed where a table goes",
+    origin="without upstream fix 3a0b870e3448 (v5.10): when a table is removed, only the walk's address is flushed",
     order=170,
 )

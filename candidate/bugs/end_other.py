@@ -34,6 +34,6 @@ BUG = Bug(
     MmuEndOther,
     base="v5.14",
     signature="translation: stage2_unmap_walker: change outside the range L3",
-    origin="the tables of a VM that ends are unmapped before they are freed, by those that were walked last",
+    origin="ending a VM unmaps the tables that were walked last instead of its own",
     order=340,
 )

@@ -34,6 +34,6 @@ BUG = Bug(
     MmuEndParked,
     base="v5.14",
     signature="leak: kvm_free_stage2_pgd: table pages left",
-    origin="the tables of a VM that ends are freed when the first VM ends, not before",
+    origin="the tables of a VM that ends are not freed until the first VM ends",
     order=270,
 )

@@ -37,6 +37,6 @@ BUG = Bug(
     MmuExecClean,
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
-    origin="the clean that the review of RFC v1 asked for is left out where the block may be executed",
+    origin="the clean that the review of RFC v1 asked for is skipped if the block is executable",
     order=370,
 )

@@ -37,6 +37,6 @@ BUG = Bug(
     MmuHugeEnd,
     base="v5.14",
     signature="translation: stage2_map_walker: leaf outside of any slot L2",
-    origin="off by one: a block may stick out of its slot by a page",
+    origin="off by one: a block may extend one page beyond its slot",
     order=350,
 )

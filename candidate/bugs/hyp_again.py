@@ -35,6 +35,6 @@ BUG = Bug(
     MmuHypAgain,
     base="original",
     signature="contract: hyp_map_walker_try_leaf: WARN",
-    origin="hyp tables do not tolerate the very same mapping a second time",
+    origin="hyp tables reject a second installation of the same mapping",
     order=320,
 )

@@ -30,6 +30,6 @@ BUG = Bug(
     MmuLeafAll,
     base="rfc-v1-fixed",
     signature="lifetime: stage2_map_walker: double free",
-    origin="invalid entries below an anchor put references that they never took",
+    origin="invalid entries below an anchor drop references that they never took",
     order=130,
 )

@@ -32,6 +32,6 @@ BUG = Bug(
     MmuLeafGet,
     base="v5.14",
     signature="refcount: stage2_map_walker: too many references L3",
-    origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never put",
+    origin="as before upstream fix 5c646b7e1d8b (v5.10): the reference of a leaf that a map replaces is never dropped",
     order=80,
 )

@@ -36,6 +36,6 @@ BUG = Bug(
     MmuNestedPut,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
-    origin="the put_page() that the review of RFC v1 asked for is missing, below a 1G block only",
+    origin="the put_page() that the review of RFC v1 asked for is missing below a 1G block",
     order=380,
 )

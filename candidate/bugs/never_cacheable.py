@@ -24,6 +24,6 @@ BUG = Bug(
     MmuNeverCacheable,
     base="v5.14",
     signature="dcache: stage2_map_walker: empty->page after a translation fault, not cleaned L3",
-    origin="upstream fix e2fc6a9f686d (v5.10) is lost: no leaf counts as cacheable",
+    origin="without upstream fix e2fc6a9f686d (v5.10): no leaf counts as cacheable",
     order=10,
 )

@@ -24,6 +24,6 @@ BUG = Bug(
     MmuOnePage,
     base="rfc-v1-fixed",
     signature="dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2",
-    origin="caches are maintained for a page, not for the block",
+    origin="caches are maintained for one page instead of the block",
     order=70,
 )

@@ -50,6 +50,6 @@ BUG = Bug(
     MmuRelaxHint,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
-    origin="a 1G block that gets more rights is flushed with the level hint of a 2M block",
+    origin="a 1G block that gains permissions is flushed with the level hint of a 2M block",
     order=440,
 )

@@ -43,6 +43,6 @@ BUG = Bug(
     MmuRelaxLocal,
     base="v5.14",
     signature="progress: kvm_handle_guest_abort: access does not complete",
-    origin="as before upstream fix be097997a273 (v6.7): a local flush, and none where the right is there already",
+    origin="as before upstream fix be097997a273 (v6.7): a local flush, and none if the permission is already set",
     order=360,
 )

@@ -37,6 +37,6 @@ BUG = Bug(
     MmuResetHole,
     base="v5.14",
     signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",
-    origin="a vCPU's reset unmaps a slot up to the first hole in the host's memory only",
+    origin="a vCPU reset unmaps a slot only up to the first hole in the host's memory",
     order=400,
 )

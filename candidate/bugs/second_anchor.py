@@ -27,6 +27,6 @@ BUG = Bug(
     MmuSecondAnchor,
     base="rfc-v1-fixed",
     signature="leak: kvm_free_stage2_pgd: table pages left",
-    origin="an anchor within an anchor: the first is forgotten",
+    origin="an anchor within an anchor overwrites the first",
     order=390,
 )

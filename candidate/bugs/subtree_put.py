@@ -40,6 +40,6 @@ BUG = Bug(
     MmuSubtreePut,
     base="v5.14",
     signature="leak: kvm_free_stage2_pgd: table pages left",
-    origin="as before upstream fix f6a27d6dc51b (v6.4): the root of a subtree that was cut off is never freed",
+    origin="as before upstream fix f6a27d6dc51b (v6.4): the root of a detached subtree is never freed",
     order=90,
 )

@@ -82,7 +82,7 @@ BUG = (
         MmuTlbBarriers,
         base="original",
         signature="tlb: stage2_attr_walker: leaf not flushed L3",
-        origin="tlb.c: no dsb(ish) behind the TLBI of a VMID",
+        origin="tlb.c: no dsb(ish) after the TLBI of a VMID",
         order=20,
         tlb=TlbIncomplete,
     ),

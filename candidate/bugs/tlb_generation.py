@@ -55,6 +55,6 @@ def _bug(name: str, tlb: type[TlbVhe], order: int, origin: str) -> Bug:
 
 BUG = (
     _bug("bug-tlb-generation-local", TlbGenerationLocal, 290, "ALLE1 in place of ALLE1IS when VMIDs run out"),
-    _bug("bug-tlb-generation-open", TlbGenerationIncomplete, 310, "no dsb(ish) behind ALLE1IS when VMIDs run out"),
+    _bug("bug-tlb-generation-open", TlbGenerationIncomplete, 310, "no dsb(ish) after ALLE1IS when VMIDs run out"),
     _bug("bug-tlb-generation-vmid", TlbGenerationVmid, 300, "VMALLS12E1IS in place of ALLE1IS when VMIDs run out"),
 )

@@ -67,7 +67,7 @@ def _bug(name: str, tlb: type[TlbVhe], order: int, origin: str) -> Bug:
 
 BUG = (
     _bug("bug-tlb-shift", TlbShift, 230, "the operand of the TLBI by IPA is not shifted by 12"),
-    _bug("bug-tlb-level", TlbLevel, 200, "granule and level of the hint stand in each other's place"),
+    _bug("bug-tlb-level", TlbLevel, 200, "granule and level of the hint are swapped"),
     _bug("bug-tlb-vmid", TlbVmid, 40, "TLBI in the context of the host's VMID"),
     _bug("bug-tlb-host", TlbHost, 240, "HCR_EL2.TGE is not cleared for the TLBI"),
 )

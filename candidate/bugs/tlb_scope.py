@@ -51,7 +51,7 @@ BUG = (
         MmuTlbScope,
         base="original",
         signature="tlb: stage2_unmap_walker: leaf not flushed L3",
-        origin="tlb.c: no VMALLE1IS behind the TLBI by IPA",
+        origin="tlb.c: no VMALLE1IS after the TLBI by IPA",
         order=250,
         tlb=TlbStage2,
     ),

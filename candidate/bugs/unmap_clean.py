@@ -23,6 +23,6 @@ BUG = Bug(
     MmuUnmapClean,
     base="v5.12.9",
     signature="dcache: stage2_unmap_walker: unmapped, not cleaned L3",
-    origin="upstream fix 094d00f8ca58 (v5.17) is lost: the clean of what an unmap breaks goes nowhere",
+    origin="without upstream fix 094d00f8ca58 (v5.17): the clean for an unmapped leaf has no effect",
     order=60,
 )

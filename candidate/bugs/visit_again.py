@@ -47,6 +47,6 @@ BUG = Bug(
     MmuVisitAgain,
     base="v5.14",
     signature="lifetime: stage2_free_walker: double free",
-    origin="the dual of upstream fix a9f0e3d5a089 (v6.4): an entry is read again after its table was cut off",
+    origin="the dual of upstream fix a9f0e3d5a089 (v6.4): an entry is reread after its table was detached",
     order=180,
 )

@@ -27,6 +27,6 @@ BUG = Bug(
     MmuWalkAlign,
     base="v5.14",
     signature="translation: stage2_unmap_walker: still mapped after invalidation L3",
-    origin="upstream fix 357ad203d45c (v5.12) is lost: a walk that starts inside of an entry ends early",
+    origin="without upstream fix 357ad203d45c (v5.12): a walk that starts inside an entry ends early",
     order=280,
 )

@@ -142,7 +142,7 @@ class Inspection:
         for name in unknown:
             near = near_names(name, added)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            wrong.append(f"{self.parts[0].place}: adds= lists {name!r}, which is no method that it adds{hint}")
+            wrong.append(f"{self.parts[0].place}: adds= lists {name!r}, but it adds no method of this name{hint}")
         if not wrong:
             wrong = self.unchanged()
         if wrong:

@@ -19,20 +19,20 @@ from .ranking import BenchmarkRow, grouped, ordered, rank, ranked, row, shown
 _HEAD: Final = """\
 # Bug bank
 
-`candidate/bugs/` holds planted bugs: bugs that the kernel had, and plausible slips, each in a version that does not
-have it. This page is made by `make bench-bugs` from the trials in `bug-bank.json`; do not edit it. A trial is one
+`candidate/bugs/` holds planted bugs: bugs that the kernel had, and plausible mistakes, each added to a version
+without it. This page is made by `make bench-bugs` from the trials in `bug-bank.json`; do not edit it. A trial is one
 engine, one bug and one seed. It begins with a program that does nothing, and ends with the first regression that the
-named checker reports, or when its CPU time is over. [Benchmarks](benchmarks.md#how-soon-bugs-are-found) says how to
-measure.
+named checker reports, or when its CPU time is used up. [Benchmarks](benchmarks.md#how-soon-bugs-are-found) explains the
+measurement.
 
 """
 _CELLS: Final = (
-    "Cells have the seeds that found the bug, and the medians of CPU seconds and of programs that these took; "
+    "Each cell gives the number of seeds that found the bug, and their median CPU seconds and programs; "
     "`-`: at least half of the seeds did not find it."
 )
 _HALVES: Final = (
-    "What an engine needs of the first half of the bugs, in the order of this page, and of the second one, where "
-    "random programs need 1: geometric means of the quotients of the medians."
+    "The effort of each engine on the first and the second half of the bugs (in the order of this page), relative to "
+    "random programs (1.00): geometric means of the ratios of the medians."
 )
 
 
@@ -65,7 +65,7 @@ class TrialsFile:
         """Return the trials whose bugs and engines still exist."""
         return ordered([*self.trials.values()])
 
-    def left(self, todo: Iterable[Task]) -> list[Task]:
+    def remaining(self, todo: Iterable[Task]) -> list[Task]:
         """Return the trials still to make; a trial that found nothing is repeated if it now has more time."""
         return [task for task in todo if not self._made(task)]
 
@@ -95,7 +95,7 @@ def loaded(path: str) -> list[BenchmarkTrial]:
     except TrialsError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise TrialsError("no trials of `bench --find`") from None
+        raise TrialsError("not a file of trials of `bench --find`") from None
 
 
 def page(trials: Sequence[BenchmarkTrial]) -> str:
@@ -134,7 +134,7 @@ def _cell(found: BenchmarkRow | None) -> str:
 
 def _ranks(trials: list[BenchmarkTrial]) -> list[str]:
     """Return the table of the engines, and the conditions of the measurement."""
-    lines = ["## Engines", "", "What is not found counts as the whole time in the geometric mean.", ""]
+    lines = ["## Engines", "", "A bug not found counts as the whole time limit in the geometric mean.", ""]
     lines += ["| engine | trials that found the bug | geometric mean of CPU seconds |", "|---|---|---|"]
     for each in ranked([rank(group) for group in grouped(trials, lambda trial: trial.engine)]):
         lines.append(f"| {each.engine} | {each.found}/{each.trials} | {each.mean_cpu_seconds:.1f} |")

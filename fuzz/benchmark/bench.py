@@ -146,7 +146,7 @@ def text(result: dict[str, Any]) -> str:
         row("seconds of CPU time", [f"{form['cpu_seconds']:.2f}" for form in each]),
         row("seconds", [f"{form['seconds']:.2f}" for form in each]),
         row("peak memory in MiB", [memory(form) for form in each]),
-        row("more objects alive than after 10 %", [growth(form) for form in each]),
+        row("live objects gained since 10 %", [growth(form) for form in each]),
         "",
         "cost model: microseconds of CPU time, both sides together",
         *(
@@ -155,7 +155,7 @@ def text(result: dict[str, Any]) -> str:
         ),
         row("fit in per cent", [f"{form['model']['fit']:.1f}" for form in each]),
         "",
-        "checkers against kernel code, in per cent of the time",
+        "checkers and kernel code, in per cent of the time",
         *(row(group, [f"{form['groups'].get(group, 0):.1f}" for form in each]) for group in each[-1]["groups"]),
         "",
         "where the time goes, in per cent (compiled: sampled by perf; interpreted: cProfile, which slows calls down)",

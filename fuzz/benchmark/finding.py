@@ -90,7 +90,7 @@ def tasks(bugs: Sequence[Bug], engines: Sequence[str], seeds: int, cap: float) -
     ]
 
 
-def wanted(bug: Bug) -> str:
+def title_prefix(bug: Bug) -> str:
     """Return the prefix of finding titles that count as finding a bug: those of its checker."""
     return f"{REGRESSION} {bug.checker}: "
 
@@ -109,7 +109,7 @@ def attempt(task: Task, stop: Event) -> BenchmarkTrial:
 
     bug = task.bug
     start = time.monotonic()
-    unit = Unit(task.engine, bug.base, bug.name, task.seed, cpu=task.cap, corpus=(NOTHING,), until=wanted(bug))
+    unit = Unit(task.engine, bug.base, bug.name, task.seed, cpu=task.cap, corpus=(NOTHING,), until=title_prefix(bug))
     result = run_unit(unit, watch)
     seconds = time.monotonic() - start
     if result.interrupted:
@@ -153,6 +153,6 @@ def measure(
     return [made[key] for key in keys if key in made], interrupted
 
 
-def lacking(engines: Sequence[str]) -> list[str]:
+def missing_engines(engines: Sequence[str]) -> list[str]:
     """List the engines whose package is not installed."""
     return [engine for engine in engines if engine_of(engine).missing()]

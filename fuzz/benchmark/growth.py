@@ -17,7 +17,7 @@ from ..processes.memory import children_kib, resident_kib
 from .mix import CANDIDATE, REFERENCE, SEED
 
 # Approximate number of memory samples during an engine's run.
-LOOKS: Final = 200
+SAMPLES: Final = 200
 # Points in time, in per cent of the run, whose memory is printed.
 SHOWN: Final = (10, 25, 50, 75, 100)
 
@@ -25,23 +25,23 @@ SHOWN: Final = (10, 25, 50, 75, 100)
 class MemoryWatch:
     """Samples the memory of an engine's process from time to time.
 
-    *looks*: for each sample the seconds since the start, the KiB of the engine, and the KiB of this process
+    *samples*: for each sample the seconds since the start, the KiB of the engine, and the KiB of this process
 
     :param seconds: duration of the engine's run
     """
 
     def __init__(self, seconds: float) -> None:
-        self.every = seconds / LOOKS
+        self.every = seconds / SAMPLES
         self.start = time.monotonic()
-        self.looks: list[tuple[float, int, int]] = []
+        self.samples: list[tuple[float, int, int]] = []
 
-    def look(self, result: Result) -> None:
+    def sample(self, result: Result) -> None:
         """Take a sample, unless the last one is recent or no program has been judged yet."""
         now = time.monotonic() - self.start
-        if result.state.programs and (not self.looks or now - self.looks[-1][0] >= self.every):
+        if result.state.programs and (not self.samples or now - self.samples[-1][0] >= self.every):
             engine = children_kib()
             if engine:
-                self.looks.append((now, engine, resident_kib("self")))
+                self.samples.append((now, engine, resident_kib("self")))
 
 
 def measure(seconds: float, engines: Sequence[str] = PUBLIC) -> dict[str, Any]:
@@ -69,14 +69,14 @@ def measure_engine(name: str, seconds: float) -> dict[str, Any]:
         return {"programs": 0, "missing": missing, "looks": [], "growth": 0.0}
     watch = MemoryWatch(seconds)
     unit = Unit(name, REFERENCE, CANDIDATE, SEED, None, seconds, corpus=shipped(name))
-    result = run_unit(unit, watch.look)
+    result = run_unit(unit, watch.sample)
     if result.interrupted:
         raise KeyboardInterrupt
-    late = [(at, kib) for at, kib, _ in watch.looks if at >= seconds / 2]
+    late = [(at, kib) for at, kib, _ in watch.samples if at >= seconds / 2]
     return {
         "programs": result.state.programs,
         "missing": "",
-        "looks": watch.looks,
+        "looks": watch.samples,
         "growth": round(60 * slope(late), 1),
     }
 
@@ -95,9 +95,9 @@ def text(result: dict[str, Any]) -> str:
     """Return the result of `measure` as text."""
     lines = [
         f"each engine on {result['candidate']} for {result['seconds']:g} s, Python {result['python']},",
-        "the memory of its process in MiB after so much of the time",
+        "memory of its process in MiB after the given share of the time",
         "",
-        "".ljust(24) + "".join(f"{part} %".rjust(8) for part in SHOWN) + "KiB a minute, second half".rjust(28),
+        "".ljust(24) + "".join(f"{part} %".rjust(8) for part in SHOWN) + "KiB/minute, second half".rjust(28),
     ]
     for name, engine in result["engines"].items():
         if engine["missing"]:
@@ -108,13 +108,13 @@ def text(result: dict[str, Any]) -> str:
             ("  its supervisor", 2, ""),
         ):
             values = [
-                f"{look_at(engine['looks'], result['seconds'] * part / 100)[column] / 1024:.1f}" for part in SHOWN
+                f"{sample_at(engine['looks'], result['seconds'] * part / 100)[column] / 1024:.1f}" for part in SHOWN
             ]
             lines.append(f"{label.ljust(24)}{''.join(value.rjust(8) for value in values)}{growth.rjust(28)}".rstrip())
     return "\n".join(lines) + "\n"
 
 
-def look_at(looks: list[tuple[float, int, int]], seconds: float) -> tuple[float, int, int]:
+def sample_at(samples: list[tuple[float, int, int]], seconds: float) -> tuple[float, int, int]:
     """Return the last sample before *seconds*, or the first one; zeroes if there is none."""
-    before = [look for look in looks if look[0] <= seconds]
-    return before[-1] if before else looks[0] if looks else (0.0, 0, 0)
+    before = [each for each in samples if each[0] <= seconds]
+    return before[-1] if before else samples[0] if samples else (0.0, 0, 0)

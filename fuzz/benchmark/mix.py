@@ -171,10 +171,10 @@ def memory() -> dict[str, int]:
     return {"peak_kib": peak // 1024 if sys.platform == "darwin" else peak, "objects": len(gc.get_objects())}
 
 
-def serve(mix: Mix, say: Callable[[str], None]) -> None:
+def serve(mix: Mix, reply: Callable[[str], None]) -> None:
     """Answer until standard input ends.
 
-    :param say: receives each answer, a line of JSON
+    :param reply: receives each answer, a line of JSON
     """
     methods = (mix.run, mix.capped, mix.counts, mix.spending, mix.events, mix.switch, mix.areas)
     commands: dict[str, Callable[..., Any]] = {method.__name__: method for method in methods}
@@ -182,7 +182,7 @@ def serve(mix: Mix, say: Callable[[str], None]) -> None:
     for line in sys.stdin:
         name, *arguments = line.split()
         answer = commands[name](*map(int, arguments))
-        say(json.dumps(answer))
+        reply(json.dumps(answer))
 
 
 if __name__ == "__main__":

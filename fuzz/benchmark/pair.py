@@ -116,15 +116,15 @@ def text(result: dict[str, Any]) -> str:
         figures("operations/s (by the clock)", "operations_per_second", 0),
         figures("operations/s (CPU time of all processes)", "operations_per_cpu_second", 0),
         figures("events of both sides", "events", 0),
-        figures("programs that were judged again in full", "in_full", 0),
+        figures("programs judged again in full", "in_full", 0),
         figures("seconds", "seconds", 2),
         figures("  Python", "cpu_seconds", 2),
-        figures("  Python waits, or something else runs", "waiting_seconds", 2),
+        figures("  Python waits, or other processes run", "waiting_seconds", 2),
         figures("trees' processes, seconds in user mode", "user_seconds", 2),
         figures("trees' processes, seconds in the system", "system_seconds", 2),
         *switch_text(result.get("switch")),
         "",
-        "where the time goes, in per cent of that on a core (sampled by perf)",
+        "where the time goes, in per cent of the CPU time (sampled by perf)",
     ]
     parts = sorted({part for pair in each for part in pair["parts"]}, key=lambda part: -each[-1]["parts"].get(part, 0))
     lines += [row(part, [f"{pair['parts'].get(part, 0):.1f}" for pair in each]) for part in parts]
@@ -136,5 +136,5 @@ def switch_text(cost: dict[str, float] | None) -> list[str]:
     """Return lines about the cost of a switch; none if it was not measured."""
     if cost is None:
         return []
-    rest = f"{cost['in_all']:.1f} us with the driver's part, {cost['by_driver']:.1f} us where the driver is asked"
+    rest = f"{cost['in_all']:.1f} us with the driver's part, {cost['by_driver']:.1f} us if the driver decides"
     return ["", f"a switch to another vCPU: {cost['in_process']:.2f} us in the tree's process, {rest}"]

@@ -126,7 +126,7 @@ def ranked(ranks: list[Rank]) -> list[Rank]:
 def text(found: Benchmark) -> str:
     """Return the benchmark as text."""
     lines = [f"planted bugs, {found.workers} trials at a time on {found.cores} cores, Python {found.python}"]
-    lines += [f"not run, for its package is not installed: {engine}" for engine in found.missing]
+    lines += [f"not run, package not installed: {engine}" for engine in found.missing]
     lines += ["", f"{'':<20}{'found':>7}{'CPU seconds: median':>21}{'worst':>9}{'programs: median':>19}{'worst':>9}"]
     bug = ""
     for each in found.rows:
@@ -137,7 +137,7 @@ def text(found: Benchmark) -> str:
         seconds = f"{shown(each.median_cpu_seconds, 1, more):>21}{shown(each.worst_cpu_seconds, 1, more):>9}"
         programs = f"{shown(each.median_programs, 0, '-'):>19}{shown(each.worst_programs, 0, '-'):>9}"
         lines.append(f"  {each.engine:<18}{f'{each.found}/{each.trials}':>7}{seconds}{programs}")
-    lines.append("all, the best first; what is not found counts as the whole time in the geometric mean")
+    lines.append("all bugs, best engine first; a bug not found counts as the whole time limit in the geometric mean")
     for best in found.ranks:
         mean = f"{best.mean_cpu_seconds:.1f}"
         lines.append(f"  {best.engine:<18}{f'{best.found}/{best.trials}':>7}{mean:>21}")

@@ -62,7 +62,7 @@ class Checker(Observer):
 
     Kernel events arrive as `Observer` methods, changes of live entries as `changed`, translations by CPUs as
     `translated`, and operations as `before_operation` and `after_operation`.
-    State about the fault or call under way is a `reference.belongings.Own`; `turn` switches to the running actor's
+    State about the fault or call under way is a `reference.per_actor.PerActor`; `turn` switches to the running actor's
     state.
 
     :param side: the side

@@ -21,7 +21,7 @@ from reference.machine.instructions import (
     ISB,
     ISHST,
     SCTLR_EL1,
-    STORES_ALONE,
+    STORES_ONLY,
     TCR_EL1,
     VMALLE1,
     VTTBR_EL2,
@@ -92,7 +92,7 @@ class Context(Checker):
         if op == ISB:
             self.fresh = 0
         elif op <= ISHST:
-            if not op & STORES_ALONE:
+            if not op & STORES_ONLY:
                 self.invalidated = self.invalidated or self.invalidates
                 self.dropped += self.dropping
                 self.dropping.clear()

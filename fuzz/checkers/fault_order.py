@@ -24,10 +24,10 @@ catches it (upstream 13ec9308a857), and a candidate must do the same.
 
 from typing import Final
 
-from reference.belongings import Owns
 from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
 from reference.machine.walk import Walk
+from reference.per_actor import PerActorStates
 from reference.services.locks import AREA_LOCKS
 
 from ..language.operations import Operation
@@ -95,11 +95,11 @@ class FaultOrder(FaultChecker):
         self.left = False
         # State of the running actor.
         self.own = FaultSteps()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
 
     def turn(self, actor: int) -> None:
         super().turn(actor)
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def access_begins(self) -> None:
         self.reported = False

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from reference.belongings import Own
+from reference.per_actor import PerActor
 
 # The last result of mmu_notifier_retry() under the current hold of the mmu lock.
 NOT_ASKED: Final = 0
@@ -47,7 +47,7 @@ class Mark:
         self.moment = moment
 
 
-class FaultSteps(Own):
+class FaultSteps(PerActor):
     """The steps of the fault in progress."""
 
     def __init__(self) -> None:

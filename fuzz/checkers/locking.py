@@ -8,9 +8,9 @@ time, so locks of two VMs never nest.
 
 from typing import Final
 
-from reference.belongings import Own, Owns
 from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind, memattr, same_address
 from reference.machine.walk import Walk
+from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -46,7 +46,7 @@ OTHERS: Final = {
 }
 
 
-class Held(Own):
+class Held(PerActor):
     """The state of held locks, and what was already reported about them."""
 
     def __init__(self) -> None:
@@ -124,10 +124,10 @@ class Locking(Checker):
         super().__init__(side, peers)
         # State of the running actor.
         self.own = Held()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
 
     def turn(self, actor: int) -> None:
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
         """Record a violation; *function*: default the entry point, because locks are not taken by walker callbacks."""

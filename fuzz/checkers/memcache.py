@@ -15,8 +15,8 @@ by pages what user space maps by blocks.
 
 from typing import Final
 
-from reference.belongings import Own, Owns
 from reference.machine.walk import PERMISSION, Walk
+from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation, TableMap
 from ..language.program import DEVICES
@@ -29,7 +29,7 @@ from .severity import Severity
 EMPTY: Final = "cache-empty"
 
 
-class Promise(Own):
+class Promise(PerActor):
     """The objects that a top-up promised, and how many are left.
 
     *empty*: the cache was just found empty
@@ -75,12 +75,12 @@ class Memcache(Checker):
         super().__init__(side, peers)
         # State of the running actor.
         self.own = Promise()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
         # A direct call has mapped device memory.
         self.device_mapped = False
 
     def turn(self, actor: int) -> None:
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def before_operation(self, op: Operation | None) -> None:
         self.own.forget()

@@ -14,9 +14,9 @@ without a reference, because the host holds the page meanwhile. Direct calls
 and ioremap also map without one; their callers are not judged here.
 """
 
-from reference.belongings import Own, Owns
 from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, Walk
+from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -29,7 +29,7 @@ from .severity import Severity
 from .shadow import Shadow
 
 
-class References(Own):
+class References(PerActor):
     """The references on frames, and those among them that were left over and reported."""
 
     def __init__(self) -> None:
@@ -68,10 +68,10 @@ class Pins(Checker):
         super().__init__(side, peers)
         # State of the running actor.
         self.own = References()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
 
     def turn(self, actor: int) -> None:
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def pin(self, pfn: int) -> None:
         self.own.counts[pfn] = self.own.counts.get(pfn, 0) + 1
@@ -132,7 +132,7 @@ class Mapped:
         self.dirty = dirty
 
 
-class FaultMarks(Own):
+class FaultMarks(PerActor):
     """The marks and leaves of the fault in progress."""
 
     def __init__(self) -> None:
@@ -183,11 +183,11 @@ class PageReference(FaultChecker):
         self.page_shift = self.granule.page_shift
         # State of the running actor.
         self.own = FaultMarks()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
 
     def turn(self, actor: int) -> None:
         super().turn(actor)
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def access_begins(self) -> None:
         self.own.late.clear()

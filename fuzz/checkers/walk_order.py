@@ -9,10 +9,10 @@ uses its own tables right away, so an ISB has to follow.
 
 from typing import Final
 
-from reference.belongings import Own, Owns
 from reference.machine.descriptor import AF_BIT, MEMATTR_FIELD, TYPE_BIT, VALID_BIT, same_address
 from reference.machine.granule import Granule
 from reference.machine.walk import Walk
+from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation
 from ..sides.outcome import Outcome
@@ -27,7 +27,7 @@ HYP: Final = "kvm_pgtable_hyp_map"
 NEEDED_BY_ALL: Final = 1 << 62
 
 
-class Unordered(Own):
+class Unordered(PerActor):
     """The last store of a call that needs a barrier before walks.
 
     *published*: the number of barriers before it; -1: there is no such store; *function*: its function; *hyp*: it is to
@@ -71,12 +71,12 @@ class WalkOrder(Checker):
         self.hardware = side.kernel.hardware
         # State of the running actor.
         self.own = Unordered()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
         # The number of barriers before the last root was made; -1: a VM has it.
         self.root = -1
 
     def turn(self, actor: int) -> None:
-        self.own = self.owns.of(actor)
+        self.own = self.per_actor.of(actor)
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         if new & VALID_BIT and (not old & VALID_BIT or new & ~old & AF_BIT):

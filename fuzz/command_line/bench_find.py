@@ -31,7 +31,7 @@ def find(arguments: Namespace) -> int:
 
     missing, todo = asked(arguments)
     kept = trials_file(arguments)
-    left = todo if kept is None else kept.left(todo)
+    left = todo if kept is None else kept.remaining(todo)
     say_form(arguments)
 
     def note(trial: "BenchmarkTrial", count: int) -> None:
@@ -76,7 +76,7 @@ def asked(arguments: Namespace) -> tuple[list[str], "list[Task]"]:
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     there = (*PUBLIC, *PEERS)
     engines = chosen("engine", arguments.engine or there, there)
-    missing = finding.lacking(engines)
+    missing = finding.missing_engines(engines)
     if len(missing) == len(engines):
         raise BadInputError(f"bench --engine {engine_of(engines[0]).missing()}")
     cap = arguments.cap or (finding.LONG_CAP if arguments.full or arguments.deepest else finding.CAP)

@@ -16,8 +16,8 @@ from .inputs import refused_file
 from .messages import BadInputError, dump, say_form
 
 if TYPE_CHECKING:
-    from ..mutation.kept import KeptTrials
     from ..mutation.trial import MutantTrial
+    from ..mutation.trials_file import MutantTrials
 
 # Operations after which a mutant counts as surviving.
 OPERATIONS = 100_000
@@ -35,11 +35,11 @@ def mutate(arguments: Namespace) -> int:
 
     if find_spec("cosmic_ray") is None:
         raise BadInputError(f"bench --mutants needs the package cosmic-ray; {how_to_install('mutation')}")
-    kept = kept_trials(arguments)
+    kept = trials_of(arguments)
     say_form(arguments)
     sample = mutants.ordered(mutants.mutants(), SEED)[: arguments.mutants]
     operations = arguments.operations or OPERATIONS
-    left = sample if kept is None else kept.left(sample, operations)
+    left = sample if kept is None else kept.remaining(sample, operations)
     made: list[MutantTrial] = []
     interrupted = False
     try:
@@ -67,12 +67,12 @@ def mutate(arguments: Namespace) -> int:
     return INTERRUPTED if interrupted else FINE
 
 
-def kept_trials(arguments: Namespace) -> "KeptTrials | None":
+def trials_of(arguments: Namespace) -> "MutantTrials | None":
     """Open the file of trials; return None if none is to be kept.
 
     :raises BadInputError: the file cannot be used
     """
-    from ..mutation.kept import KeptTrialsError, opened
+    from ..mutation.trials_file import MutantTrialsError, opened
 
     name = arguments.trials
     if arguments.markdown:
@@ -84,7 +84,7 @@ def kept_trials(arguments: Namespace) -> "KeptTrials | None":
         return opened(name)
     except OSError as error:
         raise refused_file("--trials", name, error) from None
-    except KeptTrialsError as error:
+    except MutantTrialsError as error:
         raise BadInputError(f"--trials {name}: {error}; name another file, or remove it") from None
 
 

@@ -50,7 +50,7 @@ COLD: Final = (
     *("checkers___plain_store.", "checkers___registry.", "checkers___rule."),
     *("judging___bearers.", "judging___notes.", "judging___predicates."),
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),
-    *("reference___belongings.", "reference___events."),
+    *("reference___per_actor.", "reference___events."),
 )
 # Approximate seconds per megabyte of C: used to order jobs and to estimate the remaining time.
 SPEED: Final = {NONE: 1.6, USUAL: 2.8, FULL: 6.5}

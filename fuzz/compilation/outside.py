@@ -53,7 +53,7 @@ def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
         outside, files = outside_digests(paths), sources()
         built, c_files = digests(files), digests(native.c_sources())
         place = native.FOLDER / f"{native.WITH}{key_of({**outside, **built, **c_files})}"
-        there = native.chosen_by(place / "manifest.json")
+        there = native.choice_of(place / "manifest.json")
         if not force and there.mypyc and not there.remark and is_thorough(place) >= thorough:
             os.utime(place)
             return f"the compiled build with {version.name} is up to date"

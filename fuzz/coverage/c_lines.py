@@ -105,7 +105,7 @@ class ReachedLines:
         files = [file for file in self.programs if file == name or file.endswith(f"/{name}")]
         if len(files) != 1:
             allowed = ", ".join(sorted(file for file in self.programs if file.endswith(".c")))
-            raise LineError(f"{name}: no file of the tree with code; allowed: {allowed}, and headers with code")
+            raise LineError(f"{name}: not a file of the tree with code; allowed: {allowed}, and headers with code")
         lines = self.programs[files[0]]
         if int(number) not in lines:
             near = min(lines, key=lambda line: abs(line - int(number)))

@@ -16,7 +16,7 @@ from candidate.tree.lines.outside import outside
 from candidate.tree.opening import settings_of
 
 
-def half_a_tree(reference: str, patched: str) -> bool:
+def only_one_is_tree(reference: str, patched: str) -> bool:
     """Return whether exactly one version is a kernel tree: the lines in which the versions differ are then unknown."""
     return reference.startswith(PREFIX) != patched.startswith(PREFIX)
 

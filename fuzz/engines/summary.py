@@ -8,7 +8,7 @@ from pathlib import Path
 from candidate.tree.lines.difference import Exercise
 
 from ..closing import Closing
-from ..coverage.exercised import half_a_tree
+from ..coverage.exercised import only_one_is_tree
 from ..findings.accepted import Accepted
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
@@ -84,9 +84,9 @@ class Summary:
         return says_nothing(self.programs, self.refused)
 
     @property
-    def half_a_tree(self) -> bool:
+    def only_one_is_tree(self) -> bool:
         """True if exactly one side is a kernel tree."""
-        return half_a_tree(self.reference, self.candidate)
+        return only_one_is_tree(self.reference, self.candidate)
 
     @property
     def failed(self) -> bool:

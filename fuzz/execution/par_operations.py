@@ -5,8 +5,8 @@ from functools import partial
 from typing import Final
 
 from reference.compiled.annotations import mypyc_attr
+from reference.progress_observer import ProgressObserver
 from reference.steps import Steps
-from reference.stirring import Stirring
 
 from ..checkers import CheckerSuite
 from ..language.operations import GuestAccess, Par, Threaded, actor_name
@@ -61,9 +61,9 @@ class ParOperations(Scheduler):
         self.steps = None if self.side.version.main.RUNS_ELSEWHERE else Steps(self)
         kernel.turns = self.guest.accesses.turns = self
         kernel.steps = self.steps
-        stirring = None if self.steps is None else Stirring(self.steps)
-        if stirring is not None:
-            kernel.observe(stirring)
+        observer = None if self.steps is None else ProgressObserver(self.steps)
+        if observer is not None:
+            kernel.observe(observer)
             self.side.pgtable.run_alone(False)
         # The entry point in which code crashed or waits, for reports.
         entry = ""
@@ -82,8 +82,8 @@ class ParOperations(Scheduler):
                 each.coroutine.end()
             kernel.turns = self.guest.accesses.turns = None
             kernel.steps = None
-            if stirring is not None:
-                kernel.dismiss(stirring)
+            if observer is not None:
+                kernel.dismiss(observer)
                 self.side.pgtable.run_alone(True)
             before.put()
             kernel.entry = entry or kernel.entry

@@ -94,7 +94,7 @@ class Scheduler(Turns):
         :returns: the actor whose turn it is now, possibly the same; None: no actor can continue
         """
         if actor.left != WAIT:
-            self.nobody_waits()
+            self.wake_waiters()
         following = self.next(actor)
         if following is None:
             return None
@@ -146,7 +146,7 @@ class Scheduler(Turns):
         found = actor.within.get(actor.faults)
         return [] if found is None else [each for each in found if not self.taken[each.number]]
 
-    def standing(self) -> tuple[int, int, int]:
+    def actor_masks(self) -> tuple[int, int, int]:
         done = waiting = 0
         for each in self.actors:
             done |= each.done << each.number - 1
@@ -158,7 +158,7 @@ class Scheduler(Turns):
         if actor.is_thread:
             actor.faults += 1
             if self.steps is not None:
-                self.steps.count_anew()
+                self.steps.restart_counts()
             if self.onlooker is not None:
                 self.onlooker.called(actor)
 
@@ -220,10 +220,10 @@ class Scheduler(Turns):
             for o in self.kernel.on.wait:
                 o.wait(lock, holder)
         if moved:
-            self.nobody_waits()
+            self.wake_waiters()
         actor.waiting, actor.lock, actor.holder = True, lock, holder
 
-    def nobody_waits(self) -> None:
+    def wake_waiters(self) -> None:
         for each in self.actors:
             each.waiting = False
 

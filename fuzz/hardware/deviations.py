@@ -29,15 +29,15 @@ class Deviation:
 
 BLOCK_LEVEL: Final = Deviation(
     "a block at any level",
-    "QEMU 7.2 does not ask whether a level has blocks. There are none at level 0 of 4K pages and level 1 of 16K pages "
+    "QEMU 7.2 does not check if a level has blocks. There are none at level 0 of 4K pages and level 1 of 16K pages "
     "without FEAT_LPA2, and none at level 1 of 64K pages without FEAT_LPA (52-bit addresses): the encoding is "
     "reserved, a translation fault (Arm ARM D8.3). With 64K pages QEMU is right for its CPU max, which has FEAT_LPA "
-    "whatever VTCR_EL2.PS says; our walk takes a CPU that implements no more addresses than PS says.",
+    "whatever VTCR_EL2.PS says; our walk assumes a CPU that implements no more address bits than PS specifies.",
 )
 FORCED_DEVICE: Final = Deviation(
     "Device twice, with FWB",
-    "Where both stages say Device the one that allows less counts, with FWB as without (Arm ARM, pseudocode "
-    "S2CombineS1Device() in AArch64.S2ApplyFWBMemAttrs()). QEMU 7.2 takes stage 2's with FWB.",
+    "If both stages specify Device, the more restrictive one counts, with FWB as without (Arm ARM, pseudocode "
+    "S2CombineS1Device() in AArch64.S2ApplyFWBMemAttrs()). With FWB, QEMU 7.2 takes stage 2's.",
 )
 FORCED_SHAREABILITY: Final = Deviation(
     "shareability of forced Write-Back",
@@ -83,7 +83,7 @@ def explain(tables: Tables, walk: Walk, asked: int, answer: int) -> tuple[Deviat
     return ()
 
 
-def foreseen(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
+def expected_deviation(tables: Tables, walk: Walk, asked: int) -> Deviation | None:
     """Return the first deviation that may show in QEMU's answer to a question that our walk answers with *walk*."""
     setting = tables.setting
     if reserved_block(tables, walk):

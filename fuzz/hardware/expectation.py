@@ -100,5 +100,5 @@ def in_words(asked: int, answer: int) -> str:
     fault = _FAULTS.get(status & ~3)
     if not known or fault is None:
         return f"syndrome {answer:#x}"
-    name = "no memory to read a table from" if fault == LOST else f"{FAULT_NAMES[fault]} fault"
+    name = "no memory at the table's address" if fault == LOST else f"{FAULT_NAMES[fault]} fault"
     return f"{name}, level {status & 3}"

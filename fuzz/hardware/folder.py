@@ -11,11 +11,11 @@ from ..execution.refusal import UnmodelledError
 from ..language.program import Program
 from ..language.text import headings, print_program
 from . import assemble, layout
-from .deviations import foreseen
+from .deviations import expected_deviation
 from .expectation import Expectation, in_words
 from .folder_texts import KNOWN, QUESTIONS, SCRIPT, TABLES, readme, script
 from .live import Copy
-from .tables import ASK_NAMES, Full, TableMemory, Tables, split
+from .tables import ASK_NAMES, NoRoomError, TableMemory, Tables, split
 from .text import print_tables
 
 
@@ -46,7 +46,7 @@ class TablesFolder:
                 continue
             try:
                 tables = Copy(guest, memory).tables
-            except Full:
+            except NoRoomError:
                 raise NoTablesError(f"VM {number} has more than {layout.TABLES_SIZE >> 20}M of tables") from None
             memory.load(tables.entries)
             self.guests[number] = tables, memory.walks(tables)
@@ -55,7 +55,7 @@ class TablesFolder:
         if not self.guests:
             raise NoTablesError(f"no VM has tables after {self.place()}")
         if len(self.asked) > layout.MAX_QUESTIONS:
-            raise NoTablesError(f"{len(self.asked)} questions arise, and QEMU takes {layout.MAX_QUESTIONS}")
+            raise NoTablesError(f"{len(self.asked)} questions arise, but QEMU takes at most {layout.MAX_QUESTIONS}")
 
     def place(self) -> str:
         """Return the operation after which the tables are captured."""
@@ -93,7 +93,7 @@ class TablesFolder:
                 ask, ipa = split(asked)
                 expected = answer(walk, asked)
                 text = f"{expected:016x} VM {number}, {ASK_NAMES[ask]} of {ipa:#x}: {in_words(asked, expected)}"
-                odd = foreseen(tables, walk, asked)
+                odd = expected_deviation(tables, walk, asked)
                 lines.append(f"{text} {KNOWN}{odd.name})" if odd else text)
         return "".join(f"{line}\n" for line in lines)
 

@@ -39,13 +39,13 @@ def script(asked: int) -> str:
     return f"""\
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Asks QEMU what {QUESTIONS} asks; README.txt says more.
+# Asks QEMU the questions of {QUESTIONS}; see README.txt.
 # Exit code: 0 all answers are as expected, 1 some are not, 2 QEMU did not answer.
 set -eu
 cd "$(dirname "$0")"
 rm -f {_MEMORY}
 trap 'rm -f {_MEMORY} answers.txt' EXIT
-# It begins with a byte that it reads, and ends with its input.
+# It starts when it reads a byte, and ends at the end of its input.
 printf g | timeout {_PATIENCE} "${{{VARIABLE}:-{PROGRAM}}}" \\
     {pairs} \\
     >/dev/null || {{ echo "QEMU did not answer" >&2; exit 2; }}
@@ -89,8 +89,8 @@ asked for.
 
 Ask QEMU
 --------
-./start.sh asks for each entry what reads, writes and fetches give, and
-prints the answers that are other than s2fuzz's walk expects. It needs
+./start.sh asks for the result of reads, writes and fetches at each
+entry, and prints answers that differ from s2fuzz's walk. It needs
 {PROGRAM} 7.2 or later, or the one that {VARIABLE}
 names, and the usual tools (timeout, dd, od, paste, awk).
 
@@ -98,8 +98,8 @@ Files
 -----
   {QUESTIONS}  each question with its answer: PAR_EL1 for a read or
                  write (AT S12E1R, AT S12E1W), the syndrome or 0 for a
-                 fetch. "known deviation": QEMU 7.2 does otherwise, and
-                 the Arm ARM is with s2fuzz.
+                 fetch. "known deviation": QEMU 7.2 differs, and the
+                 Arm ARM agrees with s2fuzz.
   vmN.tables     the tables as text; s2fuzz hardware check reads them
   {TABLES}     their image, for {layout.TABLES:#x}
   code.bin       what runs at EL2, for {layout.CODE:#x}

@@ -14,7 +14,7 @@ from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, address_fi
 from reference.machine.granule import MAX_LEVELS
 
 from .setting import Setting, all_shapes, output_sizes
-from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
+from .tables import ADDRESS_BITS, Ask, NoRoomError, TableMemory, Tables, address_of, question
 
 # Tables per guest, besides the root.
 MAX_TABLES: Final = 9
@@ -69,7 +69,7 @@ class TablesGenerator:
     def make(self, memory: TableMemory) -> Tables:
         """Store the tables of one guest, and return them with questions.
 
-        :raises Full: there is no room; nothing has been stored
+        :raises NoRoomError: there is no room; nothing has been stored
         """
         setting = self.setting()
         return Tree(self.random, setting, memory).tables
@@ -134,7 +134,7 @@ class Tree:
             return -1
         try:
             table = self.memory.take(1, self.setting.page_shift)
-        except Full:
+        except NoRoomError:
             return -1
         self.made.append(table)
         return table

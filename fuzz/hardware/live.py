@@ -20,7 +20,7 @@ from . import layout
 from .qemu import QemuError
 from .session import BATCH, Difference, QemuSession
 from .setting import DS, Setting
-from .tables import ADDRESS_BITS, Ask, Full, TableMemory, Tables, address_of, question
+from .tables import ADDRESS_BITS, Ask, NoRoomError, TableMemory, Tables, address_of, question
 
 SIZE_FIELDS: Final = 7 << 16 | DS
 # QEMU has memory or devices below this address; a table pointer there leads nowhere on our side.
@@ -32,7 +32,7 @@ class Copy:
 
     :param guest: the VM, with tables
     :param memory: for the copy
-    :raises Full: there is no room
+    :raises NoRoomError: there is no room
     """
 
     def __init__(self, guest: Guest, memory: TableMemory) -> None:
@@ -128,7 +128,7 @@ class Follower:
             memory = self.session.memory
             try:
                 tables = Copy(guest, memory).tables
-            except Full:
+            except NoRoomError:
                 raise QemuError(
                     f"QEMU: VM {number} has too many tables; allowed: {layout.TABLES_SIZE >> 20}M of them"
                 ) from None

@@ -40,7 +40,7 @@ def find() -> str:
 
     :raises QemuError: there is none
     """
-    return program_path(PROGRAM, VARIABLE, lambda wanted: QemuError(f"QEMU: {wanted} is not there; provide {WANTED}"))
+    return program_path(PROGRAM, VARIABLE, lambda wanted: QemuError(f"QEMU: {wanted} does not exist; provide {WANTED}"))
 
 
 def version(program: str) -> str:
@@ -150,7 +150,7 @@ class Qemu(Closing):
         try:
             self.process.stdin.write(b"g")
         except OSError:
-            raise self.dead() from None
+            raise self.exit_error() from None
         self.busy = True
 
     def answers(self) -> list[int]:
@@ -177,16 +177,16 @@ class Qemu(Closing):
             self.kill()
             raise QemuError(
                 f"QEMU: {self.program} does not answer within {self.patience:g} s and was killed; "
-                f"use one that runs arm64 code at some speed, as version 7.2 does"
+                "use one that is fast enough, such as version 7.2"
             )
         if not self.process.stdout.read(1):
-            raise self.dead()
+            raise self.exit_error()
 
-    def dead(self) -> QemuError:
+    def exit_error(self) -> QemuError:
         """Return the error of a QEMU that has ended, or has closed its output."""
         code, said = end_of(self.process, self.errors, self.patience)
         text = f"QEMU: {ended_text(self.program, code, said)}"
-        return QemuError(f"{text}; use one that runs the machine virt with the CPU max, as version 7.2 does")
+        return QemuError(f"{text}; use one that runs the machine virt with the CPU max, such as version 7.2")
 
     def kill(self) -> None:
         """Kill QEMU at once."""

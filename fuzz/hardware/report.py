@@ -12,13 +12,13 @@ from .session import QemuSession
 class Report:
     """The outcome of a session.
 
-    :param said: QEMU's version
+    :param qemu: QEMU's version
     :param session: the session, ended or not
     :param differences: the differences that it found
     :param seconds: its duration
     """
 
-    said: str
+    qemu: str
     session: QemuSession
     differences: Collection
     seconds: float
@@ -27,7 +27,7 @@ class Report:
         """Return the report as text."""
         asked, guests = self.session.asked, self.session.guests
         lines = [kind.text() + "\n" for kind in self.differences.kinds.values()]
-        lines.append(f"{self.said}: {asked} translations of {guests} sets of tables in {self.seconds:.1f} s")
+        lines.append(f"{self.qemu}: {asked} translations of {guests} sets of tables in {self.seconds:.1f} s")
         found = sorted(self.session.deviations.items(), key=lambda item: item[0].name)
         lines += [f"left out, a known deviation: {deviation.name}: {count}" for deviation, count in found]
         lines.append(self.summary())
@@ -48,7 +48,7 @@ class Report:
         for each deviation), ``differences`` (for each kind ``where``, ``count``, ``file`` or null, ``text``).
         """
         return {
-            "qemu": self.said,
+            "qemu": self.qemu,
             "translations": self.session.asked,
             "tables": self.session.guests,
             "seconds": round(self.seconds, 3),

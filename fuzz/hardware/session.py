@@ -12,7 +12,7 @@ from .deviations import Deviation, explain
 from .expectation import Expectation
 from .generator import TablesGenerator
 from .qemu import Qemu
-from .tables import Full, TableMemory, Tables
+from .tables import NoRoomError, TableMemory, Tables
 
 # Number of questions per batch; our own walks run while QEMU works.
 BATCH: Final = 16384
@@ -97,7 +97,7 @@ class QemuSession:
             while questions < BATCH:
                 try:
                     tables = generator.make(self.memory)
-                except Full:
+                except NoRoomError:
                     break
                 batch.append(tables)
                 questions += len(tables.questions)

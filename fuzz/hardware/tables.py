@@ -73,7 +73,7 @@ class Tables:
         return self.vtcr, layout.TABLES + (self.root << 3), self.setting.hcr(), len(self.questions)
 
 
-class Full(Exception):
+class NoRoomError(Exception):
     """There is no room for more tables."""
 
 
@@ -98,12 +98,12 @@ class TableMemory:
     def take(self, pages: int, page_shift: int) -> int:
         """Return the first word of consecutive zeroed pages, a power of two of them, aligned to their total size.
 
-        :raises Full: there are not enough pages left
+        :raises NoRoomError: there are not enough pages left
         """
         size = pages << page_shift >> 3
         first = (self.next + size - 1) & -size
         if first + size > len(self.words):
-            raise Full
+            raise NoRoomError
         self.next = first + size
         return first
 

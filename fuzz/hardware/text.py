@@ -107,7 +107,7 @@ def parse(text: str, name: str) -> Tables:
         try:
             if not begun:
                 if " ".join(words) != HEADER:
-                    raise ValueError(f"{line.strip()[:40]!a}; allowed: {HEADER!r} before all else")
+                    raise ValueError(f"{line.strip()[:40]!a}; allowed: {HEADER!r} as the first line")
                 begun = True
             elif tables is None:
                 tables = _tables(words)
@@ -120,7 +120,7 @@ def parse(text: str, name: str) -> Tables:
             raise TablesError(f"{name}:{number}: {error}") from None
     if tables is None or not tables.questions:
         missing = repr(HEADER) if not begun else "a line 'tables ...'" if tables is None else "a line 'ask ...'"
-        raise TablesError(f"{name}: the file ends early; allowed: {missing}, and what follows it")
+        raise TablesError(f"{name}: the file ends early; allowed: {missing} and the rest")
     return tables
 
 
@@ -250,5 +250,5 @@ def decoded(word: int, level: int, setting: Setting) -> str:
     text = describe(meant, level, granule)
     what = kind(word, level, granule)
     if what == LEAF and word & XN_LOW_BIT:
-        text += f", execute at EL{1 if word & XN_BIT else 0} alone"
+        text += f", execute only at EL{1 if word & XN_BIT else 0}"
     return text if what == INVALID else f"{text} [{unwrap(word):#x}]"

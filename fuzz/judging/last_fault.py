@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from reference.belongings import Own
 from reference.machine.walk import NONE
+from reference.per_actor import PerActor
 
 from ..checkers.places import Range, merged
 from ..language.operations import Operation
@@ -40,7 +40,7 @@ class HeldPredicates:
         return bool(self.noted or self.starts or self.of_operation)
 
 
-class LastFault(Own):
+class LastFault(PerActor):
     """The operation in progress, and its last fault: its kind, the entry that caused it with its level, and its place.
 
     *held*: what held in the operation; *logged*: the slot of its access had a dirty log when a fault began; *frames*:

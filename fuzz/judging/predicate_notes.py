@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from reference.belongings import Owns
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
+from reference.per_actor import PerActorStates
 from reference.pgtable import KVM_PGTABLE_PROT_X
 
 from ..checkers import Checker, Shadow
@@ -87,7 +87,7 @@ class PredicateNotes(Checker):
         self.widest = self.granule.level_size(0)
         # State of the running actor.
         self.own = LastFault()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
         # The predicates of each operation of a par block.
         self.held_in: list[HeldPredicates] = []
         self.cleared = checkers.peers.of(ClearedTags)
@@ -116,7 +116,7 @@ class PredicateNotes(Checker):
     def turn(self, actor: int) -> None:
         if self.own.fault != NONE:
             self.own.left = self.at_fault()
-        self.own = own = self.owns.of(actor)
+        self.own = own = self.per_actor.of(actor)
         if own.fault != NONE and "mmu" in self.kernel.locks and self.at_fault() != own.left:
             # Other actors also hold the lock for reading, and their faults change entries.
             if own.left[1] & VALID_BIT:

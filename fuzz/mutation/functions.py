@@ -11,7 +11,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
 
-from .ours import METHODS, UNCALLED, Shared
+from .scaffolding import METHODS, UNCALLED, Shared
 
 # The classes to mutate, which hold the functions of the C files.
 CLASSES: Final[tuple[type, ...]] = (Pgtable, Mmu, AnyTlb, TlbVhe, TlbNvhe)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from .ours import of_kernel
+from .scaffolding import is_kernel_code
 
 LEFT_OUT: Final = "LeaveOut"
 # Operators of cosmic-ray that change nothing here, or choose at random.
@@ -47,7 +47,7 @@ def changes(text: str) -> Iterator[Change]:
         normal = ast.unparse(tree)
         if normal not in seen:
             seen.add(normal)
-            if of_kernel(text, change.place):
+            if is_kernel_code(text, change.place):
                 yield change._replace(text=normal)
 
 

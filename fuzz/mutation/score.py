@@ -13,9 +13,9 @@ _HEAD: Final = """\
 # Mutation score
 
 A mutant is the original with one small change of one function of `pgtable.c`, `mmu.c` or `tlb.c`, as cosmic-ray makes
-it, or with one statement left out. Each is run beside the original, on the corpus first, then on random programs, until
-something tells them apart. This page is made by `make bench-mutants` from the trials in `mutation-score.jsonl`; do not
-edit it. [Benchmarks](benchmarks.md#how-many-small-changes-are-noticed) says how to measure.
+it, or with one statement left out. Each runs beside the original, on the corpus first, then on random programs, until
+a difference shows. This page is made by `make bench-mutants` from the trials in `mutation-score.jsonl`; do not
+edit it. [Benchmarks](benchmarks.md#how-many-small-changes-are-noticed) explains the measurement.
 
 """
 
@@ -62,11 +62,13 @@ def text(found: Score) -> str:
     lines = [summary(found)]
     for each in found.alive:
         how = (
-            "does other things, without a finding" if each.silent else f"does the same for {each.operations} operations"
+            "behaves differently, without a finding"
+            if each.silent
+            else f"does the same for {each.operations} operations"
         )
         lines.append(f"alive: {each.function} ({each.operator}): {each.change}: {how}")
     if found.contradicted:
-        lines.append(f"{found.contradicted} declared equivalent are not: see fuzz/mutation/equivalents.toml")
+        lines.append(f"{found.contradicted} mutants declared equivalent are not: see fuzz/mutation/equivalents.toml")
     return "\n".join(lines) + "\n"
 
 
@@ -74,8 +76,8 @@ def summary(found: Score) -> str:
     """Return one line."""
     share = "-" if found.share is None else f"{100 * found.share:.1f} %"
     return (
-        f"{found.killed} of {found.mutants} mutants killed ({found.by_corpus} by the corpus; {found.by_cost} by cost "
-        f"alone), {found.equivalents} equivalent, {len(found.alive)} alive: {share} of those that are not equivalent"
+        f"{found.killed} of {found.mutants} mutants killed ({found.by_corpus} by the corpus; {found.by_cost} by "
+        f"cost alone), {found.equivalents} equivalent, {len(found.alive)} alive: {share} of the non-equivalent mutants"
     )
 
 
@@ -93,7 +95,7 @@ def page(trials: Sequence[MutantTrial]) -> str:
         )
     ]
     lines += [f"| {name} | {' | '.join(str(count[name]) for count in counts)} |" for name in sorted(counts[0])]
-    lines += ["", "## By cost alone", "", "They do more work than the original, and nothing wrong.", ""]
+    lines += ["", "## By cost alone", "", "They do more work than the original, but nothing wrong.", ""]
     dear = [each for each in trials if each.killed.startswith(COST)]
     lines += ["| function | change | work |", "|---|---|---|"] if dear else ["None."]
     lines += [f"| {each.function} | {cell(each.change)} | {each.killed.removeprefix(COST)} |" for each in dear]
@@ -108,13 +110,13 @@ def page(trials: Sequence[MutantTrial]) -> str:
     same = [each for each in equivalents if name_of(each) not in harmless()]
     least = min((each.operations for each in same), default=0)
     lines += ["", "## Equivalent", ""]
-    lines += [f"Their events are those of the original on the corpus and in {least} operations at least.", ""]
+    lines += [f"Their events equal those of the original on the corpus and on at least {least} operations.", ""]
     lines += reasons(same)
     lines += [
         "",
         "## Harmless",
         "",
-        "Their events are others, and nobody could tell by what the host or a guest sees.",
+        "Their events differ, but neither the host nor a guest can see a difference.",
         "",
     ]
     lines += reasons([each for each in equivalents if name_of(each) in harmless()])

@@ -46,7 +46,7 @@ def record(version: Candidate, program: Program) -> tuple[Point, ...]:
         run.executor.dismantle()
 
 
-def does_same(base: Candidate, mutant: Candidate, program: Program, points: tuple[Point, ...]) -> bool:
+def same_events(base: Candidate, mutant: Candidate, program: Program, points: tuple[Point, ...]) -> bool:
     """Return whether a mutant has the same events and outcomes as its base.
 
     :param points: quiet points of the base, at least one

@@ -20,7 +20,7 @@ from ..language.text import print_program
 from ..processes.fork import Fork
 from .mutants import Mutant, candidate_text
 from .programs import MutantPrograms, Tried, on_machine
-from .streams import does_same
+from .streams import same_events
 
 BASE: Final = "original"
 # CPU seconds that a mutant may take for one program before it counts as hanging.
@@ -91,7 +91,7 @@ class MutantJudge:
                 operations += len(tried.program.operations)
                 signal.setitimer(signal.ITIMER_PROF, PATIENCE)
                 here = on_machine(version, tried.caps)
-                if not does_same(self.programs.base, here, tried.program, tried.points):
+                if not same_events(self.programs.base, here, tried.program, tried.points):
                     killed, more = self.judged(here, tried)
                     by = tried.name if killed or (more and not cost) else by
                     cost = cost or more
@@ -115,7 +115,7 @@ class MutantJudge:
         try:
             verdict = differential.run(tried.program)
         except CandidateMistake:
-            return "mistake: no C compiler would take it", ""
+            return "mistake: no C compiler would accept it", ""
         title = next((each.title for each in verdict.findings if each.kind != COMMON), "")
         return title, costlier(verdict.costs)
 

@@ -26,7 +26,7 @@ _COMPLAINT: Final = re.compile(
 )
 # A remark of /init that an operation of the host failed completely or partly, for example for lack of memory. A
 # collapse is not included, since it may legitimately fail.
-_HINDERED: Final = re.compile(r"(?:discard|migrate|poison|protect|/sys/kernel/debug/split_huge_pages): ")
+_FAILED: Final = re.compile(r"(?:discard|migrate|poison|protect|/sys/kernel/debug/split_huge_pages): ")
 _WARNING: Final = re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<file>\S+) (?P<function>\w+)")
 # Format since 6.19, with the condition if the kernel keeps it.
 _NEW_WARNING: Final = re.compile(r"WARNING: (?:\[.*\] )?(?P<file>\S+:\d+) at (?P<function>\w+)")
@@ -55,7 +55,7 @@ class RealAnswers:
     """All results of one program.
 
     :param outcomes: outcomes by operation number
-    :param said: lines that the kernel logged, by operation number
+    :param kernel_log: lines that the kernel logged, by operation number
     :param notes: remarks of /init
     :param tables: KiB of tables left after all VMs are gone; -1: the kernel does not count them
     :param seconds: duration
@@ -64,7 +64,7 @@ class RealAnswers:
     """
 
     outcomes: dict[int, RealOutcome] = field(default_factory=dict)
-    said: dict[int, list[str]] = field(default_factory=dict)
+    kernel_log: dict[int, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tables: int = -1
     seconds: float = 0.0
@@ -72,17 +72,17 @@ class RealAnswers:
     panic: str = ""
 
     @property
-    def hindered(self) -> bool:
+    def incomplete(self) -> bool:
         """Return whether the machine failed to do everything that the program specifies."""
-        return CREATION in self.outcomes or any(map(_HINDERED.match, self.notes))
+        return CREATION in self.outcomes or any(map(_FAILED.match, self.notes))
 
     def complaints(self, at: int | None = None) -> list[str]:
         """Return the complaints of the kernel, one line each.
 
         :param at: only those during this operation; None: all
         """
-        places = [at] if at is not None else sorted(self.said)
-        lines = [line for place in places for line in self.said.get(place, ())]
+        places = [at] if at is not None else sorted(self.kernel_log)
+        lines = [line for place in places for line in self.kernel_log.get(place, ())]
         return [*map(complaint, filter(_COMPLAINT.search, lines)), *([self.panic] if self.panic else [])]
 
 
@@ -103,7 +103,7 @@ def parse(lines: Iterable[str]) -> RealAnswers:
         if kind == "r" and len(words) > 1 and _is_number(words[0]):
             answers.outcomes[int(words[0])] = RealOutcome(words[1], words[2] if len(words) > 2 else "")
         elif kind == "k" and _is_number(words[0]):
-            answers.said.setdefault(int(words[0]), []).append(rest.partition(" ")[2])
+            answers.kernel_log.setdefault(int(words[0]), []).append(rest.partition(" ")[2])
         elif line.startswith(PANIC):
             answers.panic = rest
         elif line.startswith(DONE):

@@ -64,7 +64,7 @@ class RealCheck:
     version: Candidate
     tables: bool = False
     trouble: str = ""
-    left: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     programs: int = 0
     hung: int = 0
     operations: int = 0
@@ -74,7 +74,7 @@ class RealCheck:
     kernel: float = 0.0
     confirmed: Counter[str] = field(default_factory=Counter)
 
-    def take(self, program: Program, where: str) -> None:
+    def play(self, program: Program, where: str) -> None:
         """Play one program and record its differences.
 
         :raises RealError: QEMU died or does not answer
@@ -83,7 +83,7 @@ class RealCheck:
         try:
             done = run(self.session, self.version, where, program, self.tables)
         except UnplayableError as error:
-            self.left[generic(str(error))] += 1
+            self.left_out[generic(str(error))] += 1
             return
         except RealSilent:
             self.hung += 1
@@ -112,7 +112,7 @@ class RealCheck:
         else:
             self.kinds[key] = DifferenceKind(program, where, text)
 
-    def again(self, key: str, kind: DifferenceKind) -> bool:
+    def replays(self, key: str, kind: DifferenceKind) -> bool:
         """Return whether a fresh machine shows a difference too.
 
         :raises RealError: QEMU died
@@ -129,9 +129,9 @@ class RealCheck:
         :raises RealError: QEMU died or does not answer
         """
         for key, kind in self.kinds.items():
-            kind.replays = self.again(key, kind)
+            kind.replays = self.replays(key, kind)
             comments = [*kind.text.splitlines(), f"kernel: {self.session.release}", f"model: {self.version.name}"]
-            comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not shown again by a fresh machine"])
+            comments += [f"program: {kind.where}"] + ([] if kind.replays else ["not reproduced on a fresh machine"])
             file = folder / file_name(key)
             try:
                 write_atomically(file, "".join(f"# {line}\n" for line in comments) + print_program(kind.program))
@@ -151,7 +151,7 @@ class RealCheck:
         for kind in self.kinds.values():
             lines.append(f"difference in {kind.where}: {kind.text}")
             more = f"{kind.count} like this; " if kind.count > 1 else ""
-            again = {None: "", True: "shown again by a fresh machine; ", False: "NOT shown again by a fresh machine; "}
+            again = {None: "", True: "reproduced on a fresh machine; ", False: "NOT reproduced on a fresh machine; "}
             lines.append(f"    {more}{again[kind.replays]}{kind.file or 'not saved'}")
         head = f"Linux {self.session.release} beside {self.version.name}"
         lines.append(
@@ -159,7 +159,7 @@ class RealCheck:
             f"in {self.seconds:.1f} s ({self.kernel:.1f} s of the machine), {self.rate:.1f} programs/s"
         )
         lines += [f"confirmed: {name}: {count} programs" for name, count in self.confirmed.most_common()]
-        lines += [f"not played: {reason}: {count}" for reason, count in self.left.most_common()]
+        lines += [f"not played: {reason}: {count}" for reason, count in self.left_out.most_common()]
         count = sum(kind.count for kind in self.kinds.values())
         kinds = f"{len(self.kinds)} kind{'s' if len(self.kinds) > 1 else ''}"
         lines.append(f"{count} difference{'s' if count > 1 else ''} of {kinds}" if count else "no difference")
@@ -183,7 +183,7 @@ class RealCheck:
             "machine_seconds": round(self.kernel, 3),
             "programs_per_second": round(self.rate, 1),
             "confirmed": dict(self.confirmed),
-            "not_played": dict(self.left),
+            "not_played": dict(self.left_out),
             "differences": [
                 {
                     "where": kind.where,
@@ -215,7 +215,7 @@ def kinds_of(done: RealRun) -> dict[str, str]:
     for complaint in done.unexplained:
         found.setdefault(generic(complaint), f"the kernel says: {complaint}")
     if done.answers.status:
-        found.setdefault(f"status {done.answers.status}", f"the player ended with status {done.answers.status:#x}")
+        found.setdefault(f"status {done.answers.status}", f"the player exited with status {done.answers.status:#x}")
     return found
 
 

@@ -48,7 +48,7 @@ def differences(program: Program, expected: Expected, answers: RealAnswers) -> l
     misled = {each.at for each in expected.violations if each.what.startswith(ANOTHER_ADDRESS)}
     for at, (op, outcome) in enumerate(zip(program.operations, expected.outcomes, strict=False)):
         real = answers.outcomes.get(at)
-        if real is None or not same(program, op, outcome, real) or not told_alike(op, at in misled, real):
+        if real is None or not same(program, op, outcome, real) or not same_fault_address(op, at in misled, real):
             found.append(OutcomeDifference(at, names[at + 1], shown(outcome), real))
         if real is None:
             break
@@ -72,7 +72,7 @@ def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcom
     return True
 
 
-def told_alike(op: ops.Operation, misled: bool, real: RealOutcome) -> bool:
+def same_fault_address(op: ops.Operation, misled: bool, real: RealOutcome) -> bool:
     """Return whether model and kernel agree on reporting a wrong address for an aborted access past the address space.
 
     :param misled: the model reports a wrong address

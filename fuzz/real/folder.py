@@ -27,7 +27,7 @@ def folder(part: str) -> Path:
     try:
         return cache_folder("real", part)
     except RuntimeError:
-        raise RealError("real: there is no home folder to keep kernels in; name one by XDG_CACHE_HOME") from None
+        raise RealError("real: there is no home folder to keep kernels in; set XDG_CACHE_HOME") from None
 
 
 def entry(part: str, name: str) -> Path | None:
@@ -70,4 +70,4 @@ def _publish(work: Path, place: Path) -> None:
 def refused(place: Path, error: OSError) -> RealError:
     """Return the error for a cache that cannot be written."""
     why = error.strerror or str(error)
-    return RealError(f"real: cannot write to {place}: {why}; make room there, or name another folder by XDG_CACHE_HOME")
+    return RealError(f"real: cannot write to {place}: {why}; make room there, or set XDG_CACHE_HOME to another folder")

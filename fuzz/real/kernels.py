@@ -44,7 +44,7 @@ def version_key(release: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", release)]
 
 
-def at_hand() -> list[RealKernel]:
+def fetched() -> list[RealKernel]:
     """Return the kernels that were fetched, the newest first."""
     try:
         found = [each for each in folder(PART).iterdir() if (each / IMAGE).is_file() and not each.name.startswith(".")]
@@ -65,7 +65,7 @@ def find(wanted: str) -> RealKernel:
             wrong = "a folder" if path.is_dir() else "no such file"
             raise RealError(f"real: --kernel {wanted}: {wrong}; name a kernel image, such as arch/arm64/boot/Image")
         return RealKernel(path.resolve(), wanted)
-    kernels = at_hand()
+    kernels = fetched()
     for kernel in kernels:
         if not wanted or kernel.name == wanted or re.match(re.escape(wanted) + r"[.+-]", kernel.name):
             return kernel

@@ -32,16 +32,16 @@ from .errors import UnplayableError
 
 # Operations that are left out, each with the reason.
 LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
-    (Speculate, "speculation is the CPU's own affair"),
-    (Evict, "what a TLB loses is the CPU's own affair"),
-    (VmidRollover, "so many VMs that VMIDs run out are more than /init makes"),
-    (HostWriteback, "when caches write back is the CPU's own affair"),
-    (GuestExternalAbort, "memory of the emulated machine does not fail"),
+    (Speculate, "the CPU decides when to speculate"),
+    (Evict, "the CPU decides what a TLB evicts"),
+    (VmidRollover, "/init does not create enough VMs to exhaust the VMIDs"),
+    (HostWriteback, "the CPU decides when caches write back"),
+    (GuestExternalAbort, "the memory of the emulated machine does not fail"),
     (GuestConflict, "the TLB of the emulated machine has no conflicts"),
-    (HostAge, "user space cannot have pages aged at will"),
-    (HostTestAge, "user space cannot have pages aged at will"),
+    (HostAge, "user space cannot trigger page ageing"),
+    (HostTestAge, "user space cannot trigger page ageing"),
     (HostReap, "the OOM reaper only acts on processes that are being killed"),
-    (HostMerge, "when pages are merged is the kernel's own affair"),
+    (HostMerge, "the kernel decides when to merge pages"),
     (TableRange, "user space cannot call pgtable.c"),
     (TablePlace, "user space cannot call pgtable.c"),
     (HypMap, "user space cannot map memory of the hypervisor"),
@@ -49,11 +49,11 @@ LEFT_OUT: Final[tuple[tuple[type, str], ...]] = (
 )
 SETTINGS: Final = {
     "fail": "user space cannot make allocations fail",
-    "resched": "who waits for the mmu lock is the kernel's own affair",
-    "contended": "who waits for the mmu lock is the kernel's own affair",
-    "grace": "when a grace period ends is the kernel's own affair",
+    "resched": "user space cannot control contention for the mmu lock",
+    "contended": "user space cannot control contention for the mmu lock",
+    "grace": "the kernel decides when a grace period ends",
     "haf": "the emulated CPU does not set access flags",
-    "dic": "the emulated CPU asks for maintenance of the instruction cache",
+    "dic": "the emulated CPU needs maintenance of the instruction cache",
 }
 # Accesses that our code in the guest makes, with their letters.
 ACCESSES: Final = {"read": "R", "write": "W", "fetch": "F"}
@@ -90,7 +90,7 @@ def reason_for_leaving_out(op: Operation) -> str:
         if isinstance(op, kind):
             return reason
     if isinstance(op, GuestAccess | GuestOutside) and op.kind not in ACCESSES:
-        return f"our code in the guest knows no {op.kind}"
+        return f"our code in the guest does not support {op.kind}"
     if isinstance(op, GuestOutside) and op.ipa >> MOST_ADDRESS_BITS:
         return f"the emulated CPU has addresses of {MOST_ADDRESS_BITS} bits"
     return ""
@@ -119,7 +119,7 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
     if vm.mte and not cpu.mte:
         raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} does not have")
     if vm.pa > MOST_ADDRESS_BITS:
-        raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), and the emulated CPU has {MOST_ADDRESS_BITS}")
+        raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), but the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]
     real = replace(vm, fwb=cpu.fwb, dic=False, haf=False, ttl=cpu.ttl, range=cpu.range)
     return replace(real, fail=None, resched=None, contended=None, grace=None), changes

@@ -88,7 +88,7 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
             what = names.get(slot.backing, f"pages of {slot.backing}")
             raise UnplayableError(f"slot {slot.name} is {what}, which the emulated machine does not have")
         if not slot.alias:
-            total[slot.backing] = total.get(slot.backing, 0) + room(slot, addresses[slot.name])
+            total[slot.backing] = total.get(slot.backing, 0) + backing_size(slot, addresses[slot.name])
         flags = int(slot.log) | _READ_ONLY * slot.ro
         alias = numbers[slot.alias] if slot.alias else -1
         place = f"{slot.ipa:#x} {slot.size:#x} {addresses[slot.name]:#x}"
@@ -101,7 +101,7 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
     return lines
 
 
-def room(slot: Slot, start: int) -> int:
+def backing_size(slot: Slot, start: int) -> int:
     """Return the bytes that back a slot at host address *start*: for hugetlb, including the whole pages around it."""
     page = 1 << HUGE_SHIFT.get(slot.backing, 0)
     return -(-(start + slot.size) // page) * page - start // page * page

@@ -108,7 +108,7 @@ class RealMachine(Closing):
                 self.monitor.begin()
             except MonitorError as error:
                 # The monitor is probably closed because QEMU has ended.
-                raise self.dead() if self.ends_soon() else monitor_failure(self.program, error) from None
+                raise self.exit_error() if self.ends_soon() else monitor_failure(self.program, error) from None
             self.open = stack.pop_all()
 
     def ends_soon(self) -> bool:
@@ -164,9 +164,9 @@ class RealMachine(Closing):
         try:
             self.console.sendall(text.encode())
         except TimeoutError:
-            raise self.silent(PATIENCE) from None
+            raise self.timeout_error(PATIENCE) from None
         except OSError:
-            raise self.dead() from None
+            raise self.exit_error() from None
 
     def line(self, seconds: float) -> str:
         """Return the next line that the machine prints.
@@ -180,7 +180,7 @@ class RealMachine(Closing):
         while b"\n" not in self.rest:
             left = end - time.monotonic()
             if left <= 0:
-                raise self.silent(seconds)
+                raise self.timeout_error(seconds)
             self.console.settimeout(left)
             try:
                 data = self.console.recv(_CHUNK)
@@ -189,7 +189,7 @@ class RealMachine(Closing):
             except OSError:
                 data = b""
             if not data:
-                raise self.dead()
+                raise self.exit_error()
             self.rest += data
         line, self.rest = self.rest.split(b"\n", 1)
         text = line.decode(errors="replace").rstrip("\r")
@@ -212,20 +212,20 @@ class RealMachine(Closing):
             raise monitor_failure(self.program, error) from None
         return value
 
-    def silent(self, seconds: float) -> RealSilent:
+    def timeout_error(self, seconds: float) -> RealSilent:
         """Kill a machine that does not answer, and return the error."""
         self.kill()
-        said = f", and said last: {self.last[-1]}" if self.last else ""
-        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was ended{said}")
+        said = f", last line: {self.last[-1]}" if self.last else ""
+        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was killed{said}")
 
-    def dead(self) -> RealError:
+    def exit_error(self) -> RealError:
         """Return the error of a machine that has ended."""
         code, said = end_of(self.process, self.errors, PATIENCE)
         if not code and not said:
-            panic = next((line for line in self.last if "panic" in line), "and said nothing")
+            panic = next((line for line in self.last if "panic" in line), "no output")
             return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
         text = f"real: QEMU: {ended_text(self.program, code, said)}"
-        return RealError(f"{text}; use one that runs the machine virt with EL2, as version 7.2 does")
+        return RealError(f"{text}; use one that runs the machine virt with EL2, such as version 7.2")
 
     def kill(self) -> None:
         """Kill QEMU at once."""

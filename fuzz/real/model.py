@@ -79,7 +79,7 @@ def take(found: Expected, at: int, violations: list[Violation]) -> None:
         found.violations.append(violation)
 
 
-def trees_at_hand() -> dict[str, Path]:
+def available_trees() -> dict[str, Path]:
     """Return kernel trees by version, such as ``6.12``."""
     homes = [os.environ.get(TREES_VARIABLE, ""), str(Path("~/.cache/s2fuzz/kernels").expanduser())]
     found: dict[str, Path] = {}
@@ -98,7 +98,7 @@ def model_for(release: str) -> str:
 
     :param release: release of the kernel
     """
-    tree = trees_at_hand().get(series(release))
+    tree = available_trees().get(series(release))
     return f"{PREFIX}{tree}" if tree is not None else PORT
 
 

@@ -116,4 +116,4 @@ class Monitor:
 
 def monitor_failure(program: str, error: MonitorError) -> RealError:
     """Return the error for a QEMU that does not execute a command."""
-    return RealError(f"real: {program}: {error}; use one that runs the machine virt with EL2, as version 7.2 does")
+    return RealError(f"real: {program}: {error}; use one that runs the machine virt with EL2, such as version 7.2")

@@ -38,10 +38,10 @@ class Registers:
                 # The machine is already stopped by the new connection.
                 self.learn()
             if name not in self.numbers:
-                raise RealError(f"real: QEMU: its gdbstub knows no {name}; use one as version 7.2")
+                raise RealError(f"real: QEMU: its gdbstub does not know {name}; use version 7.2")
             value = bytes.fromhex(self.ask(f"p{self.numbers[name]:x}"))
         except (OSError, ValueError) as error:
-            raise RealError(f"real: QEMU: its gdbstub does not answer: {error}; use one as version 7.2") from None
+            raise RealError(f"real: QEMU: its gdbstub does not answer: {error}; use version 7.2") from None
         return int.from_bytes(value, "little")
 
     def learn(self) -> None:

@@ -104,7 +104,7 @@ class RealRun:
             lines += [f"    and {more} more"] if more > 0 else []
         lines += [f"the kernel says: {complaint}" for complaint in self.complaints]
         if self.answers.status:
-            lines.append(f"the process that played it ended with status {self.answers.status:#x}")
+            lines.append(f"the process that played it exited with status {self.answers.status:#x}")
         lines += [f"left out: {each}" for each in self.played.left_out]
         return "\n".join(lines) + "\n"
 
@@ -154,7 +154,7 @@ def run(session: RealSession, version: Candidate, file: str, program: Program, t
     part = played(program, session.page_size, tables)
     fresh = session.fresh
     found = attempt(session, version, part, tables)
-    if found.answers.hindered and not fresh:
+    if found.answers.incomplete and not fresh:
         # Earlier programs have used up memory: poisoned pages are not freed.
         session.start()
         found = attempt(session, version, part, tables)

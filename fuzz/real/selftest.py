@@ -39,19 +39,19 @@ _MORE: Final = ("<errno.h>", "<fcntl.h>", "<stdarg.h>", "<stdio.h>", "<stdlib.h>
 def selftest(program: Program, version: Candidate, name: str) -> str:
     """Return the C file of a program.
 
-    :param version: the model, which defines the right outcomes; a guest access that hangs in the model should succeed
+    :param version: the model, which defines right outcomes; a guest access that hangs in the model should succeed
     :param name: name of the program's file, for messages
     :raises fuzz.real.errors.UnplayableError: no user space can play it
     :raises UnmodelledError: the program needs a feature of the version that is not modelled
     """
     if any(slot.backing in DEVICES for slot in program.slots):
-        raise UnplayableError("it has device memory, of which this machine may have none to spare")
+        raise UnplayableError("it has device memory, and this machine may have none to spare")
     part = played(program, program.vm.granule)
     model = ModelRun(version, part.program)
     found = model.finish()
     if found.refused:
-        raise UnmodelledError(found.refused, f"{version.name}, which says what is right")
-    part, looked = with_looks(part, found.violations)
+        raise UnmodelledError(found.refused, f"{version.name}, which defines right outcomes")
+    part, looked = with_tag_looks(part, found.violations)
     last = len(part.program.operations)
     warning = any(warns(each) for each in found.violations if each.at < last or not looked)
     bodies = [(NATIVE / each).read_text() for each in PARTS]
@@ -83,8 +83,8 @@ def about(part: Played, name: str) -> str:
         *(f"    {line}" for line in print_program(part.program).splitlines()),
         "",
         *(f"Left out: {each}" for each in part.left_out),
-        "Build it for arm64, with gcc -static -O1, and run it as root. Exit code 0: all is as it should be; 1: it is",
-        "not; 4: this machine lacks what it needs.",
+        "Build it for arm64, with gcc -static -O1, and run it as root. Exit code 0: all outcomes are right; 1: some",
+        "are wrong; 4: this machine lacks something it needs.",
     ]
     return "/*\n" + "".join(f" * {line}".rstrip() + "\n" for line in lines) + " */\n"
 
@@ -113,18 +113,20 @@ def warns(violation: Violation) -> bool:
     return violation.checker == "memcache" or (violation.checker == "contract" and "WARN" in violation.what)
 
 
-def with_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
+def with_tag_looks(part: Played, violations: list[Violation]) -> tuple[Played, int]:
     """Return the program up to the first page that a guest gets with uncleared tags, with lines that look at the tags.
 
     :param violations: violations of the model
     :returns: the part and the number of looks; the whole part and 0 if there is no such page
     """
-    found = next((each for each in violations if tags.looks(each, part.program)), None)
+    found = next((each for each in violations if tags.look_lines(each, part.program)), None)
     if found is None:
         return part, 0
-    lines = tags.looks(found, part.program)
+    lines = tags.look_lines(found, part.program)
     program = replace(part.program, operations=part.program.operations[: found.at + 1])
-    return replace(part, program=program, lines=(tags.leave(program), *tags.up_to(part, found.at), *lines)), len(lines)
+    return replace(part, program=program, lines=(tags.leave_line(program), *tags.up_to(part, found.at), *lines)), len(
+        lines
+    )
 
 
 def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:

@@ -44,7 +44,7 @@ class RealSession(Closing):
 
     :param kernel: the kernel to boot
     :param append: additional kernel parameters
-    :param tell: called with a line before a long step
+    :param progress: called with a line before a long step
     :param cpu: CPU of the machine
     :param plugin: records the kernel's steps in `events`; None: no recording
     :raises RealError: something is missing, or the kernel does not boot
@@ -54,13 +54,13 @@ class RealSession(Closing):
         self,
         kernel: RealKernel,
         append: str = "",
-        tell: Callable[[str], None] = print,
+        progress: Callable[[str], None] = print,
         cpu: EmulatedCpu = CPU,
         plugin: Path | None = None,
     ) -> None:
         self.kernel = kernel
         self.append = append
-        self.tell = tell
+        self.progress = progress
         self.cpu = cpu
         self.plugin = plugin
         self.events: EventMemory | None = None
@@ -93,7 +93,7 @@ class RealSession(Closing):
             self.close()
             shutil.rmtree(saved, ignore_errors=True)
         else:
-            raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, and its timers stand still; try again")
+            raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, but its timers do not fire; try again")
         words = (saved / READY).read_text().split()
         # Results of different configurations need different names.
         self.release = f"{words[1]} ({self.append})" if self.append else words[1]
@@ -118,7 +118,7 @@ class RealSession(Closing):
 
         :raises RealError: it does not boot, has no KVM, or cannot be saved
         """
-        self.tell(f"booting {self.kernel.name}, once: its state is kept")
+        self.progress(f"booting {self.kernel.name} once; its state is saved")
         with RealMachine(self.kernel.image, self.initrd, self.append, cpu=self.cpu) as machine:
             ready = self.until_ready(machine)
             symbols = self.symbols(machine)
@@ -148,7 +148,7 @@ class RealSession(Closing):
             line = machine.line(BOOT_PATIENCE)
             while not line.startswith("READY "):
                 if line.startswith(REMARK):
-                    self.tell(f"{self.kernel.name}: {line.removeprefix(REMARK)}")
+                    self.progress(f"{self.kernel.name}: {line.removeprefix(REMARK)}")
                 line = machine.line(max(end - time.monotonic(), 0.0))
         except RealError as error:
             wanted = "use a kernel for arm64 with a serial console (PL011), an initial file system and KVM built in"

@@ -20,7 +20,7 @@ INVISIBLE: Final = "cannot be seen from user space"
 HIDDEN: Final = "the emulator cannot show it"
 HIDDEN_RULES: Final = ("dcache", "icache", "tlb", "bbm", "lifetime", "locking")
 # Prefix of the reason of an abort with a wrong address: the address reported to the guest.
-_TOLD: Final = re.compile(r"the reported address is (0x[0-9a-f]+),")
+_REPORTED: Final = re.compile(r"[a-z ]*(0x[0-9a-f]+),")
 # Part of the kernel's warning about an empty memory cache.
 _EMPTY_CACHE: Final = "kvm_mmu_memory_cache_alloc"
 
@@ -92,7 +92,7 @@ def memcache(violation: Violation, answers: RealAnswers, differs: bool, at: int)
     warned = [line for line in answers.complaints(at) if _EMPTY_CACHE in line]
     if warned:
         return Stamp(CONFIRMED, warned[0])
-    return Stamp(NOT_CONFIRMED, "no warning: something was left over in the cache")
+    return Stamp(NOT_CONFIRMED, "no warning: the cache still had objects")
 
 
 def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int) -> Stamp:
@@ -107,8 +107,8 @@ def contract(violation: Violation, answers: RealAnswers, differs: bool, at: int)
 
 def address(violation: Violation, real: RealOutcome | None) -> Stamp:
     """Judge an abort that reports a wrong address to the guest: the kernel must report the same one as the model."""
-    told = _TOLD.match(violation.reason)
-    if real is not None and told is not None and real.value.startswith(f"at {told[1]} "):
+    reported = _REPORTED.match(violation.reason)
+    if real is not None and reported is not None and real.value.startswith(f"at {reported[1]} "):
         return Stamp(CONFIRMED, str(real))
     if real is not None and (real.value == AT_ITS_ADDRESS or real.value.startswith(AT_ANOTHER)):
         return Stamp(NOT_CONFIRMED, str(real))

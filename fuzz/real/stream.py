@@ -74,20 +74,20 @@ class StreamRun:
         """
         wanted = RULES[violation.checker]
         if not 0 <= violation.at < len(self.real):
-            return Stamp(HIDDEN, "only what operations do is watched")
+            return Stamp(HIDDEN, "only operations are watched")
         if wanted == CLEANED and isinstance(self.part.program.operations[violation.at], CLEANS_ALL):
             return Stamp(HIDDEN, "our own code in the guest is cleaned too")
         ours, theirs = (
             [each for each in found[violation.at] if each.kind in (STORED, wanted)] for found in (self.model, self.real)
         )
         if any(each.kind == FLUSHED and "vmid" not in each.what and each.ipa < 0 for each in theirs):
-            return Stamp(HIDDEN, "this QEMU does not say what TLBIs flush")
+            return Stamp(HIDDEN, "this QEMU does not report what TLBIs flush")
         if ours == theirs:
             return Stamp(CONFIRMED, f"the same as {model}, in the same order: {summary(theirs, wanted)}")
         stores = [[each for each in found if each.kind == STORED] for found in (ours, theirs)]
         if stores[0] == stores[1]:
             return Stamp(NOT_CONFIRMED, f"{summary(theirs, wanted)}, where {model} has {summary(ours, wanted)}")
-        return Stamp(HIDDEN, f"its stores are others than those of {model}: {difference(*stores)}")
+        return Stamp(HIDDEN, f"its stores differ from those of {model}: {difference(*stores)}")
 
     def stamp_of_absent(self, checker: str, model: str) -> Stamp:
         """Return the stamp of a violation of one of `RULES` that the model does not have.
@@ -97,8 +97,8 @@ class StreamRun:
         for at, found in enumerate(zip(self.model, self.real, strict=True)):
             ours, theirs = ([each for each in side if each.kind in (STORED, RULES[checker])] for side in found)
             if ours != theirs:
-                return Stamp(HIDDEN, f"{model} does another thing at operation {at + 1}: {difference(ours, theirs)}")
-        return Stamp(NOT_CONFIRMED, f"it does the same as {model}, in the same order, and that breaks no such rule")
+                return Stamp(HIDDEN, f"{model} behaves differently at operation {at + 1}: {difference(ours, theirs)}")
+        return Stamp(NOT_CONFIRMED, f"it does the same as {model}, in the same order, and breaks no such rule")
 
 
 def summary(events: list[StreamEvent], wanted: str) -> str:
@@ -115,7 +115,7 @@ def difference(model: list[StreamEvent], real: list[StreamEvent]) -> str:
     at = next((at for at, pair in enumerate(zip(model, real, strict=False)) if pair[0] != pair[1]), None)
     at = min(len(model), len(real)) if at is None else at
     one, other = (found[at].text() if at < len(found) else "nothing" for found in (model, real))
-    return f"{other} for {one}"
+    return f"{other} instead of {one}"
 
 
 class StreamWitness:
@@ -123,13 +123,13 @@ class StreamWitness:
 
     :param kernel: kernel to boot
     :param append: additional kernel parameters
-    :param tell: called with a line before a long step
+    :param progress: called with a line before a long step
     """
 
-    def __init__(self, kernel: RealKernel, append: str = "", tell: Callable[[str], None] = print) -> None:
+    def __init__(self, kernel: RealKernel, append: str = "", progress: Callable[[str], None] = print) -> None:
         self.kernel = kernel
         self.append = append
-        self.tell = tell
+        self.progress = progress
 
     def watched(self, version: Candidate, program: Program) -> StreamRun:
         """Return the streams of a program.
@@ -140,11 +140,11 @@ class StreamWitness:
         """
         require_plugins()
         try:
-            session = RealSession(self.kernel, self.append, self.tell, cpu_for(program), make())
+            session = RealSession(self.kernel, self.append, self.progress, cpu_for(program), make())
         except RealError as error:
             # A kernel may boot on one CPU but not on another.
             why = str(error).removeprefix("real: ")
-            raise NoStreamError(f"the machine that is watched does not start: {why}") from None
+            raise NoStreamError(f"the watched machine does not start: {why}") from None
         with session:
             return watch(session, version, program)
 
@@ -175,7 +175,7 @@ class StreamWitness:
         :raises fuzz.real.errors.RealError: QEMU died or does not answer
         """
         if program.vm.mte and not program.vm.fwb and checker in CACHE_RULES:
-            return Stamp(HIDDEN, "no emulated CPU has MTE, and needs its caches cleaned")
+            return Stamp(HIDDEN, "no emulated CPU has MTE and needs its caches cleaned")
         try:
             return self.watched(version, program).stamp_of_absent(checker, version.name)
         except NoStreamError as error:
@@ -240,11 +240,11 @@ class Streams:
         try:
             self.looks.learn(self.run.part.program.operations[at])
         except NoRootError:
-            self.trouble = "without VHE it is not known where the tables of a VM begin"
+            self.trouble = "without VHE the root of a VM's tables is unknown"
             return
         model, real = self.places(self.model_words, self.model_roots()), self.places(self.real_words, self.looks.roots)
-        self.run.model.append(self.kept(self.ours.take({**self.before[0], **model}, self.granule)))
-        self.run.real.append(self.kept(real_events(raw, {**self.before[1], **real}, self.granule)))
+        self.run.model.append(self.without_own_code(self.ours.take({**self.before[0], **model}, self.granule)))
+        self.run.real.append(self.without_own_code(real_events(raw, {**self.before[1], **real}, self.granule)))
         self.before = model, real
 
     def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> Places:
@@ -269,20 +269,20 @@ class Streams:
         """Return *count* words of the machine's memory."""
         return self.looks.memory.words(address, count).tolist()
 
-    def kept(self, events: list[StreamEvent]) -> list[StreamEvent]:
+    def without_own_code(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Return the events without those of our code in the guest: cleaning before its stores, flushes after them."""
         found: list[StreamEvent] = []
         held: list[StreamEvent] = []
-        behind_own = False
+        after_own = False
         for event in events:
             if event.kind in (CLEANED, INVALIDATED):
                 held.append(event)
                 continue
-            own = self.is_own(event) or (behind_own and event.kind == FLUSHED and event.what == "ipa")
+            own = self.is_own(event) or (after_own and event.kind == FLUSHED and event.what == "ipa")
             if not own:
                 found += [*held, event]
             held = []
-            behind_own = own and event.kind == STORED
+            after_own = own and event.kind == STORED
         return found + held
 
     def is_own(self, event: StreamEvent) -> bool:

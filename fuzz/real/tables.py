@@ -98,7 +98,7 @@ def shown(leaf: tuple[int, int] | None) -> str:
 class RealTables:
     """Compares the tables of a machine with those of the model, operation by operation.
 
-    *looks*: number of comparisons of one VM's tables; *alike*: number of comparisons without a difference
+    *looks*: number of comparisons of one VM's tables; *equal*: number of comparisons without a difference
 
     :param machine: machine that plays the program
     :param program: the program as played
@@ -111,7 +111,7 @@ class RealTables:
         self.names = headings(program)
         self.stub = free_windows(program)[0]
         self.roots: dict[int, int] = {}
-        self.looks = self.alike = 0
+        self.looks = self.equal = 0
 
     def look(self, at: int, op: Operation, guests: list[Guest]) -> list[TableDifference]:
         """Return the differences after an operation.
@@ -124,7 +124,7 @@ class RealTables:
         for vm in sorted(self.roots):
             different = self.compare(guests[vm], self.roots[vm])
             self.looks += 1
-            self.alike += not different
+            self.equal += not different
             names = (at, self.names[at + 1], vm)
             found += [TableDifference(*names, ipa, model, real) for ipa, model, real in different]
         return found
@@ -147,7 +147,7 @@ class RealTables:
         root = self.machine.register("VTTBR_EL2") & _ROOT
         if not root:
             # Without VHE the host runs without stage 2, or with its own.
-            raise NoRootError("real: the kernel clears VTTBR_EL2 behind the guest; use --tables with VHE")
+            raise NoRootError("real: the kernel clears VTTBR_EL2 after the guest has run; use --tables with VHE")
         return root
 
     def compare(self, guest: Guest, root: int) -> list[tuple[int, str, str]]:

@@ -21,13 +21,13 @@ RULE: Final = ClearedTags.rule.name
 NONE: Final = "none"
 
 
-def leave(program: Program) -> str:
+def leave_line(program: Program) -> str:
     """Return the line that makes /init leave tags in free memory, and in free hugetlb pages of the program's sizes."""
     shifts = sorted({HUGE_SHIFT[slot.backing] for slot in program.slots if slot.backing in HUGE_SHIFT})
     return " ".join(["o", *map(str, shifts)])
 
 
-def looks(violation: Violation, program: Program) -> list[str]:
+def look_lines(violation: Violation, program: Program) -> list[str]:
     """Return the lines that make guests look at the tags of a violation's pages, one for each range.
 
     :param program: as played
@@ -61,11 +61,11 @@ def stamps(session: RealSession, part: Played, violations: list[Violation]) -> l
 
 def look(session: RealSession, part: Played, violation: Violation) -> Stamp:
     """Return the stamp of a violation: guests look after the operation at which it was seen."""
-    lines = looks(violation, part.program)
+    lines = look_lines(violation, part.program)
     if not lines:
         return Stamp(INVISIBLE, "no guest of ours sets tags")
     session.start()
-    answers = parse(session.play([leave(part.program), *up_to(part, violation.at), *lines]))
+    answers = parse(session.play([leave_line(part.program), *up_to(part, violation.at), *lines]))
     return judged(answers, range(violation.at + 1, violation.at + 1 + len(lines)))
 
 
@@ -77,8 +77,8 @@ def judged(answers: RealAnswers, places: range) -> Stamp:
     seen = [answers.outcomes.get(at) for at in places]
     for outcome in seen:
         if outcome is not None and outcome.status == "ok" and outcome.value != NONE:
-            return Stamp(CONFIRMED, f"the guest reads {outcome.value}, which another owner has left")
+            return Stamp(CONFIRMED, f"the guest reads {outcome.value}, left by another owner")
     for outcome in seen:
         if outcome is None or outcome.status != "ok":
             return Stamp(INVISIBLE, f"the guest could not look: {outcome or 'that was not reached'}")
-    return Stamp(NOT_CONFIRMED, "the guest reads no tags, in memory most of which had some")
+    return Stamp(NOT_CONFIRMED, "the guest reads no tags, although most of the memory had some")

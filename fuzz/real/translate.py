@@ -44,7 +44,9 @@ def played(program: Program, page_size: int, synchronous: bool = False, cpu: Emu
         raise UnplayableError(f"the program has {sizes}")
     left_out: list[str] = []
     if has_blocks(program):
-        left_out.append("par blocks: their operations are played one after the other, for no user space can steer them")
+        left_out.append(
+            "par blocks: their operations are played one by one, since user space cannot control the interleaving"
+        )
         program = sequential(program)
     names = headings(program)
     kept: list[Operation] = []
@@ -56,7 +58,7 @@ def played(program: Program, page_size: int, synchronous: bool = False, cpu: Emu
             continue
         plain = without_failure(op)
         if plain != op:
-            left_out.append(f"{names[at + 1]}: played without fail=, for user space cannot make allocations fail")
+            left_out.append(f"{names[at + 1]}: played without fail=, since user space cannot make allocations fail")
         kept.append(cached(plain))
         places.append(at)
     if not kept:

@@ -245,7 +245,7 @@ def fuzz_text(summary: Summary) -> str:
         lines.append(NOTHING_RAN)
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
-    elif summary.half_a_tree:
+    elif summary.only_one_is_tree:
         lines += ["", HALF_A_TREE]
     if summary.blocks:
         times = f"{summary.repeated} of them run again on each side, with the same events"

@@ -226,7 +226,7 @@ class Guest:
         # The hardware uses VTCR_EL2, whatever the software made of it.
         self.regime.start_level = 4 - self.kvm.levels
         self.regime.root = pgt.pgd
-        self.regime.obey(self.kvm.composed_vtcr)
+        self.regime.apply_vtcr(self.kvm.composed_vtcr)
         return 0
 
     def failing(self) -> int:

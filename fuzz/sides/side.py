@@ -309,7 +309,7 @@ class Side(Listener):
             self.tell_of_page(hva, pfn)
         finally:
             del self.telling[actor]
-        turns.nobody_waits()
+        turns.wake_waiters()
 
     def tell_of_page(self, hva: int, pfn: int) -> None:
         """Call ``change_pte()`` for all VMs."""

@@ -65,7 +65,7 @@ def build_folder() -> Path:
 FOLDER: Final = build_folder()
 MANIFEST: Final = FOLDER / "manifest.json"
 # Environment variable: paths of outside files, separated as in PATH.
-ASKED: Final = "S2FUZZ_FILES"
+FILES_VARIABLE: Final = "S2FUZZ_FILES"
 # Prefix of the subfolders of `FOLDER` with groups that include outside files, each with its own manifest.
 WITH: Final = "with-"
 # Name of the shared library with the code of all modules.
@@ -156,22 +156,22 @@ def choose() -> Choice:
     """Choose compiled or plain modules for this process from the files on disk."""
     if not wanted():
         return Choice()
-    asked = {module_of_file(path) for path in asked_files()}
+    asked = {module_of_file(path) for path in named_files()}
     if asked:
         for manifest in sorted(FOLDER.glob(f"{WITH}*/manifest.json")):
-            choice = chosen_by(manifest)
+            choice = choice_of(manifest)
             if choice.mypyc and not choice.remark and asked <= choice.files.keys():
                 return choice
-    return chosen_by(MANIFEST)
+    return choice_of(MANIFEST)
 
 
-def asked_files() -> list[Path]:
+def named_files() -> list[Path]:
     """Return the outside files that the environment names."""
-    paths = [Path(name) for name in os.environ.get(ASKED, "").split(os.pathsep) if name]
+    paths = [Path(name) for name in os.environ.get(FILES_VARIABLE, "").split(os.pathsep) if name]
     return [path for path in paths if path.is_absolute() and path.is_file()]
 
 
-def chosen_by(file: Path) -> Choice:
+def choice_of(file: Path) -> Choice:
     """Choose compiled or plain modules for this process by one manifest.
 
     :param file: the manifest, which lies beside the folder that it names

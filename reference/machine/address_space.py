@@ -255,7 +255,7 @@ class AddressSpace:
     def hold(self, pfn: int) -> None:
         """Take a reference on a frame; no effect in this class."""
 
-    def let_go(self, pfn: int) -> None:
+    def drop_hold(self, pfn: int) -> None:
         """Drop one reference on a frame."""
 
     def copy_frames(self, old: int, new: int, pages: int) -> None:

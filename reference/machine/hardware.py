@@ -4,7 +4,7 @@
 from ..compiled.annotations import mypyc_attr
 from .arena import Arena
 from .granule import Granule
-from .instructions import ALLE1, NSHST, RIPAS2E1, STORES_ALONE, VMALLE1, VMALLS12E1
+from .instructions import ALLE1, NSHST, RIPAS2E1, STORES_ONLY, VMALLE1, VMALLS12E1
 from .processor import ALL_VMIDS, EVERYWHERE, Invalidation, Processor, last_level
 
 
@@ -50,7 +50,7 @@ class Hardware:
             self.published += 1
         processor = self.processors[cpu]
         processor.barriers += 1
-        if not processor.begun or domain & STORES_ALONE:
+        if not processor.begun or domain & STORES_ONLY:
             return self.nothing
         done = processor.complete(domain)
         self.completions += 1
@@ -60,7 +60,7 @@ class Hardware:
         for each in done:
             self.drop(each)
             if each.op == VMALLE1:
-                gone += self.combined_gone(each)
+                gone += self.take_completed(each)
                 combined = each
                 continue
             each.completed = self.completions
@@ -72,7 +72,7 @@ class Hardware:
                 self.waiting.append(each)
         return gone
 
-    def combined_gone(self, flush: Invalidation) -> list[Invalidation]:
+    def take_completed(self, flush: Invalidation) -> list[Invalidation]:
         """VMALLE1 is complete: return the TLBI by address that were complete when it began."""
         gone: list[Invalidation] = []
         left: list[Invalidation] = []

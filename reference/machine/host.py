@@ -26,7 +26,7 @@ from .host_pages import owned
 from .memory import ZEROED
 
 # Maximum number of page copies that one call to the listener announces.
-_TOLD: Final = 32
+_MAX_ANNOUNCED: Final = 32
 
 
 class Host(HostAreas):
@@ -46,7 +46,7 @@ class Host(HostAreas):
 
     def write(self, start: int, end: int) -> None:
         """User space stores to every page of the range."""
-        hva = told = start
+        hva = announced_to = start
         while hva < end:
             run = self.run_at(hva)
             if run is None or not self.may_write(hva):
@@ -56,8 +56,8 @@ class Host(HostAreas):
             if run.flags & ABSENT:
                 self.populate(hva, True)
             elif not run.flags & WRITABLE:
-                if hva >= told:
-                    told = self.tell_of_copies(run, hva, end)
+                if hva >= announced_to:
+                    announced_to = self.announce_copies(run, hva, end)
                 self.break_cow(hva)
             run = self.run_at(hva)
             if run is not None and not run.flags & POISON and (run.flags & ABSENT or not run.flags & WRITABLE):
@@ -72,7 +72,7 @@ class Host(HostAreas):
             self.memory.host_write(self.pfn_in(run, hva), (stop - hva) >> self.page_shift, self.version)
             hva = stop
 
-    def tell_of_copies(self, run: PageRun, hva: int, end: int) -> int:
+    def announce_copies(self, run: PageRun, hva: int, end: int) -> int:
         """Announce to the listener that small pages of *run*, from *hva* up to *end*, are about to be copied.
 
         :returns: the address after the announced pages
@@ -81,7 +81,7 @@ class Host(HostAreas):
         if vma is None or vma.huge_shift or run.flags & (SOLE | THP | DEVICE):
             return hva
         hva &= -self.page_size
-        stop = min(self.end_of(run, hva, end), vma.end, hva + _TOLD * self.page_size)
+        stop = min(self.end_of(run, hva, end), vma.end, hva + _MAX_ANNOUNCED * self.page_size)
         self.listener.copying(hva, (stop - hva + self.page_size - 1) >> self.page_shift, self.next_pfn)
         return stop
 
@@ -89,10 +89,10 @@ class Host(HostAreas):
         """madvise(MADV_COLLAPSE): ``collapse_huge_page()`` of the block around *hva*, missing pages included."""
         start = hva & -self.pmd_size
         end = start + self.pmd_size
-        if not self.collapses(start):
+        if not self.can_collapse(start):
             return
         self.listener.invalidate_range_start(start, end, True)
-        if not self.collapses(start):
+        if not self.can_collapse(start):
             # Another thread has run in between.
             self.listener.invalidate_range_end()
             return
@@ -108,7 +108,7 @@ class Host(HostAreas):
         self.replace(start, self.pmd_size, pfn, (WRITABLE if self.may_write(start) else SOLE) | THP)
         self.listener.invalidate_range_end()
 
-    def collapses(self, start: int) -> bool:
+    def can_collapse(self, start: int) -> bool:
         """Return whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
 
         One area must contain them all. At least one must be present (and writable, if the host requires it). No page
@@ -134,12 +134,12 @@ class Host(HostAreas):
         if run is None or not run.flags & (THP | FOLIO) or run.flags & (ABSENT | ZEROES):
             return
         block = hva & -self.pmd_size
-        ranges = self.begin_to_unmap(block)
+        ranges = self.notify_unmap(block)
         self.map_small(hva)
         self.dissolve(hva)
-        self.end_all(ranges)
+        self.end_notifications(ranges)
 
-    def begin_to_unmap(self, block: int) -> int:
+    def notify_unmap(self, block: int) -> int:
         """Notify that the pages of a block leave the host's tables; return the number of notifications to end.
 
         All stay open until the pages are back, since migration entries replace the pages that long.
@@ -149,7 +149,7 @@ class Host(HostAreas):
             self.listener.invalidate_range_start(start, end, True)
         return len(ranges)
 
-    def end_all(self, notifications: int) -> None:
+    def end_notifications(self, notifications: int) -> None:
         """End this many notifications."""
         for _ in range(notifications):
             self.listener.invalidate_range_end()
@@ -211,7 +211,7 @@ class Host(HostAreas):
         ``migrate_pages_batch()``, ``try_to_migrate_one()``
         """
         end = block + self.pmd_size
-        ranges = self.begin_to_unmap(block)
+        ranges = self.notify_unmap(block)
         parts = [(start, stop) for start, stop, run in self.pieces(block, end) if run.flags & FOLIO]
         if sum([stop - start for start, stop in parts]) != self.pmd_size:
             self.dissolve(block)
@@ -225,7 +225,7 @@ class Host(HostAreas):
             self.copy(old, new, count)
             self.memory.release(old, count)
             self.replace(start, stop - start, new, run.flags)
-        self.end_all(ranges)
+        self.end_notifications(ranges)
 
     def still_there(self, start: int, size: int, pfn: int) -> bool:
         """Return whether a host page still has this frame: other threads may have run in between."""

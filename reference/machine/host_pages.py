@@ -73,8 +73,8 @@ class HostPages(AddressSpace):
     def hold(self, pfn: int) -> None:
         self.memory.hold(pfn)
 
-    def let_go(self, pfn: int) -> None:
-        self.memory.let_go(pfn)
+    def drop_hold(self, pfn: int) -> None:
+        self.memory.drop_hold(pfn)
 
     def frame_of(self, hva: int) -> int:
         """Return the current frame of *hva*; -1 if there is none."""
@@ -126,11 +126,11 @@ class HostPages(AddressSpace):
         """
         first, _ = self.unit_at(start)
         last, size = self.unit_at(end - 1)
-        behind = last + size
+        end = last + size
         for hva, page in pages:
             first = min(first, hva)
-            behind = max(behind, hva + page)
-        return first, behind
+            end = max(end, hva + page)
+        return first, end
 
     def folio_pages(self, hva: int) -> list[int]:
         """Return the addresses of the pages of the large folio that small entries map in the block around *hva*."""

@@ -32,7 +32,7 @@ RIPAS2E1: Final = 22
 RIPAS2E1IS: Final = 23
 
 # The bit of a barrier's number that means stores only.
-STORES_ALONE: Final = 1
+STORES_ONLY: Final = 1
 # The bit of a TLBI's number that means all CPUs; cleared in the local instruction.
 BROADCAST: Final = 1
 

@@ -133,7 +133,7 @@ class Memory:
         """Take a fault handler's reference on a frame."""
         self.holds[pfn] = self.holds.get(pfn, 0) + 1
 
-    def let_go(self, pfn: int) -> None:
+    def drop_hold(self, pfn: int) -> None:
         """Drop one reference on a frame; the last one releases a frame that its owner has given up."""
         left = self.holds.pop(pfn, 0) - 1
         if left > 0:
@@ -195,9 +195,9 @@ class Memory:
 
     def clean_and_invalidate(self, pa: int, size: int) -> None:
         """Data cache clean and invalidate to the point of coherency."""
-        first, behind = self.cleaned.through(pa, size)
+        first, end_pfn = self.cleaned.through(pa, size)
         start = max(first - self.first, 0)
-        end = min(behind - self.first, self.frames)
+        end = min(end_pfn - self.first, self.frames)
         if start < end:
             self.poc.take(self.cached, start, end)
             self.dirty.fill(start, end, 0)
@@ -213,13 +213,13 @@ class Memory:
 
     def invalidate_icache(self, pa: int, size: int) -> None:
         """Instruction cache invalidation by address."""
-        first, behind = self.invalidated.through(pa, size)
+        first, end_pfn = self.invalidated.through(pa, size)
         start = max(first - self.first, 0)
-        end = min(behind - self.first, self.frames)
+        end = min(end_pfn - self.first, self.frames)
         if start < end:
             self.stale_code.fill(start, end, 0)
         if self.icache:
-            for pfn in [pfn for pfn in self.icache if first <= pfn < behind]:
+            for pfn in [pfn for pfn in self.icache if first <= pfn < end_pfn]:
                 del self.icache[pfn]
 
     def invalidate_icache_all(self) -> None:

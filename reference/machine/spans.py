@@ -79,18 +79,18 @@ class Spans:
         first = self.cut_in(number, start)
         # Usually the end lies in the same run.
         near = end < self.size and (first + 1 == len(starts) or end < starts[first + 1])
-        behind = self.cut_in(first, end) if near else self.cut(end)
-        if behind < len(values) and values[behind] == value:
-            behind += 1
+        next_run = self.cut_in(first, end) if near else self.cut(end)
+        if next_run < len(values) and values[next_run] == value:
+            next_run += 1
         if first > 0 and values[first - 1] == value:
             first -= 1
             start = starts[first]
         starts[first] = start
         values[first] = value
-        while behind - first > 1:
-            behind -= 1
-            starts.pop(behind)
-            values.pop(behind)
+        while next_run - first > 1:
+            next_run -= 1
+            starts.pop(next_run)
+            values.pop(next_run)
 
     def runs(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """Return (start, end, value) of the runs that intersect [start, end), clipped to it."""

@@ -65,7 +65,7 @@ class Regime:
         self.pa_bits = pa_bits
         self.address_mask = granule.low_mask
 
-    def obey(self, vtcr: int) -> None:
+    def apply_vtcr(self, vtcr: int) -> None:
         """Set the size of physical addresses from VTCR_EL2, fields PS and DS (Arm ARM D19.2).
 
         Without DS (FEAT_LPA2) an address has at most 48 bits with 4K and 16K pages, whatever PS is.

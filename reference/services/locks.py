@@ -10,7 +10,7 @@ from .pages import Pages
 # The locks of the host's address space and of one area: they belong to no VM.
 AREA_LOCKS: Final = ("mmap", "vma")
 # Names of the locks in messages.
-CALLED: Final = {"mmu": "the mmu lock", "mmap": "the mmap lock", "srcu": "srcu", "vma": "the lock of a VMA"}
+LOCK_NAMES: Final = {"mmu": "the mmu lock", "mmap": "the mmap lock", "srcu": "srcu", "vma": "the lock of a VMA"}
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -28,25 +28,25 @@ class Locks(Pages):
         """``mmap_write_lock()``, as host threads take it."""
         self.take("mmap", True)
 
-    def take(self, name: str, alone: bool) -> None:
+    def take(self, name: str, exclusive: bool) -> None:
         """Take a lock; with several actors, let others run until it is free.
 
-        :param alone: exclusively
+        :param exclusive: exclude all other holders
         """
         is_mmu, is_mmap = name == "mmu", name == "mmap"
         vmid = 0 if name in AREA_LOCKS else self.vmid
         if is_mmu:
             self.reached("lock")
         if self.steps is not None:
-            self.steps.take(name, vmid, alone)
+            self.steps.take(name, vmid, exclusive)
         if self.locks and (is_mmu or is_mmap) and "mmu" in self.locks:
             self.warn("lock-already-held" if is_mmu else "sleeping-call-under-lock")
         elif is_mmap and self.must_not_block:
             self.warn("sleeping-call-in-notifier")
         self.locks.append(name)
         if is_mmu:
-            self.mmu_shared = not alone
-            self.mmu_holds += alone
+            self.mmu_shared = not exclusive
+            self.mmu_holds += exclusive
         for o in self.on_lock:
             o.lock(name, vmid)
         if is_mmu:
@@ -64,7 +64,7 @@ class Locks(Pages):
             if is_mmu:
                 self.mmu_shared = False
         else:
-            self.condition = f"{CALLED[name]} is released by an actor that does not hold it"
+            self.condition = f"{LOCK_NAMES[name]} is released without being held"
             self.warn("lock-not-held")
             self.condition = ""
         vmid = 0 if name in AREA_LOCKS else self.vmid
@@ -131,34 +131,34 @@ class Locks(Pages):
     def cond_resched_lock(self) -> None:
         """``cond_resched_lock(&kvm->mmu_lock)``: drop and retake the lock if another task waits."""
         self.offer_resched()
-        if self.is_waited_for():
+        if self.is_contended():
             self.unlock("mmu")
             self.lock("mmu")
 
-    def is_waited_for(self) -> bool:
+    def is_contended(self) -> bool:
         """Return whether another task waits for the mmu lock, as the program specifies."""
-        self.questions += 1
+        self.queries += 1
         every = self.resched_every
-        return self.questions == self.contended_at or (every != 0 and self.questions % every == 0)
+        return self.queries == self.contended_at or (every != 0 and self.queries % every == 0)
 
     def need_resched(self) -> bool:
-        return self.is_asked("need_resched")
+        return self.answer_query("need_resched")
 
     def spin_needbreak(self) -> bool:
         """``spin_needbreak(&kvm->mmu_lock)``"""
-        return self.is_asked("spin_is_contended")
+        return self.answer_query("spin_is_contended")
 
     def rwlock_needbreak(self) -> bool:
         """``rwlock_needbreak(&kvm->mmu_lock)``"""
-        return self.is_asked("rwlock_is_contended")
+        return self.answer_query("rwlock_is_contended")
 
-    def is_asked(self, function: str) -> bool:
+    def answer_query(self, function: str) -> bool:
         """Answer a query of kernel code, which drops the lock itself if the answer is yes."""
-        answer = self.is_waited_for()
-        self.note_question(function, answer)
+        answer = self.is_contended()
+        self.report_query(function, answer)
         return answer
 
-    def note_question(self, function: str, answer: bool) -> None:
+    def report_query(self, function: str, answer: bool) -> None:
         """Report the answer to a query whether another task waits."""
         for o in self.on.resched_asked:
             o.resched_asked(function, answer)

@@ -4,7 +4,7 @@
 from ..compiled.annotations import mypyc_attr
 from ..events import Observer
 from ..last_places import LastPlaces
-from ..listeners import NOBODY, listeners
+from ..listeners import NO_OBSERVERS, listeners
 from ..machine.arena import Arena
 from ..machine.granule import Granule
 from ..machine.hardware import Hardware
@@ -60,7 +60,7 @@ class KernelState:
         # this number (0: none); number of queries so far.
         self.resched_every = 0
         self.contended_at = 0
-        self.questions = 0
+        self.queries = 0
         # Allocations that will still succeed; -1: no limit.
         self.allocations_left = -1
         self.small_allocations_left = -1
@@ -103,8 +103,8 @@ class KernelState:
 
     def dismiss_all(self) -> None:
         """Stop sending events: kernel code no longer runs."""
-        self.on.leave()
-        self.on = NOBODY
+        self.on.recycle()
+        self.on = NO_OBSERVERS
 
     def reached(self, point: str) -> None:
         """Kernel code is about to perform a step, which takes effect when this returns; other actors may run first."""

@@ -381,7 +381,7 @@ def test_locking_bad(case: Case) -> None:
 
 def test_a_lock_that_nobody_holds_is_named() -> None:
     (found, *_) = violations(broken(mmu=UnlockTwice), AGED)
-    assert found.reason == "the mmu lock is released by an actor that does not hold it, with srcu held"
+    assert found.reason == "the mmu lock is released without being held, with srcu held"
     (found, *_) = violations(broken(mmu=LockTwice), AGED)
     assert found.reason == "the mmu lock is taken by the actor that holds it, with srcu, mmu held"
 

@@ -36,7 +36,7 @@ def test_a_vtcr_of_the_setting_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "wrong", "allowed"),
     [
-        ("s2fuzz tables 1", "s2fuzz 1", 1, "'s2fuzz 1'", "'s2fuzz tables 1' before all else"),
+        ("s2fuzz tables 1", "s2fuzz 1", 1, "'s2fuzz 1'", "'s2fuzz tables 1' as the first line"),
         ("tables granule", "table granule", 2, "'table granule=4K", "tables granule=... ia=..."),
         (" fwb=off", "", 2, "'tables granule=4K", "fwb=..."),
         ("fwb=off", "fwb=off fwb=on", 2, "'tables granule=4K", "fwb=..."),

@@ -26,7 +26,7 @@ def missing() -> str:
         return f"no {PROGRAM} on PATH (Debian: qemu-system-arm)"
     if shutil.which(os.environ.get(initrd.VARIABLE) or initrd.COMPILER) is None:
         return f"no {initrd.COMPILER} on PATH (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)"
-    return "" if kernels.at_hand() else "no kernel at hand (`make real` fetches them)"
+    return "" if kernels.fetched() else "no kernel at hand (`make real` fetches them)"
 
 
 @pytest.fixture(scope="session", params=SERIES)
@@ -35,7 +35,7 @@ def kernel(request: pytest.FixtureRequest) -> RealKernel:
     lack = missing()
     if lack:
         pytest.skip(lack)
-    found = [each for each in kernels.at_hand() if each.name.startswith(f"{request.param}.")]
+    found = [each for each in kernels.fetched() if each.name.startswith(f"{request.param}.")]
     if not found:
         pytest.skip(f"no kernel {request.param} at hand (`make real` fetches it)")
     return found[0]
@@ -56,7 +56,7 @@ def newest() -> RealKernel:
     lack = missing()
     if lack:
         pytest.skip(lack)
-    return kernels.at_hand()[0]
+    return kernels.fetched()[0]
 
 
 @pytest.fixture(scope="module")

@@ -98,27 +98,27 @@ def test_hangs_at_work(newest: RealKernel, monkeypatch: pytest.MonkeyPatch) -> N
         os.kill(process.pid, signal.SIGSTOP)
         wait_for(lambda: state(process.pid) == "T", "a QEMU that is stopped")
         monkeypatch.setattr(sessions, "PLAY_PATIENCE", 0.5)
-        with pytest.raises(RealSilent, match=r"did not answer within 0\.5 s and was ended"):
+        with pytest.raises(RealSilent, match=r"did not answer within 0\.5 s and was killed"):
             session.play(["v 40 1 1 0 0 0x8000000 0xa000000 0"])
         wait_for_end(process.pid)
 
 
 def test_a_kernel_that_panics_while_it_boots(newest: RealKernel) -> None:
     with pytest.raises(RealError, match=r"the kernel of the emulated machine ended: .*panic.* while .* booted; use a"):
-        RealSession(newest, "rdinit=/none", tell=lambda _: None)
+        RealSession(newest, "rdinit=/none", progress=lambda _: None)
 
 
 def test_a_file_that_is_no_kernel(newest: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Image").write_bytes(b"no kernel" * 10_000)
     monkeypatch.setattr(sessions, "BOOT_PATIENCE", 3.0)
     with pytest.raises(RealError, match=r"Image booted; use a kernel for arm64 with a serial console"):
-        RealSession(RealKernel(tmp_path / "Image", "Image"), tell=lambda _: None)
+        RealSession(RealKernel(tmp_path / "Image", "Image"), progress=lambda _: None)
 
 
 def test_a_saved_machine_that_is_damaged(newest: RealKernel) -> None:
     """Of a kernel parameter of its own, so that no other test has it."""
     told: list[str] = []
-    with RealSession(newest, "quiet", tell=told.append) as session:
+    with RealSession(newest, "quiet", progress=told.append) as session:
         saved = entry(sessions.PART, session.name())
         assert saved is not None
         session.close()

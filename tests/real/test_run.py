@@ -68,7 +68,7 @@ def test_without_vhe(newest: RealKernel, capsys: pytest.CaptureFixture[str], tmp
     code, out, _ = run("--json")
     (result,) = json.loads(out)["programs"]
     assert (code, result["result"], result["kernel"]) == (1, "finding confirmed", f"{newest.name} ({NVHE})")
-    why = "without VHE it is not known where the tables of a VM begin"
+    why = "without VHE the root of a VM's tables is unknown"
     assert f"# real: the emulator cannot show it on Linux {newest.name} ({NVHE}): {why}\n" in file.read_text()
     refused(run("--tables"), "VTTBR_EL2", "use --tables with VHE")
 

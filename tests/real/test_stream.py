@@ -47,7 +47,7 @@ def test_it_is_that_of_the_tree(kernel: RealKernel, cpu: EmulatedCpu) -> None:
     """Store by store, flush by flush, with their hints and ranges."""
     model = candidate.get(version(series(kernel.name)))
     kinds: set[str] = set()
-    with RealSession(kernel, tell=lambda _: None, cpu=cpu, plugin=make()) as session:
+    with RealSession(kernel, progress=lambda _: None, cpu=cpu, plugin=make()) as session:
         programs = [load(ROOT / "corpus" / "seeds" / f"{name}.s2") for name in PROGRAMS]
         if cpu is OLD_CPU or series(kernel.name) not in TWICE:
             programs.append(parse(FOLIO))

@@ -44,7 +44,7 @@ def test_tags_of_another_owner_are_confirmed(
 def test_a_guest_sees_no_tags_of_pages_that_were_cleared(machine: RealSession) -> None:
     """The same memory, and a whole block that is mapped at once."""
     lines = played(parse(CLEAN), machine.page_size).lines
-    answers = answers_of(machine.play([tags.leave(parse(CLEAN)), *lines, "T 0 0x40000000 0x200000"]))
+    answers = answers_of(machine.play([tags.leave_line(parse(CLEAN)), *lines, "T 0 0x40000000 0x200000"]))
     assert answers.outcomes == {0: RealOutcome("ok", "0"), 1: RealOutcome("ok", tags.NONE)}
 
 

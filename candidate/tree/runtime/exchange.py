@@ -119,7 +119,7 @@ class Exchange:
 
         :param actor: its number from 1; 0: there is only one actor
         :param anchors: where the actor gives way in the call that it begins
-        :param standing: the result of `reference.turns.Turns.standing`
+        :param standing: the result of `reference.turns.Turns.actor_masks`
         :param direct: 1 if turns may change in the process, which reports each change by a record; 2 if the process
             also times the changes
         """

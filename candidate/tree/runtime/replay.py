@@ -79,7 +79,7 @@ class Replay(HostReplay):
         kernel.place = ""
         if at != turn and kernel.turns is not None:
             # The process only knows what the actor has done since its last answer, not in its whole turn.
-            kernel.turns.nobody_waits()
+            kernel.turns.wake_waiters()
 
     def replay_turn(self, actor: int, why: int, what: int) -> None:
         """Replay a change of turns in the process.

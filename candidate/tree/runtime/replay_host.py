@@ -3,12 +3,12 @@
 
 from typing import Final
 
-from reference.belongings import Own, Owns
 from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.kvm_host import KvmHost
 from reference.machine.address_space import THP
+from reference.per_actor import PerActor, PerActorStates
 from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache
 
@@ -26,7 +26,7 @@ _ERRORS: Final = 0x7FF << 52
 UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
 
-class CallReplay(Own):
+class CallReplay(PerActor):
     """State of the call in progress."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class ReplayTurns(Observer):
         self.replay = replay
 
     def turn(self, actor: int) -> None:
-        self.replay.own = self.replay.owns.of(actor)
+        self.replay.own = self.replay.per_actor.of(actor)
 
 
 class HostReplay:
@@ -87,7 +87,7 @@ class HostReplay:
         self.chain = 0
         # The state of the actor that runs.
         self.own = CallReplay()
-        self.owns = Owns(self.own)
+        self.per_actor = PerActorStates(self.own)
         kernel.observe(ReplayTurns(self))
         self.history = History(kernel.entries, process.places)
         kernel.last = self.history
@@ -129,7 +129,7 @@ class HostReplay:
             if not b:
                 k.offer_resched()
             elif b < len(r.QUESTIONS):
-                k.note_question(r.QUESTIONS[b], c & 1 != 0)
+                k.report_query(r.QUESTIONS[b], c & 1 != 0)
             else:
                 k.cond_resched()
         elif kind == r.TOPUP:
@@ -199,7 +199,7 @@ class HostReplay:
                 if other & -frames == pfn & -frames and (huge or other in self.own.huge_pins):
                     pfn = other
                     break
-        self.host.mm.let_go(pfn)
+        self.host.mm.drop_hold(pfn)
         left = pins.pop(pfn, 0) - 1
         if left > 0:
             pins[pfn] = left

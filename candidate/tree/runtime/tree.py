@@ -261,7 +261,7 @@ class TreeSide:
         anchors: list[Anchor] = []
         standing = (0, 0, 0)
         if turns is not None:
-            standing = turns.standing()
+            standing = turns.actor_masks()
             if begins:
                 anchors = turns.anchors()
         assert self.process is not None

@@ -270,7 +270,7 @@ def reach_lines(overview: Overview) -> list[str]:
         lines.append(NOTHING_RAN)
     if overview.exercise is not None:
         lines += exercise_lines(overview.exercise)
-    elif overview.half_a_tree:
+    elif overview.only_one_is_tree:
         lines.append(HALF_A_TREE)
     return lines
 

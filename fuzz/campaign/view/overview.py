@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from candidate.tree.lines.difference import Exercise
 
-from ...coverage.exercised import half_a_tree
+from ...coverage.exercised import only_one_is_tree
 from ...engines.refused import says_nothing
 from ...engines.registry import DEFAULT
 from ...findings.accepted import Accepted
@@ -192,9 +192,9 @@ class Overview:
         return says_nothing(self.done, self.refused)
 
     @property
-    def half_a_tree(self) -> bool:
+    def only_one_is_tree(self) -> bool:
         """True if exactly one side is a kernel tree."""
-        return half_a_tree(self.reference, self.candidate)
+        return only_one_is_tree(self.reference, self.candidate)
 
     def by_class(self) -> str:
         """Return the counts as text: ``6 regression, 11 common``; or "none"."""

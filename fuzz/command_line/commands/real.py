@@ -217,12 +217,12 @@ def check(arguments: Namespace) -> int:
         done = RealCheck(session, version, arguments.tables)
         try:
             for where, program in corpus():
-                done.take(program, where)
+                done.play(program, where)
             end, last = time.monotonic() + arguments.seconds, done.programs + (arguments.programs or 0)
             for where, program in random_programs(arguments.seed, session.page_size):
                 if done.programs >= last if arguments.programs else time.monotonic() >= end:
                     break
-                done.take(program, where)
+                done.play(program, where)
             done.save(out)
         except KeyboardInterrupt:
             interrupted = True

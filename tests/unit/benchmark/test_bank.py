@@ -39,8 +39,8 @@ def test_a_later_run_goes_on(tmp_path: Path) -> None:
     again = TrialsFile(str(path))
     assert again.all() == [FOUND, LOST]
     todo = [Task(FIRST, "random", seed, 9.0) for seed in (1, 2, 3)]
-    assert [task.seed for task in again.left(todo)] == [3]
-    assert [task.seed for task in again.left([replace(task, cap=60.0) for task in todo])] == [2, 3]
+    assert [task.seed for task in again.remaining(todo)] == [3]
+    assert [task.seed for task in again.remaining([replace(task, cap=60.0) for task in todo])] == [2, 3]
     again.add(replace(LOST, found=True))
     assert [trial.found for trial in loaded(str(path))] == [True, True]
 
@@ -59,8 +59,8 @@ def test_a_bug_that_is_gone_counts_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        ("[]", "no trials of `bench --find`"),
-        ("{", "no trials of `bench --find`"),
+        ("[]", "not a file of trials of `bench --find`"),
+        ("{", "not a file of trials of `bench --find`"),
         ('{"trials": [{"bug": "x"}]}', "a trial has the fields bug; it must have bug, engine, seed, "),
     ],
 )

@@ -3,7 +3,7 @@
 
 import pytest
 
-from fuzz.benchmark.growth import look_at, measure, measure_engine, slope, text
+from fuzz.benchmark.growth import measure, measure_engine, sample_at, slope, text
 
 
 def test_the_slope_of_a_line() -> None:
@@ -40,5 +40,5 @@ def test_an_engine_that_is_not_installed_is_named() -> None:
 
 def test_the_last_look_before_a_time() -> None:
     looks = [(1.0, 10, 1), (2.0, 20, 1), (3.0, 30, 1)]
-    assert [look_at(looks, seconds)[1] for seconds in (0.5, 1.0, 2.9, 9.0)] == [10, 10, 20, 30]
-    assert look_at([], 1.0) == (0.0, 0, 0)
+    assert [sample_at(looks, seconds)[1] for seconds in (0.5, 1.0, 2.9, 9.0)] == [10, 10, 20, 30]
+    assert sample_at([], 1.0) == (0.0, 0, 0)

@@ -44,7 +44,13 @@ def test_a_fit_says_what_is_not_explained() -> None:
 
 
 def test_areas_in_groups() -> None:
-    areas = {"pgtable port": 20.0, "candidate": 1.0, "machine": 9.0, "checker tlb": 30.0, "checkers, passing on": 5.0}
+    areas = {
+        "pgtable port": 20.0,
+        "candidate": 1.0,
+        "machine": 9.0,
+        "checker tlb": 30.0,
+        "checkers, event dispatch": 5.0,
+    }
     assert grouped({**areas, "executor": 35.0}) == {
         "kernel code": 21.0,
         "kernel layer, machine": 9.0,

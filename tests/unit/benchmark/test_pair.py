@@ -37,7 +37,7 @@ def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> N
     ]
     assert parts(stacks, MODULES) == {
         "Python: replay": 1,
-        "Python: to and from processes": 1,
+        "Python: exchange with processes": 1,
         "Python: checkers": 1,
         "Python: host, machine, events": 1,
         "Python: kernel code": 1,
@@ -57,7 +57,7 @@ def test_samples_of_a_tree_count_where_the_innermost_function_of_the_library_is(
     assert parts(stacks, []) == {
         "tree: calls at loads and stores": 1,
         "tree: kernel code, models": 1,
-        "tree: memory put back": 1,
+        "tree: memory restored": 1,
         "tree: waits and wakes": 1,
         "tree: records": 1,
         "tree: start": 1,
@@ -89,7 +89,7 @@ def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
     assert said[6].split()[-2:] == ["40", "40"]
     assert [line.split()[0] for line in said[-2:]] == ["b", "a"]
     cost = {"in_process": 0.25, "in_all": 30.0, "by_driver": 90.5}
-    switch = "a switch to another vCPU: 0.25 us in the tree's process, 30.0 us with the driver's part, 90.5 us where"
+    switch = "a switch to another vCPU: 0.25 us in the tree's process, 30.0 us with the driver's part, 90.5 us if"
     assert [line for line in text({**result, "switch": cost}).splitlines() if line.startswith(switch)]
 
 

@@ -117,7 +117,7 @@ def test_a_name_that_is_close_to_none_is_an_addition() -> None:
 
 def test_adds_lists_what_there_is() -> None:
     bad = adding(Pgtable, "kvm_pgtable_stage2_flush", "stage2_helper")
-    assert "adds= lists 'stage2_helpr', which is no method that it adds (did you mean 'stage2_helper'?)" in refusal(
+    assert "adds= lists 'stage2_helpr', but it adds no method of this name (did you mean 'stage2_helper'?)" in refusal(
         bad, adds=("stage2_helpr",)
     )
 

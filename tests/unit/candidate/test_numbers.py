@@ -15,7 +15,7 @@ from fuzz.language import beside
 from fuzz.language.bounds import CPUS, VMS
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
 from reference.machine import arena
-from reference.services.locks import CALLED
+from reference.services.locks import LOCK_NAMES
 
 SHIM: Final = (NATIVE / "shim.h").read_text()
 SERVE: Final = (NATIVE / "rt_serve.h").read_text()
@@ -109,7 +109,7 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
 
 def test_locks_are_called_something() -> None:
     """In a violation that tells of an unlock of one that nobody holds."""
-    assert set(CALLED) == {name for name in r.LOCKS if name}
+    assert set(LOCK_NAMES) == {name for name in r.LOCKS if name}
 
 
 def test_memory_begins_at_the_same_places() -> None:

@@ -79,7 +79,7 @@ def test_compare(call: Call) -> None:
 
 @pytest.mark.usefixtures("lacking")
 def test_the_model_of_a_selftest(call: Call) -> None:
-    words = "p.s2: v5.14, which says what is right: no verdict: the program needs what is not modelled: memunmap; "
+    words = "p.s2: v5.14, which defines right outcomes: no verdict: the program needs what is not modelled: memunmap; "
     no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
 
 

@@ -75,7 +75,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.Choice:
     """Return the choice of a process that runs these files."""
-    monkeypatch.setenv(native.ASKED, os.pathsep.join(map(str, files)))
+    monkeypatch.setenv(native.FILES_VARIABLE, os.pathsep.join(map(str, files)))
     return native.choose()
 
 

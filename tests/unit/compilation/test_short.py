@@ -200,7 +200,7 @@ def test_numbers_are_looked_up_by_their_value(keys: Sequence[int]) -> None:
         assert memory.holds == dict.fromkeys(keys, count)
     for _ in range(3):
         for key in keys[::2]:
-            memory.let_go(key)
+            memory.drop_hold(key)
     assert memory.holds == dict.fromkeys(keys[1::2], 3)
     for key in keys:
         memory.hold(key)

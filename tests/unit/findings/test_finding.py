@@ -68,7 +68,7 @@ def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
     assert ["x", "5/5", "1.2", "3.0", "20", "41"] in lines
     assert ["y", "3/5", "2.0", ">9", "8", "-"] in lines
     assert lines[-2:] == [["x", "5/5", "1.5"], ["y", "3/5", "4.0"]]
-    assert "not run, for its package is not installed: z\n" in text
+    assert "not run, package not installed: z\n" in text
 
 
 def running() -> list[str]:
@@ -131,7 +131,7 @@ def test_an_engine_without_its_package_is_left_out(
 ) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
     engines = ("atheris", "hypothesis", *registry.PEERS)
-    assert finding.lacking(["random", *engines]) == list(engines)
+    assert finding.missing_engines(["random", *engines]) == list(engines)
     assert cli.main(["bench", "--find", "--engine", "atheris"]) == 2
     assert "bench --engine atheris: no such package" in capsys.readouterr().err
 

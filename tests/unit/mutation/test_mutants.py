@@ -13,9 +13,9 @@ from fuzz.language.text import parse
 from fuzz.mutation.functions import CLASSES, functions
 from fuzz.mutation.mutants import Mutant, candidate_text, ordered
 from fuzz.mutation.operators import LEFT_OUT, changes, left_out
-from fuzz.mutation.ours import METHODS, UNCALLED
 from fuzz.mutation.programs import MACHINES, on_machine
-from fuzz.mutation.streams import does_same, record
+from fuzz.mutation.scaffolding import METHODS, UNCALLED
+from fuzz.mutation.streams import record, same_events
 from reference.capabilities import NO_VHE
 from reference.tlb import AnyTlb
 
@@ -81,8 +81,8 @@ def test_mutant_of_tlb_c_is_told_from_the_original(machine: str, tmp_path: Path)
         path = tmp_path / f"{owner}{caps}.py"
         path.write_text(candidate_text(mutant(f"{owner}.{name}", gone, "pass")))
         version = on_machine(load(path, str(path)), caps)
-        assert does_same(base, base, PROGRAM, record(base, PROGRAM))
-        assert not does_same(base, version, PROGRAM, record(base, PROGRAM))
+        assert same_events(base, base, PROGRAM, record(base, PROGRAM))
+        assert not same_events(base, version, PROGRAM, record(base, PROGRAM))
         assert REGRESSION in {finding.kind for finding in Differential(base, version).run(PROGRAM).findings}
 
 
@@ -126,12 +126,12 @@ def test_key_stays_with_the_change() -> None:
 def test_mutant_is_a_candidate(tmp_path: Path) -> None:
     base = candidate.get("original")
     points = record(base, PROGRAM)
-    assert does_same(base, base, PROGRAM, points)
+    assert same_events(base, base, PROGRAM, points)
     wrong = mutant("Pgtable.stage2_unmap_walker", "self.k.put_page(self.k.virt_to_page(ptep))", "pass")
     path = tmp_path / "wrong.py"
     path.write_text(candidate_text(wrong))
     version = load(path, str(path))
-    assert not does_same(base, version, PROGRAM, points)
+    assert not same_events(base, version, PROGRAM, points)
     assert REGRESSION in {finding.kind for finding in Differential(base, version).run(PROGRAM).findings}
 
 
@@ -140,4 +140,4 @@ def test_mutant_that_goes_on_for_ever_is_stopped_where_its_base_did_less(tmp_pat
     endless = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     path = tmp_path / "endless.py"
     path.write_text(candidate_text(endless))
-    assert not does_same(base, load(path, str(path)), PROGRAM, record(base, PROGRAM))
+    assert not same_events(base, load(path, str(path)), PROGRAM, record(base, PROGRAM))

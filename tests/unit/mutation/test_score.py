@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.mutation import equivalents, score
-from fuzz.mutation.kept import KeptTrialsError, opened
+from fuzz.mutation.trials_file import MutantTrialsError, opened
 
 from .test_mutants import mutant
 from .trials import trial
@@ -54,7 +54,7 @@ def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
     equal, harmless = score.page([KILLED, SAME, HARMLESS]).split("## Equivalent")[1].split("## Harmless")
     assert ("`c => pass`" in equal, "`h => pass`" in equal) == (True, False)
     assert ("`c => pass`" in harmless, "`h => pass`" in harmless) == (False, True)
-    assert "in 100 operations at least" in equal
+    assert "on at least 100 operations" in equal
     # A finding contradicts it.
     assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
@@ -74,21 +74,21 @@ def test_kept_trials_go_on(tmp_path: Path) -> None:
     one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
     kept = opened(path)
-    assert kept.left([one, other], 100) == [one, other]
+    assert kept.remaining([one, other], 100) == [one, other]
     kept.add(trial(one.key, operations=50))
     kept.add(trial(other.key, "regression tlb: x", operations=1))
     again = opened(path)
-    assert again.left([one, other], 50) == []
-    assert again.left([one, other], 100) == [one]
+    assert again.remaining([one, other], 50) == []
+    assert again.remaining([one, other], 100) == [one]
     again.add(trial(one.key, operations=100))
-    assert opened(path).left([one, other], 100) == []
+    assert opened(path).remaining([one, other], 100) == []
     assert [each.operations for each in opened(path).of([other, one])] == [1, 100]
 
 
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
-    with pytest.raises(KeptTrialsError, match="line 1 is no trial"):
+    with pytest.raises(MutantTrialsError, match="line 1 is not a trial"):
         opened(str(path))
 
 

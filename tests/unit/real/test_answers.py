@@ -64,7 +64,7 @@ def test_a_warning_in_the_words_of_each_version(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "hindered"),
+    ("line", "incomplete"),
     [
         ("# migrate: 1 pages stay", True),
         ("# protect: Cannot allocate memory", True),
@@ -73,8 +73,8 @@ def test_a_warning_in_the_words_of_each_version(line: str) -> None:
         ("r 0 error -12", False),
     ],
 )
-def test_what_a_machine_could_not_do(line: str, hindered: bool) -> None:
-    assert parse([line]).hindered is hindered
+def test_what_a_machine_could_not_do(line: str, incomplete: bool) -> None:
+    assert parse([line]).incomplete is incomplete
 
 
 def test_a_panic_is_a_complaint() -> None:
@@ -153,7 +153,7 @@ def violation(checker: str, what: str = "something", at: int = 1) -> Violation:
         (violation("progress", at=0), False, NOT_CONFIRMED, "ok 0"),
         (violation("progress", at=7), False, INVISIBLE, "the operation was not reached"),
         (violation("memcache"), False, CONFIRMED, SHORT),
-        (violation("memcache", at=0), False, NOT_CONFIRMED, "no warning: something was left over in the cache"),
+        (violation("memcache", at=0), False, NOT_CONFIRMED, "no warning: the cache still had objects"),
         (violation("contract", "WARN"), False, CONFIRMED, SHORT),
         (violation("contract", "WARN", at=0), False, NOT_CONFIRMED, "no warning"),
         (violation("contract", "answered with an abort", at=0), False, CONFIRMED, "ok 0"),

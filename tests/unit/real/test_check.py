@@ -74,7 +74,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> tuple[RealCheck, list[Any]]:
 
 def take(check: RealCheck, program: Program = PROGRAM) -> None:
     """Play a program."""
-    check.take(program, "here")
+    check.play(program, "here")
 
 
 def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path
         take(check)
     check.save(tmp_path)
     assert (check.programs, check.agree, check.operations, check.kernel) == (2, 2, 4, 1.0)
-    assert check.left == {"its slots have N of thp memory": 1}
+    assert check.left_out == {"its slots have N of thp memory": 1}
     assert check.text().endswith("not played: its slots have N of thp memory: 1\nno difference\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -98,8 +98,8 @@ def test_what_differs_is_saved(pretended: tuple[RealCheck, list[Any]], tmp_path:
     check.save(tmp_path)
     (file,) = tmp_path.iterdir()
     assert load(str(file)) == played(PROGRAM, PAGE).program
-    assert ("not shown again" in file.read_text()) is not again
-    assert f"    2 like this; {'' if again else 'NOT '}shown again by a fresh machine; {file}" in check.text()
+    assert ("not reproduced" in file.read_text()) is not again
+    assert f"    2 like this; {'' if again else 'NOT '}reproduced on a fresh machine; {file}" in check.text()
     (answer,) = check.answer()["differences"]
     assert (answer["count"], answer["replays"], answer["file"]) == (2, again, str(file))
     assert check.text().endswith("2 differences of 1 kind\n")

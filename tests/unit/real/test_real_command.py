@@ -53,10 +53,10 @@ def test_no_compiler(image: str, capsys: pytest.CaptureFixture[str], monkeypatch
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is not there; provide an executable qemu-system-aarch64"),
+        ("", "does not exist; provide an executable qemu-system-aarch64"),
         ("echo no such machine >&2; exit 1", "ended with exit code 1: no such machine; use one that runs"),
         ("kill -SEGV $$", "ended by signal 11; use one that runs"),
-        ("exit 0", "ended: and said nothing"),
+        ("exit 0", "ended: no output"),
         ("kill -KILL $$", "ended by signal 9; use one that runs"),
         ("exec sleep 1000", "monitor: timed out; use one that runs"),
     ],

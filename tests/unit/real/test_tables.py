@@ -114,7 +114,7 @@ def test_registers(stub: tuple[Registers, Stub]) -> None:
 
 
 def test_a_register_that_is_not_there(stub: tuple[Registers, Stub]) -> None:
-    with pytest.raises(RealError, match="its gdbstub knows no VBAR_EL9"):
+    with pytest.raises(RealError, match="its gdbstub does not know VBAR_EL9"):
         stub[0].read("VBAR_EL9")
 
 

@@ -10,7 +10,7 @@ from fuzz.checkers.places import Places
 from fuzz.language.text import parse
 from fuzz.real import tags
 from fuzz.real.answers import RealAnswers, RealOutcome
-from fuzz.real.selftest import with_looks
+from fuzz.real.selftest import with_tag_looks
 from fuzz.real.stamp import CONFIRMED, INVISIBLE, NOT_CONFIRMED
 from fuzz.real.translate import played
 
@@ -32,21 +32,21 @@ SECOND_VM: Final = violation(tags.RULE, Places([(0x1000, 0x3000), (0x9000, 0xA00
 
 
 def test_each_range_is_looked_at_by_a_vcpu_of_its_vm() -> None:
-    assert tags.looks(SECOND_VM, PROGRAM) == ["T 2 0x1000 0x2000", "T 2 0x9000 0x1000"]
+    assert tags.look_lines(SECOND_VM, PROGRAM) == ["T 2 0x1000 0x2000", "T 2 0x9000 0x1000"]
 
 
 @pytest.mark.parametrize(
     "other", [violation("tlb", Places([(0, 4096)], 4096)), violation(tags.RULE, frozenset())], ids=["rule", "places"]
 )
 def test_what_no_guest_got_is_not_looked_at(other: Violation) -> None:
-    assert tags.looks(other, PROGRAM) == []
-    assert with_looks(PART, [other]) == (PART, 0)
+    assert tags.look_lines(other, PROGRAM) == []
+    assert with_tag_looks(PART, [other]) == (PART, 0)
 
 
 @pytest.mark.parametrize(
     ("outcomes", "word", "why"),
     [
-        ((("ok", "none"), ("ok", "tag 5 of 0x9000")), CONFIRMED, "the guest reads tag 5 of 0x9000, which another"),
+        ((("ok", "none"), ("ok", "tag 5 of 0x9000")), CONFIRMED, "the guest reads tag 5 of 0x9000, left by another"),
         ((("ok", "none"), ("ok", "none")), NOT_CONFIRMED, "the guest reads no tags"),
         ((("ok", "none"), ("sigbus", "0")), INVISIBLE, "the guest could not look: sigbus 0"),
         ((("ok", "none"),), INVISIBLE, "the guest could not look: that was not reached"),
@@ -62,12 +62,12 @@ def test_the_stamp_of_looks(outcomes: tuple[tuple[str, str], ...], word: str, wh
 def test_hugetlb_pages_of_the_program_get_tags() -> None:
     slots = ("slot a size=2M backing=hugetlb2m", "slot b size=2M backing=hugetlb64k", "slot c size=4K backing=anon")
     program = parse("\n".join(["s2fuzz 1", "vm mte=on", *slots, "cpu0 read a+0", ""]))
-    assert tags.leave(program) == "o 16 21"
+    assert tags.leave_line(program) == "o 16 21"
 
 
 def test_a_c_file_ends_with_looks() -> None:
     """Behind the operation with which the guest got the tags; what comes later would clear some."""
-    part, looked = with_looks(PART, [SECOND_VM])
+    part, looked = with_tag_looks(PART, [SECOND_VM])
     assert looked == 2
-    assert part.lines == ("o", *PART.lines[:5], *tags.looks(SECOND_VM, PROGRAM))
+    assert part.lines == ("o", *PART.lines[:5], *tags.look_lines(SECOND_VM, PROGRAM))
     assert part.program.operations == PROGRAM.operations[:2]

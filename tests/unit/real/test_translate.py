@@ -87,10 +87,10 @@ def test_what_no_user_space_can_cause_is_told_of() -> None:
     assert part.places == (1, 4)
     assert print_program(part.program).splitlines()[-2:] == ["cpu0 read a+0", "cpu1 write a+0"]
     assert part.left_out == (
-        "operation 1: cpu0 evict a+0: what a TLB loses is the CPU's own affair",
+        "operation 1: cpu0 evict a+0: the CPU decides what a TLB evicts",
         "operation 3: table unmap a+0 4K: user space cannot call pgtable.c",
-        "operation 4: cpu0 walk a+0: our code in the guest knows no walk",
-        "operation 5: cpu1 write a+0 fail=1: played without fail=, for user space cannot make allocations fail",
+        "operation 4: cpu0 walk a+0: our code in the guest does not support walk",
+        "operation 5: cpu1 write a+0 fail=1: played without fail=, since user space cannot make allocations fail",
     )
 
 
@@ -130,7 +130,7 @@ def test_an_access_behind_the_address_space() -> None:
     part = of("\n".join([HEAD.strip(), *lines, "cpu0 outside read 262144G", ""]))
     assert part.lines[2:] == ("O 0 F 0x10000000000 1", "O 1 W 0x20000000000 0")
     assert part.left_out == (
-        "operation 3: cpu0 outside walk 1024G: our code in the guest knows no walk",
+        "operation 3: cpu0 outside walk 1024G: our code in the guest does not support walk",
         "operation 4: cpu0 outside read 262144G: the emulated CPU has addresses of 48 bits",
     )
 

@@ -281,9 +281,9 @@ def test_lpa2_table_elsewhere() -> None:
 )
 def test_vtcr_says_how_large_an_address_is(page_shift: int, size: int, ds: int, bits: int) -> None:
     regime = Regime(Granule(page_shift, 52), 40, 2, 0)
-    regime.obey(0)
+    regime.apply_vtcr(0)
     assert regime.pa_bits == 52
-    regime.obey(1 << 31 | size << 16 | ds << 32)
+    regime.apply_vtcr(1 << 31 | size << 16 | ds << 32)
     assert regime.pa_bits == bits
 
 

@@ -14,7 +14,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from reference.machine.sparse import SparseWords
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
-from reference.zero_runs import passed_by, zeroes_from
+from reference.zero_runs import skippable_runs, zeroes_from
 
 from ...stored_verdicts import digests
 
@@ -89,8 +89,8 @@ class SaysZeroIsATable(Declaring):
 def test_who_takes_zeroes_for_something_sees_them() -> None:
     """A version for which a zero is more than nothing gets its callbacks called for it."""
     nothing: tuple[bool, frozenset[str]] = (False, frozenset())
-    assert passed_by(ZeroIsValid) == passed_by(ZeroIsCounted) == passed_by(SaysZeroIsATable) == nothing
-    assert passed_by(PgtableV5_14)[0]
+    assert skippable_runs(ZeroIsValid) == skippable_runs(ZeroIsCounted) == skippable_runs(SaysZeroIsATable) == nothing
+    assert skippable_runs(PgtableV5_14)[0]
 
 
 def test_zero_taken_for_valid_is_put() -> None:
@@ -110,17 +110,17 @@ def test_zeroes_are_asked_about() -> None:
 
 
 def test_who_overrides_declares_anew() -> None:
-    assert passed_by(Pgtable) == (True, frozenset(Pgtable.PASSES_ZEROES))
-    assert passed_by(Overriding) == (True, frozenset(Pgtable.PASSES_ZEROES) - {"stage2_flush_walker"})
-    assert passed_by(Visiting) == (False, frozenset())
-    assert passed_by(Declaring) == (True, frozenset(["stage2_unmap_walker"]))
-    assert passed_by(Later) == (True, frozenset())
+    assert skippable_runs(Pgtable) == (True, frozenset(Pgtable.PASSES_ZEROES))
+    assert skippable_runs(Overriding) == (True, frozenset(Pgtable.PASSES_ZEROES) - {"stage2_flush_walker"})
+    assert skippable_runs(Visiting) == (False, frozenset())
+    assert skippable_runs(Declaring) == (True, frozenset(["stage2_unmap_walker"]))
+    assert skippable_runs(Later) == (True, frozenset())
 
 
 def test_who_maps_by_itself_sees_zeroes_below_an_anchor() -> None:
     others = frozenset(Pgtable.PASSES_ZEROES) - {"stage2_map_walk_leaf"}
     assert len(others) == len(Pgtable.PASSES_ZEROES) - 1
-    assert passed_by(MapsLeaves) == passed_by(Maps) == (True, others)
+    assert skippable_runs(MapsLeaves) == skippable_runs(Maps) == (True, others)
 
 
 @pytest.mark.parametrize("name", PORTS)
@@ -131,8 +131,8 @@ def test_alike(name: str) -> None:
     class Literal(version.pgtable):  # type: ignore[misc, name-defined]
         PASSES_ZEROES: ClassVar[tuple[str, ...]] = ()
 
-    assert passed_by(version.pgtable)[0]
-    assert passed_by(Literal) == (False, frozenset())
+    assert skippable_runs(version.pgtable)[0]
+    assert skippable_runs(Literal) == (False, frozenset())
     literal = replace(version, pgtable=Literal)
     generator = Generator(3)
     for _ in range(PROGRAMS):

@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Each actor of a block has its own."""
 
-from reference.belongings import Own, Owns
+from reference.per_actor import PerActor, PerActorStates
 
 
-class Seen(Own):
+class Seen(PerActor):
     """Pages that an actor has seen."""
 
     def __init__(self) -> None:
         self.pages: list[int] = []
 
     def copy(self) -> "Seen":
-        mine = Seen()
-        mine.pages = self.pages[:]
-        return mine
+        copied = Seen()
+        copied.pages = self.pages[:]
+        return copied
 
 
 def test_an_actor_begins_with_a_copy_and_finds_its_own_again() -> None:
     outside = Seen()
     outside.pages.append(1)
-    owns = Owns(outside)
-    first, second = owns.of(1), owns.of(2)
+    states = PerActorStates(outside)
+    first, second = states.of(1), states.of(2)
     first.pages.append(2)
     second.pages.append(3)
     assert (first.pages, second.pages, outside.pages) == ([1, 2], [1, 3], [1])
-    assert owns.of(1) is first
-    assert owns.of(2) is second
+    assert states.of(1) is first
+    assert states.of(2) is second
 
 
 def test_a_block_that_is_over_leaves_nothing_behind() -> None:
     outside = Seen()
-    owns = Owns(outside)
+    states = PerActorStates(outside)
     # The actors of a block need not run in their order.
-    last = owns.of(3)
+    last = states.of(3)
     last.pages.append(1)
-    assert owns.of(0) is outside
-    assert owns.of(3) is not last
-    assert owns.of(3).pages == owns.of(1).pages == []
+    assert states.of(0) is outside
+    assert states.of(3) is not last
+    assert states.of(3).pages == states.of(1).pages == []

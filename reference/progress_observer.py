@@ -7,10 +7,10 @@ from .events import EVENT_NAMES, Observer
 from .steps import Steps
 
 # Events caused by the hardware, or by our own scheduling.
-_OTHERS: Final = ("set_af", "turn", "wait")
+_EXCLUDED: Final = ("set_af", "turn", "wait")
 
 
-class Stirring(Observer):
+class ProgressObserver(Observer):
     """Marks the running actor's turn in `Steps` as active at each event.
 
     :param steps: the block's
@@ -20,10 +20,10 @@ class Stirring(Observer):
         self.steps = steps
 
 
-def _event(self: Stirring, *_: object) -> None:
+def _event(self: ProgressObserver, *_: object) -> None:
     self.steps.moved = True
 
 
 for _name in EVENT_NAMES:
-    if _name not in _OTHERS:
-        setattr(Stirring, _name, _event)
+    if _name not in _EXCLUDED:
+        setattr(ProgressObserver, _name, _event)

@@ -10,25 +10,25 @@ from .mutants import Mutant
 from .trial import MutantTrial
 
 
-def opened(path: str) -> "KeptTrials":
+def opened(path: str) -> "MutantTrials":
     """Return the trials of a file, which may not exist yet; for one mutant, the last line counts.
 
     :raises OSError: it cannot be read
-    :raises KeptTrialsError: it holds something else
+    :raises MutantTrialsError: it holds something else
     """
-    kept = KeptTrials(path)
+    kept = MutantTrials(path)
     lines = Path(path).read_text().splitlines() if Path(path).exists() else []
     for number, line in enumerate(lines, 1):
         try:
             trial = MutantTrial(**json.loads(line))
         except (ValueError, TypeError):
-            raise KeptTrialsError(f"line {number} is no trial of `bench --mutants`") from None
+            raise MutantTrialsError(f"line {number} is not a trial of `bench --mutants`") from None
         kept.trials[trial.key] = trial
     return kept
 
 
 @dataclass
-class KeptTrials:
+class MutantTrials:
     """Trials by the keys of their mutants, and the file that holds them."""
 
     path: str
@@ -43,7 +43,7 @@ class KeptTrials:
         with open(self.path, "a") as file:
             file.write(json.dumps(asdict(trial)) + "\n")
 
-    def left(self, todo: Iterable[Mutant], operations: int) -> list[Mutant]:
+    def remaining(self, todo: Iterable[Mutant], operations: int) -> list[Mutant]:
         """Return the mutants still to try.
 
         :param operations: a mutant that survived fewer is tried again
@@ -59,5 +59,5 @@ class KeptTrials:
         return trial is not None and (bool(trial.killed) or trial.operations >= operations)
 
 
-class KeptTrialsError(ValueError):
+class MutantTrialsError(ValueError):
     """A line of a file is not a trial; the message names the line."""

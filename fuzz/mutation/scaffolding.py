@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The code of the ports that has no counterpart in a C file; it is not mutated.
 
-A statement is ours if it names something that only our code has: the count of visited entries, the runs of zeroes that
-walks skip, the numbers of callbacks, the events that report a walk to checkers. The body of a condition of
-ours is ours as well.
+A statement is scaffolding if it names something that the C code does not have: the count of visited entries, the runs
+of zeroes that walks skip, the numbers of callbacks, the events that report a walk to checkers. If a condition is
+scaffolding, so is its body.
 """
 
 import ast
@@ -17,10 +17,12 @@ NAMES: Final = frozenset(
         # Cost.
         "visited",
         # `reference.zero_runs`.
-        "passes",
-        "passed",
-        "passes_tables",
-        "passing",
+        "skips",
+        "skip",
+        "skipping",
+        "skips_zeroes",
+        "skips_without_leaf_cb",
+        "skipping_callbacks",
         "zeroes_from",
         # Callbacks that are called by name.
         "number",
@@ -39,28 +41,28 @@ ALONE: Final = "alone"
 UNCALLED: Final = frozenset({"__kvm_tlb_flush_vmid_ipa_nsh__", "__kvm_tlb_flush_vmid_range__"})
 
 
-def of_kernel(text: str, place: tuple[int, int]) -> bool:
+def is_kernel_code(text: str, place: tuple[int, int]) -> bool:
     """Return whether the code at a place of a function's text is kernel code.
 
     :param place: line, from 1, and column
     """
-    return not any(_covers(node, place) for node in ast.walk(ast.parse(text)) if _ours(node))
+    return not any(_covers(node, place) for node in ast.walk(ast.parse(text)) if _is_scaffolding(node))
 
 
-def _ours(node: ast.AST) -> bool:
+def _is_scaffolding(node: ast.AST) -> bool:
     if not isinstance(node, ast.stmt) or isinstance(node, ast.FunctionDef):
         return False
     match node:
-        case ast.If(test=head, body=body, orelse=[]) if not _names(head):
-            # A condition whose body contains only our code.
-            return all(_ours(each) for each in body)
+        case ast.If(test=head, body=body, orelse=[]) if not _names_scaffolding(head):
+            # A condition whose body is all scaffolding.
+            return all(_is_scaffolding(each) for each in body)
         case ast.If(test=head) | ast.While(test=head) | ast.For(iter=head):
-            return _names(head)
+            return _names_scaffolding(head)
         case _:
-            return _names(node)
+            return _names_scaffolding(node)
 
 
-def _names(node: ast.AST) -> bool:
+def _names_scaffolding(node: ast.AST) -> bool:
     for each in ast.walk(node):
         match each:
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in NAMES:
