@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from ..language.beside import MAX_ACCESSES
 from ..language.block_repair import by_actor
 from ..language.inside import again, of_block
+from ..language.lock_rules import MAX_ACCESSES
 from ..language.operations import (
     HARDWARE,
     HOSTS,

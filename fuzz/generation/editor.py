@@ -6,10 +6,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeVar
 
-from ..language.beside import MAX_ACCESSES
 from ..language.binary import raw_operation, raw_operations, raw_slot, raw_switches
 from ..language.block_repair import repair_block
 from ..language.bounds import MAX_SLOTS
+from ..language.lock_rules import MAX_ACCESSES
 from ..language.operands import FIELDS
 from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation, Par
 from ..language.program import Program, ProgramError, Slot, each_of

@@ -9,7 +9,7 @@ then get a new priority, so that either may come first the next time. The steps 
 from itertools import pairwise
 from random import Random
 
-from ..language.beside import MAX_SWITCHES
+from ..language.lock_rules import MAX_SWITCHES
 from ..language.operations import ONLY_AFTER, Moment, Par, Switch, is_vcpu
 from .deeds import AT_ONCE, Deed, deeds_of
 

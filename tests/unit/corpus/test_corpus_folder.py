@@ -91,7 +91,7 @@ def named(corpus: Corpus, data: bytes) -> str:
 
 BAD = {
     "cut off": (b"s2fuzz 1\nvm\nslot a size=4M back", "line 3: "),
-    "empty": (b"", "line 1: no program stands here"),
+    "empty": (b"", "line 1: there is no program"),
     "zeros": (bytes(4096), "line 1: character '\\x00'"),
     "no text": (b"s2fuzz 1\n\xff\xfe", "byte 0xff at offset 9 is not UTF-8"),
     "one bit": (HEAD.replace("size=4M", "size=6M").encode(), "not the program that its name says"),

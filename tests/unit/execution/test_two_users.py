@@ -53,9 +53,13 @@ def test_one_clears_beside_another(calls: tuple[str, str]) -> None:
         (
             "slot a delete",
             "log a get",
-            "slot by user0 beside another thread of user space; allowed: log get and log clear",
+            "slot by user0 together with another thread of user space; allowed: log get and log clear",
         ),
-        ("log a off", "log a get", "log by user0 beside another thread of user space; allowed: log get and log clear"),
+        (
+            "log a off",
+            "log a get",
+            "log by user0 together with another thread of user space; allowed: log get and log clear",
+        ),
     ],
 )
 def test_calls_that_are_wrong_in_some_order_are_refused(first: str, second: str, message: str) -> None:
