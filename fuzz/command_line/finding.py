@@ -48,7 +48,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """The finding that the arguments mean; the program is replayed for it.
 
     :raises BadInputError: the program cannot be read, shows nothing, or not what is asked for
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
+    :raises NoVerdictError: no process can judge it, or it needs something that is not modelled
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     given = read_given(arguments.program)

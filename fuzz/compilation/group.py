@@ -27,7 +27,7 @@ PLAIN: Final = frozenset(
             "fuzz/suggestions.py",
         ),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py", "fuzz/judging/finding.py"),
-        *("reference/machine/words.py", "reference/stores.py", "reference/stirring.py"),
+        *("reference/machine/words.py", "reference/stores.py", "reference/progress.py"),
         "fuzz/checkers/severity.py",
     }
 )

@@ -128,7 +128,7 @@ def observe(
                 elif worker.silence.look():
                     how = f"ran for {worker.silence.seconds:g} s of CPU time without an event"
                 elif time.monotonic() - worker.since > (patience if worker.ready else PATIENCE):
-                    how = f"did not get on for {time.monotonic() - worker.since:.0f} s"
+                    how = f"made no progress for {time.monotonic() - worker.since:.0f} s"
                 if not how:
                     continue
                 running.remove(worker)

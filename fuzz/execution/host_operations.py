@@ -11,7 +11,7 @@ from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
-from .unsettled import Unsettled
+from .unsettled import UnsettledPages
 
 
 class HostOperations:
@@ -22,7 +22,7 @@ class HostOperations:
     :param unsettled: pages that depend on the order in which actors of par blocks made their steps
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: UnsettledPages) -> None:
         self.side = side
         self.checkers = checkers
         self.unsettled = unsettled

@@ -71,7 +71,7 @@ def mistake_text(place: str, error: BaseException) -> str:
     if not place:
         return ""
     wrong = " ".join(f"{type(error).__name__}: {error}{suggestion(error)}".split())
-    return f"{place}: {wrong}; a mistake in the candidate's Python, nothing is judged: mend that line"
+    return f"{place}: {wrong}; a mistake in the candidate's Python, nothing was judged; fix that line"
 
 
 def own_place(trace: TracebackType | None, version: Candidate) -> tuple[str, bool]:

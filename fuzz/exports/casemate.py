@@ -265,7 +265,7 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     """Run a program on a version; return its trace, a line each.
 
     :raises UnsuitableError: casemate does not know what the program has
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs something that is not modelled for the version
     """
     vm = program.vm
     if vm.granule != PAGE:

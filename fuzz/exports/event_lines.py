@@ -37,7 +37,7 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
     Before the events of an operation stands an object with its text and number, -1 for the creation of the VMs.
     Events have the names and parameters of `reference.events.Observer`; an instruction has its ``text`` too.
 
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs something that is not modelled for the version
     """
     executor = Executor(version, program)
     events = EventStream()

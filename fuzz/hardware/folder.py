@@ -104,7 +104,7 @@ def tables_folder(version: Candidate, program: Program, name: str, after: int) -
     :param name: of the file of the program, for people
     :param after: number of the operation, from 1; 0: the creation of the VMs
     :raises NoTablesError: there are none, or the program does not come so far
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs something that is not modelled for the version
     """
     executor = Executor(version, program)
     try:

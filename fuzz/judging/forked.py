@@ -95,7 +95,7 @@ class Forked(Closing):
         patience = Patience(self.process.pid, self.patience)
         while True:
             if patience.over():
-                raise Lost(f"did not get on for {self.patience:g} s")
+                raise Lost(f"made no progress for {self.patience:g} s")
             if self.process.ready(min(silence.LOOK_EVERY, self.patience)):
                 answer = self.process.read()
                 if answer is None:

@@ -42,7 +42,7 @@ def selftest(program: Program, version: Candidate, name: str) -> str:
     :param version: the model, which says what outcomes are right; an access of it that does not end should
     :param name: of the file of the program, for people
     :raises fuzz.real.errors.UnplayableError: no user space can play it
-    :raises UnmodelledError: the program needs what is not modelled of the version
+    :raises UnmodelledError: the program needs something that is not modelled for the version
     """
     if any(slot.backing in DEVICES for slot in program.slots):
         raise UnplayableError("it has device memory, of which this machine may have none to spare")

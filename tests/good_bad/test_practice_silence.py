@@ -114,6 +114,6 @@ def test_time_on_the_wall_decides_nothing() -> None:
         os.read(os.pipe()[0], 1)
 
     for work in (wait, lambda _: for_ever()):
-        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="did not get on for 2 s") as lost:
+        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="made no progress for 2 s") as lost:
             forked.ask(None)
         assert (lost.value.position, lost.value.status) == (None, None)

@@ -20,4 +20,4 @@ class TwinDiffers(Exception):
 
 
 class TreeRefused(Exception):
-    """A program needs what is not modelled of a tree: there is no verdict on it; the message says what."""
+    """A program needs something that is not modelled for a tree: there is no verdict on it; the message says what."""

@@ -196,7 +196,7 @@ class TreeSide:
         """Have the tree do something; what it returns.
 
         :raises TreeOops: it crashed
-        :raises TreeRefused: it needs what is not modelled
+        :raises TreeRefused: it needs something that is not modelled
         """
         replay, kernel, process = self.start(), self.kernel, self.process
         assert process is not None
@@ -329,7 +329,7 @@ class TreeSide:
         """The child is gone.
 
         :raises TreeOops: it crashed
-        :raises TreeRefused: it needs what is not modelled
+        :raises TreeRefused: it needs something that is not modelled
         """
         process, replay = self.process, self.replay
         assert process is not None

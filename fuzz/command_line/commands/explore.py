@@ -33,8 +33,8 @@ exit codes:
     1  some do: the candidate is worse, or differs for no known reason
     2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: the program needs what is not modelled, or a process
-       cannot be started, or is killed from outside
+    4  no verdict available: the program needs something that is not modelled, or a
+       process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was found before is printed
   141  whoever read the output has closed it
 """

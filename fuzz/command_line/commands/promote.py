@@ -51,7 +51,7 @@ def promote(arguments: Namespace) -> int:
     """Make a finding a regression test.
 
     :raises BadInputError: the finding cannot be read, does not replay, or is there already; a name that is not valid
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
+    :raises NoVerdictError: no process can judge it, or it needs something that is not modelled
     :raises candidate.UnknownCandidate: no version of one of the names
     """
     from ...minimizing.expecting import PromotionError

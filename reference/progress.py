@@ -10,7 +10,7 @@ from .steps import Steps
 _OTHERS: Final = ("set_af", "turn", "wait")
 
 
-class Stirring(Observer):
+class ProgressObserver(Observer):
     """Tells `Steps` of each event of the actor that runs.
 
     :param steps: of the block
@@ -20,10 +20,10 @@ class Stirring(Observer):
         self.steps = steps
 
 
-def _event(self: Stirring, *_: object) -> None:
+def _event(self: ProgressObserver, *_: object) -> None:
     self.steps.moved = True
 
 
 for _name in EVENT_NAMES:
     if _name not in _OTHERS:
-        setattr(Stirring, _name, _event)
+        setattr(ProgressObserver, _name, _event)
