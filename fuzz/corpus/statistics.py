@@ -4,7 +4,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from statistics import median
+from statistics import median as median_of
 
 from ..language.forms import BEGIN, END, FORMS
 from ..language.program import Program, Vm, show_bytes
@@ -34,7 +34,7 @@ class Statistics:
     @property
     def median(self) -> float:
         """The median number of operations."""
-        return median(self.lengths) if self.lengths else 0
+        return median_of(self.lengths) if self.lengths else 0
 
     @property
     def longest(self) -> int:
