@@ -106,7 +106,7 @@ class ProgramEditor:
         found = [at for at, operation in enumerate(self.operations) if field in FIELDS[type(operation)]]
         return self.random.choice(found) if found else -1
 
-    def run(self, most: int = 8) -> tuple[int, int]:
+    def consecutive(self, most: int = 8) -> tuple[int, int]:
         """Draw [start, end) of some consecutive operations, at least one if there are any."""
         start = self.random.randrange(max(len(self.operations), 1))
         return start, min(start + self.random.randint(1, most), len(self.operations))

@@ -58,9 +58,9 @@ def repair_block(repair: Repair, operations: list[RawOperation], switches: Itera
     if len(operations) < 2:
         return [repair.operation(raw) for raw in operations]
     state = repair.state
-    before = state.as_it_is()
+    before = state.snapshot()
     taken = tuple(_concurrent(repair, raw) for raw in operations)
-    state.go_back(before)
+    state.restore(before)
     block = scheduled(Par(taken), switches)
     try:
         state.check(block)

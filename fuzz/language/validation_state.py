@@ -51,11 +51,11 @@ class ValidationState:
         # The CPU on which each vCPU runs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
 
-    def as_it_is(self) -> SlotsAt:
-        """Return a snapshot, for `go_back`, of the state that operations of par blocks may change."""
+    def snapshot(self) -> SlotsAt:
+        """Return a snapshot, for `restore`, of the state that operations of par blocks may change."""
         return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
 
-    def go_back(self, before: SlotsAt) -> None:
+    def restore(self, before: SlotsAt) -> None:
         """Undo all changes by operations since a snapshot."""
         self.ipa, self.live, self.logged = dict(before.ipa), set(before.live), set(before.logged)
 
@@ -130,12 +130,12 @@ class ValidationState:
             self.end(op.vm)
             return
         if isinstance(op, ops.Par):
-            before = self.as_it_is()
+            before = self.snapshot()
             try:
                 check_par(op, self.cpu_of, self.check)
             except ProgramError:
                 # Drop the operations of the block that were already recorded.
-                self.go_back(before)
+                self.restore(before)
                 raise
             return
         if isinstance(op, ops.OnCpu):
