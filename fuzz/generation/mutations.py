@@ -98,8 +98,8 @@ def repeat_elsewhere(editor: ProgramEditor) -> None:
     at = editor.pick(OnCpu)
     if at >= 0:
         operation: Any = editor.operations[at]
-        behind = min(at + editor.random.choice((1, 1, 2, 4)), len(editor.operations))
-        editor.operations.insert(behind, replace(operation, cpu=editor.another_cpu(operation)))
+        later = min(at + editor.random.choice((1, 1, 2, 4)), len(editor.operations))
+        editor.operations.insert(later, replace(operation, cpu=editor.another_cpu(operation)))
 
 
 def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:
