@@ -24,9 +24,9 @@ exit codes:
        stderr says where, and what to do; or not exercised: nothing ran of
        that by which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: the program, or most of several, need what is not modelled;
-       a kernel tree was edited meanwhile; a process cannot be started, or is killed
-       from outside; memory runs out
+    4  no verdict available: the program, or most of several, need something that is
+       not modelled; a kernel tree was edited meanwhile; a process cannot be started,
+       or is killed from outside; memory runs out
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
   141  whoever read the output has closed it
 """
@@ -37,8 +37,8 @@ exit codes:
     2  bad usage or input, or a mistake in the candidate's Python; one line on
        stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: a program needs what is not modelled; a process cannot
-       be started, or is killed from outside
+    4  no verdict available: a program needs something that is not modelled; a
+       process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what is done by then stays
   141  whoever read the output has closed it
 """

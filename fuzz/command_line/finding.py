@@ -48,7 +48,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """Return the finding that the arguments choose; this replays the program.
 
     :raises BadInputError: the program cannot be read, or does not show what is asked for
-    :raises NoVerdictError: no process can judge it, or it needs what is not modelled
+    :raises NoVerdictError: no process can judge it, or it needs something that is not modelled
     :raises candidate.UnknownCandidate: one of the names is no version
     """
     given = read_given(arguments.program)

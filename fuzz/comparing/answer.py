@@ -19,17 +19,18 @@ COLUMNS: Final = (
 # Columns of a creation, where no entry is broken and each fault is needed.
 CREATE_COLUMNS: Final = COLUMNS[:1]
 ABOUT: Final = {
-    "create": "All vCPUs have taken a fault on the block before the first one maps it.\n",
+    "create": "All vCPUs have taken a fault in the block before the first one maps it.\n",
     "rebuild": (
-        "One vCPU makes a block of the pages again, and each other one reads a page meanwhile, at a step of it\n"
-        f"that is drawn (mean of {DRAWS} draws). The window is the time in which the entry of the block is invalid:\n"
-        "visits are those of old entries, and nothing but the window calls for the faults of the others.\n"
+        "One vCPU rebuilds the block from its pages. Each other vCPU reads a page meanwhile, at a randomly drawn\n"
+        f"step of the rebuild (mean of {DRAWS} draws). The window is the time in which the entry of the block is\n"
+        "invalid. Visits are visits of old entries. Only the window makes the other vCPUs fault.\n"
     ),
 }
 LIMITS: Final = """\
-This is a model of steps: it counts what is done, in which order, and knows no seconds. A visit of an entry, a flush and
-a clean of 2M are steps alike, for which hardware takes very different times. Orders of events differ from draw to draw;
-orders of memory accesses do not. vCPUs wait for the lock in no order, and caches are as large as memory.
+This is a model of steps: it counts operations and their order, not seconds. A visit of an entry, a flush and a clean of
+2M each count as one step, although hardware takes very different times for them. The order of events differs from draw
+to draw; the order of memory accesses does not. vCPUs that wait for the lock are not queued, and caches are as large as
+memory.
 """
 
 

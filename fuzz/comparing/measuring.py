@@ -49,12 +49,12 @@ class Figures:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name) * share)
 
 
-class Arriving(ParOperations):
+class ArrivalScheduler(ParOperations):
     """A block in which vCPUs interrupt the first one. The first one continues when they wait or are done."""
 
     def next(self, actor: Actor) -> Actor | None:
         first = self.actors[0]
-        if actor.left != SWITCH and not first.done and not first.waiting:
+        if actor.reason != SWITCH and not first.done and not first.waiting:
             return first
         return super().next(actor)
 
@@ -93,7 +93,7 @@ class Experiment:
         for draw in range(DRAWS):
             source = random.Random(f"compare {self.seed} {draw}")
             drawn = map(places.place, source.sample(range(places.count), min(cpus - 1, places.count)))
-            mean.add(run(started(self.version, rebuild(cpus, self.block, arriving(drawn)))), 1 / DRAWS)
+            mean.add(run(started(self.version, rebuild(cpus, self.block, arrivals_at(drawn)))), 1 / DRAWS)
         return mean
 
 
@@ -122,7 +122,7 @@ class RebuildPlaces:
         return replace(place.switch, count=place.switch.count + into)
 
 
-def arriving(places: Iterable[Switch]) -> list[Switch]:
+def arrivals_at(places: Iterable[Switch]) -> list[Switch]:
     """Let vCPUs 1, 2, ... arrive at these places, each at a different one."""
     return [replace(place, to=cpu) for cpu, place in enumerate(places, 1)]
 
@@ -130,7 +130,7 @@ def arriving(places: Iterable[Switch]) -> list[Switch]:
 def started(version: Candidate, program: Program) -> Executor:
     """Return the executor of a side on which vCPUs arrive, before anything has run on it."""
     executor = Executor(version, program)
-    executor.par = Arriving(executor.side, executor.checkers, executor.guest, executor.host, executor.unsettled)
+    executor.par = ArrivalScheduler(executor.side, executor.checkers, executor.guest, executor.host, executor.unsettled)
     tree = tree_of(executor)
     if tree is not None:
         # The next actor is chosen here, not in the tree's process.

@@ -25,7 +25,7 @@ def plot(workload: str, block: str, names: tuple[str, str], rows: Rows, file: Pa
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise PlotError(f"no matplotlib; {how_to_install('plot')}") from None
+        raise PlotError(f"matplotlib is missing; {how_to_install('plot')}") from None
     shown = columns(workload)
     figure = Figure(figsize=(4.2 * len(shown), 3.6), layout="constrained")
     panels: Any = figure.subplots(1, len(shown), squeeze=False)
@@ -38,6 +38,6 @@ def plot(workload: str, block: str, names: tuple[str, str], rows: Rows, file: Pa
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
     panels[0][0].legend()
-    figure.suptitle(f"{workload} of a {block} block (steps of a model, no seconds)")
+    figure.suptitle(f"{workload} of a {block} block (in steps of the model, not seconds)")
     # No date, so that the same figures make the same file.
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)

@@ -41,7 +41,7 @@ class CorpusError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class BadFile:
     """A file that is no program of the corpus that contains it.
 
     :param path: where it was found
@@ -53,7 +53,7 @@ class Bad:
     moved: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}; " + (f"moved to {self.moved}" if self.moved else "left there")
+        return f"{self.path}: {self.reason}; " + (f"moved to {self.moved}" if self.moved else "left in place")
 
 
 def digest_of(text: str) -> str:
@@ -83,20 +83,20 @@ class Corpus:
         self.folder = Path(folder)
         self.change = change
         # The files found so far that are no programs, each once.
-        self.aside: list[Bad] = []
+        self.aside: list[BadFile] = []
         self._reported: set[str] = set()
         try:
             if change and not is_corpus(self.folder):
                 self._make()
             layout = (self.folder / MARKER).read_bytes()
         except FileNotFoundError:
-            wanted = "a folder that `s2fuzz corpus add` has made"
-            raise CorpusError(f"{self.folder}: no corpus, {MARKER} is not there; name {wanted}") from None
+            wanted = "a folder made by `s2fuzz corpus add`"
+            raise CorpusError(f"{self.folder}: not a corpus, {MARKER} is missing; name {wanted}") from None
         except (OSError, ValueError) as error:
             wrong = getattr(error, "strerror", None) or str(error)
             raise CorpusError(f"{shown_name(self.folder)}: {wrong}; name a corpus, or a new folder") from None
         if layout != _LAYOUT:
-            wrong = f"a corpus of the unknown version {layout[:20].decode(errors='replace').strip()!a}"
+            wrong = f"a corpus of unknown version {layout[:20].decode(errors='replace').strip()!a}"
             raise CorpusError(f"{self.folder}: {wrong}; allowed: {_LAYOUT.decode().strip()}")
 
     def _make(self) -> None:
@@ -104,7 +104,7 @@ class Corpus:
         other = [name for name in os.listdir(self.folder) if not name.startswith(".")]
         # Another process may have created it meanwhile.
         if other and not is_corpus(self.folder):
-            wrong = f"no corpus, and holds other things ({min(other)!a})"
+            wrong = f"not a corpus, and holds other things ({min(other)!a})"
             raise CorpusError(f"{self.folder}: {wrong}; name a corpus, or an empty or new folder")
         write_atomically(self.folder / MARKER, _LAYOUT)
 
@@ -130,7 +130,7 @@ class Corpus:
         try:
             if path.read_bytes() == text.encode():
                 return digest
-            self._set_aside(path, "not the program that its name says")
+            self._set_aside(path, "the content does not match the file's name")
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -158,7 +158,7 @@ class Corpus:
         """Yield all programs with their digests, sorted by digest. Other files are set aside on the way."""
         digests, strangers = self._scan()
         for path in strangers:
-            self._set_aside(path, "not a program of this corpus (`s2fuzz corpus add` takes programs in)")
+            self._set_aside(path, "not a program of this corpus (add programs with `s2fuzz corpus add`)")
         for digest in digests:
             program = self._read(digest)
             if program is not None:
@@ -224,7 +224,7 @@ class Corpus:
             else:
                 program = parse(data)
                 if hashlib.sha256(data).hexdigest() != digest:
-                    wrong = "not the program that its name says"
+                    wrong = "the content does not match the file's name"
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -251,7 +251,7 @@ class Corpus:
         name = shown_name(path)
         if moved or name not in self._reported:
             self._reported.add(name)
-            self.aside.append(Bad(name, reason, shown_name(moved) if moved else ""))
+            self.aside.append(BadFile(name, reason, shown_name(moved) if moved else ""))
 
     def _move(self, path: Path, reason: str) -> Path:
         """Move a file into ``aside/``, never over another one, and write the reason beside it."""
@@ -259,17 +259,17 @@ class Corpus:
         folder.mkdir(exist_ok=True)
         target = folder / path.name
         number = 0
-        while os.path.lexists(target) or os.path.lexists(beside(target)):
+        while os.path.lexists(target) or os.path.lexists(reason_file(target)):
             number += 1
             target = folder / f"{path.name}.{number}"
         os.rename(path, target)
         why = f"{path.relative_to(self.folder)}: {reason}\n"
         with suppress(OSError):
-            write_atomically(beside(target), why.encode(errors="backslashreplace"))
+            write_atomically(reason_file(target), why.encode(errors="backslashreplace"))
         return target
 
 
-def beside(path: Path) -> Path:
+def reason_file(path: Path) -> Path:
     """Return the file with the reason why another one was set aside."""
     return path.with_name(f"{path.name}.reason")
 

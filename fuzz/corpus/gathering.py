@@ -8,48 +8,50 @@ from typing import Final
 from ..language.either import read
 from ..language.program import Program, ProgramError
 from ..language.text import contents, load, shown_name
-from .folder import SUFFIX, Bad, Corpus, CorpusError, is_corpus
+from .folder import SUFFIX, BadFile, Corpus, CorpusError, is_corpus
 
 STANDARD: Final = "-"
 
 
-def gather(name: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+def gather(name: str, report: Callable[[BadFile], None]) -> Iterator[tuple[str, Program]]:
     """Yield the programs of a source, each with its own name, sorted.
 
     :param name: a file with a program as text or binary, `STANDARD` for standard input, a corpus,
         or another folder, for the texts named ``*.s2`` in it and below
-    :param tell: called with each file that should be a program and is none
+    :param report: called with each file that should be a program and is none
     :raises CorpusError: there is no such file or folder, or the corpus is of a newer version
     """
     path = Path(name)
     if name == STANDARD:
-        yield from one(name, "<stdin>", tell)
+        yield from of_file(name, "<stdin>", report)
     elif "\0" not in name and path.is_dir():
-        yield from of_corpus(path, tell) if is_corpus(path) else of_folder(path, tell)
+        yield from of_corpus(path, report) if is_corpus(path) else of_folder(path, report)
     else:
-        yield from one(name, shown_name(name), tell)
+        yield from of_file(name, shown_name(name), report)
 
 
-def one(file: str, shown: str, tell: Callable[[Bad], None], engine: bool = False) -> Iterator[tuple[str, Program]]:
+def of_file(
+    file: str, shown: str, report: Callable[[BadFile], None], engine: bool = False
+) -> Iterator[tuple[str, Program]]:
     """Yield the program of a file of either form; *engine*: a byte engine wrote it (`fuzz.language.either.read`)."""
     try:
         program = read(contents(0 if file == STANDARD else file, shown), shown, engine)
     except ProgramError as error:
-        tell(bad(error, shown))
+        report(bad_file(error, shown))
     else:
         yield shown, program
 
 
-def of_corpus(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+def of_corpus(folder: Path, report: Callable[[BadFile], None]) -> Iterator[tuple[str, Program]]:
     """Yield the programs of a corpus, which is not changed."""
     corpus = Corpus(folder, change=False)
     for digest, program in corpus.programs():
         yield str(corpus.path(digest)), program
     for each in corpus.aside:
-        tell(each)
+        report(each)
 
 
-def of_folder(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+def of_folder(folder: Path, report: Callable[[BadFile], None]) -> Iterator[tuple[str, Program]]:
     """Yield the texts in a folder and below."""
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         if not path.is_file():
@@ -57,10 +59,10 @@ def of_folder(folder: Path, tell: Callable[[Bad], None]) -> Iterator[tuple[str, 
         try:
             yield shown_name(path), load(path)
         except ProgramError as error:
-            tell(bad(error, shown_name(path)))
+            report(bad_file(error, shown_name(path)))
 
 
-def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Program]]:
+def binaries(folder: str, report: Callable[[BadFile], None]) -> Iterator[tuple[str, Program]]:
     """Yield the programs of a directory of libFuzzer: every file in it and below is one.
 
     :raises CorpusError: there is no such directory
@@ -68,13 +70,13 @@ def binaries(folder: str, tell: Callable[[Bad], None]) -> Iterator[tuple[str, Pr
     path = Path(folder)
     if "\0" in folder or not path.is_dir():
         wanted = "one of libFuzzer's, with a program in each file"
-        raise CorpusError(f"{shown_name(folder)}: no directory; name {wanted}")
+        raise CorpusError(f"{shown_name(folder)}: not a directory; name {wanted}")
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            yield from one(str(file), shown_name(file), tell, engine=True)
+            yield from of_file(str(file), shown_name(file), report, engine=True)
 
 
-def bad(error: ProgramError, shown: str) -> Bad:
+def bad_file(error: ProgramError, shown: str) -> BadFile:
     """Describe a file that is refused."""
     line = f":{error.line}" if error.line else ""
-    return Bad(f"{shown}{line}", error.message)
+    return BadFile(f"{shown}{line}", error.message)

@@ -45,7 +45,7 @@ class ReducedCorpus:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Let only one process at a time decide which programs of a corpus are superfluous.
 
     :raises CorpusError: another process does so, or the folder cannot be written
@@ -59,7 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CorpusError(f"{folder}: another process minimises it; wait until that has ended") from None
+            raise CorpusError(f"{folder}: another process is minimising it; wait until it has finished") from None
         except OSError as error:
             raise failure(path, error) from None
         yield
@@ -68,26 +68,26 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def observe_all(
-    observations: Observations, texts: dict[str, str], workers: int, tell: Callable[[int, int], None]
+    observations: Observations, texts: dict[str, str], workers: int, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, Observed], int]:
     """Return the features of each program, from the cache or by running it. Save new ones as they come.
 
     :param texts: texts of programs, keyed by digest
-    :param tell: called with the number of known programs and the total
+    :param progress: called with the number of known programs and the total
     :returns: the features, and the number of programs that were run
     :raises CorpusError: they cannot be saved
     :raises fuzz.corpus.observing.ObservingError: no process can observe anything
     """
     known = observations.known(texts)
     missing = [(digest, text) for digest, text in texts.items() if digest not in known]
-    tell(len(known), len(texts))
+    progress(len(known), len(texts))
     saved = time.monotonic()
     reference, candidate, _ = observations.key.split(" ")
     try:
         for observed in observe(missing, reference, candidate, workers):
             known[observed.digest] = observed
             observations.note(observed)
-            tell(len(known), len(texts))
+            progress(len(known), len(texts))
             if time.monotonic() - saved >= _SAVE_EVERY:
                 observations.save()
                 saved = time.monotonic()
@@ -102,7 +102,7 @@ def minimize(
     candidate: str,
     workers: int,
     dry_run: bool = False,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     remark: Callable[[str], None] = lambda line: None,
 ) -> ReducedCorpus:
     """Remove programs whose features others have, the largest first.
@@ -113,16 +113,16 @@ def minimize(
     :param reference: name of the version that *candidate*, also a name, is compared with
     :param workers: number of processes
     :param dry_run: remove nothing
-    :param tell: called with the number of known programs and the total
+    :param progress: called with the number of known programs and the total
     :param remark: called with remarks for people
     :raises CorpusError: the folder cannot be written, or another process minimises it
     :raises fuzz.corpus.observing.ObservingError: no process can observe anything
     """
     if dry_run:
-        return decide(corpus, reference, candidate, workers, True, tell, remark)
-    with alone(corpus.folder):
+        return decide(corpus, reference, candidate, workers, True, progress, remark)
+    with exclusive(corpus.folder):
         corpus.sweep()
-        return decide(corpus, reference, candidate, workers, False, tell, remark)
+        return decide(corpus, reference, candidate, workers, False, progress, remark)
 
 
 def decide(
@@ -131,7 +131,7 @@ def decide(
     candidate: str,
     workers: int,
     dry_run: bool,
-    tell: Callable[[int, int], None],
+    progress: Callable[[int, int], None],
     remark: Callable[[str], None],
 ) -> ReducedCorpus:
     """Do as `minimize`, while no other process minimises the corpus."""
@@ -140,14 +140,14 @@ def decide(
         if observations.remark:
             remark(observations.remark)
         if not dry_run and (left := observations.superfluous()):
-            remark(f"an earlier run had decided on {len(left)} superfluous programs; removes the rest of them")
+            remark(f"an earlier run left {len(left)} superfluous programs; removing them")
             remove(corpus, observations, left)
         texts: dict[str, str] = {}
         sizes: dict[str, Size] = {}
         for digest, program in corpus.programs():
             texts[digest] = print_program(program)
             sizes[digest] = len(program.operations), len(texts[digest]), digest
-        known, run = observe_all(observations, texts, workers, tell)
+        known, run = observe_all(observations, texts, workers, progress)
         features = {digest: each.features for digest, each in known.items() if each.features is not None}
         done = ReducedCorpus(before=len(texts), observed=run)
         done.troubled = [known[digest] for digest in texts if known[digest].features is None]

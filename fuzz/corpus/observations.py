@@ -44,7 +44,7 @@ def sources_digest() -> str:
     return whole.hexdigest()
 
 
-class Seen(NamedTuple):
+class KnownFeatures(NamedTuple):
     """The known features of a corpus, for the current sources.
 
     :param versions: the reference and the candidate
@@ -57,7 +57,7 @@ class Seen(NamedTuple):
     features: int
 
 
-def seen_features(corpus: Corpus) -> list[Seen]:
+def seen_features(corpus: Corpus) -> list[KnownFeatures]:
     """Return earlier observations for each pair of versions; none where there is no readable file."""
     path = corpus.folder / FILE
     if not path.is_file():
@@ -73,7 +73,7 @@ def seen_features(corpus: Corpus) -> list[Seen]:
                     found.setdefault(versions, []).append(unpack(features))
     except sqlite3.Error:
         return []
-    return [Seen(versions, len(each), len(set().union(*each))) for versions, each in found.items()]
+    return [KnownFeatures(versions, len(each), len(set().union(*each))) for versions, each in found.items()]
 
 
 def pack(features: Iterable[int]) -> bytes:
@@ -132,7 +132,7 @@ class Observations:
         broken = self.path.with_name(f"{FILE}.broken")
         with suppress(OSError):
             os.replace(self.path, broken)
-        return f"{self.path}: {error}; moved to {broken.name}, programs are observed anew"
+        return f"{self.path}: {error}; moved to {broken.name}, programs will be observed again"
 
     def known(self, digests: Collection[str]) -> dict[str, Observed]:
         """Return the known observations of these programs.

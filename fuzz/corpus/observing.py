@@ -138,7 +138,7 @@ def observe(
                 failed += not worker.ready
                 tried[digest] += worker.ready
                 if failed == _MAX_FAILED:
-                    raise ObservingError(f"processes end before they observe anything: the last one {how}")
+                    raise ObservingError(f"no process observed anything before it ended; the last one {how}")
                 if tried[digest] < 2:
                     left.append(worker.job)
                 else:

@@ -4,12 +4,12 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from statistics import median
+from statistics import median as median_of
 
 from ..language.forms import BEGIN, END, FORMS
 from ..language.program import Program, Vm, show_bytes
 from ..language.text import print_program
-from .observations import Seen
+from .observations import KnownFeatures
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class Statistics:
         return sum(self.lengths)
 
     @property
-    def middle(self) -> float:
+    def median(self) -> float:
         """The median number of operations."""
-        return median(self.lengths) if self.lengths else 0
+        return median_of(self.lengths) if self.lengths else 0
 
     @property
     def longest(self) -> int:
@@ -96,7 +96,7 @@ def statistics(programs: Iterable[Program]) -> Statistics:
     return found
 
 
-def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) -> str:
+def as_text(folder: str, found: Statistics, seen: list[KnownFeatures], bad: list[str]) -> str:
     """Return the statistics as text for people.
 
     :param folder: name of the corpus
@@ -106,11 +106,11 @@ def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) ->
     size = show_bytes(-(-found.size // 1024) * 1024)
     lines = [
         f"{folder}: {len(found.lengths)} programs, {found.operations} operations, {size} of text",
-        f"operations of a program: {found.middle:g} in the middle, {found.longest} at most",
+        f"operations per program: median {found.median:g}, maximum {found.longest}",
     ]
-    lines += [f"features of {each.versions}: {each.features}, of {each.programs} programs" for each in seen]
+    lines += [f"features of {each.versions}: {each.features}, from {each.programs} programs" for each in seen]
     if not seen:
-        lines.append("features: not known yet (`s2fuzz corpus minimize --dry-run` observes them)")
+        lines.append("features: not yet known (`s2fuzz corpus minimize --dry-run` observes them)")
     if found.kinds:
         lines += ["", f"{'operation':<16}{'count':>10}{'programs':>10}"]
         lines += [f"{kind:<16}{count:>10}{within:>10}" for kind, (count, within) in found.kinds.items()]
@@ -122,5 +122,5 @@ def as_text(folder: str, found: Statistics, seen: list[Seen], bad: list[str]) ->
             shown = ", ".join(f"{value} {count}" for value, count in values.most_common())
             lines.append(f"{name:<{width}}  {shown}")
     if bad:
-        lines += ["", "no programs:", *bad]
+        lines += ["", "not programs:", *bad]
     return "\n".join(lines)

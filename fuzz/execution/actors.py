@@ -22,7 +22,7 @@ OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
 NO_FAULT: Final = -1
 
 
-class Notifying:
+class PendingNotifications:
     """Pending notifications of one VM that belong to one actor.
 
     :param notified: holds the notifications of the running actor
@@ -34,20 +34,20 @@ class Notifying:
         self.invalidating = notified.invalidating
         self.under_way = notified.under_way
 
-    def take(self) -> None:
+    def save(self) -> None:
         """Save the current notifications."""
         self.unmapping = self.notified.unmapping
         self.invalidating = self.notified.invalidating
         self.under_way = self.notified.under_way
 
-    def put(self) -> None:
+    def restore(self) -> None:
         """Restore the saved notifications."""
         self.notified.unmapping = self.unmapping
         self.notified.invalidating = self.invalidating
         self.notified.under_way = self.under_way
 
 
-class Doing:
+class ActorState:
     """State of one actor below the checkers, saved while others run: the position of its code, and what it holds.
 
     Kernel code uses this state so often that it stays in place. A turn swaps it field by field.
@@ -59,10 +59,10 @@ class Doing:
     def __init__(self, side: Side, exits: Exits) -> None:
         self.side = side
         self.exits = exits
-        self.notifying = [Notifying(guest.notified) for guest in side.guests]
-        self.take()
+        self.notifications = [PendingNotifications(guest.notified) for guest in side.guests]
+        self.save()
 
-    def take(self) -> None:
+    def save(self) -> None:
         """Save the current state: its actor gives way."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
         self.active, self.notifies = side.active, side.notifying
@@ -75,10 +75,10 @@ class Doing:
         self.pins = side.kvm_host.pins
         self.version = side.host.version
         self.status, self.address, self.injected = exits.status, exits.address, exits.injected
-        for each in self.notifying:
-            each.take()
+        for each in self.notifications:
+            each.save()
 
-    def put(self) -> None:
+    def restore(self) -> None:
         """Restore the saved state: its actor continues."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
         side.active, side.notifying = self.active, self.notifies
@@ -90,14 +90,14 @@ class Doing:
         side.kvm_host.pins = self.pins
         side.host.version = self.version
         exits.status, exits.address, exits.injected = self.status, self.address, self.injected
-        for each in self.notifying:
-            each.put()
+        for each in self.notifications:
+            each.restore()
 
-    def copy(self) -> "Doing":
+    def copy(self) -> "ActorState":
         """Return a copy of the current state for an actor that begins. Lists and dicts are copied."""
-        mine = Doing(self.side, self.exits)
+        mine = ActorState(self.side, self.exits)
         mine.locks, mine.pins = mine.locks[:], mine.pins.copy()
-        for each in mine.notifying:
+        for each in mine.notifications:
             each.under_way = each.under_way[:]
         return mine
 
@@ -110,7 +110,7 @@ class Actor:
     :param accesses: its operations, each with its index in the block
     :param switches: the switches of the schedule that are anchored to it, each with its number
     :param numbers: the numbers of all actors, keyed by *cpu*
-    :param doing: its state as it begins
+    :param state: its state as it begins
     :param coroutine: runs it
 
     *of_block*: the numbers of the switches at points that are counted in the whole block, keyed by point, True for
@@ -125,13 +125,13 @@ class Actor:
         accesses: list[tuple[int, Concurrent]],
         switches: list[tuple[int, Switch]],
         numbers: dict[int, int],
-        doing: Doing,
+        state: ActorState,
         coroutine: Coroutine,
     ) -> None:
         self.number = number
         self.cpu = cpu
         self.accesses = accesses
-        self.doing = doing
+        self.state = state
         self.coroutine = coroutine
         self.of_block: dict[tuple[str, bool, int], int] = {}
         self.within: dict[int, list[Anchor]] = {}
@@ -152,9 +152,9 @@ class Actor:
         # The last fault of the access in progress, and the turns given away since any other fault.
         self.fault = NO_FAULT
         self.fault_level = self.fault_entry = 0
-        self.given = 0
+        self.turns_given = 0
         # Reason why it gave way last, and the actor that it gave way to.
-        self.left = ""
+        self.reason = ""
         self.to = 0
         # The lock that it waits for, and the actor that holds it. It has made no step since it began to wait.
         self.waiting = False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code that can leave in the middle of a call and continue there when it is resumed.
+"""Code that can be suspended in the middle of a call and continue there when it is resumed.
 
-Each coroutine is a greenlet. It saves the C frames, so that compiled code can leave too. One coroutine runs at a time,
-so a run is as repeatable as one without coroutines.
+Each coroutine is a greenlet. It saves the C frames, so that compiled code can be suspended too. One coroutine runs at a
+time, so a run is as repeatable as one without coroutines.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from greenlet import getcurrent, greenlet
 
 
 class Abandoned(BaseException):
-    """The code will not be resumed: it ends where it left."""
+    """The code will not be resumed: it ends where it was suspended."""
 
 
 def nothing() -> None:
@@ -20,7 +20,7 @@ def nothing() -> None:
 
 
 class Coroutine:
-    """Code that can leave in the middle of any call.
+    """Code that can be suspended in the middle of any call.
 
     :param body: runs at the first `resume`
 
@@ -42,22 +42,22 @@ class Coroutine:
         except Abandoned:
             pass
         finally:
-            self.over()
+            self.finish()
 
-    def over(self) -> None:
+    def finish(self) -> None:
         """Mark the coroutine as ended, and break its reference cycle."""
         self.done = True
         self.body = nothing
         self.greenlet = self.switch = None
 
     def resume(self) -> None:
-        """Run the code until it leaves or ends. Pass on whatever it raises."""
+        """Run the code until it is suspended or ends. Pass on whatever it raises."""
         self.begun = True
         self.greenlet.parent = getcurrent()
         self.switch()
 
-    def leave(self) -> None:
-        """Leave the code that calls this, and continue after `resume`. Returns when the code is resumed.
+    def suspend(self) -> None:
+        """Suspend the code that calls this, and continue after `resume`. Returns when the code is resumed.
 
         :raises Abandoned: the code will never be resumed
         """
@@ -65,12 +65,12 @@ class Coroutine:
         if self.abandoned:
             raise Abandoned
 
-    def leave_to(self, other: "Coroutine") -> None:
-        """Leave the code that calls this, and continue in another coroutine.
+    def transfer_to(self, other: "Coroutine") -> None:
+        """Suspend the code that calls this, and continue in another coroutine.
 
-        The other one takes over the `resume` of this one: when it leaves or ends, that `resume` returns.
+        The other one takes over the `resume` of this one: when it is suspended or ends, that `resume` returns.
 
-        :raises Abandoned: as in `leave`
+        :raises Abandoned: as in `suspend`
         """
         other.begun = True
         other.switch()
@@ -78,8 +78,8 @@ class Coroutine:
             raise Abandoned
 
     def end(self) -> None:
-        """End code that has left or has not begun."""
+        """End code that is suspended or has not begun."""
         if self.begun and not self.done:
             self.abandoned = True
             self.resume()
-        self.over()
+        self.finish()

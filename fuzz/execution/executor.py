@@ -34,7 +34,7 @@ from .mistakes import CandidateMistake, mistake_at_start, mistake_of
 from .par_operations import ParOperations
 from .table_operations import TableOperations
 from .unhandled import unhandled
-from .unsettled import Unsettled
+from .unsettled import UnsettledPages
 
 # Modules of kernel code, in addition to those of candidate/; and the package there that is ours and runs kernel trees.
 KERNEL: Final = ("reference.pgtable", "reference.mmu", "reference.tlb", "reference.tlbflush")
@@ -65,7 +65,7 @@ class Executor:
         finally:
             PULSE.end()
         self.checkers = CheckerSuite(self.side, judged)
-        self.unsettled = Unsettled(self.side)
+        self.unsettled = UnsettledPages(self.side)
         self.guest = GuestOperations(GuestAccesses(self.side, self.checkers, self.unsettled))
         self.host = HostOperations(self.side, self.checkers, self.unsettled)
         self.table = TableOperations(self.side, self.checkers)

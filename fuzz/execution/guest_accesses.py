@@ -40,7 +40,7 @@ from ..language import operations as ops
 from ..language.program import MEMFD
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .unsettled import EITHER, Unsettled
+from .unsettled import EITHER, UnsettledPages
 
 # Faults after which an access that nobody disturbs must have completed. Two
 # are common (a table, then a permission). A copy-on-write adds one each.
@@ -105,7 +105,7 @@ class GuestAccesses:
     :param unsettled: pages that depend on the order in which actors of par blocks made their steps
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: UnsettledPages) -> None:
         self.side = side
         self.checkers = checkers
         self.exits = Exits()

@@ -11,7 +11,7 @@ from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
-from .unsettled import Unsettled
+from .unsettled import UnsettledPages
 
 
 class HostOperations:
@@ -22,7 +22,7 @@ class HostOperations:
     :param unsettled: pages that depend on the order in which actors of par blocks made their steps
     """
 
-    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: Unsettled) -> None:
+    def __init__(self, side: Side, checkers: CheckerSuite, unsettled: UnsettledPages) -> None:
         self.side = side
         self.checkers = checkers
         self.unsettled = unsettled
@@ -32,7 +32,7 @@ class HostOperations:
         host = self.side.host
         start = layout.hva + op.offset
         if isinstance(op, ops.HostDiscard | ops.HostPoison) and layout.slot.backing == MEMFD:
-            return self.lose(op, layout)
+            return self.discard_memfd(op, layout)
         self.side.enter("kvm_mmu_notifier_invalidate_range_start")
         if isinstance(op, ops.HostWrite):
             host.write(start, start + op.size)
@@ -66,7 +66,7 @@ class HostOperations:
             raise unhandled(op)
         return Outcome("ok")
 
-    def lose(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
+    def discard_memfd(self, op: ops.HostDiscard | ops.HostPoison, layout: SlotLayout) -> Outcome:
         """Take pages from a guest_memfd that user space does not map at that time."""
         guest = self.side.guests[layout.slot.vm]
         self.side.active = guest

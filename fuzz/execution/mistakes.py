@@ -55,7 +55,7 @@ def mistake_of(error: BaseException, version: Candidate) -> str:
     text = str(error)
     if isinstance(error, TypeError) and _CALL.search(text):
         return mistake_text(place or called_place(text, version), error)
-    if _NONE.search(text) or (isinstance(error, AttributeError) and taken_for_another(error, version)):
+    if _NONE.search(text) or (isinstance(error, AttributeError) and confuses_structures(error, version)):
         return ""
     return mistake_text(place, error)
 
@@ -108,7 +108,7 @@ def called_place(text: str, version: Candidate) -> str:
     return ""
 
 
-def taken_for_another(error: AttributeError, version: Candidate) -> bool:
+def confuses_structures(error: AttributeError, version: Candidate) -> bool:
     """Tell whether a walker took its argument (a ``void *``) for another structure and used a field of that one."""
     kind = type(getattr(error, "obj", None))
     fields: dict[str, set[str]] = {}

@@ -12,14 +12,14 @@ from ..checkers import CheckerSuite
 from ..language.operations import GuestAccess, Par, Threaded, actor_name
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .actors import NO_FAULT, Actor, Doing
+from .actors import NO_FAULT, Actor, ActorState
 from .coroutine import Coroutine
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .order import depends_on_order
 from .scheduler import Scheduler, anchor_text
 from .threads import Threads
-from .unsettled import ANY_SLOT, Unsettled
+from .unsettled import ANY_SLOT, UnsettledPages
 
 # Distance of the versions that two accesses of a block write. Versions that operations write, by their index, are
 # smaller.
@@ -43,7 +43,7 @@ class ParOperations(Scheduler):
         checkers: CheckerSuite,
         guest: GuestOperations,
         host: HostOperations,
-        unsettled: Unsettled,
+        unsettled: UnsettledPages,
     ) -> None:
         super().__init__(side)
         self.unsettled = unsettled
@@ -55,7 +55,7 @@ class ParOperations(Scheduler):
     def run(self, op: Par, at: int) -> Outcome:
         """Run a block; *at* is its index in the program."""
         kernel = self.kernel
-        before = Doing(self.side, self.guest.accesses.exits)
+        before = ActorState(self.side, self.guest.accesses.exits)
         self.begin(op, at, before)
         self.unsettled.begin(op)
         self.steps = None if self.side.version.main.RUNS_ELSEWHERE else Steps(self)
@@ -68,7 +68,7 @@ class ParOperations(Scheduler):
         # The entry point in which code crashed or waits, for reports.
         entry = ""
         try:
-            self.actors[0].doing.put()
+            self.actors[0].state.restore()
             self.begin_turn(self.actors[0])
             self.take_turns()
             blocked = [each for each in self.actors if not each.done]
@@ -85,14 +85,14 @@ class ParOperations(Scheduler):
             if observer is not None:
                 kernel.dismiss(observer)
                 self.side.pgtable.run_alone(True)
-            before.put()
+            before.restore()
             kernel.entry = entry or kernel.entry
-            self.tell(0)
+            self.announce_turn(0)
         if blocked:
             return Outcome("deadlock", detail="; ".join([waits_text(each, self.actors) for each in blocked]))
         return self.outcome(op)
 
-    def begin(self, op: Par, at: int, before: Doing) -> None:
+    def begin(self, op: Par, at: int, before: ActorState) -> None:
         """Create the actors, each with a copy of the state *before* the block."""
         self.at = at
         self.taken = [False] * len(op.switches)
@@ -120,7 +120,7 @@ class ParOperations(Scheduler):
         """
         actor = self.actors[at]
         for index, access in actor.accesses:
-            actor.fault, actor.given = NO_FAULT, 0
+            actor.fault, actor.turns_given = NO_FAULT, 0
             version = self.at + index * VERSION_STEP
             if isinstance(access, Threaded):
                 self.checkers.actor_begins(access.operation)
@@ -136,7 +136,7 @@ class ParOperations(Scheduler):
         """Return the outcome of a block that has ended."""
         for number, switch in enumerate(op.switches):
             if not self.taken[number]:
-                self.skipped.append(f"{actor_name(switch.cpu)} does not come to: {anchor_text(switch)}")
+                self.skipped.append(f"{actor_name(switch.cpu)} never reaches: {anchor_text(switch)}")
         parts: list[Outcome] = []
         for index, access in enumerate(op.operations):
             part = next(each.outcomes[index] for each in self.actors if index in each.outcomes)
@@ -156,5 +156,5 @@ class ParOperations(Scheduler):
 def waits_text(actor: Actor, actors: list[Actor]) -> str:
     """Describe the lock that an actor waits for and its holder."""
     lock = f"the {actor.lock} lock" if actor.lock else "a lock" if actor.holder else "another actor to wake it"
-    who = f", which {actors[actor.holder - 1].name} has" if actor.holder else ""
+    who = f", which {actors[actor.holder - 1].name} holds" if actor.holder else ""
     return f"{actor.name} waits for {lock}{who}"

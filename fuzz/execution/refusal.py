@@ -23,5 +23,5 @@ def unmodelled(reason: str) -> str:
 
     :param reason: as `fuzz.execution.executor.Executor.refused`: the name of a symbol, or several words
     """
-    needed = f"the program needs what is not modelled: {reason}"
+    needed = f"the program needs something that is not modelled: {reason}"
     return f"{needed}; {_HINT}" if reason.isidentifier() else needed

@@ -20,7 +20,7 @@ MAX_GIVEN: Final = 64
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Onlooker:
+class ScheduleObserver:
     """Observes the actors of a block."""
 
     def faulted(self, actor: Actor) -> None:
@@ -56,14 +56,14 @@ class Scheduler(Turns):
         # Indexed by the number of the switch.
         self.taken: list[bool] = []
         self.skipped: list[str] = []
-        self.onlooker: Onlooker | None = None
+        self.observer: ScheduleObserver | None = None
         # The steps of the current block, where a port runs. The process of a kernel tree has its own.
         self.steps: Steps | None = None
         self.on_turn: list[Observer] = side.kernel.on.turn
 
-    def watched_by(self, onlooker: Onlooker) -> None:
-        """Notify *onlooker* of faults and switches."""
-        self.onlooker = onlooker
+    def set_observer(self, observer: ScheduleObserver) -> None:
+        """Notify *observer* of faults and switches."""
+        self.observer = observer
 
     def take_turns(self) -> None:
         """Run the actors until all are done or none can continue."""
@@ -77,10 +77,10 @@ class Scheduler(Turns):
     def begin_turn(self, actor: Actor) -> None:
         """Begin the turn of an actor. Its state is already in place."""
         self.current = actor.number
-        actor.left = ""
-        self.tell(actor.number)
+        actor.reason = ""
+        self.announce_turn(actor.number)
 
-    def tell(self, number: int) -> None:
+    def announce_turn(self, number: int) -> None:
         """Notify observers of the actor whose events follow."""
         self.kernel.actor = number
         if self.steps is not None:
@@ -93,20 +93,20 @@ class Scheduler(Turns):
 
         :returns: the actor whose turn it is now, possibly the same; None: no actor can continue
         """
-        if actor.left != WAIT:
+        if actor.reason != WAIT:
             self.wake_waiters()
         following = self.next(actor)
         if following is None:
             return None
         if following is not actor:
-            actor.doing.take()
-            following.doing.put()
+            actor.state.save()
+            following.state.restore()
         self.begin_turn(following)
         return following
 
     def next(self, actor: Actor) -> Actor | None:
         """Choose the actor that continues after one has given way or is done; None: no actor can."""
-        if actor.left == SWITCH:
+        if actor.reason == SWITCH:
             wanted = self.actors[actor.to - 1]
             if not wanted.done:
                 wanted.interrupted = actor.number if wanted.is_hardware else 0
@@ -126,14 +126,14 @@ class Scheduler(Turns):
             at += 1
         return None
 
-    def leave(self, actor: Actor, why: str) -> None:
+    def give_way(self, actor: Actor, why: str) -> None:
         """Give way. Returns when it is this actor's turn again."""
-        actor.left = why
+        actor.reason = why
         following = self.pass_on(actor)
         if following is None:
-            actor.coroutine.leave()
+            actor.coroutine.suspend()
         elif following is not actor:
-            actor.coroutine.leave_to(following.coroutine)
+            actor.coroutine.transfer_to(following.coroutine)
 
     # Called by the running code.
 
@@ -159,8 +159,8 @@ class Scheduler(Turns):
             actor.faults += 1
             if self.steps is not None:
                 self.steps.restart_counts()
-            if self.onlooker is not None:
-                self.onlooker.called(actor)
+            if self.observer is not None:
+                self.observer.called(actor)
 
     def step(self, point: str, after: bool) -> None:
         actor = self.running()
@@ -169,8 +169,8 @@ class Scheduler(Turns):
         if not after:
             actor.steps[point] = actor.steps.get(point, 0) + 1
         count = actor.steps[point]
-        if self.onlooker is not None:
-            self.onlooker.stepped(actor, point, count, after)
+        if self.observer is not None:
+            self.observer.stepped(actor, point, count, after)
         self.reached_in_block(actor, point, after, count)
 
     def reached_in_block(self, actor: Actor, point: str, after: bool, count: int) -> None:
@@ -182,12 +182,12 @@ class Scheduler(Turns):
     def reached(self, number: int) -> None:
         actor = self.running()
         if self.takes_place(actor, number):
-            self.leave(actor, SWITCH)
+            self.give_way(actor, SWITCH)
 
     def switched(self, number: int) -> None:
         actor = self.running()
         if self.takes_place(actor, number):
-            actor.left = SWITCH
+            actor.reason = SWITCH
             self.pass_on(actor)
 
     def takes_place(self, actor: Actor, number: int) -> bool:
@@ -198,20 +198,20 @@ class Scheduler(Turns):
         if wanted.done:
             self.skipped.append(f"{actor.name} does not switch {anchor_text(switch)}: {wanted.name} is done")
             return False
-        if self.onlooker is not None:
-            self.onlooker.switched(number)
+        if self.observer is not None:
+            self.observer.switched(number)
         actor.to = wanted.number
         return True
 
     def wait(self, lock: str, holder: int, moved: bool) -> None:
         actor = self.running()
         self.begins_to_wait(actor, lock, holder, moved)
-        self.leave(actor, WAIT)
+        self.give_way(actor, WAIT)
 
     def waited(self, lock: str, holder: int, moved: bool) -> None:
         actor = self.running()
         self.begins_to_wait(actor, lock, holder, moved)
-        actor.left = WAIT
+        actor.reason = WAIT
         self.pass_on(actor)
 
     def begins_to_wait(self, actor: Actor, lock: str, holder: int, moved: bool) -> None:
@@ -228,7 +228,7 @@ class Scheduler(Turns):
             each.waiting = False
 
     def hand_over(self, actor: int) -> None:
-        self.actors[actor - 1].coroutine.leave_to(self.running().coroutine)
+        self.actors[actor - 1].coroutine.transfer_to(self.running().coroutine)
 
     def faulted(self, fault: int, level: int, entry: int) -> bool:
         """Handle a fault that the hardware has taken for the access in progress.
@@ -240,14 +240,14 @@ class Scheduler(Turns):
         actor = self.running()
         again = actor.fault == fault and actor.fault_level == level and actor.fault_entry == entry
         actor.fault, actor.fault_level, actor.fault_entry = fault, level, entry
-        if again and actor.given < MAX_GIVEN and self.others():
-            actor.given += 1
+        if again and actor.turns_given < MAX_GIVEN and self.others():
+            actor.turns_given += 1
             actor.fault = NO_FAULT
-            self.leave(actor, FAIR)
+            self.give_way(actor, FAIR)
             return True
         actor.faults += 1
-        if self.onlooker is not None:
-            self.onlooker.faulted(actor)
+        if self.observer is not None:
+            self.observer.faulted(actor)
         self.reached_in_block(actor, "fault", True, actor.faults)
         return False
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The actors of a par block other than vCPUs: threads of the host and of user space, and hardware."""
 
-from ..language.beside import LINES, SHARED
+from ..language.lock_rules import RULE_OF, SHARED
 from ..language.operations import (
     ByThread,
     ClearLog,
@@ -69,7 +69,7 @@ class Threads:
         """Run an operation of the host under the mmap lock. Other actors see its steps."""
         side, actor = self.side, self.side.kernel.actor
         side.host.version = at + 1
-        mode = LINES[type(op)].mmap
+        mode = RULE_OF[type(op)].mmap
         main = side.running[0].main
         # The caller of notifiers knows of no VM.
         side.active = side.running[0]

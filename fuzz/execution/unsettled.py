@@ -29,23 +29,23 @@ EITHER: Final = ("ok", "efault", "sigbus")
 ANY_SLOT: Final = (*EITHER, "io", "abort")
 
 
-class Unsettled:
+class UnsettledPages:
     """Pages of the host that depend on the order in which actors of par blocks made their steps.
 
     Ranges are sorted ranges of host addresses. They follow from the program, and are the same on both sides.
 
     :param side: provides the layouts
 
-    *contents*: pages whose contents depend on the order; *there*: pages that may or may not be there; *logs*: whether
-    the contents of dirty logs depend on it; *taken*: pages that threads of the running block take away for good;
-    *marked*: whether there are any such pages
+    *contents*: pages whose contents depend on the order; *presence*: pages that may or may not be present; *logs*:
+    whether the contents of dirty logs depend on it; *taken*: pages that threads of the running block take away for
+    good; *marked*: whether there are any such pages
     """
 
     def __init__(self, side: Side) -> None:
         self.side = side
         self.page_size = side.granule.page_size
         self.contents: list[Range] = []
-        self.there: list[Range] = []
+        self.presence: list[Range] = []
         self.logs = False
         self.taken: list[Range] = []
         self.marked = False
@@ -93,12 +93,12 @@ class Unsettled:
                 # In any order, nothing is there when the block has ended.
                 gone.append(self.reach(each))
             elif isinstance(each, HostPoison):
-                self.there.append(self.reach(each))
-        self.there, self.contents, self.taken = merged(self.there), merged(self.contents), []
+                self.presence.append(self.reach(each))
+        self.presence, self.contents, self.taken = merged(self.presence), merged(self.contents), []
         for start, end in gone:
-            self.take_out(start, end)
+            self.mark_settled(start, end)
         self.logs = self.logs or takes_logs(op)
-        self.marked = bool(self.there or self.contents)
+        self.marked = bool(self.presence or self.contents)
 
     def slots_change(self, access: GuestAccess) -> bool:
         """Tell whether a slot that is created, moved or deleted in the block may be at the address of an access."""
@@ -159,7 +159,7 @@ class Unsettled:
 
     def may_fail(self, pages: list[Range]) -> bool:
         """Tell whether some of the given pages may be gone."""
-        return overlap(pages, self.taken) or overlap(pages, self.there)
+        return overlap(pages, self.taken) or overlap(pages, self.presence)
 
     def differs(self, access: GuestAccess) -> bool:
         """Tell whether the contents of the page of an access depend on the order of an earlier block."""
@@ -191,18 +191,18 @@ class Unsettled:
             layout = self.side.by_name[op.slot]
             memfd = layout.slot.backing == MEMFD
             if done and (memfd or isinstance(op, HostUnmap) or self.side.host.vma_at(start) is not None):
-                self.take_out(start, end)
+                self.mark_settled(start, end)
         elif isinstance(op, HostWrite):
             start, end = self.reach(op)
             self.contents = cut(self.contents, start, end)
         elif isinstance(op, GuestAccess) and op.kind == "write" and done and (op.mmu or self.side.fwb):
             for start, end in self.page_of(op):
                 self.contents = cut(self.contents, start, end)
-        self.marked = bool(self.there or self.contents)
+        self.marked = bool(self.presence or self.contents)
 
-    def take_out(self, start: int, end: int) -> None:
+    def mark_settled(self, start: int, end: int) -> None:
         """Mark a range as settled."""
-        self.there = cut(self.there, start, end)
+        self.presence = cut(self.presence, start, end)
         self.contents = cut(self.contents, start, end)
 
 

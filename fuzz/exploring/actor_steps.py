@@ -31,7 +31,7 @@ class ActorStep:
         self.all = everything
 
 
-class StepRow:
+class StepSequence:
     """Consecutive steps: the things that they touch together."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class StepRow:
         self.all = self.all or step.all
         self.any = True
 
-    def free_of(self, step: ActorStep) -> bool:
+    def independent_of(self, step: ActorStep) -> bool:
         """Tell whether a step of another actor may be moved from after these steps to before them."""
         if not self.any:
             return True

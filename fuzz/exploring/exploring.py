@@ -25,7 +25,7 @@ from .places import SwitchPlace, SwitchPlaces
 
 
 @dataclass(slots=True)
-class Shown:
+class ShownFinding:
     """A finding that schedules show.
 
     :param program: the first one with the fewest switches
@@ -40,7 +40,7 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Explored:
+class ExplorationResult:
     """The result of exploring a program, or several.
 
     :param programs: the number of programs
@@ -54,13 +54,13 @@ class Explored:
 
     schedules: list[int] = field(default_factory=list)
     judged: int = 0
-    shown: dict[tuple[str, str], Shown] = field(default_factory=dict)
+    shown: dict[tuple[str, str], ShownFinding] = field(default_factory=dict)
     refused: str = ""
     whole: bool = True
     programs: int = 1
     interrupted: bool = False
 
-    def add(self, other: "Explored") -> None:
+    def add(self, other: "ExplorationResult") -> None:
         """Add the result of other programs, explored with the same maximum number of preemptions."""
         self.programs += other.programs
         self.schedules = [ours + theirs for ours, theirs in zip(self.schedules, other.schedules, strict=True)]
@@ -96,7 +96,7 @@ def orders(block: Par) -> Iterator[Par]:
     yield from map(block.in_order, permutations(block.actors))
 
 
-class Placed(NamedTuple):
+class PlacedSwitch(NamedTuple):
     """A switch of a schedule.
 
     :param at: the number of steps of its vCPU before it, on the sides of reference and candidate (`SwitchPlace.at`);
@@ -108,7 +108,7 @@ class Placed(NamedTuple):
 
 
 # The possible places of one switch, in the order in which its vCPU reaches them.
-Places: TypeAlias = tuple[Placed, ...]
+Places: TypeAlias = tuple[PlacedSwitch, ...]
 
 
 class Batch(NamedTuple):
@@ -123,7 +123,7 @@ class Batch(NamedTuple):
     places: tuple[Places, ...] = ()
 
     @property
-    def first(self) -> tuple[Placed, ...]:
+    def first(self) -> tuple[PlacedSwitch, ...]:
         """The schedule that is judged."""
         return tuple(each[0] for each in self.places)
 
@@ -154,7 +154,7 @@ class Batch(NamedTuple):
         return Batch(self.begun, tuple(kept))
 
 
-class Judged:
+class JudgedSchedule:
     """A finished run of a schedule on both sides.
 
     :param batch: the schedule, with others
@@ -171,7 +171,7 @@ class Judged:
         """The places of the candidate after the last switch."""
         return self.sides[1].found
 
-    def parted(self) -> tuple[Batch, list[Batch]]:
+    def split(self) -> tuple[Batch, list[Batch]]:
         """Split the batch.
 
         :returns: the schedules that differ only in the order of independent steps, and all others
@@ -182,8 +182,8 @@ class Judged:
             first = places[0]
             actor = self.numbers[first.switch.cpu]
             reach = [side.footprints.reach(number, actor, at) for side, at in zip(self.sides, first.at, strict=True)]
-            near: list[Placed] = [first]
-            far: list[Placed] = []
+            near: list[PlacedSwitch] = [first]
+            far: list[PlacedSwitch] = []
             for each in places[1:]:
                 moves = zip(first.at, each.at, reach, strict=True)
                 (near if all(0 <= here < there <= end for here, there, end in moves) else far).append(each)
@@ -200,8 +200,8 @@ class Judged:
         """
         there = {place.switch.anchor: place.at for place in self.sides[0].found}
         taken = {each.switch.anchor for each in self.batch.first}
-        open_lists: dict[int, list[Placed]] = {}
-        lists: list[list[Placed]] = []
+        open_lists: dict[int, list[PlacedSwitch]] = {}
+        lists: list[list[PlacedSwitch]] = []
         last = -1
         for place in self.places:
             if place.switch.anchor in taken:
@@ -211,7 +211,7 @@ class Judged:
             last = place.switch.cpu
             at = there.get(place.switch.anchor, -1), place.at
             for cpu in place.others:
-                placed = Placed(replace(place.switch, to=cpu), at)
+                placed = PlacedSwitch(replace(place.switch, to=cpu), at)
                 if cpu in open_lists:
                     open_lists[cpu].append(placed)
                 else:
@@ -227,7 +227,7 @@ class Explorer:
     :param candidate: the version whose run determines the places at which there may be a switch
     :param program: a valid program with one block
     :param preemptions: maximum number of preemptions
-    :param over: called after each schedule; True: the time is up
+    :param out_of_time: called after each schedule; True: the time is up
     :param reduction: judge equivalent schedules once; the findings are the same either way
     """
 
@@ -237,18 +237,18 @@ class Explorer:
         candidate: Candidate,
         program: Program,
         preemptions: int,
-        over: Callable[[], bool] = lambda: False,
+        out_of_time: Callable[[], bool] = lambda: False,
         reduction: bool = True,
     ) -> None:
         self.differential = Differential(reference, candidate)
         self.program = program
         self.at = block_of(program)
         self.preemptions = preemptions
-        self.over = over
+        self.out_of_time = out_of_time
         self.reduction = reduction
-        self.explored = Explored([0] * (preemptions + 1))
+        self.explored = ExplorationResult([0] * (preemptions + 1))
 
-    def run(self) -> Explored:
+    def run(self) -> ExplorationResult:
         """Judge all schedules. Ctrl-C ends that, and returns the result so far."""
         try:
             self.judge_all()
@@ -263,7 +263,7 @@ class Explorer:
         for begun in orders(block):
             left = [Batch(begun)]
             while left:
-                if self.over():
+                if self.out_of_time():
                     self.explored.whole = False
                     return
                 # The last one first, so that schedules are judged in the order of the run.
@@ -277,26 +277,26 @@ class Explorer:
         operations = (*self.program.operations[: self.at], schedule, *self.program.operations[self.at + 1 :])
         program = replace(self.program, operations=operations)
         run = Lockstep(self.differential, program)
-        judged = Judged(batch, (SwitchPlaces(run.left), SwitchPlaces(run.right)))
+        judged = JudgedSchedule(batch, (SwitchPlaces(run.left), SwitchPlaces(run.right)))
         for at in range(len(operations)):
             run.step(at)
         verdict = run.end()
         self.explored.refused = verdict.refused
-        same, others = judged.parted()
+        same, others = judged.split()
         count = same.schedules()
         self.explored.judged += 1
         self.explored.schedules[len(batch.places)] += count
-        self.take(program, verdict, count)
+        self.record(program, verdict, count)
         further: list[Batch] = []
         if len(batch.places) < self.preemptions:
             further += [Batch(batch.begun, (*same.places, each)) for each in judged.next_places(not self.reduction)]
         return further + others
 
-    def take(self, program: Program, verdict: Verdict, schedules: int) -> None:
+    def record(self, program: Program, verdict: Verdict, schedules: int) -> None:
         """Record the verdict on a program that stands for this number of schedules."""
         for finding in verdict.findings:
             key = (finding.kind, finding.signature)
-            shown = self.explored.shown.setdefault(key, Shown(finding, program))
+            shown = self.explored.shown.setdefault(key, ShownFinding(finding, program))
             shown.schedules += schedules
             if switches(program, self.at) < switches(shown.program, self.at):
                 shown.program, shown.finding = program, finding

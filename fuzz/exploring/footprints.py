@@ -15,7 +15,7 @@ from ..checkers import Checker
 from ..execution.executor import Executor
 from ..language.operations import GuestAccess, Operation, Par
 from ..sides.outcome import Outcome
-from .actor_steps import NOTHING, ActorStep, StepRow, Things
+from .actor_steps import NOTHING, ActorStep, StepSequence, Things
 
 # Keeps the order of stores, flushes and barriers where one of two is a flush or a barrier.
 _FLUSHED: Final = "flushed"
@@ -91,7 +91,7 @@ class Footprints(Checker):
         :param number: the number of the switch, which took place at step *first*, as counted by `count`
         """
         start = self.switched.get(number)
-        ours, theirs = StepRow(), StepRow()
+        ours, theirs = StepSequence(), StepSequence()
         among: list[ActorStep] = []
         waited: list[ActorStep] = []
         end = first
@@ -101,12 +101,12 @@ class Footprints(Checker):
             elif step.waits:
                 waited.append(step)
             else:
-                if step.at != end or not all(map(ours.free_of, among)):
+                if step.at != end or not all(map(ours.independent_of, among)):
                     break
                 for each in among:
                     theirs.add(each)
                 own = [*waited, step]
-                if not all(map(theirs.free_of, own)):
+                if not all(map(theirs.independent_of, own)):
                     break
                 for each in own:
                     ours.add(each)

@@ -8,7 +8,7 @@ from reference.events import EVENT_NAMES, Observer
 
 from ..execution.actors import Actor
 from ..execution.executor import Executor
-from ..execution.scheduler import Onlooker
+from ..execution.scheduler import ScheduleObserver
 from ..language.operations import Moment, Point, Switch
 from .footprints import Footprints
 
@@ -35,7 +35,7 @@ class SwitchPlace:
         self.more = 0
 
 
-class Following(Onlooker):
+class PlaceObserver(ScheduleObserver):
     """Notifies `RunPlaces` of faults and switches.
 
     :param places: is notified
@@ -67,11 +67,11 @@ class RunPlaces(Observer):
 
     def __init__(self, executor: Executor) -> None:
         self.par = executor.par
-        self.par.watched_by(Following(self))
+        self.par.set_observer(PlaceObserver(self))
         self.found: list[SwitchPlace] = []
         self.counts: dict[int, Counter[str]] = {}
         # Actors that did something else since the last recorded place.
-        self.stirred: set[int] = set()
+        self.acted: set[int] = set()
         executor.side.kernel.observe(self)
 
     def switched(self, number: int) -> None:
@@ -81,7 +81,7 @@ class RunPlaces(Observer):
     def faulted(self, actor: Actor) -> None:
         """Called when an actor has taken a fault. Counts start from here."""
         self.counts[actor.number] = Counter()
-        self.stirred.add(actor.number)
+        self.acted.add(actor.number)
         self.note(actor, "after", "fault", actor.faults, 1)
 
     def called(self, actor: Actor) -> None:
@@ -90,16 +90,16 @@ class RunPlaces(Observer):
 
     def stepped(self, actor: Actor, point: str, count: int, after: bool) -> None:
         """Called when a step of a thread of the host begins or ends."""
-        self.stirred.add(actor.number)
+        self.acted.add(actor.number)
         self.note(actor, "after" if after else "before", cast(Point, point), count, 1)
 
     def note(self, actor: Actor, when: Moment, point: Point, count: int, fault: int) -> None:
         """Record a place, unless it is the last one."""
         others = tuple(each.cpu for each in self.par.actors if each is not actor and not each.done)
-        if others and (when == "after" or actor.number in self.stirred):
+        if others and (when == "after" or actor.number in self.acted):
             self.add(actor, others, when, point, count, fault)
         if when == "after":
-            self.stirred.discard(actor.number)
+            self.acted.discard(actor.number)
 
     def add(self, actor: Actor, others: tuple[int, ...], when: Moment, point: Point, count: int, fault: int) -> None:
         """Add a place. Consecutive loads, of which there may be very many, are one place."""
@@ -126,7 +126,7 @@ class RunPlaces(Observer):
     def other(self) -> None:
         """Note that an actor has done something that is no place."""
         if self.par.side.kernel.actor:
-            self.stirred.add(self.par.side.kernel.actor)
+            self.acted.add(self.par.side.kernel.actor)
 
     def load(self, ptep: int, entry: int) -> None:
         self.point("load")
@@ -150,12 +150,12 @@ class RunPlaces(Observer):
             if self.found[-1].switch.count != counts["store"]:
                 break
             self.found.pop()
-            self.stirred.add(actor.number)
+            self.acted.add(actor.number)
         counts["store"] -= 1
         if instead:
             self.point("cmpxchg")
         else:
-            self.stirred.add(actor.number)
+            self.acted.add(actor.number)
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.point("cmpxchg")

@@ -18,7 +18,7 @@ from ..language.operations import Operation
 from ..language.program import Program, ProgramError
 from ..language.text import parse
 from ..language.validate import validate
-from .exploring import Explored, Explorer
+from .exploring import ExplorationResult, Explorer
 
 _SETTING: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\n"
 # Possible operations before the block.
@@ -90,19 +90,19 @@ def explore_all(
     candidate: Candidate,
     length: int,
     preemptions: int,
-    over: Callable[[], bool] = lambda: False,
+    out_of_time: Callable[[], bool] = lambda: False,
     reduction: bool = True,
-) -> Explored:
+) -> ExplorationResult:
     """Judge all schedules of all programs. Parameters as in `programs` and `Explorer`.
 
-    The first program without a verdict ends the exploration: `Explored.refused` gives the reason.
+    The first program without a verdict ends the exploration: `ExplorationResult.refused` gives the reason.
     """
-    found = Explored([0] * (preemptions + 1), programs=0)
+    found = ExplorationResult([0] * (preemptions + 1), programs=0)
     for program in programs(length):
-        if over():
+        if out_of_time():
             found.whole = False
             break
-        found.add(Explorer(reference, candidate, program, preemptions, over, reduction).run())
+        found.add(Explorer(reference, candidate, program, preemptions, out_of_time, reduction).run())
         if found.refused or not found.whole:
             break
     return found

@@ -14,7 +14,7 @@ from ..checkers import Checker
 from ..execution.executor import Executor
 from ..language.operations import HypMap, Operation
 from ..sides.outcome import Outcome
-from .meetings import Meetings, extent
+from .operation_features import OperationFeatures, extent
 from .raw import ACCESS, BROKEN, COMPARED, ENTRY, HYP_ENTRY, RawFeature, compared_bits
 
 # The counters of an operation, for comparing the two sides.
@@ -40,7 +40,7 @@ class FeatureCollector(Checker):
         self.shifts = self.granule.shifts
         self.address_mask = self.granule.address_mask
         self.seen: set[RawFeature] = set()
-        self.meetings = Meetings(executor.side, checkers.shadows, self.seen, program)
+        self.operation_features = OperationFeatures(executor.side, checkers.shadows, self.seen, program)
         # The entry point, or fault, for which an entry was last written, keyed by its index.
         self.writers: dict[int, str] = {}
         # The last recorded change of an entry and of a count, and its context: walkers often do the
@@ -252,9 +252,9 @@ class FeatureCollector(Checker):
         self.stores = self.references = self.tables = self.flushes = self.cleaned = self.faults = 0
         self.in_hyp = isinstance(op, HypMap)
         if op is not None:
-            self.meetings.begin(op)
+            self.operation_features.begin(op)
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         for shadow in self.shadows:
             if shadow.touched:
-                self.meetings.shape(shadow)
+                self.operation_features.shape(shadow)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from ..language.beside import MAX_ACCESSES
 from ..language.block_repair import by_actor
-from ..language.inside import again, of_block
+from ..language.inside import by_same_actor, of_block
+from ..language.lock_rules import MAX_ACCESSES
 from ..language.operations import (
     HARDWARE,
     HOSTS,
@@ -37,7 +37,7 @@ from .schedule_mutations import (
     with_switch,
     without,
 )
-from .threads import beside
+from .threads import other_actors
 
 # Changes of an operation within a block.
 _INSIDE: Final = (change_page, change_page, change_operand, change_operand, same_place, change_size)
@@ -139,7 +139,7 @@ def add_operation(editor: ProgramEditor, block: Par) -> Par | None:
         threads: list[Threaded] = []
         if slot is not None:
             offset = getattr(done, "offset", 0) // editor.page * editor.page
-            threads = beside(editor.builder(at), slot, (offset,))
+            threads = other_actors(editor.builder(at), slot, (offset,))
         if not threads:
             return None
         made = threads[0]
@@ -167,7 +167,7 @@ def change_inside(editor: ProgramEditor, block: Par) -> Par | None:
     inner = ProgramEditor(alone, editor.random)
     editor.random.choice(_INSIDE)(inner)
     changed = zip(block.operations, inner.operations, strict=True)
-    return replace(block, operations=tuple(again(each, other) for each, other in changed))
+    return replace(block, operations=tuple(by_same_actor(each, other) for each, other in changed))
 
 
 def with_operation(block: Par, at: int, operation: Concurrent) -> Par:

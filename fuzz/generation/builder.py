@@ -59,10 +59,10 @@ class ProgramBuilder:
             for _ in range(random_.choice((1, 1, 1, 2, 2, 3)) + (self.vm.vms > 1)):
                 self.add_slot()
         else:
-            self.go_on(begun)
+            self.continue_from(begun)
         self.last = (self.slots[0], 0)
 
-    def go_on(self, begun: Program) -> None:
+    def continue_from(self, begun: Program) -> None:
         """Add the slots and operations of a valid program."""
         for slot in begun.slots:
             self.state.declare(slot)

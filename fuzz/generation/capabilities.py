@@ -165,18 +165,18 @@ def relocated(program: Program, vm: Vm, moved: Callable[[int], int]) -> Program:
     :param vm: the settings of the other VMs
     :param moved: maps an address; addresses beyond both address spaces stay
     """
-    behind = range(max(outside(vm).start, outside(program.vm).start), outside(vm).stop)
+    beyond = range(max(outside(vm).start, outside(program.vm).start), outside(vm).stop)
 
     def placed(operation: Operation) -> Operation:
         each: Any = operation
         where = getattr(each, "ipa", None)
-        if where is None or (isinstance(operation, GuestOutside) and where in behind):
+        if where is None or (isinstance(operation, GuestOutside) and where in beyond):
             return operation
         changed: Operation = replace(each, ipa=moved(where))
         return changed
 
     slots = tuple(replace(slot, ipa=moved(slot.ipa)) for slot in program.slots)
-    kept = [each for each in program.operations if behind or not isinstance(each, GuestOutside)]
+    kept = [each for each in program.operations if beyond or not isinstance(each, GuestOutside)]
     return Program(vm, slots, tuple(map(placed, kept)))
 
 

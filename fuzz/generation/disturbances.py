@@ -149,11 +149,11 @@ def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
     builder.add(make(cpu, slot.name, offset))
     # Drawn separately, so that other operations do not change.
     apart = Random(f"{len(builder.operations)} {slot.name} {offset}")
-    behind = outside(builder.vm)
-    if behind and apart.randrange(100) < _OUTSIDE:
+    beyond = outside(builder.vm)
+    if beyond and apart.randrange(100) < _OUTSIDE:
         kind: ops.AccessKind = apart.choice(OUTSIDE_KINDS)
-        far = apart.choice((0, 0, 1, builder.page, slot.ipa + offset, 1 << apart.randrange(32, 52), len(behind) - 1))
-        builder.add(ops.GuestOutside(cpu, kind, behind[far % len(behind)], apart.randrange(2) == 0))
+        far = apart.choice((0, 0, 1, builder.page, slot.ipa + offset, 1 << apart.randrange(32, 52), len(beyond) - 1))
+        builder.add(ops.GuestOutside(cpu, kind, beyond[far % len(beyond)], apart.randrange(2) == 0))
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeVar
 
-from ..language.beside import MAX_ACCESSES
 from ..language.binary import raw_operation, raw_operations, raw_slot, raw_switches
 from ..language.block_repair import repair_block
 from ..language.bounds import MAX_SLOTS
+from ..language.lock_rules import MAX_ACCESSES
 from ..language.operands import FIELDS
 from ..language.operations import HostMigrate, HostWrite, OnCpu, Operation, Par
 from ..language.program import Program, ProgramError, Slot, each_of
@@ -106,7 +106,7 @@ class ProgramEditor:
         found = [at for at, operation in enumerate(self.operations) if field in FIELDS[type(operation)]]
         return self.random.choice(found) if found else -1
 
-    def run(self, most: int = 8) -> tuple[int, int]:
+    def consecutive(self, most: int = 8) -> tuple[int, int]:
         """Draw [start, end) of some consecutive operations, at least one if there are any."""
         start = self.random.randrange(max(len(self.operations), 1))
         return start, min(start + self.random.randint(1, most), len(self.operations))

@@ -61,14 +61,14 @@ class Generator:
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program
 
 
-def contended(program: Program, lot: random.Random) -> Program:
+def contended(program: Program, source: random.Random) -> Program:
     """Let another task wait for the mmu lock in a few programs. Drawn separately, so the rest stays the same."""
-    drawn = lot.randrange(100)
+    drawn = source.randrange(100)
     vm = program.vm
     if drawn < _RESCHEDULED:
-        vm = replace(vm, resched=lot.choice((1, 1, 2, 3)))
+        vm = replace(vm, resched=source.choice((1, 1, 2, 3)))
     elif drawn < _RESCHEDULED + _CONTENDED:
-        vm = replace(vm, contended=lot.randrange(1, 9))
+        vm = replace(vm, contended=source.randrange(1, 9))
     return program if vm is program.vm else replace(program, vm=vm)
 
 

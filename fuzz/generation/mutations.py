@@ -59,13 +59,13 @@ def insert_motif(editor: ProgramEditor) -> None:
 
 def delete(editor: ProgramEditor) -> None:
     """Delete an operation, or a few consecutive ones."""
-    start, end = editor.run(1 if editor.chance(60) else 8)
+    start, end = editor.consecutive(1 if editor.chance(60) else 8)
     del editor.operations[start:end]
 
 
 def duplicate(editor: ProgramEditor) -> None:
     """Repeat a few operations, right after themselves or anywhere."""
-    start, end = editor.run()
+    start, end = editor.consecutive()
     at = end if editor.chance(40) else editor.position()
     editor.operations[at:at] = editor.operations[start:end]
 
@@ -80,7 +80,7 @@ def swap(editor: ProgramEditor) -> None:
 
 def move(editor: ProgramEditor) -> None:
     """Move a few operations elsewhere."""
-    start, end = editor.run(4)
+    start, end = editor.consecutive(4)
     moved = editor.operations[start:end]
     del editor.operations[start:end]
     at = editor.position()
@@ -98,8 +98,8 @@ def repeat_elsewhere(editor: ProgramEditor) -> None:
     at = editor.pick(OnCpu)
     if at >= 0:
         operation: Any = editor.operations[at]
-        behind = min(at + editor.random.choice((1, 1, 2, 4)), len(editor.operations))
-        editor.operations.insert(behind, replace(operation, cpu=editor.another_cpu(operation)))
+        later = min(at + editor.random.choice((1, 1, 2, 4)), len(editor.operations))
+        editor.operations.insert(later, replace(operation, cpu=editor.another_cpu(operation)))
 
 
 def other_operations(editor: ProgramEditor, donor: Program) -> list[Operation]:

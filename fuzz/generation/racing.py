@@ -10,7 +10,7 @@ from ..language.program import GIB, Program, Slot, Vm
 from ..scheduling.strategies import any_strategy
 from . import disturbances as do
 from .builder import KINDS, ProgramBuilder
-from .threads import beside
+from .threads import other_actors
 
 # Percentage of programs whose VMs have two vCPUs or more.
 _RACING: Final = 40
@@ -22,7 +22,7 @@ _WRITES: Final[tuple[AccessKind, ...]] = ("write", "write", "write", "read", "fe
 _FETCHES: Final[tuple[AccessKind, ...]] = ("fetch", "fetch", "write", "read")
 
 # Prepares pages of a slot, and returns the accesses that race for them.
-Contest = Callable[[ProgramBuilder, Slot, Sequence[int]], Sequence[AccessKind]]
+RaceSetup = Callable[[ProgramBuilder, Slot, Sequence[int]], Sequence[AccessKind]]
 
 
 def racing(program: Program, source: random.Random) -> Program:
@@ -58,7 +58,7 @@ def race(builder: ProgramBuilder, slot: Slot) -> bool:
     page = builder.page_in(slot, block)
     # Most often the same page, else entries of one table.
     pages = (page, page, page, builder.page_in(slot, block))
-    kinds = builder.random.choice(CONTESTS)(builder, slot, pages)
+    kinds = builder.random.choice(RACE_SETUPS)(builder, slot, pages)
     first = slot.vm * builder.vm.cpus
     vcpus = min(builder.vm.cpus, builder.random.choice((2, 2, 2, 3)))
     accesses: list[GuestAccess] = []
@@ -66,7 +66,7 @@ def race(builder: ProgramBuilder, slot: Slot) -> bool:
         for _ in range(builder.random.choice((1, 1, 1, 2))):
             offset, kind = builder.random.choice(pages), builder.random.choice(kinds)
             accesses.append(GuestAccess(cpu, kind, slot.name, offset, not builder.chance(8)))
-    threads = beside(builder, slot, pages)
+    threads = other_actors(builder, slot, pages)
     if threads and builder.chance(_ALONE):
         accesses = [each for each in accesses if each.cpu == accesses[0].cpu]
     before = len(builder.operations)
@@ -143,17 +143,17 @@ def aged(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[
     return KINDS
 
 
-def as_it_is(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
+def no_preparation(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> Sequence[AccessKind]:
     """Prepare nothing: accesses meet the current state."""
     return KINDS
 
 
-CONTESTS: Final[tuple[Contest, ...]] = (
+RACE_SETUPS: Final[tuple[RaceSetup, ...]] = (
     *(first_maps,) * 5,
     *(relax,) * 3,
     *(collected, coalesce, split) * 2,
     execute,
     copy_on_write,
     aged,
-    as_it_is,
+    no_preparation,
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from ..language.beside import MAX_SWITCHES
+from ..language.lock_rules import MAX_SWITCHES
 from ..language.operations import HOSTS, STEPS_OF_HOST, Par, Switch, is_vcpu
 from ..scheduling.steps import HOST_STEPS, USER_STEPS, Step, steps_of
 from ..scheduling.strategies import any_strategy

@@ -25,7 +25,7 @@ _REAPED: Final = 15
 Make = Callable[[ProgramBuilder, Slot, int], ops.HostOperation]
 
 
-def beside(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
+def other_actors(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> list[ops.Threaded]:
     """Draw other actors, most often none, each with an operation on one of some pages of a slot."""
     found = of_host(builder, slot, pages) if builder.chance(_BESIDE) else []
     if builder.chance(_USER):
@@ -134,12 +134,12 @@ def age(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
     return ops.HostAge(slot.name, page, few(builder, slot, page), builder.chance(60))
 
 
-def look(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+def test_age(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
     return ops.HostTestAge(slot.name, page)
 
 
 MAKES: Final[tuple[Make, ...]] = (
     *(discard, migrate) * 6,
     *(share, collapse, age) * 2,
-    *(merge, split, write, unmap, poison, look),
+    *(merge, split, write, unmap, poison, test_age),
 )

@@ -18,12 +18,12 @@ _IN_COMMON: Final = 70
 _OTHERS: Final = 80
 
 
-def with_rollover(program: Program, lot: random.Random) -> Program:
+def with_rollover(program: Program, source: random.Random) -> Program:
     """Return the program, sometimes as `rolled_over` changes it.
 
     :param program: a valid program, like the result
     """
-    return rolled_over(program, lot) if lot.randrange(100) < how_often(program.vm) else program
+    return rolled_over(program, source) if source.randrange(100) < how_often(program.vm) else program
 
 
 def how_often(vm: Vm) -> int:
@@ -31,7 +31,7 @@ def how_often(vm: Vm) -> int:
     return _SEVERAL if vm.vms > 1 else _ONE
 
 
-def rolled_over(program: Program, lot: random.Random) -> Program:
+def rolled_over(program: Program, source: random.Random) -> Program:
     """Return the program with one or two points at which VMIDs run out, if it has operations.
 
     :param program: a valid program, like the result
@@ -39,21 +39,21 @@ def rolled_over(program: Program, lot: random.Random) -> Program:
     vm = program.vm
     if not program.operations:
         return program
-    if vm.vms > 1 and lot.randrange(100) < _IN_COMMON:
-        program = in_common(program)
+    if vm.vms > 1 and source.randrange(100) < _IN_COMMON:
+        program = at_common_addresses(program)
     # A TLB has entries only after the guest has run.
     accesses = [each for each in program.operations if isinstance(each, GuestAccess)]
     operations = list(program.operations)
-    for _ in range(lot.choice((1, 1, 2))):
-        at = lot.randrange(1, len(operations) + 1)
-        more: list[Operation] = [VmidRollover(lot.randrange(vm.cpus * vm.vms))]
-        if accesses and lot.randrange(100) < _OTHERS:
-            more += [replace(lot.choice(accesses), fail=None) for _ in range(lot.choice((1, 2, 3)))]
+    for _ in range(source.choice((1, 1, 2))):
+        at = source.randrange(1, len(operations) + 1)
+        more: list[Operation] = [VmidRollover(source.randrange(vm.cpus * vm.vms))]
+        if accesses and source.randrange(100) < _OTHERS:
+            more += [replace(source.choice(accesses), fail=None) for _ in range(source.choice((1, 2, 3)))]
         operations[at:at] = more
     return legal_part(program, operations)
 
 
-def in_common(program: Program) -> Program:
+def at_common_addresses(program: Program) -> Program:
     """Move the slots of each VM to the gigabyte at which those of the first VM begin, if possible."""
     first: dict[int, int] = {}
     for slot in program.slots:

@@ -49,9 +49,9 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final
 
-from .beside import MAX_ACCESSES
 from .block_repair import RECORDS, RawSwitch, repair_block
 from .bounds import CPUS, MANUAL, MAX_OPERATIONS, MAX_SLOTS, PA_BITS, VMS, ipa_bits
+from .lock_rules import MAX_ACCESSES
 from .operands import FIELDS, PAGE_BITS, RawOperation
 from .operations import (
     ACCESS_KINDS,

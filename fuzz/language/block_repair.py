@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, cast
 
-from .beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES
+from .lock_rules import COUNTS, FAULTS, MAX_ACCESSES, MAX_SWITCHES, RULE_OF
 from .operands import RawOperation, fit
 from .operations import (
     MOMENTS,
@@ -58,9 +58,9 @@ def repair_block(repair: Repair, operations: list[RawOperation], switches: Itera
     if len(operations) < 2:
         return [repair.operation(raw) for raw in operations]
     state = repair.state
-    before = state.as_it_is()
+    before = state.snapshot()
     taken = tuple(_concurrent(repair, raw) for raw in operations)
-    state.go_back(before)
+    state.restore(before)
     block = scheduled(Par(taken), switches)
     try:
         state.check(block)
@@ -91,8 +91,8 @@ def by_actor(operation: Operation, number: int) -> Concurrent | None:
 
     :param number: the number of the thread that runs it, among threads of its kind
     """
-    line = LINES.get(type(operation))
-    if line is None or not line.runs:
+    rule = RULE_OF.get(type(operation))
+    if rule is None or not rule.allowed:
         return None
     if isinstance(operation, GuestAccess):
         return operation if operation.fail is None else replace(operation, fail=None)

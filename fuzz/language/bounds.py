@@ -70,7 +70,7 @@ def within(what: str, value: int, bounds: range, show: Callable[[int], str]) -> 
     """
     if value not in bounds:
         if not bounds:
-            raise refusal(what + show(value), "nothing here")
+            raise refusal(what + show(value), "no value")
         steps = f" in steps of {show(bounds.step)}" if bounds.step > 1 else ""
         raise refusal(what + show(value), f"{show(bounds[0])} to {show(bounds[-1])}{steps}")
 

@@ -13,7 +13,7 @@ def changed_in(operations: Iterable[Operation], change: Callable[[Operation], Op
     found: list[Operation] = []
     for operation in operations:
         if isinstance(operation, Par):
-            inner = tuple(again(each, change(plain(each))) for each in operation.operations)
+            inner = tuple(by_same_actor(each, change(plain(each))) for each in operation.operations)
             found.append(replace(operation, operations=inner))
         else:
             found.append(change(operation))
@@ -31,7 +31,7 @@ def left_in(operations: Iterable[Operation], stays: Callable[[Operation], bool])
     return tuple(found)
 
 
-def again(each: Concurrent, changed: Operation) -> Concurrent:
+def by_same_actor(each: Concurrent, changed: Operation) -> Concurrent:
     """Wrap a changed operation (`plain`) for the same actor of a block."""
     if isinstance(each, Threaded):
         return replace(each, operation=cast(ByThread, changed))

@@ -61,11 +61,11 @@ def program_part(text: str) -> str:
         else:
             found[number], apart = inner, False
     for number in range(end, len(lines)):
-        refuse_behind(lines[number].lstrip(_QUOTES), number + 1, lines[end].strip())
+        refuse_after_end(lines[number].lstrip(_QUOTES), number + 1, lines[end].strip())
     return "\n".join(found)
 
 
-def refuse_behind(line: str, number: int, ended: str) -> None:
+def refuse_after_end(line: str, number: int, ended: str) -> None:
     """Refuse a line after the end of a program that could be part of a program.
 
     :param number: the number of the line
@@ -79,7 +79,7 @@ def refuse_behind(line: str, number: int, ended: str) -> None:
         read_operation(words or [""])
     except ProgramError:
         return
-    raise ProgramError("", number, f"an operation behind the end of the program, {ended[:40]!a}; allowed: one program")
+    raise ProgramError("", number, f"an operation after the end of the program, {ended[:40]!a}; allowed: one program")
 
 
 def unquoted(line: str, prefix: str) -> str | None:

@@ -91,8 +91,8 @@ class Operands:
         if name == "fail":
             return raw.fail if raw.fail in FAILS else None
         if name == "ipa" and make is ops.GuestOutside:
-            behind = outside(vm)
-            return fit(self.bytes(raw.first), behind.start, behind.stop - 1) if behind else behind.start
+            beyond = outside(vm)
+            return fit(self.bytes(raw.first), beyond.start, beyond.stop - 1) if beyond else beyond.start
         if name == "ipa":
             return (raw.first & _PAGES) * vm.granule if flags & 4 or make is ops.SlotMove else None
         if name == "log":

@@ -39,7 +39,7 @@ def _number(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[int
     def read(word: str) -> tuple[int]:
         match = pattern.fullmatch(word)
         if match is None:
-            raise refusal(f"{word[:40]!a} is no number", allowed)
+            raise refusal(f"{word[:40]!a} is not a number", allowed)
         decimal, unit, hexadecimal = match.groups()
         digits = (decimal or hexadecimal).lstrip("0") or "0"
         if len(digits) <= len(str(MAX_NUMBER)):
@@ -67,19 +67,19 @@ def _choice(words: str) -> _Kind:
 def _read_place(word: str) -> tuple[str, int]:
     slot, plus, offset = word.partition("+")
     if not plus:
-        raise refusal(f"{word[:40]!a} is no place", "SLOT+OFF, for example a+4K")
+        raise refusal(f"{word[:40]!a} is not a place", "SLOT+OFF, for example a+4K")
     return slot, *_read_bytes(offset)
 
 
 def _read_name(word: str) -> tuple[str]:
     if not word:
-        raise refusal("'' is no name", "the name of a slot")
+        raise refusal("'' is not a name", "the name of a slot")
     return (word,)
 
 
 def _read_cpu(word: str) -> tuple[int]:
     if word not in _CPUS:
-        raise refusal(f"{word[:40]!a} is no vCPU", f"cpu0 to cpu{MAX_VCPUS - 1}")
+        raise refusal(f"{word[:40]!a} is not a vCPU", f"cpu0 to cpu{MAX_VCPUS - 1}")
     return (_CPUS.index(word),)
 
 
@@ -87,7 +87,7 @@ def _read_actor(word: str) -> tuple[int]:
     if word in THREADS:
         return (THREADS[word],)
     if word not in _CPUS:
-        raise refusal(f"{word[:40]!a} is no actor", f"cpu0 to cpu{MAX_VCPUS - 1}, {', '.join(THREADS)}")
+        raise refusal(f"{word[:40]!a} is not an actor", f"cpu0 to cpu{MAX_VCPUS - 1}, {', '.join(THREADS)}")
     return (_CPUS.index(word),)
 
 
@@ -129,7 +129,7 @@ class _Form:
         """Return the values of the fields; None for an option without a default."""
         count = len(self.words)
         if len(words) < count:
-            raise refusal(f"{' '.join(words)[:40]!a} is not complete", self.usage)
+            raise refusal(f"{' '.join(words)[:40]!a} is incomplete", self.usage)
         values: list[Any] = []
         for kind, word in zip(self.words, words, strict=False):
             values += kind.read(word)
@@ -139,7 +139,7 @@ class _Form:
             if not equals or key not in self.options:
                 raise refusal(f"unknown {word[:40]!a}", self.usage)
             if key in given:
-                raise refusal(f"second {key}=", "every option once")
+                raise refusal(f"second {key}=", "each option once")
             try:
                 (given[key],) = self.options[key].read(value)
             except ProgramError as error:
@@ -188,7 +188,7 @@ def read_operation(words: Sequence[str]) -> Operation:
     """
     head = HEADS.get(words[0])
     if head is None and words[0] in THREADS:
-        raise refusal(f"{words[0]!a} outside of a par block", f"{BEGIN} before it, {END} behind it")
+        raise refusal(f"{words[0]!a} outside a par block", f"{BEGIN} before it, {END} after it")
     if head is None:
         allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, vm end, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
@@ -204,7 +204,7 @@ def read_operation(words: Sequence[str]) -> Operation:
 def operation_of_thread(words: Sequence[str]) -> Any:
     """Return the operation after the name of an actor that is no vCPU. A host thread's name stands for ``host``."""
     if len(words) < 2:
-        raise refusal(f"{words[0]!a} is not complete", f"{words[0]} and an operation")
+        raise refusal(f"{words[0]!a} is incomplete", f"{words[0]} and an operation")
     return read_operation(["host", *words[1:]] if is_host(THREADS[words[0]]) else words[1:])
 
 

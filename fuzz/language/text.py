@@ -57,12 +57,12 @@ class _Parser:
                 if len(self.slots) > MAX_SLOTS or len(self.operations) > MAX_OPERATIONS:
                     return
             if self.block is not None:
-                raise refusal(f"the text ends in a {BEGIN} block", END)
+                raise refusal(f"the text ends inside a {BEGIN} block", END)
             if len(self.lines) < 2:
                 number = max(self.lines, default=1)
                 if self.lines:
-                    raise refusal(f"no vm line behind {_HEADER}", VM.usage)
-                raise refusal("no program stands here", f"a text that begins with {_HEADER}")
+                    raise refusal(f"no vm line after {_HEADER}", VM.usage)
+                raise refusal("there is no program", f"a text that begins with {_HEADER}")
         except ProgramError as error:
             raise ProgramError("", number, error.message) from None
 
@@ -76,7 +76,7 @@ class _Parser:
                 raise refusal(f"unknown version {version[:40]!a}", ", ".join(VERSIONS))
         elif len(self.lines) == 1:
             if head != "vm":
-                raise refusal(f"{head[:40]!a} in place of vm", VM.usage)
+                raise refusal(f"{head[:40]!a} instead of vm", VM.usage)
             self.vm = Vm(*VM.read(words))
             check_vm(self.vm)
         elif head == "s2fuzz" or (head == "vm" and words[1:2] not in VM_VERBS):
@@ -90,7 +90,7 @@ class _Parser:
         elif head != "slot" or words[2:3] in SLOT_VERBS:
             self.operations.append(read_operation(words))
         elif self.operations:
-            raise refusal("slot behind an operation", "slots right after vm")
+            raise refusal("slot after an operation", "slots right after vm")
         else:
             name, ipa, *rest = SLOT.read(words)
             self.slots.append(Slot(name, next_ipa(self.slots) if ipa is None else ipa, *rest))
@@ -113,7 +113,7 @@ class _Parser:
                 raise refusal(f"{' '.join(words)[:40]!a}", SWITCH.usage)
             switches.append(Switch(*SWITCH.read(words)))
         elif switches:
-            raise refusal("operation behind a switch", f"operations first, then switches, then {END}")
+            raise refusal("operation after a switch", f"operations first, then switches, then {END}")
         elif words[0] in THREADS:
             operations.append(Threaded(THREADS[words[0]], operation_of_thread(words)))
         else:

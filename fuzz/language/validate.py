@@ -38,7 +38,7 @@ def validate(
         require(slots, "no slot", f"1 to {MAX_SLOTS}, right after vm")
         for operation in program.operations:
             at += 1
-            require(at <= len(slots) + MAX_OPERATIONS, "one operation too many", f"0 to {MAX_OPERATIONS}")
+            require(at <= len(slots) + MAX_OPERATIONS, "too many operations", f"0 to {MAX_OPERATIONS}")
             state.check(operation)
     except ProgramError as error:
         # For a block, the error gives the line within the block.

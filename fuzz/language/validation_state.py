@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, assert_never
 
 from . import bounds
 from . import operations as ops
-from .beside import check_par
 from .bounds import check_fail, check_hyp, require, wanted_backings, within
+from .lock_rules import check_par
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
 from .program import (
     CACHED,
@@ -51,11 +51,11 @@ class ValidationState:
         # The CPU on which each vCPU runs.
         self.cpu_of = list(range(vm.cpus)) * vm.vms
 
-    def as_it_is(self) -> SlotsAt:
-        """Return a snapshot, for `go_back`, of the state that operations of par blocks may change."""
+    def snapshot(self) -> SlotsAt:
+        """Return a snapshot, for `restore`, of the state that operations of par blocks may change."""
         return SlotsAt(dict(self.ipa), frozenset(self.live), frozenset(self.logged))
 
-    def go_back(self, before: SlotsAt) -> None:
+    def restore(self, before: SlotsAt) -> None:
         """Undo all changes by operations since a snapshot."""
         self.ipa, self.live, self.logged = dict(before.ipa), set(before.live), set(before.logged)
 
@@ -63,7 +63,7 @@ class ValidationState:
         """Check and record a slot statement. Raises a `refusal` without changing anything."""
         name, vm = slot.name, self.vm
         page = vm.granule
-        require(len(self.slots) < bounds.MAX_SLOTS, "one slot too many", f"1 to {bounds.MAX_SLOTS}")
+        require(len(self.slots) < bounds.MAX_SLOTS, "too many slots", f"1 to {bounds.MAX_SLOTS}")
         require(SLOT_NAME.fullmatch(name), f"slot name {name[:40]!a}", _NAME_RULE)
         within("size=", slot.size, range(page, bounds.MAX_SLOT_SIZE + 1, page), show_bytes)
         allowed = (*backings(vm.granule), MEMFD)
@@ -71,10 +71,10 @@ class ValidationState:
         require(not vm.mte or slot.backing not in TAGLESS, f"mte=on with backing={slot.backing} (-EINVAL)", "mte=off")
         if slot.backing == CACHED and not caches_devices(vm):
             missing = " and ".join(name for name, there in (("fwb=on", vm.fwb), ("dic=on", vm.dic)) if not there)
-            raise refusal(f"backing={CACHED}, and vm is without {missing} (-EINVAL)", "vm fwb=on dic=on")
+            raise refusal(f"backing={CACHED} without vm {missing} (-EINVAL)", "vm fwb=on dic=on")
         within("offset=", slot.offset, range(0, GIB, page), show_bytes)
         within("vm=", slot.vm, range(vm.vms), str)
-        require(name not in self.slots, f"second slot {name}", "every name once")
+        require(name not in self.slots, f"second slot {name}", "each name once")
         if slot.alias:
             self.check_alias(slot)
         self.check_flags(slot, slot.log, slot.ro)
@@ -95,12 +95,12 @@ class ValidationState:
         require(slot.backing != MEMFD, f"alias= with backing={MEMFD}", "a slot with memory of its own")
         other = self.slots.get(slot.alias)
         if other is None:
-            raise refusal(f"alias={slot.alias[:40]!a}", ", ".join(self.slots) or "a slot further up")
-        require(not other.alias, f"alias={slot.alias}, an alias itself", "a slot with memory of its own")
+            raise refusal(f"alias={slot.alias[:40]!a}", ", ".join(self.slots) or "a slot declared above")
+        require(not other.alias, f"alias={slot.alias}, which is an alias itself", "a slot with memory of its own")
         require(slot.backing == other.backing, f"backing={slot.backing} and alias={slot.alias}", other.backing)
         room = other.size - slot.size
         allowed = f"offset and size within the {show_bytes(other.size)} of slot {other.name}"
-        require(slot.offset <= room, f"slot {slot.name} ends behind slot {other.name}", allowed)
+        require(slot.offset <= room, f"slot {slot.name} ends beyond slot {other.name}", allowed)
 
     def place(self, slot: Slot, ipa: int, what: str) -> None:
         """Place a slot at *ipa*, which must be within the address space and apart from the other slots of its VM."""
@@ -118,7 +118,7 @@ class ValidationState:
         for other in self.live - {name}:
             start = self.ipa[other]
             apart = end <= start or start + self.slots[other].size <= ipa or self.slots[other].vm != slot.vm
-            require(apart, f"slot {name} overlaps slot {other}", "slots that lie apart")
+            require(apart, f"slot {name} overlaps slot {other}", "slots that do not overlap")
 
     def check(self, op: ops.Operation) -> None:
         """Check and record one operation. Raises a `refusal` without changing anything."""
@@ -130,12 +130,12 @@ class ValidationState:
             self.end(op.vm)
             return
         if isinstance(op, ops.Par):
-            before = self.as_it_is()
+            before = self.snapshot()
             try:
                 check_par(op, self.cpu_of, self.check)
             except ProgramError:
                 # Drop the operations of the block that were already recorded.
-                self.go_back(before)
+                self.restore(before)
                 raise
             return
         if isinstance(op, ops.OnCpu):
@@ -196,7 +196,7 @@ class ValidationState:
         within("end ", vm, range(self.vm.vms), str)
         self.check_running(vm, f"end {vm}")
         others = [slot for slot in self.slots.values() if slot.vm != vm and self.runs(slot.vm)]
-        require(others, f"end {vm}: no slot is left to the others", "a VM beside others that have slots")
+        require(others, f"end {vm}: no other VM has slots", "a VM, if another one has slots")
         mine = [slot for slot in self.slots.values() if slot.vm == vm]
         files = [slot.name for slot in mine if slot.backing == MEMFD]
         # The file, which user space maps, holds a reference on the VM (``__kvm_gmem_create()``).
@@ -211,12 +211,12 @@ class ValidationState:
         name = slot.name
         for need in declared.needs:
             if need == LIVE:
-                require(name in self.live, f"slot {name} is deleted here", f"after slot {name} create")
+                require(name in self.live, f"slot {name} is deleted at this point", f"after slot {name} create")
             elif need == DELETED:
-                require(name not in self.live, f"slot {name} is there", f"create after slot {name} delete")
+                require(name not in self.live, f"slot {name} exists", f"create after slot {name} delete")
             elif need == LOGGED:
                 verb = declared.form.split()[2]
-                require(name in self.logged, f"log {name} is off here", f"{verb} after log {name} on")
+                require(name in self.logged, f"log {name} is off at this point", f"{verb} after log {name} on")
             else:
                 verb = declared.form.split()[2]
                 require(self.vm.manual != "off", f"log {verb} with manual=off", "manual=on, manual=set")

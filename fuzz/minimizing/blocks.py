@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from ..language.inside import again, of_block
+from ..language.inside import by_same_actor, of_block
 from ..language.operations import HARDWARE, HOSTS, USERS, Par, Switch, is_vcpu, plain
 from ..language.program import Program
 from .minimizer import Minimizer
@@ -112,5 +112,5 @@ def _plainer(program: Program, block: Par) -> Iterator[Par]:
                 continue
             for value in plainer(alone, 0, name):
                 changed: Any = operation
-                other = again(each, replace(changed, **{name: value}))
+                other = by_same_actor(each, replace(changed, **{name: value}))
                 yield replace(block, operations=(*block.operations[:at], other, *block.operations[at + 1 :]))

@@ -46,7 +46,7 @@ def expectations(program: Program, replayer: Replayer, reference: str, names: It
         shown = sorted(keys)
         for kind, signature in shown:
             if kind == CRASH:
-                raise PromotionError(f"{name} ends with {signature} on it; promote a program that ends with a verdict")
+                raise PromotionError(f"{name} has no verdict on it: {signature}; promote a program that has one")
             lines.append(f"{_START}{name}: {kind} {signature}")
         if not shown:
             lines.append(f"{_START}{name}: nothing")

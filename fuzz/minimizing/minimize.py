@@ -10,7 +10,7 @@ from candidate import Candidate
 from ..judging.finding import Key
 from ..language.program import Program
 from . import blocks, deletion, operands, settings
-from .minimizer import Judge, Minimizer, MinimizingProgress, Spent, judge_here
+from .minimizer import BudgetSpent, Judge, Minimizer, MinimizingProgress, judge_here
 
 SECONDS: Final = 60.0
 # The passes are repeated in this order until nothing changes any more.
@@ -72,14 +72,14 @@ def minimized(
         shown = minimizer.run(program)
         if shown is None:
             raise NotShownError(f"the program does not show {key[0]} {key[1]}")
-        minimizer.cut(shown)
+        minimizer.drop_rest(shown)
         before = None
         while before != minimizer.best:
             before = minimizer.best
             for minimizer.doing, simplify in _PASSES:
                 simplify(minimizer)
         finished = True
-    except Spent:
+    except BudgetSpent:
         pass
     except KeyboardInterrupt:
         interrupted = True

@@ -21,7 +21,7 @@ from .measure import measure
 Judge: TypeAlias = Callable[[Program], list[Finding]]
 
 
-class Spent(Exception):
+class BudgetSpent(Exception):
     """The time or the number of runs is spent."""
 
 
@@ -66,8 +66,8 @@ class Minimizer:
     :param program: a program that shows it
     :param key: its class and signature
     :param judge: returns the findings of a program
-    :param seconds: raise `Spent` after this many seconds; None: no limit
-    :param runs: raise `Spent` after this many runs; None: no limit
+    :param seconds: raise `BudgetSpent` after this many seconds; None: no limit
+    :param runs: raise `BudgetSpent` after this many runs; None: no limit
     :param progress: called before each run
     """
 
@@ -96,7 +96,7 @@ class Minimizer:
     def attempt(self, program: Program | None) -> bool:
         """Record a program, or its legal rest, as the best if it is simpler and shows the finding. Return true if so.
 
-        :raises Spent: it was not judged
+        :raises BudgetSpent: it was not judged
         """
         program = None if program is None else legal(program)
         if program is None or measure(program) >= self.size:
@@ -109,7 +109,7 @@ class Minimizer:
         if shown is None:
             return False
         self.best, self.size = program, measure(program)
-        self.cut(shown)
+        self.drop_rest(shown)
         return True
 
     def operations(self, operations: Sequence[Operation]) -> Sequence[Operation] | None:
@@ -121,9 +121,9 @@ class Minimizer:
     def run(self, program: Program) -> Finding | None:
         """Return the finding as the program shows it, or None."""
         if self.seconds is not None and self.elapsed() >= self.seconds:
-            raise Spent
+            raise BudgetSpent
         if self.most is not None and self.runs >= self.most:
-            raise Spent
+            raise BudgetSpent
         if self.progress is not None:
             self.progress(MinimizingProgress(self.elapsed(), self.runs, self.doing, self.best))
         self.runs += 1
@@ -137,7 +137,7 @@ class Minimizer:
         """Return the seconds since the start."""
         return time.monotonic() - self.start
 
-    def cut(self, shown: Finding) -> None:
+    def drop_rest(self, shown: Finding) -> None:
         """Try the program without the operations after the finding."""
         if 0 <= shown.at < len(self.best.operations) - 1:
             self.attempt(replace(self.best, operations=self.best.operations[: shown.at + 1]))

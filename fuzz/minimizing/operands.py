@@ -18,7 +18,7 @@ _PLAIN: Final[dict[str, Any]] = {
 
 def operands(minimizer: Minimizer) -> None:
     """Simplify each operand of each operation, beginning with options of all operations at once."""
-    together(minimizer)
+    drop_options(minimizer)
     count = len(minimizer.best.operations)
     for number in range(count):
         for name in names(minimizer.best, number):
@@ -30,7 +30,7 @@ def operands(minimizer: Minimizer) -> None:
                 return
 
 
-def together(minimizer: Minimizer) -> None:
+def drop_options(minimizer: Minimizer) -> None:
     """Leave options out of the whole program."""
     for name, value in _PLAIN.items():
         operations: list[Any] = list(minimizer.best.operations)

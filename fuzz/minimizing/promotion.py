@@ -19,7 +19,7 @@ from ..language.text import load, print_program
 from .expecting import PromotionError, reference_of
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
-NAME_RULE: Final = "a-z, 0-9 and -, at most 80 of them, no - first"
+NAME_RULE: Final = "at most 80 of a-z, 0-9 and -, not beginning with -"
 _WIDTH: Final = 78
 _MAX_DEFAULT: Final = 60
 
@@ -39,7 +39,7 @@ def free_place(folder: Path, name: str) -> Path:
         raise PromotionError(f"--name {name[:100]!a}; allowed: {NAME_RULE}")
     path = folder / f"{name}.s2"
     if os.path.lexists(path):
-        raise PromotionError(f"--name {name}: {path} is there; choose a name that no file has")
+        raise PromotionError(f"--name {name}: {path} already exists; choose another name")
     return path
 
 
@@ -74,7 +74,7 @@ def write_regression(path: Path, text: str) -> None:
     :raises PromotionError: the file exists by now, or cannot be written
     """
     if os.path.lexists(path):
-        raise PromotionError(f"{path} is there; choose a name that no file has")
+        raise PromotionError(f"{path} already exists; choose another name")
     try:
         write_atomically(path, text)
     except OSError as error:

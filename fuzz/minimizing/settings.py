@@ -32,13 +32,13 @@ _PLACES: Final = ("offset", "size", "va", "pa", "ipa")
 def machine(minimizer: Minimizer) -> None:
     """Simplify the settings of the machine, all at once and then one by one."""
     plain = Vm(granule=minimizer.best.vm.granule, cpus=1)
-    if not minimizer.attempt(on(minimizer.best, plain)):
+    if not minimizer.attempt(on_machine(minimizer.best, plain)):
         for vms in range(1, minimizer.best.vm.vms):
-            fewer = on(minimizer.best, replace(minimizer.best.vm, vms=vms))
-            if minimizer.attempt(fewer) or minimizer.attempt(replace(fewer, slots=in_a_row(fewer.slots))):
+            fewer = on_machine(minimizer.best, replace(minimizer.best.vm, vms=vms))
+            if minimizer.attempt(fewer) or minimizer.attempt(replace(fewer, slots=at_default_addresses(fewer.slots))):
                 break
         for cpus in range(1, minimizer.best.vm.cpus):
-            if minimizer.attempt(on(minimizer.best, replace(minimizer.best.vm, cpus=cpus))):
+            if minimizer.attempt(on_machine(minimizer.best, replace(minimizer.best.vm, cpus=cpus))):
                 break
         for name in _FLAGS:
             if getattr(minimizer.best.vm, name):
@@ -62,7 +62,7 @@ def _change_vm(minimizer: Minimizer, **changes: Any) -> bool:
     return minimizer.attempt(replace(minimizer.best, vm=replace(minimizer.best.vm, **changes)))
 
 
-def on(program: Program, vm: Vm) -> Program:
+def on_machine(program: Program, vm: Vm) -> Program:
     """Return the program on a smaller machine. Operations of removed VMs and CPUs move to the last one left."""
     old = program.vm
 
@@ -83,7 +83,7 @@ def on(program: Program, vm: Vm) -> Program:
     return Program(vm, slots, tuple(renumbered(each, number_of) for each in operations))
 
 
-def in_a_row(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+def at_default_addresses(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
     """Return the slots at their default addresses."""
     placed: list[Slot] = []
     for slot in slots:
@@ -114,7 +114,7 @@ def scaled(program: Program, granule: int, times: int, by: int) -> Program:
         return changed
 
     operations = changed_in(program.operations, change)
-    return Program(resized(program.vm, granule), in_a_row(tuple(slots)), operations)
+    return Program(resized(program.vm, granule), at_default_addresses(tuple(slots)), operations)
 
 
 def resized(vm: Vm, granule: int) -> Vm:
@@ -129,9 +129,9 @@ def resized(vm: Vm, granule: int) -> Vm:
 def memory(minimizer: Minimizer) -> None:
     """Simplify the slots and their contents: consecutive blocks, no more memory than needed."""
     # Guest and host addresses change together where blocks need that.
-    aligned = in_a_row(tuple(replace(slot, offset=0) for slot in minimizer.best.slots))
+    aligned = at_default_addresses(tuple(replace(slot, offset=0) for slot in minimizer.best.slots))
     if not minimizer.attempt(replace(minimizer.best, slots=aligned)):
-        minimizer.attempt(replace(minimizer.best, slots=in_a_row(minimizer.best.slots)))
+        minimizer.attempt(replace(minimizer.best, slots=at_default_addresses(minimizer.best.slots)))
     for number in range(len(minimizer.best.slots)):
         for change in ({"log": False}, {"ro": False}, {"offset": 0}, {"alias": "", "offset": 0}, {"alias": ""}):
             _change(minimizer, number, **change)
@@ -147,7 +147,7 @@ def memory(minimizer: Minimizer) -> None:
         for size in sizes(minimizer.best, number):
             if minimizer.attempt(shrunk(minimizer.best, number, size)):
                 break
-    minimizer.attempt(replace(minimizer.best, slots=in_a_row(minimizer.best.slots)))
+    minimizer.attempt(replace(minimizer.best, slots=at_default_addresses(minimizer.best.slots)))
 
 
 def _change(minimizer: Minimizer, number: int, **changes: Any) -> bool:

@@ -64,7 +64,7 @@ class ChosenBuilder(ProgramBuilder):
     def __init__(self, source: random.Random, granule: int = 0, begun: Program | None = None) -> None:
         super().__init__(Choices(source), granule, begun)
 
-    def go_on(self, begun: Program) -> None:
+    def continue_from(self, begun: Program) -> None:
         for slot in begun.slots:
             self.state.declare(slot)
             self.slots.append(slot)

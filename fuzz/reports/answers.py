@@ -96,7 +96,7 @@ from ..checkers.registry import rules
 from ..distribution import VERSION, form
 from ..engines.summary import Summary
 from ..execution.refusal import unmodelled
-from ..exploring.exploring import Explored
+from ..exploring.exploring import ExplorationResult
 from ..findings.accepted import Accepted, Entry
 from ..findings.found import CRASH, known_of
 from ..findings.record import FindingRecord
@@ -162,7 +162,7 @@ def run_answer(runs: list[Run], accepted: Accepted) -> Json:
     return {**head(), "results": [_run(run, accepted) for run in runs], "known_findings": _entries(accepted)}
 
 
-def explore_answer(file: str | None, reference: str, candidate: str, explored: Explored) -> Json:
+def explore_answer(file: str | None, reference: str, candidate: str, explored: ExplorationResult) -> Json:
     """Return the answer with the schedules of a program, or of all programs of a length."""
     findings = [
         {

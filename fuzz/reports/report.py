@@ -271,7 +271,8 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
     :param refused: what is not modelled -> programs that needed it
     """
     count = sum(refused.values())
-    return f"no verdict: {count} of {plural(programs, 'program')} could not be judged; they need what is not modelled"
+    share = f"{count} of {plural(programs, 'program')}"
+    return f"no verdict: {share} could not be judged; they need something that is not modelled"
 
 
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:

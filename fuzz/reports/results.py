@@ -20,7 +20,7 @@ _STATUSES: Final = {
     "stuck": "does not come to an end",
     "deadlock": "deadlock",
     "oops": "the kernel crashes",
-    "refused": "nobody knows: it needs what is not modelled",
+    "refused": "nobody knows: it needs something that is not modelled",
 }
 _LOADS: Final = {"read": "reads", "fetch": "executes", "walk": "reads"}
 _AGES: Final = (ops.HostAge, ops.HostTestAge, ops.TableMkold, ops.TableIsYoung)

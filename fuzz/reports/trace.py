@@ -49,7 +49,7 @@ class Trace(TraceLines):
             self.add(f"{TURN}{self.executor.par.actors[actor - 1].name}")
 
     def wait(self, lock: str, holder: int) -> None:
-        who = f", which {self.executor.par.actors[holder - 1].name} has" if holder else ""
+        who = f", which {self.executor.par.actors[holder - 1].name} holds" if holder else ""
         what = f"the {lock} lock" if lock else "a lock" if holder else "another actor"
         self.add(f"waits for {what}{who}")
 

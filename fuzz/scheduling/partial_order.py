@@ -3,47 +3,48 @@
 
 The next step of each actor has a random priority. The step with the highest priority is made. Steps that race with it
 then get a new priority, so that either may come first the next time. The steps are those that actors usually take
-(`fuzz.scheduling.deeds`), not those of the run.
+(`fuzz.scheduling.usual_steps`), not those of the run.
 """
 
 from itertools import pairwise
 from random import Random
 
-from ..language.beside import MAX_SWITCHES
+from ..language.lock_rules import MAX_SWITCHES
 from ..language.operations import ONLY_AFTER, Moment, Par, Switch, is_vcpu
-from .deeds import AT_ONCE, Deed, deeds_of
+from .usual_steps import ATOMIC, UsualStep, usual_steps_of
 
 
 class _Actor:
-    """An actor in a sample, of whose deeds *done* are made.
-    :param deeds: all its deeds, in order
+    """An actor in a sample, which has made *done* of its steps.
+
+    :param steps: all its steps, in order
     :param priority: the priority of the next one
     """
 
-    def __init__(self, deeds: list[Deed], priority: float) -> None:
-        self.deeds = deeds
+    def __init__(self, steps: list[UsualStep], priority: float) -> None:
+        self.steps = steps
         self.done = 0
         self.priority = priority
 
     @property
-    def over(self) -> bool:
-        return self.done == len(self.deeds)
+    def finished(self) -> bool:
+        return self.done == len(self.steps)
 
     @property
-    def next(self) -> Deed:
-        return self.deeds[self.done]
+    def next(self) -> UsualStep:
+        return self.steps[self.done]
 
 
-def sampled(actors: list[list[Deed]], source: Random) -> list[tuple[int, int]]:
-    """Draw an order of all deeds.
+def sampled(actors: list[list[UsualStep]], source: Random) -> list[tuple[int, int]]:
+    """Draw an order of all steps.
 
-    :param actors: the deeds of each actor
-    :returns: the index of the actor and the index of its deed, for each deed
+    :param actors: the steps of each actor
+    :returns: the index of the actor and the index of its step, for each step
     """
-    states = [_Actor(deeds, source.random()) for deeds in actors]
+    states = [_Actor(steps, source.random()) for steps in actors]
     order: list[tuple[int, int]] = []
     while True:
-        ready = [at for at, state in enumerate(states) if not state.over]
+        ready = [at for at, state in enumerate(states) if not state.finished]
         if not ready:
             return order
         chosen = ready[0]
@@ -51,17 +52,17 @@ def sampled(actors: list[list[Deed]], source: Random) -> list[tuple[int, int]]:
             if states[at].priority > states[chosen].priority:
                 chosen = at
         state = states[chosen]
-        deed = state.next
+        step = state.next
         order.append((chosen, state.done))
         state.done += 1
         state.priority = source.random()
         for at in ready:
-            if at != chosen and states[at].next.races(deed):
+            if at != chosen and states[at].next.races(step):
                 states[at].priority = source.random()
 
 
-def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return an order that keeps the order of racing deeds, and in which actors run as long as they can.
+def with_few_turns(actors: list[list[UsualStep]], order: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return an order that keeps the order of racing steps, and in which actors run as long as they can.
 
     :param order: as returned by `sampled`
     """
@@ -71,9 +72,9 @@ def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> li
     while left:
         own = next((at for at, (actor, _) in enumerate(left) if actor == running), None)
         if own is not None:
-            deed = actors[running][left[own][1]]
-            # An earlier deed of another actor that races with this one comes before it.
-            before = next((each for each in left[:own] if actors[each[0]][each[1]].races(deed)), None)
+            step = actors[running][left[own][1]]
+            # An earlier step of another actor that races with this one comes before it.
+            before = next((each for each in left[:own] if actors[each[0]][each[1]].races(step)), None)
             if before is None:
                 again.append(left.pop(own))
                 continue
@@ -83,20 +84,20 @@ def with_few_turns(actors: list[list[Deed]], order: list[tuple[int, int]]) -> li
     return again
 
 
-def switches_of(actors: tuple[int, ...], deeds: list[list[Deed]], order: list[tuple[int, int]]) -> list[Switch]:
+def switches_of(actors: tuple[int, ...], steps: list[list[UsualStep]], order: list[tuple[int, int]]) -> list[Switch]:
     """Return the switches that make a block run in an order: one where an actor stops before it is done.
 
     :param actors: their numbers
-    :param deeds: the deeds of each
+    :param steps: the steps of each
     """
     switches: list[Switch | None] = []
-    for (stopped, done), (goes_on, _) in pairwise(order):
-        if stopped != goes_on and done + 1 < len(deeds[stopped]):
+    for (stopped, done), (continues, _) in pairwise(order):
+        if stopped != continues and done + 1 < len(steps[stopped]):
             when: Moment = "before"
-            deed = deeds[stopped][done + 1]
-            if deed.point in ONLY_AFTER or deed.point == AT_ONCE:
-                when, deed = "after", deeds[stopped][done]
-            switches.append(deed.switch(actors[stopped], actors[goes_on], when))
+            step = steps[stopped][done + 1]
+            if step.point in ONLY_AFTER or step.point == ATOMIC:
+                when, step = "after", steps[stopped][done]
+            switches.append(step.switch(actors[stopped], actors[continues], when))
     return [each for each in switches if each is not None][:MAX_SWITCHES]
 
 
@@ -106,11 +107,11 @@ def partial_order(block: Par, source: Random) -> tuple[Par, list[Switch]]:
     :returns: the block, with the actors in the order in which they begin, and the switches
     """
     actors = block.actors
-    deeds = [deeds_of([each for each in block.operations if each.cpu == actor], source) for actor in actors]
-    order = with_few_turns(deeds, sampled(deeds, source))
+    steps = [usual_steps_of([each for each in block.operations if each.cpu == actor], source) for actor in actors]
+    order = with_few_turns(steps, sampled(steps, source))
     if not all(map(is_vcpu, actors)):
         block = block.in_order(dict.fromkeys(actors[at] for at, _ in order))
     elif order[0][0] != 0:
         # The first actor of the block begins, and gives way to another one when it has taken its fault.
         order = [(0, 0), *(each for each in order if each != (0, 0))]
-    return block, switches_of(actors, deeds, order)
+    return block, switches_of(actors, steps, order)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final, TypeAlias
 
-from ..language.beside import FAULTS, MAX_SWITCHES
+from ..language.lock_rules import FAULTS, MAX_SWITCHES
 from ..language.operations import Par, Switch, is_vcpu
 from .partial_order import partial_order
 from .steps import SEEN, STEPS, TAKEN, WEIGHTS, steps_of

@@ -60,7 +60,7 @@ def test_others_may_run_right_behind_each_load(name: str) -> None:
         assert (sum(": loaded, " in line for line in ours), ": loaded, " in ours[-1]) == (load, True)
     # The way down is three entries long, and the last one is looked at again.
     assert load > 4
-    assert run.outcomes[1].detail == f"cpu1 does not come to: after load {load}"
+    assert run.outcomes[1].detail == f"cpu1 never reaches: after load {load}"
 
 
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
@@ -76,7 +76,7 @@ def test_two_faults_map(name: str, place: str) -> None:
         run = Run(tree, MAP + BOTH_MAP.format(place, f"switch cpu1 to cpu0 {switch}"))
         assert (switch, run.violations) == (switch, [])
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
-        waited += run.count("waits for the mmu lock, which cpu1 has")
+        waited += run.count("waits for the mmu lock, which cpu1 holds")
         lost += run.count("compare-exchange lost")
     # Who maps holds the lock alone, or exchanges entries.
     assert (waited > 0) != (lost > 0)
@@ -95,16 +95,16 @@ def test_a_switch_whose_place_never_comes_is_told_of(
 ) -> None:
     name = version(TREE)
     text = RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 before cmpxchg 2")
-    assert Run(name, text).outcomes[1].detail == "cpu1 does not come to: before cmpxchg 2"
+    assert Run(name, text).outcomes[1].detail == "cpu1 never reaches: before cmpxchg 2"
     tree = candidate.get(name)
     assert Differential(tree, tree).run(parse(text)).notes == [
-        "operation 2, both sides: cpu1 does not come to: before cmpxchg 2"
+        "operation 2, both sides: cpu1 never reaches: before cmpxchg 2"
     ]
     file = tmp_path_factory.mktemp("p") / "x.s2"
     file.write_text(text)
     main(["run", str(file), "--reference", name, "--candidate", name, "--trace"])
     said = capsys.readouterr().out
-    assert "both sides: cpu1 does not come to: before cmpxchg 2" in said
+    assert "both sides: cpu1 never reaches: before cmpxchg 2" in said
     assert "-- turn of cpu1" in said
 
 
@@ -252,7 +252,7 @@ def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
     run = Run(name, text.format(switch))
     assert [violation.signature.partition(": ")[0] for violation in run.violations] == ["locking"]
     assert "deadlock" in run.violations[0].signature
-    assert "cpu0 waits for the mmap lock, which cpu1 has; cpu1 waits for the mmu lock, which cpu0 has" in (
+    assert "cpu0 waits for the mmap lock, which cpu1 holds; cpu1 waits for the mmu lock, which cpu0 holds" in (
         run.violations[0].reason
     )
     # The process serves other programs then, and without the switch nobody waits.

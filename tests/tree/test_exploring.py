@@ -10,7 +10,7 @@ import pytest
 import candidate
 from candidate.tree.building.source import PGTABLE
 from fuzz.command_line.cli import main
-from fuzz.exploring.exploring import Explored, Explorer
+from fuzz.exploring.exploring import ExplorationResult, Explorer
 from fuzz.exploring.places import SwitchPlaces
 from fuzz.exploring.universe import programs
 from fuzz.judging import differential
@@ -38,12 +38,12 @@ RELAX: Final = (
 )
 
 
-def explored(name: str, text: str, preemptions: int, reference: str = "", reduction: bool = True) -> Explored:
+def explored(name: str, text: str, preemptions: int, reference: str = "", reduction: bool = True) -> ExplorationResult:
     versions = candidate.get(reference or name), candidate.get(name)
     return Explorer(*versions, parse(text), preemptions, reduction=reduction).run()
 
 
-def outcome(found: Explored) -> tuple[object, ...]:
+def outcome(found: ExplorationResult) -> tuple[object, ...]:
     """All that is the same with and without reduction."""
     shown = [(key, each.schedules, print_program(each.program)) for key, each in sorted(found.shown.items())]
     return found.schedules, shown

@@ -53,7 +53,7 @@ def test_commands_on_one_program(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("x.s2").write_text("s2fuzz 1\nvm\nslot a size=4M backing=thp\ncpu0 read a+0\n")
-    needed = "no verdict: the program needs what is not modelled: memunmap; `s2fuzz tree check TREE` says why, "
+    needed = "no verdict: the program needs something that is not modelled: memunmap; `s2fuzz tree check TREE` says "
     for command in (
         ("run", "x.s2", *versions),
         ("report", "x.s2", *versions),

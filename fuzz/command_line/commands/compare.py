@@ -30,9 +30,8 @@ exit codes:
     0  measured
     2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: a version does not come to the end of the workload, or
-       needs what is not modelled; a process cannot be started, or is killed from
-       outside
+    4  no verdict available: a version does not finish the workload, or needs something
+       that is not modelled; a process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
   141  whoever read the output has closed it
 """

@@ -17,7 +17,7 @@ from ..parser import Once, Parser, add_action
 from ..values import folder
 
 if TYPE_CHECKING:
-    from ...corpus import Bad, Corpus
+    from ...corpus import BadFile, Corpus
     from ...language.program import Program
 
 DEFAULT: Final = "programs"
@@ -112,7 +112,7 @@ def answer(arguments: Namespace, words: str, **values: Any) -> None:
         print(words)
 
 
-def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tuple[str, Program]]":
+def sources(arguments: Namespace, tell: "Callable[[BadFile], None]") -> "Iterator[tuple[str, Program]]":
     """Yield the programs to be added.
 
     :raises CorpusError: a folder is missing, or not of the requested kind
@@ -129,7 +129,7 @@ def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tu
             yield from binaries(name, tell)
         elif "\0" in name or not is_corpus(Path(name)):
             wanted = "a corpus (`s2fuzz corpus add` takes other folders)"
-            raise CorpusError(f"{shown_name(name)}: no corpus; name {wanted}")
+            raise CorpusError(f"{shown_name(name)}: not a corpus; name {wanted}")
         else:
             yield from of_corpus(Path(name), tell)
 
@@ -143,7 +143,7 @@ def take_in(arguments: Namespace) -> int:
     corpus = Corpus(arguments.corpus)
     refused: list[str] = []
 
-    def tell(bad: "Bad") -> None:
+    def tell(bad: "BadFile") -> None:
         refused.append(f"{bad.path}: {bad.reason}")
         complain(refused[-1])
 
@@ -189,7 +189,7 @@ def show(arguments: Namespace) -> int:
         as_text(folder, found, seen, bad),
         corpus=folder,
         programs=len(found.lengths),
-        operations={"all": found.operations, "median": found.middle, "most": found.longest},
+        operations={"all": found.operations, "median": found.median, "most": found.longest},
         bytes=found.size,
         kinds={kind: {"operations": count, "programs": within} for kind, (count, within) in found.kinds.items()},
         absent=found.absent(),

@@ -17,7 +17,7 @@ from ..parser import Once, Parser
 from ..values import folder
 
 if TYPE_CHECKING:
-    from ...corpus import Bad
+    from ...corpus import BadFile
     from ...coverage.measuring import Measured
     from ...language.program import Program
 
@@ -170,7 +170,7 @@ def chosen(names: list[str]) -> "list[tuple[str, Program]]":
     programs: list[tuple[str, Program]] = []
     refused: list[str] = []
 
-    def tell(bad: "Bad") -> None:
+    def tell(bad: "BadFile") -> None:
         refused.append(f"{bad.path}: {bad.reason}")
 
     try:

@@ -15,7 +15,7 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
-    from ...exploring.exploring import Explored
+    from ...exploring.exploring import ExplorationResult
 
 MOST: Final = 8
 _ABOUT: Final = """\
@@ -33,8 +33,8 @@ exit codes:
     1  some do: the candidate is worse, or differs for no known reason
     2  bad usage or input; one line on stderr says where, and what to do
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: the program needs what is not modelled, or a process
-       cannot be started, or is killed from outside
+    4  no verdict available: the program needs something that is not modelled, or a
+       process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was found before is printed
   141  whoever read the output has closed it
 """
@@ -87,17 +87,17 @@ def explore(arguments: Namespace) -> int:
     most, reduction = arguments.preemptions, not arguments.no_reduction
     start = time.monotonic()
 
-    def over() -> bool:
+    def out_of_time() -> bool:
         return arguments.seconds is not None and time.monotonic() - start >= arguments.seconds
 
     if arguments.program is None:
         say_form(arguments)
-        explored = explore_all(reference, tested, arguments.length, most, over, reduction)
+        explored = explore_all(reference, tested, arguments.length, most, out_of_time, reduction)
         what = f"{plural(explored.programs, 'program')} of length {arguments.length}"
     else:
         what = arguments.program
         try:
-            explorer = Explorer(reference, tested, load(what), most, over, reduction)
+            explorer = Explorer(reference, tested, load(what), most, out_of_time, reduction)
         except ProgramError as error:
             name = "" if error.file else f"{shown_name(what)}: "
             raise BadInputError(f"{name}{error if error.file else error.message}") from None
@@ -117,7 +117,7 @@ def explore(arguments: Namespace) -> int:
     return code
 
 
-def text(explored: "Explored") -> str:
+def text(explored: "ExplorationResult") -> str:
     """Return the outcome for people."""
     from ...language.text import print_program
     from ...reports.report import plural

@@ -33,8 +33,9 @@ exit codes:
     2  bad usage or input, or a mistake in the candidate's Python; or not exercised:
        nothing ran of that by which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: most programs need what is not modelled; a kernel tree
-       was edited meanwhile; a process cannot be started, or is killed from outside
+    4  no verdict available: most programs need something that is not modelled; a
+       kernel tree was edited meanwhile; a process cannot be started, or is killed
+       from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM: no files are written
   141  whoever read the output has closed it
 """

@@ -39,7 +39,7 @@ def minimize(arguments: Namespace) -> int:
     """Shrink a program that shows a finding.
 
     :raises BadInputError: the program cannot be read or shows nothing, or *output* cannot be written
-    :raises NoVerdictError: no process can judge the program, or it needs what is not modelled
+    :raises NoVerdictError: no process can judge the program, or it needs something that is not modelled
     :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...findings.replay import Replayer

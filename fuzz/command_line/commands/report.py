@@ -25,8 +25,8 @@ exit codes:
     0  the program shows the finding, which is explained
     2  bad usage or input: it cannot be read, or shows nothing
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: the program needs what is not modelled; a process cannot
-       be started, or is killed from outside
+    4  no verdict available: the program needs something that is not modelled; a
+       process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
   141  whoever read the output has closed it
 """
@@ -44,7 +44,7 @@ def report(arguments: Namespace) -> int:
     """Explain a finding.
 
     :raises BadInputError: the program or the accepted findings cannot be read, or the program shows nothing
-    :raises NoVerdictError: no process can judge the program, or it needs what is not modelled
+    :raises NoVerdictError: no process can judge the program, or it needs something that is not modelled
     :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...findings.replay import Replayer

@@ -11,7 +11,7 @@ import pytest
 
 from candidate.tree.building.plan import NATIVE
 from candidate.tree.runtime import records as r
-from fuzz.language import beside
+from fuzz.language import lock_rules
 from fuzz.language.bounds import CPUS, VMS
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
 from reference.machine import arena
@@ -120,8 +120,8 @@ def test_memory_begins_at_the_same_places() -> None:
 
 def test_programs_fit() -> None:
     """A process has room for what a program may ask for."""
-    assert beside.MAX_ACCESSES <= r.MAX_ACTORS
-    assert beside.MAX_SWITCHES <= r.MAX_ANCHORS
+    assert lock_rules.MAX_ACCESSES <= r.MAX_ACTORS
+    assert lock_rules.MAX_SWITCHES <= r.MAX_ANCHORS
     assert CPUS[-1] <= r.MAX_CPUS
     assert VMS[-1] <= r.MAX_VMS
     # Faults, and steps of the host's threads, are counted by the driver.

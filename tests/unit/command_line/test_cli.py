@@ -11,7 +11,7 @@ from ..console import HEAD, MISSING_CLEAN, refused
 from .calls import Call, answer, write
 
 BAD_PROGRAMS = {
-    "empty": ("", "p.s2:1: no program stands here", "s2fuzz 1"),
+    "empty": ("", "p.s2:1: there is no program", "s2fuzz 1"),
     "comments_only": ("# nothing\n\n", "p.s2:1:"),
     "binary": (b"\x7fELF\x02\x01\x01\x00\xff\xfe", "p.s2: byte 0xff", "UTF-8"),
     "binary_zeros": (bytes(64), "p.s2:1:", "printable ASCII"),
@@ -29,7 +29,7 @@ BAD_PROGRAMS = {
     "ipa_too_large": ("s2fuzz 1\nvm ipa=64\n", "p.s2:2: ipa=64", "32 to 48"),
     "device_logged": ("s2fuzz 1\nvm\nslot a size=4K backing=device log=on\n", "p.s2:3: log=on with backing=device"),
     "slots_overlap": (HEAD + "slot b ipa=1G size=4K backing=anon\n", "p.s2:4: slot b overlaps slot a"),
-    "log_not_on": ("s2fuzz 1\nvm\nslot a size=4K backing=anon\nlog a get\n", "p.s2:4: log a is off here"),
+    "log_not_on": ("s2fuzz 1\nvm\nslot a size=4K backing=anon\nlog a get\n", "p.s2:4: log a is off at this point"),
 }
 
 

@@ -111,7 +111,7 @@ def test_pipes() -> None:
     assert pipe(TEXT, "-") == (0, BINARY, b"")
     assert pipe(BINARY, "-", "-o", "-") == (0, CANONICAL, b"")
     assert pipe(b"s2fuzz 1\n", "-") == (
-        2, b"", b"s2fuzz: <stdin>:1: no vm line behind s2fuzz 1; allowed: " + FORMS[0][1].encode() + b"\n"
+        2, b"", b"s2fuzz: <stdin>:1: no vm line after s2fuzz 1; allowed: " + FORMS[0][1].encode() + b"\n"
     )  # fmt: skip
     assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; name a file that can be read\n")
 

@@ -96,7 +96,7 @@ def test_corpora_are_merged_and_left_as_they_are(call: Call) -> None:
     assert len(found["added"]) == len(Corpus("programs")) >= len(SOME) - 1
     assert len(found["refused"]) == len(err.splitlines()) == 2
     assert (files("one"), files("two")) == before
-    refused(call("merge", str(SEEDS)), "no corpus; name a corpus", "corpus add")
+    refused(call("merge", str(SEEDS)), "not a corpus; name a corpus", "corpus add")
 
 
 def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
@@ -120,7 +120,7 @@ def test_whatever_libfuzzer_left_is_imported(call: Call) -> None:
     code, out, err = call("import", "bytes")
     assert (code, out) == (0, "programs: 3 added, 0 there already, 1 refused\n")
     assert err.startswith("s2fuzz: bytes/d:2: no slot; allowed: ")
-    refused(call("import", "missing"), "missing: no directory; name one of libFuzzer's")
+    refused(call("import", "missing"), "missing: not a directory; name one of libFuzzer's")
 
 
 def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
@@ -134,7 +134,7 @@ def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
     assert lines[0].startswith(f"programs: {programs} programs, ")
     assert any(line.split() == ["log", "clear", "4", "3"] for line in lines)
     assert lines[-1].startswith("programs/notes: not a program of this corpus")
-    assert lines[-1].endswith("left there")
+    assert lines[-1].endswith("left in place")
     assert foreign.is_file()
     found = answer(call("show", "programs", "--json"))
     assert found["programs"] == programs
@@ -154,7 +154,7 @@ def test_one_program_is_shown_by_the_first_digits_of_its_digest(call: Call) -> N
     assert answer(call("show", digest, "--json"))["digest"] == digest
     refused(call("show", "0" * 64), "no program begins with 000")
     Corpus("programs").path(digest).write_text("damaged")
-    refused(call("show", digest), "line 1", "left there; correct or remove it")
+    refused(call("show", digest), "line 1", "left in place; correct or remove it")
 
 
 def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
@@ -171,7 +171,7 @@ def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("action", ["show", "export", "minimize", "merge"])
 def test_what_is_no_corpus_is_refused(action: str, call: Call) -> None:
     options = {"export": ["out"], "minimize": ["--candidate", "rfc-v1", "--dry-run"], "merge": ["missing"]}
-    refused(call(action, *options.get(action, [])), "no corpus", "; name a ")
+    refused(call(action, *options.get(action, [])), "not a corpus", "; name a ")
 
 
 def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
@@ -276,5 +276,5 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path) -> None:
 
 
 def test_a_mistyped_corpus_is_not_minimised_nor_made(call: Call) -> None:
-    refused(call("minimize", "--corpus", "never", "--candidate", "rfc-v1"), "never: no corpus")
+    refused(call("minimize", "--corpus", "never", "--candidate", "rfc-v1"), "never: not a corpus")
     assert not Path("never").exists()

@@ -17,7 +17,7 @@ from .calls import Call, answer, write
 
 RING = "s2fuzz 1\nvm ring=4K\nslot a size=4M backing=thp\ncpu0 read a+0\n"
 BLOCK = f"{RING}par\ncpu0 read a+4K\ncpu1 read a+4K\nend\n"
-NEEDED = "no verdict: the program needs what is not modelled: dirty rings (ring=), which {} does not have"
+NEEDED = "no verdict: the program needs something that is not modelled: dirty rings (ring=), which {} does not have"
 
 
 def no_verdict(result: Result, *words: str) -> None:
@@ -63,14 +63,14 @@ def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("lacking")
 def test_explore_of_one_program(call: Call) -> None:
-    what = "1 program of length 1: no verdict: the program needs what is not modelled: memunmap; `s2fuzz tree check"
+    what = "1 program of length 1: no verdict: the program needs something that is not modelled: memunmap; `s2fuzz tree"
     no_verdict(call("explore", "--length", "1", "--candidate", "rfc-v1"), what)
 
 
 @pytest.mark.usefixtures("lacking")
 def test_compare(call: Call) -> None:
     arguments = "compare", "--candidate", "rfc-v1", "--workload", "create", "--cpus", "1"
-    words = "compare: original: operation 1: no verdict: the program needs what is not modelled: memunmap; "
+    words = "compare: original: operation 1: no verdict: the program needs something that is not modelled: memunmap; "
     no_verdict(call(*arguments), words)
     result = call(*arguments, "--json")
     assert result[0] == 4
@@ -79,7 +79,7 @@ def test_compare(call: Call) -> None:
 
 @pytest.mark.usefixtures("lacking")
 def test_the_model_of_a_selftest(call: Call) -> None:
-    words = "p.s2: v5.14, which defines right outcomes: no verdict: the program needs what is not modelled: memunmap; "
+    words = "p.s2: v5.14, which defines right outcomes: no verdict: the program needs something that is not modelled: "
     no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
 
 

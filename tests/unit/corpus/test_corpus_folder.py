@@ -91,10 +91,10 @@ def named(corpus: Corpus, data: bytes) -> str:
 
 BAD = {
     "cut off": (b"s2fuzz 1\nvm\nslot a size=4M back", "line 3: "),
-    "empty": (b"", "line 1: no program stands here"),
+    "empty": (b"", "line 1: there is no program"),
     "zeros": (bytes(4096), "line 1: character '\\x00'"),
     "no text": (b"s2fuzz 1\n\xff\xfe", "byte 0xff at offset 9 is not UTF-8"),
-    "one bit": (HEAD.replace("size=4M", "size=6M").encode(), "not the program that its name says"),
+    "one bit": (HEAD.replace("size=4M", "size=6M").encode(), "the content does not match the file's name"),
     "too long": (b"#" * ((1 << 20) + 1), "longer than 1M"),
 }
 
@@ -162,9 +162,9 @@ def test_what_is_only_read_is_not_changed(corpus: Corpus, tmp_path: Path) -> Non
     for _ in range(2):
         assert [digest for digest, _ in reader.programs()] == digests[1:]
     assert [bad.moved for bad in reader.aside] == [""]
-    assert str(reader.aside[0]).endswith("left there")
+    assert str(reader.aside[0]).endswith("left in place")
     assert files(corpus.folder) == before
-    with pytest.raises(CorpusError, match="no corpus"):
+    with pytest.raises(CorpusError, match="not a corpus"):
         Corpus(tmp_path / "nothing", change=False)
     assert not (tmp_path / "nothing").exists()
 

@@ -15,7 +15,7 @@ import pytest
 
 import candidate
 from fuzz.corpus import Corpus, CorpusError, observations, observing
-from fuzz.corpus.minimize import alone, minimize
+from fuzz.corpus.minimize import exclusive, minimize
 from fuzz.corpus.observations import FILE, Observations, pack, seen_features, sources_digest, unpack
 from fuzz.corpus.observing import ObservingError, observe
 from fuzz.generation.generator import Generator
@@ -111,7 +111,7 @@ def script(body: str, folder: Path) -> int:
         "def die(): os.kill(os.getpid(), signal.SIGKILL)\n"
         "def tell(done, total): pass\n"
         f"module._SAVE_EVERY = 0\n{body}\n"
-        "module.minimize(Corpus(sys.argv[1]), 'original', 'rfc-v1', 2, tell=tell)\n"
+        "module.minimize(Corpus(sys.argv[1]), 'original', 'rfc-v1', 2, progress=tell)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT)
     assert process.wait() == -signal.SIGKILL
@@ -161,7 +161,7 @@ def test_killed_while_it_removes_it_goes_on_with_the_same_result(
     remarks: list[str] = []
     minimize(corpus, *VERSIONS, workers=1, remark=remarks.append)
     (line,) = remarks
-    assert line.startswith(f"an earlier run had decided on {before - len(minimal)} superfluous programs;")
+    assert line.startswith(f"an earlier run left {before - len(minimal)} superfluous programs;")
     assert corpus.digests() == minimal
 
 
@@ -171,7 +171,7 @@ def test_programs_that_come_meanwhile_stay(corpus: Corpus, minimal: list[str]) -
     def tell(done: int, total: int) -> None:
         corpus.add(late)
 
-    minimize(corpus, *VERSIONS, workers=1, tell=tell)
+    minimize(corpus, *VERSIONS, workers=1, progress=tell)
     assert corpus.digests() == sorted([*minimal, corpus.add(late)])
 
 
@@ -217,7 +217,7 @@ def test_a_broken_cache_is_put_away(corpus: Corpus, minimal: list[str]) -> None:
 
 
 def test_two_do_not_minimise_at_once(corpus: Corpus) -> None:
-    with alone(corpus.folder), pytest.raises(CorpusError, match="another process minimises it"):
+    with exclusive(corpus.folder), pytest.raises(CorpusError, match="another process is minimising it"):
         minimize(corpus, *VERSIONS, workers=1)
 
 

@@ -15,7 +15,7 @@ def test_turns() -> None:
     def body(name: str) -> None:
         for step in range(2):
             said.append(f"{name}{step}")
-            (one if name == "a" else other).leave()
+            (one if name == "a" else other).suspend()
 
     one, other = Coroutine(lambda: body("a")), Coroutine(lambda: body("b"))
     while not (one.done and other.done):
@@ -28,7 +28,7 @@ def test_turns() -> None:
 
 def test_what_it_raises_is_raised_by_resume() -> None:
     def body() -> None:
-        one.leave()
+        one.suspend()
         raise KeyError("here")
 
     one = Coroutine(body)
@@ -53,7 +53,7 @@ def ended() -> tuple[list[int], bool, bool]:
     def body() -> None:
         for step in range(9):
             said.append(step)
-            one.leave()
+            one.suspend()
 
     one, never = Coroutine(body), Coroutine(body)
     one.resume()
@@ -74,12 +74,12 @@ def test_it_goes_on_in_another_one() -> None:
 
     def first() -> None:
         said.append("a0")
-        one.leave_to(other)
+        one.transfer_to(other)
         said.append("a1")
 
     def second() -> None:
         said.append("b0")
-        other.leave_to(one)
+        other.transfer_to(one)
         raise AssertionError("it is never resumed")
 
     one, other = Coroutine(first), Coroutine(second)
@@ -95,7 +95,7 @@ def test_what_another_one_raises_is_raised_by_resume() -> None:
     def second() -> None:
         raise KeyError("there")
 
-    one = Coroutine(lambda: one.leave_to(other))
+    one = Coroutine(lambda: one.transfer_to(other))
     other = Coroutine(second)
     with pytest.raises(KeyError, match="there"):
         one.resume()
@@ -114,7 +114,7 @@ def test_it_leaves_from_deep_within() -> None:
                 body(number, depth - 1)
             raise KeyError(number)
         except KeyError as error:
-            each[number].leave()
+            each[number].suspend()
             said.append(f"{number}{error.args[0]}")
 
     each = [Coroutine(lambda number=number: body(number, 40)) for number in range(3)]  # type: ignore[misc]

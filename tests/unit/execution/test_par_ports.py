@@ -47,7 +47,7 @@ def test_two_faults_map(version: str, place: str) -> None:
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
         assert run.outcomes[0].detail == ""
         assert run.order().startswith("010")
-        if run.count("waits for the mmu lock, which cpu1 has"):
+        if run.count("waits for the mmu lock, which cpu1 holds"):
             waited.append(switch)
     assert waited == list(UNDER_LOCK)
 
@@ -55,7 +55,7 @@ def test_two_faults_map(version: str, place: str) -> None:
 def test_a_vcpu_waits_for_the_lock_and_goes_on_when_it_is_free() -> None:
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after lock 1\n"))
     assert run.order() == "0101" + "0"
-    assert run.count("waits for the mmu lock, which cpu1 has") == 1
+    assert run.count("waits for the mmu lock, which cpu1 holds") == 1
     # The page is mapped when cpu0 has the lock: its fault is over without a store.
     assert [part.faults for part in run.outcomes[0].parts] == [1, 1]
     assert run.count("empty -> page@") == 1
@@ -73,7 +73,7 @@ def test_there_is_a_place_behind_each_load() -> None:
         assert (load, run.order(), run.violations) == (load, "01010", [])
         assert run.count("empty -> page@") == 1
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after load {loads + 1}\n"))
-    assert run.outcomes[0].detail == f"cpu1 does not come to: after load {loads + 1}"
+    assert run.outcomes[0].detail == f"cpu1 never reaches: after load {loads + 1}"
 
 
 def test_one_program_one_interleaving() -> None:
@@ -105,7 +105,7 @@ def test_a_deadlock_says_who_waits_for_whom() -> None:
     assert any("lock still held" in each for each in signatures)
     deadlock = next(each for each in run.violations if "deadlock" in each.signature)
     assert deadlock.signature == "locking: kvm_handle_guest_abort: deadlock"
-    assert deadlock.reason.endswith("cpu0 waits for the mmu lock, which cpu1 has")
+    assert deadlock.reason.endswith("cpu0 waits for the mmu lock, which cpu1 holds")
 
 
 class Breaks(Mmu):
@@ -149,8 +149,8 @@ def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
         "cpu1 write a+468K\nhost1 discard a+0 2M\nhost0 testage a+468K\nswitch cpu1 to host1 after load 2\n"
         "switch host1 to host0 after store 1\nend\ncpu1 read a+468K\n",
     )
-    assert run.count("waits for the mmu lock, which cpu1 has") == 2
-    assert run.count("waits for the mmu lock, which host1 has") == 1
+    assert run.count("waits for the mmu lock, which cpu1 holds") == 2
+    assert run.count("waits for the mmu lock, which host1 holds") == 1
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok", "ok"]
     assert run.violations == []
 
@@ -163,14 +163,14 @@ def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
         "par\nhost0 discard a+0 4K\ncpu0 read b+0\nhost1 testage a+0\nswitch host0 to cpu0 after store 1\nend\n",
     )
     assert [part.status for part in run.outcomes[2].parts] == ["ok", "io", "ok"]
-    assert run.count("waits for the mmu lock, which host0 has") == 1
+    assert run.count("waits for the mmu lock, which host0 holds") == 1
 
 
 def test_a_switch_whose_place_never_comes_is_told_of() -> None:
     program = parse(MAP.format("a+0", "switch cpu1 to cpu0 before cmpxchg 1\n"))
     original = candidate.get("original")
     notes = Differential(original, original).run(program).notes
-    assert notes == ["operation 1, both sides: cpu1 does not come to: before cmpxchg 1"]
+    assert notes == ["operation 1, both sides: cpu1 never reaches: before cmpxchg 1"]
 
 
 def test_programs_of_the_random_engine_are_clean() -> None:

@@ -6,14 +6,14 @@ from fuzz.execution.refusal import UnmodelledError, unmodelled
 
 def test_a_symbol_comes_with_what_to_do() -> None:
     assert unmodelled("memunmap") == (
-        "the program needs what is not modelled: memunmap; "
+        "the program needs something that is not modelled: memunmap; "
         "`s2fuzz tree check TREE` says why, docs/how-to/symbol.md how to model it"
     )
     assert str(UnmodelledError("memunmap", "tree:x: operation 1")).startswith(
-        "tree:x: operation 1: no verdict: the program needs what is not modelled: memunmap; "
+        "tree:x: operation 1: no verdict: the program needs something that is not modelled: memunmap; "
     )
 
 
 def test_what_is_no_symbol_does_not() -> None:
     text = "dirty rings (ring=), which original does not have"
-    assert str(UnmodelledError(text)) == f"no verdict: the program needs what is not modelled: {text}"
+    assert str(UnmodelledError(text)) == f"no verdict: the program needs something that is not modelled: {text}"

@@ -152,7 +152,7 @@ def test_the_tables_of_others_are_not_excused() -> None:
         ("table map b+0 4K r", "slot b: VM 1 has ended; allowed: VM 0"),
         ("table mkold b+0", "slot b: VM 1 has ended; allowed: VM 0"),
         ("vm end 1", "end 1: VM 1 has ended; allowed: VM 0"),
-        ("vm end 0", "end 0: no slot is left to the others; allowed: a VM beside others that have slots"),
+        ("vm end 0", "end 0: no other VM has slots; allowed: a VM, if another one has slots"),
         ("vm end 2", "end 2; allowed: 0 to 1"),
         ("vm cpus=1", "second vm; allowed: exactly one"),
     ],

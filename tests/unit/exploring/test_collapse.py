@@ -4,7 +4,7 @@
 from typing import Final
 
 import candidate
-from fuzz.exploring.exploring import Explored, Explorer
+from fuzz.exploring.exploring import ExplorationResult, Explorer
 from fuzz.judging.differential import REGRESSION
 from fuzz.language.text import parse, print_program
 
@@ -25,7 +25,7 @@ end
 NO_TOPUP: Final = "memcache: stage2_map_walker: allocation without a top-up after a translation fault"
 
 
-def explored(reduction: bool) -> Explored:
+def explored(reduction: bool) -> ExplorationResult:
     versions = candidate.get("original"), candidate.get("rfc-v1")
     return Explorer(*versions, parse(COLLAPSE), 1, reduction=reduction).run()
 

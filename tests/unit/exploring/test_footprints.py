@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from fuzz.exploring.actor_steps import ActorStep, StepRow
-from fuzz.exploring.exploring import Batch, Placed
+from fuzz.exploring.actor_steps import ActorStep, StepSequence
+from fuzz.exploring.exploring import Batch, PlacedSwitch
 from fuzz.language.operations import GuestAccess, Par, Switch
 
 BLOCK: Final = Par((GuestAccess(0, "write", "a", 0), GuestAccess(1, "write", "a", 0)))
@@ -36,14 +36,14 @@ def step(actor: int, reads: str = "", writes: str = "", everything: bool = False
     ],
 )
 def test_a_step_that_may_come_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
-    stretch = StepRow()
+    stretch = StepSequence()
     for each in ours:
         stretch.add(each)
-    assert stretch.free_of(theirs) is free
+    assert stretch.independent_of(theirs) is free
 
 
-def placed(cpu: int, at: int) -> Placed:
-    return Placed(Switch(cpu, 1 - cpu, "after", "load", at), (at, at))
+def placed(cpu: int, at: int) -> PlacedSwitch:
+    return PlacedSwitch(Switch(cpu, 1 - cpu, "after", "load", at), (at, at))
 
 
 def counted(batch: Batch) -> int:

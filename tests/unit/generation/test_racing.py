@@ -6,7 +6,7 @@ from typing import Final
 
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
-from fuzz.generation.racing import CONTESTS
+from fuzz.generation.racing import RACE_SETUPS
 from fuzz.language.operations import (
     GetLog,
     GuestAccess,
@@ -79,4 +79,4 @@ def test_blocks_are_aimed_at_the_same_pages() -> None:
 
 
 def test_contests_have_names_of_their_own() -> None:
-    assert len({each.__name__ for each in CONTESTS}) > 8
+    assert len({each.__name__ for each in RACE_SETUPS}) > 8

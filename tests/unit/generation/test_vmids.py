@@ -4,7 +4,7 @@
 import random
 
 from fuzz.generation.generator import Generator
-from fuzz.generation.vmids import in_common, with_rollover
+from fuzz.generation.vmids import at_common_addresses, with_rollover
 from fuzz.language.operations import VmidRollover
 from fuzz.language.text import parse, print_program
 
@@ -25,8 +25,8 @@ def test_mostly_of_two_vms() -> None:
 def test_slots_of_two_vms_at_the_same_addresses() -> None:
     program = parse(TWO + "cpu0 read a+0\n")
     # Where a slot lies within its gigabyte stays.
-    assert [slot.ipa for slot in in_common(program).slots] == [1 << 30, 1025 << 20]
-    assert [slot.ipa for slot in in_common(in_common(program)).slots] == [1 << 30, 1025 << 20]
+    assert [slot.ipa for slot in at_common_addresses(program).slots] == [1 << 30, 1025 << 20]
+    assert [slot.ipa for slot in at_common_addresses(at_common_addresses(program)).slots] == [1 << 30, 1025 << 20]
 
 
 def test_another_vm_is_entered() -> None:

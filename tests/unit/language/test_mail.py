@@ -59,10 +59,10 @@ def test_what_is_no_mail_stays(text: str) -> None:
 REFUSED = {
     "a word that is wrong": (f"It fails:\n\n{PROGRAM}cpu0 raed a+0\n", 8, "raed"),
     "an unknown word right behind": (f"It fails:\n\n{PROGRAM}lgo a on\n", 8, "lgo"),
-    "operations behind the end": (f"It fails:\n\n{PROGRAM}\nlgo a on\ncpu0 read a+0\n", 10, "behind the end"),
+    "operations after the end": (f"It fails:\n\n{PROGRAM}\nlgo a on\ncpu0 read a+0\n", 10, "after the end"),
     "two programs": (f"It fails:\n\n{PROGRAM}\nAnd so does\n\n{PROGRAM}", 11, "second program"),
     "two programs, one quoted": (f"It fails:\n\n{PROGRAM}\nAnd so does\n\n{quoted(PROGRAM)}", 11, "second program"),
-    "a program that is cut": (quoted("It fails:\n\ns2fuzz 1\n"), 3, "no vm line behind s2fuzz 1"),
+    "a program that is cut": (quoted("It fails:\n\ns2fuzz 1\n"), 3, "no vm line after s2fuzz 1"),
 }
 
 

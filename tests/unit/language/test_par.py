@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzz.language import operations as ops
-from fuzz.language.beside import COUNTS, FAULTS, LINES, MAX_ACCESSES, MAX_SWITCHES, TABLE
 from fuzz.language.binary import RECORD_SIZE, decode, encode
+from fuzz.language.lock_rules import COUNTS, FAULTS, LOCK_RULES, MAX_ACCESSES, MAX_SWITCHES, RULE_OF
 from fuzz.language.operations import (
     ACCESS_KINDS,
     HOSTS,
@@ -110,7 +110,7 @@ ERRORS: Final = {
         ("one vCPU", 4, "par with one actor", "par\ncpu0 read a+0\ncpu0 read a+0\nend"),
         ("one thread", 4, "par with one actor", "par\nhost0 split a+0\nhost0 split a+0\nend"),
         ("no such thread", 6, "unknown statement 'host4'", "par\ncpu0 read a+0\nhost4 split a+0\nend"),
-        ("thread outside", 4, "'host0' outside of a par block", "host0 split a+0"),
+        ("thread outside", 4, "'host0' outside a par block", "host0 split a+0"),
         ("count too large", 7, "load 1048576", f"{TWO}switch cpu0 to cpu1 after load 1048576\nend"),
         ("thread's place", 6, "no such place in slot a: a+0x1", "par\ncpu0 read a+0\nhost0 split a+1\nend"),
         ("not a thread's", 6, "unknown operation 'host get'", "par\ncpu0 read a+0\nhost0 get\nend"),
@@ -118,16 +118,16 @@ ERRORS: Final = {
         ("thread's step", 7, "fault of host0", f"{BESIDE}switch host0 to cpu0 after fault 1\nend"),
         ("fault= of a step", 7, "fault=2 with end 1", f"{BESIDE}switch host0 to cpu0 after end 1 fault=2\nend"),
         ("one CPU", 5, "cpu0 and cpu1 both run on CPU 1", f"cpu0 move 1\n{TWO}end"),
-        ("not there", 7, "cpu2 does nothing", f"{TWO}switch cpu0 to cpu2 after load 1\nend"),
+        ("not there", 7, "cpu2 has no operation", f"{TWO}switch cpu0 to cpu2 after load 1\nend"),
         ("itself", 7, "switch cpu0 to cpu0", f"{TWO}switch cpu0 to cpu0 after load 1\nend"),
         ("before", 7, "before load", f"{TWO}switch cpu0 to cpu1 before load 1\nend"),
         ("count", 7, "load 0", f"{TWO}switch cpu0 to cpu1 after load 0\nend"),
         ("fault twice", 7, "fault=2 with fault 1", f"{TWO}switch cpu0 to cpu1 after fault 1 fault=2\nend"),
-        ("two at one place", 8, "second switch at one place", TWO + "switch cpu0 to cpu1 after load 1\n" * 2 + "end"),
-        ("order", 8, "operation behind a switch", f"{TWO}switch cpu0 to cpu1 after load 1\ncpu0 read a+0\nend"),
+        ("two at one place", 8, "second switch at the same", TWO + "switch cpu0 to cpu1 after load 1\n" * 2 + "end"),
+        ("order", 8, "operation after a switch", f"{TWO}switch cpu0 to cpu1 after load 1\ncpu0 read a+0\nend"),
         ("to", 7, "'switch cpu0 cpu1 after", f"{TWO}switch cpu0 cpu1 after load 1\nend"),
-        ("no actor", 7, "'host' is no actor", f"{TWO}switch cpu0 to host after load 1\nend"),
-        ("no end", 7, "the text ends in a par block", TWO),
+        ("no actor", 7, "'host' is not an actor", f"{TWO}switch cpu0 to host after load 1\nend"),
+        ("no end", 7, "the text ends inside a par block", TWO),
         ("end", 4, "end without par", "end"),
         ("within", 5, "par in a par block", "par\npar\nend"),
         ("words", 4, "unknown 'now'", "par now"),
@@ -155,11 +155,11 @@ def test_a_line_is_that_of_the_canonical_text() -> None:
 
 
 def test_the_table_has_each_kind_of_operation_once() -> None:
-    missing = [kind.__name__ for kind in ops.OPERATIONS if kind not in LINES]
-    assert missing == [], "say in fuzz/language/beside.py which locks it takes"
-    assert LINES.keys() <= set(ops.OPERATIONS)
-    assert sum(len(line.kinds) for line in TABLE) == len(LINES)
-    assert all("(" in line.says or "lock" in line.says or "hardware" in line.says for line in TABLE)
+    missing = [kind.__name__ for kind in ops.OPERATIONS if kind not in RULE_OF]
+    assert missing == [], "say in fuzz/language/lock_rules.py which locks it takes"
+    assert RULE_OF.keys() <= set(ops.OPERATIONS)
+    assert sum(len(rule.kinds) for rule in LOCK_RULES) == len(RULE_OF)
+    assert all("(" in rule.evidence or "lock" in rule.evidence or "hardware" in rule.evidence for rule in LOCK_RULES)
 
 
 PROGRAM: Final = parse(

@@ -43,7 +43,7 @@ RAM = "anon, thp, hugetlb64k, hugetlb2m, hugetlb32m, hugetlb1g"
 MEMORY = f"{RAM}, memfd"
 NO_RAM = ", ".join((*DEVICES, MEMFD))
 WORDS_64 = "multiples of 256K (64 pages), or a size up to the end of the slot"
-GONE, BACK = "slot a is deleted here", "after slot a create"
+GONE, BACK = "slot a is deleted at this point", "after slot a create"
 VM, SLOT = FORMS[0][1], FORMS[1][1]
 USES = {
     at: ", ".join(use for make, use in FORMS if use.startswith(at) and make is not Slot)
@@ -52,22 +52,22 @@ USES = {
 
 # By name: the text, the line, what is wrong, what is allowed.
 TEXT_ERRORS = {
-    "empty": ("", 1, "no program stands here", "a text that begins with s2fuzz 1"),
+    "empty": ("", 1, "there is no program", "a text that begins with s2fuzz 1"),
     "no header": ("\nvm\n", 2, "the first line is 'vm'", "s2fuzz 1"),
     "version": ("s2fuzz 2\nvm\n", 1, "unknown version '2'", "1"),
-    "no vm": ("#\ns2fuzz 1\n\n", 2, "no vm line behind s2fuzz 1", VM),
-    "slot for vm": ("s2fuzz 1\nslot a\n", 2, "'slot' in place of vm", VM),
+    "no vm": ("#\ns2fuzz 1\n\n", 2, "no vm line after s2fuzz 1", VM),
+    "slot for vm": ("s2fuzz 1\nslot a\n", 2, "'slot' instead of vm", VM),
     "no slot": (HEAD, 2, "no slot", "1 to 8, right after vm"),
     "only slots that come and go": (HEAD + "slot a delete", 2, "no slot", "1 to 8, right after vm"),
-    "slot": (SLOTS + "cpu0 setway\nslot", 8, "slot behind an operation", "slots right after vm"),
-    "late slot": (SLOTS + "slot a delete\nslot b size=4K backing=thp", 8, "slot behind an operation",
+    "slot": (SLOTS + "cpu0 setway\nslot", 8, "slot after an operation", "slots right after vm"),
+    "late slot": (SLOTS + "slot a delete\nslot b size=4K backing=thp", 8, "slot after an operation",
                   "slots right after vm"),
-    "slots": (HEAD + "".join(f"slot a{n} size=4K backing=thp\n" for n in range(9)), 11, "one slot too many", "1 to 8"),
-    "count": (SLOTS + "cpu0 setway\n" * 10_001, 10_007, "one operation too many", "0 to 10000"),
+    "slots": (HEAD + "".join(f"slot a{n} size=4K backing=thp\n" for n in range(9)), 11, "too many slots", "1 to 8"),
+    "count": (SLOTS + "cpu0 setway\n" * 10_001, 10_007, "too many operations", "0 to 10000"),
     "vm first": ("s2fuzz 1\nvm cpus=0\nslot", 2, "cpus=0", "1 to 8"),
     "first of two": (SLOTS + "cpu4 setway\nnonsense", 7, "cpu4", "cpu0 to cpu3"),
     "huge number": (SLOTS + "cpu0 read a+" + "9" * 9999, 7, f"'{'9' * 40}' is too large", LIMIT),
-    "first slot an alias": (HEAD + "slot a size=4K backing=thp alias=b\n", 3, "alias='b'", "a slot further up"),
+    "first slot an alias": (HEAD + "slot a size=4K backing=thp alias=b\n", 3, "alias='b'", "a slot declared above"),
     "clear without manual": (HEAD + "slot a size=4M backing=thp log=on\nlog a clear 0 4M", 4,
                              "log clear with manual=off", "manual=on, manual=set"),
     "vms": ("s2fuzz 1\nvm vms=3\nslot a size=4K backing=thp vm=3\n", 3, "vm=3", "0 to 2"),
@@ -90,7 +90,7 @@ VM_ERRORS = {
     "granule=8K": ("granule=8K", "4K, 16K, 64K"),
     "granule=0": ("granule=0", "4K, 16K, 64K"),
     **{f"ipa={bits}": (f"ipa={bits}", "32 to 48") for bits in (31, 49)},
-    "ipa=0x28": ("ipa='0x28' is no number", "decimal"),
+    "ipa=0x28": ("ipa='0x28' is not a number", "decimal"),
     "pa=50": ("pa=50", "48, 52"),
     "pa=52 ipa=53": ("ipa=53", "32 to 52"),
     "cpus=9": ("cpus=9", "1 to 8"),
@@ -99,12 +99,12 @@ VM_ERRORS = {
     "manual=yes": ("manual='yes'", "off, on, set"),
     **{f"fail={count}": (f"fail={count}", "1 to 3") for count in (0, 4)},
     "ram=1": ("unknown 'ram=1'", VM),
-    "ttl=on ttl=on": ("second ttl=", "every option once"),
+    "ttl=on ttl=on": ("second ttl=", "each option once"),
 }
 SLOT_ERRORS = {
     **{f"slot {name} size=4K backing=thp": (f"slot name '{name}'", NAME)
        for name in ("B", "b-", "b23456789", "cpu9", "cpu10", "host", "log", "vm", "slot", "table", "hyp")},
-    "slot a size=4K backing=thp": ("second slot a", "every name once"),
+    "slot a size=4K backing=thp": ("second slot a", "each name once"),
     "slot b backing=thp": ("size= is missing", SLOT),
     "slot b size=4K": ("backing= is missing", SLOT),
     "slot b fly": ("unknown 'fly'", SLOT),
@@ -117,23 +117,23 @@ SLOT_ERRORS = {
     "slot b size=4K backing=thp ipa=1K": ("ipa=1K", PLACES),
     "slot b size=4K backing=thp ipa=1024G": ("ipa=1024G", PLACES),
     "slot b size=2G backing=thp ipa=1023G": ("slot b ends at 1025G", "up to 1024G with ipa=40"),
-    "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that lie apart"),
-    "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that lie apart"),
+    "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that do not overlap"),
+    "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that do not overlap"),
     **{f"slot b size=4K backing={backing} log=on": (f"log=on with backing={backing} (-EINVAL)", "log=off")
        for backing in DEVICES if backing != CACHED},
     "slot b size=4K backing=devicewb":
-        ("backing=devicewb, and vm is without fwb=on and dic=on (-EINVAL)", "vm fwb=on dic=on"),
+        ("backing=devicewb without vm fwb=on and dic=on (-EINVAL)", "vm fwb=on dic=on"),
     "slot b size=4K backing=memfd log=on": ("log=on with backing=memfd (-EINVAL)", "log=off"),
     "slot b size=4K backing=memfd ro=on": ("ro=on with backing=memfd (-EINVAL)", "ro=off"),
     "slot b size=4K backing=memfd alias=a": ("alias= with backing=memfd", "a slot with memory of its own"),
     **{f"slot b size=4K backing=thp alias={name}": (f"alias='{name}'", "a, d, h, o") for name in ("z", "b")},
-    "slot b size=4K backing=thp alias=": ("alias='' is no name", "the name of a slot"),
+    "slot b size=4K backing=thp alias=": ("alias='' is not a name", "the name of a slot"),
     "slot b size=4K backing=thp alias=a\nslot c size=4K backing=thp alias=b":
-        ("alias=b, an alias itself", "a slot with memory of its own"),
+        ("alias=b, which is an alias itself", "a slot with memory of its own"),
     **{f"slot b size=4K backing={backing} alias=a": (f"backing={backing} and alias=a", "thp")
        for backing in ("anon", "hugetlb2m", *DEVICES) if backing != CACHED},
     **{f"slot b size={size} backing=thp offset={offset} alias=a":
-       ("slot b ends behind slot a", "offset and size within the 4M of slot a")
+       ("slot b ends beyond slot a", "offset and size within the 4M of slot a")
        for size, offset in (("4M", "4K"), ("4100K", "0"), ("4K", "4M"))},
 }  # fmt: skip
 GUEST_ERRORS = {
@@ -143,13 +143,13 @@ GUEST_ERRORS = {
     "cpu0 setway now": ("unknown 'now'", "cpuN setway"),
     "cpu0 move 2": ("move 2", "0 to 1"),
     "cpu2 move 2": ("move 2", "0 to 1"),
-    "cpu0 move": ("'cpu0 move' is not complete", "cpuN move COUNT"),
-    "cpu0 move 1K": ("'1K' is no number", "decimal"),
+    "cpu0 move": ("'cpu0 move' is incomplete", "cpuN move COUNT"),
+    "cpu0 move 1K": ("'1K' is not a number", "decimal"),
     "cpu0 cache yes": ("'yes'", "on, off"),
-    "cpu0 read a": ("'a' is no place", "SLOT+OFF, for example a+4K"),
+    "cpu0 read a": ("'a' is not a place", "SLOT+OFF, for example a+4K"),
     "cpu0 read z+0": ("unknown slot 'z'", "a, d, h, o"),
     "cpu0 read +0": ("unknown slot ''", "a, d, h, o"),
-    **{f"cpu0 read a+{word}": (f"{word!a} is no number", NUMBER) for word in ("", "4k", "-1")},
+    **{f"cpu0 read a+{word}": (f"{word!a} is not a number", NUMBER) for word in ("", "4k", "-1")},
     **{f"cpu0 read a+{odd}": (f"character {odd!a}", ASCII) for odd in "\u0663\u00b2\0\x85\udc80"},
     "cpu0 read a+0x10000000000001": ("'0x10000000000001' is too large", LIMIT),
     **{f"cpu0 {verb} a+4M": ("no such place in slot a: a+4M", "0 to 0x3fffff")
@@ -161,7 +161,7 @@ GUEST_ERRORS = {
 }  # fmt: skip
 HOST_ERRORS = {
     "host": ("unknown operation 'host'", USES["host"]),
-    "host write a+0": ("'host write a+0' is not complete", "host write SLOT+OFF SIZE"),
+    "host write a+0": ("'host write a+0' is incomplete", "host write SLOT+OFF SIZE"),
     "host write z+0 4K": ("unknown slot 'z'", "a, d, h, o"),
     **{f"host {verb} a+1": ("no such place in slot a: a+0x1", "0 to 4092K in steps of 4K")
        for verb in ("collapse", "split", "merge", "testage")},
@@ -179,9 +179,9 @@ LOG_ERRORS = {
     "log a": ("unknown operation 'log a'", USES["log"]),
     "log z get": ("unknown slot 'z'", "a, d, h, o"),
     **{f"log d {verb}": (DEVICE, RAM) for verb in ("get", "clear 0 1M")},
-    **{f"log a off\nlog a {verb}": ("log a is off here", f"{verb.split()[0]} after log a on")
+    **{f"log a off\nlog a {verb}": ("log a is off at this point", f"{verb.split()[0]} after log a on")
        for verb in ("get", "clear 0 4M")},
-    "log a clear 0": ("'log a clear 0' is not complete", "log SLOT clear OFF SIZE [fail=COUNT]"),
+    "log a clear 0": ("'log a clear 0' is incomplete", "log SLOT clear OFF SIZE [fail=COUNT]"),
     "log a clear 4M 4K": ("no such place in slot a: a+4M", "0 to 4092K in steps of 4K"),
     "log a clear 4K 4M": ("size 4M", TO_4092K),
     **{f"log a clear {where}": (f"log clear of a+{where}", WORDS_64)
@@ -189,31 +189,32 @@ LOG_ERRORS = {
 }  # fmt: skip
 LIFE_ERRORS = {
     **{f"slot z {verb}": ("unknown slot 'z'", "a, d, h, o") for verb in ("delete", "create", "move 8G")},
-    "slot a create": ("slot a is there", "create after slot a delete"),
+    "slot a create": ("slot a exists", "create after slot a delete"),
     "slot a delete now": ("unknown 'now'", "slot SLOT delete"),
-    "slot a move": ("'slot a move' is not complete", "slot SLOT move ADDRESS [fail=COUNT]"),
+    "slot a move": ("'slot a move' is incomplete", "slot SLOT move ADDRESS [fail=COUNT]"),
     **{f"slot a delete\n{use}": (GONE, BACK)
        for use in ("slot a delete", "slot a move 8G", "log a on", "log a off", "log a get", "table map a+0 4K rw",
                    "table unmap a+0 4K", "table wrprotect a+0 4K", "table flush a+0 4K", "table mkyoung a+0",
                    "table mkold a+0", "table isyoung a+0", "table relax a+0 r")},
-    "slot a delete\nlog a clear 0 4M": ("log a is off here", "clear after log a on"),
-    "slot a delete\nslot a create\nlog a get": ("log a is off here", "get after log a on"),
+    "slot a delete\nlog a clear 0 4M": ("log a is off at this point", "clear after log a on"),
+    "slot a delete\nslot a create\nlog a get": ("log a is off at this point", "get after log a on"),
     "slot d delete\nslot d create log=on": ("log=on with backing=device (-EINVAL)", "log=off"),
     **{f"slot d {verb} fail={n}": (f"fail={n}", "1 to 99") for n in (0, 100)
        for verb in ("delete\nslot d create", "move 8G")},
-    **{f"slot {verb} {ipa}": (f"slot {name} overlaps slot {other}", "slots that lie apart")
+    **{f"slot {verb} {ipa}": (f"slot {name} overlaps slot {other}", "slots that do not overlap")
        for verb, ipa, name, other in [("a move", "2G", "a", "d"), ("a move", "2045M", "a", "d"),
                                       ("d move", "1049600K", "d", "a"), ("h move", "2096128K", "h", "d")]},
-    "slot a delete\nslot d move 1027M\nslot a create": ("slot a overlaps slot d", "slots that lie apart"),
-    "slot a delete\nslot a create ipa=3G": ("slot a overlaps slot h", "slots that lie apart"),
-    "slot a move 8G\nslot a delete\nslot h move 8G\nslot a create": ("slot a overlaps slot h", "slots that lie apart"),
+    "slot a delete\nslot d move 1027M\nslot a create": ("slot a overlaps slot d", "slots that do not overlap"),
+    "slot a delete\nslot a create ipa=3G": ("slot a overlaps slot h", "slots that do not overlap"),
+    "slot a move 8G\nslot a delete\nslot h move 8G\nslot a create":
+        ("slot a overlaps slot h", "slots that do not overlap"),
     **{f"slot a {verb}{ipa}": (f"{what}{ipa}", "0 to 1024G in steps of 4K") for ipa in ("1K", "1073741828K")
        for verb, what in (("move ", "move "), ("delete\nslot a create ipa=", "ipa="))},
-    "slot a move 1048572M\nslot h move 1048575M": ("slot h overlaps slot a", "slots that lie apart"),
+    "slot a move 1048572M\nslot h move 1048575M": ("slot h overlaps slot a", "slots that do not overlap"),
 }  # fmt: skip
 DIRECT_ERRORS = {
     "table fly a+0": ("unknown operation 'table fly a+0'", USES["table"]),
-    "table map a+0 4K": ("'table map a+0 4K' is not complete", "table map SLOT+OFF SIZE r|rw|rx|rwx [fail=COUNT]"),
+    "table map a+0 4K": ("'table map a+0 4K' is incomplete", "table map SLOT+OFF SIZE r|rw|rx|rwx [fail=COUNT]"),
     **{f"table {verb} a+0{size} w": ("'w'", "r, rw, rx, rwx") for verb, size in (("map", " 4K"), ("relax", ""))},
     **{f"table {verb} z+0{rest}": ("unknown slot 'z'", "a, d, h, o")
        for verb, rest in (("unmap", " 1"), ("mkold", ""), ("relax", " r"))},
@@ -227,15 +228,15 @@ DIRECT_ERRORS = {
     "cpu0 setway\ntable map o+0 0x1000001 rw": ("size 0x1000001", "0x1 to 16M"),
     **{f"table map a+0 4K r fail={n}": (f"fail={n}", "1 to 99") for n in (0, 100)},
     "hyp": ("unknown operation 'hyp'", USES["hyp"]),
-    "hyp map 0 0 4K": ("'hyp map 0 0 4K' is not complete", USES["hyp"]),
+    "hyp map 0 0 4K": ("'hyp map 0 0 4K' is incomplete", USES["hyp"]),
     "hyp map 0 0 4K x": ("'x'", "r, rw, rx, device, w, rwx, xdevice"),
     "hyp map 0x1000000000000 0 1 r": ("va 262144G", HYP_PLACES),
     "hyp map 0 0x1000000000000 1 r": ("pa 262144G", HYP_PLACES),
     **{f"hyp map 0 0 {size} r": (f"size {size}", "0x1 to 16M") for size in ("0", "0x1000001")},
     **{f"hyp map {va} {pa} 0x2 r": ("size 0x2", "0x1 to 0x1")
        for va, pa in (("0xffffffffefff", "0"), ("0", "0xffffffffefff"))},
-    "hyp map 0xfffffffff000 0 0x1 r": ("size 0x1", "nothing here"),
-    "hyp map 0 0xffffffffffff 0x1 r": ("size 0x1", "nothing here"),
+    "hyp map 0xfffffffff000 0 0x1 r": ("size 0x1", "no value"),
+    "hyp map 0 0xffffffffffff 0x1 r": ("size 0x1", "no value"),
     **{f"hyp map 0 0 4K r fail={n}": (f"fail={n}", "1 to 99") for n in (0, 100)},
 }  # fmt: skip
 STATEMENT_ERRORS = {

@@ -173,7 +173,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         name = path.replace("\udcff", r"\udcff")
         assert str(caught.value) == f"{name}: {wrong}; {remedy}"
     with pytest.raises(
-        ProgramError, match=r"^/dev/null:1: no program stands here; allowed: a text that begins with s2fuzz 1$"
+        ProgramError, match=r"^/dev/null:1: there is no program; allowed: a text that begins with s2fuzz 1$"
     ):
         load("/dev/null")
 

@@ -27,7 +27,6 @@ from fuzz.language.operations import (
 from fuzz.language.program import Program, Slot, Vm
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
-from fuzz.scheduling.deeds import AT_ONCE, Deed, deeds_of
 from fuzz.scheduling.partial_order import sampled, with_few_turns
 from fuzz.scheduling.steps import STEPS
 from fuzz.scheduling.strategies import (
@@ -40,6 +39,7 @@ from fuzz.scheduling.strategies import (
     pos,
     random_switches,
 )
+from fuzz.scheduling.usual_steps import ATOMIC, UsualStep, usual_steps_of
 
 VM: Final = Vm(cpus=3)
 SLOT: Final = Slot("a", 1 << 30, 4 << 20, "anon", log=True)
@@ -154,9 +154,9 @@ def test_every_strategy_is_drawn() -> None:
     assert any(each.switches and each.switches[0].point == "fault" for each in made)
 
 
-def drawn(block: Par, source: Random) -> list[list[Deed]]:
-    """Draw the deeds of each actor of a block."""
-    return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.actors]
+def drawn(block: Par, source: Random) -> list[list[UsualStep]]:
+    """Draw the steps of each actor of a block."""
+    return [usual_steps_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.actors]
 
 
 def test_few_turns_keep_the_order_of_steps_that_race() -> None:
@@ -170,8 +170,8 @@ def test_few_turns_keep_the_order_of_steps_that_race() -> None:
         again = with_few_turns(actors, order)
         assert sorted(order) == sorted(again)
         for one in (order, again):
-            for actor, deeds in enumerate(actors):
-                assert [index for each, index in one if each == actor] == list(range(len(deeds)))
+            for actor, steps in enumerate(actors):
+                assert [index for each, index in one if each == actor] == list(range(len(steps)))
             turns[one is again] += sum(before[0] != after[0] for before, after in pairwise(one))
         place = {each: at for at, each in enumerate(again)}
         for at, (actor, index) in enumerate(order):
@@ -205,7 +205,7 @@ def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
     assert host[15:21] == [("start", 1, 2), *[(point, 1, 4) for point in call]]
     assert [each.point for each in by_actor[USERS[0]]] == list(call)
     for actor in (HARDWARE[0], HOSTS[1]):
-        assert [each.point for each in by_actor[actor]] == [AT_ONCE]
+        assert [each.point for each in by_actor[actor]] == [ATOMIC]
 
 
 def test_partial_order_sampling_has_a_page_change_before_and_after_it_is_looked_up() -> None:

@@ -41,7 +41,7 @@ _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
 _PLACED: Final = (GuestAccess, GuestExternalAbort, GuestConflict, Speculate, Evict, SlotPlace, TableRange, TablePlace)
 
 
-class Meetings:
+class OperationFeatures:
     """Collects the raw features of the operations of one side.
 
     :param side: the side

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table of operations that may run concurrently in a par block, derived from the locks that kernel code takes.
 
-Each line names the kernel functions that justify it. Some lines are for kinds that blocks do not run yet, and refuse.
+Each rule names the kernel functions that justify it. Some rules are for kinds that blocks do not run yet, and refuse.
 """
 
 from collections.abc import Callable
@@ -20,28 +20,35 @@ COUNTS: Final = range(1, 1 << 20)
 FAULTS: Final = range(1, 17)
 
 
-class Beside(NamedTuple):
-    """A kind of operations.
+class LockRule(NamedTuple):
+    """The locks of one kind of operations.
 
     :param kinds: the classes
     :param vcpu: the mode in which it holds ``vcpu->mutex`` of its vCPU
     :param slots: the mode in which it holds ``kvm->slots_lock``
     :param mmap: the mode in which it holds the mmap lock of the host's process; "" where it does not
-    :param says: the kernel functions that take these locks
-    :param runs: whether par blocks may contain it
+    :param evidence: the kernel functions that take these locks
+    :param allowed: whether par blocks may contain it
     """
 
     kinds: tuple[type, ...]
     vcpu: str
     slots: str
     mmap: str
-    says: str
-    runs: bool = False
+    evidence: str
+    allowed: bool = False
 
 
-TABLE: Final = (
-    Beside((ops.GuestAccess,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)", True),
-    Beside(
+LOCK_RULES: Final = (
+    LockRule(
+        (ops.GuestAccess,),
+        ALONE,
+        "",
+        SHARED,
+        "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)",
+        True,
+    ),
+    LockRule(
         (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestOutside, ops.GuestCache, ops.GuestSetWay),
         ALONE,
         "",
@@ -49,14 +56,14 @@ TABLE: Final = (
         "kvm_vcpu_ioctl() (vcpu->mutex)",
     ),
     # Memory is unmapped under the mmap lock, which stage2_unmap_vm() requires. The vCPU is not in the guest.
-    Beside((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
-    Beside((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
-    Beside((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
+    LockRule((ops.GuestReset,), ALONE, "", SHARED, "kvm_vcpu_ioctl() (vcpu->mutex); stage2_unmap_vm() (mmap lock)"),
+    LockRule((ops.GuestMove,), ALONE, "", "", "vcpu_load() of the thread that moves: kvm_vcpu_ioctl() (vcpu->mutex)"),
+    LockRule((ops.Speculate, ops.Evict), "", "", "", "hardware: between any two steps of kernel code", True),
     # The thread of another VM, which is no actor: force_vm_exit() makes all vCPUs leave the guest; kernel code
     # continues.
-    Beside((ops.VmidRollover,), "", "", "", "update_vmid() of another VM (kvm_vmid_lock)"),
+    LockRule((ops.VmidRollover,), "", "", "", "update_vmid() of another VM (kvm_vmid_lock)"),
     # Each waits for faults in flight (synchronize_srcu_expedited()), and for invalidations that have begun.
-    Beside(
+    LockRule(
         (ops.SetLog, ops.SlotCreate, ops.SlotDelete, ops.SlotMove),
         "",
         ALONE,
@@ -64,7 +71,7 @@ TABLE: Final = (
         "kvm_set_memory_region() (slots_lock)",
         True,
     ),
-    Beside(
+    LockRule(
         (ops.GetLog, ops.ClearLog),
         "",
         ALONE,
@@ -72,21 +79,21 @@ TABLE: Final = (
         "kvm_vm_ioctl_get_dirty_log(), kvm_vm_ioctl_clear_dirty_log() (slots_lock)",
         True,
     ),
-    Beside((ops.HostSplit,), "", "", ALONE, "mprotect(): mmap_write_lock()", True),
-    Beside((ops.HostProtect,), "", "", ALONE, "mprotect(): mmap_write_lock()"),
+    LockRule((ops.HostSplit,), "", "", ALONE, "mprotect(): mmap_write_lock()", True),
+    LockRule((ops.HostProtect,), "", "", ALONE, "mprotect(): mmap_write_lock()"),
     # The lock is exclusive until the areas are gone.
-    Beside((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
-    Beside((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
-    Beside((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
-    Beside((ops.HostReap,), "", "", SHARED, "oom_reap_task_mm(): mmap_read_trylock()", True),
-    Beside((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
-    Beside((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
-    Beside((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),
-    Beside((ops.HostMigrate,), "", "", "", "try_to_migrate(): rmap, no mmap lock", True),
-    Beside((ops.HostPoison,), "", "", "", "memory_failure(): rmap, no mmap lock", True),
-    Beside((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
+    LockRule((ops.HostUnmap,), "", "", ALONE, "munmap(): mmap_write_lock(), then mmap_write_downgrade()", True),
+    LockRule((ops.HostCollapse,), "", "", ALONE, "collapse_huge_page(): mmap_write_lock()", True),
+    LockRule((ops.HostDiscard,), "", "", SHARED, "madvise(MADV_DONTNEED): mmap_read_lock()", True),
+    LockRule((ops.HostReap,), "", "", SHARED, "oom_reap_task_mm(): mmap_read_trylock()", True),
+    LockRule((ops.HostWrite, ops.HostWriteback), "", "", SHARED, "handle_mm_fault(): mmap_read_lock()", True),
+    LockRule((ops.HostShare,), "", "", ALONE, "dup_mmap(): mmap_write_lock()", True),
+    LockRule((ops.HostMerge,), "", "", SHARED, "ksm_do_scan(): mmap_read_lock()", True),
+    LockRule((ops.HostMigrate,), "", "", "", "try_to_migrate(): rmap, no mmap lock", True),
+    LockRule((ops.HostPoison,), "", "", "", "memory_failure(): rmap, no mmap lock", True),
+    LockRule((ops.HostAge, ops.HostTestAge), "", "", "", "folio_referenced(), page_idle: rmap, no mmap lock", True),
     # A caller of pgtable.c holds the mmu lock for the whole call. Hyp tables have their own mutex.
-    Beside(
+    LockRule(
         (
             ops.TableMap, ops.TableUnmap, ops.TableWrprotect, ops.TableMkyoung, ops.TableMkold, ops.TableIsYoung,
             ops.TableRelax, ops.TableFlush,
@@ -96,14 +103,14 @@ TABLE: Final = (
         "",
         "the mmu lock of the caller",
     ),
-    Beside((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
+    LockRule((ops.HypMap,), "", "", "", "create_hyp_mappings(): kvm_hyp_pgd_mutex"),
     # The last reference is gone: no vCPU and no call of user space is inside. A notifier may be, and is waited for.
-    Beside((ops.VmEnd,), ALONE, ALONE, "", "kvm_destroy_vm(): mmu_notifier_unregister() waits for notifiers"),
+    LockRule((ops.VmEnd,), ALONE, ALONE, "", "kvm_destroy_vm(): mmu_notifier_unregister() waits for notifiers"),
 )  # fmt: skip
 
-LINES: Final[dict[type, Beside]] = {kind: line for line in TABLE for kind in line.kinds}
-RUNS: Final = (
-    "cpuN read, write, fetch, walk, clean; hostN and what the host does; user0 log, slot; user1 log get, clear; "
+RULE_OF: Final[dict[type, LockRule]] = {kind: rule for rule in LOCK_RULES for kind in rule.kinds}
+ALLOWED_IN_BLOCKS: Final = (
+    "cpuN read, write, fetch, walk, clean; hostN and an operation of the host; user0 log, slot; user1 log get, clear; "
     "hwN cpuN speculate, evict"
 )
 
@@ -139,7 +146,7 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
             line += 1
             _check_switch(par, switch)
             if switch.anchor in anchors:
-                raise refusal("second switch at one place", "every place once")
+                raise refusal("second switch at the same place", "one switch for each place")
             anchors.add(switch.anchor)
     except ProgramError as error:
         raise ProgramError("", line, error.message) from None
@@ -148,14 +155,14 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
 def _check_operation(operation: ops.Concurrent) -> None:
     """Check that blocks may contain an operation of this kind by this actor."""
     done = ops.plain(operation)
-    line = LINES.get(type(done))
-    actors = ops.actors_of(done) if line is not None and line.runs else None
-    if line is None or not line.runs or (actors is not None) != isinstance(operation, ops.Threaded):
-        wrong = ops.declaration_of(type(done)).form.split()[:2] if line is not None else ["par"]
-        raise refusal(f"{' '.join(wrong)} in a par block", RUNS)
+    rule = RULE_OF.get(type(done))
+    actors = ops.actors_of(done) if rule is not None and rule.allowed else None
+    if rule is None or not rule.allowed or (actors is not None) != isinstance(operation, ops.Threaded):
+        wrong = ops.declaration_of(type(done)).form.split()[:2] if rule is not None else ["par"]
+        raise refusal(f"{' '.join(wrong)} in a par block", ALLOWED_IN_BLOCKS)
     if actors is not None and operation.cpu not in actors:
         wrong = ops.declaration_of(type(done)).form.split()[:2]
-        raise refusal(f"{' '.join(wrong)} by {ops.actor_name(operation.cpu)}", RUNS)
+        raise refusal(f"{' '.join(wrong)} by {ops.actor_name(operation.cpu)}", ALLOWED_IN_BLOCKS)
     if ops.fail_of(done) is not None:
         raise refusal("fail= in a par block", "no fail=")
 
@@ -166,7 +173,7 @@ def _check_cpus(par: ops.Par, where: list[int]) -> None:
     Threads other than vCPUs run on CPUs of their own.
     """
     if len(par.actors) < 2:
-        raise refusal("par with one actor", "operations of two actors or more; those of one follow each other")
+        raise refusal("par with one actor", "operations of two actors or more")
     places: dict[int, int] = {}
     for cpu in par.actors:
         if not ops.is_vcpu(cpu):
@@ -184,7 +191,7 @@ def _check_users(par: ops.Par) -> None:
         if each.cpu in ops.USERS and not isinstance(ops.plain(each), (ops.GetLog, ops.ClearLog)):
             wrong = ops.declaration_of(type(ops.plain(each))).form.split()[:1]
             raise refusal(
-                f"{' '.join(wrong)} by {ops.actor_name(each.cpu)} beside another thread of user space",
+                f"{' '.join(wrong)} by {ops.actor_name(each.cpu)} together with another thread of user space",
                 "log get and log clear by two threads of user space",
             )
 
@@ -195,11 +202,11 @@ def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
     name = ops.actor_name(switch.cpu)
     for actor in (switch.cpu, switch.to):
         if actor not in par.actors:
-            raise refusal(f"{ops.actor_name(actor)} does nothing in this block", allowed)
+            raise refusal(f"{ops.actor_name(actor)} has no operation in this block", allowed)
     if switch.cpu == switch.to:
         raise refusal(f"switch {name} to {name}", "another actor of the block")
     if switch.point not in ops.points_of(switch.cpu):
-        allowed = ", ".join(ops.points_of(switch.cpu)) or "no switch: it makes one step"
+        allowed = ", ".join(ops.points_of(switch.cpu)) or "no switch, since it makes a single step"
         raise refusal(f"{switch.point} of {name}", allowed)
     if switch.point in ops.ONLY_AFTER and switch.when != "after":
         raise refusal(f"before {switch.point}", f"after {switch.point}")
@@ -207,7 +214,8 @@ def _check_switch(par: ops.Par, switch: ops.Switch) -> None:
         _within(f"{switch.point} ", switch.count, FAULTS)
         if switch.fault != 1:
             raise refusal(
-                f"fault={switch.fault} with {switch.point} {switch.count}", "no fault=: COUNT is that of the block"
+                f"fault={switch.fault} with {switch.point} {switch.count}",
+                "no fault=, since COUNT counts over the whole block",
             )
     _within(f"{switch.point} ", switch.count, COUNTS)
     _within("fault=", switch.fault, FAULTS)
