@@ -11,8 +11,8 @@ WORSE: Final = 1
 BAD_INPUT: Final = 2
 # An exception in our own code.
 OUR_MISTAKE: Final = 3
-# No verdict: most programs need something that is not modelled, a kernel tree was edited meanwhile, a process could not be
-# started or was killed from outside, or memory ran out.
+# No verdict: most programs need something that is not modelled, a kernel tree was edited meanwhile, a process could
+# not be started or was killed from outside, or memory ran out.
 NO_VERDICT: Final = 4
 # Ctrl-C, whatever was found before it; likewise SIGHUP and SIGTERM.
 INTERRUPTED: Final = 130
