@@ -45,7 +45,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if each.key == chosen.key:
             return result, each
-    complain(f"{chosen.file}: the smaller program does not replay in a fresh process; nothing is left out")
+    complain(f"{chosen.file}: the smaller program does not replay in a fresh process; the original program is kept")
     return Minimized(chosen.program, result.runs, result.seconds, False, result.interrupted), chosen.shown
 
 

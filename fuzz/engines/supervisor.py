@@ -24,7 +24,7 @@ from .registry import engine_of
 from .unit import Result, Unit, from_line
 
 # Seconds that one program may take (`fuzz.processes.patience`).
-PATIENCE: Final = 180.0
+PROGRAM_TIMEOUT: Final = 180.0
 # Seconds of CPU time in one place where kernel code is known not to return: after a unit's time is over, waiting
 # longer reveals nothing new.
 _ENOUGH: Final = 1.0
@@ -118,7 +118,7 @@ class EngineChild(Child):
 def run_unit(
     unit: Unit,
     watch: Watch | None = None,
-    patience: float = PATIENCE,
+    patience: float = PROGRAM_TIMEOUT,
     seconds: float = silence.SECONDS,
     share: LaneNumbers | None = None,
 ) -> Result:
@@ -162,7 +162,7 @@ def run_unit(
         if idle == _MAX_DEATHS:
             told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
             if death.endswith("SIGKILL"):
-                raise EngineKilledError(f"{told}; try: free memory, or see who ends it (`dmesg`)")
+                raise EngineKilledError(f"{told}; try: free memory, or look for the killer in `dmesg`")
             raise EngineError(told)
         tries = tries + 1 if text and text == rest.again else 1
         # SIGKILL comes from outside, possibly twice by chance; a program causes it only if memory runs out.
@@ -204,11 +204,11 @@ def run_unit(
 def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     """Record the messages of a child until it ends.
 
-    :param patience: seconds that one program may take; before the first one, it is `PATIENCE`
+    :param patience: seconds that one program may take; before the first one, it is `PROGRAM_TIMEOUT`
     :returns: the cause of its death, as text; "" if it completed its work
     """
     seen = -1
-    waited = Patience(child.pid, PATIENCE)
+    waited = Patience(child.pid, PROGRAM_TIMEOUT)
     while True:
         more = child.take(_LOOK_EVERY)
         if more is None:
@@ -221,7 +221,7 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
             watch(child.result)
         number = child.flight.number()
         if more or number != seen:
-            seen, waited = number, Patience(child.pid, patience if number else PATIENCE)
+            seen, waited = number, Patience(child.pid, patience if number else PROGRAM_TIMEOUT)
         elif waited.over():
             child.stop()
             return f"did not get on for {waited.seconds:g} s"

@@ -24,7 +24,7 @@ MAX_SLUG: Final = 80
 CRASH: Final = "crash"
 _ORDER: Final = (*CLASSES, CRASH)
 # Prefix of a line that continues a comment.
-_GOES_ON: Final = "#   "
+_CONTINUATION: Final = "#   "
 
 
 def rank(finding: Finding) -> tuple[int, tuple[int, int], str]:
@@ -70,7 +70,7 @@ def known_text(finding: Finding, reference: str) -> str:
     except (TreeError, UnknownCandidate, RefusedCandidate) as error:
         if finding.kind not in (COMMON, CURED):
             return ""
-        return f"nobody can say whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
+        return f"it cannot be determined whether this is a known bug of {reference}: {str(error).partition('; ')[0]}"
 
 
 def _known_text(finding: Finding, reference: str) -> str:
@@ -87,7 +87,7 @@ def _known_text(finding: Finding, reference: str) -> str:
         return ""
     bugs = f"bug {alike[0]}" if len(alike) == 1 else f"bugs {', '.join(alike[:-1])} and {alike[-1]}"
     have = "has" if len(alike) == 1 else "have"
-    return f"something else than known {bugs}, which {have} the same signature: {called(reference)} does not show this"
+    return f"not the known {bugs}, which {have} the same signature: {called(reference)} does not show this"
 
 
 def reproduce(reference: str, candidate: str, path: Path) -> str:
@@ -118,7 +118,7 @@ def comments_of(text: str) -> dict[str, str]:
     for line in text.strip("\n").splitlines():
         if not line.startswith("#"):
             break
-        if line.startswith(_GOES_ON) and last:
+        if line.startswith(_CONTINUATION) and last:
             found[last] += f" {line.removeprefix('#').strip()}"
             continue
         key, colon, value = line.removeprefix("#").partition(":")

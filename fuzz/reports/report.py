@@ -16,7 +16,7 @@ from ..engines.summary import Summary
 from ..findings.accepted import Accepted
 from ..findings.found import called, known_text
 from ..findings.record import FindingRecord
-from ..findings.witness import SAID, stamp_of
+from ..findings.witness import STAMP_PREFIX, stamp_of
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.program import show_bytes
@@ -26,8 +26,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Maximum number of places to name.
 _NAMED: Final = 8
-NOTHING_RAN: Final = "not exercised: nothing ran of that by which the two differ, so nothing is known of it"
-HALF_A_TREE: Final = "whether the patch ran is not known: that takes two kernel trees"
+NOTHING_RAN: Final = "not exercised: none of the code in which the two differ ran, so nothing is known about it"
+HALF_A_TREE: Final = "it is not known whether the patch ran: that requires two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ; where a rule says which one is wrong, the finding names it",
@@ -80,7 +80,7 @@ def list_text() -> str:
     """Return a text with one line per version."""
     names = candidate.names()
     width = max(map(len, names))
-    lines = ["reference (default; --reference takes any version below too)"]
+    lines = ["reference (default; --reference also accepts any version below)"]
     for name in names:
         lines.append(f"  {name:<{width}}  {candidate.origin(name)}")
         if name == names[0]:
@@ -91,7 +91,7 @@ def list_text() -> str:
 def bugs_text() -> str:
     """Return a text with two lines per planted bug."""
     width = max(len(bug.name) for bug in BUGS)
-    lines = ["planted bugs (each to be run against the version that it is planted in)"]
+    lines = ["planted bugs (run each against the version that it is planted in)"]
     for bug in BUGS:
         lines += [f"  {bug.name:<{width}}  {bug.origin}", f"  {'':<{width}}  --reference {bug.base}: {bug.signature}"]
     return "\n".join(lines)
@@ -125,15 +125,15 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
         if stamp := stamp_of(run.file, finding.signature):
-            lines.append(f"{_INDENT}{SAID}{stamp}")
+            lines.append(f"{_INDENT}{STAMP_PREFIX}{stamp}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
     lines += [f"{_INDENT}{note}" for note in run.verdict.notes] if run.verdict else []
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
-        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
+        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, not counted")
     costs = run.verdict.costs if run.verdict else None
     if cost and costs is not None:
-        until = "" if costs.complete else ", until a side crashed or ran away"
+        until = "" if costs.complete else ", until a side crashed or hung"
         lines += ["", *cost_lines("cost" + until, costs, (run.reference, run.candidate))]
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
@@ -150,19 +150,19 @@ def rule_lines(signature: str) -> Iterator[str]:
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Yield how many of the lines that differ between two kernel trees ran, and which did not."""
     if found.unknown:
-        yield f"whether the patch ran is not known: {found.unknown}"
+        yield f"it is not known whether the patch ran: {found.unknown}"
         return
     if not found.differs:
-        yield "the two differ in comments alone, if at all: both sides run the same code"
+        yield "the two differ only in comments, if at all: both sides run the same code"
         return
     if found.lines:
-        yield f"{found.ran} of {plural(found.lines, 'line')} by which the two differ ran"
+        yield f"{found.ran} of {plural(found.lines, 'differing line')} ran"
         if found.missing:
             yield f"did not run: {shortened(found.missing)}"
         if found.codeless:
-            yield f"no code in this build, so that nothing is said of it: {shortened(found.codeless)}"
+            yield f"no code in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
-        yield f"the lines by which the two differ have no code in this build: {shortened(found.codeless)}"
+        yield f"the differing lines have no code in this build: {shortened(found.codeless)}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
     rest = [name for name in found.uncompiled if name not in rules]
     if rest:
@@ -271,13 +271,14 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
     :param refused: what is not modelled -> programs that needed it
     """
     count = sum(refused.values())
-    return f"no verdict: {count} of {plural(programs, 'program')} could not be judged; they need what is not modelled"
+    judged = f"no verdict: {count} of {plural(programs, 'program')} could not be judged"
+    return f"{judged}; they need something that is not modelled"
 
 
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
     """Yield what programs need that is not modelled, the most frequent first."""
     for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
-        yield f"{plural(count, 'program')} without a verdict, for nobody models {reason}"
+        yield f"{plural(count, 'program')} without a verdict; not modelled: {reason}"
 
 
 def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
@@ -290,7 +291,7 @@ def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
     if known := known_text(found.finding, summary.reference):
         yield f"{_INDENT}{known}"
     if found.path and (stamp := stamp_of(found.path, found.signature)):
-        yield f"{_INDENT}{SAID}{stamp}"
+        yield f"{_INDENT}{STAMP_PREFIX}{stamp}"
     yield from accepted_lines(summary.accepted, found.kind, found.signature)
 
 

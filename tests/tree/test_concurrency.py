@@ -252,7 +252,7 @@ def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
     run = Run(name, text.format(switch))
     assert [violation.signature.partition(": ")[0] for violation in run.violations] == ["locking"]
     assert "deadlock" in run.violations[0].signature
-    assert "cpu0 waits for the mmap lock, which cpu1 has; cpu1 waits for the mmu lock, which cpu0 has" in (
+    assert "cpu0 waits for the mmap lock, which cpu1 has; cpu1 waits for the mmu lock, which cpu0 holds" in (
         run.violations[0].reason
     )
     # The process serves other programs then, and without the switch nobody waits.

@@ -111,7 +111,7 @@ def test_a_file_that_is_not_compiled_beside_lines_that_ran(tmp_path: Path) -> No
     assert found == Exercise(1, 1, [], [], uncompiled=[EXCHANGE, TLB])
     assert found.exercised
     assert list(exercise_lines(found)) == [
-        "1 of 1 line by which the two differ ran",
+        "1 of 1 differing line ran",
         f"{EXCHANGE}, {TLB} differ, and are not compiled here",
     ]
 
@@ -134,8 +134,8 @@ def test_what_an_option_that_is_off_leaves_out(tmp_path: Path) -> None:
     # The compiler has some for a condition, even one that is never true.
     assert found == Exercise(2, 2, [], [f"{PGTABLE}:{first + 1}"])
     assert list(exercise_lines(found)) == [
-        "2 of 2 lines by which the two differ ran",
-        f"no code in this build, so that nothing is said of it: {PGTABLE}:{first + 1}",
+        "2 of 2 differing lines ran",
+        f"no code in this build, so not measured: {PGTABLE}:{first + 1}",
     ]
 
 
@@ -155,7 +155,7 @@ def test_a_tree_that_changes_meanwhile(tmp_path: Path) -> None:
     assert found is not None
     assert found.exercised
     assert list(exercise_lines(found)) == [
-        f"whether the patch ran is not known: {tmp_path}/tree has changed since it was built; run it again"
+        f"it is not known whether the patch ran: {tmp_path}/tree has changed since it was built; run it again"
     ]
     shutil.rmtree(tmp_path / "tree")
     found = exercise(version(TREE), copy, verdict.counts)
@@ -208,8 +208,8 @@ LOCKED = "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
 @pytest.mark.parametrize(
     ("path", "text", "instead", "code", "word", "said"),
     [
-        (NESTED, LOCKED, f"{LOCKED}\tkvm->arch.mmu.vtcr++;\n", BAD_INPUT, "not exercised", "by which the two differ"),
-        (PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"), FINE, "clean", "by which the two differ ran"),
+        (NESTED, LOCKED, f"{LOCKED}\tkvm->arch.mmu.vtcr++;\n", BAD_INPUT, "not exercised", "differing line"),
+        (PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"), FINE, "clean", "differing line"),
         (TLB, "\tdsb(ish);\n", "", BAD_INPUT, "not exercised", f"{TLB} differs, and is not compiled here"),
     ],
 )
@@ -241,7 +241,7 @@ def test_run_fuzz_and_gate_say_so(
     budget = ["--programs", "4", "--seed", "3", "--out", str(tmp_path)]
     assert main(["fuzz", *versions, *budget]) == code
     text = " ".join(capsys.readouterr().out.split())
-    assert ("not exercised: nothing ran" in text) == (word == "not exercised")
+    assert ("not exercised: none of the code" in text) == (word == "not exercised")
     assert said in text
     assert main(["gate", *versions, "--programs", "4", "--seed", "3"]) == code
     assert said in " ".join(capsys.readouterr().out.replace("\\", "").split())
@@ -256,7 +256,7 @@ def test_what_both_trees_show_is_no_exercise(tmp_path: Path, capsys: pytest.Capt
     assert main(["run", program, "--reference", version(TREE), "--candidate", copy]) == BAD_INPUT
     text = capsys.readouterr().out
     assert text.splitlines()[0].endswith(": common")
-    assert "not exercised: nothing ran" in text
+    assert "not exercised: none of the code" in text
     assert f"{TLB} differs, and is not compiled here" in text
 
 

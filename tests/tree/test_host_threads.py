@@ -58,13 +58,13 @@ def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
     name = version(TREE)
     text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
     waits = {
-        each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 has") for each in OPERATIONS
+        each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 holds") for each in OPERATIONS
     }
     # The first step of munmap() is that of its new boundary in the area: the lock is held for writing still.
     assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K", "collapse a+0"]
     two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
     assert Run(name, two).count("host1 waits") == 0
-    assert Run(name, two).count("waits for the mmap lock, which host0 has") == 1
+    assert Run(name, two).count("waits for the mmap lock, which host0 holds") == 1
 
 
 UNMAP: Final = "par\nhost0 unmap {}\n{}\nswitch host0 to {} {}\nend\n"
@@ -82,11 +82,11 @@ def test_others_that_read_run_beside_munmap(name: str) -> None:
         assert (place, run.violations, run.count("waits for the mmap lock")) == (place, [], 0)
         # Who writes waits until it is over.
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 share a+8K 4K", "host1", place))
-        assert (place, run.violations, run.count("waits for the mmap lock, which host0 has")) == (place, [], 1)
+        assert (place, run.violations, run.count("waits for the mmap lock, which host0 holds")) == (place, [], 1)
     # A boundary is put into the area, and the huge page there is split, while the lock is held for writing.
     split = HEAD.replace("anon", "thp") + UNMAP.format("a+4K 4K", "cpu0 write a+0", "cpu0", "after start 1")
     run = Run(who, split)
-    assert (run.violations, run.count("waits for the mmap lock, which host0 has")) == ([], 1)
+    assert (run.violations, run.count("waits for the mmap lock, which host0 holds")) == ([], 1)
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
@@ -176,7 +176,7 @@ def test_a_log_that_overtakes_a_mark_is_followed_by_one_that_has_it() -> None:
 def test_a_change_of_a_slot_waits_for_faults_and_invalidations() -> None:
     head = HEAD.replace("anon", "anon log=on")
     fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
-    assert Run(version(TREE), head + fault).count("waits for the srcu lock, which cpu0 has") == 1
+    assert Run(version(TREE), head + fault).count("waits for the srcu lock, which cpu0 holds") == 1
     host = "par\nhost0 discard a+0 4K\nuser0 log a off\nswitch host0 to user0 after start 1\nend\n"
     for name in real_trees() or [TREE]:
         run = Run(version(name), head + host)
@@ -208,11 +208,11 @@ def test_ports_run_threads_too(name: str) -> None:
         run = Run(name, text)
         assert (step, run.violations, run.outcomes[1].detail) == (step, [], "")
     text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
-    assert Run(name, text.format("share a+0 4K")).count("waits for the mmap lock, which host0 has") == 1
-    assert Run(name, text.format("discard a+0 4K")).count("mmap lock, which host0 has") == 0
+    assert Run(name, text.format("share a+0 4K")).count("waits for the mmap lock, which host0 holds") == 1
+    assert Run(name, text.format("discard a+0 4K")).count("mmap lock, which host0 holds") == 0
     head = HEAD.replace("anon", "anon log=on")
     fault = "par\ncpu0 write a+0\nuser0 log a off\nswitch cpu0 to user0 after lookup 1\nend\n"
-    assert Run(name, head + fault).count("waits for the srcu lock, which cpu0 has") == 1
+    assert Run(name, head + fault).count("waits for the srcu lock, which cpu0 holds") == 1
 
 
 # A page is copied while it is discarded, and another vCPU looks at it before it is anybody's again.
@@ -244,4 +244,4 @@ def test_a_second_thread_of_user_space_waits_for_the_first() -> None:
             assert (name, place, run.violations) == (name, place, [])
             logs = [*run.outcomes[1].parts[:2], run.outcomes[2]]
             assert "dirty page" in logs[0].value_text()
-            assert run.count("waits for a lock, which user0 has") >= 1
+            assert run.count("waits for a lock, which user0 holds") >= 1

@@ -38,7 +38,7 @@ def test_slots_change_beside_a_fault(name: str) -> None:
 def test_who_waits_and_what_a_fault_finds(name: str) -> None:
     tree = version(name)
     run = Run(tree, block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
-    assert run.count("waits for the srcu lock, which cpu0 has") == 1
+    assert run.count("waits for the srcu lock, which cpu0 holds") == 1
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
     run = Run(tree, block("write a+0", "slot a delete", "user0 to cpu0 before lock 1", "user0"))
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "io"]
@@ -71,7 +71,7 @@ def test_calls_that_change_or_read_slots_exclude_each_other() -> None:
     for place, waits in (("before lock 1", 1), ("after lock 1", 1), ("after unlock 1", 1), ("after lock 9", 0)):
         run = Run(version(TREE), FULL.format(place))
         assert (place, run.violations) == (place, [])
-        assert (place, run.count("waits for a lock, which user0 has")) == (place, waits)
+        assert (place, run.count("waits for a lock, which user0 holds")) == (place, waits)
         assert run.outcomes[-1].value_text() == "dirty pages 0-190, 256"
 
 

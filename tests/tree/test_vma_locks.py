@@ -101,9 +101,9 @@ def test_others_beside_the_lock(tmp_path: Path) -> None:
     head = PROGRAM.partition("cpu0")[0]
     # Who writes to the address space waits for the reader of a VMA, and has the reader take the mmap lock.
     run = Run(changed, head + block.format(write, share, "cpu0 to host0 after unlock 1"))
-    assert (run.violations, run.count("waits for the vma lock, which cpu0 has")) == ([], 1)
+    assert (run.violations, run.count("waits for the vma lock, which cpu0 holds")) == ([], 1)
     run = Run(changed, head + block.format(share, write, "host0 to cpu0 after start 1"))
-    assert (run.violations, run.count("waits for the mmap lock, which host0 has")) == ([], 1)
+    assert (run.violations, run.count("waits for the mmap lock, which host0 holds")) == ([], 1)
     # Others do not.
     run = Run(changed, head + block.format(write, "host0 discard a+0 4K", "cpu0 to host0 after unlock 1"))
     assert (run.violations, run.count("waits for")) == ([], 0)

@@ -19,7 +19,7 @@ from ...engines.supervisor import EngineError
 from ...engines.unit import Unit
 from ...execution.mistakes import CandidateMistake
 from ...findings.accepted import Accepted
-from ..store.code import code_of
+from ..store.code import digests_of
 from ..store.database import NAME, CampaignError, failure
 from ..store.findings import FILED, GONE, Replayed
 from ..store.log import Log
@@ -37,8 +37,8 @@ from .upkeep import Screen, Upkeep
 from .worker import Stop
 
 # Ctrl-C takes at most two seconds: time for units to send their results, and for replays to end.
-_UNITS_PATIENCE: Final = 1.0
-_REPLAY_PATIENCE: Final = 0.2
+_UNITS_TIMEOUT: Final = 1.0
+_REPLAY_TIMEOUT: Final = 0.2
 # Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
 # Limits on consecutive failures.
@@ -89,7 +89,7 @@ class Coordinator:
         self.slots = 1
         self.planner = Planner(db, corpus, settings, seed)
         self.again = self.planner.open()
-        code = code_of(settings.reference, settings.candidate)
+        code = digests_of(settings.reference, settings.candidate)
         self.records = Records(db, corpus, settings, code, accepted)
         self.say_code()
         self.upkeep = Upkeep(folder, self.records, log, screen)
@@ -107,7 +107,7 @@ class Coordinator:
         changes = self.records.code.changes(before, (self.settings.candidate, self.settings.reference))
         if changes:
             number = self.records.version
-            self.log.say(f"the code of {changes} has changed: what is found from now on counts as version {number}")
+            self.log.say(f"the code of {changes} has changed: later findings count as version {number}")
 
     def note(self, notice: Notice) -> None:
         """Record a notice, in a worker's thread.
@@ -157,7 +157,7 @@ class Coordinator:
                 self.screen.close()
             self.pool.close()
             if filer is not None:
-                filer.close(_REPLAY_PATIENCE)
+                filer.close(_REPLAY_TIMEOUT)
         return self.stopping.why
 
     def cannot_go_on(self, error: Exception) -> CampaignError:
@@ -166,12 +166,12 @@ class Coordinator:
             self.log.say(f"ended: {error}")
         with suppress(OSError, sqlite3.Error):
             self.records.end(str(error))
-        return CampaignError(f"{error}; the campaign has stopped, the same command goes on with it")
+        return CampaignError(f"{error}; the campaign has stopped; the same command resumes it")
 
     def say_begin(self) -> None:
         settings, repeated = self.settings, len(self.again)
         where = f"on {settings.scheduler}" if settings.scheduler else f"{self.pool.slots()} workers"
-        rest = f"; goes on with {repeated} units in flight" if repeated else ""
+        rest = f"; resumes {repeated} units in flight" if repeated else ""
         what = f"{settings.candidate} against {settings.reference}, engines {' '.join(settings.engines)}, {where}"
         self.log.say(f"session {self.records.session}: {what}{rest}")
 
@@ -228,7 +228,7 @@ class Coordinator:
         self.failures[unit.engine] = 0
         self.upkeep.notices.pop(outcome.worker, None)
         if outcome.code is None:
-            self.log.say(f"unit {number}: the code has changed meanwhile; it is repeated")
+            self.log.say(f"unit {number}: the code changed meanwhile; it is repeated")
             self.again.append(number)
             return
         if outcome.interrupted and not outcome.state.programs:
@@ -240,7 +240,7 @@ class Coordinator:
             return
         self.upkeep.unit_done(outcome.worker, outcome.state.programs)
         for line in outcome.accidents:
-            self.log.say(f"unit {number}: {line}, which did not come again")
+            self.log.say(f"unit {number}: {line}, which did not recur")
         for each in pending:
             self.filer.ask(each, outcome.code)
 
@@ -265,8 +265,8 @@ class Coordinator:
         # Code that was gone may be back, after a change that was undone.
         self.ask_waiting()
         self.log.say(
-            f"{outcome.worker}: the code of {changes} is another one:"
-            f" what is found from unit {outcome.number} on counts as version {number}"
+            f"{outcome.worker}: the code of {changes} has changed:"
+            f" findings from unit {outcome.number} on count as version {number}"
         )
 
     def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
@@ -290,7 +290,7 @@ class Coordinator:
         if self.failures[unit.engine] >= _MAX_ENGINE_FAILURES and unit.engine in self.planner.engines:
             self.planner.engines = [engine for engine in self.planner.engines if engine != unit.engine]
             self.again = [each for each in self.again if each != number]
-            self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
+            self.log.say(f"engine {unit.engine} does not work and is disabled: {text}")
             if not self.planner.engines:
                 raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
@@ -300,7 +300,7 @@ class Coordinator:
         self.log.say(f"unit {number}: {why}; it is repeated")
         self.again.append(number)
         if self.losses >= _MAX_LOSSES:
-            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; use workers that can work")
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; check the workers")
         # The cause, such as too many processes, may be temporary.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
@@ -308,7 +308,7 @@ class Coordinator:
         """Process the outcome of a replay."""
         finding = replayed.pending.record.finding
         if replayed.trouble:
-            raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
+            raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
         new = self.records.findings.file(replayed)
         self.filer.answered(replayed)
         accepted = self.records.findings.accepted_text(*finding.key)
@@ -330,7 +330,7 @@ class Coordinator:
     def take_refiled(self, refiled: Refiled) -> None:
         """Record that minimising the program of a filed finding has ended."""
         if refiled.trouble:
-            raise CampaignError(f"{refiled.trouble}; use a directory that can be written, with room in it")
+            raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
         self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
         if refiled.how:
             self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
@@ -339,16 +339,16 @@ class Coordinator:
         """Collect the results so far of the units in flight, and the replays that end in time."""
         self.stopping.event.set()
         interrupted = self.stopping.why == INTERRUPTED
-        deadline = time.monotonic() + _UNITS_PATIENCE
+        deadline = time.monotonic() + _UNITS_TIMEOUT
         while self.flying and (left := deadline - time.monotonic()) > 0:
             self.take(left)
-        deadline = time.monotonic() + (_REPLAY_PATIENCE if interrupted else _LAST_REPLAYS)
+        deadline = time.monotonic() + (_REPLAY_TIMEOUT if interrupted else _LAST_REPLAYS)
         while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
             self.take(min(left, 0.1))
             if not interrupted:
                 self.upkeep.tick(self.flying)
         # After this, a file that the filer was writing exists and counts.
-        self.filer.close(_REPLAY_PATIENCE)
+        self.filer.close(_REPLAY_TIMEOUT)
         while self.take(0):
             pass
         self.records.add_statistics(0, 0)

@@ -15,17 +15,17 @@ from ...execution.mistakes import CandidateMistake
 from ...files import write_atomically
 from ...findings.found import file_name
 from ...findings.record import file_text
-from ...findings.replay import SECONDS, Replayer
+from ...findings.replay import REPLAY_TIMEOUT, Replayer
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
 from ...language.program import Program, ProgramError
 from ...language.text import print_program
-from ..store.code import Code, code_of
+from ..store.code import Code, digests_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
 from .refiling import Refiled, Wanted, refile
 
 # Seconds that writing a file may take on a slow disk.
-_WRITING: Final = 60.0
+_WRITE_TIMEOUT: Final = 60.0
 
 
 class Ended(Exception):
@@ -51,7 +51,7 @@ class Checked(Replayer):
         look: Callable[[], Code | None],
         ending: threading.Event,
         busy: threading.Event,
-        seconds: float = SECONDS,
+        seconds: float = REPLAY_TIMEOUT,
     ) -> None:
         super().__init__(seconds)
         self.code = code
@@ -111,7 +111,7 @@ class Filer:
         self.code: Code | None = None
         self.looked = 0.0
         # Findings to be minimised, keyed by file.
-        self.large: dict[str, Wanted] = {}
+        self.to_minimise: dict[str, Wanted] = {}
         self.ending = threading.Event()
         self.busy = threading.Event()
         self.failure: Exception | None = None
@@ -147,13 +147,13 @@ class Filer:
         self.queue.put(None)
         self.thread.join(seconds)
         if not self.busy.is_set():
-            self.thread.join(_WRITING)
+            self.thread.join(_WRITE_TIMEOUT)
 
     def _work(self) -> None:
         try:
             while (asked := self._next()) is not None and not self.ending.is_set():
                 if isinstance(asked, Wanted):
-                    self.large[asked.file] = asked
+                    self.to_minimise[asked.file] = asked
                 else:
                     self.tell(self._replayed(*asked))
         except Ended:
@@ -165,13 +165,13 @@ class Filer:
 
     def _next(self) -> tuple[Pending, Code, float] | Wanted | None:
         """Wait for the next request, and minimise programs meanwhile."""
-        while self.large and self.queue.empty() and not self.ending.is_set():
-            wanted = min(self.large.values(), key=lambda each: each.weight)
+        while self.to_minimise and self.queue.empty() and not self.ending.is_set():
+            wanted = min(self.to_minimise.values(), key=lambda each: each.weight)
             refiled = self._smaller(wanted)
             if refiled is not None:
                 self.tell(refiled)
             if refiled is not None or self.queue.empty():
-                del self.large[wanted.file]
+                del self.to_minimise[wanted.file]
         return self.queue.get()
 
     def _smaller(self, wanted: Wanted) -> Refiled | None:
@@ -221,7 +221,7 @@ class Filer:
         """Return the current code; None if a kernel tree cannot be built, which the next unit reports."""
         self.looked = time.monotonic()
         try:
-            return code_of(*self.versions)
+            return digests_of(*self.versions)
         except TreeError:
             return None
 
@@ -242,7 +242,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     try:
         operations = record.operations
     except ProgramError as error:
-        return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
+        return Replayed(pending, UNREPLAYED, f"not a program: {error}", "", 0)
     store.files.trouble = ""
     try:
         kept = store.offer(record)

@@ -15,14 +15,14 @@ from rich.console import Console
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import NAME, connect_to_read
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.lines import answer, progress_line, summary
 from fuzz.campaign.view.overview import Overview, read
 from fuzz.campaign.view.screen import render
 from fuzz.campaign.work.plan import Planner
-from fuzz.command_line.commands.status import code_of as exit_code_of
+from fuzz.command_line.commands.status import exit_code_of
 from fuzz.exit_codes import BAD_INPUT, FINE, NO_VERDICT
 from fuzz.findings.accepted import Accepted
 
@@ -96,25 +96,25 @@ def shown(overview: Overview) -> str:
 def test_it_is_told(records: tuple[Records, Planner]) -> None:
     books, _ = records
     some = overview_of(books, Exercise(3, 2, ["a.c:1"], []))
-    assert "2 of 3 lines by which the two differ ran\ndid not run: a.c:1\n" in summary(some)
+    assert "2 of 3 differing lines ran\ndid not run: a.c:1\n" in summary(some)
     assert progress_line(some).endswith("  ran: 2 of 3 lines that differ")
-    assert "2 of 3 lines by which the two differ ran" in shown(some)
+    assert "2 of 3 differing lines ran" in shown(some)
     assert "did not run: a.c:1" in shown(some)
     assert json.loads(json.dumps(answer(some)))["exercise"] == asdict(Exercise(3, 2, ["a.c:1"], []))
     assert exit_code_of(some) == FINE
     half = replace(some, exercise=None, reference="original")
-    assert "that takes two kernel trees" in summary(half)
-    assert "that takes two kernel trees" in shown(half)
+    assert "that requires two kernel trees" in summary(half)
+    assert "that requires two kernel trees" in shown(half)
 
 
 def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
     books, _ = records
     idle = overview_of(books, IDLE)
-    assert "not exercised: nothing ran" in summary(idle)
-    assert "not exercised: nothing ran" in shown(idle)
+    assert "not exercised: none of the code" in summary(idle)
+    assert "not exercised: none of the code" in shown(idle)
     assert exit_code_of(idle) == BAD_INPUT
     unseen = overview_of(books, Exercise(0, 0, [], [], uncompiled=["hyp/tlb.c"]))
-    assert "not exercised: nothing ran" in summary(unseen)
+    assert "not exercised: none of the code" in summary(unseen)
     assert "hyp/tlb.c differs, and is not compiled here" in summary(unseen)
     assert "hyp/tlb.c differs, and is not compiled here" in shown(unseen)
     assert answer(unseen)["exercise"]["uncompiled"] == ["hyp/tlb.c"]
@@ -155,6 +155,6 @@ def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner]
     with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
         db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
-        later = Records(again, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        later = Records(again, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         later.exercise.add(later.version, counts(one=1))
         assert noted(later) == {"one": 1}

@@ -244,7 +244,7 @@ def test_a_program_that_no_known_bug_explains_comes_first() -> None:
     for count, findings in ((1, [explained]), (9, [explained, unknown]), (2, [explained])):
         verdict = Verdict()
         verdict.findings += findings
-        session.take(verdict, parse(text + "cpu0 read a+0\n" * count))
+        session.record_verdict(verdict, parse(text + "cpu0 read a+0\n" * count))
     records = [each for each in told if isinstance(each, FindingRecord)]
     assert [(each.finding, each.operations) for each in records] == [(explained, 1), (unknown, 9)]
     assert min(records, key=FindingRecord.size).finding == unknown
@@ -444,11 +444,11 @@ def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
         f"known bug {bug.id} of the original: {bug.reason}"
     )
     assert known_text(Finding("regression", signature, ""), "original") == (
-        f"something else than known bug {bug.id}, which has the same signature: the original does not show this"
+        f"not the known bug {bug.id}, which has the same signature: the original does not show this"
     )
     assert known_text(Finding("regression", signature, ""), "v5.12.9") == ""
     memory = "memcache: stage2_map_walker: allocation without a top-up after a permission fault L3"
-    assert "something else than known bugs M1, M2 and M3, which have the same signature: the original" in known_text(
+    assert "not the known bugs M1, M2 and M3, which have the same signature: the original" in known_text(
         Finding("regression", memory, ""), "original"
     )
     assert known_text(Finding("cured", signature, ""), "v5.12.9") == ""
@@ -463,7 +463,7 @@ def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
     signature = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
     assert known_text(Finding("regression", signature, ""), reference) == ""
     said = known_text(Finding("common", signature, ""), reference)
-    assert said.startswith(f"nobody can say whether it is a known bug of {reference}: ")
+    assert said.startswith(f"it cannot be determined whether this is a known bug of {reference}: ")
     assert "allowed" not in said
 
 

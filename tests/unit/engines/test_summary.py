@@ -16,7 +16,7 @@ from fuzz.reports.report import fuzz_text
 
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
 NOTHING_RAN = Exercise(1, 0, ["arch/arm64/kvm/mmu.c:1"], [])
-SAID = "not exercised: nothing ran"
+SAID = "not exercised: none of the code"
 
 
 def session(*kinds: str) -> Summary:

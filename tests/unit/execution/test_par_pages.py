@@ -115,7 +115,7 @@ def test_nobody_changes_a_page_that_another_thread_tells_of() -> None:
     """``change_pte()`` is called under the lock of the page table: who would move the page then has to wait."""
     run = Run("original", MERGE_BESIDE_MIGRATE)
     assert run.violations == []
-    assert run.count("waits for the page table lock, which host0 has") == 1
+    assert run.count("waits for the page table lock, which host0 holds") == 1
 
 
 def test_a_huge_page_that_comes_behind_a_discard_stays_whole() -> None:

@@ -163,7 +163,7 @@ def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
         "par\nhost0 discard a+0 4K\ncpu0 read b+0\nhost1 testage a+0\nswitch host0 to cpu0 after store 1\nend\n",
     )
     assert [part.status for part in run.outcomes[2].parts] == ["ok", "io", "ok"]
-    assert run.count("waits for the mmu lock, which host0 has") == 1
+    assert run.count("waits for the mmu lock, which host0 holds") == 1
 
 
 def test_a_switch_whose_place_never_comes_is_told_of() -> None:

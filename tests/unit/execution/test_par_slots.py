@@ -53,7 +53,7 @@ def test_slots_change_beside_a_fault(version: str, change: str) -> None:
 
 def test_who_installs_slots_waits_for_faults_in_flight() -> None:
     run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
-    assert run.count("waits for the srcu lock, which cpu0 has") == 1
+    assert run.count("waits for the srcu lock, which cpu0 holds") == 1
     # The slot is still there for the fault, whose look-up was before.
     access, deletion = run.outcomes[1].parts
     assert (access.status, access.faults, deletion.status) == ("ok", 1, "ok")

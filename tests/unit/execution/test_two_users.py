@@ -34,7 +34,7 @@ def test_a_page_is_in_one_of_two_collections(place: str, to: str) -> None:
     assert (first[0] & 5, second[0] & 5, last[0] & 5) == (5, 0, 0)
     assert first[0] | second[0] | last[0] == 7
     if to == "user1":
-        assert run.count("waits for the slots lock, which user0 has") == 1
+        assert run.count("waits for the slots lock, which user0 holds") == 1
 
 
 @pytest.mark.parametrize("calls", [("get", "clear 0 2M"), ("clear 0 2M", "get"), ("clear 0 2M", "clear 0 2M")])

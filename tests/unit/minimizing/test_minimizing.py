@@ -229,7 +229,7 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
     ("arguments", "words"),
     [
         ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; give a program with a finding"),
-        ("minimize x.s2 --signature cured*", "no finding is --signature 'cured*'; there are: regression "),
+        ("minimize x.s2 --signature cured*", "no finding matches --signature 'cured*'; there are: regression "),
         ("minimize x.s2 --candidate rfc-v9", "no candidate 'rfc-v9'"),
         ("minimize plain.s2", "plain.s2: no comment names its candidate; name it with --candidate NAME"),
         ("minimize no.s2", "no.s2: No such file"),

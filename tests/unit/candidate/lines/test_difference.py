@@ -139,7 +139,7 @@ def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
     found = difference(tmp_path, after, CODE)
     assert found.codeless == [f"{FILE}:16-17"]
     assert list(exercise_lines(Exercise(2, 1, [], found.codeless)))[-1] == (
-        f"no code in this build, so that nothing is said of it: {FILE}:16-17"
+        f"no code in this build, so not measured: {FILE}:16-17"
     )
 
 
