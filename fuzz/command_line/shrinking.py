@@ -32,7 +32,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
       replay
     """
     versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
-    show = None if quiet else Shower(chosen.program)
+    show = None if quiet else ShrinkingDisplay(chosen.program)
     patience = SILENT_TRIAL if is_silent(chosen.shown.signature) else SECONDS
     with WatchedJudge(*versions, patience) as watched:
         judge = judge_of(chosen, replayer) or watched
@@ -65,7 +65,7 @@ def sizes_text(before: Program, result: Minimized) -> str:
     return f"{sizes}, {plural(result.runs, 'run')} in {result.seconds:.1f} s{ended}"
 
 
-class Shower:
+class ShrinkingDisplay:
     """Progress on stderr: a line that is updated in place on a terminal, otherwise occasional lines.
 
     :param program: before minimising

@@ -73,7 +73,7 @@ class EngineChild(Child):
         self.silence = Silence(self.pid, self.flight.pulse, seconds)
         self.send(unit.to_json().encode(), last=True)
 
-    def take(self, seconds: float) -> bool | None:
+    def receive(self, seconds: float) -> bool | None:
         """Record the messages that the child sends within *seconds* seconds.
 
         :returns: whether there were any; None: the child has closed its end
@@ -82,7 +82,7 @@ class EngineChild(Child):
         if lines is None:
             return None
         for line in lines:
-            self.result.take(from_line(line))
+            self.result.record(from_line(line))
         return bool(lines)
 
     def look(self) -> bool:
@@ -108,7 +108,7 @@ class EngineChild(Child):
         """Kill the child and record its remaining messages."""
         self.kill()
         for line in self.left():
-            self.result.take(from_line(line))
+            self.result.record(from_line(line))
 
     def close(self) -> None:
         super().close()
@@ -175,7 +175,7 @@ def run_unit(
             if over:
                 # There is no time to replay another program of a known finding.
                 record = result.found.get(finding.title, record)
-            result.take_lost(record, len(program.operations))
+            result.record_lost(record, len(program.operations))
             if unit.ends_with(finding.title):
                 return result
             if watch is not None:
@@ -189,7 +189,7 @@ def run_unit(
             reason = f"the process that judged it {death}, {tries} times in a row"
             # Omit the seconds: another process may have a different patience.
             finding = Finding(CRASH, f"process {death.partition(' for ')[0]}", reason)
-            result.take(FindingRecord(finding, text, number, unit.seed))
+            result.record(FindingRecord(finding, text, number, unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()
@@ -210,7 +210,7 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     seen = -1
     waited = Patience(child.pid, PROGRAM_TIMEOUT)
     while True:
-        more = child.take(_LOOK_EVERY)
+        more = child.receive(_LOOK_EVERY)
         if more is None:
             how = child.death()
             return "" if child.result.state.ended else how

@@ -138,7 +138,7 @@ class Coordinator:
                 self.upkeep.list_corpus()
                 while not self.stopping.over():
                     self.fill()
-                    self.take(0.1)
+                    self.process_events(0.1)
                     self.upkeep.tick(self.flying)
                     self.hook.tick()
                     self.stopping.reach(self.limits.reached(self.db, self.records.elapsed, self.records.version))
@@ -148,9 +148,9 @@ class Coordinator:
                 self.log.say(f"ended: {self.stopping.why}")
         except (OSError, sqlite3.Error) as error:
             path = self.folder / NAME if isinstance(error, sqlite3.Error) else Path(error.filename or self.log.path)
-            raise self.cannot_go_on(failure(path, error)) from None
+            raise self.cannot_continue(failure(path, error)) from None
         except (CampaignError, CorpusError, TreeError) as error:
-            raise self.cannot_go_on(error) from None
+            raise self.cannot_continue(error) from None
         finally:
             self.stopping.event.set()
             with suppress(OSError):
@@ -160,7 +160,7 @@ class Coordinator:
                 filer.close(_REPLAY_TIMEOUT)
         return self.stopping.why
 
-    def cannot_go_on(self, error: Exception) -> CampaignError:
+    def cannot_continue(self, error: Exception) -> CampaignError:
         """Log and record the reason, if possible, and return the error to raise."""
         with suppress(OSError, sqlite3.Error):
             self.log.say(f"ended: {error}")
@@ -187,13 +187,13 @@ class Coordinator:
             self.upkeep.report_aside()
             self.records.begin_unit(number)
             self.flying[number] = unit
-            self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
+            self.pool.submit(number, unit).add_done_callback(partial(self.queue_end, number))
 
-    def came_back(self, number: int, future: "Future[UnitOutcome]") -> None:
+    def queue_end(self, number: int, future: "Future[UnitOutcome]") -> None:
         """Queue the end of a unit as an event, in whatever thread."""
         self.events.put((number, future))
 
-    def take(self, seconds: float) -> bool:
+    def process_events(self, seconds: float) -> bool:
         """Process all pending events; wait up to *seconds* seconds for the first one.
 
         :returns: whether there was one
@@ -206,23 +206,23 @@ class Coordinator:
             return False
         while True:
             if isinstance(event, Replayed):
-                self.take_replayed(event)
+                self.process_replayed(event)
             elif isinstance(event, Refiled):
-                self.take_refiled(event)
+                self.process_refiled(event)
             else:
-                self.take_unit(*event)
+                self.process_unit(*event)
             try:
                 event = self.events.get_nowait()
             except Empty:
                 return True
 
-    def take_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
+    def process_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
         """Process the end of a unit."""
         unit = self.flying.pop(number)
         try:
             outcome = future.result()
         except Exception as error:
-            self.take_failure(number, unit, error)
+            self.process_failure(number, unit, error)
             return
         self.losses = 0
         self.failures[unit.engine] = 0
@@ -234,7 +234,7 @@ class Coordinator:
         if outcome.interrupted and not outcome.state.programs:
             return
         if outcome.code != self.records.code:
-            self.take_code(outcome)
+            self.switch_code(outcome)
         pending = self.records.finish(unit, outcome, outcome.code)
         if pending is None:
             return
@@ -252,7 +252,7 @@ class Coordinator:
         for finding, file in self.records.findings.filed(version):
             self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
 
-    def take_code(self, outcome: UnitOutcome) -> None:
+    def switch_code(self, outcome: UnitOutcome) -> None:
         """Switch to the new code version that a unit ran on."""
         assert outcome.code is not None
         names = self.settings.candidate, self.settings.reference
@@ -269,7 +269,7 @@ class Coordinator:
             f" findings from unit {outcome.number} on count as version {number}"
         )
 
-    def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
+    def process_failure(self, number: int, unit: Unit, error: BaseException) -> None:
         """Process the failure of a unit."""
         if self.stopping.why:
             return
@@ -277,7 +277,7 @@ class Coordinator:
             raise CampaignError(str(error))
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
-            self.take_loss(number, why)
+            self.process_loss(number, why)
             return
         self.attempts[number] += 1
         self.failures[unit.engine] += 1
@@ -294,7 +294,7 @@ class Coordinator:
             if not self.planner.engines:
                 raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
-    def take_loss(self, number: int, why: str) -> None:
+    def process_loss(self, number: int, why: str) -> None:
         """Process the loss of a unit for a reason unrelated to the unit."""
         self.losses += 1
         self.log.say(f"unit {number}: {why}; it is repeated")
@@ -304,7 +304,7 @@ class Coordinator:
         # The cause, such as too many processes, may be temporary.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
-    def take_replayed(self, replayed: Replayed) -> None:
+    def process_replayed(self, replayed: Replayed) -> None:
         """Process the outcome of a replay."""
         finding = replayed.pending.record.finding
         if replayed.trouble:
@@ -327,7 +327,7 @@ class Coordinator:
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
-    def take_refiled(self, refiled: Refiled) -> None:
+    def process_refiled(self, refiled: Refiled) -> None:
         """Record that minimising the program of a filed finding has ended."""
         if refiled.trouble:
             raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
@@ -341,15 +341,15 @@ class Coordinator:
         interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_TIMEOUT
         while self.flying and (left := deadline - time.monotonic()) > 0:
-            self.take(left)
+            self.process_events(left)
         deadline = time.monotonic() + (_REPLAY_TIMEOUT if interrupted else _LAST_REPLAYS)
         while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
-            self.take(min(left, 0.1))
+            self.process_events(min(left, 0.1))
             if not interrupted:
                 self.upkeep.tick(self.flying)
         # After this, a file that the filer was writing exists and counts.
         self.filer.close(_REPLAY_TIMEOUT)
-        while self.take(0):
+        while self.process_events(0):
             pass
         self.records.add_statistics(0, 0)
         self.records.exercise.note(self.records.version)

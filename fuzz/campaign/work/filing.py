@@ -32,11 +32,11 @@ class Ended(Exception):
     """The result of a replay is no longer wanted: nothing is to be written."""
 
 
-class OtherCode(Exception):
+class CodeChanged(Exception):
     """The code under test changed meanwhile: the result of the replay is meaningless."""
 
 
-class Checked(Replayer):
+class CheckedReplayer(Replayer):
     """A replayer for one version of the code.
 
     :param code: that version
@@ -62,12 +62,12 @@ class Checked(Replayer):
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay, as in the base class.
 
-        :raises OtherCode: the sources differ at the end of the replay
+        :raises CodeChanged: the sources differ at the end of the replay
         :raises Ended: *ending* is set by then
         """
         shown = self.tried(program, reference, candidate)
         if self.look() != self.code:
-            raise OtherCode
+            raise CodeChanged
         return shown
 
     def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
@@ -181,14 +181,14 @@ class Filer:
         if self.store is None or self.code != wanted.code:
             return None
         checked = self.store.replayer
-        assert isinstance(checked, Checked)
+        assert isinstance(checked, CheckedReplayer)
 
         def judge(program: Program) -> list[Finding]:
             return checked.tried(print_program(program), *self.versions)
 
         try:
             return refile(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
-        except OtherCode:
+        except CodeChanged:
             self._drop()
         except CandidateMistake:
             # The next unit reports it.
@@ -205,7 +205,7 @@ class Filer:
                 return set_aside(self.folder, *self.versions, pending)
             try:
                 return file(self.store, self.folder, pending)
-            except OtherCode:
+            except CodeChanged:
                 self._drop()
 
     def _renew(self) -> None:
@@ -215,7 +215,7 @@ class Filer:
             self._drop()
         if now is not None and self.store is None:
             self.code = now
-            self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
+            self.store = Store(self.folder, *self.versions, CheckedReplayer(now, self._look, self.ending, self.busy))
 
     def _look(self) -> Code | None:
         """Return the current code; None if a kernel tree cannot be built, which the next unit reports."""
@@ -235,7 +235,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     """Replay a program and file it if it shows its finding.
 
     :param folder: of the store, below that of the campaign
-    :raises OtherCode: from a `Checked` replayer of the store
+    :raises CodeChanged: from a `CheckedReplayer` replayer of the store
     :raises Ended: likewise
     """
     record = replace(pending.record)

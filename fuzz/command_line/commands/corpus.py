@@ -89,9 +89,9 @@ def corpus(arguments: Namespace) -> int:
     from ...corpus import CorpusError
 
     action: Callable[[Namespace], int] = {
-        "add": take_in,
-        "merge": take_in,
-        "import": take_in,
+        "add": add_programs,
+        "merge": add_programs,
+        "import": add_programs,
         "show": show,
         "export": export,
         "minimize": minimize_command,
@@ -134,7 +134,7 @@ def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tu
             yield from of_corpus(Path(name), tell)
 
 
-def take_in(arguments: Namespace) -> int:
+def add_programs(arguments: Namespace) -> int:
     """Run ``s2fuzz corpus add``, ``merge`` or ``import``."""
     from ...corpus import Corpus
     from ...corpus.folder import digest_of
@@ -162,7 +162,7 @@ def take_in(arguments: Namespace) -> int:
     return BAD_INPUT if refused and arguments.action == "add" else FINE
 
 
-def told_aside(corpus: "Corpus") -> list[str]:
+def report_aside(corpus: "Corpus") -> list[str]:
     """Print a line on stderr for each file in the corpus that is not a program, and return the lines."""
     lines = [str(bad) for bad in corpus.aside]
     for line in lines:
@@ -244,7 +244,7 @@ def export(arguments: Namespace) -> int:
         wrong = getattr(error, "strerror", None) or str(error)
         wanted = "a directory that can be created and written, with free space"
         raise BadInputError(f"{shown_name(target)}: {wrong}; name {wanted}") from None
-    bad = told_aside(corpus)
+    bad = report_aside(corpus)
     text = f"{arguments.target}: {written} written, {there} already there"
     answer(arguments, text, corpus=arguments.corpus, target=arguments.target, written=written, there=there, bad=bad)
     return FINE
@@ -286,7 +286,7 @@ def minimize_command(arguments: Namespace) -> int:
     finally:
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        bad = told_aside(corpus)
+        bad = report_aside(corpus)
     for each in done.troubled:
         complain(f"{corpus.path(each.digest)}: kept, because its features cannot be observed: {each.trouble}")
     verb = "would be removed" if arguments.dry_run else "removed"

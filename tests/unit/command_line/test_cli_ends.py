@@ -31,7 +31,7 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
     result = units.Result(unit)
 
     def tell(message: Message) -> None:
-        result.take(message)
+        result.record(message)
         watch(result)
 
     try:

@@ -218,7 +218,9 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
         if len(progress.program.operations) < 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fuzz.command_line.shrinking.Shower.__call__", lambda _, progress: interrupt(progress))
+    monkeypatch.setattr(
+        "fuzz.command_line.shrinking.ShrinkingDisplay.__call__", lambda _, progress: interrupt(progress)
+    )
     code, out, _ = call("minimize", "x.s2")
     assert code == 130
     assert ", interrupted: x.min.s2\n" in out
