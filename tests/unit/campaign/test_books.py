@@ -31,7 +31,7 @@ from ..processes import wait_for
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
     """Return the outcome of an undisturbed worker."""
     result = Result(unit)
-    run_here(unit, result.take)
+    run_here(unit, result.record)
     found, code = list(result.found.values()), digests_of(unit.reference, unit.candidate)
     return UnitOutcome(number, "worker_0", code, result.state, found, result.fresh, 1.0, 0, 0, interrupted, [])
 
