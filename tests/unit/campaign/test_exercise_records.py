@@ -138,7 +138,7 @@ def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -
         assert found.refused == {"memunmap": 3 * times}
         assert f"no verdict: {3 * times} of {4 * times} programs could not be judged" in summary(found)
         assert "nothing found" not in summary(found)
-        assert "for nobody models memunmap" in shown(found)
+        assert "not modelled: memunmap" in shown(found)
         assert exit_code_of(replace(found, findings=[])) == NO_VERDICT
 
 
