@@ -129,7 +129,7 @@ def sources(arguments: Namespace, tell: "Callable[[Bad], None]") -> "Iterator[tu
             yield from binaries(name, tell)
         elif "\0" in name or not is_corpus(Path(name)):
             wanted = "a corpus (`s2fuzz corpus add` accepts other folders)"
-            raise CorpusError(f"{shown_name(name)}: not a corpus; name {wanted}")
+            raise CorpusError(f"{shown_name(name)}: no corpus; name {wanted}")
         else:
             yield from of_corpus(Path(name), tell)
 

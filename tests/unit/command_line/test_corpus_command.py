@@ -96,7 +96,7 @@ def test_corpora_are_merged_and_left_as_they_are(call: Call) -> None:
     assert len(found["added"]) == len(Corpus("programs")) >= len(SOME) - 1
     assert len(found["refused"]) == len(err.splitlines()) == 2
     assert (files("one"), files("two")) == before
-    refused(call("merge", str(SEEDS)), "not a corpus; name a corpus", "corpus add")
+    refused(call("merge", str(SEEDS)), "no corpus; name a corpus", "corpus add")
 
 
 def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
