@@ -84,11 +84,11 @@ def check_packages() -> None:
         except (ImportError, ValueError):
             spec = None
         if spec is None:
-            raise ForeignPackageError(f"package {name!r} is not there; use the one in {home}")
+            raise ForeignPackageError(f"package {name!r} is missing; use the one in {home}")
         found = Path(spec.origin).resolve() if spec.origin else None
         if found != home / name / "__init__.py":
             where = spec.origin or "a folder without __init__.py"
-            raise ForeignPackageError(f"package {name!r} is another one: {where}; use the one in {home}")
+            raise ForeignPackageError(f"package {name!r} is another project's: {where}; use the one in {home}")
 
 
 def check_candidates() -> None:
@@ -109,7 +109,7 @@ def check_candidates() -> None:
             traceback.print_exc()
         said = error.msg if isinstance(error, SyntaxError) else f"{error}{suggestion(error)}"
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
-        raise BrokenCandidateError(f"{place}: {wrong}; correct it, or take it out of candidate/") from None
+        raise BrokenCandidateError(f"{place}: {wrong}; fix it, or remove it from candidate/") from None
 
 
 def candidate_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from .exit_codes import INTERRUPTED
 
 _SCRIPT: Final = "s2fuzz"
 _MODULE: Final = ("-m", "fuzz")
-_SAID: Final = b"s2fuzz: interrupted\n"
+_MESSAGE: Final = b"s2fuzz: interrupted\n"
 
 
 def heed_interrupt() -> None:
@@ -35,6 +35,6 @@ def is_command() -> bool:
 def leave(number: int, frame: FrameType | None) -> None:
     """Handle Ctrl-C by ending the process; the import machinery could swallow an exception."""
     try:
-        os.write(2, _SAID)
+        os.write(2, _MESSAGE)
     finally:
         os._exit(INTERRUPTED)

@@ -79,12 +79,12 @@ def make(folder: Path) -> None:
         if not (folder / database.NAME).exists():
             others = sorted(name for name in os.listdir(folder) if name not in _OURS and not name.startswith("."))
             if others:
-                wrong = f"holds other things ({others[0]!a}) and no campaign"
-                raise CampaignError(f"{folder}: {wrong}; name a campaign's, a new or an empty directory")
+                wrong = f"holds other files ({others[0]!a}) and no campaign"
+                raise CampaignError(f"{folder}: {wrong}; name the directory of a campaign, or a new or empty one")
         (folder / FINDINGS).mkdir(exist_ok=True)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise CampaignError(f"{folder}: {wrong}; name a directory that can be made and written") from None
+        raise CampaignError(f"{folder}: {wrong}; name a directory that can be created and written") from None
 
 
 def corpus_of(folder: Path, lines: Log) -> Corpus:
@@ -101,7 +101,7 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
             try:
                 corpus.add(load(seed))
             except ProgramError as error:
-                lines.say(f"corpus: {error}; left out")
+                lines.say(f"corpus: {error}; skipped")
     return corpus
 
 

@@ -134,7 +134,7 @@ def finish(arguments: Namespace, kept: "TrialsFile") -> None:
             raise refused_file("--markdown", arguments.markdown, error) from None
     outdated = kept.outdated()
     if outdated:
-        complain(f"{len(outdated)} trials of {kept.path} were made with other code; remove the file to make all anew")
+        complain(f"{len(outdated)} trials of {kept.path} were made with other code; remove the file to repeat all")
 
 
 def chosen(what: str, wanted: Iterable[str], there: tuple[str, ...]) -> list[str]:

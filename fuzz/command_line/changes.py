@@ -39,7 +39,7 @@ def form_of(name: str) -> str:
     if CHOICE.mypyc and all(module in CHOICE.files for module in modules):
         return f"{name} runs compiled"
     if not wanted():
-        return f"{name} runs interpreted, as S2FUZZ_PURE asks"
+        return f"{name} runs interpreted, because of S2FUZZ_PURE"
     command = f"`{shlex.join(['s2fuzz', 'build', '--candidate', name])}`"
     if CHOICE.mypyc:
         return f"{name} runs interpreted, the rest compiled: {command} compiles it too, for {GAIN_OF_FILE}"

@@ -11,7 +11,7 @@ from .parser import Parser
 CLASSES: Final = """\
 classes of findings:
   regression  only the candidate breaks a rule
-  divergence  guest or host can tell the two apart; a rule that says who is wrong is named
+  divergence  guest or host can see a difference; if a rule decides which side is wrong, it is named
   common      the reference breaks the rule too
   cured       only the reference breaks it
 
@@ -19,38 +19,38 @@ classes of findings:
 EXIT_CODES: Final = """\
 exit codes:
     0  no regression and no divergence
-    1  some: the candidate is worse, or differs for no known reason
+    1  at least one regression or divergence
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr says where, and what to do; or not exercised: nothing ran of
-       that by which two kernel trees differ
+       stderr gives the place and a remedy; or not exercised: no run reached the
+       code in which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program, or most of several, need something that is
        not modelled; a kernel tree was edited meanwhile; a process cannot be started,
        or is killed from outside; memory runs out
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
-  141  whoever read the output has closed it
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; the findings so far are printed
+  141  the reader closed the output
 """
 # For commands that judge nothing, or whose purpose is to show findings.
 DONE: Final = """\
 exit codes:
-    0  done, whatever a program shows
+    0  done, regardless of findings
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr says where, and what to do
+       stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: a program needs something that is not modelled; a
-       process cannot be started, or is killed from outside
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what is done by then stays
-  141  whoever read the output has closed it
+    4  no verdict available: a program needs something that is not modelled; a process
+       cannot be started, or is killed from outside
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; completed work is kept
+  141  the reader closed the output
 """
 # For commands that run no program.
 RUNS_NOTHING: Final = """\
 exit codes:
     0  done
     2  bad usage or input, or a mistake in a candidate's Python; one line on
-       stderr says where, and what to do
+       stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 # The file that explains the keys of an answer.
 KEYS: Final = "fuzz/reports/answers.py"

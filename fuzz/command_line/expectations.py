@@ -29,7 +29,7 @@ def command(arguments: argparse.Namespace) -> int:
     names = [name for name in versions if name not in files]
     for name in names:
         if name not in candidate.names():
-            raise BadInputError(f"{name} is a planted bug, regression tests expect nothing of it; name a version")
+            raise BadInputError(f"{name} is a planted bug, which regression tests do not cover; name a version")
     programs = sorted(promote.regressions_folder().glob("*.s2"))
     if not programs:
         raise BadInputError(
@@ -73,7 +73,5 @@ def write(programs: list[Path], names: list[str], quiet: bool) -> dict[str, list
             except PromotionError as error:
                 raise BadInputError(f"{path}: {error}") from None
             except OSError as error:
-                raise BadInputError(
-                    f"{path}: {error.strerror or error}; make the folder one that can be written"
-                ) from None
+                raise BadInputError(f"{path}: {error.strerror or error}; make the folder writable") from None
     return changed

@@ -49,9 +49,9 @@ def failure(error: OSError) -> tuple[int, str]:
     module = str(frame.f_globals.get("__name__", ""))
     limited = error.errno in _LIMITS and not hasattr(error, "characters_written")
     if module == "tempfile":
-        return NO_VERDICT, f"no temporary file can be made: {why}"
+        return NO_VERDICT, f"cannot create a temporary file: {why}"
     if limited or module in ("subprocess", "threading"):
-        return NO_VERDICT, f"{module}.{frame.f_code.co_name}() failed, and with it the command: {why}"
+        return NO_VERDICT, f"{module}.{frame.f_code.co_name}() failed, so the command ended: {why}"
     if module.startswith(_WRITING):
         return BAD_INPUT, f"cannot write the answer: {why}"
     return BAD_INPUT, f"{module}.{frame.f_code.co_name}() failed: {why}"

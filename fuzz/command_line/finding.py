@@ -63,7 +63,9 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
         raise NoVerdictError(f"{file} on {patched}: no verdict: {unmodelled(replayed.refused)}")
     shown = sorted(replayed.findings, key=rank)
     if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
-        raise NoVerdictError(f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known of it: try again")
+        raise NoVerdictError(
+            f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known about the finding; try again"
+        )
     if not shown:
         raise BadInputError(f"{file}: {patched} against {reference} shows nothing; give a program with a finding")
     return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)
@@ -75,7 +77,9 @@ def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[
         fits = [each for each in shown if matches(pattern, each.kind, each.signature)]
         if not fits:
             there = dict.fromkeys(each.title for each in shown)
-            raise BadInputError(f"{file}: no finding is --signature {pattern[:200]!a}; there are: {'; '.join(there)}")
+            raise BadInputError(
+                f"{file}: no finding matches --signature {pattern[:200]!a}; there are: {'; '.join(there)}"
+            )
         return fits[0]
     own = [each for each in shown if each.key == (comments.get("kind"), comments.get("signature"))]
     return own[0] if own else shown[0]

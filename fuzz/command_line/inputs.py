@@ -85,7 +85,7 @@ def read_given(name: str) -> Given:
         raise BadInputError(str(error)) from None
     except (OSError, ValueError, AttributeError):
         # Standard input is closed, or not a file.
-        raise BadInputError(f"{STDIN}: it cannot be read; pipe a program in") from None
+        raise BadInputError(f"{STDIN}: cannot be read; pipe a program into s2fuzz") from None
 
 
 def _given(data: bytes, file: str) -> Given:
@@ -153,7 +153,7 @@ def make_out(name: str, folder: str) -> Path:
         Place(out / "finding.s2").probe()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--out {name}: {wrong}; name a directory that can be made and written") from None
+        raise BadInputError(f"--out {name}: {wrong}; name a directory that can be created and written") from None
     return out
 
 
@@ -164,7 +164,7 @@ def refused_output(name: str, error: OSError) -> BadInputError:
 
 def refused_file(option: str, name: str, error: OSError) -> BadInputError:
     """Return the error for an unwritable file that an option names."""
-    wanted = "a file that can be written, a device, or a FIFO that somebody reads"
+    wanted = "a file that can be written, a device, or a FIFO that has a reader"
     return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
@@ -199,4 +199,4 @@ def write_folder(name: str, files: dict[str, bytes], executable: set[str]) -> No
                 (folder / file).chmod(0o755)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"-o {shown_name(name)}: {wrong}; name a folder that can be made and written") from None
+        raise BadInputError(f"-o {shown_name(name)}: {wrong}; name a folder that can be created and written") from None

@@ -13,7 +13,7 @@ from .values import folder, seconds, seed, workers
 # A copy of the constant in `fuzz.findings.accepted`, which must not be imported yet.
 DEFAULT_FILE: Final = "known-findings.toml"
 # Help for a program.
-BINARY: Final = "a program as text, or a mail with one (-: standard input); `s2fuzz convert` makes one of a binary"
+BINARY: Final = "a program as text, or a mail with one (-: standard input); use `s2fuzz convert` for a binary"
 
 
 def add_json(parser: Parser, keys: str = KEYS) -> None:
@@ -42,12 +42,12 @@ def add_versions(parser: Parser, candidate: str, required: bool = False, comment
     :param comments: a program's comments may name the reference, so there is no default here
     """
     reference = "the version that the candidate is compared with: a name, or a file such as ./my_base.py"
-    reference += " (what the program's comments say, or original)" if comments else " (%(default)s)"
+    reference += " (from the program's comments, else original)" if comments else " (%(default)s)"
     default = None if comments else "original"
     parser.add_argument("--reference", action=Once, default=default, metavar="NAME", help=reference)
-    candidate += "; a file such as ./my_patch.py, a kernel tree such as tree:../linux or tree:../linux@HEAD~1 will do"
+    candidate += "; also a file such as ./my_patch.py, or a kernel tree such as tree:../linux or tree:../linux@HEAD~1"
     parser.add_argument("--candidate", action=Once, required=required, metavar="NAME", help=candidate)
-    sanitize = "kernel trees are built with checks of memory and of undefined behaviour (tree:PATH:sanitize)"
+    sanitize = "build kernel trees with checks of memory and of undefined behaviour (tree:PATH:sanitize)"
     parser.add_argument("--sanitize", action="store_true", help=sanitize)
 
 
@@ -81,16 +81,16 @@ def pin_commits(arguments: Namespace) -> None:
 
 def add_known(parser: Parser) -> None:
     """Add ``--known``."""
-    known = "accepted findings, as TOML: reported as such, and not counted for the exit code"
+    known = "TOML file of accepted findings: reported, but ignored for the exit code"
     parser.add_argument("--known", metavar="FILE", help=f"{known} ({DEFAULT_FILE} here, if there is one)")
 
 
 def add_which_finding(parser: Parser) -> None:
     """Add the options that choose one finding of a program."""
-    said = "what its comments say"
-    reference = f"the version that the candidate is compared with ({said})"
+    default = "from its comments"
+    reference = f"the version that the candidate is compared with ({default})"
     parser.add_argument("--reference", action=Once, metavar="NAME", help=reference)
-    parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({said})")
+    parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({default})")
     signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
     parser.add_argument("--signature", action=Once, metavar="S", help=signature)
 
@@ -98,10 +98,12 @@ def add_which_finding(parser: Parser) -> None:
 def add_finding(parser: Parser) -> None:
     """Add the options that choose a finding, and the time limit for minimising it."""
     add_which_finding(parser)
-    parser.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="minimise for so long (60)")
+    parser.add_argument(
+        "--seconds", type=seconds, default=60.0, metavar="N", help="time limit for minimising, in seconds (60)"
+    )
 
 
 def add_workers(parser: Parser) -> None:
     """Add ``--workers``, by default one for each core."""
-    about = "processes (%(default)s: one for each core)"
+    about = "number of processes (%(default)s: one per core)"
     parser.add_argument("--workers", type=workers, default=len(os.sched_getaffinity(0)), metavar="N", help=about)

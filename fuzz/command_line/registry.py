@@ -22,8 +22,8 @@ _ABOUT: Final = """\
 Differential fuzzer for KVM/arm64 stage-2 page-table code: random sequences of
 guest accesses, host memory management and dirty logging run on two versions of
 the kernel code, the reference and the candidate: kernel trees, or ports to
-Python. Checkers say what a patch breaks, what it cures, and what was wrong all
-along.
+Python. Checkers report what a patch breaks, what it fixes, and what was already
+wrong.
 """
 
 

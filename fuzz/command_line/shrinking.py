@@ -32,7 +32,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
       replay
     """
     versions = candidate.get(chosen.reference), candidate.get(chosen.candidate)
-    show = None if quiet else Shower(chosen.program)
+    show = None if quiet else ShrinkingDisplay(chosen.program)
     patience = SILENT_TRIAL if is_silent(chosen.shown.signature) else SECONDS
     with WatchedJudge(*versions, patience) as watched:
         judge = judge_of(chosen, replayer) or watched
@@ -45,7 +45,7 @@ def shrink(chosen: Chosen, replayer: Replayer, seconds: float, quiet: bool) -> t
     for each in replayer.shows(print_program(result.program), chosen.reference, chosen.candidate):
         if each.key == chosen.key:
             return result, each
-    complain(f"{chosen.file}: the smaller program does not replay in a fresh process; nothing is left out")
+    complain(f"{chosen.file}: the smaller program does not replay in a fresh process; the original program is kept")
     return Minimized(chosen.program, result.runs, result.seconds, False, result.interrupted), chosen.shown
 
 
@@ -65,7 +65,7 @@ def sizes_text(before: Program, result: Minimized) -> str:
     return f"{sizes}, {plural(result.runs, 'run')} in {result.seconds:.1f} s{ended}"
 
 
-class Shower:
+class ShrinkingDisplay:
     """Progress on stderr: a line that is updated in place on a terminal, otherwise occasional lines.
 
     :param program: before minimising

@@ -40,8 +40,8 @@ In February 2021 a patch series made the stage-2 page tables of KVM/arm64 faster
 the data cache missing? s2fuzz runs this program on the original code and on the patched code:"""
 _ROUTE: Final = """\
 Dirty logging is on, so the first read maps one page of 4K; after it is off, the second read replaces the table of \
-pages by one block of 2M. The original cleans {reference} of data cache on this way, the series {candidate}. cpu1 \
-reads with its MMU off, past the cache, and can see what memory held before the host wrote to it."""
+pages by one block of 2M. On this path, the original cleans {reference} of data cache, and the series {candidate}. \
+cpu1 reads with its MMU off, past the cache, and can see what memory held before the host wrote to it."""
 _REPAIRED: Final = """\
 The repair cleans the data cache in the function that installs the block. The original cleans {reference}, the \
 repair {candidate}. No rule is broken, and guest and host cannot tell the two apart."""
@@ -133,7 +133,8 @@ def fuzz(unit: Unit) -> int:
     """
     limit = f"{unit.seconds:g} s" if unit.seconds is not None else plural(unit.programs or 0, "random program")
     print(
-        f"s2fuzz finds such programs itself. {limit} of fuzzing with the whole series ({unit.candidate}):", flush=True
+        f"s2fuzz finds such programs on its own. {limit} of fuzzing with the whole series ({unit.candidate}):",
+        flush=True,
     )
     summary = Summary(unit.reference, unit.candidate, unit.seed, unit.engine)
     with Keeper(summary) as keeper:

@@ -50,7 +50,7 @@ def translations(text: str) -> int:
 
 
 def trials(text: str) -> int:
-    """Parse the value of ``--seeds`` and ``--workers``."""
+    """Parse the value of ``--seeds`` and ``--deepest``."""
     return whole(text, 1, MAX_TRIALS)
 
 

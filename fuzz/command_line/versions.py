@@ -31,6 +31,4 @@ def say_changed(versions: Iterable[Candidate]) -> None:
     """Complain about each kernel tree whose source has changed since it was opened; the old source was judged."""
     for version in versions:
         if version.is_tree and has_changed(version.name, version.content):
-            complain(
-                f"{version.name} has changed since the session began, which judged it as it was then; run it again"
-            )
+            complain(f"{version.name} has changed since the session began; its old source was judged; run it again")

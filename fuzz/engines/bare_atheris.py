@@ -43,7 +43,7 @@ def drive(session: Session) -> None:
     import atheris
 
     if not instrument():
-        raise RuntimeError("compiled code has no lines to be led by; set S2FUZZ_PURE=1")
+        raise RuntimeError("compiled code has no lines to guide libFuzzer; set S2FUZZ_PURE=1")
 
     def target(data: bytes) -> None:
         session.judge(decode(data))

@@ -67,8 +67,8 @@ class Counters:
         self.started = False
         self.kept = 0
         # If atheris lacks these functions, guidance uses only lines, as atheris counts them.
-        self.there = hasattr(atheris, "_reserve_counter") and hasattr(atheris, "_trace_branch")
-        if self.there:
+        self.available = hasattr(atheris, "_reserve_counter") and hasattr(atheris, "_trace_branch")
+        if self.available:
             self.first: int = atheris._reserve_counter()
             # libFuzzer does not see the last counter reserved before it runs, so reserve one more.
             for _ in range(COUNTERS + 1):
@@ -78,7 +78,7 @@ class Counters:
 
     def start(self) -> None:
         """Count something in libFuzzer's first run, whose input holds no program; libFuzzer would end otherwise."""
-        if self.there:
+        if self.available:
             if not self.started:
                 self.started = True
                 self.count = self.atheris._trace_branch
@@ -91,7 +91,7 @@ class Counters:
 
         :returns: whether some of them are new and libFuzzer does not keep the input
         """
-        if not self.there:
+        if not self.available:
             return False
         first = self.first + 1
         counters = {first + feature % COUNTERS for feature in features} | self.lines

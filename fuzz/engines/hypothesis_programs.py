@@ -110,7 +110,7 @@ class Search:
         except (NoSuchExample, _EnoughError):
             pass
         except Exception as error:
-            self.session.lost(error)
+            self.session.count_unmade(error)
         if self.wanted:
             self.done.add(self.wanted)
 

@@ -128,7 +128,7 @@ class Lanes:
         self.result.interrupted |= any(lane.result.interrupted for lane in self.lanes)
         self.merged = []
         self.merge()
-        self.result.take_counts([lane.result for lane in self.lanes])
+        self.result.sum_counts([lane.result for lane in self.lanes])
         return self.result
 
     def end(self) -> None:
@@ -169,7 +169,7 @@ class Lanes:
             self.result.state = state
         while (lane := min(self.lanes, key=Lane.reach)).taken < len(lane.result.messages):
             # A copy with its own count.
-            self.result.take(replace(lane.result.messages[lane.taken]))
+            self.result.record(replace(lane.result.messages[lane.taken]))
             lane.taken += 1
         self.result.count()
         self.result.accidents = [line for each in results for line in each.accidents]

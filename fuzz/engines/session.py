@@ -152,7 +152,7 @@ class Session:
             try:
                 program = make(number)
             except Exception as error:
-                self.lost(error, number)
+                self.count_unmade(error, number)
             else:
                 self.judge(program, number)
 
@@ -179,7 +179,7 @@ class Session:
         except Exception as error:
             self.failed(error, program)
         else:
-            self.take(verdict, program)
+            self.record_verdict(verdict, program)
         if self.flight is not None:
             self.flight.arrive()
         self.count(len(program.operations))
@@ -217,7 +217,7 @@ class Session:
             traceback.print_exception(error)
         self.note(crash_finding(error), program)
 
-    def lost(self, error: Exception, number: int | None = None) -> None:
+    def count_unmade(self, error: Exception, number: int | None = None) -> None:
         """Count a program that could not be made, and record the exception.
 
         :param number: by default the next one
@@ -226,7 +226,7 @@ class Session:
         self.failed(error, NOTHING)
         self.count(0)
 
-    def take(self, verdict: Verdict, program: Program) -> None:
+    def record_verdict(self, verdict: Verdict, program: Program) -> None:
         """Record the findings of a verdict, each signature once per program."""
         if verdict.refused:
             self.state.refused[verdict.refused] = self.state.refused.get(verdict.refused, 0) + 1

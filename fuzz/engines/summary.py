@@ -142,7 +142,7 @@ class Keeper(Closing):
         Records are processed in order, so that the result does not depend on when this is called.
         """
         for record in result.messages[self.taken :]:
-            self.take(record, result.interrupted)
+            self.take(record, slow_replays=not result.interrupted)
             # Incremented only now: a record interrupted by Ctrl-C is processed again.
             self.taken += 1
         summary, state = self.summary, result.state
@@ -178,17 +178,17 @@ class Keeper(Closing):
         """Tell whether `finish` has programs to replay."""
         return bool(self.waiting) or self.taken < len(result.messages)
 
-    def take(self, record: FindingRecord, hurry: bool = False) -> None:
+    def take(self, record: FindingRecord, slow_replays: bool = True) -> None:
         """Record a finding with a smaller program than before.
 
-        :param hurry: start no replay that is known to take long
+        :param slow_replays: also start a replay that is known to take long
         """
         self.note(record)
         kept = self.kept_as(record)
         key = record.finding.key
         if key in self.store.kept and not is_silent(record.signature):
             self.waiting.setdefault(key, []).append(kept)
-        elif hurry and is_silent(record.signature):
+        elif not slow_replays and is_silent(record.signature):
             self.store.hold(kept)
         else:
             self.store.offer(kept)

@@ -24,7 +24,7 @@ from .registry import engine_of
 from .unit import Result, Unit, from_line
 
 # Seconds that one program may take (`fuzz.processes.patience`).
-PATIENCE: Final = 180.0
+PROGRAM_TIMEOUT: Final = 180.0
 # Seconds of CPU time in one place where kernel code is known not to return: after a unit's time is over, waiting
 # longer reveals nothing new.
 _ENOUGH: Final = 1.0
@@ -73,7 +73,7 @@ class EngineChild(Child):
         self.silence = Silence(self.pid, self.flight.pulse, seconds)
         self.send(unit.to_json().encode(), last=True)
 
-    def take(self, seconds: float) -> bool | None:
+    def receive(self, seconds: float) -> bool | None:
         """Record the messages that the child sends within *seconds* seconds.
 
         :returns: whether there were any; None: the child has closed its end
@@ -82,7 +82,7 @@ class EngineChild(Child):
         if lines is None:
             return None
         for line in lines:
-            self.result.take(from_line(line))
+            self.result.record(from_line(line))
         return bool(lines)
 
     def look(self) -> bool:
@@ -108,7 +108,7 @@ class EngineChild(Child):
         """Kill the child and record its remaining messages."""
         self.kill()
         for line in self.left():
-            self.result.take(from_line(line))
+            self.result.record(from_line(line))
 
     def close(self) -> None:
         super().close()
@@ -118,7 +118,7 @@ class EngineChild(Child):
 def run_unit(
     unit: Unit,
     watch: Watch | None = None,
-    patience: float = PATIENCE,
+    patience: float = PROGRAM_TIMEOUT,
     seconds: float = silence.SECONDS,
     share: LaneNumbers | None = None,
 ) -> Result:
@@ -162,7 +162,7 @@ def run_unit(
         if idle == _MAX_DEATHS:
             told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
             if death.endswith("SIGKILL"):
-                raise EngineKilledError(f"{told}; try: free memory, or see who ends it (`dmesg`)")
+                raise EngineKilledError(f"{told}; try: free memory, or look for the killer in `dmesg`")
             raise EngineError(told)
         tries = tries + 1 if text and text == rest.again else 1
         # SIGKILL comes from outside, possibly twice by chance; a program causes it only if memory runs out.
@@ -175,7 +175,7 @@ def run_unit(
             if over:
                 # There is no time to replay another program of a known finding.
                 record = result.found.get(finding.title, record)
-            result.take_lost(record, len(program.operations))
+            result.record_lost(record, len(program.operations))
             if unit.ends_with(finding.title):
                 return result
             if watch is not None:
@@ -189,7 +189,7 @@ def run_unit(
             reason = f"the process that judged it {death}, {tries} times in a row"
             # Omit the seconds: another process may have a different patience.
             finding = Finding(CRASH, f"process {death.partition(' for ')[0]}", reason)
-            result.take(FindingRecord(finding, text, number, unit.seed))
+            result.record(FindingRecord(finding, text, number, unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()
@@ -204,13 +204,13 @@ def run_unit(
 def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
     """Record the messages of a child until it ends.
 
-    :param patience: seconds that one program may take; before the first one, it is `PATIENCE`
+    :param patience: seconds that one program may take; before the first one, it is `PROGRAM_TIMEOUT`
     :returns: the cause of its death, as text; "" if it completed its work
     """
     seen = -1
-    waited = Patience(child.pid, PATIENCE)
+    waited = Patience(child.pid, PROGRAM_TIMEOUT)
     while True:
-        more = child.take(_LOOK_EVERY)
+        more = child.receive(_LOOK_EVERY)
         if more is None:
             how = child.death()
             return "" if child.result.state.ended else how
@@ -221,7 +221,7 @@ def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
             watch(child.result)
         number = child.flight.number()
         if more or number != seen:
-            seen, waited = number, Patience(child.pid, patience if number else PATIENCE)
+            seen, waited = number, Patience(child.pid, patience if number else PROGRAM_TIMEOUT)
         elif waited.over():
             child.stop()
             return f"made no progress for {waited.seconds:g} s"

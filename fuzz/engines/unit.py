@@ -233,7 +233,7 @@ class Result:
         self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
         self.state.cpu = max(self.state.cpu, self._earlier.cpu + cpu)
 
-    def take_lost(self, record: FindingRecord, operations: int) -> None:
+    def record_lost(self, record: FindingRecord, operations: int) -> None:
         """Record and count the finding for which a process was killed, so that the process cannot send it.
 
         :param operations: number of operations of the program
@@ -242,9 +242,9 @@ class Result:
         self.state.programs += 1
         self.state.number = record.number
         self.state.operations += operations
-        self.take(record)
+        self.record(record)
 
-    def take(self, message: Message) -> None:
+    def record(self, message: Message) -> None:
         """Record a message."""
         match message:
             case FindingRecord():
@@ -268,7 +268,7 @@ class Result:
             if key in self.found:
                 self.found[key].count = count
 
-    def take_counts(self, others: Sequence["Result"]) -> None:
+    def sum_counts(self, others: Sequence["Result"]) -> None:
         """Sum up the counts of kernel trees' code from the results of all parts of the work."""
         total = CodeCounts()
         for each in others:

@@ -105,7 +105,7 @@ def load_accepted(name: str | None) -> Accepted:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
         if len(data) > MAX_FILE_SIZE:
-            raise AcceptedError(f"{name}: the file is too long; allowed: at most 1M")
+            raise AcceptedError(f"{name}: the file is too large; allowed: at most 1M")
         return Accepted(name, _entries(name, data.decode()))
     except UnicodeDecodeError:
         raise AcceptedError(f"{name}: not UTF-8; allowed: TOML, {_ALLOWED}") from None
@@ -126,7 +126,9 @@ def added(name: str, text: str, pattern: str, reason: str, who: str, link: str) 
     """
     fields = {"pattern": pattern, "reason": reason, "who": who, "link": link}
     # A basic string of TOML has the syntax of a JSON string.
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value or key in _KEYS[:2]]
+    lines = [
+        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value or key in _KEYS[:2]
+    ]
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
     whole = before + "\n".join(["[[finding]]", *lines, ""])
     _entries(name, whole)

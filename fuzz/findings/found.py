@@ -24,7 +24,7 @@ MAX_SLUG: Final = 80
 CRASH: Final = "crash"
 _ORDER: Final = (*CLASSES, CRASH)
 # Prefix of a line that continues a comment.
-_GOES_ON: Final = "#   "
+_CONTINUATION: Final = "#   "
 
 
 def rank(finding: Finding) -> tuple[int, tuple[int, int], str]:
@@ -118,7 +118,7 @@ def comments_of(text: str) -> dict[str, str]:
     for line in text.strip("\n").splitlines():
         if not line.startswith("#"):
             break
-        if line.startswith(_GOES_ON) and last:
+        if line.startswith(_CONTINUATION) and last:
             found[last] += f" {line.removeprefix('#').strip()}"
             continue
         key, colon, value = line.removeprefix("#").partition(":")

@@ -20,7 +20,7 @@ from ..processes.starting import NoProcessError, remedy
 from .found import CRASH
 
 # A program takes milliseconds, a few with large slots take seconds. Must not be less than an engine's patience.
-SECONDS: Final = PATIENCE
+REPLAY_TIMEOUT: Final = PATIENCE
 # Further seconds after which a silent server counts as lost.
 _GRACE: Final = 30.0
 # A signature of `CRASH`, also used by `fuzz.engines.supervisor`: not kernel code that loops
@@ -62,7 +62,7 @@ class Replayer(Closing):
     """
 
     def __init__(
-        self, seconds: float = SECONDS, silence: float = silence.SECONDS, contents: tuple[str, ...] = ()
+        self, seconds: float = REPLAY_TIMEOUT, silence: float = silence.SECONDS, contents: tuple[str, ...] = ()
     ) -> None:
         self.seconds = seconds
         self.silence = silence
@@ -203,7 +203,7 @@ class Replayer(Closing):
         return Finding(CRASH, LOST, said[-1] if said else "the process gave no answer")
 
 
-def replay(program_text: str, reference: str, candidate: str, seconds: float = SECONDS) -> set[Key]:
+def replay(program_text: str, reference: str, candidate: str, seconds: float = REPLAY_TIMEOUT) -> set[Key]:
     """Return class and signature of each finding that a program shows in a fresh process.
 
     A crash, a hang or the death of that process becomes a finding of class `CRASH`, never an exception.

@@ -9,7 +9,7 @@ from .found import comments_of
 
 KEY: Final = "real"
 # Prefix of the stamp's line in a report.
-SAID: Final = "real kernel: "
+STAMP_PREFIX: Final = "real kernel: "
 _BEGINNING: Final = f"# {KEY}: "
 
 

@@ -20,7 +20,7 @@ from ..minimizing.bounded import smaller
 from ..reports.calls import KernelCall
 from ..reports.report import NOTHING_RAN, no_verdict
 from ..reports.seeking import seek
-from ..reports.way import Way, function_of
+from ..reports.trail import Trail, function_of
 
 # The states of a finding.
 NEW: Final = "new"
@@ -38,14 +38,14 @@ class GateFinding:
     :param record: the finding, and the smallest program that shows it
     :param state: `NEW`, `BEFORE` or `ACCEPTED`
     :param entry: the entry of the user's file that accepts it; None: there is none
-    :param way: the calls that lead to it
+    :param trail: the calls that lead to it
     """
 
     candidate: str
     record: FindingRecord
     state: str
     entry: Entry | None = None
-    way: Way = field(default_factory=Way)
+    trail: Trail = field(default_factory=Trail)
 
     @property
     def key(self) -> Key:
@@ -68,11 +68,11 @@ class GateFinding:
         If there is none, it is the code of the candidate that made the two sides differ, else the function in the
         signature, else the innermost call, else the definition of that function.
         """
-        calls = [call for call in self.way.calls if call.file]
+        calls = [call for call in self.trail.calls if call.file]
         own = [call for call in calls if call.own]
         function = function_of(self.record.signature)
         named = [call for call in calls if call.function == function]
-        found = [*calls, *named, *([self.way.own] if self.way.own else []), *own]
+        found = [*calls, *named, *([self.trail.own] if self.trail.own else []), *own]
         return found[-1] if found else defined(self.candidate, function)
 
 
@@ -136,7 +136,7 @@ class Gate:
 
 
 def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, contents: tuple[str, ...] = ()) -> Gate:
-    """Make the outcome of a session: minimise the programs of new findings, and find the way to each finding.
+    """Make the outcome of a session: minimise the programs of new findings, and find the trail to each finding.
 
     :param before: findings of the baseline; None: there is no baseline
     :param strict: entries of the user's file that match nothing fail the gate

@@ -16,7 +16,7 @@ def finding_text(found: GateFinding) -> str:
     if rule is not None:
         lines += [f"  rule: {rule.broken(record.signature)}", f"  why: {rule.reason(record.signature)}"]
     lines.append(f"  in {place_text(found)}")
-    calls = " > ".join(call.function for call in folded(found.way.calls))
+    calls = " > ".join(call.function for call in folded(found.trail.calls))
     lines += [f"  by {calls}"] if calls else []
     return "\n".join([*lines, "", textwrap.indent(print_program(record.program), "    ").rstrip("\n")])
 

@@ -21,8 +21,8 @@ from ..judging.silence import is_silent
 from ..language.program import Program
 from ..language.text import headings
 from .seeking import seek
+from .trail import Trail
 from .watched import run_all
-from .way import Way
 
 # Key of the comment with the digests of the code.
 CODE: Final = "code"
@@ -46,7 +46,7 @@ class Account:
     :param candidate: name of the version under test
     :param finding: as the program shows it
     :param comments: of its file: see `fuzz.findings.found.comments_of`
-    :param way: the way to the finding
+    :param trail: the trail to the finding
     :param shows: version -> whether it shows the finding; None: the program has no verdict on it
     :param accepted: the entry of the user's file of accepted findings that matches; None: no entry does
     """
@@ -57,7 +57,7 @@ class Account:
     candidate: str
     finding: Finding
     comments: dict[str, str]
-    way: Way = field(default_factory=Way)
+    trail: Trail = field(default_factory=Trail)
     shows: dict[str, bool | None] = field(default_factory=dict)
     accepted: Entry | None = None
 
@@ -122,7 +122,7 @@ class Account:
     def entries(self) -> list[tuple[str, str]]:
         """Return the leaves named in the reason and the events, each once: as written, and in words."""
         found: dict[str, str] = {}
-        for text in (self.finding.reason, *self.way.events):
+        for text in (self.finding.reason, *self.trail.events):
             for match in _LEAF.finditer(text):
                 found.setdefault(match[0], in_words(match))
         return list(found.items())
@@ -153,7 +153,7 @@ def account_of(
     # The comments may come from somebody else's mail: replace characters that could control a terminal.
     shown = {key: "".join(each if each.isprintable() else "?" for each in text) for key, text in comments.items()}
     account = Account(file, program, reference, patched, finding, shown)
-    account.way = seek(program, reference, patched, finding)
+    account.trail = seek(program, reference, patched, finding)
     account.shows = showing(program, reference, patched, finding)
     return account
 

@@ -26,20 +26,22 @@ COLOURS: Final = {REGRESSION: "bold red", DIVERGENCE: "bold yellow", COMMON: "bo
 HEADING: Final = "bold cyan"
 _NO_RULE: Final = (
     "none: results of operations, dirty logs or the tables themselves are not the same on both sides. A patch that"
-    " means to map differently shows this, and nothing worse."
+    " maps differently on purpose shows this, and nothing worse."
 )
-_NO_RULE_WHY: Final = "guest or host can see it, so somebody must say that it is meant."
+_NO_RULE_WHY: Final = "guest or host can see it, so somebody must confirm that it is intended."
 _ABOUT: Final = (
     "s2fuzz runs programs of guest accesses and host operations on two versions of KVM/arm64's stage-2 page-table code,"
-    " in user space on a model of the hardware, and holds each store, flush and page reference of both to rules."
+    " in user space on a model of the hardware, and checks each store, flush and page reference of both against rules."
 )
 _PORTS: Final = "Files in reference/ and candidate/ are ports of pgtable.c and mmu.c to Python, function by function."
 _EVENTS: Final = (
     "L2 X: A -> B is a store to the level-2 entry of guest address X; X=a+4K is the same address as a place in slot a;"
-    " put_page and get_page are followed by the count that they leave."
+    " put_page and get_page are followed by the resulting count."
 )
 _STORE: Final = re.compile(r"L\d ")
-_LATER: Final = "This rule is judged later: these calls lead to the last event in the function that it names."
+_LATER: Final = (
+    "This rule is checked later: the calls are those at the last event in the function that the finding names."
+)
 _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
     " are counted from 1."
@@ -75,13 +77,13 @@ def parts(account: Account) -> Iterator[Part]:
     about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
     if not ours:
-        yield from way_parts(account)
+        yield from trail_parts(account)
     known = [each for each in (account.known, account.accepted and f"accepted: {account.accepted.text}") if each]
     if known:
         yield Part("Known", [sentence(each) for each in known])
     if not ours:
         yield Part("Versions that show it", version_paragraphs(account))
-        yield Part("Real kernel", [account.stamp or "not asked: `s2fuzz real run` plays the program on one."])
+        yield Part("Real kernel", [account.stamp or "not tested: `s2fuzz real run` plays the program on one."])
     yield Part("Program", [_READING], verbatim=program_lines(account))
     yield Part("See it again", *again(account))
 
@@ -96,27 +98,31 @@ def said(what: str, text: str) -> list[str]:
     return [f"{what}: {text}"] if text else []
 
 
-def way_parts(account: Account) -> Iterator[Part]:
-    """Yield the way to the finding: calls, events, and what only one side did."""
-    way, name = account.way, account.culprit
-    unknown = [f"Not known in full: {way.unknown}."] if way.unknown else []
-    if way.calls:
-        later = [] if way.exact else [_LATER]
+def trail_parts(account: Account) -> Iterator[Part]:
+    """Yield the trail to the finding: calls, events, and what only one side did."""
+    trail, name = account.trail, account.culprit
+    unknown = [f"Incomplete: {trail.unknown}."] if trail.unknown else []
+    if trail.calls:
+        later = [] if trail.exact else [_LATER]
         ports = [] if name.startswith(PREFIX) else [_PORTS]
-        yield Part(f"Kernel calls on the way ({name})", [*later, *ports, *unknown], verbatim=call_lines(way.calls))
-    elif unknown:
-        yield Part(f"Kernel calls on the way ({name})", unknown)
-    if way.events:
         yield Part(
-            f"The last events before it ({name})", [_EVENTS] if any(map(_STORE.match, way.events)) else [], way.events
+            f"Kernel calls that lead to it ({name})", [*later, *ports, *unknown], verbatim=call_lines(trail.calls)
         )
-    both = (account.reference, way.reference, way.more[0]), (account.candidate, way.candidate, way.more[1])
+    elif unknown:
+        yield Part(f"Kernel calls that lead to it ({name})", unknown)
+    if trail.events:
+        yield Part(
+            f"The last events before it ({name})",
+            [_EVENTS] if any(map(_STORE.match, trail.events)) else [],
+            trail.events,
+        )
+    both = (account.reference, trail.reference, trail.more[0]), (account.candidate, trail.candidate, trail.more[1])
     for version, events, more in both:
         if events and account.finding.kind != COMMON:
             rest = [f"and {more} more"] if more else []
             when = "In this operation"
-            if way.apart != account.finding.at:
-                when = f"Before, at {headings(account.program)[way.apart + 1]},"
+            if trail.apart != account.finding.at:
+                when = f"Before, at {headings(account.program)[trail.apart + 1]},"
             yield Part(f"{when} only {called(version)} does", lines=[*events, *rest])
 
 
@@ -154,8 +160,8 @@ def version_paragraphs(account: Account) -> list[str]:
     if groups[None]:
         found.append(f"no verdict: {', '.join(groups[None])}.")
     if len(account.shows) > 2:
-        found.append("`s2fuzz list` says what each of them is.")
-    changed = "has changed since this was filed: what is said here is said of its code now."
+        found.append("`s2fuzz list` describes each of them.")
+    changed = "has changed since this was filed; this report is about its current code."
     return found + [f"{name} {changed}" for name in account.changed]
 
 

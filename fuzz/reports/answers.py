@@ -226,7 +226,7 @@ def fuzz_answer(summary: Summary) -> Json:
 
 def account_answer(account: Account) -> Json:
     """Return the answer with the account of a finding."""
-    finding, way, rule = account.finding, account.way, account.rule
+    finding, trail, rule = account.finding, account.trail, account.rule
     return {
         **head(),
         "program": account.file,
@@ -240,12 +240,12 @@ def account_answer(account: Account) -> Json:
         "rule": rule.broken(finding.signature) if rule else None,
         "why": rule.reason(finding.signature) if rule else None,
         "operation": account.where or None,
-        "calls": [each._asdict() for each in way.calls],
-        "exact": way.exact,
-        "events": way.events,
-        "apart": way.apart,
-        "only_reference": way.reference,
-        "only_candidate": way.candidate,
+        "calls": [each._asdict() for each in trail.calls],
+        "exact": trail.exact,
+        "events": trail.events,
+        "apart": trail.apart,
+        "only_reference": trail.reference,
+        "only_candidate": trail.candidate,
         "entries": dict(account.entries()),
         "versions": account.shows,
         "changed": account.changed,

@@ -16,7 +16,7 @@ from ..engines.summary import Summary
 from ..findings.accepted import Accepted
 from ..findings.found import called, known_text
 from ..findings.record import FindingRecord
-from ..findings.witness import SAID, stamp_of
+from ..findings.witness import STAMP_PREFIX, stamp_of
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.program import show_bytes
@@ -80,7 +80,7 @@ def list_text() -> str:
     """Return a text with one line per version."""
     names = candidate.names()
     width = max(map(len, names))
-    lines = ["reference (default; --reference takes any version below too)"]
+    lines = ["reference (default; --reference also accepts any version below)"]
     for name in names:
         lines.append(f"  {name:<{width}}  {candidate.origin(name)}")
         if name == names[0]:
@@ -91,7 +91,7 @@ def list_text() -> str:
 def bugs_text() -> str:
     """Return a text with two lines per planted bug."""
     width = max(len(bug.name) for bug in BUGS)
-    lines = ["planted bugs (each to be run against the version that it is planted in)"]
+    lines = ["planted bugs (run each against the version that it is planted in)"]
     for bug in BUGS:
         lines += [f"  {bug.name:<{width}}  {bug.origin}", f"  {'':<{width}}  --reference {bug.base}: {bug.signature}"]
     return "\n".join(lines)
@@ -125,15 +125,15 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
         if stamp := stamp_of(run.file, finding.signature):
-            lines.append(f"{_INDENT}{SAID}{stamp}")
+            lines.append(f"{_INDENT}{STAMP_PREFIX}{stamp}")
         lines += accepted_lines(accepted, finding.kind, finding.signature)
     lines += [f"{_INDENT}{note}" for note in run.verdict.notes] if run.verdict else []
     consequences = len(run.verdict.consequences) if run.verdict else 0
     if consequences:
-        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, without weight")
+        lines.append(f"{_INDENT}and {plural(consequences, 'consequence')}, not counted")
     costs = run.verdict.costs if run.verdict else None
     if cost and costs is not None:
-        until = "" if costs.complete else ", until a side crashed or ran away"
+        until = "" if costs.complete else ", until a side crashed or hung"
         lines += ["", *cost_lines("cost" + until, costs, (run.reference, run.candidate))]
     if run.trace is not None:
         lines += ["", run.trace.rstrip("\n")]
@@ -278,7 +278,7 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
     """Yield what programs need that is not modelled, the most frequent first."""
     for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
-        yield f"{plural(count, 'program')} without a verdict, for nobody models {reason}"
+        yield f"{plural(count, 'program')} without a verdict; not modelled: {reason}"
 
 
 def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
@@ -291,7 +291,7 @@ def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
     if known := known_text(found.finding, summary.reference):
         yield f"{_INDENT}{known}"
     if found.path and (stamp := stamp_of(found.path, found.signature)):
-        yield f"{_INDENT}{SAID}{stamp}"
+        yield f"{_INDENT}{STAMP_PREFIX}{stamp}"
     yield from accepted_lines(summary.accepted, found.kind, found.signature)
 
 

@@ -13,14 +13,14 @@ from ..sides.outcome import Outcome, dirty_text
 _ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
 # Ends of a guest access or a call other than success.
 _STATUSES: Final = {
-    "io": "no slot has this address: user space is to emulate the access",
+    "io": "no slot has this address: user space must emulate the access",
     "abort": "the guest gets an abort",
-    "sigbus": "user space gets SIGBUS, for memory has failed",
+    "sigbus": "user space gets SIGBUS, because memory has failed",
     "efault": "user space gets an error: it has no memory there, or may not use it so",
-    "stuck": "does not come to an end",
+    "stuck": "does not return",
     "deadlock": "deadlock",
     "oops": "the kernel crashes",
-    "refused": "nobody knows: it needs something that is not modelled",
+    "refused": "unknown: it needs something that is not modelled",
 }
 _LOADS: Final = {"read": "reads", "fetch": "executes", "walk": "reads"}
 _AGES: Final = (ops.HostAge, ops.HostTestAge, ops.TableMkold, ops.TableIsYoung)
@@ -40,7 +40,7 @@ def result_text(op: ops.Operation, outcome: Outcome) -> str:
         return " | ".join([result_text(each, part) for each, part in zip(inner, outcome.parts, strict=True)])
     text = status_text(op, outcome)
     if not outcome.predictable and text != _DONE:
-        text += " (others are right too)"
+        text += " (other values are correct too)"
     count = outcome.faults
     return f"{text}, after {count} fault{'' if count == 1 else 's'}" if count else text
 

@@ -71,7 +71,7 @@ class Run:
         if not self.error:
             return ""
         if self.killed:
-            return f"no verdict: {self.error}; try: free memory, or see who ends it (`dmesg`)"
+            return f"no verdict: {self.error}; try: free memory, or look for the killer in `dmesg`"
         return f"a mistake of s2fuzz, not of the candidate: {self.error}"
 
     def worse(self, accepted: Accepted) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The way to a finding, computed in a process that may die or hang."""
+"""The trail to a finding, computed in a process that may die or hang."""
 
 import json
 import subprocess
@@ -13,14 +13,14 @@ from ..language.program import Program
 from ..language.text import print_program
 from ..processes.child import Child
 from .calls import calls_at
-from .way import Way, function_of
+from .trail import Trail, function_of
 
 # Seconds to wait for the process.
-PATIENCE: Final = 180.0
+SEEK_TIMEOUT: Final = 180.0
 
 
-def seek(program: Program, reference: str, candidate: str, finding: Finding, seconds: float = PATIENCE) -> Way:
-    """Return the way to a finding, or why it is not known.
+def seek(program: Program, reference: str, candidate: str, finding: Finding, seconds: float = SEEK_TIMEOUT) -> Trail:
+    """Return the trail to a finding, or why it is not known.
 
     :param program: a valid one
     :param reference: name of the version that the candidate is compared with
@@ -30,9 +30,9 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
     :raises NoProcessError: the process cannot be started
     """
     if finding.kind == CRASH:
-        return Way(unknown="it is a mistake of s2fuzz")
+        return Trail(unknown="it is a mistake of s2fuzz")
     if is_silent(finding.signature):
-        return Way(calls_at(finding.reason), unknown="the kernel code does not come back")
+        return Trail(calls_at(finding.reason), unknown="the kernel code does not return")
     request = {
         "program": print_program(program),
         "reference": reference,
@@ -41,7 +41,7 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
     }
     with Child(
         "the process that looks at a finding",
-        "fuzz.reports.way_child",
+        "fuzz.reports.trail_child",
         environment={"S2FUZZ_PURE": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -50,5 +50,5 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
         answer = child.line(seconds)
     found = json.loads(answer) if answer else {"failed": "the process that looks at it gave no answer"}
     if "failed" in found:
-        return Way(calls_at(finding.reason, function_of(finding.signature)), unknown=found["failed"])
-    return Way.from_wire(found)
+        return Trail(calls_at(finding.reason, function_of(finding.signature)), unknown=found["failed"])
+    return Trail.from_wire(found)

@@ -71,7 +71,7 @@ def record(
     traces = [Trace(side) for side in sides]
     for trace in traces:
         # Show instructions only if the two sides have different tlb.c code.
-        trace.instructions = code_of(reference.tlb) != code_of(candidate.tlb)
+        trace.instructions = tlb_identity(reference.tlb) != tlb_identity(candidate.tlb)
     last = len(program.operations)
     sections: list[Section] = []
     for at, heading in enumerate(headings(program), -1):
@@ -93,7 +93,7 @@ def record(
     return sections
 
 
-def code_of(tlb: type[AnyTlb]) -> str:
+def tlb_identity(tlb: type[AnyTlb]) -> str:
     """Return an identifier of the code of a tlb.c."""
     return str(getattr(tlb, "content", tlb.__qualname__))
 
@@ -216,7 +216,7 @@ def render(
                 lines.append(f"  ... {count_text(skipped)}")
                 skipped = []
             if i == first:
-                lines.append("  >>> here the two sides differ first (<: only left, >: only right)")
+                lines.append("  >>> the first difference of the two sides (<: only left, >: only right)")
             lines += table_lines(row, cell)
         if skipped:
             lines.append(f"  ... {count_text(skipped)}")

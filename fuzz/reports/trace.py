@@ -19,7 +19,7 @@ TURN: Final = "-- turn of "
 # Functions of mmu.c and kvm_main.c that later kernels renamed or removed.
 IN_WORDS: Final[dict[str, str]] = {
     "gfn_to_pfn": "look up the frame of",
-    "kvm_get_pfn": "pin once more frame",
+    "kvm_get_pfn": "pin again: frame",
     "kvm_release_pfn_clean": "unpin frame",
     "kvm_set_pfn_accessed": "mark accessed frame",
     "kvm_set_pfn_dirty": "mark dirty frame",
@@ -73,10 +73,10 @@ class Trace(TraceLines):
         self.add(f"{where}: {self.entry_text(old, level, hyp)} -> {self.entry_text(new, level, hyp)}{how}")
 
     def plain_store(self, ptep: int, old: int, new: int) -> None:
-        self.add(f"{self.entry_place(ptep)}: by a plain store")
+        self.add(f"{self.entry_place(ptep)}: plain store")
 
     def exchanged(self, ptep: int, old: int, new: int) -> None:
-        self.add(f"{self.entry_place(ptep)}: by a compare-exchange")
+        self.add(f"{self.entry_place(ptep)}: compare-exchange")
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         table = self.known_table(ptep // self.granule.entries)
@@ -124,7 +124,7 @@ class Trace(TraceLines):
 
     def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
         cpu = self.side.kernel.cpu
-        self.flush(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} alone")
+        self.flush(f"TLB flush {self.place(ipa)}, {f'hint L{level}' if level else 'no hint'}, of CPU {cpu} only")
 
     def tlbi_vmid(self, vmid: int) -> None:
         self.flush(f"TLB flush of VMID {vmid}")
@@ -214,10 +214,10 @@ class Trace(TraceLines):
         self.add(f"memory cache: one taken, {left} left")
 
     def mc_count(self, objects: int) -> None:
-        self.add(f"memory cache: it has {objects}")
+        self.add(f"memory cache: count {objects}")
 
     def mc_free(self, objects: int) -> None:
-        self.add(f"memory cache: {objects} given back")
+        self.add(f"memory cache: {objects} returned")
 
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(f"find_vma {self.host_place(hva)}: " + ("none" if start == -1 else f"{start:#x} to {end:#x}"))
@@ -271,7 +271,7 @@ class Trace(TraceLines):
         self.add("smp_rmb")
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
-        what = "retry" if result else "go on"
+        what = "retry" if result else "continue"
         self.called("mmu_notifier_retry", f": {what} (sequence {sampled}, now {now}, {in_progress} in progress)")
 
     def seq(self, sequence: int, in_progress: int) -> None:

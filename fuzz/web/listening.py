@@ -14,7 +14,7 @@ _NEEDED: Final = ("bottle", "jinja2", "pygal")
 # The message of a server that listens, followed by its port.
 READY: Final = "ready "
 # Seconds until the server must listen, generous enough for a loaded machine.
-_PATIENCE: Final = 120.0
+_START_TIMEOUT: Final = 120.0
 
 
 class CannotServeError(Exception):
@@ -42,7 +42,7 @@ def serving(folder: Path, port: int) -> tuple[Child, str]:
         stderr=DEVNULL,
     )
     try:
-        said = (child.line(_PATIENCE) or b"its process has ended").decode(errors="replace")
+        said = (child.line(_START_TIMEOUT) or b"its process has ended").decode(errors="replace")
         if said.startswith(READY):
             return child, f"http://127.0.0.1:{said.removeprefix(READY)}/"
     except BaseException:

@@ -97,7 +97,7 @@ def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> No
     runs = run_all(programs, versions[0], [versions[1]], True, aims)
     for (entry, _), run in zip(chosen, runs, strict=True):
         shown = run.verdict is not None and entry.found.finding.key in [each.key for each in run.verdict.findings]
-        gone = "" if shown else "The code has changed: the program does not show this finding any more.\n\n"
+        gone = "" if shown else "The code has changed: the program no longer shows this finding.\n\n"
         entry.trace = gone + (run.trace or run.trouble)
 
 

@@ -17,7 +17,7 @@ from .listening import READY
 
 LOOPBACK: Final = "127.0.0.1"
 # Seconds that a client may stay silent.
-_PATIENCE: Final = 5.0
+_CLIENT_TIMEOUT: Final = 5.0
 
 
 class Server(WSGIServer):
@@ -42,7 +42,7 @@ class Server(WSGIServer):
 class Handler(WSGIRequestHandler):
     """Answers one request, without output on the terminal."""
 
-    timeout = _PATIENCE
+    timeout = _CLIENT_TIMEOUT
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing."""

@@ -83,7 +83,7 @@ def test_the_trace_names_it() -> None:
     for at in range(len(executor.program.operations)):
         executor.step(at)
     texts = [line.text for line in trace.lines]
-    at = texts.index("L3 0x40000000=a+0: by a plain store")
+    at = texts.index("L3 0x40000000=a+0: plain store")
     assert texts[at - 1].startswith("L3 0x40000000=a+0: page@")
     assert texts[at - 1].endswith("-> empty")
     assert texts[at + 1] == f"!! {CASES[0].signature}: " + texts[at + 1].partition("WRITE_ONCE L3: ")[2]

@@ -139,7 +139,7 @@ def test_versions_without_tables() -> None:
         (["--events", "--after", "1"], "s2fuzz: --after: allowed with --qemu"),
         (["--qemu", "-o", "{}/new", "--after", "6"], f"s2fuzz: --after 6: {SEED} has 5 operations; name one of them"),
         (["--qemu", "-o", "{}"], "s2fuzz: -o {}: has files; name a new folder"),
-        (["--qemu", "-o", "{}/file"], "s2fuzz: -o {}/file: File exists; name a folder that can be made and written"),
+        (["--qemu", "-o", "{}/file"], "s2fuzz: -o {}/file: File exists; name a folder that can be created and written"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

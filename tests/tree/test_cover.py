@@ -58,7 +58,7 @@ def test_the_programs_of_a_line(programs: list[str], tmp_path: Path, capsys: pyt
     answer = capsys.readouterr()
     assert answer.out.splitlines()[0] == f"{PGTABLE}:{line}: 3 of 3 programs reach it"
     assert answer.out.splitlines()[1] == f"s2fuzz run --candidate {copy} {programs[0]}"
-    assert f"{version(TREE)} is not replayed: lines of C are those of one tree, here {copy}" in answer.err
+    assert f"{version(TREE)} is not replayed: lines of C are reported for one tree, here {copy}" in answer.err
     assert main(["cover", *programs, *both, "--line", "pgtable.c:1"]) == BAD_INPUT
     assert "pgtable.c:1: no code; the nearest line with code is" in capsys.readouterr().err
 

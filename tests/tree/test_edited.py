@@ -68,8 +68,8 @@ def test_a_campaign_goes_on_with_the_new_text(copy: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(worker, "run_unit", edited_after_the_first(run_unit, copy, PLACE, WITHOUT))
     overview = go_on(tmp_path / "campaign", 1, settings(copy))
     log = (tmp_path / "campaign" / "log").read_text()
-    assert "unit 1: the code has changed meanwhile; it is repeated" in log
-    assert f"the code of {copy} is another one: what is found from unit 1 on counts as version 2" in log
+    assert "unit 1: the code changed meanwhile; it is repeated" in log
+    assert f"the code of {copy} has changed: findings from unit 1 on count as version 2" in log
     assert overview.versions == 2
     assert any(each.finding.signature.startswith(SHOWN) for each in overview.shown)
     # Of the new text it is known which lines ran.
@@ -79,7 +79,7 @@ def test_a_campaign_goes_on_with_the_new_text(copy: str, tmp_path: Path, monkeyp
     edit(copy, WITHOUT, PLACE)
     overview = go_on(tmp_path / "campaign", 2, settings(copy))
     log = (tmp_path / "campaign" / "log").read_text()
-    assert f"the code of {copy} has changed: what is found from now on counts as version 1" in log
+    assert f"the code of {copy} has changed: later findings count as version 1" in log
     assert not any(each.finding.signature.startswith(SHOWN) for each in overview.shown)
 
 
@@ -87,7 +87,9 @@ def test_a_text_that_does_not_compile_ends_a_campaign(
     copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "run_unit", edited_after_the_first(run_unit, copy, PLACE, HALF))
-    with pytest.raises(CampaignError, match=rf"{PGTABLE}:\d+: .*; the campaign has stopped, the same command goes on"):
+    with pytest.raises(
+        CampaignError, match=rf"{PGTABLE}:\d+: .*; the campaign has stopped; the same command resumes it"
+    ):
         go_on(tmp_path / "campaign", 2, settings(copy))
     edit(copy, HALF, PLACE)
     assert go_on(tmp_path / "campaign", 1, settings(copy)).versions == 1
@@ -109,7 +111,7 @@ def test_what_a_session_has_found_is_not_replayed_on_another_text(
     arguments = ["--candidate", copy, "--reference", version(TREE), "--programs", "10", *written]
     assert cli.main([command, *arguments]) == NO_VERDICT
     err = capsys.readouterr().err
-    assert f"{copy} has changed since the session began, which judged it as it was then; run it again" in err
+    assert f"{copy} has changed since the session began; its old source was judged; run it again" in err
     assert "did not replay: regression refcount: " in err
     assert f"kernel tree changed: {copy} is not what was judged before" in err
     assert "a mistake of s2fuzz" not in err

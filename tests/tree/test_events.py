@@ -85,8 +85,8 @@ def test_pages_that_are_aged_in_one_call(tree: str, monkeypatch: pytest.MonkeyPa
 
 def test_exchanges_that_win() -> None:
     lines = trace(version("6.12"))
-    assert "L3 0x40000000=a+0: by a compare-exchange" in lines
-    before = lines[lines.index("L3 0x40000000=a+0: by a compare-exchange") - 1]
+    assert "L3 0x40000000=a+0: compare-exchange" in lines
+    before = lines[lines.index("L3 0x40000000=a+0: compare-exchange") - 1]
     assert before.startswith("L3 0x40000000=a+0: ")
     assert before.endswith(", release")
     assert not any("lost" in line for line in lines)
@@ -119,9 +119,9 @@ FLUSH = """\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu, ctx->addr,
 
 def test_a_flush_of_one_cpu() -> None:
     lines = trace(version("6.12"), RELAXES)
-    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 1 alone" in lines
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 1 only" in lines
     # The other CPU still has the page without execution; it takes a fault of its own.
-    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 0 alone" in lines
+    assert "TLB flush 0x40000000=a+0, hint L3, of CPU 0 only" in lines
     assert violations(version("6.12"), RELAXES) == []
 
 

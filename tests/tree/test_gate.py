@@ -44,10 +44,10 @@ def test_a_mistake_in_a_tree(dropped: str) -> None:
     (result,) = check_sarif(sarif(gate))["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == PGTABLE
     account = account_of("x.s2", found.record.program, version(), dropped, found.record.finding, {})
-    names = [call.function for call in account.way.calls]
+    names = [call.function for call in account.trail.calls]
     assert names[:2] == ["kvm_handle_guest_abort", "user_mem_abort"]
-    assert account.way.exact
-    assert any(event.startswith("D-cache clean") for event in account.way.reference)
+    assert account.trail.exact
+    assert any(event.startswith("D-cache clean") for event in account.trail.reference)
     told = text(account)
     assert f"{MMU}:" in told or f"{PGTABLE}:" in told
     # What happened is told without the chain, which stands below.

@@ -27,7 +27,7 @@ def test_fuzz(versions: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> 
     code, out, _ = in_process(capsys, "fuzz", *versions, "--programs", PROGRAMS)()
     assert code == 4
     assert "\nno verdict: " in out
-    assert " without a verdict, for nobody models memunmap\n" in out
+    assert " without a verdict; not modelled: memunmap\n" in out
     assert "nothing found" not in out
 
 

@@ -54,7 +54,7 @@ def test_a_file_is_judged_and_its_finding_shrunk(tmp_path: Path) -> None:
     for arguments in commands(4):
         done = run(arguments, tmp_path)
         assert done.returncode in (0, 1), done.stderr
-    assert ">>> here the two sides differ first" in done.stdout
+    assert ">>> the first difference of the two sides" in done.stdout
     assert "# candidate: ./my_patch.py\n" in (tmp_path / "small.s2").read_text()
 
 

@@ -72,7 +72,7 @@ def test_promote_asks_where_to_write(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "corpus" / "regressions" / "dcache-thp-route.s2", tmp_path / "x.s2")
     done = run(installed, tmp_path, "promote", "--candidate", "rfc-v1", "x.s2")
     assert done.returncode == 2
-    assert "name the folder to write to by --out" in done.stderr
+    assert "name the folder to write to with --out" in done.stderr
     (tmp_path / "tests").mkdir()
     done = run(installed, tmp_path, "promote", "--candidate", "rfc-v1", "x.s2", "--out", "tests", "--name", "kept")
     assert done.returncode == 0, done.stderr

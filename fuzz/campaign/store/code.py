@@ -35,7 +35,7 @@ class Code:
         return self.candidate, self.reference, self.tool
 
 
-def code_of(reference: str, candidate_name: str) -> Code:
+def digests_of(reference: str, candidate_name: str) -> Code:
     """Return the digests of the sources as they are on disk now.
 
     :raises candidate.UnknownCandidate: one of the names is no version

@@ -21,23 +21,23 @@ APPLICATION: Final = 0x7332667A
 _MODES: Final = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 
 _SCHEMA: Final = """
--- What makes it this campaign and no other.
+-- The settings that identify the campaign.
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
--- What was under test: digests of the sources (fuzz.campaign.store.code).
+-- Versions of the code under test: digests of the sources (fuzz.campaign.store.code).
 CREATE TABLE versions (
     id INTEGER PRIMARY KEY, since REAL NOT NULL,
     candidate TEXT NOT NULL, reference TEXT NOT NULL, tool TEXT NOT NULL,
     UNIQUE (candidate, reference, tool)
 );
--- Each start of the command; ended is null while it runs, and for good if it was killed.
+-- One row per start of the command. ended: null while it runs, and still null if it was killed.
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, seen REAL NOT NULL, elapsed REAL NOT NULL DEFAULT 0,
     ended REAL, why TEXT NOT NULL DEFAULT '', version INTEGER NOT NULL,
     workers INTEGER NOT NULL, engines TEXT NOT NULL, scheduler TEXT NOT NULL,
     form TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL
 );
--- Work units. state: open until what came of it is in the other tables, then done; or failed;
--- corpus has the digests of the snapshot, features.id <= seen are not fresh to it.
+-- Work units. state: open until the outcome is in the other tables, then done; or failed.
+-- corpus: digests of the snapshot. seen: features with this id or a smaller one are not fresh to the unit.
 CREATE TABLE units (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, engine TEXT NOT NULL, seed INTEGER NOT NULL,
     first INTEGER NOT NULL, programs INTEGER NOT NULL, corpus TEXT NOT NULL, seen INTEGER NOT NULL,
@@ -54,9 +54,9 @@ CREATE TABLE totals (
     programs INTEGER NOT NULL DEFAULT 0, operations INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0,
     features INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (version, engine)
 );
--- state: pending (not replayed yet), filed, unreplayed (no fresh process showed it),
--- or gone (not replayed: the code that it was found on is not there any more; its programs stay in pending);
--- count: programs that showed it; accepted: why the file of accepted findings lives with it, or ''.
+-- state: pending (not replayed yet), filed, unreplayed (did not replay in a fresh process),
+-- or gone (not replayed: the code that it was found on no longer exists; its programs stay in pending).
+-- count: number of programs that showed it. accepted: the reason in the file of accepted findings, or ''.
 CREATE TABLE findings (
     kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
     state TEXT NOT NULL, count INTEGER NOT NULL, unit INTEGER NOT NULL, engine TEXT NOT NULL,
@@ -64,31 +64,31 @@ CREATE TABLE findings (
     reason TEXT NOT NULL, file TEXT NOT NULL DEFAULT '', operations INTEGER, accepted TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (kind, signature, version)
 );
--- Programs that are to be replayed before their finding is filed; known: the bug that explains what they show, or ''.
+-- Programs to be replayed before their finding is filed. known: the known bug that explains the finding, or ''.
 CREATE TABLE pending (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL,
     reason TEXT NOT NULL, at INTEGER NOT NULL, number INTEGER NOT NULL, seed INTEGER NOT NULL,
     unit INTEGER NOT NULL, text TEXT NOT NULL, known TEXT NOT NULL DEFAULT ''
 );
--- The corpus; unit is null for programs that somebody else put there.
+-- The corpus. unit: null for programs that another process added.
 CREATE TABLE programs (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, unit INTEGER, elapsed REAL NOT NULL);
--- program: the first that showed it; hits: programs of the corpus that were found to show it.
+-- program: the first one that showed the feature. hits: number of programs of the corpus that showed it.
 CREATE TABLE features (
     id INTEGER PRIMARY KEY, feature INTEGER NOT NULL UNIQUE, program INTEGER NOT NULL,
     elapsed REAL NOT NULL, hits INTEGER NOT NULL
 );
 CREATE INDEX features_rare ON features (hits, id);
--- Files that were met in the corpus and are no programs of it.
+-- Files in the folder of the corpus that are not programs of it.
 CREATE TABLE aside (
     path TEXT NOT NULL, reason TEXT NOT NULL, moved TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (path, reason, moved)
 );
--- How it went.
+-- The state of the campaign over time.
 CREATE TABLE statistics (
     elapsed REAL PRIMARY KEY, at REAL NOT NULL, session INTEGER NOT NULL, version INTEGER NOT NULL,
     programs INTEGER NOT NULL, operations INTEGER NOT NULL, corpus INTEGER NOT NULL, features INTEGER NOT NULL,
     findings INTEGER NOT NULL, coordinator_kib INTEGER NOT NULL
 );
--- What the workers of the running session do; programs, operations and seconds are of their unit so far.
+-- The workers of the running session. programs, operations and seconds: of the current unit so far.
 CREATE TABLE workers (
     name TEXT PRIMARY KEY, unit INTEGER, engine TEXT NOT NULL, programs INTEGER NOT NULL, operations INTEGER NOT NULL,
     seconds REAL NOT NULL, kib INTEGER NOT NULL, units_done INTEGER NOT NULL, programs_done INTEGER NOT NULL
@@ -96,18 +96,18 @@ CREATE TABLE workers (
 """
 # Tables and indexes added to databases of older releases.
 _LATER: Final = """
--- How often the code of kernel trees ran in the units that are done, by the path of a library: counters as
--- candidate.tree.lines.counts has them for JSON.
+-- How often the code of kernel trees ran in the units that are done, keyed by the path of a library.
+-- counters: in the JSON form of candidate.tree.lines.counts.
 CREATE TABLE IF NOT EXISTS code_ran (
     version INTEGER NOT NULL, library TEXT NOT NULL, counters TEXT NOT NULL, PRIMARY KEY (version, library)
 );
--- What of the difference of two kernel trees that is: candidate.tree.lines.difference.Exercise as JSON.
+-- How much of the difference of two kernel trees ran: candidate.tree.lines.difference.Exercise as JSON.
 CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT NULL);
--- Programs of the units that are done and have no verdict, by what they needed and nobody models.
+-- Programs without a verdict of the units that are done, keyed by what they needed that is not modelled.
 CREATE TABLE IF NOT EXISTS refused (
     version INTEGER NOT NULL, reason TEXT NOT NULL, programs INTEGER NOT NULL, PRIMARY KEY (version, reason)
 );
--- The features that a unit has found, for the shares of engines.
+-- Indexes for the features that a unit has found, which determine the shares of engines.
 CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
 CREATE INDEX IF NOT EXISTS features_program ON features (program);
 """
@@ -123,15 +123,15 @@ def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
     """Return the error for the user when the directory cannot be used."""
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", "")
-        wrong = {"SQLITE_NOTADB": "no database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
+        wrong = {"SQLITE_NOTADB": "not a database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
         if name == "SQLITE_BUSY":
             wrong = "another program keeps it locked"
         if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-            whole = "a database that is whole, or a new directory (the programs in corpus/ and findings/ are texts)"
+            whole = "an intact database, or a new directory (the programs in corpus/ and findings/ are text files)"
             return CampaignError(f"{path}: {wrong}; use {whole}")
     else:
         wrong = error.strerror or str(error)
-    return CampaignError(f"{path}: {wrong}; use a directory that can be written, with room in it")
+    return CampaignError(f"{path}: {wrong}; use a writable directory with free space")
 
 
 def _close(db: sqlite3.Connection) -> None:
@@ -190,7 +190,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     """
     path = folder / NAME
     if not path.is_file():
-        raise CampaignError(f"{folder}: no campaign; name a directory that `s2fuzz campaign` has made")
+        raise CampaignError(f"{folder}: no campaign; name a directory that `s2fuzz campaign` created")
     where = f"file:{quote(str(path.resolve()))}"
     with _closed_on_failure(path) as opened:
         try:
@@ -232,9 +232,9 @@ def _head(db: sqlite3.Connection) -> tuple[int, int]:
 def _check(db: sqlite3.Connection, path: Path, version: int) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
-        raise CampaignError(f"{path}: a database of something else; name one that `s2fuzz campaign` has made")
+        raise CampaignError(f"{path}: not a campaign's database; name one that `s2fuzz campaign` created")
     if version != VERSION:
-        raise CampaignError(f"{path}: of the unknown version {version}; allowed: {VERSION}")
+        raise CampaignError(f"{path}: unknown version {version}; allowed: {VERSION}")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Log:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self.fd)
-            wrong = "the campaign is running already"
+            wrong = "the campaign is already running"
             raise CampaignError(f"{folder}: {wrong}; use `s2fuzz status`, or another directory") from None
 
     def say(self, message: str) -> None:

@@ -65,7 +65,7 @@ class Programs:
         (newest,) = self.db.execute("SELECT coalesce(max(id), 0) FROM programs").fetchone()
         return int(newest)
 
-    def take(self, there: set[str], newest: int, elapsed: float) -> None:
+    def sync_with_folder(self, there: set[str], newest: int, elapsed: float) -> None:
         """Record programs that others put into the corpus; drop those that are gone.
 
         :param there: digests of all programs in the corpus

@@ -71,5 +71,5 @@ def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> 
     for key, value in wanted.items():
         # Earlier versions stored names of trees as given.
         if anywhere(kept[key]) != anywhere(value):
-            wrong = f"--{key} {value}, but this campaign has --{key} {kept[key]}"
+            wrong = f"--{key} {value}, but this campaign was begun with --{key} {kept[key]}"
             raise CampaignError(f"{folder}: {wrong}; give {kept[key]}, or name another directory")

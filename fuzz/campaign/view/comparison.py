@@ -143,7 +143,7 @@ def told(comparison: TwoCampaigns, second: bool) -> list[str]:
         if each.finding.signature in classes:
             lines.append(f"{'':12}{others} has it as {classes[each.finding.signature]}")
         elif by_chance(each, there, other):
-            lines.append(f"{'':12}{others} judged {plural(other.judged, 'program')}, and may have missed it by chance")
+            lines.append(f"{'':12}{others} judged {plural(other.judged, 'program')} and may have missed it by chance")
     return lines
 
 
@@ -158,9 +158,7 @@ def text(comparison: TwoCampaigns) -> str:
     lines += ["", f"both have {plural(len(comparison.both()), 'finding')}"]
     for name, each in zip("AB", views, strict=True):
         if accepted := sum(bool(found.accepted) for found in each.shown):
-            lines.append(
-                f"{plural(accepted, 'finding')} of {name} accepted by the file of accepted findings: s2fuzz status"
-            )
+            lines.append(f"{plural(accepted, 'finding')} of {name} accepted: see s2fuzz status")
     kinds = [each.kind for each in (*comparison.only_second(), *comparison.only_first())]
     if kinds and views[0].reference == views[1].reference:
         lines.append(f"({legend(kinds, views[0].reference)})")

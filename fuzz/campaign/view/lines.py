@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 
 from ...distribution import VERSION
 from ...findings.found import CRASH, known_text
-from ...findings.witness import SAID, stamp_of
+from ...findings.witness import STAMP_PREFIX, stamp_of
 from ...reports.report import (
     HALF_A_TREE,
     NOTHING_RAN,
@@ -100,7 +100,7 @@ def state_of(overview: Overview) -> str:
         return "running"
     if not overview.sessions:
         return "not begun"
-    return f"ended: {overview.why}" if overview.why else "was killed; the same command goes on with it"
+    return f"ended: {overview.why}" if overview.why else "was killed; the same command resumes it"
 
 
 def since_feature(overview: Overview) -> str:
@@ -168,7 +168,7 @@ def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
     if known := known_text(found.finding, overview.reference):
         lines.append(f"{_INDENT}{known}")
     if stamp := stamp_on(found, overview):
-        lines.append(f"{_INDENT}{SAID}{stamp}")
+        lines.append(f"{_INDENT}{STAMP_PREFIX}{stamp}")
     if found.accepted:
         lines.append(f"{_INDENT}accepted: {found.accepted}")
     return lines
@@ -235,13 +235,15 @@ def summary(overview: Overview, since: float | None = None) -> str:
         each_kind = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         lines += ["", f"{plain}: {each_kind}", f"({legend(kinds, o.reference)})"]
     elif not o.unknown:
-        lines.append("nothing found" + (", but for what is accepted" if accepted else ""))
+        lines.append("nothing found" + (", except accepted findings" if accepted else ""))
     lines += reach_lines(o)
     lines += accepted_lines(accepted)
     if o.waiting:
-        lines.append(f"{plural(o.waiting, 'program')} to be replayed yet")
+        lines.append(f"{plural(o.waiting, 'program')} still to be replayed")
     if o.unreplayed:
-        lines.append(f"{plural(len(o.unreplayed), 'finding')} that no fresh process showed: findings/unreplayed/")
+        lines.append(
+            f"{plural(len(o.unreplayed), 'finding')} that did not replay in a fresh process: findings/unreplayed/"
+        )
     if o.gone:
         lines.append(f"{plural(len(o.gone), 'finding')} of code that is gone, not replayed: findings/gone/")
     crashes = [found for found in o.shown if found.kind == CRASH and not found.accepted]
@@ -256,7 +258,7 @@ def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
     """Return the lines of accepted findings, each with the person and the reason."""
     if not accepted:
         return []
-    lines = [f"{plural(len(accepted), 'finding')} accepted by the file of accepted findings:"]
+    lines = [f"{plural(len(accepted), 'finding')} accepted (see the file of accepted findings):"]
     for each in accepted:
         lines += [f"{each.kind:<10}  {each.finding.signature}", f"{_INDENT}accepted: {each.accepted}"]
     return lines

@@ -19,7 +19,7 @@ from ...engines.supervisor import EngineError
 from ...engines.unit import Unit
 from ...execution.mistakes import CandidateMistake
 from ...findings.accepted import Accepted
-from ..store.code import code_of
+from ..store.code import digests_of
 from ..store.database import NAME, CampaignError, failure
 from ..store.findings import FILED, GONE, Replayed
 from ..store.log import Log
@@ -37,8 +37,8 @@ from .upkeep import Screen, Upkeep
 from .worker import Stop
 
 # Ctrl-C takes at most two seconds: time for units to send their results, and for replays to end.
-_UNITS_PATIENCE: Final = 1.0
-_REPLAY_PATIENCE: Final = 0.2
+_UNITS_TIMEOUT: Final = 1.0
+_REPLAY_TIMEOUT: Final = 0.2
 # Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
 # Limits on consecutive failures.
@@ -89,7 +89,7 @@ class Coordinator:
         self.slots = 1
         self.planner = Planner(db, corpus, settings, seed)
         self.again = self.planner.open()
-        code = code_of(settings.reference, settings.candidate)
+        code = digests_of(settings.reference, settings.candidate)
         self.records = Records(db, corpus, settings, code, accepted)
         self.say_code()
         self.upkeep = Upkeep(folder, self.records, log, screen)
@@ -107,7 +107,7 @@ class Coordinator:
         changes = self.records.code.changes(before, (self.settings.candidate, self.settings.reference))
         if changes:
             number = self.records.version
-            self.log.say(f"the code of {changes} has changed: what is found from now on counts as version {number}")
+            self.log.say(f"the code of {changes} has changed: later findings count as version {number}")
 
     def note(self, notice: Notice) -> None:
         """Record a notice, in a worker's thread.
@@ -138,7 +138,7 @@ class Coordinator:
                 self.upkeep.list_corpus()
                 while not self.stopping.over():
                     self.fill()
-                    self.take(0.1)
+                    self.process_events(0.1)
                     self.upkeep.tick(self.flying)
                     self.hook.tick()
                     self.stopping.reach(self.limits.reached(self.db, self.records.elapsed, self.records.version))
@@ -148,30 +148,30 @@ class Coordinator:
                 self.log.say(f"ended: {self.stopping.why}")
         except (OSError, sqlite3.Error) as error:
             path = self.folder / NAME if isinstance(error, sqlite3.Error) else Path(error.filename or self.log.path)
-            raise self.cannot_go_on(failure(path, error)) from None
+            raise self.cannot_continue(failure(path, error)) from None
         except (CampaignError, CorpusError, TreeError) as error:
-            raise self.cannot_go_on(error) from None
+            raise self.cannot_continue(error) from None
         finally:
             self.stopping.event.set()
             with suppress(OSError):
                 self.screen.close()
             self.pool.close()
             if filer is not None:
-                filer.close(_REPLAY_PATIENCE)
+                filer.close(_REPLAY_TIMEOUT)
         return self.stopping.why
 
-    def cannot_go_on(self, error: Exception) -> CampaignError:
+    def cannot_continue(self, error: Exception) -> CampaignError:
         """Log and record the reason, if possible, and return the error to raise."""
         with suppress(OSError, sqlite3.Error):
             self.log.say(f"ended: {error}")
         with suppress(OSError, sqlite3.Error):
             self.records.end(str(error))
-        return CampaignError(f"{error}; the campaign has stopped, the same command goes on with it")
+        return CampaignError(f"{error}; the campaign has stopped; the same command resumes it")
 
     def say_begin(self) -> None:
         settings, repeated = self.settings, len(self.again)
         where = f"on {settings.scheduler}" if settings.scheduler else f"{self.pool.slots()} workers"
-        rest = f"; goes on with {repeated} units in flight" if repeated else ""
+        rest = f"; resumes {repeated} units in flight" if repeated else ""
         what = f"{settings.candidate} against {settings.reference}, engines {' '.join(settings.engines)}, {where}"
         self.log.say(f"session {self.records.session}: {what}{rest}")
 
@@ -187,13 +187,13 @@ class Coordinator:
             self.upkeep.report_aside()
             self.records.begin_unit(number)
             self.flying[number] = unit
-            self.pool.submit(number, unit).add_done_callback(partial(self.came_back, number))
+            self.pool.submit(number, unit).add_done_callback(partial(self.queue_end, number))
 
-    def came_back(self, number: int, future: "Future[UnitOutcome]") -> None:
+    def queue_end(self, number: int, future: "Future[UnitOutcome]") -> None:
         """Queue the end of a unit as an event, in whatever thread."""
         self.events.put((number, future))
 
-    def take(self, seconds: float) -> bool:
+    def process_events(self, seconds: float) -> bool:
         """Process all pending events; wait up to *seconds* seconds for the first one.
 
         :returns: whether there was one
@@ -206,41 +206,41 @@ class Coordinator:
             return False
         while True:
             if isinstance(event, Replayed):
-                self.take_replayed(event)
+                self.process_replayed(event)
             elif isinstance(event, Refiled):
-                self.take_refiled(event)
+                self.process_refiled(event)
             else:
-                self.take_unit(*event)
+                self.process_unit(*event)
             try:
                 event = self.events.get_nowait()
             except Empty:
                 return True
 
-    def take_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
+    def process_unit(self, number: int, future: "Future[UnitOutcome]") -> None:
         """Process the end of a unit."""
         unit = self.flying.pop(number)
         try:
             outcome = future.result()
         except Exception as error:
-            self.take_failure(number, unit, error)
+            self.process_failure(number, unit, error)
             return
         self.losses = 0
         self.failures[unit.engine] = 0
         self.upkeep.notices.pop(outcome.worker, None)
         if outcome.code is None:
-            self.log.say(f"unit {number}: the code has changed meanwhile; it is repeated")
+            self.log.say(f"unit {number}: the code changed meanwhile; it is repeated")
             self.again.append(number)
             return
         if outcome.interrupted and not outcome.state.programs:
             return
         if outcome.code != self.records.code:
-            self.take_code(outcome)
+            self.switch_code(outcome)
         pending = self.records.finish(unit, outcome, outcome.code)
         if pending is None:
             return
         self.upkeep.unit_done(outcome.worker, outcome.state.programs)
         for line in outcome.accidents:
-            self.log.say(f"unit {number}: {line}, which did not come again")
+            self.log.say(f"unit {number}: {line}, which did not recur")
         for each in pending:
             self.filer.ask(each, outcome.code)
 
@@ -252,7 +252,7 @@ class Coordinator:
         for finding, file in self.records.findings.filed(version):
             self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
 
-    def take_code(self, outcome: UnitOutcome) -> None:
+    def switch_code(self, outcome: UnitOutcome) -> None:
         """Switch to the new code version that a unit ran on."""
         assert outcome.code is not None
         names = self.settings.candidate, self.settings.reference
@@ -265,11 +265,11 @@ class Coordinator:
         # Code that was gone may be back, after a change that was undone.
         self.ask_waiting()
         self.log.say(
-            f"{outcome.worker}: the code of {changes} is another one:"
-            f" what is found from unit {outcome.number} on counts as version {number}"
+            f"{outcome.worker}: the code of {changes} has changed:"
+            f" findings from unit {outcome.number} on count as version {number}"
         )
 
-    def take_failure(self, number: int, unit: Unit, error: BaseException) -> None:
+    def process_failure(self, number: int, unit: Unit, error: BaseException) -> None:
         """Process the failure of a unit."""
         if self.stopping.why:
             return
@@ -277,7 +277,7 @@ class Coordinator:
             raise CampaignError(str(error))
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
-            self.take_loss(number, why)
+            self.process_loss(number, why)
             return
         self.attempts[number] += 1
         self.failures[unit.engine] += 1
@@ -290,25 +290,25 @@ class Coordinator:
         if self.failures[unit.engine] >= _MAX_ENGINE_FAILURES and unit.engine in self.planner.engines:
             self.planner.engines = [engine for engine in self.planner.engines if engine != unit.engine]
             self.again = [each for each in self.again if each != number]
-            self.log.say(f"engine {unit.engine} does not work and is left out: {text}")
+            self.log.say(f"engine {unit.engine} does not work and is disabled: {text}")
             if not self.planner.engines:
                 raise CampaignError(f"{self.folder}: {text}; use an engine that works")
 
-    def take_loss(self, number: int, why: str) -> None:
+    def process_loss(self, number: int, why: str) -> None:
         """Process the loss of a unit for a reason unrelated to the unit."""
         self.losses += 1
         self.log.say(f"unit {number}: {why}; it is repeated")
         self.again.append(number)
         if self.losses >= _MAX_LOSSES:
-            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; use workers that can work")
+            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; check the workers")
         # The cause, such as too many processes, may be temporary.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
 
-    def take_replayed(self, replayed: Replayed) -> None:
+    def process_replayed(self, replayed: Replayed) -> None:
         """Process the outcome of a replay."""
         finding = replayed.pending.record.finding
         if replayed.trouble:
-            raise CampaignError(f"{replayed.trouble}; use a directory that can be written, with room in it")
+            raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
         new = self.records.findings.file(replayed)
         self.filer.answered(replayed)
         accepted = self.records.findings.accepted_text(*finding.key)
@@ -327,10 +327,10 @@ class Coordinator:
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
-    def take_refiled(self, refiled: Refiled) -> None:
+    def process_refiled(self, refiled: Refiled) -> None:
         """Record that minimising the program of a filed finding has ended."""
         if refiled.trouble:
-            raise CampaignError(f"{refiled.trouble}; use a directory that can be written, with room in it")
+            raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
         self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
         if refiled.how:
             self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
@@ -339,17 +339,17 @@ class Coordinator:
         """Collect the results so far of the units in flight, and the replays that end in time."""
         self.stopping.event.set()
         interrupted = self.stopping.why == INTERRUPTED
-        deadline = time.monotonic() + _UNITS_PATIENCE
+        deadline = time.monotonic() + _UNITS_TIMEOUT
         while self.flying and (left := deadline - time.monotonic()) > 0:
-            self.take(left)
-        deadline = time.monotonic() + (_REPLAY_PATIENCE if interrupted else _LAST_REPLAYS)
+            self.process_events(left)
+        deadline = time.monotonic() + (_REPLAY_TIMEOUT if interrupted else _LAST_REPLAYS)
         while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
-            self.take(min(left, 0.1))
+            self.process_events(min(left, 0.1))
             if not interrupted:
                 self.upkeep.tick(self.flying)
         # After this, a file that the filer was writing exists and counts.
-        self.filer.close(_REPLAY_PATIENCE)
-        while self.take(0):
+        self.filer.close(_REPLAY_TIMEOUT)
+        while self.process_events(0):
             pass
         self.records.add_statistics(0, 0)
         self.records.exercise.note(self.records.version)

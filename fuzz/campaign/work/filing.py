@@ -15,28 +15,28 @@ from ...execution.mistakes import CandidateMistake
 from ...files import write_atomically
 from ...findings.found import file_name
 from ...findings.record import file_text
-from ...findings.replay import SECONDS, Replayer
+from ...findings.replay import REPLAY_TIMEOUT, Replayer
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
 from ...language.program import Program, ProgramError
 from ...language.text import print_program
-from ..store.code import Code, code_of
+from ..store.code import Code, digests_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
 from .refiling import Refiled, Wanted, refile
 
 # Seconds that writing a file may take on a slow disk.
-_WRITING: Final = 60.0
+_WRITE_TIMEOUT: Final = 60.0
 
 
 class Ended(Exception):
     """The result of a replay is no longer wanted: nothing is to be written."""
 
 
-class OtherCode(Exception):
+class CodeChanged(Exception):
     """The code under test changed meanwhile: the result of the replay is meaningless."""
 
 
-class Checked(Replayer):
+class CheckedReplayer(Replayer):
     """A replayer for one version of the code.
 
     :param code: that version
@@ -51,7 +51,7 @@ class Checked(Replayer):
         look: Callable[[], Code | None],
         ending: threading.Event,
         busy: threading.Event,
-        seconds: float = SECONDS,
+        seconds: float = REPLAY_TIMEOUT,
     ) -> None:
         super().__init__(seconds)
         self.code = code
@@ -62,12 +62,12 @@ class Checked(Replayer):
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay, as in the base class.
 
-        :raises OtherCode: the sources differ at the end of the replay
+        :raises CodeChanged: the sources differ at the end of the replay
         :raises Ended: *ending* is set by then
         """
         shown = self.tried(program, reference, candidate)
         if self.look() != self.code:
-            raise OtherCode
+            raise CodeChanged
         return shown
 
     def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
@@ -111,7 +111,7 @@ class Filer:
         self.code: Code | None = None
         self.looked = 0.0
         # Findings to be minimised, keyed by file.
-        self.large: dict[str, Wanted] = {}
+        self.to_minimise: dict[str, Wanted] = {}
         self.ending = threading.Event()
         self.busy = threading.Event()
         self.failure: Exception | None = None
@@ -147,13 +147,13 @@ class Filer:
         self.queue.put(None)
         self.thread.join(seconds)
         if not self.busy.is_set():
-            self.thread.join(_WRITING)
+            self.thread.join(_WRITE_TIMEOUT)
 
     def _work(self) -> None:
         try:
             while (asked := self._next()) is not None and not self.ending.is_set():
                 if isinstance(asked, Wanted):
-                    self.large[asked.file] = asked
+                    self.to_minimise[asked.file] = asked
                 else:
                     self.tell(self._replayed(*asked))
         except Ended:
@@ -165,13 +165,13 @@ class Filer:
 
     def _next(self) -> tuple[Pending, Code, float] | Wanted | None:
         """Wait for the next request, and minimise programs meanwhile."""
-        while self.large and self.queue.empty() and not self.ending.is_set():
-            wanted = min(self.large.values(), key=lambda each: each.weight)
+        while self.to_minimise and self.queue.empty() and not self.ending.is_set():
+            wanted = min(self.to_minimise.values(), key=lambda each: each.weight)
             refiled = self._smaller(wanted)
             if refiled is not None:
                 self.tell(refiled)
             if refiled is not None or self.queue.empty():
-                del self.large[wanted.file]
+                del self.to_minimise[wanted.file]
         return self.queue.get()
 
     def _smaller(self, wanted: Wanted) -> Refiled | None:
@@ -181,14 +181,14 @@ class Filer:
         if self.store is None or self.code != wanted.code:
             return None
         checked = self.store.replayer
-        assert isinstance(checked, Checked)
+        assert isinstance(checked, CheckedReplayer)
 
         def judge(program: Program) -> list[Finding]:
             return checked.tried(print_program(program), *self.versions)
 
         try:
             return refile(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
-        except OtherCode:
+        except CodeChanged:
             self._drop()
         except CandidateMistake:
             # The next unit reports it.
@@ -205,7 +205,7 @@ class Filer:
                 return set_aside(self.folder, *self.versions, pending)
             try:
                 return file(self.store, self.folder, pending)
-            except OtherCode:
+            except CodeChanged:
                 self._drop()
 
     def _renew(self) -> None:
@@ -215,13 +215,13 @@ class Filer:
             self._drop()
         if now is not None and self.store is None:
             self.code = now
-            self.store = Store(self.folder, *self.versions, Checked(now, self._look, self.ending, self.busy))
+            self.store = Store(self.folder, *self.versions, CheckedReplayer(now, self._look, self.ending, self.busy))
 
     def _look(self) -> Code | None:
         """Return the current code; None if a kernel tree cannot be built, which the next unit reports."""
         self.looked = time.monotonic()
         try:
-            return code_of(*self.versions)
+            return digests_of(*self.versions)
         except TreeError:
             return None
 
@@ -235,14 +235,14 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     """Replay a program and file it if it shows its finding.
 
     :param folder: of the store, below that of the campaign
-    :raises OtherCode: from a `Checked` replayer of the store
+    :raises CodeChanged: from a `CheckedReplayer` replayer of the store
     :raises Ended: likewise
     """
     record = replace(pending.record)
     try:
         operations = record.operations
     except ProgramError as error:
-        return Replayed(pending, UNREPLAYED, f"no program: {error}", "", 0)
+        return Replayed(pending, UNREPLAYED, f"not a program: {error}", "", 0)
     store.files.trouble = ""
     try:
         kept = store.offer(record)

@@ -13,7 +13,7 @@ from ...judging.finding import Finding
 from ..store.log import Log
 
 # Seconds for the remaining commands when the campaign ends.
-_PATIENCE: Final = 1.0
+_LAST_RUNS_TIMEOUT: Final = 1.0
 
 
 class Hook:
@@ -51,7 +51,7 @@ class Hook:
                 return
             self.running = None
             if code:
-                self.log.say(f"--on-finding: the command ended with {code}")
+                self.log.say(f"--on-finding: the command ended with exit status {code}")
         if self.waiting:
             about = self.waiting.popleft()
             quiet = subprocess.DEVNULL
@@ -69,7 +69,7 @@ class Hook:
 
     def close(self) -> None:
         """Run the queued commands for up to a second; a command still running then continues on its own."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _LAST_RUNS_TIMEOUT
         self.tick()
         while self.running is not None:
             with suppress(subprocess.TimeoutExpired):
@@ -80,4 +80,4 @@ class Hook:
                 break
             self.tick()
         if self.waiting:
-            self.log.say(f"--on-finding: {len(self.waiting)} findings were not told of; see findings/")
+            self.log.say(f"--on-finding: {len(self.waiting)} findings were not reported to the command; see findings/")

@@ -39,14 +39,14 @@ class Limit:
         elif self.kind == "programs":
             (programs,) = db.execute("SELECT coalesce(sum(programs), 0) FROM totals").fetchone()
             if programs >= self.amount:
-                return f"{programs} programs are judged"
+                return f"{programs} programs judged"
         else:
             row = db.execute(
                 "SELECT signature FROM findings WHERE kind = ? AND version = ? AND state = ? AND accepted = ''",
                 (REGRESSION, version, FILED),
             ).fetchone()
             if row is not None:
-                return f"a regression is filed: {row[0]}"
+                return f"a regression was filed: {row[0]}"
         return ""
 
 

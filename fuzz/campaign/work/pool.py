@@ -22,7 +22,7 @@ from ..store.outcomes import Notice, UnitOutcome
 from .worker import do_unit
 
 # Seconds in which a cluster must answer.
-_CLUSTER_PATIENCE: Final = 15.0
+_CLUSTER_TIMEOUT: Final = 15.0
 # Seconds between two checks of the cluster's size.
 _LOOK_EVERY: Final = 3.0
 _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^/\s]+:[0-9]+")
@@ -90,7 +90,7 @@ class Cluster:
 
     def _connect(self) -> Any:
         if not _ADDRESS.fullmatch(self.address):
-            raise CampaignError(f"--scheduler {self.address}: no address; give tcp://HOST:PORT of a dask scheduler")
+            raise CampaignError(f"--scheduler {self.address}: not an address; give tcp://HOST:PORT of a Dask scheduler")
         try:
             from distributed import Client
         except ImportError:
@@ -102,10 +102,10 @@ class Cluster:
                 logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         try:
             make: Any = Client
-            return make(self.address, timeout=_CLUSTER_PATIENCE, set_as_default=False)
+            return make(self.address, timeout=_CLUSTER_TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             wrong = " ".join(str(error).split())[:120]
-            wanted = "the address of a running dask scheduler of the same version"
+            wanted = "the address of a running Dask scheduler of the same version"
             raise CampaignError(f"--scheduler {self.address}: {wrong}; give {wanted}") from None
 
     def _watch(self) -> None:
@@ -122,7 +122,7 @@ class Cluster:
 
     def slots(self) -> int:
         if self.client.status == "closed":
-            raise CampaignError(f"--scheduler {self.address}: it is gone; start a dask scheduler")
+            raise CampaignError(f"--scheduler {self.address}: it is gone; start a Dask scheduler")
         if self.client.status != "running":
             return 0
         return min(self.threads, self.workers or self.threads)
@@ -134,7 +134,7 @@ class Cluster:
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
-            return "the workers that did it were killed"
+            return "the workers that ran it were killed"
         if isinstance(error, CancelledError):
             return "the scheduler lost it"
         return ""

@@ -19,8 +19,8 @@ from ...minimizing.minimizer import BudgetSpent, Judge, MinimizingProgress
 from ..store.code import Code
 
 # Limits per finding: number of programs judged, and seconds.
-RUNS: Final = 400
-SECONDS: Final = 120.0
+MAX_RUNS: Final = 400
+MAX_SECONDS: Final = 120.0
 _SEED: Final = re.compile(r"([0-9]+), program ([0-9]+)")
 # Parts of the comment on a program: its former size, and the mark of an unfinished minimisation.
 _BEFORE: Final = re.compile(r"([0-9]+) operations to ")
@@ -93,10 +93,10 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
             raise BudgetSpent
 
     try:
-        result = minimized(program, finding.key, judge, SECONDS, RUNS, look)
+        result = minimized(program, finding.key, judge, MAX_SECONDS, MAX_RUNS, look)
     except NotShownError:
         return None
-    final = result.finished or result.runs >= RUNS or result.seconds >= SECONDS
+    final = result.finished or result.runs >= MAX_RUNS or result.seconds >= MAX_SECONDS
     if result.program == program and not final:
         return None
     text = print_program(result.program)

@@ -12,7 +12,7 @@ from typing import Final
 from ...processes.signals import heeded, interrupt, note
 
 INTERRUPTED: Final = "interrupted"
-TIME_OVER: Final = "its time is over"
+TIME_OVER: Final = "time limit reached"
 
 
 class Stopping:

@@ -114,7 +114,7 @@ class Upkeep:
     def list_corpus(self) -> None:
         """Record the names of the corpus; the contents of the files are checked later."""
         programs = self.records.programs
-        programs.take(set(programs.corpus.digests()), programs.newest(), self.records.elapsed)
+        programs.sync_with_folder(set(programs.corpus.digests()), programs.newest(), self.records.elapsed)
 
     def look_at_corpus(self, now: float) -> None:
         """Read some files of the corpus per call: others may have added or damaged files."""
@@ -129,7 +129,7 @@ class Upkeep:
             if time.monotonic() >= end:
                 return
         self.scan = None
-        programs.take(self.met, self.newest, self.records.elapsed)
+        programs.sync_with_folder(self.met, self.newest, self.records.elapsed)
         self.report_aside()
 
     def report_aside(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from ...engines.supervisor import run_unit
 from ...engines.unit import Result, Unit
 from ...processes.memory import children_kib, resident_kib
-from ..store.code import code_of
+from ..store.code import digests_of
 from ..store.outcomes import Notice, UnitOutcome
 
 # Minimum seconds between two checks of a child's memory.
@@ -30,7 +30,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
     :raises OSError: no process can be started
     """
     worker = worker_name()
-    before = code_of(unit.reference, unit.candidate)
+    before = digests_of(unit.reference, unit.candidate)
     start = looked = time.monotonic()
     memory = 0
 
@@ -45,7 +45,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
             notice(Notice(worker, number, state.programs, state.operations, state.seconds, memory))
 
     result = run_unit(unit, watch)
-    after = code_of(unit.reference, unit.candidate)
+    after = digests_of(unit.reference, unit.candidate)
     return UnitOutcome(
         number,
         worker,

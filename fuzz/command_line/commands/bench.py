@@ -8,28 +8,29 @@ from ...exit_codes import FINE
 from ..command import Command
 from ..messages import BadInputError, dump, say_form
 from ..parser import Parser
-from ..values import programs, seconds, trials
+from ..values import programs, seconds, trials, workers
 
 # Options that require --find.
 OPTIONS: Final = ("full", "deepest", "seeds", "cap", "bug")
 # Options that require --find or --mutants.
 SHARED: Final = ("workers", "trials", "markdown")
 _ABOUT: Final = """\
-Judge a fixed mix of programs: how many a second, where the time goes, whether
-memory grows. With --find: how soon engines find planted bugs, each against the
-version that the bug is planted in, with two peers: Hypothesis and atheris
-without any guidance of ours. With --trees: a pair of kernel trees beside the
-ports, on the same programs, in turns. With --memory: whether the memory of each
-engine grows. With --mutants: how many small changes of the original are noticed.
+Judge a fixed mix of programs and report the rate, where the time goes, and
+whether memory grows. With --find: measure how soon engines find planted bugs, each
+compared with the version that the bug is planted in; two peers are included,
+Hypothesis and atheris without any guidance of ours. With --trees: run the same
+programs on a pair of kernel trees and on the ports, in turns. With --memory:
+measure whether the memory of each engine grows. With --mutants: measure how many
+small changes of the original are noticed.
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  measured
-    2  bad usage or input; one line on stderr says where, and what to do
+    2  bad usage or input; one line on stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  a process cannot be started, or is killed from outside
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; with --find, what was found by then is printed
-  141  whoever read the output has closed it
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; with --find, the results so far are printed
+  141  the reader closed the output
 """
 
 
@@ -37,27 +38,27 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--programs", type=programs, metavar="N", help="the first N of the fixed mix (all 1200; with --trees, 300)"
     )
-    find = "instead: how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
+    find = "instead: measure how soon each engine finds planted bugs (`s2fuzz list --bugs`); a few minutes"
     parser.add_argument("--find", action="store_true", help=find)
-    parser.add_argument("--full", action="store_true", help="all bugs, 60 s of CPU time each time: takes hours")
-    parser.add_argument("--deepest", type=trials, metavar="N", help="the N bugs that take longest, 60 s each time")
-    parser.add_argument("--seeds", type=trials, metavar="N", help="so many trials of each engine with each bug (5)")
-    parser.add_argument("--cap", type=seconds, metavar="N", help="seconds of CPU time that a trial may take (5)")
-    parser.add_argument("--workers", type=trials, metavar="N", help="trials at a time (one for each core)")
-    parser.add_argument("--bug", action="append", metavar="NAME", help="only this one; may be given again")
-    parser.add_argument("--engine", action="append", metavar="NAME", help="only this one; may be given again")
-    kept = "keep the trials in this file; those that it has are not made again"
+    parser.add_argument("--full", action="store_true", help="all bugs, 60 s of CPU time per trial: takes hours")
+    parser.add_argument("--deepest", type=trials, metavar="N", help="the N bugs that take longest, 60 s per trial")
+    parser.add_argument("--seeds", type=trials, metavar="N", help="number of trials of each engine with each bug (5)")
+    parser.add_argument("--cap", type=seconds, metavar="N", help="limit of a trial, in seconds of CPU time (5)")
+    parser.add_argument("--workers", type=workers, metavar="N", help="number of concurrent trials (one per core)")
+    parser.add_argument("--bug", action="append", metavar="NAME", help="only this bug; may be repeated")
+    parser.add_argument("--engine", action="append", metavar="NAME", help="only this engine; may be repeated")
+    kept = "store trials in this file; skip trials that it already has"
     parser.add_argument("--trials", metavar="FILE", help=kept)
     parser.add_argument("--markdown", metavar="FILE", help="write all trials of --trials as a page")
-    scaling = "instead: what a campaign judges with one worker and with one for each core (4 min)"
+    scaling = "instead: compare a campaign's throughput with one worker and with one per core (4 min)"
     parser.add_argument("--campaign", action="store_true", help=scaling)
-    trees = "instead: what two kernel trees judge a second beside two ports, and where the time goes"
+    trees = "instead: compare the speed of two kernel trees with that of two ports, with a profile"
     parser.add_argument("--trees", nargs=2, metavar=("REFERENCE", "CANDIDATE"), help=trees)
-    memory = "instead: the memory of each engine while it runs, for so many seconds"
+    memory = "instead: measure the memory of each engine while it runs for N seconds"
     parser.add_argument("--memory", type=seconds, metavar="N", help=memory)
-    mutants = "instead: whether the first N of the drawn order of small changes of the original are noticed"
+    mutants = "instead: try the first N mutants of the original, in a fixed random order"
     parser.add_argument("--mutants", type=programs, metavar="N", help=mutants)
-    most = "with --mutants: let one go that nothing tells from the original in so many (100000)"
+    most = "with --mutants: a mutant survives after N operations without a finding (100000)"
     parser.add_argument("--operations", type=programs, metavar="N", help=most)
 
 
@@ -114,7 +115,7 @@ def of_the_mix(arguments: Namespace, default: int) -> int:
 
     asked: int = arguments.programs or default
     if asked > COUNT:
-        raise BadInputError(f"bench --programs {asked}: the fixed mix has {COUNT}; give that or less")
+        raise BadInputError(f"bench --programs {asked}: the fixed mix has {COUNT} programs; give that many or fewer")
     return asked
 
 

@@ -11,32 +11,32 @@ from ..parser import Once, Parser
 
 _ABOUT: Final = """\
 Compile the ports, the machine and the checkers with mypyc into build/native/ (after
-an ordinary install: into the cache folder of the user). From then on they are
-used, until a source changes; S2FUZZ_PURE=1 in the environment asks for plain
-Python. With --candidate, a file joins them: alone it cannot be compiled. Needs a
-C compiler, Python's headers and
-mypy (pip install -e '.[build]' in the checkout). gcc compiles the hottest modules by the
-profile of a short training run; with --thorough, nearly all of them, for some more speed
-and a third more time. Results are the same in all forms.
+an ordinary install: into the cache folder of the user). They are used from then on,
+until a source changes; S2FUZZ_PURE=1 in the environment selects plain Python. With
+--candidate, a file is compiled together with them; it cannot be compiled alone. Needs
+a C compiler, Python's headers and mypy (pip install -e '.[build]' in the checkout).
+gcc compiles the hottest modules with the profile of a short training run; with
+--thorough, nearly all modules: the result is somewhat faster, and the build takes a
+third longer. Results are the same in all forms.
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  done
     2  bad usage, a mistake in the candidate's Python, or nothing can be compiled; one
-       line on stderr says where, and what to do
+       line on stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  a process cannot be started
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 
 
 def add_arguments(parser: Parser) -> None:
     of = "a candidate from a file, compiled with the rest"
     parser.add_argument("--candidate", action=Once, metavar="FILE", help=of)
-    thorough = "for the most speed: compile nearly all modules by a profile"
+    thorough = "compile nearly all modules with a profile, for the most speed"
     parser.add_argument("--thorough", action="store_true", help=thorough)
-    parser.add_argument("--force", action="store_true", help="also where the build that is there still fits")
+    parser.add_argument("--force", action="store_true", help="rebuild even if the existing build is up to date")
 
 
 def compile_modules(arguments: Namespace) -> int:
@@ -62,5 +62,5 @@ def compile_modules(arguments: Namespace) -> int:
 
 
 COMMAND: Final = Command(
-    "build", "compile what is hot, for speed", _ABOUT, add_arguments, compile_modules, epilog=_EXIT_CODES
+    "build", "compile the hot modules, for speed", _ABOUT, add_arguments, compile_modules, epilog=_EXIT_CODES
 )

@@ -16,40 +16,40 @@ from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_json, add_known, add_versions
 from ..parser import Once, Parser
 from ..values import MAX_SECONDS, folder, number, port, seed, until, workers
-from .status import KEYS, code_of, tell_overview
+from .status import KEYS, exit_code_of, tell_overview
 
 if TYPE_CHECKING:
     from ...campaign.store.settings import Settings
     from ...campaign.work.upkeep import Screen
 
 _ABOUT: Final = """\
-Fuzz until somebody stops it. DIR has everything: programs that showed something
-new (corpus/), programs that show findings, each replayed in a fresh process
-first (findings/), campaign.sqlite and log. Whatever is killed or restarted, the
-same command goes on from there. Ctrl-C ends it within two seconds;
-`s2fuzz status DIR` shows it from elsewhere.
+Fuzz until stopped. DIR holds the whole state: programs that showed something new
+(corpus/), programs that show findings, each replayed in a fresh process first
+(findings/), campaign.sqlite and log. After any kill or restart, the same command
+resumes. Ctrl-C ends it within two seconds; `s2fuzz status DIR` shows its state at
+any time.
 
-`s2fuzz campaign compare A B` says what one of two campaigns found that the other
-did not (--help: its arguments). A campaign of that name is ./compare.
+`s2fuzz campaign compare A B` reports what one of two campaigns found that the other
+did not (see its --help). To name a campaign's directory "compare", write ./compare.
 """
 _COMPARE: Final = """\
-Say what one of two campaigns found that the other did not: findings, regressions
-first, features, programs, speed. Reads both, also while they run, and changes
-nothing. What is accepted is only counted.
+Report what one of two campaigns found that the other did not: findings (regressions
+first), features, programs, speed. Reads both, even while they run, and changes
+nothing. Accepted findings are only counted.
 
-A finding that one campaign alone has may be chance, where the other judged too
-few programs to be likely to meet it; that is said with it.
+A finding of only one campaign may be chance if the other judged too few programs to
+be likely to meet it; the output says so.
 
 example: s2fuzz campaign compare before.campaign after.campaign
 """
 _COMPARE_CODES: Final = """\
 exit codes:
-    0  B has no regression and no divergence that A has not
-    1  it has some
-    2  bad usage, or a directory without a campaign; one line on stderr says where
-    3  a mistake of s2fuzz itself, which B met and A did not
+    0  B has no regression or divergence that A lacks
+    1  B has at least one
+    2  bad usage, or a directory without a campaign; one line on stderr gives the place
+    3  B hit a mistake of s2fuzz itself that A did not
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 
 
@@ -66,27 +66,31 @@ def unit_seconds(text: str) -> float:
 def add_arguments(parser: Parser) -> None:
     other = parser.add_other("compare", _COMPARE, _COMPARE_CODES)
     add_json(other, "fuzz/campaign/view/comparison.py")
-    other.add_argument("first", type=folder, metavar="A", help="a campaign's directory: what there was before")
-    other.add_argument("second", type=folder, metavar="B", help="another one's: what is new")
-    parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign; made the first time")
-    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    engine = f"what makes the programs; given more than once, time goes to what finds something ({DEFAULT})"
+    other.add_argument("first", type=folder, metavar="A", help="directory of the earlier campaign")
+    other.add_argument("second", type=folder, metavar="B", help="directory of the new campaign")
+    parser.add_argument(
+        "directory", type=folder, metavar="DIR", help="directory of the campaign; created the first time"
+    )
+    add_versions(parser, "the version under test; see `s2fuzz list`", required=True)
+    engine = f"engine that generates the programs; if repeated, engines that find more get more time ({DEFAULT})"
     parser.add_argument("--engine", action="append", choices=PUBLIC, help=engine)
-    processes = "processes that judge at once (one for each core)"
+    processes = "number of worker processes (one per core)"
     parser.add_argument("--workers", type=workers, action=Once, metavar="N", help=processes)
-    parser.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after so long (never)")
-    ends = "end if nothing was new for so long, N programs are judged, or a regression is filed; may be repeated"
+    parser.add_argument("--hours", type=hours, action=Once, metavar="H", help="end after H hours (never)")
+    ends = "end after a time without a new feature, after N programs, or at the first filed regression; may be repeated"
     parser.add_argument("--until", action="append", type=until, metavar="idle=2h|programs=N|regression", help=ends)
-    told = "run by the shell for each new finding that is not accepted, with S2FUZZ_FILE, _KIND, _SIGNATURE, _REASON"
+    told = (
+        "shell command to run for each new finding that is not accepted, with S2FUZZ_FILE, _KIND, _SIGNATURE, _REASON"
+    )
     parser.add_argument("--on-finding", action=Once, default="", metavar="COMMAND", help=told)
-    page = "show it in a browser too, at http://127.0.0.1:PORT/, for this machine alone (0: any free port)"
+    page = "also show it in a browser, at http://127.0.0.1:PORT/, for this machine only (0: any free port)"
     parser.add_argument("--http", type=port, action=Once, metavar="PORT", help=f"{page}; needs s2fuzz[web]")
-    seeds = "what the seeds of all its work come from (1); it keeps the one that it was begun with"
+    seeds = "seed of the campaign (1); fixed when the campaign begins"
     parser.add_argument("--seed", type=seed, action=Once, metavar="S", help=seeds)
     add_known(parser)
-    cluster = "of a Dask scheduler whose workers do the work, instead of this machine; needs s2fuzz[cluster]"
+    cluster = "address of a Dask scheduler; its workers do the work instead of this machine; needs s2fuzz[cluster]"
     parser.add_argument("--scheduler", action=Once, default="", metavar="ADDRESS", help=cluster)
-    length = "how long a piece of work takes, about: what a kill may cost (%(default)g)"
+    length = "target time of a unit of work, in seconds; a kill may lose that much (%(default)g)"
     parser.add_argument(
         "--unit-seconds", type=unit_seconds, action=Once, default=UNIT_SECONDS, metavar="N", help=length
     )
@@ -165,9 +169,9 @@ def campaign(arguments: Namespace) -> int:
             why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
         except CampaignError as error:
             raise BadInputError(str(error)) from None
-    code = INTERRUPTED if why == stopping.INTERRUPTED else code_of(overview)
+    code = INTERRUPTED if why == stopping.INTERRUPTED else exit_code_of(overview)
     if code == FINE and not overview.programs:
-        complain("nothing was judged, so there is no verdict; the log in DIR says why, the same command goes on")
+        complain("nothing was judged, so there is no verdict; see the log in DIR; the same command resumes")
         code = NO_VERDICT
     changes = changes_answer(settings.reference, [settings.candidate])
     tell_overview(overview, arguments.json, {"exit_code": code, "changes": changes})
@@ -201,7 +205,7 @@ def check_cluster(settings: "Settings") -> None:
 
     for option, name in (("candidate", settings.candidate), ("reference", settings.reference)):
         if candidate.is_file(name):
-            wrong = f"--{option} {name}: a file is on this machine only, the workers of a cluster do not have it"
+            wrong = f"--{option} {name}: a file is on this machine only, and the workers of a cluster do not have it"
             raise BadInputError(f"{wrong}; put it into candidate/ of each installation, or leave out --scheduler")
 
 

@@ -18,33 +18,36 @@ if TYPE_CHECKING:
 
 MOST: Final = 40
 _ABOUT: Final = """\
-Run the experiment of the series on two versions, in the model: how much is
+Run the experiment of the series on two versions, in the model. Report how much is
 cleaned, how long the entry of a block stays invalid, and how many faults other
 vCPUs take meanwhile. It counts steps, not seconds.
 
-create: all vCPUs touch a block that is not mapped yet. rebuild: one vCPU makes a
-block of its pages again, as after dirty logging, while the others use pages of it.
+create: all vCPUs touch a block that is not mapped yet. rebuild: one vCPU replaces
+the pages by a block again, as after dirty logging, while the others use its pages.
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  measured
-    2  bad usage or input; one line on stderr says where, and what to do
+    2  bad usage or input; one line on stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict available: a version does not finish the workload, or needs something
-       that is not modelled; a process cannot be started, or is killed from outside
+    4  no verdict available: a version does not complete the workload, or needs
+       something that is not modelled; a process cannot be started, or is killed from
+       outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    add_versions(parser, "a candidate", required=True)
+    add_versions(parser, "the version under test", required=True)
     parser.add_argument("--workload", choices=("create", "rebuild"), required=True, help="what the vCPUs do")
     counts = f"numbers of vCPUs, 1 to {MOST}, with commas (1,20,40)"
     parser.add_argument("--cpus", action=Once, type=cpus, default=(1, 20, 40), metavar="N,N", help=counts)
     parser.add_argument("--block", choices=("2M", "1G"), default="2M", help="the size of the block (%(default)s)")
-    parser.add_argument("--seed", action=Once, type=seed, default=0, metavar="N", help="of what is drawn (%(default)s)")
-    parser.add_argument("--plot", action=Once, metavar="FILE", help="a picture too: FILE.svg or FILE.png")
+    parser.add_argument(
+        "--seed", action=Once, type=seed, default=0, metavar="N", help="seed of the random choices (%(default)s)"
+    )
+    parser.add_argument("--plot", action=Once, metavar="FILE", help="also draw a picture: FILE.svg or FILE.png")
 
 
 def cpus(text: str) -> tuple[int, ...]:
@@ -102,7 +105,7 @@ def compare(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "compare",
-    "measure what it costs two versions when many vCPUs use one block",
+    "measure the cost of two versions when many vCPUs use one block",
     _ABOUT,
     add_arguments,
     compare,

@@ -11,15 +11,15 @@ from ..parser import Once, Parser
 
 _ABOUT: Final = """\
 Convert a program from text to the binary records of byte engines, or back.
-What does not begin like a text is binary, and every byte string is a program.
-Comments get lost, nothing else does.
+A file that does not begin like a text is binary, and every byte string is a program.
+Only comments are lost.
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="the program; - is standard input")
-    parser.add_argument("--to", choices=("text", "binary"), help="the form to write (the one that FILE has not)")
-    where = "where to (%(default)s: standard output)"
+    parser.add_argument("--to", choices=("text", "binary"), help="the form to write (the form that FILE does not have)")
+    where = "output file (%(default)s: standard output)"
     parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
 

@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 DEFAULT: Final = "programs"
 _DIGEST: Final = re.compile(r"[0-9a-f]{4,64}")
 _ABOUT: Final = """\
-Keep programs: each once, as text, in a folder where it is named by its content.
-Any number of processes may use the folder at once.
+Keep programs as text in a folder, each once, named by its content. Any number of
+processes may use the folder at once.
 
-What does not belong into it is told of in a line, and moved to its sub-folder
-aside/ with a file that says why; nothing stops because of it.
+A file that does not belong there is reported in one line, and moved to the subfolder
+aside/ with a file that gives the reason; the work continues.
 """
 _EXIT_CODES: Final = f"""\
 exit codes:
     0  done
-    {BAD_INPUT}  bad usage, a file given that is no program, or a folder that cannot be written
+    {BAD_INPUT}  bad usage, a given file that is not a program, or a folder that cannot be written
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was done by then is kept
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; completed work is kept
 """
 _MINIMIZE: Final = """\
-Remove programs whose features others have: what is left shows as much, small
-programs are preferred, and none is superfluous. What features are depends on the
-two versions and on the sources. What was observed is kept beside the programs:
-interrupted or killed, the same command goes on. Programs that are added meanwhile
+Remove programs whose features other programs cover: the rest covers the same
+features, small programs are preferred, and none is redundant. Features depend on the
+two versions and on the sources. Observations are kept beside the programs: after an
+interruption or a kill, the same command resumes. Programs that are added meanwhile
 stay.
 """
 _ACTIONS: Final = {
-    "add": ("take programs in", "Take programs in, as text or binary records.", "a program, a folder of them, or -"),
-    "merge": ("take other corpora in", "Take in the programs of other corpora.", "a corpus"),
+    "add": ("add programs", "Add programs, as text or binary records.", "a program, a folder of programs, or -"),
+    "merge": ("merge other corpora", "Add the programs of other corpora.", "a corpus"),
     "import": (
-        "take a directory of libFuzzer in",
-        "Take in the programs of directories of libFuzzer: each file is one.",
+        "import a libFuzzer directory",
+        "Add the programs of libFuzzer directories: each file is one program.",
         "a directory with a program in each file",
     ),
 }
@@ -67,17 +67,17 @@ def add_arguments(parser: Parser) -> None:
     for name, (brief, description, source) in _ACTIONS.items():
         made = action(name, brief, description)
         made.add_argument("source", nargs="+", metavar="FILE" if name == "add" else "DIR", help=source)
-    show = action("show", "what is in a corpus, or one program", "Show what is in a corpus, or one program of it.")
-    what = "another corpus, or the digest of a program (its first 4 digits or more will do)"
+    show = action("show", "show what is in a corpus, or one program", "Show what is in a corpus, or one program of it.")
+    what = "another corpus, or the digest of a program (at least 4 leading digits)"
     show.add_argument("what", nargs="?", metavar="DIR|DIGEST", help=what)
-    export = action("export", "make a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
-    export.add_argument("target", type=folder, metavar="DIR", help="a directory; it is made if it is not there")
-    minimize = action("minimize", "remove what shows nothing of its own", _MINIMIZE)
+    export = action("export", "write a directory for libFuzzer", "Write all programs as binary records, for libFuzzer.")
+    export.add_argument("target", type=folder, metavar="DIR", help="a directory; created if it does not exist")
+    minimize = action("minimize", "remove redundant programs", _MINIMIZE)
     reference = "the version that the candidate is compared with (%(default)s)"
     minimize.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
     minimize.add_argument("--candidate", action=Once, required=True, metavar="NAME", help="the version under test")
     add_workers(minimize)
-    minimize.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    minimize.add_argument("--dry-run", action="store_true", help="report what would be removed, and remove nothing")
 
 
 def corpus(arguments: Namespace) -> int:
@@ -89,9 +89,9 @@ def corpus(arguments: Namespace) -> int:
     from ...corpus import CorpusError
 
     action: Callable[[Namespace], int] = {
-        "add": take_in,
-        "merge": take_in,
-        "import": take_in,
+        "add": add_programs,
+        "merge": add_programs,
+        "import": add_programs,
         "show": show,
         "export": export,
         "minimize": minimize_command,
@@ -128,13 +128,13 @@ def sources(arguments: Namespace, tell: "Callable[[BadFile], None]") -> "Iterato
         elif arguments.action == "import":
             yield from binaries(name, tell)
         elif "\0" in name or not is_corpus(Path(name)):
-            wanted = "a corpus (`s2fuzz corpus add` takes other folders)"
+            wanted = "a corpus (`s2fuzz corpus add` accepts other folders)"
             raise CorpusError(f"{shown_name(name)}: not a corpus; name {wanted}")
         else:
             yield from of_corpus(Path(name), tell)
 
 
-def take_in(arguments: Namespace) -> int:
+def add_programs(arguments: Namespace) -> int:
     """Run ``s2fuzz corpus add``, ``merge`` or ``import``."""
     from ...corpus import Corpus
     from ...corpus.folder import digest_of
@@ -155,14 +155,14 @@ def take_in(arguments: Namespace) -> int:
         if new:
             added.append(digest)
         there += not new
-    text = f"{arguments.corpus}: {len(added)} added, {there} there already"
+    text = f"{arguments.corpus}: {len(added)} added, {there} already there"
     if refused:
         text += f", {len(refused)} refused"
     answer(arguments, text, corpus=arguments.corpus, added=added, there=there, refused=refused)
     return BAD_INPUT if refused and arguments.action == "add" else FINE
 
 
-def told_aside(corpus: "Corpus") -> list[str]:
+def report_aside(corpus: "Corpus") -> list[str]:
     """Print a line on stderr for each file in the corpus that is not a program, and return the lines."""
     lines = [str(bad) for bad in corpus.aside]
     for line in lines:
@@ -207,11 +207,11 @@ def show_program(arguments: Namespace, corpus: "Corpus", prefix: str) -> int:
     matches = [digest for digest in corpus.digests() if digest.startswith(prefix)]
     if len(matches) != 1:
         wrong = f"{len(matches)} programs begin with {prefix}" if matches else f"no program begins with {prefix}"
-        raise BadInputError(f"{arguments.corpus}: {wrong}; give a digest, or the first digits of a single one")
+        raise BadInputError(f"{arguments.corpus}: {wrong}; give a digest, or the leading digits of exactly one")
     try:
         program = corpus.get(matches[0])
     except KeyError:
-        raise BadInputError(f"{corpus.aside[0]}; correct or remove it") from None
+        raise BadInputError(f"{corpus.aside[0]}; fix or remove it") from None
     text = print_program(program)
     path = str(corpus.path(matches[0]))
     head = f"# {path}\n# {len(program.operations)} operations\n"
@@ -242,10 +242,10 @@ def export(arguments: Namespace) -> int:
                 written += 1
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        wanted = "a directory that can be made and written, with room in it"
+        wanted = "a directory that can be created and written, with free space"
         raise BadInputError(f"{shown_name(target)}: {wrong}; name {wanted}") from None
-    bad = told_aside(corpus)
-    text = f"{arguments.target}: {written} written, {there} there already"
+    bad = report_aside(corpus)
+    text = f"{arguments.target}: {written} written, {there} already there"
     answer(arguments, text, corpus=arguments.corpus, target=arguments.target, written=written, there=there, bad=bad)
     return FINE
 
@@ -281,14 +281,14 @@ def minimize_command(arguments: Namespace) -> int:
         complain(str(error))
         return OUR_MISTAKE
     except KeyboardInterrupt:
-        complain(f"interrupted, {progress[0]} of {progress[1]} programs observed; the same command goes on from there")
+        complain(f"interrupted, {progress[0]} of {progress[1]} programs observed; the same command resumes")
         return INTERRUPTED
     finally:
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        bad = told_aside(corpus)
+        bad = report_aside(corpus)
     for each in done.troubled:
-        complain(f"{corpus.path(each.digest)}: kept, its features cannot be observed: {each.trouble}")
+        complain(f"{corpus.path(each.digest)}: kept, because its features cannot be observed: {each.trouble}")
     verb = "would be removed" if arguments.dry_run else "removed"
     text = (
         f"{arguments.corpus}: {len(done.removed)} of {done.before} programs {verb}, {done.after} left, "

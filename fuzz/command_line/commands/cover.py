@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 # Maximum number of programs shown for a line.
 _SHOWN: Final = 5
 _ABOUT: Final = """\
-Replay programs on plain Python and say which lines and branches of the kernel code
-and of the machine they reach: a table on standard output, pages with --html. Each
-line of a page names programs that reach it; --line asks for those of one line.
-Needs coverage.py (pip install -e '.[cover]' in the checkout). Of kernel trees it
-says which lines of C: those of the candidate, where both versions are trees.
+Replay programs on plain Python and report which lines and branches of the kernel code
+and of the machine they reach: a table on standard output, HTML pages with --html. Each
+line of a page names programs that reach it; --line lists the programs of one line.
+Needs coverage.py (pip install -e '.[cover]' in the checkout). For kernel trees it
+reports lines of C (those of the candidate, if both versions are trees).
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  done
-    2  bad usage or input, or coverage.py is not there
+    2  bad usage or input, or coverage.py is not installed
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
@@ -44,10 +44,10 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", nargs="*", metavar="DIR|PROGRAM", help=what)
     reference = "the version that the candidate is compared with (%(default)s)"
     parser.add_argument("--reference", action=Once, default="original", metavar="NAME", help=reference)
-    about = "replay on this version too, and report on its modules"
+    about = "also replay on this version, and report on its modules"
     parser.add_argument("--candidate", action=Once, metavar="NAME", help=about)
-    parser.add_argument("--line", metavar="FILE:LINE", help="only say which programs reach this line")
-    parser.add_argument("--html", type=folder, action=Once, metavar="DIR", help="write pages too")
+    parser.add_argument("--line", metavar="FILE:LINE", help="only list the programs that reach this line")
+    parser.add_argument("--html", type=folder, action=Once, metavar="DIR", help="also write HTML pages")
     add_workers(parser)
     add_json(parser)
 
@@ -69,7 +69,7 @@ def cover(arguments: Namespace) -> int:
     if trees:
         return cover_tree(trees[-1], [name for name in versions if name != trees[-1]], arguments)
     if find_spec("coverage") is None:
-        raise BadInputError(f"coverage.py is not there; {how_to_install('cover')}")
+        raise BadInputError(f"coverage.py is not installed; {how_to_install('cover')}")
     # These modules need coverage.py.
     from ...coverage.measuring import line_of, measured, replayed_files
     from ...coverage.places import LineError
@@ -132,7 +132,7 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
         complain(f"{program}: a mistake of s2fuzz: {trouble}")
     for other in others:
         if other != candidate.names()[0]:
-            complain(f"{other} is not replayed: lines of C are those of one tree, here {name}")
+            complain(f"{other} is not replayed: lines of C are reported for one tree, here {name}")
     for program, why in found.refused.items():
         complain(f"{program}: not replayed to its end: {unmodelled(why)}")
     if arguments.html:
@@ -202,13 +202,13 @@ def check_pages(folder: str) -> None:
     try:
         above = next(path for path in (place, *place.absolute().parents) if path.exists())
         if not above.is_dir():
-            wrong = f"{above} is no directory"
+            wrong = f"{above} is not a directory"
         else:
             wrong = "" if os.access(above, os.W_OK | os.X_OK) else f"{above} cannot be written"
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
     if not folder or wrong:
-        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be made and written")
+        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be created and written")
 
 
 def write_pages(found: "Measured", folder: str) -> None:
@@ -222,7 +222,7 @@ def write_pages(found: "Measured", folder: str) -> None:
         found.html(folder)
     except (OSError, ValueError, CoverageException) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be made and written") from None
+        raise BadInputError(f"--html {folder}: {wrong}; name a directory that can be created and written") from None
 
 
 def tell_line(found: "Measured", arguments: Namespace) -> None:
@@ -254,7 +254,7 @@ def tell_line(found: "Measured", arguments: Namespace) -> None:
 
 COMMAND: Final = Command(
     "cover",
-    "which lines programs reach, and which program reaches a line",
+    "report which lines programs reach, and which programs reach a line",
     _ABOUT,
     add_arguments,
     cover,

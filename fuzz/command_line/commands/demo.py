@@ -9,14 +9,16 @@ from ..parser import Parser
 from ..values import seconds, seed
 
 _ABOUT: Final = """\
-Show in ten seconds what this is for: a program that answers a question of a real
-review, judged on the patch series and on its repair; then a few seconds of
-fuzzing, with findings as they come. Writes no files.
+Show in ten seconds what s2fuzz does: a program that answers a real review question,
+judged on the patch series and on its repair; then a few seconds of fuzzing, with
+findings as they arrive. Writes no files.
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("--seconds", type=seconds, default=5.0, metavar="N", help="fuzz for so long (%(default)g)")
+    parser.add_argument(
+        "--seconds", type=seconds, default=5.0, metavar="N", help="time to fuzz, in seconds (%(default)g)"
+    )
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
 
 
@@ -29,7 +31,7 @@ def demo(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "demo",
-    "a real question of a review, answered in ten seconds",
+    "a real review question, answered in ten seconds",
     _ABOUT,
     add_arguments,
     demo,

@@ -8,8 +8,9 @@ from ..command import DONE, Command
 from ..parser import Parser
 
 _ABOUT: Final = """\
-Write what each program of corpus/regressions/ shows of a registered version
-into it, where pytest looks for it: once a version is new, or means to change.
+Write the findings of each program of corpus/regressions/ on a registered version
+into the program's file, where pytest checks them. Needed for a new version, and for
+one that changes on purpose.
 """
 
 
@@ -30,7 +31,7 @@ def expect(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "expect",
-    "what the regression tests expect of a version",
+    "write what the regression tests expect of a version",
     _ABOUT,
     add_arguments,
     expect,

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 MOST: Final = 8
 _ABOUT: Final = """\
-Judge every schedule of the par block of a program with at most so many
-preemptions, and say how many there were and which findings they show.
+Judge every schedule of a program's par block with at most K preemptions. Report how
+many there were and which findings they show.
 
-A preemption is a switch at a place that a vCPU of the candidate comes to. vCPUs
-that wait, or are done, give way without one. The vCPUs begin in each order; the
-switches that the block has are left out. Schedules that differ only in the order of
-steps that have nothing to do with each other are judged once (--no-reduction: each).
+A preemption is a switch at a place that a vCPU of the candidate reaches. vCPUs that
+wait, or are done, yield without one. The vCPUs begin in each possible order; switches
+that the block itself has are ignored. Schedules that differ only in the order of
+independent steps are judged once (--no-reduction: each).
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  no schedule shows a regression or a divergence
-    1  some do: the candidate is worse, or differs for no known reason
-    2  bad usage or input; one line on stderr says where, and what to do
+    1  at least one schedule does
+    2  bad usage or input; one line on stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program needs something that is not modelled, or a
        process cannot be started, or is killed from outside
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; what was found before is printed
-  141  whoever read the output has closed it
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; the findings so far are printed
+  141  the reader closed the output
 """
 
 
@@ -44,12 +44,12 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", nargs="?", help="a program with one par block")
     universe = "instead: all programs of N operations (1 to 4) on two pages, the last one a block of two accesses"
     parser.add_argument("--length", action=Once, type=length, metavar="N", help=universe)
-    add_versions(parser, "a candidate", required=True)
-    most = f"at most so many in a schedule, 0 to {MOST} (%(default)s)"
+    add_versions(parser, "the version under test", required=True)
+    most = f"maximum number per schedule, 0 to {MOST} (%(default)s)"
     parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
-    apart = "judge each schedule, also where another one differs only in the order of independent steps"
+    apart = "judge each schedule, even if another one differs only in the order of independent steps"
     parser.add_argument("--no-reduction", action="store_true", help=apart)
-    limit = "for so long (until all schedules are judged)"
+    limit = "time limit, in seconds (none)"
     parser.add_argument("--seconds", action=Once, type=seconds, metavar="N", help=limit)
 
 
@@ -129,7 +129,7 @@ def text(explored: "ExplorationResult") -> str:
         f"{plural(total, 'schedule')} ({by} preemptions){'' if explored.whole else f'; there are more, but {why}'}"
     ]
     if explored.judged < total:
-        lines.append(f"{explored.judged} were judged: the others are these with independent steps in another order")
+        lines.append(f"{explored.judged} were judged; the others only reorder independent steps of these")
     for shown in explored.shown.values():
         of = f" of {plural(shown.programs, 'program')}" if explored.programs > 1 else ""
         lines += [

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ...language.program import Program
 
 _ABOUT: Final = """\
-Write a program in a form for those who have no s2fuzz.
+Write a program in a form for use without s2fuzz.
 
---selftest: one C file, which plays the program on a VM of any arm64 machine.
-Built and run there, it ends with 0 if all is as it should be, 1 if not, and 4
-if the machine lacks what it needs.
+--selftest: one C file, which plays the program on a VM of any arm64 machine. Its
+exit status there is 0 if all outcomes are as expected, 1 if not, and 4 if the
+machine lacks something that the program needs.
 --casemate: what a version does, in the trace format of casemate 3.0.2, a
-checker of break-before-make. With --stock the trace is such that casemate as
-it is accepts correct code; what it then cannot see is said.
+checker of break-before-make. With --stock, unmodified casemate accepts the traces of
+correct code; s2fuzz prints what casemate then cannot see.
 --events: what a version does, each event as a JSON object.
 --qemu: a folder with the tables that a version has built after an operation
 (--after), and a script that asks QEMU how they translate.
 
 The comments of a finding's file name its candidate, which is the version that is
-run. It is not asked what is right, so --selftest leaves the comments out.
+run. --selftest ignores them, because the candidate does not define what is correct.
 """
 MODEL: Final = "v5.14"
 # Rules that the unmodified checker cannot apply to a trace.
@@ -44,9 +44,9 @@ _LOST: Final = (
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help=BINARY)
     form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--selftest", action="store_true", help="one C file in the manner of the kernel's selftests")
+    form.add_argument("--selftest", action="store_true", help="one C file in the style of the kernel's selftests")
     form.add_argument("--casemate", action="store_true", help="a trace for casemate")
-    form.add_argument("--events", action="store_true", help="events, outcomes and violations, a JSON object a line")
+    form.add_argument("--events", action="store_true", help="events, outcomes and violations, one JSON object per line")
     tables = "a folder with the tables for QEMU, which -o names"
     form.add_argument("--qemu", action="store_true", help=tables)
     after = "number of the operation, from 1; 0: the creation of the VMs (with --qemu; the last one)"
@@ -54,9 +54,9 @@ def add_arguments(parser: Parser) -> None:
     stock = "leave out what the unmodified casemate rejects in correct code (with --casemate)"
     parser.add_argument("--stock", action="store_true", help=stock)
     model = f"the version that is run (the candidate of PROGRAM's comments, or {MODEL}); with --selftest, the version"
-    model += f" that says what outcomes are right ({MODEL}, whatever the comments say)"
+    model += f" that defines the correct outcomes ({MODEL}, regardless of the comments)"
     parser.add_argument("--model", action=Once, metavar="NAME", help=model)
-    where = "where to (%(default)s: standard output)"
+    where = "output file (%(default)s: standard output)"
     parser.add_argument("-o", "--output", action=Once, default="-", metavar="OUT", help=where)
 
 

@@ -27,26 +27,30 @@ _PROGRESS_EVERY: Final = 0.2
 # Moves to the start of a terminal's line and clears it.
 _RENEW: Final = "\r\x1b[K"
 _ABOUT: Final = """\
-Judge programs that an engine makes; report each finding once and keep the
-smallest program that shows it. Ctrl-C ends it early, with what was found so
-far (exit code 130). Engines: random makes each program anew; atheris, guided by
-libFuzzer, makes most of them from those that showed something new.
+Judge programs that an engine generates; report each finding once and keep the
+smallest program that shows it. Ctrl-C ends it early, with the findings so far
+(exit code 130). Engines: random generates each program from scratch; atheris, guided
+by libFuzzer, derives most programs from programs that showed something new.
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    parser.add_argument("--engine", choices=PUBLIC, default=DEFAULT, help="what makes the programs (%(default)s)")
+    add_versions(parser, "the version under test; see `s2fuzz list`", required=True)
+    parser.add_argument(
+        "--engine", choices=PUBLIC, default=DEFAULT, help="engine that generates the programs (%(default)s)"
+    )
     limit = parser.add_mutually_exclusive_group()
-    limit.add_argument("--seconds", type=seconds, metavar="N", help=f"for so long ({DEFAULT_SECONDS})")
-    limit.add_argument("--programs", type=programs, metavar="N", help="so many; finds the same every time")
+    limit.add_argument("--seconds", type=seconds, metavar="N", help=f"time to fuzz, in seconds ({DEFAULT_SECONDS})")
+    limit.add_argument("--programs", type=programs, metavar="N", help="number of programs; the result is reproducible")
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
-    out = "where programs are kept, by candidate; one that is there only gives way to a shorter one (%(default)s)"
+    out = (
+        "folder for findings, with a subfolder per candidate; a program is replaced only by a shorter one (%(default)s)"
+    )
     parser.add_argument("--out", type=folder, action=Once, default="findings", metavar="DIR", help=out)
-    keep = "leave programs as they were found; else those of regressions and divergences are made smaller at the end"
+    keep = "do not minimise the programs of regressions and divergences at the end"
     parser.add_argument("--no-minimize", action="store_true", help=keep)
     add_known(parser)
-    beside = "processes that judge beside each other (one for each core, where the engine can have several)"
+    beside = "number of processes that judge (one per core, if the engine supports several)"
     parser.add_argument("--workers", type=workers, metavar="N", help=beside)
 
 
@@ -59,7 +63,7 @@ def lanes(arguments: Namespace) -> int:
     if engine_of(arguments.engine).numbered:
         return wanted or len(os.sched_getaffinity(0))
     if wanted is not None and wanted > 1:
-        one = f"engine {arguments.engine} has one process, for what it makes depends on all that it made before"
+        one = f"engine {arguments.engine} supports one process only, because its programs depend on earlier ones"
         raise BadInputError(f"--workers {wanted}: {one}; allowed: 1, or a campaign, which runs several of them")
     return 1
 
@@ -112,7 +116,7 @@ def fuzz(arguments: Namespace) -> int:
             result = run_lanes(unit, count, watch)
             if result.interrupted and keeper.is_behind(result) and not arguments.json:
                 progress.clear()
-                complain("interrupted; what was found is replayed first, which another Ctrl-C ends")
+                complain("interrupted; findings are replayed first, Ctrl-C again skips that")
             keeper.finish(result, count)
             progress.print_new()
             if not arguments.no_minimize:
@@ -143,14 +147,14 @@ def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
     else:
         print(report.fuzz_text(summary), end="")
     for accident in result.accidents:
-        complain(f"{accident}, which did not come again; the session went on")
+        complain(f"{accident}, which did not recur; the session continued")
     if summary.trouble:
         complain(f"{summary.trouble}; not all programs could be written")
     for found in summary.crashes:
         complain(f"a mistake of s2fuzz: {found.reason}; program: {found.path or f'{found.number} of this seed'}")
     for found in summary.unreplayed:
         place = found.path or f"program {found.number} of this seed"
-        complain(f"not filed, for it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
+        complain(f"not filed, because it did not replay: {found.kind} {found.signature}: {found.reason}; {place}")
     return code
 
 

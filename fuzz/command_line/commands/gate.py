@@ -21,35 +21,36 @@ if TYPE_CHECKING:
 
 PROGRAMS: Final = 1000
 _ABOUT: Final = """\
-Judge a fixed number of random programs, and say whether a change may go in. It
-passes if the candidate shows no regression and no divergence that is new: neither
-an accepted finding nor in the baseline. The same code gives the same files, byte for
-byte, whatever the machine and the number of workers. The summary, as Markdown, goes to standard output.
+Judge a fixed number of random programs and decide whether a change passes. It
+passes if the candidate shows no new regression or divergence: none that is neither
+accepted nor in the baseline. The same code gives the same files, byte for byte, on
+any machine and with any number of workers. The summary, as Markdown, goes to
+standard output.
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  passed
     1  failed: new findings, or with --strict-known entries that match nothing
     2  bad usage or input, or a mistake in the candidate's Python; or not exercised:
-       nothing ran of that by which two kernel trees differ
+       no run reached the code in which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: most programs need something that is not modelled; a
-       kernel tree was edited meanwhile; a process cannot be started, or is killed
-       from outside
+       kernel tree was edited meanwhile; a process cannot be started, or is killed from
+       outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM: no files are written
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    add_versions(parser, "the version to look at; see `s2fuzz list`", required=True)
-    many = f"so many programs ({PROGRAMS})"
+    add_versions(parser, "the version under test; see `s2fuzz list`", required=True)
+    many = f"number of programs ({PROGRAMS})"
     parser.add_argument("--programs", action=Once, type=programs, default=PROGRAMS, metavar="N", help=many)
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="same seed, same programs (%(default)s)")
     add_workers(parser)
     add_known(parser)
     parser.add_argument(
-        "--strict-known", action="store_true", help="accepted findings that nothing shows fail the gate"
+        "--strict-known", action="store_true", help="fail the gate if an accepted finding does not occur"
     )
     baseline = "findings of an earlier state, which do not fail the gate"
     parser.add_argument("--baseline", action=Once, metavar="FILE", help=baseline)
@@ -84,7 +85,7 @@ def gate(arguments: Namespace) -> int:
     summary = Summary(reference, patched, arguments.seed, DEFAULT, accepted=accepted)
     result = judge(summary, arguments, contents)
     for accident in result.accidents:
-        complain(f"{accident}, which did not come again; the session went on")
+        complain(f"{accident}, which did not recur; the session continued")
     if summary.interrupted:
         complain("interrupted: there is no outcome, and no file is written")
         return INTERRUPTED

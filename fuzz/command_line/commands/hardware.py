@@ -21,29 +21,31 @@ if TYPE_CHECKING:
 
 DEFAULT_TRANSLATIONS: Final = 1_000_000
 _ABOUT: Final = """\
-Ask QEMU, whose stage-2 walk is another's work, about random and adversarial
-tables and about those that the programs of corpus/ make: each read, write and
-fetch must come out as in our machine. What does not is shown with the way
-through the tables, and saved as a file that asks it again. Needs
-qemu-system-aarch64 (Debian: qemu-system-arm); S2FUZZ_QEMU names another.
+Compare our stage-2 walk with QEMU's independent one, on random and adversarial
+tables and on the tables that the programs of corpus/ make: each read, write and
+fetch must have the same result. A difference is shown with the path through the
+tables, and saved as a file that repeats the comparison. Needs qemu-system-aarch64
+(Debian: qemu-system-arm); S2FUZZ_QEMU names another executable.
 """
 _EXIT_CODES: Final = """\
 exit codes:
     0  no difference
-    1  some
+    1  at least one difference
     2  bad usage or input, or QEMU is missing, dies or does not answer
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM, whatever was found before; that is printed
+  129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM; the differences so far are printed
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parts = parser.add_subparsers(dest="action", required=True, metavar="check")
     check = add_action(parts, "check", "compare our stage-2 walk with QEMU's", COMMAND.text(), _EXIT_CODES)
-    check.add_argument("file", nargs="*", metavar="FILE", help="ask only what these say, as saved in DIR")
+    check.add_argument("file", nargs="*", metavar="FILE", help="repeat only these comparisons, as saved in DIR")
     limit = check.add_mutually_exclusive_group()
-    limit.add_argument("--seconds", type=seconds, metavar="N", help="random tables for so long")
-    limit.add_argument("--translations", type=translations, metavar="N", help="so many of random tables (a million)")
+    limit.add_argument("--seconds", type=seconds, metavar="N", help="time for random tables, in seconds")
+    limit.add_argument(
+        "--translations", type=translations, metavar="N", help="number of translations of random tables (a million)"
+    )
     add_differences(check, "tables", "hardware")
     add_json(check, "fuzz/hardware/report.py")
 

@@ -12,17 +12,19 @@ from ..messages import BadInputError
 from ..parser import Parser
 
 _ABOUT: Final = """\
-Print the help of a command, of `s2fuzz` itself where none is named; or all of it as a
-manual page; or what a shell reads to complete commands and options.
+Print the help of a command (default: `s2fuzz` itself), or all help as a manual page,
+or the script with which a shell completes commands and options.
 """
 SHELLS: Final = ("bash", "zsh", "tcsh")
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action where it has some")
+    parser.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action if it has any")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--man", action="store_true", help="the manual page, as troff; `man -l -` shows it")
-    form.add_argument("--completion", choices=SHELLS, metavar="SHELL", help=f"for one of {', '.join(SHELLS)}")
+    form.add_argument("--man", action="store_true", help="print the manual page, as troff; `man -l -` shows it")
+    form.add_argument(
+        "--completion", choices=SHELLS, metavar="SHELL", help=f"print the completion script for {' or '.join(SHELLS)}"
+    )
 
 
 def below(parser: Parser, words: list[str]) -> Parser:
@@ -73,7 +75,7 @@ def show_help(arguments: Namespace) -> int:
 
     parser = make_parser()
     if arguments.words and (arguments.man or arguments.completion):
-        raise BadInputError("help: --man and --completion are of all commands; name none")
+        raise BadInputError("help: --man and --completion cover all commands; name none")
     if arguments.man:
         print(manual(parser), end="")
     elif arguments.completion:

@@ -13,26 +13,26 @@ from ..options import DEFAULT_FILE
 from ..parser import Once, Parser, add_action
 
 _ABOUT: Final = """\
-Keep accepted findings in one file: those that you know of, with who says so, and
-why. fuzz, run, campaign, status and gate read it; what it names is told of as
-accepted, and does not count for the exit code. Known bugs of the kernel are
-another list, which comes with s2fuzz.
+Keep accepted findings in one file, each with a reason and the person who accepted it.
+fuzz, run, campaign, status and gate read the file: they report its findings as
+accepted, and ignore them for the exit code. Known bugs of the kernel are another
+list, which is part of s2fuzz.
 """
 _ADD: Final = """\
 Add an entry: for the finding of a file that s2fuzz has written, or for a pattern
 such as 'regression locking: *' (class and signature, or the signature; * and ?).
 """
-_LIST: Final = "Print the entries: pattern, who, why, link."
+_LIST: Final = "Print the entries: pattern, reason, person, link."
 
 
 def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list")
-    add = add_action(actions, "add", "one more entry", _ADD, RUNS_NOTHING)
+    add = add_action(actions, "add", "add an entry", _ADD, RUNS_NOTHING)
     add.add_argument("finding", metavar="FINDING", help="a file with a finding, or a pattern")
     add.add_argument("--why", action=Once, required=True, metavar="TEXT", help="why it is accepted")
-    add.add_argument("--who", action=Once, metavar="NAME", help="who says so")
-    add.add_argument("--link", action=Once, metavar="URL", help="where that can be read")
-    show = add_action(actions, "list", "all entries", _LIST, RUNS_NOTHING)
+    add.add_argument("--who", action=Once, metavar="NAME", help="who accepted it")
+    add.add_argument("--link", action=Once, metavar="URL", help="address of a page about it")
+    show = add_action(actions, "list", "list all entries", _LIST, RUNS_NOTHING)
     file = "the file of accepted findings (%(default)s)"
     for each in (add, show):
         each.add_argument("--known", action=Once, default=DEFAULT_FILE, metavar="FILE", help=file)
@@ -89,7 +89,7 @@ def known(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "known",
-    "accepted findings: those that you know of, and why",
+    "keep accepted findings, each with a reason",
     _ABOUT,
     add_arguments,
     known,

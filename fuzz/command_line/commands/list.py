@@ -12,8 +12,10 @@ from ..parser import Parser
 
 def add_arguments(parser: Parser) -> None:
     listed = parser.add_mutually_exclusive_group()
-    listed.add_argument("--bugs", action="store_true", help="the planted bugs that engines are measured by, instead")
-    listed.add_argument("--checkers", action="store_true", help="the rules that checkers hold, instead")
+    listed.add_argument(
+        "--bugs", action="store_true", help="list instead the planted bugs, with which engines are measured"
+    )
+    listed.add_argument("--checkers", action="store_true", help="list instead the rules that checkers enforce")
 
 
 def list_versions(arguments: Namespace) -> int:
@@ -35,8 +37,8 @@ def list_versions(arguments: Namespace) -> int:
 
 COMMAND: Final = Command(
     "list",
-    "the versions of the kernel code there are, planted bugs, checkers",
-    "List the original and the candidates, with origin; or planted bugs, or the rules that checkers hold.",
+    "list versions of the kernel code, planted bugs, or checkers",
+    "List the original and the candidates, with origin; or planted bugs, or the rules that checkers enforce.",
     add_arguments,
     list_versions,
     epilog=RUNS_NOTHING,

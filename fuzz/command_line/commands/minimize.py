@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 # The name of standard input or output; `fuzz.command_line.inputs` must not be imported yet.
 STANDARD: Final = "-"
 _ABOUT: Final = """\
-Shrink a program that shows a finding to the smallest one found that shows the
-same: class and signature stay. Fewer operations first, then fewer slots, then
-plain settings and low operands. Ctrl-C leaves the best so far (exit code 130).
+Look for the smallest program that shows the same finding: class and signature stay.
+Fewer operations come first, then fewer slots, then plain settings and low operands.
+Ctrl-C keeps the smallest program so far (exit code 130).
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", help=BINARY)
     add_finding(parser)
-    where = "where to (PROGRAM with .min before its ending)"
+    where = "output file (PROGRAM with .min before its extension)"
     parser.add_argument("-o", "--output", action=Once, metavar="OUT", help=where)
 
 
@@ -43,7 +43,7 @@ def minimize(arguments: Namespace) -> int:
     :raises candidate.UnknownCandidate: one of the names is no version
     """
     from ...findings.replay import Replayer
-    from ...findings.witness import SAID
+    from ...findings.witness import STAMP_PREFIX
     from ...language.text import shown_name
     from ..changes import changes_answer, say_changes
     from ..finding import choose
@@ -80,7 +80,7 @@ def minimize(arguments: Namespace) -> int:
     else:
         print(f"{chosen.shown.kind}  {chosen.shown.signature}\n{sizes_text(chosen.program, result)}: {name}")
         if chosen.stamp:
-            print(f"{SAID}{chosen.stamp}")
+            print(f"{STAMP_PREFIX}{chosen.stamp}")
     return code
 
 
@@ -151,7 +151,7 @@ def _answer(chosen: "Chosen", result: "Minimized", file: str | None, text: str) 
 
 COMMAND: Final = Command(
     "minimize",
-    "the smallest program that shows a finding",
+    "look for the smallest program that shows a finding",
     _ABOUT,
     add_arguments,
     minimize,

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from ..finding import Chosen
 
 _ABOUT: Final = """\
-Minimise a program, see what it shows of every registered version in fresh processes,
-and put it with that into corpus/regressions/, where pytest runs it from then on.
+Minimise a program, run it on every registered version in fresh processes, and put it
+with the findings into corpus/regressions/, where pytest runs it from then on.
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_finding(parser)
-    parser.add_argument("--name", metavar="NAME", help="of the file, without .s2 (made of the signature)")
+    parser.add_argument("--name", metavar="NAME", help="name of the file, without .s2 (derived from the signature)")
     out = "the folder to write to (corpus/regressions/ of the checkout)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
-    parser.add_argument("--about", metavar="TEXT", help="its first comment: what is wrong, and why (the reason shown)")
+    parser.add_argument(
+        "--about", metavar="TEXT", help="first comment of the file: what is wrong, and why (the reason of the finding)"
+    )
 
 
 def regressions_folder() -> Path:
@@ -42,8 +44,8 @@ def folder_for(named: Path | None) -> Path:
     """
     folder = named or regressions_folder()
     if not folder.is_dir():
-        why = "is no folder" if named else "is not there, for s2fuzz was installed outside of its checkout"
-        raise BadInputError(f"promote: {folder} {why}; name the folder to write to by --out")
+        why = "is not a folder" if named else "does not exist, because s2fuzz was not installed from a checkout"
+        raise BadInputError(f"promote: {folder} {why}; name the folder to write to with --out")
     return folder
 
 

@@ -24,32 +24,32 @@ _ABOUT: Final = """\
 Play programs on Linux itself: a kernel for arm64 runs under QEMU, which
 emulates EL2, and its KVM runs VMs. Outcomes are compared with those of the
 model, and each finding of the model gets a stamp: confirmed, not confirmed, or
-why nobody could tell. `make real` fetches what this needs.
+the reason why it could not be decided. `make real` fetches what this needs.
 """
 _EXIT_CODES: Final = """\
 exit codes:
-    0  the kernel does as the model says, and nothing wrong is seen
-    1  a finding is confirmed, the kernel complains, or it does otherwise
+    0  the kernel behaves as the model predicts, and no problem is seen
+    1  a finding is confirmed, the kernel complains, or its outcomes differ
     2  bad usage or input; kernel, QEMU or cross compiler are missing, QEMU dies
        or does not answer
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
-    4  no verdict: nothing of a program can be played by user space
+    4  no verdict: user space cannot play any part of a program
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
 _CHECK: Final = """\
 Play the programs of corpus/, then random ones, on a real kernel and on its
-model, one after another on one machine. Outcomes, and what the kernel
-complains of, must be as the model says. What differs is saved as a file, which
+model, one after another on one machine. Outcomes, and complaints of the kernel,
+must be as the model predicts. A program that differs is saved as a file, which
 `s2fuzz real run` plays.
 """
 _CHECK_CODES: Final = _EXIT_CODES.replace(
     """\
-    0  the kernel does as the model says, and nothing wrong is seen
-    1  a finding is confirmed, the kernel complains, or it does otherwise
+    0  the kernel behaves as the model predicts, and no problem is seen
+    1  a finding is confirmed, the kernel complains, or its outcomes differ
 """,
     """\
-    0  the kernel does as the model says; findings that it confirms are counted
-    1  it does otherwise, or complains of what the model does not know
+    0  the kernel behaves as the model predicts; findings that it confirms are counted
+    1  its outcomes differ, or it complains of something that the model does not predict
 """,
 )
 _KEYS: Final = "fuzz/real/run.py"
@@ -57,11 +57,13 @@ _KEYS: Final = "fuzz/real/run.py"
 
 def add_arguments(parser: Parser) -> None:
     parts = parser.add_subparsers(dest="action", required=True, metavar="run|check")
-    run = add_action(parts, "run", "play programs that you have", COMMAND.text(), _EXIT_CODES)
-    check = add_action(parts, "check", "random programs on model and kernel", _CHECK, _CHECK_CODES)
+    run = add_action(parts, "run", "play given programs", COMMAND.text(), _EXIT_CODES)
+    check = add_action(parts, "check", "play random programs on model and kernel", _CHECK, _CHECK_CODES)
     limit = check.add_mutually_exclusive_group()
-    limit.add_argument("--seconds", type=seconds, default=60.0, metavar="N", help="random programs for so long (60)")
-    limit.add_argument("--programs", type=programs, metavar="N", help="so many random programs")
+    limit.add_argument(
+        "--seconds", type=seconds, default=60.0, metavar="N", help="time for random programs, in seconds (60)"
+    )
+    limit.add_argument("--programs", type=programs, metavar="N", help="number of random programs")
     add_differences(check, "programs", "real")
     add_kernel(check)
     add_json(check, "fuzz/real/check.py")
@@ -72,12 +74,14 @@ def add_arguments(parser: Parser) -> None:
 
 def add_kernel(parser: Parser) -> None:
     """Add ``--kernel``, ``--append``, ``--model`` and ``--tables``."""
-    kernel = "a kernel that was fetched, by the beginning of its version, or an Image by its path (the newest fetched)"
+    kernel = "a fetched kernel, by a prefix of its version, or the path of an Image (the newest fetched kernel)"
     parser.add_argument("--kernel", action=Once, default="", metavar="6.12|PATH", help=kernel)
-    append = "further parameters of the kernel, such as kvm-arm.mode=nvhe; it is booted and saved anew for each"
+    append = (
+        "additional kernel parameters, such as kvm-arm.mode=nvhe; the kernel is booted and saved anew for each value"
+    )
     parser.add_argument("--append", action=Once, default="", metavar="WORDS", help=append)
-    model = "the version to compare with (the tree of the kernel's version, if it is at hand, or the port v5.14)"
-    tables = "compare the stage-2 tables too, behind each operation"
+    model = "the version to compare with (the tree of the kernel's version, if available, else the port v5.14)"
+    tables = "also compare the stage-2 tables after each operation"
     parser.add_argument("--tables", action="store_true", help=tables)
     parser.add_argument("--model", action=Once, default="", metavar="NAME", help=model)
 

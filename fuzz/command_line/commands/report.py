@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ...reports.account import Account
 
 _ABOUT: Final = """\
-Explain a finding: the rule and why it matters, the kernel calls on the way to it,
-the versions that show it, and how to see it again. The text is made to be pasted
+Explain a finding: the rule and why it matters, the kernel calls that lead to it,
+the versions that show it, and how to see it again. The text is meant to be pasted
 into a mail; in a terminal it has colours (NO_COLOR=1: none).
 """
 _EXIT_CODES: Final = """\
@@ -28,14 +28,16 @@ exit codes:
     4  no verdict available: the program needs something that is not modelled; a
        process cannot be started, or is killed from outside
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
-  141  whoever read the output has closed it
+  141  the reader closed the output
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_which_finding(parser)
-    known = f"accepted findings, as TOML: who accepts this one, and why ({DEFAULT_FILE} here, if there is one)"
+    known = (
+        f"TOML file of accepted findings: shows who accepted this one, and why ({DEFAULT_FILE} here, if there is one)"
+    )
     parser.add_argument("--known", action=Once, metavar="FILE", help=known)
     parser.add_argument("--markdown", action="store_true", help="Markdown, not plain text")
 

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from ..inputs import Given
 
 _ABOUT: Final = """\
-Run programs on the reference and on candidates, and say what that shows.
+Run programs on the reference and on candidates, and report the verdicts.
 
-The comments of a finding's file name its versions; --trace is about that finding
-then. A program may stand in a mail, quoted or not. `s2fuzz report` explains a finding.
+The comments of a finding's file name its versions; --trace then covers that finding.
+A program may be part of a mail, quoted or not. `s2fuzz report` explains a finding.
 """
 
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", nargs="+", metavar="PROGRAM", help=BINARY)
-    add_versions(parser, "a candidate, or all of them (what the program's comments say, or all)", comments=True)
+    add_versions(parser, "a candidate, or all of them (from the program's comments, else all)", comments=True)
     parser.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")
     add_known(parser)
     parser.add_argument("--cost", action="store_true", help="show what each side cost: flushes, bytes cleaned, ...")
-    parser.add_argument("--qemu", action="store_true", help="ask QEMU too about the tables, at each quiet point")
+    parser.add_argument("--qemu", action="store_true", help="also compare the tables with QEMU's, at each quiet point")
 
 
 def run(arguments: Namespace) -> int:
@@ -87,7 +87,7 @@ def judge(arguments: Namespace) -> int:
         asked = ask_about(askable(programs, runs), list(versions.values()))
         for each in () if arguments.json else runs:
             print(report.run_text(each, arguments.cost, accepted))
-    code = code_of(runs, accepted, bool(asked and asked.differences.kinds))
+    code = exit_code_of(runs, accepted, bool(asked and asked.differences.kinds))
     if arguments.json:
         changes = [each for batch in batches for each in changes_answer(batch.reference.name, batch.tested)]
         about = {"exit_code": code, "changes": [each for at, each in enumerate(changes) if each not in changes[:at]]}
@@ -148,7 +148,7 @@ def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
     return found
 
 
-def code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
+def exit_code_of(runs: "list[Run]", accepted: "Accepted", differs: bool) -> int:
     """Return the exit code of ``run``; *differs*: QEMU disagrees with our machine."""
     if any(each.error and not each.killed for each in runs):
         return OUR_MISTAKE
@@ -173,13 +173,13 @@ def askable(programs: "list[tuple[str, Program]]", runs: "list[Run]") -> "list[t
 
     stuck = {run.file for run in runs if any(is_silent(each.signature) for each in run.findings())}
     for file in sorted(stuck):
-        complain(f"{file}: QEMU is not asked about it, for kernel code does not come back")
+        complain(f"{file}: not compared with QEMU, because kernel code does not return")
     return [each for each in programs if each[0] not in stuck]
 
 
 COMMAND: Final = Command(
     "run",
-    "judge programs that you have",
+    "judge given programs",
     _ABOUT,
     add_arguments,
     run,

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 KEYS: Final = "fuzz/campaign/view/overview.py"
 _ABOUT: Final = """\
-Say how a campaign is doing: rates, corpus, features, findings, workers. Reads
-campaign.sqlite only, also while the campaign runs, and changes nothing.
+Show the state of a campaign: rates, corpus, features, findings, workers. Reads
+campaign.sqlite only, even while the campaign runs, and changes nothing.
 """
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("directory", type=folder, metavar="DIR", help="of the campaign")
-    new = "tell only what was found since; how long ago (2h), or a date (2026-01-31)"
+    parser.add_argument("directory", type=folder, metavar="DIR", help="directory of the campaign")
+    new = "list only findings since then: an age (2h) or a date (2026-01-31)"
     page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"
     parser.add_argument("--html", action=Once, metavar="OUT", help=page)
-    lines = "there each line of kernel code too, with a program that reaches it; replays the corpus"
+    lines = "with --html: add each line of kernel code, with a program that reaches it; replays the corpus"
     parser.add_argument("--cover", action="store_true", help=lines)
     add_known(parser)
     parser.add_argument("--since", type=since, action=Once, metavar="WHEN", help=new)
@@ -57,7 +57,7 @@ def status(arguments: Namespace) -> int:
     if arguments.html:
         files = covered_lines(overview) if arguments.cover else []
         write_page(overview, moments, files, arguments.html, arguments.since)
-    code = code_of(overview)
+    code = exit_code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
     return code
 
@@ -113,7 +113,7 @@ def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], sin
         print(lines.summary(overview, since), end="")
 
 
-def code_of(overview: "Overview") -> int:
+def exit_code_of(overview: "Overview") -> int:
     """Return the exit code for a campaign."""
     if overview.crashed:
         return OUR_MISTAKE
@@ -126,7 +126,7 @@ def code_of(overview: "Overview") -> int:
 
 COMMAND: Final = Command(
     "status",
-    "how a campaign is doing",
+    "show the state of a campaign",
     _ABOUT,
     add_arguments,
     status,

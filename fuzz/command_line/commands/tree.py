@@ -33,9 +33,9 @@ when it is fuzzed, with your rights and without a sandbox.
 _CHECK: Final = (
     _ABOUT
     + """
-`check` says what was found, builds it (a tree that was built before is found in
-the cache, ~/.cache/s2fuzz/trees), and lists what is not modelled and what no
-operation can reach. It runs the program of each known bug, which tells whether the
+`check` prints facts about the tree, builds it (or finds it in the cache,
+~/.cache/s2fuzz/trees), and lists what is not modelled and what no operation can
+reach. It runs the program of each known bug, which tells whether the
 tree has that bug (pages of 4K only), and no other kernel code.
 """
 )
@@ -44,7 +44,7 @@ _NO_VERDICT: Final = "(a program that calls one has no verdict)"
 _EXIT_CODES: Final = """\
 exit codes:
     0  it builds
-    2  bad usage, or no tree that can be built; one line on stderr says where, and what to do
+    2  bad usage, or a tree that cannot be built; one line on stderr gives the place and a remedy
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
   129, 130, 143  interrupted by SIGHUP, Ctrl-C, SIGTERM
 """
@@ -69,9 +69,9 @@ class KnownBugAnswer(NamedTuple):
 
 def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
-    brief = "what was found, whether it builds, what is not modelled or not reachable; no fuzzing"
+    brief = "print facts, whether it builds, and what is not modelled or not reachable; no fuzzing"
     check = add_action(actions, "check", brief, _CHECK, _EXIT_CODES)
-    tree = "the top folder of a Linux tree, which needs no configuration, or FOLDER@COMMIT; tree: before it will do"
+    tree = "the top folder of a Linux tree, which needs no configuration, or FOLDER@COMMIT; the prefix tree: is allowed"
     check.add_argument("tree", metavar="TREE", help=tree)
     pages = "the page size of the host and of stage 2 (%(default)s)"
     check.add_argument("--granule", choices=GRANULES, action=Once, default="4K", help=pages)
@@ -244,7 +244,7 @@ def uncalled(path: str, names: list[str]) -> str:
 
 COMMAND: Final = Command(
     "tree",
-    "what of a kernel tree can be fuzzed",
+    "check which parts of a kernel tree can be fuzzed",
     _ABOUT,
     add_arguments,
     tree_check,

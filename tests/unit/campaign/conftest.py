@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.overview import Overview, WorkerRow
 from fuzz.campaign.work.plan import Planner
@@ -20,7 +20,7 @@ from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding
 def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
     """The books of a new campaign, without anybody who works."""
     with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
-        made = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        made = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         made.begin(1)
         yield made, Planner(db, corpus, SETTINGS, seed)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import connect, transaction
 from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
@@ -31,8 +31,8 @@ from ..processes import wait_for
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:
     """Return the outcome of an undisturbed worker."""
     result = Result(unit)
-    run_here(unit, result.take)
-    found, code = list(result.found.values()), code_of(unit.reference, unit.candidate)
+    run_here(unit, result.record)
+    found, code = list(result.found.values()), digests_of(unit.reference, unit.candidate)
     return UnitOutcome(number, "worker_0", code, result.state, found, result.fresh, 1.0, 0, 0, interrupted, [])
 
 
@@ -102,7 +102,7 @@ def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Pla
     texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
     digests = [books.programs.corpus.add(text) for text in texts]
     assert len(set(digests)) == 200
-    books.programs.take(set(digests), 0, 0.0)
+    books.programs.sync_with_folder(set(digests), 0, 0.0)
     rare = books.db.execute("SELECT id FROM programs WHERE digest = ?", (digests[0],)).fetchone()[0]
     books.db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (7, ?, 0, 1)", (rare,))
     unit = planner.unit(planner.plan())
@@ -163,7 +163,7 @@ def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: 
     overview = read(books.db, "x")
     assert [found.finding.signature for found in overview.shown] == [missing]
     assert len(overview.unreplayed) == 1
-    assert "that no fresh process showed" in summary(overview)
+    assert "that did not replay in a fresh process" in summary(overview)
 
 
 def test_a_notice_can_stop_a_unit() -> None:

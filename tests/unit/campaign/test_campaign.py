@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 
 from fuzz.campaign.campaign import opened, run
-from fuzz.campaign.store.code import Code, code_of
+from fuzz.campaign.store.code import Code, digests_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
 from fuzz.campaign.store.findings import FILED, Replayed
 from fuzz.campaign.store.settings import Settings
@@ -127,7 +127,7 @@ def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
     assert second.sessions == 2
     assert second.programs > begun.programs
     assert second.elapsed > begun.elapsed
-    assert "goes on with" in (folder / "log").read_text() or not begun.open_units
+    assert "; resumes" in (folder / "log").read_text() or not begun.open_units
 
 
 def test_time_is_over_at_some_time(folder: Path) -> None:
@@ -140,9 +140,15 @@ def test_time_is_over_at_some_time(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (replace(SETTINGS, candidate="v5.14"), "--candidate v5.14, but this campaign has --candidate rfc-v1"),
-        (replace(SETTINGS, reference="v5.12.9"), "--reference v5.12.9, but this campaign has --reference original"),
-        (replace(SETTINGS, seed=2), "--seed 2, but this campaign has --seed 1"),
+        (
+            replace(SETTINGS, candidate="v5.14"),
+            "--candidate v5.14, but this campaign was begun with --candidate rfc-v1",
+        ),
+        (
+            replace(SETTINGS, reference="v5.12.9"),
+            "--reference v5.12.9, but this campaign was begun with --reference original",
+        ),
+        (replace(SETTINGS, seed=2), "--seed 2, but this campaign was begun with --seed 1"),
     ],
 )
 def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Settings, words: str) -> None:
@@ -170,17 +176,17 @@ def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign:
     refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name a campaign's")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / NAME).write_text("no database\n" * 100)
-    refused(campaign(tmp_path / "text"), "no database", "; use a database that is whole")
+    refused(campaign(tmp_path / "text"), "not a database", "; use an intact database")
     (tmp_path / "foreign").mkdir()
     with closing(sqlite3.connect(tmp_path / "foreign" / NAME)) as db:
         db.execute("CREATE TABLE x (y)")
-    refused(campaign(tmp_path / "foreign"), "a database of something else")
+    refused(campaign(tmp_path / "foreign"), "not a campaign's database")
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("place", ["/proc/campaign", "/sys/campaign"])
 def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path], Refused]) -> None:
-    refused(campaign(Path(place)), place, "name a directory that can be made and written")
+    refused(campaign(Path(place)), place, "name a directory that can be created and written")
 
 
 def test_an_engine_that_is_not_installed_is_refused(
@@ -201,7 +207,7 @@ def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_at_once_are_refused(folder: Path) -> None:
-    with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is running already"):
+    with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is already running"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
@@ -244,14 +250,14 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
     digests = iter("ab")
 
     def changing(reference: str, candidate: str) -> Code:
-        return replace(code_of(reference, candidate), tool=next(digests, "b"))
+        return replace(digests_of(reference, candidate), tool=next(digests, "b"))
 
-    monkeypatch.setattr("fuzz.campaign.work.worker.code_of", changing)
+    monkeypatch.setattr("fuzz.campaign.work.worker.digests_of", changing)
     # Those who replay never have the code of this worker.
     overview = go_on(folder, 1)
     log = (folder / "log").read_text()
-    assert "unit 1: the code has changed meanwhile; it is repeated" in log
-    assert "the code of s2fuzz is another one" in log
+    assert "unit 1: the code changed meanwhile; it is repeated" in log
+    assert "the code of s2fuzz has changed" in log
     assert overview.versions == 2
     assert overview.gone
     assert not overview.shown
@@ -269,7 +275,7 @@ def test_accepted_findings_do_not_count(folder: Path) -> None:
     overview = go_on(folder, 1, accepted=accepted)
     assert overview.shown
     assert not overview.worse
-    assert "accepted by the file of accepted findings" in summary(overview)
+    assert "accepted (see the file of accepted findings)" in summary(overview)
     assert not accepted.stale()
 
 
@@ -298,7 +304,8 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
         pass
     with pytest.MonkeyPatch.context() as patch:
         full(patch)
-        expected = r"use a (directory|folder) that can be written, with room in it; the campaign has stopped"
+        wanted = "(writable directory with free space|folder that can be written, with room in it)"
+        expected = f"use a {wanted}; the campaign has stopped"
         with pytest.raises(CampaignError, match=expected) as stopped:
             run(folder, SETTINGS, Accepted(), NoOutput())
     assert "full" in str(stopped.value) or "No space left on device" in str(stopped.value)

@@ -94,5 +94,5 @@ def counts_of(unit: Unit) -> dict[str, int]:
     """Return the findings of an undisturbed unit, with their counts."""
     result = Result(unit)
     if unit.programs:
-        run_here(unit, result.take)
+        run_here(unit, result.record)
     return result.state.counts

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.comparison import Examined, TwoCampaigns, answer, compare, text
 from fuzz.campaign.view.lines import WIDTH
@@ -84,14 +84,14 @@ def test_chance(two: TwoCampaigns) -> None:
     assert "by chance" not in text(two)
     rare = replace(finding("regression", "refcount: x: count L3", "findings/x.s2"), count=2)
     more = replace(two.second, overview=replace(two.second.overview, findings=[*two.second.overview.findings, rare]))
-    assert text(TwoCampaigns(two.first, more)).count("A judged 100 programs, and may have missed it by chance") == 1
+    assert text(TwoCampaigns(two.first, more)).count("A judged 100 programs and may have missed it by chance") == 1
 
 
 def made(folder: Path, found: Findings) -> Path:
     """Make a campaign with these findings and no work."""
     with opened(folder, SETTINGS) as (db, _, corpus, _):
         records = Records(
-            db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted("", (Entry(1, "common *", "x"),))
+            db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted("", (Entry(1, "common *", "x"),))
         )
         records.begin(1)
         for (kind, signature), count in found.items():
@@ -101,7 +101,7 @@ def made(folder: Path, found: Findings) -> Path:
             )
         db.execute("INSERT INTO features (feature, program, elapsed, hits) VALUES (?, 1, 0, 1)", (len(found),))
         records.findings.accept()
-        records.end("its time is over")
+        records.end("time limit reached")
     return folder
 
 
@@ -125,7 +125,7 @@ def test_the_command(folders: tuple[str, str], capsys: pytest.CaptureFixture[str
     answer = json.loads(out)
     assert answer["exit_code"] == code == 3
     assert [each["kind"] for each in answer["findings"]["only_second"]] == ["regression", "crash"]
-    assert answer["second"]["state"] == "ended: its time is over"
+    assert answer["second"]["state"] == "ended: time limit reached"
     assert compare(Path(first), Path(first)).both() == compare(Path(first), Path(first)).second.overview.shown[1:]
 
 

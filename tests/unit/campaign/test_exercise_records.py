@@ -15,14 +15,14 @@ from rich.console import Console
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import NAME, connect_to_read
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.lines import answer, progress_line, summary
 from fuzz.campaign.view.overview import Overview, read
 from fuzz.campaign.view.screen import render
 from fuzz.campaign.work.plan import Planner
-from fuzz.command_line.commands.status import code_of as exit_code_of
+from fuzz.command_line.commands.status import exit_code_of
 from fuzz.exit_codes import BAD_INPUT, FINE, NO_VERDICT
 from fuzz.findings.accepted import Accepted
 
@@ -138,7 +138,7 @@ def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -
         assert found.refused == {"memunmap": 3 * times}
         assert f"no verdict: {3 * times} of {4 * times} programs could not be judged" in summary(found)
         assert "nothing found" not in summary(found)
-        assert "for nobody models memunmap" in shown(found)
+        assert "not modelled: memunmap" in shown(found)
         assert exit_code_of(replace(found, findings=[])) == NO_VERDICT
 
 
@@ -155,6 +155,6 @@ def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner]
     with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
         db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
-        later = Records(again, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        later = Records(again, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         later.exercise.add(later.version, counts(one=1))
         assert noted(later) == {"one": 1}

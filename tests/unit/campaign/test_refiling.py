@@ -72,7 +72,7 @@ class Filing:
 def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filing]:
     made = Filing(tmp_path)
     monkeypatch.setattr(Replayer, "shows", lambda *arguments: made.shows(*arguments))
-    monkeypatch.setattr(filing, "code_of", lambda reference, candidate: made.code)
+    monkeypatch.setattr(filing, "digests_of", lambda reference, candidate: made.code)
     yield made
     made.filer.close(60)
     assert not made.filer.thread.is_alive()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.findings.accepted import Accepted
 from fuzz.findings.found import file_name
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A campaign with a finding whose signature, reason and comments somebody hostile has written."""
     folder = tmp_path / f"a {HOSTILE.replace('/', '')}"
     with opened(folder, SETTINGS) as (db, _, corpus, _):
-        records = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         records.begin(1)
         add = "INSERT INTO findings VALUES ('regression', ?, 1, 'filed', 2, 1, 'random', 0, 0, ?, ?, 3, '')"
         db.execute(add, (SIGNATURE, f"why {HOSTILE}", "findings/x.s2"))
@@ -123,7 +123,7 @@ def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "/finding/regression-x")[0] == "404 Not Found"
     status, _, text = ask(tmp_path / "nothing")
     assert status == "503 Service Unavailable"
-    assert text.endswith("no campaign; name a directory that `s2fuzz campaign` has made\n")
+    assert text.endswith("no campaign; name a directory that `s2fuzz campaign` created\n")
 
 
 def listeners(port: int) -> list[str]:

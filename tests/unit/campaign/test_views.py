@@ -81,7 +81,7 @@ def test_programs_and_findings_end_a_campaign(tmp_path: Path) -> None:
     settings = replace(SETTINGS, seconds=120.0, until=(("regression", 0.0),), on_finding=command)
     before = time.time()
     why, overview = run(folder, settings, Accepted(), NoOutput())
-    assert why.startswith("a regression is filed: ")
+    assert why.startswith("a regression was filed: ")
     lines = told.read_text().splitlines()
     assert any(line.startswith("regression|") for line in lines)
     for line in lines:
@@ -89,7 +89,7 @@ def test_programs_and_findings_end_a_campaign(tmp_path: Path) -> None:
     # Dates are those of this test, whatever campaign time says.
     assert all(each.first_at and before - 1 <= each.first_at <= time.time() for each in overview.shown)
     why, overview = run(folder, replace(SETTINGS, seconds=120.0, until=(("programs", 1.0),)), Accepted(), NoOutput())
-    assert why.endswith("programs are judged")
+    assert why.endswith("programs judged")
     with_db = connect_to_read(folder)
     assert read(with_db, folder).why == why
     with_db.close()

@@ -11,7 +11,7 @@ import pytest
 import candidate
 from candidate import RefusedCandidate
 from candidate.registry.files import canonical
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.command_line import cli
 from fuzz.findings.found import comments_of, folder_name
 from reference.compiled.choice import HOME, OUTSIDE, module_of_file
@@ -263,12 +263,12 @@ def test_the_digest_covers_the_file_and_what_it_imports(here: Path) -> None:
     """Not only the modules of its classes."""
     (here / "helper.py").write_text("LIMIT = 1\n")
     (here / "user.py").write_text("from .helper import LIMIT\n" + MINE)
-    before = code_of("original", "./user.py")
+    before = digests_of("original", "./user.py")
     (here / "helper.py").write_text("LIMIT = 2\n")
-    changed = code_of("original", "./user.py")
+    changed = digests_of("original", "./user.py")
     assert (changed.candidate != before.candidate, changed.reference) == (True, before.reference)
     (here / "user.py").write_text("from .helper import LIMIT\n" + MINE + "\n")
-    assert code_of("original", "./user.py").candidate != changed.candidate
+    assert digests_of("original", "./user.py").candidate != changed.candidate
 
 
 def test_a_plain_store_in_a_file_is_seen(here: Path) -> None:

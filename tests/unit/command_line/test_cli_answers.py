@@ -76,7 +76,7 @@ def test_run_json(call: Call) -> None:
     assert run["costs"]["complete"]
     assert run["costs"]["reference"]["bytes_cleaned"] == (2 << 20) + 4096
     assert run["costs"]["candidate"]["bytes_cleaned"] == 4096
-    assert "differ first" in run["trace"]
+    assert "the first difference" in run["trace"]
     finding = next(each for each in run["findings"] if each["signature"].startswith(SIGNATURE))
     assert finding.keys() == {
         "class",

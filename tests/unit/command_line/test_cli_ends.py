@@ -31,7 +31,7 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
     result = units.Result(unit)
 
     def tell(message: Message) -> None:
-        result.take(message)
+        result.record(message)
         watch(result)
 
     try:
@@ -106,11 +106,7 @@ def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: st
 
     monkeypatch.setattr("fuzz.engines.lanes.run_unit", interrupted)
     code, out, err = call("fuzz", "--workers", "1", "--candidate", name, "--seconds", "60", "--seed", seed)
-    behind = (
-        ""
-        if name == "original"
-        else "s2fuzz: interrupted; what was found is replayed first, which another Ctrl-C ends\n"
-    )
+    behind = "" if name == "original" else "s2fuzz: interrupted; findings are replayed first, Ctrl-C again skips that\n"
     assert (code, told_first(err)) == (130, f"{SAME if name == 'original' else CHANGES}s2fuzz: {form()}\n{behind}")
     assert "3 programs and " in out
     assert ", interrupted\n" in out

@@ -54,4 +54,4 @@ def test_foreign_package(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
     result = process("list", path=tmp_path, cwd=tmp_path, stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), f"package {name!r} is another one", str(tmp_path))
+    refused((result.returncode, result.stdout, result.stderr), f"package {name!r} is another project's", str(tmp_path))

@@ -58,25 +58,25 @@ def test_programs_of_any_kind_are_added_once(call: Call) -> None:
     program = parse(HEAD + "cpu0 read a+0\n")
     Path("text").write_text("# a comment\n" + print_program(program))
     Path("binary").write_bytes(encode(program))
-    said = f"programs: {len(SOME) + 1} added, 1 there already\n"
+    said = f"programs: {len(SOME) + 1} added, 1 already there\n"
     assert call("add", "text", "binary", *map(str, SOME)) == (0, said, "")
     assert call("add", str(SEEDS), "--corpus", "other")[0] == 0
     seeds = len(list(SEEDS.iterdir()))
     assert len(Corpus("other")) == seeds
-    assert call("add", "other")[1] == f"programs: {seeds - len(SOME)} added, {len(SOME)} there already\n"
+    assert call("add", "other")[1] == f"programs: {seeds - len(SOME)} added, {len(SOME)} already there\n"
 
 
 def test_standard_input_is_a_program_too(tmp_path: Path) -> None:
     with open(SOME[0], "rb") as stdin:
         done = process("corpus", "add", "-", "--corpus", str(tmp_path / "c"), stdin=stdin, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("c: 1 added, 0 there already\n")
+    assert done.stdout.endswith("c: 1 added, 0 already there\n")
 
 
 def test_what_is_no_program_is_told_of_and_the_rest_is_added(call: Call) -> None:
     Path("bad").write_text("s2fuzz 7\nvm\n")
     code, out, err = call("add", "bad", str(SOME[0]), "missing")
-    assert (code, out) == (2, "programs: 1 added, 0 there already, 2 refused\n")
+    assert (code, out) == (2, "programs: 1 added, 0 already there, 2 refused\n")
     assert err == (
         "s2fuzz: bad:1: unknown version '7'; allowed: 1\n"
         "s2fuzz: missing: No such file or directory; name a file that can be read\n"
@@ -104,12 +104,12 @@ def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
     corpus = Corpus("programs")
     for _ in range(12):
         corpus.add(generator.next())
-    assert call("export", "bytes") == (0, "bytes: 12 written, 0 there already\n", "")
+    assert call("export", "bytes") == (0, "bytes: 12 written, 0 already there\n", "")
     for name, data in files("bytes").items():
         assert name == hashlib.sha1(data).hexdigest()
         assert print_program(decode(data)).encode() in files("programs").values()
-    assert call("export", "bytes")[1] == "bytes: 0 written, 12 there already\n"
-    assert call("import", "bytes", "--corpus", "back")[1] == "back: 12 added, 0 there already\n"
+    assert call("export", "bytes")[1] == "bytes: 0 written, 12 already there\n"
+    assert call("import", "bytes", "--corpus", "back")[1] == "back: 12 added, 0 already there\n"
     assert files("back") == files("programs")
 
 
@@ -118,7 +118,7 @@ def test_whatever_libfuzzer_left_is_imported(call: Call) -> None:
     for name, data in {"a": b"", "b": b"\xff" * 100, "deep/c": b"\x01", "d": b"s2fuzz 1\nvm\n"}.items():
         Path("bytes", name).write_bytes(data)
     code, out, err = call("import", "bytes")
-    assert (code, out) == (0, "programs: 3 added, 0 there already, 1 refused\n")
+    assert (code, out) == (0, "programs: 3 added, 0 already there, 1 refused\n")
     assert err.startswith("s2fuzz: bytes/d:2: no slot; allowed: ")
     refused(call("import", "missing"), "missing: not a directory; name one of libFuzzer's")
 
@@ -154,7 +154,7 @@ def test_one_program_is_shown_by_the_first_digits_of_its_digest(call: Call) -> N
     assert answer(call("show", digest, "--json"))["digest"] == digest
     refused(call("show", "0" * 64), "no program begins with 000")
     Corpus("programs").path(digest).write_text("damaged")
-    refused(call("show", digest), "line 1", "left in place; correct or remove it")
+    refused(call("show", digest), "line 1", "left in place; fix or remove it")
 
 
 def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
@@ -221,7 +221,7 @@ def test_a_broken_off_minimisation_ends_soon_and_goes_on(tmp_path: Path) -> None
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, out) == (130, "")
-    assert "the same command goes on from there" in err
+    assert "the same command resumes" in err
     assert "Traceback" not in err
     assert len(corpus) == 20
     goes_on = ["corpus", "minimize", "--candidate", "rfc-v1", "--corpus", str(corpus.folder)]
@@ -240,7 +240,7 @@ def test_a_full_or_read_only_disk_is_told_in_a_line(number: int, call: Call, mon
     why = os.strerror(number)
     refused(call("add", str(SOME[2])), why, "use a folder that can be written, with room in it")
     refused(call("add", str(SOME[2]), "--corpus", "new"), why, "; name a corpus")
-    refused(call("export", "out"), why, "name a directory that can be made and written")
+    refused(call("export", "out"), why, "name a directory that can be created and written")
     assert files(".") == before
 
 

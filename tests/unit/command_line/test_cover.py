@@ -206,9 +206,9 @@ def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pyte
     refused(call(str(tmp_path)), "there is no program to replay; name corpora")
     refused(call(PLAIN, "--candidate", "nobody"), "no candidate 'nobody'")
     (tmp_path / "file").write_text("")
-    refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "name a directory that can be made")
+    refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "name a directory that can be created")
     monkeypatch.setattr(cover, "find_spec", lambda name: None if name == "coverage" else importlib.util.find_spec(name))
-    refused(call(PLAIN), "coverage.py is not there; run `pip install -e '.[cover]'` in the checkout")
+    refused(call(PLAIN), "coverage.py is not installed; run `pip install -e '.[cover]'` in the checkout")
 
 
 def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

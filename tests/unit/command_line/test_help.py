@@ -71,7 +71,7 @@ def test_exit_code_2_has_one_wording() -> None:
     """Help and docs/findings.md have the same."""
     texts = list(helps(make_parser()))
     assert not [text for text in texts if "says where, and what is allowed" in text]
-    assert len([text for text in texts if "one line on stderr says where, and what to do" in text]) > 10
+    assert len([text for text in texts if "one line on stderr gives the place and a remedy" in text]) > 10
 
 
 def test_accepted_findings_are_called_so() -> None:

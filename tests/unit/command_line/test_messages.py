@@ -167,7 +167,7 @@ def raised(error: OSError) -> OSError:
     ("error", "code", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "x.s2"), 2, "x.s2: No space left on device; try: make room"),
-        (OSError(errno.EMFILE, "Too many open files"), 4, "raised() failed, and with it the command: Too many open"),
+        (OSError(errno.EMFILE, "Too many open files"), 4, "raised() failed, so the command ended: Too many open"),
         (OSError(errno.EIO, "Input/output error"), 2, "raised() failed: Input/output error"),
     ],
 )

@@ -126,7 +126,7 @@ def test_the_json_of_fuzz(capsys: pytest.CaptureFixture[str]) -> None:
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["kind"] == "no verdict"
     assert error["message"].startswith("no verdict: 2 of 2 programs could not be judged; ")
-    assert error["message"].endswith("; 2 programs without a verdict, for nobody models memunmap")
+    assert error["message"].endswith("; 2 programs without a verdict; not modelled: memunmap")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ WRITERS = {
 }
 # The output of either begins so, or has it after comments.
 FIRST_LINE = "s2fuzz 1\n"
-WANTED = "; name a file that can be written, a device, or a FIFO that somebody reads\n"
+WANTED = "; name a file that can be written, a device, or a FIFO that has a reader\n"
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="making a device node needs root")
 

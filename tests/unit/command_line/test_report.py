@@ -167,9 +167,9 @@ def test_standard_input_that_is_no_program(call: Call, pipe: Pipe, monkeypatch: 
     pipe("Hello\n")
     refused(call("run", "-"), "<stdin>:1: the first line is 'Hello'")
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    refused(call("run", "-"), "<stdin>: it cannot be read")
+    refused(call("run", "-"), "<stdin>: cannot be read")
     monkeypatch.setattr(sys, "stdin", None)
-    refused(call("run", "-"), "<stdin>: it cannot be read")
+    refused(call("run", "-"), "<stdin>: cannot be read")
 
 
 def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.code import code_of
+from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.store.settings import Settings
@@ -69,11 +69,11 @@ def test_json_has_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
 def campaign(tmp_path: Path) -> str:
     """A campaign that has found what somebody accepted only afterwards."""
     with opened(tmp_path / "c", SETTINGS) as (db, _, corpus, _):
-        records = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
+        records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         records.begin(1)
         add = "INSERT INTO findings VALUES ('regression', ?, 1, 'filed', 1, 1, 'random', 0, 0, 'why', '', 3, '')"
         db.execute(add, (SIGNATURE,))
-        records.end("its time is over")
+        records.end("time limit reached")
     return str(tmp_path / "c")
 
 
@@ -88,7 +88,7 @@ def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) 
     # The next session writes it down.
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
         accepted = load_accepted("elsewhere.toml")
-        Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), accepted).begin(1)
+        Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), accepted).begin(1)
     code, out, _ = run(campaign)
     assert code == 0
     assert f"accepted: {WORDS}" in folded(out)
@@ -98,7 +98,7 @@ def test_the_screen_and_the_page_show_it(campaign: str, capsys: pytest.CaptureFi
     from rich.console import Console
 
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
-        Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), load_accepted("known-findings.toml")).begin(1)
+        Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), load_accepted("known-findings.toml")).begin(1)
     with reading(Path(campaign)) as db:
         overview = read(db, campaign)
     Console(width=80, color_system=None).print(render(overview, []))

@@ -42,7 +42,7 @@ def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) ->
     result, keeper = Result(unit), Keeper(summary, out, Here())
 
     def tell(message: Message) -> None:
-        result.take(message)
+        result.record(message)
         keeper.watch(result)
 
     run_here(unit, tell)
@@ -85,7 +85,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
         result, keeper = Result(unit), Keeper(Summary("original", "rfc-v1", 1), folder, Here())
         # Anew each time: a result changes the messages that it takes.
         for number, message in enumerate(map(from_line, lines), 1):
-            result.take(message)
+            result.record(message)
             if number % every == 0:
                 keeper.watch(result)
         keeper.finish(result)
@@ -102,7 +102,7 @@ def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_pa
     results = [Result(unit), Result(unit)]
     for result in results:
         for message in map(from_line, lines):
-            result.take(message)
+            result.record(message)
     made: list[dict[str, str]] = []
     replays: list[int] = []
     for name, result in zip(("at-once", "at-the-end"), results, strict=True):
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
 
     keeper = Keeper(Summary("original", "rfc-v1", 1), tmp_path, Interrupted({print_program(long): [finding]}))
     for program in (long, short):
-        result.take(FindingRecord(finding, print_program(program), 1))
+        result.record(FindingRecord(finding, print_program(program), 1))
     keeper.watch(result)
     assert [found.program for found in keeper.summary.findings] == [long]
     keeper.finish(result)
@@ -148,7 +148,7 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
     result = Result(unit)
     texts = [print_program(EMPTY), f"{print_program(EMPTY)}cpu0 read a+0\n"]
     for signature, text in zip(("a: b: c", "d: e: f"), texts, strict=True):
-        result.take(FindingRecord(Finding("regression", signature, "why", 0), text, 1))
+        result.record(FindingRecord(Finding("regression", signature, "why", 0), text, 1))
     shown = [Finding("regression", signature, "why", 0) for signature in ("a: b: c", "d: e: f")]
 
     class Interrupted(Scripted):
@@ -174,7 +174,7 @@ def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     result = Result(Unit("random", "original", "rfc-v1", 1), interrupted=True)
     shown = Finding("regression", "a: b: c", "why", 0)
     for signature in ("a: b: c", "d: e: f", "g: h: i"):
-        result.take(FindingRecord(replace(shown, signature=signature), f"{print_program(EMPTY)}# {signature}\n", 1))
+        result.record(FindingRecord(replace(shown, signature=signature), f"{print_program(EMPTY)}# {signature}\n", 1))
 
     class Interrupted(Scripted):
         def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
@@ -244,7 +244,7 @@ def test_a_program_that_no_known_bug_explains_comes_first() -> None:
     for count, findings in ((1, [explained]), (9, [explained, unknown]), (2, [explained])):
         verdict = Verdict()
         verdict.findings += findings
-        session.take(verdict, parse(text + "cpu0 read a+0\n" * count))
+        session.record_verdict(verdict, parse(text + "cpu0 read a+0\n" * count))
     records = [each for each in told if isinstance(each, FindingRecord)]
     assert [(each.finding, each.operations) for each in records] == [(explained, 1), (unknown, 9)]
     assert min(records, key=FindingRecord.size).finding == unknown

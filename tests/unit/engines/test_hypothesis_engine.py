@@ -59,7 +59,7 @@ def drawn(count: int, corpus: tuple[Program, ...] = ()) -> list[Program]:
 def done(unit: Unit) -> Result:
     """A unit, done in this process."""
     result = Result(unit)
-    run_here(unit, result.take)
+    run_here(unit, result.record)
     return result
 
 

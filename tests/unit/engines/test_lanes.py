@@ -93,14 +93,14 @@ def test_a_killed_lane_loses_no_program(whole: Result) -> None:
 def test_a_finding_waits_for_lanes_that_are_behind() -> None:
     lanes = Lanes(replace(UNIT, programs=None), 2)
     ahead, behind = lanes.lanes
-    ahead.result.take(record("early", 5))
+    ahead.result.record(record("early", 5))
     lanes.merge()
     assert not lanes.result.messages
-    behind.result.take(UnitState(number=2))
-    behind.result.take(record("earlier", 4))
+    behind.result.record(UnitState(number=2))
+    behind.result.record(record("earlier", 4))
     lanes.merge()
     assert [each.number for each in lanes.result.messages] == [4]
-    behind.result.take(UnitState(number=4))
+    behind.result.record(UnitState(number=4))
     lanes.merge()
     assert [each.number for each in lanes.result.messages] == [4, 5]
 

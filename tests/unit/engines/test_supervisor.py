@@ -30,7 +30,7 @@ UNIT = Unit("random", "original", "rfc-v1", 1, programs=25)
 
 def here(unit: Unit) -> Result:
     result = Result(unit)
-    run_here(unit, result.take)
+    run_here(unit, result.record)
     return result
 
 

@@ -138,7 +138,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_session_ends_with_it(registered: str) -> None:
     result = Result(Unit("random", "original", registered, 1, programs=200))
-    run_here(result.unit, result.take)
+    run_here(result.unit, result.record)
     assert "NameError" in result.mistake
     assert "of seed 1" in result.mistake
     assert result.state.ended
@@ -151,7 +151,9 @@ def test_it_goes_through_a_pipe() -> None:
 
 
 def test_a_supervisor_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.engines.supervisor.follow", lambda child, *_: child.result.take(Mistake("x.py:1")) or "")
+    monkeypatch.setattr(
+        "fuzz.engines.supervisor.follow", lambda child, *_: child.result.record(Mistake("x.py:1")) or ""
+    )
     with pytest.raises(CandidateMistake, match=r"x\.py:1"):
         run_unit(Unit("random", "original", "rfc-v1", 1, programs=1))
 

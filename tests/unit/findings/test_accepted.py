@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AcceptedError, match="not UTF-8"):
         load_accepted(str(tmp_path / "bytes"))
     (tmp_path / "long").write_bytes(b" " * (1 << 21))
-    with pytest.raises(AcceptedError, match="too long; allowed: at most 1M"):
+    with pytest.raises(AcceptedError, match="too large; allowed: at most 1M"):
         load_accepted(str(tmp_path / "long"))
 
 

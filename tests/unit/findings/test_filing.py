@@ -103,7 +103,7 @@ def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             one = Campaign(tmp_path, db, buggy)
             made.append(one)
             monkeypatch.setattr(Replayer, "shows", lambda *arguments: one.shows(*arguments))
-            monkeypatch.setattr(filing, "code_of", lambda reference, candidate: one.code)
+            monkeypatch.setattr(filing, "digests_of", lambda reference, candidate: one.code)
             return one
 
         yield make

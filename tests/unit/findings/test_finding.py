@@ -79,7 +79,7 @@ def running() -> list[str]:
 
 def here(unit: Unit) -> Result:
     result = Result(unit)
-    run_here(unit, result.take)
+    run_here(unit, result.record)
     return result
 
 

@@ -218,7 +218,9 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
         if len(progress.program.operations) < 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fuzz.command_line.shrinking.Shower.__call__", lambda _, progress: interrupt(progress))
+    monkeypatch.setattr(
+        "fuzz.command_line.shrinking.ShrinkingDisplay.__call__", lambda _, progress: interrupt(progress)
+    )
     code, out, _ = call("minimize", "x.s2")
     assert code == 130
     assert ", interrupted: x.min.s2\n" in out
@@ -229,7 +231,7 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
     ("arguments", "words"),
     [
         ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; give a program with a finding"),
-        ("minimize x.s2 --signature cured*", "no finding is --signature 'cured*'; there are: regression "),
+        ("minimize x.s2 --signature cured*", "no finding matches --signature 'cured*'; there are: regression "),
         ("minimize x.s2 --candidate rfc-v9", "no candidate 'rfc-v9'"),
         ("minimize plain.s2", "plain.s2: no comment names its candidate; name it with --candidate NAME"),
         ("minimize no.s2", "no.s2: No such file"),

@@ -20,7 +20,7 @@ from fuzz.reports.account import Account, account_of
 from fuzz.reports.account_text import WIDTH, call_lines, markdown, text
 from fuzz.reports.calls import KernelCall, calls_at, without_place
 from fuzz.reports.seeking import seek
-from fuzz.reports.way import Way, way_of
+from fuzz.reports.trail import Trail, trail_of
 
 from ..console import HEAD, MISSING_CLEAN, ROOT
 
@@ -63,18 +63,18 @@ def test_it_answers_what_a_reviewer_asks(missing_clean: Account) -> None:
 
 
 def test_the_calls_on_the_way(missing_clean: Account) -> None:
-    way = missing_clean.way
-    assert way.exact
-    names = [call.function for call in way.calls]
+    trail = missing_clean.trail
+    assert trail.exact
+    names = [call.function for call in trail.calls]
     assert names[0] == "kvm_handle_guest_abort"
     assert names[1:3] == ["user_mem_abort", "kvm_pgtable_stage2_map"]
     assert names[-1] == "stage2_coalesce_tables_into_block"
-    own = [call for call in way.calls if call.own]
+    own = [call for call in trail.calls if call.own]
     assert [call.function for call in own] == ["stage2_map_walk_table_pre", "stage2_coalesce_tables_into_block"]
     lines = (ROOT / "candidate" / "rfc_v1_3.py").read_text().splitlines()
     assert own[-1].file == "candidate/rfc_v1_3.py"
     assert "smp_store_release" in lines[own[-1].line - 1]
-    assert [call.file for call in way.calls if not call.own and "candidate" in call.file] == []
+    assert [call.file for call in trail.calls if not call.own and "candidate" in call.file] == []
 
 
 def test_it_is_plain_and_72_columns_wide(missing_clean: Account) -> None:
@@ -150,15 +150,15 @@ def test_a_cure_is_told_from_the_side_that_shows_it() -> None:
     assert found.culprit == "original"
     assert found.shows["original"]
     assert not found.shows["rfc-v1"]
-    assert not any(call.own for call in found.way.calls)
+    assert not any(call.own for call in found.trail.calls)
 
 
 def test_a_rule_that_is_judged_later_leads_to_what_it_concerns() -> None:
     program = load(REGRESSIONS / "b05-unmap.s2")
     found = account(program, "rfc-v1-3", "translation")
-    assert not found.way.exact
-    assert found.finding.signature.split(": ")[1] in [call.function for call in found.way.calls]
-    assert "This rule is judged later" in text(found)
+    assert not found.trail.exact
+    assert found.finding.signature.split(": ")[1] in [call.function for call in found.trail.calls]
+    assert "This rule is checked later" in text(found)
 
 
 NO_BLOCKS = """\
@@ -188,9 +188,9 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
     program = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\ncpu0 read a+0\n")
     found = account(program, "./small.py", "map")
     assert found.finding.kind == DIVERGENCE
-    assert found.way.calls[0].function == "kvm_handle_guest_abort"
-    assert any("block(2M)" in event for event in found.way.reference)
-    assert any("page@" in event for event in found.way.candidate)
+    assert found.trail.calls[0].function == "kvm_handle_guest_abort"
+    assert any("block(2M)" in event for event in found.trail.reference)
+    assert any("page@" in event for event in found.trail.candidate)
     assert found.rule is None
     told = " ".join(text(found).split())
     assert "small.py and the original differ, and no rule says which of them is wrong" in told
@@ -205,10 +205,10 @@ def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
     program = load(ROOT / "tests" / "data" / "bugs" / "bug-nested-put.s2")
     found = account(program, "bug-nested-put", "leak")
     assert found.finding.at == len(program.operations)
-    assert found.way.apart == 2
-    assert any(event.startswith("free_page: 0 (freed)") for event in found.way.reference)
-    assert found.way.own is not None
-    assert found.way.own.file == "candidate/bugs/nested_put.py"
+    assert found.trail.apart == 2
+    assert any(event.startswith("free_page: 0 (freed)") for event in found.trail.reference)
+    assert found.trail.own is not None
+    assert found.trail.own.file == "candidate/bugs/nested_put.py"
     assert "Before, at operation 3: cpu0 write a+4K, only the original does" in text(found)
 
 
@@ -216,7 +216,7 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     """A stamp of another finding's file is none of this one; digests that differ are told."""
     program, finding = missing_clean.program, missing_clean.finding
     comments = {"signature": DCACHE, "real": "confirmed on Linux 6.12: it stopped", "code": "old against old"}
-    found = Account("x.s2", program, "original", "rfc-v1-3", finding, comments, missing_clean.way, {})
+    found = Account("x.s2", program, "original", "rfc-v1-3", finding, comments, missing_clean.trail, {})
     assert found.stamp == "confirmed on Linux 6.12: it stopped"
     assert found.changed == ["rfc-v1-3", "original"]
     told = " ".join(text(found).split())
@@ -247,16 +247,16 @@ def test_a_mistake_of_ours_breaks_no_rule() -> None:
 
 
 def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
-    way = seek(missing_clean.program, "original", "rfc-v1-3", missing_clean.finding, seconds=0.01)
-    assert way.unknown
-    assert not way.calls
+    trail = seek(missing_clean.program, "original", "rfc-v1-3", missing_clean.finding, seconds=0.01)
+    assert trail.unknown
+    assert not trail.calls
     failed = seek(missing_clean.program, "original", "no-such-version", missing_clean.finding)
     assert "UnknownCandidate" in failed.unknown
 
 
 def test_a_way_goes_through_json(missing_clean: Account) -> None:
-    way = missing_clean.way
-    assert Way.from_wire(json.loads(json.dumps(way.to_wire()))) == way
+    trail = missing_clean.trail
+    assert Trail.from_wire(json.loads(json.dumps(trail.to_wire()))) == trail
 
 
 def test_calls_of_a_tree_stand_in_its_place() -> None:
@@ -312,7 +312,7 @@ def test_a_place_that_is_too_far_away_goes_below() -> None:
 def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:
     program = parse(MISSING_CLEAN)
     finding = finding_of(program, "original", "rfc-v1-3", "dcache")
-    same = way_of(program, candidate.get("rfc-v1-3"), candidate.get("rfc-v1-3"), finding)
+    same = trail_of(program, candidate.get("rfc-v1-3"), candidate.get("rfc-v1-3"), finding)
     assert (same.reference, same.candidate) == ([], [])
     with Replayer() as replayer:
         assert finding in replayer.shows(MISSING_CLEAN, "original", "rfc-v1-3")

@@ -43,10 +43,10 @@ def results(program: Program) -> list[str]:
             "host unmap a+0 4K\ncpu0 read a+0",
             "user space gets an error: it has no memory there, or may not use it so, after 1 fault",
         ),
-        ("host poison a+0\ncpu0 read a+0", "user space gets SIGBUS, for memory has failed, after 1 fault"),
+        ("host poison a+0\ncpu0 read a+0", "user space gets SIGBUS, because memory has failed, after 1 fault"),
         (
             "slot a delete\ncpu0 read a+0",
-            "no slot has this address: user space is to emulate the access, after 1 fault",
+            "no slot has this address: user space must emulate the access, after 1 fault",
         ),
         ("slot a delete\ncpu0 fetch a+0", "the guest gets an abort, after 1 fault"),
     ],
@@ -60,7 +60,7 @@ def test_a_block_has_a_result_for_each_of_its_operations() -> None:
     block, load = results(parse(f"{HEAD}{text}"))
     assert block.split(" | ") == [
         "done, after 1 fault",
-        "reads what no operation wrote (others are right too), after 1 fault",
+        "reads what no operation wrote (other values are correct too), after 1 fault",
     ]
     assert load == "reads what operation 1 wrote"
 
@@ -69,7 +69,10 @@ def test_words_for_what_ends_badly() -> None:
     op = parse(f"{HEAD}cpu0 read a+0\n").operations[0]
     assert result_text(op, Outcome("error", -12, 2)) == "fails: -ENOMEM, after 2 faults"
     assert result_text(op, Outcome("oops", "KeyError in f", detail="more")) == "the kernel crashes: KeyError in f"
-    assert result_text(op, Outcome("ok", 3, predictable=False)) == "reads what operation 3 wrote (others are right too)"
+    assert (
+        result_text(op, Outcome("ok", 3, predictable=False))
+        == "reads what operation 3 wrote (other values are correct too)"
+    )
 
 
 def test_every_status_has_words() -> None:

@@ -20,7 +20,7 @@ RFC_V1 = candidate.get("rfc-v1")
 HEAD = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
 MISSING_CLEAN = parse(HEAD + "host write a+0 2M\ncpu0 read a+4K mmu=off\nlog a off\ncpu1 read a+20K mmu=off\n")
 SIGNATURE = "dcache: stage2_map_walker: table->block"
-FIRST = "here the two sides differ first"
+FIRST = "the first difference of the two sides"
 
 
 def shown(program: Program, name: str = "rfc-v1", width: int = 120) -> str:

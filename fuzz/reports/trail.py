@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The way to a finding: kernel calls, the events before it, and what only one of the two sides did."""
+"""The trail to a finding: kernel calls, the events before it, and what only one of the two sides did."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ _RESULT: Final = "result: "
 
 
 @dataclass(slots=True)
-class Way:
-    """The way to a finding.
+class Trail:
+    """The trail to a finding.
 
     :param calls: kernel functions that were running, outermost first
     :param exact: they were running when the rule was broken; otherwise at the event that the later check concerns
@@ -51,21 +51,21 @@ class Way:
     unknown: str = ""
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the way as built-in types."""
+        """Return the trail as built-in types."""
         return asdict(self)
 
     @staticmethod
-    def from_wire(wire: dict[str, Any]) -> "Way":
-        """Return the way that `to_wire` wrote, also after a round trip through JSON."""
+    def from_wire(wire: dict[str, Any]) -> "Trail":
+        """Return the trail that `to_wire` wrote, also after a round trip through JSON."""
         calls = tuple(KernelCall(*each) for each in wire["calls"])
         own = KernelCall(*wire["own"]) if wire["own"] else None
-        return Way(**{**wire, "calls": calls, "more": tuple(wire["more"]), "own": own})
+        return Trail(**{**wire, "calls": calls, "more": tuple(wire["more"]), "own": own})
 
 
-class WayTrace(Trace):
+class CallTrace(Trace):
     """A trace that also records the calls in progress at each event.
 
-    *ways*: the calls for each recorded line
+    *stacks*: the call stack at each recorded line
 
     :param calls: returns the calls in progress
     """
@@ -73,11 +73,11 @@ class WayTrace(Trace):
     def __init__(self, executor: Executor, calls: Callable[[], tuple[KernelCall, ...]]) -> None:
         super().__init__(executor)
         self.calls = calls
-        self.ways: list[tuple[KernelCall, ...]] = []
+        self.stacks: list[tuple[KernelCall, ...]] = []
 
     def keep(self, line: Line) -> None:
         super().keep(line)
-        self.ways.append(self.calls())
+        self.stacks.append(self.calls())
 
 
 @dataclass(slots=True)
@@ -85,11 +85,11 @@ class Column:
     """The events of one side in one operation, with the calls of each."""
 
     lines: list[Line]
-    ways: list[tuple[KernelCall, ...]]
+    stacks: list[tuple[KernelCall, ...]]
 
 
-def way_of(program: Program, reference: Candidate, candidate: Candidate, finding: Finding) -> Way:
-    """Run a program on both versions, and return the way to one of its findings.
+def trail_of(program: Program, reference: Candidate, candidate: Candidate, finding: Finding) -> Trail:
+    """Run a program on both versions, and return the trail to one of its findings.
 
     :param program: a valid one, on which kernel code returns
     :param finding: as the program shows it
@@ -107,23 +107,23 @@ def way_of(program: Program, reference: Candidate, candidate: Candidate, finding
     # Index 0 is creation.
     there = len(operations) - 1 if not apart or apart[-1] == len(operations) - 1 else apart[0]
     ours, theirs = only(*operations[there]), only(*reversed(operations[there]))
-    way = Way(apart=there - 1, more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
-    way.reference, way.candidate = ([line.text for line in alone[:ALONE]] for alone in (ours, theirs))
-    way.own = last_own([operations[each][1] for each in apart])
-    way.calls = shown.ways[number] if number >= 0 else ()
-    way.exact = bool(way.calls)
+    trail = Trail(apart=there - 1, more=(max(0, len(ours) - ALONE), max(0, len(theirs) - ALONE)))
+    trail.reference, trail.candidate = ([line.text for line in alone[:ALONE]] for alone in (ours, theirs))
+    trail.own = last_own([operations[each][1] for each in apart])
+    trail.calls = shown.stacks[number] if number >= 0 else ()
+    trail.exact = bool(trail.calls)
     function = function_of(finding.signature)
     if told_calls := calls_at(finding.reason, function):
         # For a tree, the checker reports its place.
-        way.calls, way.exact = told_calls, way.calls == told_calls
-    elif not any(call.function == function for call in way.calls):
+        trail.calls, trail.exact = told_calls, trail.calls == told_calls
+    elif not any(call.function == function for call in trail.calls):
         # Another function, or none, was running when the violation was detected.
         earlier = concerned(shown, number, finding, function, theirs)
         if earlier >= 0:
-            way.calls, way.exact, number = shown.ways[earlier], False, earlier + 1
+            trail.calls, trail.exact, number = shown.stacks[earlier], False, earlier + 1
     told = [line.text for line in shown.lines[: max(number, 0)] if is_told(line.text)]
-    way.events = told[-BEFORE:]
-    return way
+    trail.events = told[-BEFORE:]
+    return trail
 
 
 def columns(program: Program, reference: Candidate, candidate: Candidate, at: int) -> list[tuple[Column, Column]]:
@@ -134,7 +134,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
     sides = [Executor(reference, program), Executor(candidate, program, CANDIDATE)]
     versions = reference, candidate
     traces = [
-        WayTrace(side, watcher(version, reference, side.side.kernel))
+        CallTrace(side, watcher(version, reference, side.side.kernel))
         for side, version in zip(sides, versions, strict=True)
     ]
     last = len(program.operations)
@@ -142,7 +142,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
     for now in range(-1, at + 1):
         both: list[Column] = []
         for side, trace in zip(sides, traces, strict=True):
-            trace.ways = []
+            trace.stacks = []
             outcome = None
             if now < 0:
                 violations = side.create()
@@ -153,7 +153,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
                 outcome, violations = side.step(now)
             else:
                 violations = side.destroy()
-            both.append(Column(trace.take(violations, outcome), trace.ways))
+            both.append(Column(trace.take(violations, outcome), trace.stacks))
         found.append((both[0], both[1]))
     for side in sides:
         side.dismantle()
@@ -163,7 +163,7 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
 def last_own(columns: list[Column]) -> KernelCall | None:
     """Return the innermost code of the candidate that ran last in some operations; None if none did."""
     for column in reversed(columns):
-        for calls in reversed(column.ways):
+        for calls in reversed(column.stacks):
             if own := [call for call in calls if call.own]:
                 return own[-1]
     return None
@@ -203,7 +203,7 @@ def concerned(column: Column, number: int, finding: Finding, function: str, alon
         return column.lines.index(alone[0]) if alone and alone[0] in column.lines else -1
     end = number if number >= 0 else len(column.lines)
     for at in range(end - 1, -1, -1):
-        if any(call.function == function for call in column.ways[at]):
+        if any(call.function == function for call in column.stacks[at]):
             return at
     return -1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that finds the way to a finding: a `fuzz.processes.child.Child`, ``fuzz.reports.way_child``.
+"""A process that finds the trail to a finding: a `fuzz.processes.child.Child`, ``fuzz.reports.trail_child``.
 
 It runs as plain Python, because only then a port's calls are on Python's stack. Request and answer are JSON lines.
 """
@@ -14,14 +14,14 @@ from ..findings.found import crash_reason
 from ..judging.finding import Finding
 from ..language.text import parse
 from ..processes.parent import parent_of
-from .way import way_of
+from .trail import trail_of
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the way, or why there is none: ``failed``."""
+    """Return the trail, or why there is none: ``failed``."""
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
-        return way_of(parse(request["program"]), *versions, Finding(*request["finding"])).to_wire()
+        return trail_of(parse(request["program"]), *versions, Finding(*request["finding"])).to_wire()
     except Exception as error:
         return {"failed": crash_reason(error)}
 
