@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line: one line for every kind of bad input, help, lists."""
+"""The command line: one line for each kind of bad input, help, lists."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz convert``: both directions, standard input and output, one line for what is refused."""
+"""``s2fuzz convert``: both directions, standard input and output, one line for each refused input."""
 
 import os
 import subprocess
@@ -98,7 +98,7 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], usage: list[str]) -> None
 
 
 def pipe(data: bytes | None, *arguments: str) -> tuple[int, bytes, bytes]:
-    """A process of its own that reads *data*; None: its standard input is closed."""
+    """Run the command in a process of its own that reads *data*; None means that its standard input is closed."""
     command = [sys.executable, "-m", "fuzz", "convert", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     if data is None:
@@ -129,5 +129,5 @@ def test_who_wants_a_text_names_convert_for_binary_records(call: Call, command: 
         ),
     ):
         refused(call(*command, write(data, "x")), wrong)
-    # A text with one wrong byte is none.
+    # A text with one invalid byte is refused, too.
     refused(call(*command, write(b"s2fuzz 1\n\xff", "x")), "not UTF-8; allowed: UTF-8 text\n")

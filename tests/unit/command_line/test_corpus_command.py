@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz corpus``: what it does with programs, folders, libFuzzer's files, and with what is none of these."""
+"""``s2fuzz corpus``: its actions on programs, folders and libFuzzer's files, and its refusals of anything else."""
 
 import errno
 import hashlib
@@ -32,21 +32,21 @@ SOME = sorted(SEEDS.glob("hugetlb-*.s2"))
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs ``s2fuzz corpus`` in this process, in an empty directory."""
+    """Return a function that runs ``s2fuzz corpus`` in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
 
     return in_process(capfd, "corpus")
 
 
 def answer(result: Result) -> dict[str, Any]:
-    """The object that is the answer to ``--json``."""
+    """Return the JSON object that answers ``--json``."""
     assert result[0] in (0, 2)
     found: dict[str, Any] = json.loads(result[1])
     return found
 
 
 def files(folder: str) -> dict[str, bytes]:
-    """All that is there but folders and hidden files."""
+    """Return the files below a folder, except hidden ones, with their contents."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
@@ -194,7 +194,7 @@ def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
 
 
 def test_a_broken_off_minimisation_ends_soon_and_goes_on(tmp_path: Path) -> None:
-    """In the middle of its work: the processes that observe are at their first programs until it is over."""
+    """Interrupt the command in the middle: its observing processes stay at their first programs until the test ends."""
     generator, corpus = Generator(1), Corpus(tmp_path / "c")
     for _ in range(20):
         corpus.add(generator.next())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz cover``: what programs reach, and which program reaches a line."""
+"""``s2fuzz cover``: the lines that programs reach, and the programs that reach a line."""
 
 import errno
 import importlib.util
@@ -29,7 +29,7 @@ PLAIN, HYP, BLOCK = (f"corpus/seeds/{name}.s2" for name in ("anon-pages", "hyp",
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs ``s2fuzz cover`` in this process, in the checkout."""
+    """Return a function that runs ``s2fuzz cover`` in this process, in the checkout."""
     monkeypatch.chdir(ROOT)
 
     return in_process(capfd, "cover")
@@ -44,13 +44,13 @@ def few() -> Iterator[Measured]:
 
 
 def line_of(file: str, text: str) -> int:
-    """Return the place of the first line with this text."""
+    """Return the number of the first line that contains this text."""
     lines = (ROOT / file).read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
 def first_statement(file: str, function: str) -> int:
-    """The first line of the body of a function."""
+    """Return the number of the first line in the body of a function."""
     lines = (ROOT / file).read_text().splitlines()
     at = line_of(file, f"def {function}(")
     while not lines[at - 1].rstrip().endswith(":"):
@@ -59,13 +59,13 @@ def first_statement(file: str, function: str) -> int:
 
 
 def lines_of(code: CodeType) -> set[int]:
-    """All lines that have code of their own, in functions too."""
+    """Return all lines that have code, including those of nested functions."""
     inside = [lines_of(each) for each in code.co_consts if isinstance(each, CodeType)]
     return {line for _, _, line in code.co_lines() if line is not None}.union(*inside)
 
 
 def test_actors_that_take_turns_are_told_apart() -> None:
-    """A line is reached by the actor that runs it: what the others run in between counts in their own functions."""
+    """Check that reached lines are lines with code, although actors interrupt each other's functions."""
     paths = [path for path in sorted(ROOT.glob("corpus/*/*.s2")) if "\npar\n" in path.read_text()]
     with measuring.measured([(path.name, load(path)) for path in paths], ["original"], 1) as found:
         lines = {file: set(found.data.lines(file) or ()) for file in found.data.measured_files()}

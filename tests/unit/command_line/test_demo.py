@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz demo``: what the story says is what the versions do, with and without a corpus."""
+"""``s2fuzz demo``: the story matches the behaviour of the versions, with and without a corpus."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ from ..console import ROOT
 
 
 def told(name: str, out: str) -> str:
-    """The part of the story about one candidate, as one line."""
+    """Return the part of the story about one candidate, as one line."""
     return " ".join(out.split(f"\n{name} against original: ")[1].split("\n\n")[0].split())
 
 
@@ -72,7 +72,7 @@ def test_it_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_it_needs_only_the_packages(tmp_path: Path) -> None:
-    """As after an ordinary installation: no corpus/, no checkout."""
+    """Run in an ordinary installation: no corpus/, no checkout."""
     for name in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     code = "from fuzz.command_line import story; from fuzz.engines.unit import Unit; story.review(); "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz known``: entries are written to a file that other commands read, and what is there stays."""
+"""``s2fuzz known``: entries are written to a file that other commands read, and existing entries stay."""
 
 from pathlib import Path
 

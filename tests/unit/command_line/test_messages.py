@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Messages name the failure, the meant name, the remedy; in any locale."""
+"""Messages name the failure, the likely intended name and the remedy, in any locale."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ Call = Callable[..., Result]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs a command in this process, in a directory with a program."""
+    """Return a function that runs a command in this process, in a directory with a program."""
     monkeypatch.chdir(tmp_path)
     Path("program.s2").write_text(MISSING_CLEAN)
 
@@ -89,7 +89,7 @@ def test_cover_refuses_before_it_replays(call: Call, monkeypatch: pytest.MonkeyP
 
 
 def test_a_process_that_cannot_be_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name, with what helps, and without a verdict."""
+    """Check that the message names the process and a remedy, and that there is no verdict."""
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -129,11 +129,11 @@ def test_a_judging_process_that_cannot_be_forked(call: Call, monkeypatch: pytest
 
 
 def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing of s2fuzz; one that crashes does."""
+    """Check that a killed process gives no verdict, and that a crashed one is an internal error."""
     for number, expected, words in (
         (signal.SIGKILL, 4, "no verdict: the process that judged it was killed by SIGKILL; try: free memory"),
         (signal.SIGTERM, 4, "no verdict: the process that judged it was killed by SIGTERM; try: free memory"),
-        # As a crash of the interpreter, but for pytest's handlers of those.
+        # This stands for a crash of the interpreter: pytest handles the signals of real crashes.
         (signal.SIGUSR1, 3, "a mistake of s2fuzz, not of the candidate: the process that judged it was killed by SIG"),
     ):
         monkeypatch.setattr(Judging, "_work", lambda *_, number=number: os.kill(os.getpid(), number))
@@ -195,7 +195,7 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONC
 
 
 def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
-    """The summary has a curve once something was judged."""
+    """Check the summary, which draws a curve once something was judged."""
     environment = {**os.environ, **ASCII, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "fuzz", "campaign", "c\u00e9", "--candidate", "rfc-v1", "--hours", "0.001"]
     command += ["--workers", "1", "--unit-seconds", "1"]

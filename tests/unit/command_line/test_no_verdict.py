@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program that needs what no version models: each command ends with 4, and says what it is."""
+"""A program needs something that no version models: each command reports it and exits with 4."""
 
 import json
 
@@ -21,7 +21,7 @@ NEEDED = "no verdict: the program needs what is not modelled: dirty rings (ring=
 
 
 def no_verdict(result: Result, *words: str) -> None:
-    """Exit 4, nothing on stdout, one line on stderr behind those of the start that has these words."""
+    """Check exit code 4, an empty stdout, and these words in the last line of stderr."""
     code, out, err = result
     assert (code, out) == (4, "")
     last = err.splitlines()[-1]
@@ -50,7 +50,7 @@ def test_explore(call: Call) -> None:
 
 @pytest.fixture
 def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No version models the first thing that a program needs."""
+    """Make every version report that it does not model the first thing that a program needs."""
     create = Executor.create
 
     def refuse(self: Executor) -> object:

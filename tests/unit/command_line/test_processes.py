@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tests' own tools: signals of processes, and waiting."""
+"""Helpers of the tests: signals of processes, and waiting."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from ..processes import interruptible, state, wait_for, wait_for_end, wait_for_work, work_of
 
-# As a shell does for a job in the background, and nohup.
+# A shell ignores these signals for a background job, and so does nohup.
 IGNORING = """\
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)

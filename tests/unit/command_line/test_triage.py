@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An entry of known-findings.toml, with who says so and why, is shown wherever its finding is."""
+"""An entry of known-findings.toml: its author and reason are shown with its finding everywhere."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_json_has_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> str:
-    """A campaign that has found what somebody accepted only afterwards."""
+    """Make a campaign with a finding that was accepted only afterwards."""
     with opened(tmp_path / "c", SETTINGS) as (db, _, corpus, _):
         records = Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), Accepted())
         records.begin(1)
@@ -85,7 +85,7 @@ def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) 
     Path("known-findings.toml").rename("elsewhere.toml")
     assert run(campaign)[0] == 1
     assert run("--known", "elsewhere.toml", campaign)[0] == 0
-    # The next session writes it down.
+    # The next session records the entry.
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
         accepted = load_accepted("elsewhere.toml")
         Records(db, corpus, SETTINGS, code_of("original", "rfc-v1"), accepted).begin(1)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each actor of a block has its own."""
+"""State that each actor of a block owns."""
 
 from reference.belongings import Own, Owns
 
 
 class Seen(Own):
-    """Pages that an actor has seen."""
+    """Pages seen by one actor."""
 
     def __init__(self) -> None:
         self.pages: list[int] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Device memory that user space maps by blocks: what becomes of a block of which a part goes."""
+"""Device memory that user space maps by blocks: effects of removing part of a block."""
 
 import pytest
 
@@ -15,7 +15,7 @@ GONE = PRESENT | THP | ABSENT
 
 
 class Fixture:
-    """A host with an area of two blocks, and a page behind."""
+    """A host with an area of two blocks, followed by one page."""
 
     def __init__(self) -> None:
         self.host = Host(12, 21, Memory(Granule(12)))
@@ -31,7 +31,7 @@ class Fixture:
         return 0 if run is None else run.flags
 
     def frame(self, page: int) -> int:
-        """The frame of a page, counted from the first one of the area; -1: there is none."""
+        """Return the frame of a page, relative to the first frame of the area, or -1 if there is none."""
         frame = self.host.frame_of(HVA + page * PAGE)
         return frame if frame < 0 else frame - self.pfn
 

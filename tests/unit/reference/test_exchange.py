@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compare-exchanges of table entries: what is stored, and what observers see."""
+"""Compare-exchanges of table entries: the stored values, and the events that observers see."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from reference.services.errors import NULL
 
 
 class Log(Observer):
-    """Keeps the events of stores."""
+    """Records events of stores."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, int, int]] = []
@@ -28,7 +28,7 @@ class Log(Observer):
 
 @pytest.fixture
 def kernel() -> Kernel:
-    """A kernel with one table page."""
+    """Make a kernel with one table page."""
     granule = Granule(12)
     kernel = Kernel(granule, Computer(granule, 1))
     assert kernel.get_zeroed_page() == 0

@@ -27,7 +27,7 @@ BLOCK = 2 << 20
 
 
 class Log(Listener):
-    """Notifications, as short texts relative to HVA in pages."""
+    """Records notifications as short texts, in pages relative to HVA."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -46,7 +46,7 @@ class Log(Listener):
 
 
 class Watch(Log):
-    """Keeps the frames that changed while no notification was under way."""
+    """Records the frames that changed outside of any notification."""
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def test_a_whole_block_discarded_comes_back_huge() -> None:
 
 @pytest.mark.parametrize("frees", [False, True])
 def test_a_discard_of_small_entries_frees_their_table(frees: bool) -> None:
-    """As the kernel does since v7.0, and the version says, where the whole table goes: a huge page may come back."""
+    """Check this as the kernel behaves since v7.0, if the version declares it: a huge page may then return."""
     f = Fixture(THP)
     f.host.traits = HostTraits(frees_tables=frees)
     small_entries(f)
@@ -192,7 +192,7 @@ def test_a_read_maps_the_page_of_zeroes_and_a_write_copies_it() -> None:
     assert (f.frame(1), f.frame(2), f.frame(3)) == (zero, -1, zero)
     assert f.flags(0) == f.flags(1) == ZEROES
     assert f.host.memory.guest_read(zero, True) == 0
-    # Nobody moves it, merges it, breaks it, or shares it anew.
+    # The page of zeroes cannot be moved, merged, broken, or shared anew.
     f.host.migrate(HVA, HVA + PAGE)
     f.host.merge(HVA)
     f.host.fail_memory(HVA)
@@ -264,7 +264,7 @@ def test_no_page_that_may_be_written_no_collapse() -> None:
 
 
 def test_collapse_of_what_nobody_may_write() -> None:
-    """As the kernel does since v6.18, and the version says; the area decides whether the huge page may be written."""
+    """Check this as the kernel behaves since v6.18, if the version declares it; the area decides who may write."""
     f = Fixture(0)
     f.host.traits = HostTraits(collapses_read_only=True)
     f.host.share(HVA, HVA + BLOCK)
@@ -284,7 +284,7 @@ def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
     f.host.share(HVA + PAGE, HVA + 513 * PAGE)
     assert f.log.calls == ["start 0..512", "end", "start 512..1024", "end", "start 1..513", "end"]
     f.log.calls.clear()
-    # Both in one block: the second is in an area that has only a part of it.
+    # Both ends lie in one block; the second is in an area that has only a part of the block.
     f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
     assert f.log.calls == ["start 0..512", "end", "start 1..2", "end"]
     f.log.calls.clear()
@@ -293,7 +293,7 @@ def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
 
 
 def small_entries(f: Fixture) -> None:
-    """Have small entries map the first huge page, but for its page 1."""
+    """Map the first huge page by small entries, except its page 1."""
     f.host.discard(HVA + PAGE, HVA + 2 * PAGE)
     f.log.calls.clear()
 
@@ -307,7 +307,7 @@ def test_a_large_folio_that_small_entries_map_moves_as_a_whole() -> None:
     assert f.log.calls == ["start 0..512", "end"]
     assert f.frame(300) not in (old, -1)
     assert f.frame(1) == -1
-    # It had lost a page, so it was split.
+    # The folio had lost a page, so it was split.
     assert f.flags(0) == f.flags(511) == WRITABLE
     f.log.calls.clear()
     f.host.migrate(HVA, HVA + 2 * PAGE)
@@ -322,7 +322,7 @@ def test_a_large_folio_that_is_shared_in_part_has_lost_nothing() -> None:
 
 
 def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
-    """As the kernel does since v6.18, and the version says; up to the last area that has pages of it."""
+    """Check this as the kernel behaves since v6.18, if the version declares it; up to the last area with its pages."""
     for by_area, calls in (
         (False, ["start 0..512", "end"]),
         (True, ["start 0..4", "start 5..256", "end", "end"]),
@@ -364,7 +364,7 @@ def test_a_large_folio_that_small_entries_map_is_split() -> None:
 
 
 def test_a_write_fills_the_huge_page_of_zeroes() -> None:
-    """As the kernel does since v6.13, and the version says; the guest of the old page is told."""
+    """Check this as the kernel behaves since v6.13, if the version declares it; the VM is notified of the old page."""
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
     f.host.populate(HVA, False)
@@ -381,7 +381,7 @@ def test_a_write_fills_the_huge_page_of_zeroes() -> None:
 
 
 def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
-    """As the kernel does since v6.12, and the version says."""
+    """Check this as the kernel behaves since v6.12, if the version declares it."""
     f = Fixture(THP)
     f.host.version = 3
     f.host.write(HVA + 2 * PAGE, HVA + 4 * PAGE)
@@ -415,7 +415,10 @@ def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
     ids=["split", "poison", "merge", "collapse", "migrate", "discard", "unmap", "share"],
 )
 def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], None], small: bool) -> None:
-    """Behind it a vCPU may have mapped the page again, and nobody would tell KVM."""
+    """Watch for such frames:
+
+    a vCPU may have mapped the page again after a notification, and KVM would not learn of it.
+    """
     f = Fixture(0)
     f.host.collapse(HVA)
     if small:
@@ -556,7 +559,7 @@ def test_no_huge_page_is_aged_where_nothing_is() -> None:
 
 
 def test_a_merge_write_protects_a_page_and_then_replaces_it() -> None:
-    """Each notifies by itself; who has written in between has a copy, which stays."""
+    """Check that each step sends its own notification; a page written in between has a copy, which stays."""
     f = Fixture(0)
     old = f.frame(1)
     f.host.merge(HVA + PAGE)

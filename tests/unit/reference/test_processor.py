@@ -24,9 +24,9 @@ VM: tuple[Step, ...] = ((i.VTTBR_EL2, 1 << 48), (i.ISB, 0))
 
 
 def after(steps: Sequence[Step], vhe: bool = False) -> tuple[Computer, list[int]]:
-    """A machine of two CPUs that both hold a leaf of VMID 1 and of 2; CPU 0 has executed *steps*.
+    """Make a machine of two CPUs that both hold a leaf of VMID 1 and of VMID 2; CPU 0 has executed *steps*.
 
-    The second value has the TLBI for the page of VMID 1 that took effect on all CPUs, for combined entries too.
+    The second value lists the TLBIs for the page of VMID 1 that took effect on all CPUs, including on combined entries.
     """
     computer = Computer(Granule(12), 2, 2)
     computer.boot(vhe)
@@ -51,7 +51,7 @@ def after(steps: Sequence[Step], vhe: bool = False) -> tuple[Computer, list[int]
 
 
 def held(computer: Computer, vmid: int = 1) -> list[bool]:
-    """Tell whether each CPU still translates the page."""
+    """Return for each CPU whether it still translates the page."""
     return [tlb.leaf(PAGE) == LEAF for tlb in computer.tlbs[vmid - 1]]
 
 
@@ -114,7 +114,7 @@ def test_what_is_for_one_cpu_is_complete_by_its_own_barrier() -> None:
 
 
 def test_a_host_at_el2_has_entries_of_its_own() -> None:
-    """With TGE, VMALLE1IS is for those."""
+    """Check that with TGE, VMALLE1IS acts on the entries of the host."""
     computer, gone = after(RIGHT, vhe=True)
     assert (held(computer), gone) == ([True, True], [])
     computer, gone = after([(i.HCR_EL2, i.HCR_E2H), *RIGHT], vhe=True)
@@ -127,7 +127,7 @@ def test_a_later_flush_of_stage_1_makes_up_for_a_missing_one() -> None:
 
 
 def test_pieces_of_a_range_are_one() -> None:
-    """Two operands of 2 and 1 pages."""
+    """Flush a range by two operands, of 2 pages and of 1 page."""
     two = 1 << 46 | PAGE >> 12
     computer = Computer(Granule(12), 1)
     computer.boot(False)

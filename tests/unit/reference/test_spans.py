@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Spans are an array: whatever is done to both, they hold the same."""
+"""Spans behave like an array with the same contents after the same changes."""
 
 import pytest
 from hypothesis import given

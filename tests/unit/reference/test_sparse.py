@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Words of which nearly all are zero: as a list would be."""
+"""Words that are nearly all zero behave like a list."""
 
 import pytest
 from hypothesis import given

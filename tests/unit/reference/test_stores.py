@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The code that may store to table memory past the kernel layer, by its source alone."""
+"""Code that may store to table memory without the kernel layer, recognised from its source."""
 
 import sys
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_classes_of_a_module_with_a_plain_store_do_not() -> None:
 
 
 def module(name: str, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module as it is imported from a file of its own."""
+    """Make a module as if it were imported from a file of its own."""
     file = path / f"{name.replace('.', '_')}.py"
     file.write_text(text)
     made = ModuleType(name)
@@ -78,7 +78,7 @@ def module(name: str, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_a_class_calls_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store may be in a base class, or in a function of another module that takes the whole object."""
+    """Check that a store may be in a base class, or in a function of another module that receives the whole object."""
     head = "from reference.pgtable import Pgtable\n"
     module("mine.helper", tmp_path, "def clear(pgtable, ptep):\n    pgtable.mem[ptep] = 0\n", monkeypatch)
     module("mine.clean", tmp_path, "def look(pgtable, ptep):\n    return pgtable.mem[ptep]\n", monkeypatch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A flush removes the right entries from a TLB, and leaves the others."""
+"""Flushes remove the right entries from a TLB and leave the others."""
 
 import pytest
 
@@ -11,7 +11,7 @@ OTHER = 0x40002000
 
 
 def filled() -> CpuTlb:
-    """A page translation with its tables, and another page of the same table."""
+    """Make a TLB with a page translation, its tables, and another page of the same table."""
     tlb = CpuTlb(Granule(12))
     tlb.fill_table(PAGE, 1, 11)
     tlb.fill_table(PAGE, 2, 12)

@@ -25,7 +25,7 @@ RW = 0xF << 2 | READ_BIT | WRITE_BIT | 3 << 8 | AF_BIT
 
 
 class Tables:
-    """A root and, below it, one table a level, wired for address 0."""
+    """A root and one table per level below it, linked for address 0."""
 
     def __init__(self, ia_bits: int, start_level: int, roots: int = 1) -> None:
         self.arena = Arena(GRANULE)
@@ -130,7 +130,7 @@ def test_a_table_that_is_no_table_memory_is_lost() -> None:
     [(0, {walk.FETCH, walk.FETCH_EL0}), (1, {walk.FETCH_EL0}), (2, set()), (3, {walk.FETCH})],
 )
 def test_execute_never_of_kernel_and_user_space(xn: int, allowed: set[int]) -> None:
-    """FEAT_XNX: two bits, so that one of the two alone may execute."""
+    """Check FEAT_XNX: two bits, so that kernel or user space alone may execute."""
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.tables[3]] = 0x80000000 | RW | xn << 53 | 3
     for access in (walk.FETCH, walk.FETCH_EL0):
@@ -139,7 +139,7 @@ def test_execute_never_of_kernel_and_user_space(xn: int, allowed: set[int]) -> N
 
 
 def wide(pa_bits: int, entry: int, level: int) -> walk.Walk:
-    """Address 0 read through one entry at *level* of tables with 64K pages."""
+    """Read address 0 through one entry at *level* of tables with 64K pages."""
     granule = Granule(16)
     arena = Arena(granule)
     regime = Regime(granule, 48, 1, arena.grow(1), pa_bits)
@@ -161,7 +161,7 @@ def test_upper_address_bits_of_64k_pages_are_some_with_52_bits_alone() -> None:
 
 
 def test_upper_address_bits_of_a_table_of_64k_pages() -> None:
-    """They lead to no table memory, or do not count."""
+    """Check that they lead outside of table memory with 52 bits, and are ignored with 48."""
     granule = Granule(16)
     for pa_bits, fault in ((52, walk.LOST), (48, walk.NONE)):
         arena = Arena(granule)
@@ -196,12 +196,12 @@ def test_52_bits_take_descriptors_that_have_them(page_shift: int) -> None:
         Granule(page_shift, 50)
 
 
-# Bits 51 and 49 of an address: 9 and 49 of a descriptor.
+# Bits 51 and 49 of an address: bits 9 and 49 of a descriptor.
 HIGH_FIELD = 1 << 9 | 1 << 49
 
 
 def lpa2(page_shift: int, entry: int, level: int, pa_bits: int = 52, start: int = 1) -> walk.Walk:
-    """Address 0 read through one entry at *level* of tables of FEAT_LPA2."""
+    """Read address 0 through one entry at *level* of tables of FEAT_LPA2."""
     granule = Granule(page_shift, 52)
     arena = Arena(granule)
     regime = Regime(granule, 48, start, arena.grow(1))
@@ -215,7 +215,7 @@ def lpa2(page_shift: int, entry: int, level: int, pa_bits: int = 52, start: int 
     return walk.walk(arena, regime, 0, walk.READ)
 
 
-# Normal memory, to be read and written; no shareability.
+# Normal memory, readable and writable; no shareability.
 WIDE_RW = RW & ~(3 << 8)
 
 
@@ -224,7 +224,7 @@ def test_lpa2_page(page_shift: int) -> None:
     result = lpa2(page_shift, 0x80000000 | HIGH_FIELD | WIDE_RW | 3, 3)
     assert (result.fault, result.level, result.pa) == (walk.NONE, 3, 0xA << 48 | 0x80000000)
     assert len(result.tables) == 2
-    # All four bits, each in its place.
+    # Each of the four bits has its place.
     for bit, place in ((51, 9), (50, 8), (49, 49), (48, 48)):
         assert lpa2(page_shift, 0x80000000 | 1 << place | WIDE_RW | 3, 3).pa == 1 << bit | 0x80000000
 
@@ -241,7 +241,7 @@ def test_lpa2_page(page_shift: int) -> None:
     ],
 )
 def test_lpa2_blocks(page_shift: int, level: int, size: int, fault: int) -> None:
-    """FEAT_LPA2 has blocks one level further up."""
+    """Check that FEAT_LPA2 has blocks one level further up."""
     result = lpa2(page_shift, HIGH_FIELD | 1 << size | WIDE_RW | 1, level, start=0)
     assert (result.fault, result.level) == (fault, level)
     if fault == walk.NONE:
@@ -260,7 +260,7 @@ def test_lpa2_table_elsewhere() -> None:
     arena = Arena(granule)
     regime = Regime(granule, 30, 2, arena.grow(1))
     arena.words[regime.root] = BASE + (arena.grow(1) << 3) | 3
-    # Without its upper bits it names what is no table.
+    # Without its upper bits the entry points to memory that is no table.
     assert walk.walk(arena, regime, 0, walk.READ).fault == walk.LOST
     arena.words[regime.root] |= HIGH_FIELD
     assert walk.walk(arena, regime, 0, walk.READ).fault == walk.TRANSLATION

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs of zero entries: walks that pass them show what walks do that visit each."""
+"""Runs of zero entries: walks that skip them have the same effects as walks that visit each."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -87,14 +87,14 @@ class SaysZeroIsATable(Declaring):
 
 
 def test_who_takes_zeroes_for_something_sees_them() -> None:
-    """A version for which a zero is more than nothing gets its callbacks called for it."""
+    """Check that a version that treats zero as more than an empty entry has its callbacks called for it."""
     nothing: tuple[bool, frozenset[str]] = (False, frozenset())
     assert passed_by(ZeroIsValid) == passed_by(ZeroIsCounted) == passed_by(SaysZeroIsATable) == nothing
     assert passed_by(PgtableV5_14)[0]
 
 
 def test_zero_taken_for_valid_is_put() -> None:
-    """A version that takes zeroes for valid entries puts a reference for each in a range that is unmapped."""
+    """Check that a version that takes zeroes for valid entries drops a reference for each in an unmapped range."""
     executor = Executor(replace(candidate.get("original"), pgtable=ZeroIsValid), parse(UNMAP))
     assert not executor.create()
     found = executor.step(0)[1]
@@ -102,7 +102,7 @@ def test_zero_taken_for_valid_is_put() -> None:
 
 
 def test_zeroes_are_asked_about() -> None:
-    """A version's own `kvm_pte_table` is asked about zeroes too."""
+    """Check that a version's own `kvm_pte_table` is called for zeroes, too."""
     executor = Executor(replace(candidate.get("original"), pgtable=Asked), parse(UNMAP))
     assert not executor.create()
     assert not executor.step(0)[1]
@@ -125,7 +125,7 @@ def test_who_maps_by_itself_sees_zeroes_below_an_anchor() -> None:
 
 @pytest.mark.parametrize("name", PORTS)
 def test_alike(name: str) -> None:
-    """A version and the same one that visits each entry: no verdict and no cost differs between the two."""
+    """Compare a version with a copy of it that visits each entry: verdict and cost are the same."""
     version = candidate.get(name)
 
     class Literal(version.pgtable):  # type: ignore[misc, name-defined]
