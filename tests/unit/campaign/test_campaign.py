@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns: what they write down, what they refuse, what they survive."""
+"""Campaigns: the files they write, the directories they refuse, the failures they survive."""
 
 import errno
 import io
@@ -45,7 +45,7 @@ from .campaigns import SETTINGS, Running, check, family, kill, units_done
 
 @dataclass
 class Until:
-    """A screen that sends Ctrl-C when something holds."""
+    """A screen that sends Ctrl-C when a condition holds."""
 
     true: Callable[[Overview], object]
     done: bool = False
@@ -56,11 +56,11 @@ class Until:
             os.kill(os.getpid(), signal.SIGINT)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the screen holds no resources."""
 
 
 def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
-    """Run a campaign until it has done so many units, and what is found is replayed."""
+    """Run a campaign until it has done this many units and replayed its findings."""
     screen = Until(lambda overview: overview.units >= units and not overview.waiting)
     why, overview = run(folder, settings, accepted or Accepted(), screen)
     assert why == INTERRUPTED
@@ -75,14 +75,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
-    """A campaign that did a few units; not to be changed."""
+    """Make a campaign that did a few units; tests must not change it."""
     folder = tmp_path_factory.mktemp("done") / "campaign"
     return folder, go_on(folder, 3)
 
 
 @pytest.fixture
 def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
-    """The overview of that campaign, of which `folder` is a copy."""
+    """Copy that campaign to `folder`; return its overview."""
     shutil.copytree(done[0], folder)
     return done[1]
 
@@ -92,7 +92,7 @@ def test_a_file_that_is_being_written_at_the_end_counts(folder: Path, monkeypatc
 
     def slowly(*arguments: Any) -> Replayed:
         replayed = filed(*arguments)
-        # Longer than a session that is interrupted waits for replays.
+        # An interrupted session does not wait this long for replays.
         time.sleep(1.0)
         return replayed
 
@@ -152,7 +152,7 @@ def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Setting
 
 @pytest.fixture
 def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
-    """The command, on a directory that it should refuse."""
+    """Return a function that runs the command on a directory that it should refuse."""
 
     def call(folder: Path) -> Refused:
         code = cli.main(["campaign", str(folder), "--candidate", "rfc-v1", "--hours", "0.0001", "--json"])
@@ -231,7 +231,7 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
 
 
 def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources that are not where they were."""
+    """Pretend that the sources have moved."""
     for module in ("fuzz.campaign.store.code", "fuzz.findings.digests"):
         monkeypatch.setattr(f"{module}.home_folder", lambda: Path("/nowhere"))
     second = go_on(folder, begun.units + 1)
@@ -247,7 +247,7 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
         return replace(code_of(reference, candidate), tool=next(digests, "b"))
 
     monkeypatch.setattr("fuzz.campaign.work.worker.code_of", changing)
-    # Those who replay never have the code of this worker.
+    # The replaying processes never have the code of this worker.
     overview = go_on(folder, 1)
     log = (folder / "log").read_text()
     assert "unit 1: the code has changed meanwhile; it is repeated" in log
@@ -278,7 +278,7 @@ def full_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = real(*arguments, **options)
-        # SQLite's own word for a disk of so many pages.
+        # SQLite's setting for a disk of this many pages.
         connection.execute("PRAGMA max_page_count = 40")
         return connection
 
@@ -346,7 +346,7 @@ def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
 
 
 def terminal(out: io.StringIO) -> Console:
-    """A terminal that can move its cursor, whatever the one is that runs the tests."""
+    """Make a terminal that can move its cursor, whatever terminal runs the tests."""
     return Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
 
 
@@ -379,7 +379,7 @@ def test_the_lines(done: tuple[Path, Overview]) -> None:
 
 
 def shape(line: str) -> str:
-    """A line without what differs from one campaign to the next."""
+    """Return a line without the parts that differ between campaigns."""
     line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE", line)
     line = re.sub(r"\d+:\d\d (min|h)|\d+ s\b", "TIME", line)
     line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
@@ -403,7 +403,7 @@ def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None
 
 
 def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:
-    """Line for line, but for numbers, and for classes that a longer campaign adds."""
+    """Compare line by line, except numbers, and classes of findings that a longer campaign adds."""
     text = next(block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text")
     shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
     said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))

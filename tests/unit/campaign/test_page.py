@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page of a campaign: hostile text is shown and not run, and nothing is loaded."""
+"""The page of a campaign: it shows hostile text without running it, and loads nothing."""
 
 import re
 import shutil
@@ -47,10 +47,10 @@ def test_hostile_text_is_shown(overview: Overview) -> None:
     assert "<img" not in text
     assert "{{ 7 * 7 }}" in text
     assert "&lt;script&gt;document.title" in text
-    # Nothing is loaded from anywhere.
+    # The page loads no external resource.
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:|//)|@import|url\(|fetch\(", text.replace("&#34;", ""))
     assert text.count('class="new">new</span>') == 1
-    # The accepted one is folded.
+    # The accepted finding is folded.
     assert text.index("1 known") > text.index(SIGNATURE.replace(">", "&gt;"))
 
 
@@ -69,11 +69,11 @@ def test_curves_stand_in_the_page(overview: Overview) -> None:
     text = page(overview, MOMENTS)
     assert text == page(overview, MOMENTS)
     assert text.count("<svg") == text.count("<figure>") == 4
-    # Of the library nothing stays that runs, loads, or changes from day to day.
+    # No part of the library remains that runs code, loads files, or changes from day to day.
     assert text.count("<script") == 1
     assert "pygal" not in text
     assert set(re.findall(r"https?://[^\s\"'<]*", text)) == {"http://www.w3.org/2000/svg"}
-    # Colours are those of the page, light or dark.
+    # The curves use the colours of the page, light or dark.
     assert "var(--text)" in text
     assert not re.search(r"#chart-[^}]*(?:stroke|fill):(?:black|white|#)[^}]*}", text.partition("guide.line")[0])
 
@@ -109,7 +109,7 @@ def test_lines_are_shown_with_a_program(overview: Overview, tmp_path: Path) -> N
     texts = {line.text.strip(): line.program for line in mmu.lines}
     abort = next(at for at, line in enumerate(mmu.lines) if "def kvm_handle_guest_abort" in line.text)
     after = [line.program for line in mmu.lines[abort : abort + 60]]
-    # The smaller of two; a heading runs at import, and belongs to no program.
+    # The page names the smaller of two programs. A function's heading runs at import and belongs to no program.
     assert mmu.lines[abort].program is None
     assert small[:12] in after
     assert "" in texts.values()

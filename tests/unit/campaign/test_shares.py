@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time of a campaign goes to the engines that find something, and each keeps a part of it."""
+"""Shares of a campaign's time: engines that find something get more, and each keeps a minimum."""
 
 import sqlite3
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Yield = Callable[[str, int], int]
 
 
 def do_unit(db: sqlite3.Connection, engine: str, features: int, findings: int = 0, state: str = FILED) -> None:
-    """Write down a unit of ten seconds that has found something."""
+    """Record a unit of ten seconds with these results."""
     (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM units").fetchone()
     db.execute(
         "INSERT INTO units (number, state, engine, seed, first, programs, corpus, seen, planned, begun, ended, judged)"
@@ -34,9 +34,9 @@ def do_unit(db: sqlite3.Connection, engine: str, features: int, findings: int = 
 
 
 def counted(db: sqlite3.Connection, units: int, found: Yield) -> dict[str, int]:
-    """Do so many units more, and count those of each engine.
+    """Do this many more units, and count the units of each engine.
 
-    :param found: new features of the next unit of an engine, which has had so many
+    :param found: new features of the next unit, given the engine and the number of its units so far
     """
     counts = dict.fromkeys(ENGINES, 0)
     for _ in range(units):
@@ -111,5 +111,5 @@ def test_the_plan_is_that_of_what_is_written_down(records: tuple[Records, Planne
     numbers = [planner.plan() for _ in range(4)]
     engines = [planner.unit(number).engine for number in numbers]
     assert engines == [*ENGINES, "random"]
-    # Units in flight count: they are planned, and nobody knows yet what they find.
+    # Units in flight count: they are planned, but their results are not known yet.
     assert next_engine(books.db, ENGINES) == "atheris"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The driver stays on its core while programs run, and lets the scheduler choose now and then."""
+"""The driver stays on its core while programs run, and periodically lets the scheduler choose one."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="this process may run on 
 
 
 class Clock:
-    """Seconds that a test sets."""
+    """A clock that a test sets, in seconds."""
 
     now = 1.0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Candidates that are files from outside: named by their path, refused in one line, found by child processes."""
+"""Candidates in files outside the tree: named by path, refused in one line, found by child processes."""
 
 import json
 import os
@@ -52,7 +52,7 @@ CANDIDATE = Candidate("top", PgtableTop, MmuMine, "a test")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with two candidates and a program."""
+    """Change to a directory with two candidates and a program."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("S2FUZZ_FILES", raising=False)
     (tmp_path / "mine.py").write_text(MINE)
@@ -208,7 +208,7 @@ def test_a_file_as_reference(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_findings_of_a_file_replay_from_where_the_user_was_and_by_their_command(here: Path) -> None:
-    """Through every process: the engine, the filer's replay, and the minimiser's."""
+    """Check it through every process: the engine, the filer's replay, and the minimiser's replay."""
     done = process("fuzz", "--candidate", "./mine.py", "--programs", "60", cwd=here, stdout=subprocess.PIPE)
     assert done.returncode == 1
     assert folder_name("./mine.py", "original") == "mine.py"
@@ -246,7 +246,7 @@ def test_every_command_takes_a_file(here: Path, name: str) -> None:
 
 
 def test_a_campaign_runs_the_file(here: Path) -> None:
-    """With a mistake in the file, which ends it at the first program: nobody waits for a clock."""
+    """Use a file with a mistake, which ends the campaign at the first program instead of by time."""
     (here / "bad.py").write_text(MINE.replace("(addr, size)\n", "(adr, size)\n", 2))
     arguments = ("campaign", "c", "--candidate", "bad.py", "--hours", "0.05", "--workers", "1")
     done = process(*arguments, cwd=here, stdout=subprocess.PIPE)
@@ -260,7 +260,7 @@ def test_a_cluster_does_not_have_the_file(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_digest_covers_the_file_and_what_it_imports(here: Path) -> None:
-    """Not only the modules of its classes."""
+    """Check imported modules, not only those of the candidate's classes."""
     (here / "helper.py").write_text("LIMIT = 1\n")
     (here / "user.py").write_text("from .helper import LIMIT\n" + MINE)
     before = code_of("original", "./user.py")

@@ -47,7 +47,7 @@ def refusal(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = ()
 
 
 def adding(base: type, *names: str) -> type:
-    """A class that has functions of these names and overrides one."""
+    """Make a class that has functions of these names."""
     return type("Adding", (base,), {name: lambda self, *_: 0 for name in names})
 
 
@@ -65,7 +65,7 @@ def test_the_base_is_the_version_that_it_derives_from() -> None:
     assert candidate.changes("v5.12.9").overrides == ("__kvm_pgtable_visit__",)
     assert candidate.changes("rfc-v1-3").adds == ("stage2_coalesce_tables_into_block",)
     v5_14 = candidate.changes("v5.14")
-    # No function of the kernel is called so.
+    # No function of the kernel has this name.
     assert v5_14.sets == ("COUNTS_NON_ZERO",)
     assert not set(v5_14.sets) & set(v5_14.overrides)
     assert v5_14.text().endswith("; sets COUNTS_NON_ZERO")
@@ -90,13 +90,13 @@ def test_the_original_changes_nothing_and_so_does_its_other_name() -> None:
         ("_kvm_pgtable_stage2_unmap", "kvm_pgtable_stage2_unmap"),
         ("kvm_pgtable_stage2unmap", "kvm_pgtable_stage2_unmap"),
         ("__kvm_pgtable_visit", "__kvm_pgtable_visit__"),
-        # As Python stores it in a class of this name.
+        # This is how Python stores the name in this class.
         ("_Adding__kvm_pgtable_visit", "__kvm_pgtable_visit__"),
         ("kvm_pgtable_visit", "__kvm_pgtable_visit__"),
     ],
 )
 def test_a_misspelt_override(name: str, meant: str) -> None:
-    """Also beside others that do override."""
+    """Check it also in a class with a valid override."""
     bad = adding(Pgtable, name, "kvm_pgtable_stage2_flush")
     shown = name.removeprefix("_Adding")
     assert f"{shown} overrides nothing, did you mean {meant}? use that name, or adds=" in refusal(bad)
@@ -104,7 +104,7 @@ def test_a_misspelt_override(name: str, meant: str) -> None:
 
 
 def changes_as(name: str, pgtable: type, adds: tuple[str, ...]) -> candidate.Changes:
-    # Not on the class that is registered already.
+    # The registered class itself must not be used again.
     candidate.register(name, type(pgtable.__name__, (Pgtable,), dict(vars(pgtable))), Mmu, "a test", adds=adds)
     return candidate.changes(name)
 
@@ -245,7 +245,7 @@ class Anything(Pgtable):
 
 
 class WithItsCallers(Pgtable):
-    """Takes one more, and the only caller gives it."""
+    """Takes one more parameter, which its only caller passes."""
 
     def stage2_map_walker_try_leaf(self, addr: Any, end: Any, level: Any, ptep: Any, data: Any, flush: Any) -> Any:  # type: ignore[override]
         return 0
@@ -266,7 +266,7 @@ def test_an_override_that_can(good: type) -> None:
 
 
 def test_signatures_are_read_from_the_source_too() -> None:
-    """Compiled methods may have no signature of their own."""
+    """Read the source, because compiled methods may have no signature of their own."""
     found = source_signature(Pgtable, "stage2_map_walker_try_leaf")
     assert found is not None
     assert list(found.parameters) == ["self", "addr", "end", "level", "ptep", "data"]

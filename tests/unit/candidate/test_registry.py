@@ -15,7 +15,7 @@ from candidate.rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-# Answers, statistics and corpora depend on it: what is added comes behind, or says why not.
+# Verdicts, statistics and corpora depend on this order: append new versions, or explain why not.
 SHIPPED = ["original", "rfc-v1-1", "rfc-v1-3", "rfc-v1", "rfc-v1-fixed", "rfc-v2", "v5.12.9", "v5.14", "v6.6-range"]
 PLANTED = [
     *("bug-never-cacheable", "bug-tlb-incomplete", "bug-root-get", "bug-tlb-vmid", "bug-unmap-late"),
@@ -38,7 +38,7 @@ def test_every_module_of_the_folders_is_there() -> None:
 
 
 def test_a_base_comes_before_what_derives_from_it() -> None:
-    """The order holds where none is declared."""
+    """Check that the order holds even where it is not declared."""
     assert depth(PgtableRfcV1_1, MmuRfcV1_1) < depth(PgtableRfcV1, MmuRfcV1)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Calls at loads and stores of local variables are taken out of a library, and no other call."""
+"""Removal of the calls at loads and stores of local variables from a library, and of no other call."""
 
 import shutil
 import subprocess
