@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The random engine: repeatable, each finding once with its smallest program, nothing lost."""
+"""The random engine: it is repeatable, reports each finding once with its smallest program, and loses nothing."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ EMPTY = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\n")
 
 
 def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) -> Summary:
-    """A session of the random engine, in this process."""
+    """Run a session of the random engine in this process."""
     unit = Unit("random", "original", "rfc-v1", seed, programs)
     summary = Summary("original", "rfc-v1", seed)
     result, keeper = Result(unit), Keeper(summary, out, Here())
@@ -56,7 +56,7 @@ def comparable(summary: Summary) -> list[tuple[str, str, str, int, int, str]]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    """A session with files."""
+    """Run a session that writes files."""
     return session(out=tmp_path_factory.mktemp("findings"))
 
 
@@ -65,7 +65,7 @@ def test_same_seed_same_findings(kept: Summary) -> None:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """All files below a folder, without its name."""
+    """Return the files below a folder, without the folder's name in paths and contents."""
     return {
         str(path.relative_to(folder)): path.read_text().replace(str(folder), "")
         for path in folder.rglob("*")
@@ -74,7 +74,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path) -> None:
-    """A loaded machine reads many messages at a time."""
+    """Read one or many messages at a time, as a loaded machine does."""
     made: list[dict[str, str]] = []
     unit = Unit("random", "original", "rfc-v1", 1, 40)
     lines: list[bytes] = []
@@ -83,7 +83,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
         folder = tmp_path / str(every)
         folder.mkdir()
         result, keeper = Result(unit), Keeper(Summary("original", "rfc-v1", 1), folder, Here())
-        # Anew each time: a result changes the messages that it takes.
+        # Decode the messages anew each time, because a result changes the messages that it receives.
         for number, message in enumerate(map(from_line, lines), 1):
             result.take(message)
             if number % every == 0:
@@ -95,7 +95,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
 
 
 def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_path: Path) -> None:
-    """A store that replays each record when it comes keeps the same programs, in the same files."""
+    """Check that a store which replays each record immediately keeps the same programs in the same files."""
     unit = Unit("random", "original", "rfc-v1", 1, 200)
     lines: list[bytes] = []
     run_here(unit, lambda message: lines.append(to_line(message)))
@@ -121,7 +121,7 @@ def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_pa
 
 
 def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
-    """A larger program of the finding is there already."""
+    """Start with a larger program of the finding in place."""
     long, short = (parse(f"{print_program(EMPTY)}cpu0 read a+0\n{more}") for more in ("cpu0 write a+0\n", ""))
     finding = Finding("regression", "a: b: c", "why", 0)
     result = Result(Unit("random", "original", "rfc-v1", 1))
@@ -170,7 +170,7 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
-    """It keeps apart, and tells, what nobody has replayed by then."""
+    """Check that records not replayed by then are kept separately and reported."""
     result = Result(Unit("random", "original", "rfc-v1", 1), interrupted=True)
     shown = Finding("regression", "a: b: c", "why", 0)
     for signature in ("a: b: c", "d: e: f", "g: h: i"):
@@ -192,7 +192,7 @@ def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
-    """Of the command, whose engine and replays are processes of their own."""
+    """Run the command, whose engine and replays are separate processes."""
     command = ["fuzz", "--candidate", "rfc-v1", "--programs", "25", "--seed", "2", "--out", "findings"]
     made: list[dict[str, str]] = []
     for name in ("one", "two"):
@@ -236,7 +236,7 @@ def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -
 
 
 def test_a_program_that_no_known_bug_explains_comes_first() -> None:
-    """Another that shows the same by a known bug does not hide it, however short."""
+    """Check that a shorter program that a known bug explains does not hide it."""
     told: list[Message] = []
     session = Session(Unit("random", "original", "rfc-v1", 1, 1), told.append)
     text = print_program(EMPTY)
@@ -295,7 +295,7 @@ def test_a_file_in_the_checkout_is_named_relative_to_it(monkeypatch: pytest.Monk
 
 
 def rewritten(found: FindingRecord, operations: int) -> Program:
-    """The program in the file of a finding is now one of so many more operations, at its end."""
+    """Extend the program in the file of a finding by this many operations at its end; return it."""
     assert found.path is not None
     last = found.program.operations[-1:]
     program = replace(found.program, operations=found.program.operations + last * operations)
@@ -338,7 +338,7 @@ def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
 
 
 def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
-    """As when the candidate was changed meanwhile; so does what is no program."""
+    """Check this for a program that no longer shows the finding (a changed candidate), and for text that is no program."""
     findings = session(out=tmp_path).findings
     for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
         assert found.path is not None
@@ -397,7 +397,7 @@ def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Generator, "next", fail)
     summary = session(out=tmp_path, programs=2)
-    # No program shows it again.
+    # Replaying the program does not show it again.
     (crash,) = summary.unreplayed
     assert (crash.kind, crash.count, crash.number) == ("crash", 2, 1)
     assert crash.path is not None

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Hypothesis engine: valid programs of every kind, the same for the same unit, small findings, no traces."""
+"""The Hypothesis engine:
+
+it makes valid programs of every kind, is repeatable, shrinks findings, and leaves no files.
+"""
 
 import os
 import random
@@ -31,12 +34,12 @@ ROOT: Final = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo the settings that an engine makes in this process."""
+    """Restore the settings that an engine changes in this process."""
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
 
 
 def drawn(count: int, corpus: tuple[Program, ...] = ()) -> list[Program]:
-    """So many programs of the strategy."""
+    """Draw this many programs from the strategy."""
     made: list[Program] = []
 
     @seed(1)
@@ -57,7 +60,7 @@ def drawn(count: int, corpus: tuple[Program, ...] = ()) -> list[Program]:
 
 
 def done(unit: Unit) -> Result:
-    """A unit, done in this process."""
+    """Run a unit in this process."""
     result = Result(unit)
     run_here(unit, result.take)
     return result
@@ -87,11 +90,11 @@ def test_some_programs_have_blocks() -> None:
 
 
 def test_blocks_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Operations before the block are left out, to save time."""
+    """Omit the operations before the block to save time."""
     monkeypatch.setattr("fuzz.properties.strategies.compose", lambda builder: None)
 
     def beside_the_host(program: Program) -> bool:
-        """Somewhere a vCPU gives way to another actor, which is none."""
+        """Return whether somewhere a vCPU yields to an actor that is not a vCPU."""
         blocks = blocks_of(program)
         return any(is_vcpu(each.cpu) and not is_vcpu(each.to) for block in blocks for each in block.switches)
 
@@ -140,7 +143,7 @@ def test_a_child_does_the_same_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Whatever modules are loaded, whichever settings Hypothesis has, however strings are hashed."""
+    """Check that loaded modules, Hypothesis settings and the hash seed have no influence."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("PYTHONHASHSEED", "7")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A unit on several cores: the result of one process, whatever the lanes do; nothing left behind."""
+"""A unit on several cores: the same result as one process, whatever the lanes do, with no process left behind."""
 
 import os
 import signal

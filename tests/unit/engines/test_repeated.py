@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that are run twice: the same events, or a mistake of ours."""
+"""Programs that are run twice: the events are the same, or it is an internal error."""
 
 from itertools import count
 from typing import Final
@@ -21,7 +21,7 @@ _calls: Final = count()
 
 
 class Changing(Mmu):
-    """Flushes with the first call, whichever program that is of."""
+    """Flushes at its first call, in whichever program."""
 
     def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
         if not next(_calls):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code that leaves in the middle, and goes on there."""
+"""Coroutines: code that leaves in the middle and resumes there."""
 
 import gc
 
@@ -40,14 +40,14 @@ def test_what_it_raises_is_raised_by_resume() -> None:
 
 
 def test_end() -> None:
-    """Code that is ended runs no further, and leaves no stack behind."""
+    """Check that ended code runs no further and leaves no stack."""
     before = stacks()
     assert ended() == ([0], True, True)
     assert stacks() == before
 
 
 def ended() -> tuple[list[int], bool, bool]:
-    """Run code for one step, and end it and code that has not begun; return what it said, and whether both are done."""
+    """End code that ran for one step and code that never ran; return its output, and whether both are done."""
     said: list[int] = []
 
     def body() -> None:
@@ -69,7 +69,7 @@ def stacks() -> int:
 
 
 def test_it_goes_on_in_another_one() -> None:
-    """... which begins with that, and comes back to where the first one was resumed when it leaves or ends."""
+    """Check that the other coroutine starts then, and that control returns to the caller of resume() at the end."""
     said: list[str] = []
 
     def first() -> None:
@@ -105,7 +105,7 @@ def test_what_another_one_raises_is_raised_by_resume() -> None:
 
 
 def test_it_leaves_from_deep_within() -> None:
-    """... and others do likewise meanwhile, each with what it is handling."""
+    """Check it with several coroutines, each of which handles its own exception."""
     said: list[str] = []
 
     def body(number: int, depth: int) -> None:

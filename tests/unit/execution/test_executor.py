@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The owner of the mistake behind an exception, and what an executor keeps for one operation."""
+"""The origin of an exception, and the state that an executor keeps for one operation."""
 
 import pytest
 

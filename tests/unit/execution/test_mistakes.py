@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes in a candidate's Python, and what a kernel does that crashes."""
+"""Mistakes in a candidate's Python, and crashes of kernel code."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ Body = Callable[[Any, Any], Any]
 
 
 def unmapping(body: Body) -> Candidate:
-    """A candidate whose unmap is this."""
+    """Return a candidate with this body as its unmap function."""
 
     class Mine(Pgtable):
         def kvm_pgtable_stage2_unmap(self, pgt: Any, addr: int, size: int) -> Any:
@@ -115,7 +115,7 @@ def test_a_constructor_that_fails_is_a_mistake() -> None:
 
 
 def test_a_call_that_inherited_code_makes() -> None:
-    """No line of the candidate is on the way, so that of the function is told."""
+    """Check that the line of the function is reported, because no line of the candidate is on the stack."""
 
     class Mine(Pgtable):
         def stage2_unmap_walker(self, addr: int) -> int:  # type: ignore[override]
@@ -129,7 +129,7 @@ def test_a_call_that_inherited_code_makes() -> None:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A candidate with a mistake, by its name, in this process."""
+    """Register a candidate with a mistake in this process; return its name."""
     monkeypatch.setattr(candidate, "_REGISTRY", dict(candidate._REGISTRY))
     monkeypatch.setattr(candidate, "_CHANGES", {})
     bad = unmapping(MISTAKES["NameError"])

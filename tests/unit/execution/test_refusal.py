@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words for what a program needs and nobody models."""
+"""Messages for needs of a program that are not modelled."""
 
 from fuzz.execution.refusal import UnmodelledError, unmodelled
 

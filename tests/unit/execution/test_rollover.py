@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""VMIDs run out: VMs exchange theirs, and what a VM without one does to TLBs concerns no other VM."""
+"""VMID rollover: VMs exchange their VMIDs, and TLB operations of a VM without VMID affect no other VM."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ BOTH: Final = f"{TWO}cpu0 write a+4K\ncpu2 write b+4K\n"
 
 
 def run(text: str) -> Executor:
-    """Run a program that shows nothing, up to its end, with its VMs."""
+    """Run a program to its end without violations; return the executor."""
     program = parse(f"s2fuzz 1\n{text}")
     executor = Executor(ORIGINAL, program)
     assert executor.create() == []
@@ -62,7 +62,7 @@ def test_what_does_not(outside: str) -> None:
 
 
 def all_vmids(text: str) -> list[bool]:
-    """Tell of each VM whether it has a VMID of the generation."""
+    """Return for each VM whether it has a VMID of the current generation."""
     executor = Executor(ORIGINAL, program := parse(f"s2fuzz 1\n{text}"))
     executor.create()
     for at in range(len(program.operations)):
@@ -71,7 +71,7 @@ def all_vmids(text: str) -> list[bool]:
 
 
 def test_a_tlbi_by_an_old_vmid_costs_another_vm_entries_only() -> None:
-    """VM 0 has no VMID yet, and flushes by its old one, which is VM 1's by now."""
+    """Flush for VM 0 before it has a new VMID: its old VMID now belongs to VM 1."""
     swapped = f"{BOTH}cpu1 rollover\ncpu2 read b+4K\n"
     assert has(run(swapped).side.computer.tlbs[0][0])
     flushed = f"{swapped}table unmap a+4K 4K\n"
@@ -80,7 +80,7 @@ def test_a_tlbi_by_an_old_vmid_costs_another_vm_entries_only() -> None:
 
 
 def test_a_flush_of_an_old_vmid_settles_nothing_of_its_new_owner() -> None:
-    """Only its own VMID settles what VM 1 owes; VM 0, which has none, owes nothing."""
+    """Check that only VM 1's own VMID settles its pending flush, and that VM 0, without VMID, has no pending flush."""
     executor = run(f"{BOTH}cpu1 rollover\ncpu2 read b+4K\ntable unmap a+4K 4K\n")
     for tlb in executor.checkers.peers.each(Tlb):
         assert not tlb.owed.leaves
@@ -93,7 +93,7 @@ def test_not_in_a_par_block() -> None:
 
 
 def test_a_block_behind_one() -> None:
-    """Both VMs get their VMIDs within the block."""
+    """Let both VMs get their VMIDs within the block."""
     text = f"{BOTH}cpu1 rollover\npar\n  cpu3 write b+8K\n  cpu0 write a+8K\n  switch cpu3 to cpu0 before lock 1\nend\n"
     assert violations(ORIGINAL, text) == []
     assert all(all_vmids(text))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host tells several VMs of a change one after the other, the one that was made last first."""
+"""Notifications of several VMs about one change: in sequence, the newest VM first."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ THREE_VMS: Final = "s2fuzz 1\nvm cpus=1 vms=3\n" + "".join(
 
 
 class Order(Observer):
-    """Notes the VMs in the order in which their mmu locks are taken."""
+    """Records the VMs in the order in which their mmu locks are taken."""
 
     def __init__(self) -> None:
         self.vms: list[int] = []
@@ -27,7 +27,7 @@ class Order(Observer):
 
 
 def order(text: str) -> tuple[Executor, list[int]]:
-    """Run a program; return the order of VMs in its last operation."""
+    """Run a program; return its executor and the order of VMs in its last operation."""
     executor = Executor(candidate.get("original"), parse(THREE_VMS + text))
     noted = Order()
     executor.side.kernel.observe(noted)

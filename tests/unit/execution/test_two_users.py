@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two threads of user space that collect and clear dirty logs at once: on ports here, in tests/tree on trees."""
+"""Two threads of user space that collect and clear dirty logs concurrently, here on ports (on trees: tests/tree)."""
 
 import random
 from typing import Final
@@ -23,7 +23,7 @@ PLACES: Final = ("before lock 1", "after lock 1", "after store 1", "after flush 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("to", ["user1", "cpu1"])
 def test_a_page_is_in_one_of_two_collections(place: str, to: str) -> None:
-    """Whoever goes on where, each page that is written is in a log, and those of before the block in one of its two."""
+    """Check that each written page is in a log, and that pages written before the block are in one of its two logs."""
     run = Run("original", LOGGED.format("") + BLOCK.format("get", "get", f"switch user0 to {to} {place}\n"))
     assert run.violations == []
     first, second, _ = (part.value for part in run.outcomes[2].parts)

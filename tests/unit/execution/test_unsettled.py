@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The order of a par block decides, page by page: signals that are excused, results that are not compared."""
+"""Pages that depend on the order in a par block: excused signals, results that are not compared."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ SIGNAL: Final = "contract: kvm_handle_guest_abort: write of memory answered with
 
 
 class Signals(Mmu):
-    """Sends a signal for each page, while others are at work."""
+    """Sends a signal for each page while other actors run."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -60,7 +60,7 @@ def test_a_page_that_had_failed_may_be_replaced_meanwhile() -> None:
 
 
 def last(text: str) -> Outcome:
-    """The outcome of the last operation of a program on the original."""
+    """Return the outcome of the last operation of a program on the original."""
     run = Run("original", HEAD + text)
     assert run.violations == []
     return run.outcomes[-1]
@@ -68,7 +68,7 @@ def last(text: str) -> Outcome:
 
 @pytest.mark.parametrize("before", [True, False])
 def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_failed(before: bool) -> None:
-    """User space moves the slot away in the middle of the fault, and one with failed memory to its place."""
+    """Move the slot away in the middle of the fault, and one with failed memory to its place."""
     poison = "host poison b+0\n" if before else ""
     within = "" if before else "host0 poison b+0\n"
     moves = "cpu0 write a+0\nuser0 slot a move 2G\nuser0 slot b move 1G\n"
@@ -83,7 +83,7 @@ def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_
     ("text", "compared"),
     [
         (WRITES + "cpu1 read a+4K\n", False),
-        # One actor alone has written it.
+        # One actor alone has written this page.
         (WRITES + "cpu1 read a+8K\n", True),
         (WRITES + "cpu1 read b+4K\n", True),
         (WRITES + "cpu0 write a+4K\ncpu1 read a+4K\n", True),
@@ -110,7 +110,7 @@ def test_contents_are_not_compared_until_they_are_settled(text: str, compared: b
         (POISON + "host discard a+1M 4K\ncpu1 read a+1M\n", True),
         (POISON + "host unmap a+1M 4K\ncpu1 read a+1M\n", True),
         (POISON + "host write a+1M 4K\ncpu1 read a+1M\n", False),
-        # Whoever comes first, nothing is there behind the block.
+        # Nothing is mapped after the block, whatever the order.
         ("par\ncpu0 write a+0\nhost0 unmap a+0 4K\nend\ncpu1 read a+0\n", True),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM ends while others go on: it is judged then, nothing reaches it any more, and the others stay as they are."""
+"""The end of one VM while others continue: it is judged then, is no longer notified, and the others are unaffected."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ ORIGINAL: Final = candidate.get("original")
 
 
 class Order(Observer):
-    """Notes the VMs whose mmu locks are taken, and those whose tables are walked."""
+    """Records the VMs whose mmu locks are taken, and the VMs whose tables are walked."""
 
     def __init__(self) -> None:
         self.locked: set[int] = set()
@@ -40,7 +40,7 @@ class Order(Observer):
 
 
 def run(text: str, version: Candidate = ORIGINAL) -> tuple[Executor, list[Violation]]:
-    """Run a program, not to its end; return what it shows."""
+    """Run a program without its teardown; return the executor and the violations."""
     executor = Executor(version, parse(TWO_VMS + text))
     found = executor.create()
     for at in range(len(executor.program.operations)):
@@ -95,7 +95,7 @@ class KeepsRoot(Pgtable):
 class KeepsArea(Mmu):
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         super().kvm_free_stage2_pgd(kvm)
-        # More than it frees.
+        # This allocates more than the function frees.
         self.k.alloc_percpu()
 
 
@@ -110,13 +110,13 @@ def test_what_it_leaves_is_judged_when_it_ends_and_once(version: Candidate, what
     assert found[0].reason.startswith("of VM 1: ")
     (other,) = executor.destroy()
     assert other.signature == found[0].signature
-    # The first VM leaves one, too.
+    # The first VM leaks an area, too.
     assert other.reason.count("[") == found[0].reason.count("[")
     assert other.reason != found[0].reason
 
 
 class FreesOthers(Mmu):
-    """The tables of the VM that was made last but one are freed with those of the last one."""
+    """Frees the tables of the previous VM together with those of the last one."""
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
         super().__init__(host, pgtable)
