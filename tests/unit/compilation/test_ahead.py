@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""C files of the runtime library that were compiled ahead are not compiled again; those that were not are."""
+"""C files of the runtime library that were compiled ahead are not compiled again; the others are."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from reference.compiled.choice import LIBRARY
 
 @dataclass
 class Extension:
-    """As one of setuptools."""
+    """Stands for an extension of setuptools."""
 
     name: str
     sources: list[str]
@@ -28,7 +28,7 @@ class Extension:
 
 
 class Compiler:
-    """Keeps the names of what it compiles; has no parsed headers."""
+    """Records the names of the files that it compiles; has no precompiled headers."""
 
     compiler_so = ("false",)
     include_dirs: tuple[str, ...] = ()

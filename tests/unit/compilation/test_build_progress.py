@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BuildProgress of a build: what the compiler's process reports, and what people see of it."""
+"""Progress of a build: reports of the compiler's process, and the output shown to the user."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from reference.compiled.choice import LIBRARY
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that stands: its seconds are the only entry."""
+    """Replace the clock by one that stands still; its seconds are the only entry."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
@@ -58,7 +58,7 @@ def test_a_line_that_renews_itself_in_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     lines = reports(capsys, (0, 0), (1, 0.1), (2, 0.2), (3, 0.3))
     shown = BuildProgress(9)
-    # The third report comes too soon after the second.
+    # The third report follows the second one too soon to be shown.
     for line, passed in zip(lines, (3.0, 0.1, 3.0, 0.0), strict=True):
         assert shown.take(line)
         clock[0] += passed
@@ -96,7 +96,7 @@ COMPILER = "import sys; from fuzz.compilation.progress import report\n"
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Runs a build with this Python in place of the compiler's process."""
+    """Return a function that runs a build with this Python code as the compiler's process."""
     monkeypatch.setattr(build, "LOG", tmp_path / "log")
     start = subprocess.Popen
 
@@ -129,7 +129,7 @@ def test_the_first_error_of_the_compiler_is_told(compiler: Callable[[str], None]
 
 @dataclass
 class Extension:
-    """As one of setuptools."""
+    """Stands for an extension of setuptools."""
 
     name: str
     sources: list[str] = field(default_factory=list)
@@ -207,7 +207,7 @@ char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
 
 
 def test_every_hot_file_is_there() -> None:
-    """A module that is renamed does not lose its optimisation in silence."""
+    """Check that no optimised module was renamed, which would silently lose its optimisation."""
     names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
     for part in (*HOT, *COLD, *UNTRAINED):
         assert part == "__native_s2fuzz." or any(part in name for name in names), part
@@ -225,7 +225,7 @@ def test_every_hot_file_is_there() -> None:
     ],
 )
 def test_what_is_compiled_by_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
-    """Nothing that the training run does not reach: the compiler would take it for cold."""
+    """Check that code not reached by the training run is excluded: the compiler would treat it as cold."""
     for each, found in ((False, usual), (True, thorough)):
         job = Job(Extension(LIBRARY), (f"__native_{name}.c",), each)
         assert (job.level, job.hot) == found

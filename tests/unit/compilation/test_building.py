@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds: what they hold, what they refuse, and what they leave where they do not end."""
+"""Builds: their contents, their refusals, and the files left by a build that fails."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, a candidate, C code that is compiled with them.
+# One file of each kind: needed by everything, a candidate, C code compiled with both.
 KERNEL, CANDIDATE, C_FILE = "reference/kernel.py", "candidate/rfc_v1.py", "fuzz/compilation/sparse.h"
 
 
@@ -42,7 +42,7 @@ def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_what_runs_trees_is_compiled() -> None:
-    """None of its names is one of table memory: such a module would stay plain Python, and take twice the time."""
+    """Check that no name in it belongs to table memory: the module would stay interpreted, and take twice the time."""
     assert not [source for source in interpreted() if source.startswith("candidate/tree/")]
     assert "candidate/tree/runtime/replay.py" in sources()
 
@@ -65,7 +65,7 @@ CANDIDATE = Candidate("mine", PgtableMine, MmuRfcV2, "a test")
 
 @pytest.fixture
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A candidate from a file, which imports the one beside it."""
+    """Make a candidate in a file that imports another file beside it."""
     folder = tmp_path_factory.mktemp("mine").resolve()
     (folder / "helper.py").write_text("LIMIT = 1\n")
     path = folder / "mine.py"
@@ -81,7 +81,7 @@ def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.
 
 @pytest.fixture
 def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """As `building`; what the compiler was given, all of which stands below the copy of the sources."""
+    """Return the files given to the compiler of `building`; all are below the copy of the sources."""
     given: list[list[str]] = []
 
     def compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
@@ -107,7 +107,7 @@ def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monk
     assert {native.module_of_file(mine), native.module_of(CANDIDATE), native.LIBRARY} <= choice.files.keys()
     assert Path(choice.files[native.module_of_file(mine)]).is_file()
     assert "up to date" in outside.build_with(str(mine))
-    # Processes that run another file, or none, have nothing to do with it.
+    # A process that runs another file, or none, does not use this build.
     assert native.module_of_file(mine) not in compiled_with([mine.with_name("other.py")], monkeypatch).files
 
 
@@ -145,7 +145,7 @@ def test_a_registered_version_is_compiled_as_ever(building: Path) -> None:
 
 
 def test_an_installation_builds_into_the_cache_folder(tmp_path: Path) -> None:
-    """Not into site-packages; by a digest of the sources, without candidate/."""
+    """Check that it does not use site-packages, and that the folder is named by a digest without candidate/."""
     home = tmp_path / "site-packages"
     for package in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -220,7 +220,7 @@ class PgtableMine(Pgtable):
 
 
 def test_a_candidate_with_a_plain_store_stays_interpreted(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compiled, its store would go past the list that tells of it; so stays what is built on it, and nothing else."""
+    """Interpret it, and versions based on it: a compiled store would bypass the list that records stores."""
     (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE)
     (building / "candidate" / "more.py").write_text("from .mine import PgtableMine\n")
     (building / "candidate" / "most.py").write_text("from candidate import more\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The form that is chosen: by the sources alone."""
+"""The choice between compiled and interpreted form: it depends only on the sources."""
 
 import sys
 from argparse import Namespace
@@ -15,7 +15,7 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, what a checker needs, a candidate, C code that is compiled with them.
+# One file of each kind: needed by everything, needed by a checker, a candidate, C code compiled with them.
 KERNEL, CHECKER, CANDIDATE = "reference/kernel.py", "fuzz/checkers/tlb.py", "candidate/rfc_v1.py"
 C_FILE = "fuzz/compilation/short.h"
 

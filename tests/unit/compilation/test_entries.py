@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One file has the entry points of many modules, and each module has a link to it."""
+"""Entry points of many modules in one file, to which each module has a link."""
 
 import os
 from importlib.machinery import EXTENSION_SUFFIXES

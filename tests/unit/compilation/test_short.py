@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The short ways of compiled code (fuzz/compilation/short.h, sparse.h and text.h) lead where the long ones do."""
+"""Fast paths of compiled code (fuzz/compilation/short.h, sparse.h, text.h) have the results of the slow paths."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled 
 
 
 class Stores(Observer):
-    """Notes what is stored."""
+    """Records the stores."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -40,11 +40,11 @@ class Stores(Observer):
 
 
 class Other:
-    """No observer."""
+    """A class that is no observer."""
 
 
 class Both(Other, Stores):
-    """An observer, but not by its first base."""
+    """An observer through its second base class."""
 
 
 def a_kernel() -> Kernel:
@@ -109,7 +109,7 @@ def test_who_listened_to_a_kernel_that_has_gone_hears_no_other() -> None:
 
 
 def test_runs_come_and_go() -> None:
-    """Lists that elements are taken from, at the end and before it, and put in again."""
+    """Remove elements from lists, at the end and before it, and insert them again."""
     spans, plain = Spans(), [0] * 64
     spans.grow(64, 0)
     for step in range(200):
@@ -146,7 +146,7 @@ def test_numbers_that_nobody_has_any_more_leave_the_others_alone() -> None:
 
 
 def test_lists_that_nobody_has_any_more_leave_the_others_alone() -> None:
-    """Comparing makes lists of tuples, and drops them; those that were returned stay, whatever the collector does."""
+    """Compare, which makes and drops lists of tuples: returned lists stay intact, also under garbage collection."""
     spans, plain = Spans(), [index * index // 3 % 2 for index in range(64)]
     spans.grow(64, 0)
     for index, value in enumerate(plain):
@@ -165,7 +165,7 @@ def test_lists_that_nobody_has_any_more_leave_the_others_alone() -> None:
 
 
 class Level(IntEnum):
-    """Numbers of a derived class, which has attributes behind the digits."""
+    """Integers of a derived class, which has attributes after the digits."""
 
     NONE = 0
     SOME = 7
@@ -185,9 +185,9 @@ def test_numbers_of_a_derived_class_are_numbers(level: Level) -> None:
     "keys",
     [
         range(300),
-        # Most of them have the same place.
+        # Most of these keys have the same place in the hash table.
         range(0, 1 << 20, 1 << 12),
-        # Of one digit, two and three; several have the same hash.
+        # Keys of one, two and three digits; several have the same hash.
         [0, 1, (1 << 30) - 1, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 61) - 1, 1 << 61, 1 << 90],
         [-1, -2, -(1 << 30), 1, 2, 1 << 30],
     ],
@@ -232,7 +232,7 @@ def test_a_number_is_found_by_what_equals_it(key: Any) -> None:
 )
 def test_tables_are_the_same_by_their_entries(mine: dict[int, int], theirs: dict[int, int], same: bool) -> None:
     one, other = Table(0, 3, 0, True), Table(1, 3, 0, True)
-    # The first entries have gone since.
+    # The first entries have been removed since.
     one.leaves.update({1000: 1, 1001: 1})
     one.leaves.update(mine)
     del one.leaves[1000], one.leaves[1001]

@@ -338,7 +338,7 @@ def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
 
 
 def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
-    """Check this for a program that no longer shows the finding (a changed candidate), and for text that is no program."""
+    """Check this for a program that no longer shows the finding, and for text that is no program."""
     findings = session(out=tmp_path).findings
     for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
         assert found.path is not None

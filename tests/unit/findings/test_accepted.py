@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's file of accepted findings: what it matches, what it counts, and one line for every mistake in it."""
+"""The user's file of accepted findings: its matches, its effect on counts, and one line for each mistake in it."""
 
 import json
 from pathlib import Path

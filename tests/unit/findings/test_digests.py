@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Digests of versions: they change with the code, and a finding's file says which code showed it."""
+"""Digests of versions: they change with the code, and the file of a finding names the code that showed it."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_a_version_that_changed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert changed(before, "original", "./mine.py") == []
     path.write_text(PATCH + "# changed\n")
     assert changed(before, "original", "./mine.py") == ["./mine.py"]
-    # What was compared with it stays as it was.
+    # The reference is unchanged.
     assert changed(f"{before}0", "original", "./mine.py") == ["./mine.py", "original"]
 
 

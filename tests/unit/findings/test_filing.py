@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings are replayed on the code that they were found on, or not at all, also when it changes in between."""
+"""Findings are replayed only on the code that showed them, even if the code changes in between."""
 
 import sqlite3
 import threading
@@ -39,9 +39,9 @@ def text(reads: int) -> str:
 
 
 class Campaign:
-    """The findings of a campaign and who files them, on code that a test may change.
+    """The findings of a campaign and their filer, on code that a test may change.
 
-    :param buggy: the code that shows the finding, whatever the program
+    :param buggy: the code that shows the finding with any program
     """
 
     def __init__(self, folder: Path, db: sqlite3.Connection, buggy: Code) -> None:
@@ -50,7 +50,7 @@ class Campaign:
         self.buggy = buggy
         self.code = OLD
         self.asked = 0
-        # Called in a replay.
+        # Called during a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
         self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
@@ -58,14 +58,14 @@ class Campaign:
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
     def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Finding]:
-        """In place of that of `Replayer`."""
+        """Replace the method of `Replayer`."""
         self.asked += 1
         shown = [Finding(KIND, SIGNATURE, "seen again", 0)] if self.code == self.buggy else []
         self.meanwhile()
         return shown
 
     def found(self, version: int, reads: int) -> Pending | None:
-        """A unit found it on this version, with a program of so many operations."""
+        """Record that a unit found it on this version, with a program of this many operations."""
         record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), text(reads), 1)
         return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
 
@@ -87,7 +87,7 @@ class Campaign:
         return told
 
     def states(self) -> dict[int, str]:
-        """Of the finding on each version."""
+        """Return the state of the finding on each version."""
         return dict(self.db.execute("SELECT version, state FROM findings"))
 
     def files(self) -> list[str]:
@@ -115,7 +115,7 @@ def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     assert one.replayed(one.found(1, 1)) == FILED
-    # No smaller program: not replayed again on the same code.
+    # The program is not smaller, so it is not replayed again on the same code.
     assert one.replayed(one.found(1, 1)) == FILED
     assert one.asked == 1
     one.code = NEW
@@ -138,7 +138,7 @@ def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[
     one = campaign(buggy)
     one.found(1, 2)
     one.code = NEW
-    # As a session on the new code begins.
+    # A session on the new code begins in this way.
     (waiting,) = one.findings.waiting(2)
     assert one.replayed(waiting) == GONE
     assert (one.asked, one.states()) == (0, {1: GONE})
@@ -157,7 +157,7 @@ def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[
     assert "1 finding of code that is gone, not replayed: findings/gone/" in summary(overview)
     (row,) = answer(overview)["gone"]
     assert (row["version"], row["state"], one.folder / row["file"]) == (1, GONE, path)
-    # The same finding on the new code stands for itself.
+    # The same finding on the new code is independent of it.
     assert one.replayed(one.found(2, 1)) == (FILED if buggy == NEW else UNREPLAYED)
     assert one.states() == {1: GONE, 2: FILED if buggy == NEW else UNREPLAYED}
     assert path.is_file()
@@ -188,7 +188,7 @@ def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], C
     one.filer.ask(first, OLD)
     assert begun.wait(60)
     one.filer.ask(second, OLD)
-    # Asked for already.
+    # This one was asked for already.
     one.filer.ask(second, OLD)
     go.set()
     assert [one.replay().state for _ in range(2)] == [GONE, GONE]
@@ -204,7 +204,7 @@ def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], C
     assert one.replayed(pending) == GONE
     one.code = OLD
     assert one.findings.waiting(1) == [pending]
-    # A unit that finds it again asks for what is there already.
+    # A unit that finds it again asks for the existing record.
     again = one.found(1, 2)
     assert again == pending
     assert one.replayed(again) == FILED
@@ -259,7 +259,7 @@ def test_a_thread_that_writes_is_waited_for(
 
     def slow(files: list[tuple[Path, str]]) -> list[OSError | None]:
         writes.set()
-        # Whoever closes is there by then, or will be.
+        # By then the closing thread waits here, or will do so.
         go.wait(60)
         return write_together(files)
 
@@ -277,7 +277,7 @@ def test_a_thread_that_writes_is_waited_for(
 
 
 def test_a_mistake_of_ours_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
-    """Whoever waits for replays sees it, and does not wait in vain."""
+    """Check that a thread waiting for replays sees the failure and does not wait in vain."""
 
     def broken() -> None:
         raise RuntimeError("ours")

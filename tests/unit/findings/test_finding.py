@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time in which engines find planted bugs: trials, their evaluation, and the peers."""
+"""The time that engines take to find planted bugs: trials, their evaluation, and the peers."""
 
 import json
 import os
@@ -23,11 +23,11 @@ from fuzz.engines.supervisor import EngineError, run_unit
 from fuzz.engines.unit import Result, Unit
 from fuzz.language.program import Program
 
-# It shows soon, though not at once.
+# A bug found soon, but not at once.
 SHALLOW: Final = next(bug for bug in BUGS if bug.name == "bug-exec-clean")
-# It takes a thousand random programs.
+# A bug found after about a thousand random programs.
 DEEP: Final = BUGS[-1]
-# Far more than anything here takes, wherever it runs.
+# Seconds; far more than any test here takes on any machine.
 PLENTY: Final = 500.0
 BARE_HYPOTHESIS, BARE_ATHERIS = registry.PEERS
 needs_atheris = pytest.mark.skipif(registry.engine_of("atheris").missing() != "", reason="atheris is not installed")
@@ -72,7 +72,7 @@ def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
 
 
 def running() -> list[str]:
-    """Processes that this one has started and that still are."""
+    """Return the live processes that this process has started."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return [number for path in children for number in path.read_text().split()]
 
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_all_with_what_is_complete() -> None:
 
 
 def test_an_engine_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process knows nothing of it."""
+    """Declare an engine whose process cannot import its driver."""
     monkeypatch.setattr(registry, "ENGINES", (*registry.ENGINES, registry.Engine("no-such", "no_such:drive")))
     with pytest.raises(EngineError, match="engine no-such"):
         finding.measure(tasks([SHALLOW], ["no-such"], 1, PLENTY), 1)
@@ -137,7 +137,7 @@ def test_an_engine_without_its_package_is_left_out(
 
 
 class Judged:
-    """The programs that a session judged, from then on."""
+    """Records the programs that sessions judge."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.programs: list[Program] = []
@@ -150,7 +150,7 @@ class Judged:
         monkeypatch.setattr(Session, "judge", note)
 
     def of(self, seed: int) -> list[Program]:
-        """Those of a unit of two programs."""
+        """Return the programs of a unit of two programs."""
         self.programs.clear()
         here(Unit(BARE_HYPOTHESIS, SHALLOW.base, SHALLOW.name, seed, programs=2))
         return self.programs[:]

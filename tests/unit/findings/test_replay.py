@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Replay in a fresh process: what a program shows, and no exception whatever becomes of that process."""
+"""Replay in a fresh process: the findings of a program, and no exception however that process ends."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def test_a_server_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("deed", ["killed", "left"])
 def test_the_end_of_the_process_is_told(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the process that the server forks, which dies here in its place."""
+    """Kill the process that the server forks."""
 
     def dies(_: Differential, program: Program) -> Verdict:
         if deed == "left":
@@ -115,7 +115,7 @@ def test_what_is_expected_is_replayed_beside_each_other_with_the_same_answers(re
     alone = [replayer.shows(text, "original", "rfc-v1") for text in texts]
     replayer.expect([*texts, MISSING_CLEAN], "original", "rfc-v1", beside=2)
     assert len(replayer.expected) == len(texts)
-    # In another order than they are done, with one between that nobody expected.
+    # Ask in another order than the programs are run, and ask for one unexpected program in between.
     found = {text: replayer.shows(text, "original", "rfc-v1") for text in (texts[2], f"{texts[0]}\n", *texts)}
     assert [found[text] for text in texts] == alone
     assert found[f"{texts[0]}\n"] == alone[0]
@@ -142,7 +142,7 @@ def test_what_nobody_asks_for_in_the_end_leaves_no_process() -> None:
 
 
 def session_of(stat: Path) -> int:
-    """The session of a process; 0: it is gone."""
+    """Return the session of a process, or 0 if the process is gone."""
     try:
         return int(stat.read_text().rpartition(")")[2].split()[3])
     except OSError:

@@ -26,7 +26,7 @@ def test_what_a_rule_says_of_a_signature_counts(rule: Rule) -> None:
 
 
 def test_a_rule_says_what_comes_of_each_violation() -> None:
-    """A page that is in no log is no page of another owner's."""
+    """Check that a page missing from the log has another reason than a page of another owner."""
     translation = rule_of("translation: f: wrong frame L3")
     log = rule_of("dirty-log: f: not in the log")
     assert translation is not None

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The store of findings: nothing unreplayed is filed, the smallest is never lost, alternatives differ in structure."""
+"""The store of findings:
+
+only replayed findings are filed, the smallest is never lost, alternatives differ in structure.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +40,7 @@ def found(shown: Program, number: int = 1, seed: int = 1) -> FindingRecord:
 
 
 def store(folder: Path | None, *programs: Program) -> Store:
-    """One whose fresh processes show the finding of these programs only."""
+    """Make a store whose fresh processes show the finding for these programs only."""
     answer = [Finding(KIND, SIGNATURE, "seen again", 0)]
     return Store(folder, "original", "rfc-v1", Scripted({print_program(each): answer for each in programs}))
 
@@ -131,7 +134,7 @@ def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_pat
     kept = store(tmp_path, *ALL)
     for number, each in enumerate(order, 1):
         kept.offer(found(each, number))
-        # Never without the smallest so far, in its file.
+        # The smallest program so far is always in its file.
         assert len(load(tmp_path / MAIN).operations) == min(len(seen.operations) for seen in order[:number])
     (filed,) = kept.findings()
     assert filed.count == len(ALL)
@@ -149,14 +152,14 @@ def test_only_what_would_be_kept_is_replayed() -> None:
     for each in (*ALL[:3], ALL[0]):
         kept.offer(found(each))
     assert isinstance(kept.replayer, Scripted)
-    # The second is larger than the first and of another structure; the last one is known.
+    # The second program is larger than the first and of another structure; the last one is known.
     assert kept.replayer.asked == [print_program(each) for each in ALL[:3]]
 
 
 def test_programs_offered_together_are_those_of_one_by_one_and_files_are_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of a structure does not replay, so that a larger one of it is kept."""
+    """Check it with a program that does not replay, so that a larger one of its structure is kept."""
     written: list[Path] = []
 
     def write(files: list[tuple[Path, str]]) -> list[OSError | None]:

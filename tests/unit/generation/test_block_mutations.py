@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of par blocks: valid whatever they change, and aimed at the places where actors are at odds."""
+"""Mutations of par blocks: always valid, and aimed at places where actors conflict."""
 
 from random import Random
 from typing import Final
@@ -43,7 +43,7 @@ BLOCK: Final = block_of(PROGRAM)
 
 
 def changed(change: Change, seed: int) -> Program:
-    """The program after one change of its block, repaired."""
+    """Return the program after one change of its block and repair."""
     editor = ProgramEditor(PROGRAM, Random(seed))
     made = change(editor, BLOCK)
     if made is not None:
@@ -52,7 +52,7 @@ def changed(change: Change, seed: int) -> Program:
 
 
 def made_by(change: Change) -> list[Par]:
-    """The blocks that a change makes of the one, repaired."""
+    """Return the blocks that a change makes from the block, after repair."""
     programs = [changed(change, seed) for seed in range(TRIES)]
     return [block_of(each) for each in programs if has_blocks(each)]
 
@@ -137,12 +137,12 @@ def test_mutation_and_crossover_keep_blocks() -> None:
 
 
 def flat_of_two() -> Program:
-    """Another program, of two vCPUs, without a block."""
+    """Return another program, of two vCPUs, without a block."""
     return parse("s2fuzz 1\nvm\nslot b size=2M backing=thp\ncpu0 read b+0\ncpu1 write b+0\n")
 
 
 def test_what_another_slot_takes_over_stays_a_block() -> None:
-    """The slot of a block goes: its operations are on the first that is left, by the same schedule."""
+    """Remove the slot of a block: its operations move to the first remaining slot, with the same schedule."""
     editor = ProgramEditor(PROGRAM, Random(1))
     editor.slots = [parse("s2fuzz 1\nvm\nslot b size=4M backing=anon log=on\n").slots[0]]
     block = block_of(editor.program(100))

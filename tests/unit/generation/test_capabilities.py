@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs ask for what both versions have, and are the same otherwise."""
+"""Programs use the capabilities that both versions have, and are the same otherwise."""
 
 import random
 from collections import Counter
@@ -20,7 +20,7 @@ COUNT = 200
 
 
 def splitting_succeeds(operation: Operation) -> Operation:
-    """The operation with no allocation that fails where blocks are split."""
+    """Return the operation without an allocation failure during the splitting of blocks."""
     return replace(operation, fail=None) if isinstance(operation, SetLog | ClearLog) else operation
 
 
@@ -92,7 +92,7 @@ def test_addresses_are_wide_where_that_is_offered() -> None:
         if program == without:
             continue
         assert program.vm == replace(without.vm, pa=52, ipa=program.vm.ipa)
-        # All slots lie as far from the end as before.
+        # All slots keep their distance from the end.
         moved = (1 << program.vm.ipa) - (1 << without.vm.ipa)
         assert [slot.ipa - moved for slot in program.slots] == [slot.ipa for slot in without.slots]
         assert len(program.operations) == len(without.operations)
@@ -123,7 +123,7 @@ def test_each_is_offered_by_itself() -> None:
     ],
 )
 def test_the_longer_a_split_takes_the_fewer_programs_have_it(slot: str, most: int, at_least: int, at_most: int) -> None:
-    """A block of 1G becomes 262144 pages; a slot of 8G has two million chunks of 4K."""
+    """Check it for a block of 1G, which becomes 262144 pages, and a slot of 8G, which has two million chunks of 4K."""
     program = parse(f"s2fuzz 1\nvm\nslot a {slot}\nlog a on\n")
     drawn = [equipped(program, Offers(split=True), random.Random(number)) for number in range(COUNT * 20)]
     found = Counter(splits(each, each.slots[0], each.vm.split) for each in drawn if each.vm.split)
@@ -145,7 +145,7 @@ def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
 
 @pytest.mark.parametrize("ipa", [49, 50, 51, 52])
 def test_what_lies_behind_a_wide_address_space_still_does(ipa: int) -> None:
-    """Behind one of 52 bits is nothing."""
+    """Check that nothing lies beyond an address space of 52 bits."""
     places = (1 << 40, (1 << 40) + 4096, 1 << 51, (1 << 52) - 8)
     lines = [f"cpu0 outside read {place:#x}" for place in places]
     program = parse("\n".join(["s2fuzz 1", "vm ipa=40", "slot a size=4K backing=anon", *lines, "cpu0 read a+0", ""]))

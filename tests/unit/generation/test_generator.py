@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The generator makes valid programs and reaches what matters, counted."""
+"""The generator: its programs are valid and reach important states, by count."""
 
 from collections import Counter
 
@@ -73,7 +73,7 @@ def test_every_operation_backing_and_setting(programs: list[Program]) -> None:
     assert set(operations) == {kind.__name__ for kind in OPERATIONS}
     assert min(operations.values()) >= 5, operations
     backings = Counter(slot.backing for program in programs for slot in program.slots)
-    # Types of device memory are drawn where a version is a kernel tree.
+    # Types of device memory are only drawn if a version is a kernel tree.
     assert set(backings) == set(BACKINGS) - {UNCACHED, CACHED}
     for setting in ("fwb", "dic", "ttl", "range", "haf"):
         assert {getattr(program.vm, setting) for program in programs} == {False, True}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutations: valid whatever they change, each kind changes something, and what is next to a boundary is reached."""
+"""Mutations: their results are valid, each kind changes something, and places next to boundaries are reached."""
 
 import hashlib
 import os
@@ -62,7 +62,7 @@ def program(text: str) -> Program:
 
 @pytest.fixture(scope="module")
 def programs() -> list[Program]:
-    """All of corpus/, and some of the generator's."""
+    """Return all programs of corpus/ and some of the generator."""
     generator = Generator(7)
     files = sorted((ROOT / "corpus").glob("*/*.s2"))
     assert len(files) > 80
@@ -70,7 +70,7 @@ def programs() -> list[Program]:
 
 
 def changed(mutation: Mutation, before: Program, seed: int, limit: int = LIMIT) -> Program:
-    """A program after one mutation."""
+    """Return a program after one mutation."""
     editor = ProgramEditor(before, Random(seed))
     mutation(editor)
     return editor.program(limit)
@@ -129,7 +129,7 @@ def test_a_program_without_operations() -> None:
 
 
 def sequence(seed: int) -> str:
-    """A hash of what becomes of a program in many steps."""
+    """Return a hash over the results of many mutations in a row."""
     random = Random(seed)
     whole = hashlib.sha256()
     result, other = parse(RICH), Generator(9).next()
@@ -176,7 +176,7 @@ def test_every_operation_and_setting_is_reached() -> None:
     assert {name: len(seen) for name, seen in values.items()} == {
         "granule": 3, "cpus": 3, "vms": 2, "fwb": 2, "dic": 2, "ttl": 2, "range": 2, "haf": 2, "manual": 3, "fail": 4,
         "resched": 4,
-        # Only some versions have these: mutations leave them alone.
+        # Only some versions have these settings; mutations do not change them.
         "split": 1, "ring": 1, "bitmap": 1, "grace": 1, "pa": 1, "mte": 1,
     }  # fmt: skip
 
@@ -197,7 +197,7 @@ def test_the_page_before_and_behind() -> None:
 
 
 def test_the_pages_around_every_boundary() -> None:
-    """Ends of ranges, edges of the slot, and of blocks: of the guest's addresses, and of the host's."""
+    """Check the ends of ranges and the edges of the slot and of blocks, in guest and in host addresses."""
     before = program(
         "vm\nslot a ipa=0x40180000 size=4M backing=thp offset=256K\nhost discard a+800K 100K\ncpu0 read a+2048K\n"
     )
@@ -247,7 +247,7 @@ def test_crossover_has_of_both() -> None:
         [operation.kind for operation in result.operations if isinstance(operation, GuestAccess)] for result in results
     ]
     assert any(set(each) == {"read", "write"} for each in kinds)
-    # Spliced in, with the end of the first behind.
+    # The second program is spliced in, followed by the end of the first one.
     assert any(pair == ("write", "read") for each in kinds for pair in pairwise(each))
     assert all(result.vm == a.vm and result.slots[0] == a.slots[0] for result in results)
 

@@ -24,7 +24,7 @@ def test_mostly_of_two_vms() -> None:
 
 def test_slots_of_two_vms_at_the_same_addresses() -> None:
     program = parse(TWO + "cpu0 read a+0\n")
-    # Where a slot lies within its gigabyte stays.
+    # A slot keeps its position within its gigabyte.
     assert [slot.ipa for slot in in_common(program).slots] == [1 << 30, 1025 << 20]
     assert [slot.ipa for slot in in_common(in_common(program)).slots] == [1 << 30, 1025 << 20]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Classes, matching and cascade: what two lists of violations mean together."""
+"""Classes of findings, matching and consequences: the meaning of two lists of violations together."""
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_a_candidate_that_went_astray_cures_nothing() -> None:
 
 
 def explained(what: str, at: int, *places: int, taints: bool = True) -> Violation:
-    """A violation that the first known bug explains, which the original has."""
+    """Make a violation that the first known bug, a bug of the original, explains."""
     found = violation(what, at, *places, taints=taints)
     found.known = (0,)
     return found
@@ -112,7 +112,7 @@ def grave(what: str, at: int, *places: int, after: tuple[Violation, ...] = ()) -
 
 
 def after(first: Violation, *places: int, taints: bool = True) -> Violation:
-    """A violation on pages of *first*, or on none, which still stands."""
+    """Make a violation on pages of *first*, or on none, while *first* still stands."""
     found = violation("y", 2, *places, taints=taints)
     found.after = (first,)
     return found
@@ -169,7 +169,7 @@ def test_what_is_grave_counts_after_what_taints() -> None:
 
 
 def use_after_free(what: str, at: int, *places: int) -> Violation:
-    """A violation after which nothing can be relied on."""
+    """Make a violation that ruins the rest of the program."""
     found = grave(what, at, *places)
     found.ruins = True
     return found
@@ -285,7 +285,7 @@ def test_a_dirty_log_reads_as_pages(words: list[int], text: str) -> None:
 
 
 class MarksMore(Mmu):
-    """Marks the slot's last page too."""
+    """Marks the slot's last page, too."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -321,10 +321,10 @@ def test_a_leaf_that_is_judged_behind_an_access_of_its_operation_is_its_cause(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_accesses_of_one_operation_have_the_cause_of_one_of_them(known: bool) -> None:
-    """Each is compared with those before it, and none of these with those before again: there may be many."""
+    """Check that each access is compared with each earlier one only once, because there may be many."""
     granule = Granule(12)
     cause = Violation("lifetime", "f", "freed", 1, "r", table=2)
-    # Who walked through the table; what follows goes through the TLB, which names no table.
+    # The access that walked through the table; later accesses use the TLB, which names no table.
     walked = Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True, table=2)
     later = [Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True) for _ in range(200)]
     looked: list[Violation] = []

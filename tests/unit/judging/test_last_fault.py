@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The walks of an operation that ages pages, as conditions of known bugs ask for them."""
+"""Walks of an operation that ages pages, as queried by conditions of known bugs."""
 
 import pytest
 

@@ -19,7 +19,7 @@ from ..pages import blocks
 
 PAGE: Final = ROOT / "docs" / "bugs-found.md"
 ORIGINAL: Final = "original"
-# Random programs of a fix.
+# Number of random programs for each fix.
 PROGRAMS: Final = 60
 
 
@@ -27,7 +27,7 @@ class Fix(NamedTuple):
     """A proposed fix.
 
     :param shown: beginnings of the signatures that it cures
-    :param programs: that show them
+    :param programs: programs that show these signatures
     """
 
     shown: tuple[str, ...]
@@ -35,7 +35,7 @@ class Fix(NamedTuple):
 
 
 def examples(words: str) -> list[Program]:
-    """The programs of the page that have these words."""
+    """Return the programs of the page that contain these words."""
     return [parse(block.text) for block in blocks(PAGE) if block.language == "s2" and words in block.text]
 
 
@@ -52,7 +52,7 @@ FIXES: Final = {
 
 
 def candidates() -> dict[str, str]:
-    """The sources of the candidates of the page, by name."""
+    """Return the sources of the page's candidates, by name."""
     found = [block.text for block in blocks(PAGE) if block.language == "python"]
     return {text.partition('Candidate("')[2].partition('"')[0]: text for text in found}
 
@@ -64,14 +64,14 @@ def test_each_candidate_is_tried() -> None:
 
 @pytest.fixture(params=FIXES)
 def fixed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Candidate, Fix]:
-    """A candidate, and what it is to cure."""
+    """Return a candidate and the fix that it implements."""
     file = tmp_path / "fixed.py"
     file.write_text(candidates()[request.param])
     return candidate.get(str(file)), FIXES[request.param]
 
 
 def findings(version: Candidate, program: Program) -> list[Finding]:
-    """Those of a version against the original."""
+    """Return the findings of a version against the original."""
     return Differential(candidate.get(ORIGINAL), version).run(program).findings
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel code that does not come back, in whatever process judges, in the form that is there."""
+"""Kernel code that does not return, in each kind of process that judges, in the available form."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ SIGNATURE = "progress: stage2_unmap_walker: does not come back"
 
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are started from here know the test candidates."""
+    """Make the test candidates known to processes started from here."""
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path)["PYTHONPATH"])
 
 
@@ -49,7 +49,7 @@ def test_the_pages_say_how_long_it_may_take(page: str) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path, workers: int) -> None:
-    """Nearly every program hangs: one is found, replayed and filed, and then it is over."""
+    """Check that although nearly every program hangs, one is found, replayed and filed before the session ends."""
     arguments = ("--candidate", "eventless-loop", "--seconds", "3", "--workers", str(workers), "--json")
     code, out, err = Started(tmp_path, "fuzz", *arguments).end(seconds=LONG)
     assert code == 1, err
@@ -58,7 +58,7 @@ def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path, workers: int)
     assert found["class"] == "regression"
     assert (tmp_path / found["file"]).read_text().endswith(found["text"])
     assert (answer["crashes"], answer["unreplayed"]) == ([], [])
-    # The first one takes at least two of the seconds, however fast the machine; no worker begins a third one.
+    # The first program takes at least two of the seconds even on a fast machine; no worker begins a third one.
     assert found["count"] <= 2 * workers
 
 
@@ -75,7 +75,7 @@ def test_a_unit_goes_on_behind_it() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_unit_ends_where_only_the_same_would_come() -> None:
-    """The time is over while a second program is in a place that is known; the patience would take for ever."""
+    """End the time during a second program in a known place, where waiting for its patience would take too long."""
     unit = Unit("random", "original", "eventless-loop", 1, seconds=3.0)
     found = run_unit(replace(unit, programs=6, seconds=None), seconds=0.5).found
     assert f"regression {SIGNATURE}" in found

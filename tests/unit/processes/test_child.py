@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes: what they are told and say, how they end, and what their end is called."""
+"""Child processes: their input and output, their end, and the description of their end."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ sys.exit(7)
 
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
-    """A child that says its arguments, then each line in capitals."""
+    """Start a child that prints its arguments, then each line in capitals."""
     (tmp_path / "echo_of_test.py").write_text(ECHO)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return Child("the echo", "echo_of_test", "one", "two")
@@ -66,7 +66,7 @@ def test_its_death_has_a_name(child: Child) -> None:
         assert child.line(PATIENCE) == b"True one two"
         assert child.line(PATIENCE) is None
         assert child.death() == "was killed by SIGSEGV"
-        # Whoever writes to it is told by its end of the pipe, not by an exception.
+        # Writing to a dead child raises no exception; the other end of the pipe reports the death.
         child.send(b"anybody?", last=True)
 
 
@@ -94,7 +94,7 @@ def test_it_is_ended_with_what_it_started(child: Child) -> None:
 
 
 def select_ready(child: Child) -> bool:
-    """Tell whether there is something to be read."""
+    """Return whether there is something to read."""
     import select
 
     return bool(select.select([child.answers], [], [], 0)[0])
@@ -148,7 +148,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_with_its_parent(number: int, child: Child) -> None:
-    """It ends with its parent, whatever that dies of; Ctrl-C in a terminal is its parent's to handle."""
+    """Check that the child ends with its parent, however the parent dies; Ctrl-C is handled by the parent."""
     child.close()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
     with subprocess.Popen(
@@ -156,7 +156,7 @@ def test_with_its_parent(number: int, child: Child) -> None:
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        # What a terminal sends, it sends to the whole group.
+        # A terminal sends the signal to the whole process group.
         os.killpg(parent.pid, number)
         rest, _ = parent.communicate(timeout=PATIENCE)
         assert rest == (b"" if number == signal.SIGKILL else b"b'STILL THERE'\n")

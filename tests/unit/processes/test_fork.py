@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Forked copies: they answer, end, and leave this process as it is."""
+"""Forked copies of this process: they answer, end, and do not change it."""
 
 import errno
 import gc
@@ -16,7 +16,7 @@ from . import PATIENCE, state, wait_for
 
 
 def work(request: object) -> object:
-    """Do the work of the copies of the tests."""
+    """Handle a request in a copy."""
     if request == "die":
         os.kill(os.getpid(), signal.SIGTERM)
     if request == "leave":
@@ -39,7 +39,7 @@ def fork() -> Iterator[Fork]:
 
 
 def asked(fork: Fork, request: object) -> object:
-    """The answer to a request."""
+    """Send a request; return its answer."""
     fork.send(request)
     assert fork.ready(PATIENCE)
     answer = fork.read()
@@ -58,7 +58,7 @@ def test_requests_and_answers(fork: Fork) -> None:
 def test_its_death(fork: Fork, request_: str, code: int) -> None:
     assert asked(fork, request_) is None
     assert fork.death() == code
-    # To write to it does no harm; another one can be started.
+    # Writing to a dead copy does no harm, and another copy can be started.
     fork.send("anybody?")
     fork.close()
     fork.start()
@@ -72,7 +72,7 @@ def test_signals_are_the_parents(fork: Fork) -> None:
 
 
 def test_what_both_have_is_not_collected(fork: Fork) -> None:
-    """A collection in the copy would touch, and so copy, all that this process has."""
+    """Check this because a collection in the copy would touch, and thus copy, all shared memory."""
     frozen = asked(fork, "frozen")
     assert isinstance(frozen, int)
     assert frozen > 10_000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory of a process is what Linux says; of one that is gone there is none."""
+"""The memory of a process, as Linux reports it; a process that is gone has none."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patience: a process that works on a loaded machine has its time, and one that waits is not waited for."""
+"""Patience: a process that works on a loaded machine gets its time; waiting for an idle one is bounded."""
 
 import pytest
 
