@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages are true: links, names, commands, examples, and every session with its output."""
+"""The pages are correct: links, names, commands, examples, and every session with its output."""
 
 import ast
 import builtins
@@ -34,10 +34,10 @@ from .sessions import check_output, position, run, timeless
 PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace", "yaml")
-# Commands of a shell that pages show beside ours.
+# Shell commands that pages show besides ours.
 SHELL: Final = ("python3", "pip", "grep", "head", "git", "sh")
 TREES: Final = ("reference", "candidate", "fuzz")
-# Pages that a test of their own follows step by step, examples that are made to fail included.
+# Pages that their own tests follow step by step, including examples that are meant to fail.
 FOLLOWED: Final = {
     "docs/how-to/patch.md": "unit/test_how_to_patch.py",
     "docs/how-to/tree.md": "tree/test_how_to_tree.py",
@@ -73,18 +73,18 @@ def test_blocks_say_what_they_are(page: Path) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"line {block.line}"
     assert page.read_text().count("\n```") % 2 == 0
-    # A session that is only indented would be run by nobody.
+    # Nothing would run a session that is only indented.
     assert followed(page) or re.findall(r"^ {4,}\$ .*$", prose(page), re.MULTILINE) == []
 
 
 def followed(page: Path) -> bool:
-    """Tell whether a test of its own follows a page."""
+    """Return whether a page has its own test."""
     return (ROOT / "tests" / FOLLOWED.get(name_of(page), "none")).exists()
 
 
 @cache
 def classes() -> dict[str, set[str]]:
-    """The classes of the three trees, each with the names in it."""
+    """Return the classes of the three trees, each with the names in it."""
     found: dict[str, set[str]] = {}
     for path in (path for tree in TREES for path in (ROOT / tree).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -99,7 +99,7 @@ def classes() -> dict[str, set[str]]:
 
 
 def resolves(name: str) -> bool:
-    """Tell whether a dotted name is a module, or something in one."""
+    """Return whether a dotted name is a module, or a name in one."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:
@@ -113,16 +113,16 @@ def resolves(name: str) -> bool:
 
 
 def wrong_name(code: str) -> bool:
-    """Tell whether something in code style looks like a name of ours, and is none.
+    """Return whether text in code style looks like a name of ours, but does not exist.
 
-    NAME and my_patch in a path stand for any.
+    NAME and my_patch in a path stand for any name.
     """
     if re.fullmatch(rf"(?:{'|'.join(TREES)}|corpus|docs|tests|\.ci)/[\w./*-]*", code):
         return not list(ROOT.glob(code.replace("NAME", "*").replace("my_patch", "*").rstrip("/")))
     if re.fullmatch(rf"(?:{'|'.join(TREES)})(?:\.\w+)+", code):
         return not resolves(code)
     if match := re.fullmatch(r"([A-Z][a-z]+\w*)(?:\.(\w+))?(?:\(\))?", code):
-        # A test's own helpers are not looked for.
+        # Helpers of tests are not looked up.
         names = classes().get(match[1], {"case"} if match[1] == "Case" else None)
         if names is None:
             return not hasattr(builtins, match[1])
@@ -147,12 +147,12 @@ def test_a_name_that_is_not_there_is_found(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["GetLog", "CheckerSuite.take", "ValueError", "Case"])
 def test_a_name_that_is_there_is_none(code: str) -> None:
-    """One of a class without members of its own, too."""
+    """Check it also for a class without members of its own."""
     assert not wrong_name(code)
 
 
 def option_names(top: Parser) -> set[str]:
-    """The options of all commands."""
+    """Return the options of all commands."""
     found = set(top.options())
     for action in top._actions:
         parts = action.choices.values() if isinstance(action.choices, dict) else ()
@@ -186,7 +186,7 @@ def makefile_targets() -> set[str]:
 
 
 def check_command(line: str) -> None:
-    """See that a command of a page would be taken.
+    """Check that a command of a page would be accepted.
 
     :raises SystemExit: its arguments are wrong
     """
@@ -231,7 +231,7 @@ def test_programs_are_valid(page: Path) -> None:
 
 @each_page
 def test_python_runs(page: Path) -> None:
-    """A candidate among it does not fail on random programs; a part of a package of ours is only compiled."""
+    """Check that a candidate in it does not fail on random programs; code of one of our packages is only compiled."""
     names: dict[str, object] = {"__name__": "candidate.example"}
     for block in blocks(page):
         if block.language == "python" and not followed(page):
@@ -270,7 +270,7 @@ def test_severities_are_those_of_the_code() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory to run sessions in: with the corpus of the checkout, and ``s2fuzz`` on PATH."""
+    """Make a directory for sessions, with the corpus of the checkout, and ``s2fuzz`` on PATH."""
     (tmp_path / "corpus").symlink_to(ROOT / "corpus")
     put_on_path(tmp_path, monkeypatch)
     return tmp_path
@@ -287,7 +287,7 @@ def test_sessions(page: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
 def test_sessions_have_a_folder_of_their_own(page: Path) -> None:
-    """Programs that ``make fuzz`` has left give way to smaller ones only: a session that files there prints another."""
+    """Check this because files left by ``make fuzz`` would change the output: only smaller programs replace them."""
     for session in sessions(page):
         words = shlex.split(session.command)
         if words[:2] == ["s2fuzz", "fuzz"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages in docs/how-to name files that are there, tests that are there, and code that works."""
+"""The pages in docs/how-to name existing files and tests, and their code works."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ from reference.compiled import choice as native
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-# The file that the reader makes.
+# The file that the reader creates.
 OF_READER: Final = ("candidate/my_patch.py",)
 
 
 def code(page: str) -> list[str]:
-    """The examples of a page in Python."""
+    """Return the Python examples of a page."""
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An ordinary wheel, installed away from the checkout, has all that it needs."""
+"""An ordinary wheel, installed outside the checkout, is complete."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SHIPPED: Final = ("candidate", "corpus", "fuzz", "reference", "README.md", "LICE
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of packages of an installation."""
+    """Install a wheel; return the folder of its packages."""
     if not {"setuptools", "pip"} <= {each.name for each in distributions()}:
         pytest.skip("needs setuptools and pip")
     folder = tmp_path_factory.mktemp("wheel")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Areas of the benchmark: every source file has one, samples count where compiled code ran."""
+"""Areas of the benchmark: every source file has one; samples count for the compiled function that ran."""
 
 import os
 

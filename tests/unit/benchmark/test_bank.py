@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Trials of planted bugs that are kept: what is made again, what is refused, and the page."""
+"""Stored trials of planted bugs: trials that are repeated, files that are refused, and the page."""
 
 import json
 from dataclasses import asdict, replace
@@ -33,7 +33,7 @@ def kept(path: Path, *trials: BenchmarkTrial) -> TrialsFile:
 
 
 def test_a_later_run_goes_on(tmp_path: Path) -> None:
-    """It does not repeat what found the bug, and what did not only where there is more time."""
+    """Check that trials that found the bug are not repeated, and the others only with more time."""
     path = tmp_path / "trials.json"
     kept(path, LOST, FOUND)
     again = TrialsFile(str(path))
@@ -89,7 +89,7 @@ def test_the_page_has_each_bug_and_what_was_measured() -> None:
 
 
 def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second run has nothing to do but to write it again."""
+    """Check that a second run only writes the page again."""
     trials, markdown = tmp_path / "trials.json", tmp_path / "page.md"
     options = f"--find --engine random --bug {FIRST.name} --seeds 1 --trials {trials} --markdown {markdown}"
     assert cli.main(["bench", *options.split()]) == 0
@@ -129,7 +129,7 @@ def test_halves_compare_medians_with_those_of_random_programs() -> None:
 
 
 def test_the_bank_is_measured_and_in_order() -> None:
-    """Every bug was found by an engine on four seeds of five; the order is that of the programs of the random one."""
+    """Check that some engine found each bug on four of five seeds, and that bugs are ordered by programs of random."""
     trials = loaded(str(DOCS / "bug-bank.json"))
     rows = [row(each) for each in grouped(ordered(trials), lambda trial: (trial.bug, trial.engine))]
     for bug in BUGS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A pair of trees beside a pair of ports: parts of the time by samples, sums over turns, the CPU time of processes."""
+"""A pair of trees beside a pair of ports: time by samples, sums over turns, CPU time of processes."""
 
 import os
 import subprocess

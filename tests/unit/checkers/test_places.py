@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Places are a set of pages: whatever is asked, the answer is a set's."""
+"""Places are a set of pages: every query has the answer of a set."""
 
 from hypothesis import given
 from hypothesis import strategies as st

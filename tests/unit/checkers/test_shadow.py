@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables as the stores made them: found again by address, and held to what memory says."""
+"""The tables as reconstructed from stores: found by address, and compared with memory."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ cpu0 write b+2M
 
 
 def shadow_of() -> tuple[Shadow, int, int]:
-    """Run the program; return what is known of the tables, and where the slots begin."""
+    """Run the program; return its reconstructed tables, and the addresses of both slots."""
     executor = Executor(candidate.get("original"), parse(PROGRAM))
     executor.create()
     for at in range(len(executor.program.operations)):
@@ -53,7 +53,7 @@ def test_leaves_are_found_from_the_table_before() -> None:
 
 
 def test_look_ups_follow_what_becomes_of_the_tables() -> None:
-    """A look-up that begins in the table of the last one finds what one from the root does."""
+    """Check that a look-up that begins in the table of the last one has the result of one from the root."""
     text = (
         "vm cpus=1\nslot a size=2M backing=thp log=on\nhost write a+0 2M\ncpu0 read a+0\ncpu0 write a+4K\n"
         "table unmap a+0 4K\nlog a off\ncpu0 read a+8K\ncpu0 write a+0\nlog a on\ncpu0 write a+12K\n"
@@ -94,7 +94,7 @@ def test_memory_is_as_the_stores_made_it() -> None:
 @pytest.mark.parametrize("level", [2, 3])
 @pytest.mark.parametrize("change", [0, 2, WRITE_BIT | 3])
 def test_memory_that_no_store_changed_is_noticed(level: int, index: int, change: int) -> None:
-    """A leaf, table or empty entry that memory has otherwise: gone, not valid but not zero, or another leaf."""
+    """Change an entry in memory: cleared, invalid but not zero, or another leaf."""
     shadow, _, pages = shadow_of()
     table = shadow.table_at(pages, level)
     assert table is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A corpus keeps each program once, and goes on past whatever else lies in its folder."""
+"""A corpus stores each program once, and tolerates anything else in its folder."""
 
 import errno
 import hashlib
@@ -29,7 +29,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def files(folder: Path) -> list[str]:
-    """All that is there but folders, as paths below it."""
+    """Return all files below a folder, as relative paths."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
@@ -82,7 +82,7 @@ def damage(corpus: Corpus, digest: str, data: bytes) -> None:
 
 
 def named(corpus: Corpus, data: bytes) -> str:
-    """A file that is named by its content, whatever that is."""
+    """Write a file that is named by its content; return its digest."""
     digest = hashlib.sha256(data).hexdigest()
     corpus.path(digest).parent.mkdir(exist_ok=True)
     corpus.path(digest).write_bytes(data)
@@ -111,7 +111,7 @@ def test_a_corrupt_file_is_set_aside(kind: str, corpus: Corpus) -> None:
     assert str(bad).count("\n") == 0
     assert Path(bad.moved).read_bytes() == data
     assert bad.reason in Path(f"{bad.moved}.reason").read_text()
-    # Whoever comes next meets it no more.
+    # The next reader no longer finds it.
     again = Corpus(corpus.folder)
     assert ([digest for digest, _ in again.programs()], again.aside) == ([first, third], [])
 
@@ -214,7 +214,7 @@ def test_a_full_or_read_only_disk_is_told_and_leaves_no_half_file(
         with pytest.raises(CorpusError, match=os.strerror(number)):
             corpus.add(program)
     assert files(corpus.folder) == before
-    # Reading goes on, and says what could not be moved.
+    # Reading continues, and reports files that could not be moved.
     assert [digest for digest, _ in corpus.programs()] == digests[1:]
     assert [bad.moved for bad in corpus.aside] == [""]
 

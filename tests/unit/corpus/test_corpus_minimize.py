@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A corpus is minimised without losing a feature, also when it is killed in the middle."""
+"""Minimising a corpus loses no feature, even if it is killed in the middle."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ VERSIONS = ("original", "rfc-v1")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with programs that are superfluous, observed already."""
+    """Make a corpus with superfluous programs, already observed."""
     corpus = Corpus(tmp_path_factory.mktemp("made") / "corpus")
     generator = Generator(1)
     for _ in range(PROGRAMS):
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def minimal(made: Path) -> list[str]:
-    """Return the rest of it when nothing goes wrong."""
+    """Return the programs left after an undisturbed run."""
     folder = made.with_name("minimal")
     shutil.copytree(made, folder)
     corpus = Corpus(folder)
@@ -64,13 +64,13 @@ def corpus(made: Path, tmp_path: Path) -> Corpus:
 
 @pytest.fixture
 def unobserved(corpus: Corpus) -> Corpus:
-    """The same, and nobody knows what its programs show."""
+    """Return the same corpus without the observations of its programs."""
     (corpus.folder / FILE).unlink()
     return corpus
 
 
 def features(folder: Path) -> set[int]:
-    """Of all programs, observed in this process."""
+    """Return the features of all programs, observed in this process."""
     reference, patched = map(candidate.get, VERSIONS)
     differential = Differential(reference, patched, features=True)
     return {feature for _, program in Corpus(folder).programs() for feature in differential.run(program).features}
@@ -100,9 +100,9 @@ def test_a_dry_run_removes_nothing_and_is_of_use(unobserved: Corpus, minimal: li
 
 
 def script(body: str, folder: Path) -> int:
-    """Minimise in a process of its own; *body* is what makes it die.
+    """Minimise in a separate process; *body* is the code that makes it die.
 
-    :returns: its number
+    :returns: its process number
     """
     code = (
         "import os, signal, sys\n"
@@ -119,7 +119,7 @@ def script(body: str, folder: Path) -> int:
 
 
 def left_behind(parent: int) -> list[bytes]:
-    """The processes that were started by one that is dead."""
+    """Return the processes started by a process that is dead."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -141,7 +141,7 @@ def test_killed_while_it_observes_it_goes_on_with_the_same_result(unobserved: Co
         no_orphans(script(f"def tell(done, total): done >= {count} and die()", unobserved.folder))
         assert unobserved.digests() == before
     done = minimize(unobserved, *VERSIONS, workers=2)
-    # The program before the one that it was killed at was saved each time.
+    # All programs before the one at which it was killed were saved each time.
     assert done.observed <= len(before) - 11
     assert unobserved.digests() == minimal
 
@@ -178,7 +178,7 @@ def test_programs_that_come_meanwhile_stay(corpus: Corpus, minimal: list[str]) -
 def test_features_of_other_sources_are_not_used(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     total = len(corpus)
     assert minimize(corpus, *VERSIONS, workers=2, dry_run=True).observed == 0
-    # Nor those of another pair.
+    # Features of another pair are not used, either.
     assert Observations(corpus.folder, "original", "v5.14").known(corpus.digests()) == {}
     monkeypatch.setattr(observations, "sources_digest", lambda: "0" * 64)
     assert Observations(corpus.folder, *VERSIONS).known(corpus.digests()) == {}
@@ -227,7 +227,7 @@ def test_a_full_disk_ends_it_and_nothing_is_removed(unobserved: Corpus, monkeypa
 
     def small(*arguments: object, **options: object) -> sqlite3.Connection:
         database: sqlite3.Connection = real(*arguments, **options)  # type: ignore[call-overload]
-        # SQLite's own word for a disk of so many pages.
+        # SQLite's setting for a disk of this many pages.
         database.execute("PRAGMA max_page_count = 8")
         return database
 
@@ -278,7 +278,7 @@ def test_a_mistake_of_ours_is_told_for_its_program_alone() -> None:
 
 def test_a_program_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def give(worker: observing.Worker, job: tuple[str, str]) -> None:
-        """The process never gets its program."""
+        """Pretend to send the program: the process never receives it."""
         worker.job, worker.since = job, time.monotonic()
 
     monkeypatch.setattr(observing.Worker, "give", give)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Features: the same for the same program in every process and form, other ones for what is new."""
+"""Features: the same for a program in every process and form, and different for new behaviour."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from fuzz.language.text import load, parse
 
 ROOT = Path(__file__).parents[3]
 REGRESSIONS = ROOT / "corpus" / "regressions"
-# The first words of features: each must be seen somewhere.
+# The first words of features: each must occur somewhere.
 WHATS = (
     *("entry", "entry written before", "hyp entry", "get_page", "put_page", "free_page", "alloc", "tree", "table"),
     *("flush by IPA", "flush by VMID", "clean", "invalidate icache", "lock", "unlock", "resched", "topup"),
@@ -50,7 +50,7 @@ def texts(program: Program | str, patched: str = "rfc-v1") -> list[str]:
 
 @cache
 def generated(seed: int, programs: int) -> list[tuple[int, ...]]:
-    """The features of the generator's first programs."""
+    """Return the features of the generator's first programs."""
     generator = Generator(seed)
     return [features(generator.next()) for _ in range(programs)]
 
@@ -94,14 +94,14 @@ def in_a_process(seed: str, pure: bool) -> list[list[int]]:
 
 
 def samples() -> list[tuple[int, ...]]:
-    """The features of a fixed program, and of one of the generator's."""
+    """Return the features of a fixed program, and of a generated one."""
     return [features(load(REGRESSIONS / "dcache-logging-route.s2")), features(Generator(3).next(), "v5.14")]
 
 
 def test_every_process_and_form_has_the_same() -> None:
     here = [list(found) for found in samples()]
     assert in_a_process("0", True) == here
-    # Compiled, where it is.
+    # Compiled, if there is a build.
     assert in_a_process("1", False) == here
 
 
@@ -154,7 +154,7 @@ def test_a_version_against_itself_has_no_side_of_its_own() -> None:
 
 
 def test_the_pair() -> None:
-    """Features name the deeds and violations of one side alone, and by how much the two differ."""
+    """Check that features name events and violations of one side alone, and how much the sides differ."""
     shown = texts(load(REGRESSIONS / "dcache-logging-route.s2"), "rfc-v1-3")
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
     assert f"first violations: none: {missing}" in shown
@@ -170,7 +170,7 @@ def test_an_unknown_feature_is_its_number() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_they_saturate(seed: int) -> None:
-    """Some hundreds at once, then fewer and fewer, and not all of them in every program."""
+    """Check that some hundreds appear at once, then fewer and fewer, and not all of them in every program."""
     found = generated(seed, 150)
     total: set[int] = set()
     grown = []

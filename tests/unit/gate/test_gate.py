@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a gate: valid JUnit and SARIF, what is new against a baseline, and what fails."""
+"""The outcome of a gate: valid JUnit and SARIF, new findings against a baseline, and the reasons to fail."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ LOCKING = "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lo
 
 
 def summary(*more: Finding, accepted: Accepted | None = None, longer: bool = False) -> Summary:
-    """A session that has found what rfc-v1 shows on one program."""
+    """Make a session with the findings of rfc-v1 on one program."""
     program = parse(MISSING_CLEAN + "cpu0 read a+0\nhost age a+0 4K\n") if longer else PROGRAM
     found = Differential(candidate.get("original"), candidate.get("rfc-v1")).run(program).findings
     made = Summary("original", "rfc-v1", 1, programs=3, operations=12, accepted=accepted or Accepted())
@@ -40,7 +40,7 @@ def summary(*more: Finding, accepted: Accepted | None = None, longer: bool = Fal
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    """New findings, and one that is no candidate's fault."""
+    """Make a gate with new findings, and one that is not the candidate's fault."""
     common = Finding("common", "tlb: f: a L2", "both", 0)
     return gate_of(summary(Finding("divergence", "map", "they differ", 4), common, longer=True), None)
 
@@ -100,7 +100,7 @@ def test_junit_is_valid(gate: Gate) -> None:
     assert failure is not None
     assert (failure.get("type"), failure.get("message")) == (REGRESSION, f"{REGRESSION} {DCACHE}")
     assert "candidate/rfc_v1_3.py:" in (failure.text or "")
-    # The same cases whatever is found.
+    # The test cases are the same for any findings.
     names = [case.get("name") for case in root.iter("testcase")]
     assert names[: len(rules())] == [rule.name for rule in rules()]
 

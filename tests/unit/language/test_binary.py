@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The binary form: nothing is lost, every byte string is a program, one field is one operand."""
+"""The binary form: it loses nothing, every byte string is a program, and each field is one operand."""
 
 import random
 import struct
@@ -25,14 +25,14 @@ from .slots import SLOTS
 ROOT = Path(__file__).parents[3]
 CORPUS = sorted((ROOT / "corpus").glob("*/*.s2"))
 KIND = {make: kind for kind, make in enumerate(OPERATIONS)}
-# The places of an operation's fields, in bytes of its record.
+# Offsets of an operation's fields in its record, in bytes.
 CPU, SLOT, CHOICE, FLAGS, FAIL, FIRST, SIZE, THIRD = 1, 2, 3, 4, 5, 8, 16, 24
 
 quick = settings(max_examples=200, deadline=None, database=None)
 
 
 def record(make: type, **at: int) -> bytes:
-    """The record of an operation, zero but for the bytes that are given."""
+    """Return the record of an operation: zero except the given bytes."""
     data = bytearray(RECORD_SIZE)
     data[0] = KIND[make]
     places = {"cpu": CPU, "slot": SLOT, "choice": CHOICE, "flags": FLAGS, "fail": FAIL}
@@ -45,7 +45,7 @@ def record(make: type, **at: int) -> bytes:
 
 
 def after(text: str, *records: bytes) -> tuple[Operation, ...]:
-    """Return the operations that records behind a program mean."""
+    """Return the operations decoded from records that follow a program."""
     before = parse(SLOTS + text)
     program = decode(encode(before) + b"".join(records))
     validate(program)
@@ -73,7 +73,7 @@ def test_the_corpus_is_there() -> None:
 
 
 RECORDS = st.lists(st.binary(min_size=RECORD_SIZE, max_size=RECORD_SIZE), max_size=24).map(b"".join)
-# As above, with a byte of the operations' records that says what they are.
+# The same, with one byte of each operation's record that selects its kind.
 SHAPED = st.builds(
     lambda head, tail: head + b"".join(tail),
     st.binary(min_size=3 * RECORD_SIZE, max_size=3 * RECORD_SIZE),
@@ -90,7 +90,7 @@ SHAPED = st.builds(
 
 
 def check(data: bytes) -> Program:
-    """Any bytes are a valid program, and what it is encoded as means the same."""
+    """Check that these bytes decode to a valid program, and that encoding it preserves its meaning."""
     program = decode(data)
     validate(program)
     assert 1 <= len(program.slots) <= 8
@@ -112,7 +112,7 @@ def test_any_bytes_are_a_valid_program(data: bytes) -> None:
 
 @pytest.mark.parametrize("seed", [3201, 4410, 7416])
 def test_memory_of_a_vm_that_has_ended_is_none_that_its_vcpus_access(seed: int) -> None:
-    """The host may work on it, but not in a par block: the access in its stead is of another VM."""
+    """Check that the host may change its memory, except in a par block; an access of another VM replaces theirs."""
     check(random.Random(seed).randbytes(1000))
 
 
@@ -140,12 +140,12 @@ def test_random_bytes_make_every_kind_of_everything() -> None:
     kinds = Counter(type(operation) for program in made for operation in program.operations)
     total = kinds.total()
     assert set(kinds) == {*OPERATIONS, ops.Par}
-    # Whatever is not legal becomes an access, but most is legal.
+    # Illegal operations become accesses, but most are legal.
     assert kinds[ops.GuestAccess] < total // 4
     assert min(kinds.values()) > total // 400
     assert {slot.backing for program in made for slot in program.slots} == set(BACKINGS)
     assert {program.vm.granule for program in made} == set(GRANULES)
-    # No slot of chance size is large, and most of them can have blocks.
+    # No slot of random size is large, and most slots can have blocks.
     slots = [(program.vm.granule**2 // 8, slot) for program in made for slot in program.slots]
     assert max(slot.size / block for block, slot in slots) <= 4
     assert sum(slot.ipa % block == slot.offset % block for block, slot in slots) > len(slots) // 2
@@ -164,7 +164,7 @@ def test_nothing_is_one_slot() -> None:
     assert len(program.slots) == 1
     assert not program.operations
     assert decode(bytes(RECORD_SIZE + 1)) == program
-    # Half a record is one that ends in zeros.
+    # An incomplete record counts as one that ends in zeros.
     assert len(decode(bytes(2 * RECORD_SIZE + 1)).operations) == 1
 
 
@@ -197,7 +197,7 @@ def test_one_byte_is_one_operand() -> None:
 
 
 BIG = (1 << 64) - 1
-# The text before, the record, what it becomes.
+# The preceding text, the record, the resulting operation.
 REPAIRS: dict[str, tuple[str, bytes, Operation]] = {
     "kind counts modulo": ("", bytes([len(OPERATIONS) + 2]), ops.GuestSetWay(0)),
     "vCPU of a VM": ("", record(ops.GuestReset, cpu=6), ops.GuestReset(2)),
@@ -262,7 +262,7 @@ def test_clear_without_manual_is_get() -> None:
 
 
 def slots(vm: str, *records: bytes) -> Program:
-    """The program of a machine and the records of its slots."""
+    """Return the program made from a machine and the records of its slots."""
     head = bytearray(encode(parse(f"s2fuzz 1\n{vm}\nslot a size=64K backing=anon\n"))[:RECORD_SIZE])
     head[6] = len(records) - 1
     program = check(bytes(head) + b"".join(records))
@@ -325,6 +325,6 @@ def test_an_alias_fits_what_it_shares() -> None:
 def test_a_slot_has_a_backing_that_its_host_has() -> None:
     for granule, allowed in (("4K", 10), ("16K", 9), ("64K", 8)):
         records = [slot(backing=at, ipa=at) for at in range(len(BACKINGS))]
-        # More than a program has slots.
+        # There are more backings than slots in a program.
         made = [slots(f"vm granule={granule} fwb=on dic=on", *some).slots for some in (records[:5], records[5:])]
         assert len({each.backing for some in made for each in some}) == allowed

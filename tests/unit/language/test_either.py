@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Either form: what people write is text, and what engines write is a program whatever it is."""
+"""Recognition of the form: input by people is text, and any input by engines is a program."""
 
 import pytest
 

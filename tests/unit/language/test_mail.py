@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs in mails: quoted, indented, with remarks between the lines, encoded; and what is refused, and where."""
+"""Programs in mails: quoted, indented, encoded, with remarks between the lines; refusals with their lines."""
 
 import textwrap
 from email.message import EmailMessage
@@ -52,7 +52,7 @@ def test_a_block_keeps_its_lines() -> None:
 
 @pytest.mark.parametrize("text", ["", "no program\n", PROGRAM, ABOVE + PROGRAM, f"\n{PROGRAM}\nfly a\n", "> vm\n"])
 def test_what_is_no_mail_stays(text: str) -> None:
-    """A file is parsed as it is: a line of it that is wrong never ends it."""
+    """Check that a file is parsed unchanged: a wrong line never ends its program."""
     assert program_part(text) == text
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The text form of programs: exact inverses, and errors that help."""
+"""The text form of programs: printing and parsing are exact inverses, and errors are helpful."""
 
 import re
 from pathlib import Path
@@ -85,7 +85,7 @@ quick = settings(max_examples=120, deadline=None, database=None)
 
 
 def test_canonical_text_comes_back() -> None:
-    """It has the operations that there were at first; `test_no_step_is_missing` sees that each one comes back."""
+    """Check the text with the first 35 operations; `test_no_step_is_missing` checks that each operation survives."""
     program = parse(CANONICAL)
     assert print_program(program) == CANONICAL
     assert {ops.declaration_of(type(operation)).position for operation in program.operations} == set(range(35))
@@ -191,8 +191,8 @@ def test_the_random_programs_have_everything_in_them() -> None:
         missing.difference_update((vm.granule, vm.manual, f"vms={vm.vms}"))
         missing.difference_update(mark for slot in program.slots for mark in marks if getattr(slot, mark))
 
-    # Within a round Hypothesis prefers what it has seen. A seed each, or its settings
-    # for a CI would make all rounds the same one.
+    # Within one round Hypothesis prefers values it has seen. Without a seed for each round, its settings for a CI would
+    # make all rounds the same.
     for round in range(50):
         if missing:
             seed(round)(look)()
@@ -200,7 +200,7 @@ def test_the_random_programs_have_everything_in_them() -> None:
 
 
 def try_to_parse(text: str | bytes) -> None:
-    """Parse *text*, which is a program that comes back, or a `ProgramError`."""
+    """Parse *text*, which must give a program that survives printing, or a `ProgramError`."""
     message = ""
     try:
         program = parse(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs made smaller within a bound of runs: the same each time, replayed, and only where that is worth it."""
+"""Minimising within a bound of runs: repeatable, replayed, and only for findings that are worth it."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_it_is_small_and_has_been_replayed() -> None:
     assert replayer.asked == [small.text]
     assert small.minimized == "7 operations to 3"
     assert (small.number, small.seed, small.signature) == (7, 1, SIGNATURE)
-    # As the small program shows it.
+    # The operation is that of the small program.
     assert small.where().startswith("operation 3: ")
     assert smaller(large(), "original", "rfc-v1-3", Here()).text == small.text
 
@@ -84,7 +84,7 @@ def test_a_session_keeps_the_small_one_and_what_it_was_made_of(tmp_path: Path) -
     assert after.count == 1
     (kept,) = (tmp_path / ALTERNATIVES).glob("*.s2")
     assert load(kept) == LARGE
-    # Its file has it already when the next session comes.
+    # The next session finds the small program in its file.
     again = Keeper(Summary("original", "rfc-v1-3", 2), tmp_path, Here())
     again.take(large())
     again.update()
@@ -93,7 +93,7 @@ def test_a_session_keeps_the_small_one_and_what_it_was_made_of(tmp_path: Path) -
 
 
 def test_nobody_waits_for_what_does_not_count() -> None:
-    """Accepted findings, those of the reference, and all of them when there is no time, or after Ctrl-C."""
+    """Check accepted findings, findings of the reference, and all findings without time or after Ctrl-C."""
     entries = (Entry(1, f"regression {SIGNATURE}", "it is meant"),)
     cases = (Accepted("k.toml", entries), None, False), (Accepted(), 0.0, False), (Accepted(), None, True)
     for accepted, seconds, interrupted in cases:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of the minimiser, and its commands: what they keep, refuse and write."""
+"""The minimiser and its commands: the programs they keep, refuse and write."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -71,14 +71,14 @@ def test_what_the_rest_no_longer_allows_goes_too() -> None:
 @settings(max_examples=25)
 @given(programs())
 def test_measure_tells_programs_apart(program: Program) -> None:
-    """Equal ones are the same, whatever the order in which they are tried."""
+    """Check that programs with equal measure are equal, so that the order of trials does not matter."""
     assert measure(program) == measure(parse(print_program(program)))
     if program.operations:
         assert measure(replace(program, operations=program.operations[1:])) < measure(program)
 
 
 def accesses(least: int) -> Callable[[Program], list[Finding]]:
-    """A judge of our own: so many accesses by a guest show the finding."""
+    """Return a judge for which this many guest accesses show the finding."""
 
     def judge(program: Program) -> list[Finding]:
         validate(program)
@@ -105,7 +105,7 @@ def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
 
 @pytest.mark.parametrize("known", ["", "B05"])
 def test_what_explains_the_finding_stays(known: str) -> None:
-    """A program of one access would show the same signature for another reason."""
+    """Check this with a program of one access that shows the same signature for another reason."""
 
     def judge(program: Program) -> list[Finding]:
         number = len(program.operations)
@@ -149,7 +149,7 @@ def test_what_does_not_show_it_is_refused() -> None:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    """Runs a command in this process, in a directory with a finding and a folder for regressions."""
+    """Return a function that runs a command in this process, in a directory with a finding and ``regressions/``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(promote, "regressions_folder", lambda: tmp_path / "regressions")
     Path("regressions").mkdir()
@@ -161,7 +161,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         return code, captured.out, "".join(captured.err.split("CPython")[1:] or [captured.err])
 
     yield run
-    # Whatever became of it, no half-written file is left.
+    # In no case is a half-written file left.
     assert [path for path in tmp_path.glob("**/.*") if path.is_file()] == []
 
 
@@ -180,7 +180,7 @@ STAMP = "confirmed on Linux 6.12: stale"
 
 
 def test_the_word_of_a_real_kernel_is_kept(call: Call) -> None:
-    """Of the finding that it is about, and of no other."""
+    """Check that only the finding with this stamp keeps it."""
     stamped = f"# kind: regression\n# signature: {SIGNATURE}\n# candidate: rfc-v1\n# real: {STAMP}\n{MISSING_CLEAN}"
     Path("x.s2").write_text(stamped)
     assert call("minimize", "x.s2")[1].endswith(f": x.min.s2\nreal kernel: {STAMP}\n")

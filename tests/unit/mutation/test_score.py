@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The score, of many trials of mutants together."""
+"""The score of many trials of mutants."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ KILLED = trial("a", "regression tlb: x", "b05-slot-move")
 LATE = trial("b", "divergence map", "random 7")
 SAME = trial("c")
 SILENT = trial("d", silent="s2fuzz 1\n")
-# Declared, with other events.
+# Declared equivalent, but with other events.
 HARMLESS = trial("h", silent="s2fuzz 1\n")
 
 
@@ -32,7 +32,7 @@ def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
     found = score.score([KILLED, LATE, SAME, SILENT, trial("e")])
     assert (found.mutants, found.killed, found.by_corpus, found.equivalents) == (5, 2, 1, 1)
-    # One that is declared, and has other events, is alive all the same.
+    # A mutant that is declared equivalent, but has other events, counts as alive.
     assert [each.key for each in found.alive] == ["d", "e"]
     assert found.contradicted == 1
     assert found.share == 0.5
@@ -55,7 +55,7 @@ def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
     assert ("`c => pass`" in equal, "`h => pass`" in equal) == (True, False)
     assert ("`c => pass`" in harmless, "`h => pass`" in harmless) == (False, True)
     assert "in 100 operations at least" in equal
-    # A finding contradicts it.
+    # A finding contradicts the declaration.
     assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
 

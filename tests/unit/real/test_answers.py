@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lines of /init, taken apart; outcomes compared; stamps on findings."""
+"""Output of /init: parsed lines, compared outcomes, stamps on findings."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ LINES: Final = (
 
 
 def program(*lines: str) -> Program:
-    """A program with these operations."""
+    """Return a program with these operations."""
     return parse_program("\n".join(["s2fuzz 1", "vm", "slot a size=2M backing=thp log=on", *lines, ""]))
 
 
@@ -88,7 +88,7 @@ def test_any_other_line_is_a_remark(line: str) -> None:
 
 
 def compared(lines: tuple[str, ...], outcomes: list[Outcome], real: dict[int, RealOutcome]) -> list[int]:
-    """The operations of which the outcomes differ."""
+    """Return the operations whose outcomes differ."""
     expected = Expected(outcomes)
     return [each.at for each in differences(program(*lines), expected, RealAnswers(real))]
 
@@ -140,7 +140,7 @@ def test_a_vm_that_cannot_be_made_is_a_difference() -> None:
 
 
 def violation(checker: str, what: str = "something", at: int = 1) -> Violation:
-    """A violation at an operation."""
+    """Make a violation at an operation."""
     found = Violation(checker, "user_mem_abort", what, -1, "")
     found.at = at
     return found
@@ -181,7 +181,7 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
     ],
 )
 def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
-    """The model tells 0x10."""
+    """Check the address against the model's, 0x10."""
     found = violation("contract", "abort at another address", at=0)
     found.reason = "told of 0x10, the guest accessed 0x20"
     assert stamp_of(found, parse([f"r 0 abort {value}"]), False, 1).word == word

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels by name, the cache folder, the archive of /init, the memory of the machine."""
+"""Parts of the machine: kernels by name, the cache folder, the archive of /init, the memory."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ from fuzz.real.memory import BASE, NODES, RealMemory
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
+    """Make an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "s2fuzz" / "real"
 
 
 @pytest.fixture
 def three(cache: Path) -> Path:
-    """Kernels at hand, and what is none."""
+    """Make a cache with kernels, and with folders that are none."""
     for name in ("6.12.9-1-cloud", "6.12.117+deb12-cloud", "6.1.0-56-cloud", ".making-x"):
         (cache / "kernels" / name).mkdir(parents=True)
         (cache / "kernels" / name / "vmlinuz").write_bytes(name.encode())
@@ -99,7 +99,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_archive_is_one(tmp_path: Path) -> None:
-    """As cpio reads it, where that is installed; its parts, anyway."""
+    """List the archive with cpio if it is installed, and check its parts in any case."""
     data = initrd.archive(b"program")
     assert data.count(b"070701") == 4
     assert len(data) % 4 == 0
@@ -131,7 +131,7 @@ def test_memory_is_saved_and_loaded(tmp_path: Path) -> None:
     with RealMemory() as memory:
         for file, offset, data in ((0, 4096, b"\1" * 8), (1, NODES[1] - 8, b"\2" * 8), (0, 1 << 20, bytes(65536))):
             os.pwrite(memory.files[file], data, offset)
-        # Of zeroes nothing is written.
+        # Zeroes are not written.
         assert memory.save(tmp_path) == 2 * 65536
     with RealMemory() as memory:
         memory.load(tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs as user space can play them: what is played, what is left out, what is refused."""
+"""Programs for user space to play: the operations that are played, left out, and refused."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ from fuzz.real.translate import Played, played
 from ..console import ROOT
 
 PAGE: Final = 4096
-# A second slot behind one of 2G: together they fill what 32 bits address.
+# A second slot after one of 2G: together they fill a 32-bit address space.
 FULL: Final = "hugetlb1g\nslot b ipa=2G size=2G backing=hugetlb1g alias=a"
 HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
 
 
 def of(text: str) -> Played:
-    """The part of a program's text that is played."""
+    """Return the part of a program that is played."""
     return played(parse(text), PAGE)
 
 
@@ -40,7 +40,7 @@ def test_a_program_as_lines() -> None:
 
 
 def test_every_operation_is_played_or_left_out() -> None:
-    """One of each kind, and of each kind of access."""
+    """Check one operation of each kind, and one access of each kind."""
     lines = """\
 cpu0 read a+0
 cpu0 write a+4K
@@ -149,7 +149,7 @@ def test_of_hugetlb_whole_pages_go() -> None:
 
 
 def test_random_programs() -> None:
-    """The rest of each is a valid program, with a line for each operation, and room for our code."""
+    """Check that each played part is a valid program, with a line for each operation, and room for our code."""
     generator, number = Generator(1, PAGE), 0
     codes = {*ACCESSES.values(), *HOST_CODES.values(), *"aCIOZLgcXNm"}
     for _ in range(200):

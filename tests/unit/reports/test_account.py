@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The account of a finding: it names rule, way, versions and command, in 72 columns, and can be run as it is."""
+"""The account of a finding: it names rule, way, versions and command, in 72 columns, and its program can be run."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_it_answers_what_a_reviewer_asks(missing_clean: Account) -> None:
     assert "severity: corruption (guest or user space see wrong data, or lose writes)" in told
     assert "reference: original: Linux of early 2021, before RFC v1: " in told
     assert "on a model of the hardware" in told
-    # The rule, why it matters, where, and by whom.
+    # The rule, its importance, the operation, and the leaf.
     assert "host data is clean before a page is first exposed" in told
     assert "A guest that runs with its caches off would read stale memory" in told
     assert "operation 4: cpu1 read a+20K mmu=off" in told
@@ -85,7 +85,7 @@ def test_it_is_plain_and_72_columns_wide(missing_clean: Account) -> None:
 
 
 def test_the_program_in_it_runs_as_it_is(missing_clean: Account, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Pasted in a mail, and quoted in the answer."""
+    """Paste the account in a mail, and quote it in an answer."""
     for number, mark in enumerate(("", "> ")):
         path = tmp_path_factory.mktemp("mail") / "x.mail"
         mail = "".join(f"{mark}{line}\n" for line in text(missing_clean).splitlines())
@@ -114,7 +114,7 @@ def test_markdown_has_the_same(missing_clean: Account) -> None:
     ):
         assert f"\n### {heading}\n" in told
     assert "dcache: stage2\\_map\\_walker: table-\\>block" in told
-    # The program is code, and can be taken out of it.
+    # The program is a code block and can be extracted.
     assert parse(program_part(told)) == missing_clean.program
     assert told.count("```") % 2 == 0
 
@@ -137,7 +137,7 @@ def test_a_version_beside_itself_is_named_once() -> None:
 
 
 def test_the_commands_are_the_end_of_the_mail(missing_clean: Account) -> None:
-    """Each line can be pasted."""
+    """Check that each line can be pasted."""
     assert text(missing_clean).endswith(
         "  make venv\n  .venv/bin/s2fuzz run --trace --reference original --candidate \\\n      rfc-v1-3 x.s2\n"
     )
@@ -201,7 +201,7 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
 
 
 def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
-    """A table that is left is seen when the VM is gone; the reference that was not dropped is in another operation."""
+    """Leak a table: this is seen when the VM is gone, but the reference was not dropped in an earlier operation."""
     program = load(ROOT / "tests" / "data" / "bugs" / "bug-nested-put.s2")
     found = account(program, "bug-nested-put", "leak")
     assert found.finding.at == len(program.operations)
@@ -213,7 +213,7 @@ def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
 
 
 def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
-    """A stamp of another finding's file is none of this one; digests that differ are told."""
+    """Check that the stamp of another finding is not used, and that digests that differ are reported."""
     program, finding = missing_clean.program, missing_clean.finding
     comments = {"signature": DCACHE, "real": "confirmed on Linux 6.12: it stopped", "code": "old against old"}
     found = Account("x.s2", program, "original", "rfc-v1-3", finding, comments, missing_clean.way, {})
@@ -227,7 +227,7 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
 
 
 def test_what_a_mail_says_does_not_reach_the_terminal_as_it_is(missing_clean: Account) -> None:
-    """Nor does it end a block of code."""
+    """Check also that it does not end a block of code."""
     program, finding = missing_clean.program, missing_clean.finding
     comments = {"signature": DCACHE, "real": "confirmed\x1b[2J ```` it"}
     found = account_of("x.s2", program, "original", "rfc-v1-3", finding, comments)

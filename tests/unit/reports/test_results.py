@@ -18,7 +18,7 @@ HEAD = "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\n"
 
 
 def results(program: Program) -> list[str]:
-    """The results of the operations of a program, on the original."""
+    """Return the results of the operations of a program, on the original."""
     side = Executor(candidate.get("original"), program)
     side.create()
     steps = enumerate(program.operations)

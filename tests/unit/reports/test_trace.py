@@ -24,7 +24,7 @@ FIRST = "here the two sides differ first"
 
 
 def shown(program: Program, name: str = "rfc-v1", width: int = 120) -> str:
-    """The trace of a candidate against the original."""
+    """Return the trace of a candidate against the original."""
     patched = candidate.get(name)
     findings = Differential(ORIGINAL, patched).run(program).findings
     return render(record(program, ORIGINAL, patched), ("original", name), findings, width=width)
@@ -39,7 +39,7 @@ def test_every_event_has_a_text() -> None:
 
 
 def events(program: Program) -> list[str]:
-    """All events of the original, without creation and destruction."""
+    """Return all events of the original, without creation and destruction."""
     executor = Executor(ORIGINAL, program)
     trace = Trace(executor)
     trace.take(executor.create(), None)
@@ -57,7 +57,7 @@ def test_entries_are_decoded() -> None:
 
 
 def test_markers_are_not_taken_for_entries() -> None:
-    """A locked entry (0x400 in Linux 6.12) was no block at address 0, and in the last level no reserved encoding."""
+    """Show a locked entry (0x400 in Linux 6.12) as neither a block at address 0 nor a reserved encoding."""
     trace = Trace(Executor(ORIGINAL, MISSING_CLEAN))
     assert [trace.entry_text(0x400, level) for level in (2, 3)] == ["invalid[0x400]"] * 2
     assert trace.entry_text(1 << 60, 2) == f"invalid[{1 << 60:#x}]"
@@ -236,7 +236,7 @@ def test_slots_logs_roots_and_samples_have_a_line() -> None:
 
 
 def test_after_copy_on_write_in_a_fault_the_slots_are_those_of_its_vm() -> None:
-    """All VMs are told of the copy, the last VM last."""
+    """Check this because all VMs are notified of the copy, the last VM last."""
     vms = "vm vms=2 cpus=1\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1\n"
     texts = events(parse("s2fuzz 1\n" + vms + "cpu1 read b+0\nhost share a+0 4K\ncpu0 write a+0\ncpu1 write b+4K\n"))
     copied = next(number for number, text in enumerate(texts) if text.startswith("copy-on-write"))

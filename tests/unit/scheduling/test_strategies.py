@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Schedules by chance: legal, the same for the same source, and of the form that a strategy promises."""
+"""Random schedules: legal, the same for the same random source, and of the form that a strategy promises."""
 
 from itertools import pairwise
 from random import Random
@@ -86,7 +86,7 @@ def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
         validate(program)
         assert parse(print_program(program)) == program
         assert made == strategy(block, Random(seed))
-        # What each vCPU does stays.
+        # The operations of each vCPU are unchanged.
         for cpu in block.actors:
             assert [each for each in made.operations if each.cpu == cpu] == [
                 each for each in block.operations if each.cpu == cpu
@@ -99,7 +99,7 @@ def test_without_switches_there_are_none() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_pct_has_a_preemption_less_than_its_depth(depth: int) -> None:
-    """The vCPU that begins is stopped first, then the one that went on, and so on."""
+    """Check that the first vCPU is preempted first, then the one that continued, and so on."""
     for seed in range(TRIES):
         made = pct(depth)(THREE, Random(seed))
         assert len(made.switches) == depth - 1
@@ -135,7 +135,7 @@ def test_schedules_beside_the_host_overtake_a_look_up() -> None:
     looked = [each for each in first if (each.when, each.point) in (("after", "lookup"), ("before", "lock"))]
     assert len(looked) > TRIES // 4
     assert {each.point for each in first if is_host(each.cpu)} > {"start", "change"}
-    # Two vCPUs alone have nothing to do with it.
+    # The strategy does not apply to two vCPUs alone.
     assert beside_others(TWO, Random(1)) == random_switches(TWO, Random(1))
 
 
@@ -149,13 +149,13 @@ def test_random_schedules_differ() -> None:
 def test_every_strategy_is_drawn() -> None:
     made = [any_strategy(TWO, Random(seed)) for seed in range(TRIES)]
     assert any(not each.switches for each in made)
-    # A switch before the first access of a block has taken a fault: none of the aimed ones begins so.
+    # A switch before the first access of a block is at a fault; no aimed schedule begins with one.
     assert any(each.switches and each.switches[0].point != "fault" for each in made)
     assert any(each.switches and each.switches[0].point == "fault" for each in made)
 
 
 def drawn(block: Par, source: Random) -> list[list[Deed]]:
-    """Draw the deeds of each actor of a block."""
+    """Draw the steps of each actor of a block."""
     return [deeds_of([each for each in block.operations if each.cpu == cpu], source) for cpu in block.actors]
 
 
@@ -163,7 +163,7 @@ def test_few_turns_keep_the_order_of_steps_that_race() -> None:
     turns = {False: 0, True: 0}
     for seed in range(TRIES):
         source = Random(seed)
-        # Every other time with a thread of the host.
+        # Half of the blocks have a thread of the host.
         block = BESIDE if seed & 1 else THREE
         actors = drawn(block, source)
         order = sampled(actors, source)
@@ -182,7 +182,7 @@ def test_few_turns_keep_the_order_of_steps_that_race() -> None:
 
 
 def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None:
-    """Each of two exchanges of one entry comes first in many samples, and so does each of two locks."""
+    """Check that each of two exchanges of one entry comes first in many samples, and each of two locks as well."""
     firsts: dict[str, list[int]] = {"lock": [], "cmpxchg": []}
     for seed in range(TRIES):
         source = Random(seed)
@@ -195,7 +195,7 @@ def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None
 
 
 def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
-    """Calls of KVM and operations in steps are numbered as a block counts them; what is one step has no place."""
+    """Check that KVM calls and stepped operations are numbered as in a block; an operation of one step has no place."""
     by_actor = dict(zip(MANY.actors, drawn(MANY, Random(1)), strict=True))
     host = [(each.point, each.number, each.fault) for each in by_actor[HOSTS[0]]]
     call = ("lock", "load", "store", "flush", "unlock")
