@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Counters of libraries: added up, taken away, sent to another process."""
+"""Counters of libraries: added, subtracted, sent to another process."""
 
 import json
 import struct

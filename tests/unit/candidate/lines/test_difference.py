@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines by which small trees differ, and the part of them that ran."""
+"""The lines by which small trees differ, and the lines among them that ran."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ int f(int x)
 \treturn y;
 }
 """
-# Where the compiler has code: not where a statement goes on.
+# Lines with code: continuation lines of a statement have none.
 CODE = {4, 6, 9, 10, 11, 12}
 
 
 def difference(folder: Path, after: str, code: set[int], before: str = BEFORE) -> TreeDifference:
-    """The difference of two trees of one file; "" stands for no file.
+    """Return the difference of two trees of one file; "" stands for no file.
 
     :param code: lines of *after* that have code
     """
@@ -67,7 +67,7 @@ def test_a_comment_in_a_text_is_none() -> None:
 
 
 def test_a_statement_that_goes_on(tmp_path: Path) -> None:
-    """A line without code counts by the one where its statement begins."""
+    """Count a line without code as the line where its statement begins."""
     assert difference(tmp_path, BEFORE.replace("x + 1", "x + 2"), CODE).places == {(CANDIDATE, FILE, 6)}
 
 
@@ -92,7 +92,7 @@ def test_braces_are_no_change(tmp_path: Path) -> None:
 
 
 def test_a_macro_counts_by_its_uses(tmp_path: Path) -> None:
-    """Also by those of macros that use it."""
+    """Check that uses by other macros that use it count, too."""
     assert difference(tmp_path, BEFORE.replace("LIMIT\t3", "LIMIT\t4"), CODE).places == {
         (CANDIDATE, FILE, 9),
         (CANDIDATE, FILE, 10),
@@ -120,7 +120,7 @@ def test_what_has_no_code(tmp_path: Path) -> None:
 
 
 def test_calls_that_were_left_out_beside_what_has_code(tmp_path: Path) -> None:
-    """As where an option is off: the calls are named, and what lies between."""
+    """Omit code as a disabled option does: the report names the calls, and the lines between them."""
     more = "\tp = find(x);\n\tif (p) {\n\t\ty = 3;\n\n\t\tput(p,\n\t\t    x);\n\t\treturn 0;\n\t}\n\tz = h(y);\n"
     after = BEFORE.replace("\tif (x", f"{more}\tif (x")
     found = difference(tmp_path, after, {4, 6, 17, 18, 19, 20, 21})
@@ -134,7 +134,7 @@ def test_what_is_no_call_may_have_no_code(tmp_path: Path) -> None:
 
 
 def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
-    """The places of a change that is a function, all of which was left out."""
+    """Check the places of a change that is a whole function without code."""
     after = f"{BEFORE}\nstatic int h(void)\n{{\n\tg(1, 1);\n\tg(2, 2);\n}}\n"
     found = difference(tmp_path, after, CODE)
     assert found.codeless == [f"{FILE}:16-17"]
