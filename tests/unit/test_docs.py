@@ -69,7 +69,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 @each_page
-def test_blocks_say_what_they_are(page: Path) -> None:
+def test_blocks_name_their_language(page: Path) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"line {block.line}"
     assert page.read_text().count("\n```") % 2 == 0
@@ -131,7 +131,7 @@ def wrong_name(code: str) -> bool:
 
 
 @each_page
-def test_names_in_code_style_are_there(page: Path) -> None:
+def test_names_in_code_style_exist(page: Path) -> None:
     examples = "".join(block.text for block in blocks(page) if block.language == "python")
     own = re.findall(r"^class (\w+)", examples, re.MULTILINE)
     assert [code for code in codes(page) if wrong_name(code) and code.partition(".")[0] not in own] == []
@@ -141,12 +141,12 @@ NOT_THERE: Final = ("fuzz/checkers/none.py", "corpus/none/", "fuzz.checkers.none
 
 
 @pytest.mark.parametrize("code", [*NOT_THERE, "NoSuchClass", "CheckerSuite.none"])
-def test_a_name_that_is_not_there_is_found(code: str) -> None:
+def test_a_missing_name_is_found(code: str) -> None:
     assert wrong_name(code)
 
 
 @pytest.mark.parametrize("code", ["GetLog", "CheckerSuite.take", "ValueError", "Case"])
-def test_a_name_that_is_there_is_none(code: str) -> None:
+def test_an_existing_name_is_accepted(code: str) -> None:
     """Check it also for a class without members of its own."""
     assert not wrong_name(code)
 
@@ -162,7 +162,7 @@ def option_names(top: Parser) -> set[str]:
 
 
 @each_page
-def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
+def test_commands_and_options_in_the_text_exist(page: Path) -> None:
     top = make_parser()
     (names,) = [action.choices for action in top._actions if isinstance(action.choices, dict)]
     targets = makefile_targets()
@@ -208,12 +208,12 @@ def check_command(line: str) -> None:
 
 
 @each_page
-def test_commands_are_taken(page: Path) -> None:
+def test_commands_are_accepted(page: Path) -> None:
     for line in commands(page):
         check_command(line)
 
 
-def test_a_command_that_is_refused_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_command_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     for line in ("s2fuzz fly", "s2fuzz fuzz --candidate", "s2fuzz run --trce x.s2"):
         with pytest.raises(SystemExit):
             check_command(line)
@@ -261,7 +261,7 @@ def test_the_known_findings_are_a_valid_file(tmp_path: Path) -> None:
     assert matches(entry.pattern, "regression", signature)
 
 
-def test_severities_are_those_of_the_code() -> None:
+def test_severities_match_the_code() -> None:
     rows = re.findall(r"^\| ([a-z]+) \| (.*) \|$", prose(ROOT / "docs" / "findings.md"), re.MULTILINE)
     levels = [(level.name.lower(), meaning) for level, meaning in MEANINGS.items()]
     first = rows.index(levels[0])
@@ -286,7 +286,7 @@ def test_sessions(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
-def test_sessions_have_a_folder_of_their_own(page: Path) -> None:
+def test_sessions_have_their_own_folder(page: Path) -> None:
     """Check this because files left by ``make fuzz`` would change the output: only smaller programs replace them."""
     for session in sessions(page):
         words = shlex.split(session.command)
@@ -300,12 +300,12 @@ def test_there_are_sessions() -> None:
 
 
 @pytest.mark.parametrize("shown", ["a b c", "a ... c", "... c", "a ...", "a ... b ...", "..."])
-def test_output_that_fits(shown: str) -> None:
+def test_matching_output(shown: str) -> None:
     check_output(shown.split(), ["a", "b", "c"])
 
 
 @pytest.mark.parametrize("shown", ["a b", "b c", "a ... c b", "... c a ...", "b ...", "... b"])
-def test_output_that_does_not_fit(shown: str) -> None:
+def test_output_that_does_not_match(shown: str) -> None:
     with pytest.raises(AssertionError):
         check_output(shown.split(), ["a", "b", "c"])
 

@@ -49,7 +49,7 @@ def test_a_failed_write_leaves_the_old_file(step: str, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_does_not_fit_is_not_there_in_part(tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_not_left_in_part(tmp_path: Path) -> None:
     """Let the kernel accept the first bytes of the file and refuse the rest."""
 
     def limited() -> None:
@@ -78,7 +78,7 @@ def test_a_long_name(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_what_a_dead_process_left_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_of_a_dead_process_do_not_interfere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Create leftovers of a process with the same number."""
     monkeypatch.setattr(files, "_numbers", count())
     (tmp_path / "other").write_text("old")
@@ -117,7 +117,7 @@ def test_the_last_of_two_files_of_a_name_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
-def test_one_of_several_files_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_one_of_several_files_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").symlink_to("/dev/full")
     names = ["a", "folder", "gone/b", "full", "c"]
@@ -141,7 +141,7 @@ def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path, monkeypatch: 
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
 
 
-def test_several_files_wait_for_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_files_sync_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders: list[str | os.PathLike[str]] = []
     monkeypatch.setattr(files, "sync_folder", folders.append)
     write_together([(tmp_path / str(number), "new") for number in range(10)])

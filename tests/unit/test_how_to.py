@@ -27,7 +27,7 @@ def code(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_files_that_a_page_names_are_there(page: Path) -> None:
+def test_files_named_by_a_page_exist(page: Path) -> None:
     named = re.findall(r"`((?:fuzz|tests|docs|corpus|candidate|reference)/[\w./-]+)`", page.read_text())
     assert named
     for name in named:
@@ -36,7 +36,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_tests_that_a_page_names_are_there(page: Path) -> None:
+def test_tests_named_by_a_page_exist(page: Path) -> None:
     known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", page.read_text()):
         assert f"def {name}(" in known, name

@@ -59,7 +59,7 @@ def test_a_file_is_judged_and_its_finding_shrunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_each_mistake_is_told_as_the_page_says(words: str, tmp_path: Path) -> None:
+def test_each_mistake_has_the_documented_message(words: str, tmp_path: Path) -> None:
     table = PAGE.split("| what the line says |")[1].split("\n\n")[0]
     assert f"`{words.strip()}" in table or words in table
     change = MISTAKES[words]

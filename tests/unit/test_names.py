@@ -36,7 +36,7 @@ def test_no_two_classes_have_one_name() -> None:
 @pytest.mark.parametrize(
     "text", ["class Finding: ...\n", "def make() -> object:\n    class Finding: ...\n    return Finding\n"]
 )
-def test_a_second_class_of_a_name_is_found(tmp_path: Path, text: str) -> None:
+def test_a_duplicate_class_name_is_found(tmp_path: Path, text: str) -> None:
     """Run the check on a tree with one duplicate name."""
     for tree in TREES:
         (tmp_path / tree).mkdir()

@@ -32,7 +32,7 @@ def kept(path: Path, *trials: BenchmarkTrial) -> TrialsFile:
     return file
 
 
-def test_a_later_run_goes_on(tmp_path: Path) -> None:
+def test_a_later_run_continues(tmp_path: Path) -> None:
     """Check that trials that found the bug are not repeated, and the others only with more time."""
     path = tmp_path / "trials.json"
     kept(path, LOST, FOUND)
@@ -50,7 +50,7 @@ def test_trials_of_other_code_are_known(tmp_path: Path) -> None:
     assert kept(tmp_path / "trials.json", FOUND, other).outdated() == [other]
 
 
-def test_a_bug_that_is_gone_counts_no_more(tmp_path: Path) -> None:
+def test_a_removed_bug_no_longer_counts(tmp_path: Path) -> None:
     file = kept(tmp_path / "trials.json", FOUND, replace(FOUND, bug="bug-gone"))
     assert file.all() == [FOUND]
     assert "bug-gone" not in page(file.all())
@@ -107,7 +107,7 @@ def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys
     assert markdown.read_text() == written
 
 
-def test_the_page_of_this_repository_is_that_of_its_trials() -> None:
+def test_the_page_of_this_repository_matches_its_trials() -> None:
     assert (DOCS / "bug-bank.md").read_text() == page(ordered(loaded(str(DOCS / "bug-bank.json"))))
 
 

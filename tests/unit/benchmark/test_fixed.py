@@ -18,7 +18,7 @@ from fuzz.language.validate import validate
 _DIGEST = "9f2de57ec35558691ea30bb7092aa529668811a5e25642828978ebe95607832e"
 
 
-def test_the_stored_programs_stay_as_they_are() -> None:
+def test_the_stored_programs_are_unchanged() -> None:
     stored = lzma.decompress(files(fuzz.benchmark).joinpath("fixed-mix.s2.xz").read_bytes())
     assert hashlib.sha256(stored).hexdigest() == _DIGEST
     # The language still has the same meaning.
@@ -34,7 +34,7 @@ def test_programs_are_valid_and_of_all_sizes_of_pages() -> None:
     assert not any(one == other for one, other in pairwise(programs))
 
 
-def test_the_first_programs_are_those_of_the_whole() -> None:
+def test_a_part_of_the_mix_is_its_beginning() -> None:
     assert fixed.programs(7) == fixed.programs()[:7]
     with pytest.raises(ValueError, match="1200 programs, not 1201"):
         fixed.programs(fixed.COUNT + 1)

@@ -15,7 +15,7 @@ def test_the_slope_of_a_line() -> None:
     assert slope([(1.0, 5)]) == slope([(1.0, 5), (1.0, 6)]) == 0
 
 
-def test_an_engine_is_looked_at_while_it_runs() -> None:
+def test_the_memory_of_an_engine_is_sampled_while_it_runs() -> None:
     found = measure_engine("random", 2.0)
     assert found["missing"] == ""
     assert found["programs"] > 0
@@ -38,7 +38,7 @@ def test_an_engine_that_is_not_installed_is_named() -> None:
     assert shown.endswith("atheris: no such package\n")
 
 
-def test_the_last_look_before_a_time() -> None:
+def test_the_last_sample_before_a_time() -> None:
     looks = [(1.0, 10, 1), (2.0, 20, 1), (3.0, 30, 1)]
     assert [look_at(looks, seconds)[1] for seconds in (0.5, 1.0, 2.9, 9.0)] == [10, 10, 20, 30]
     assert look_at([], 1.0) == (0.0, 0, 0)

@@ -22,7 +22,7 @@ def test_equations_are_solved() -> None:
     assert solved([[1.0, 2.0], [2.0, 4.0]], [1.0, 2.0]) in ([1.0, 0.0], [0.0, 0.5])
 
 
-def test_a_model_is_found_again() -> None:
+def test_a_model_is_recovered() -> None:
     factors = [2e-4, 2e-5, 8e-7, 4e-8, 2e-8]
     found = fitted(*made(factors))
     assert [found[term] for term in TERMS] == pytest.approx([1e6 * factor for factor in factors], rel=0.01)
@@ -36,7 +36,7 @@ def test_no_term_is_negative() -> None:
     assert found[2] == pytest.approx(8e-7, rel=0.05)
 
 
-def test_a_fit_says_what_is_not_explained() -> None:
+def test_a_fit_reports_the_share_explained() -> None:
     rows, seconds = made([2e-4, 2e-5, 8e-7, 4e-8, 2e-8])
     lot = random.Random(2)
     found = fitted(rows, [each * lot.choice((0.5, 1.5)) for each in seconds])

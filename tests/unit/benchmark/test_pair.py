@@ -71,7 +71,7 @@ def turn(seconds: float, cpu: float, user: float, system: float, operations: int
     }  # fmt: skip
 
 
-def test_rates_are_of_all_turns() -> None:
+def test_rates_cover_all_turns() -> None:
     found = summed([turn(2, 1, 0.5, 0.25, 100), turn(3, 1, 0, 0.25, 200)])
     assert found["operations_per_second"] == 60
     assert found["operations_per_cpu_second"] == 100
@@ -93,7 +93,7 @@ def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
     assert [line for line in text({**result, "switch": cost}).splitlines() if line.startswith(switch)]
 
 
-def test_the_time_of_processes_that_have_ended_is_that_of_the_system() -> None:
+def test_the_time_of_ended_processes_is_the_value_of_the_system() -> None:
     before = times.seconds()[0]
     subprocess.run([sys.executable, "-c", "for i in range(5_000_000): pass"], check=True)
     assert times.seconds()[0] > before

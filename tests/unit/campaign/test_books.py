@@ -42,7 +42,7 @@ def rows(records: Records) -> list[object]:
     return [records.db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
 
 
-def test_units_are_written_down_before_they_begin(records: tuple[Records, Planner]) -> None:
+def test_units_are_recorded_before_they_begin(records: tuple[Records, Planner]) -> None:
     _, planner = records
     number = planner.plan()
     assert planner.open() == [number]
@@ -66,7 +66,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert rows(books) == before
 
 
-def test_what_an_interrupted_unit_has_left_is_another_unit(records: tuple[Records, Planner]) -> None:
+def test_the_rest_of_an_interrupted_unit_becomes_a_new_unit(records: tuple[Records, Planner]) -> None:
     books, planner = records
     number = planner.plan()
     whole = replace(planner.unit(number), programs=12, features=False)
@@ -97,7 +97,7 @@ def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
         books.db.execute("UPDATE units SET state = 'open'")
 
 
-def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
+def test_snapshots_are_bounded_and_include_rare_features(records: tuple[Records, Planner]) -> None:
     books, planner = records
     texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
     digests = [books.programs.corpus.add(text) for text in texts]
@@ -127,7 +127,7 @@ def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records
     assert [each.record.finding.known for each in books.findings.waiting(1)] == ["M1", "", ""]
 
 
-def test_a_campaign_that_an_older_release_has_begun_goes_on(tmp_path: Path) -> None:
+def test_a_campaign_begun_by_an_older_release_continues(tmp_path: Path) -> None:
     db = connect(tmp_path)
     db.execute("ALTER TABLE pending DROP COLUMN known")
     db.close()
@@ -136,7 +136,7 @@ def test_a_campaign_that_an_older_release_has_begun_goes_on(tmp_path: Path) -> N
     db.close()
 
 
-def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
+def test_only_findings_that_replay_are_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
     add = "INSERT INTO findings VALUES ('regression', ?, 1, 'pending', 1, 1, 'random', 0, 0, 'why', '', NULL, '')"
@@ -174,7 +174,7 @@ def test_a_notice_can_stop_a_unit() -> None:
     assert outcome.interrupted
 
 
-def test_curves_are_bounded_and_keep_the_beginnings(
+def test_curves_are_bounded_and_keep_the_start_of_each_session(
     records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books, _ = records

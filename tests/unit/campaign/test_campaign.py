@@ -87,7 +87,7 @@ def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
     return done[1]
 
 
-def test_a_file_that_is_being_written_at_the_end_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_being_written_at_the_end_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filed = filing.file
 
     def slowly(*arguments: Any) -> Replayed:
@@ -122,7 +122,7 @@ def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
         assert 5_000 < memory < 1_000_000
 
 
-def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
+def test_the_same_command_continues_the_campaign(begun: Overview, folder: Path) -> None:
     second = go_on(folder, begun.units + 2)
     assert second.sessions == 2
     assert second.programs > begun.programs
@@ -130,7 +130,7 @@ def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
     assert "goes on with" in (folder / "log").read_text() or not begun.open_units
 
 
-def test_time_is_over_at_some_time(folder: Path) -> None:
+def test_a_campaign_ends_when_its_time_is_over(folder: Path) -> None:
     why, overview = run(folder, replace(SETTINGS, seconds=0.5), Accepted(), NoOutput())
     assert why == TIME_OVER
     assert not overview.waiting
@@ -200,7 +200,7 @@ def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
-def test_two_at_once_are_refused(folder: Path) -> None:
+def test_a_second_run_of_a_campaign_is_refused(folder: Path) -> None:
     with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is running already"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
@@ -230,7 +230,9 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
     check(folder)
 
 
-def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_of_changed_code_are_counted_separately(
+    begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pretend that the sources have moved."""
     for module in ("fuzz.campaign.store.code", "fuzz.findings.digests"):
         monkeypatch.setattr(f"{module}.home_folder", lambda: Path("/nowhere"))
@@ -240,7 +242,7 @@ def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch:
     assert sum(each.programs for each in second.by_engine) == second.programs - begun.programs
 
 
-def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_is_repeated_if_the_code_changes_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = iter("ab")
 
     def changing(reference: str, candidate: str) -> Code:
@@ -258,7 +260,7 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
     assert f"{len(overview.gone)} findings of code that is gone, not replayed" in summary(overview)
 
 
-def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_engines_end_the_campaign(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
         run(folder, SETTINGS, Accepted(), NoOutput())
@@ -293,7 +295,7 @@ def full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("full", [full_database, full_file_system])
-def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
+def test_a_full_disk_ends_the_campaign_with_one_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
     with opened(folder, SETTINGS):
         pass
     with pytest.MonkeyPatch.context() as patch:
@@ -307,7 +309,7 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
     go_on(folder, 2)
 
 
-def test_no_processes_end_it_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_that_cannot_start_processes_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -341,7 +343,7 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
     assert "\x1b" not in out
 
 
-def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
+def test_the_state_of_a_killed_campaign_is_shown(done: tuple[Path, Overview]) -> None:
     assert state_of(replace(done[1], why="")).startswith("was killed")
 
 
@@ -360,7 +362,7 @@ def test_a_terminal_without_a_cursor_gets_lines(term: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(terminal(out))])
-def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
+def test_screens_show_messages(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
     out = io.StringIO()
     screen = make(out)
     screen.show(done[1], ["something happened"], ["12:00:00 something happened"])
@@ -368,7 +370,7 @@ def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, 
     assert "something happened" in out.getvalue()
 
 
-def test_the_lines(done: tuple[Path, Overview]) -> None:
+def test_progress_lines(done: tuple[Path, Overview]) -> None:
     overview = replace(done[1], elapsed=3723.0, since_feature=65.0)
     line = progress_line(overview)
     assert line.startswith(f"1:02 h  {overview.programs} programs  ")
@@ -387,7 +389,7 @@ def shape(line: str) -> str:
     return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
 
 
-def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
+def test_the_result_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
     _, overview = done
     found = next(each for each in overview.shown if each.file)
     path = Path(overview.folder, found.file)
@@ -402,7 +404,7 @@ def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None
     assert [name for name, real in reals.items() if real] == [found.finding.signature]
 
 
-def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:
+def test_the_documented_summary_matches_the_output(done: tuple[Path, Overview]) -> None:
     """Compare line by line, except numbers, and classes of findings that a longer campaign adds."""
     text = next(block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text")
     shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]

@@ -66,7 +66,7 @@ def workers_of(folder: Path) -> set[str]:
         return {worker for (worker,) in db.execute("SELECT DISTINCT worker FROM units WHERE state = 'done'")}
 
 
-def test_a_worker_is_killed_and_the_other_goes_on(tmp_path: Path, cluster: Cluster) -> None:
+def test_one_worker_continues_when_the_other_is_killed(tmp_path: Path, cluster: Cluster) -> None:
     folder = tmp_path / "campaign"
     campaign = Running(folder, "--scheduler", cluster.address, "--unit-seconds", "1")
     try:

@@ -44,7 +44,7 @@ def two(overview: Overview) -> TwoCampaigns:
     return TwoCampaigns(first, second)
 
 
-def test_what_one_has_alone(two: TwoCampaigns) -> None:
+def test_findings_of_only_one_campaign(two: TwoCampaigns) -> None:
     assert [each.finding.key for each in two.only_second()] == [("regression", SIGNATURE), ("regression", LOCK)]
     assert [each.finding.key for each in two.only_first()] == [("common", LOCK)]
     assert [each.finding.key for each in two.both()] == [("common", WARN)]
@@ -79,7 +79,7 @@ def test_the_page_shows_it(two: TwoCampaigns) -> None:
         assert line == "..." or line in lines, line
 
 
-def test_chance(two: TwoCampaigns) -> None:
+def test_a_rare_finding_may_be_missed_by_chance(two: TwoCampaigns) -> None:
     """Check that a finding of 60 in 200 programs is not missed in 100 by chance, while one of 2 in 200 may be."""
     assert "by chance" not in text(two)
     rare = replace(finding("regression", "refcount: x: count L3", "findings/x.s2"), count=2)

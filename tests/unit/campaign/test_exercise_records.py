@@ -63,7 +63,9 @@ def test_counters_of_units_are_added_once(records: tuple[Records, Planner]) -> N
         assert noted(books) == expected
 
 
-def test_they_are_there_in_the_next_session(records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counters_are_kept_in_the_next_session(
+    records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch
+) -> None:
     books, _ = records
     monkeypatch.setattr(
         "fuzz.campaign.store.exercise.exercise",
@@ -93,7 +95,7 @@ def shown(overview: Overview) -> str:
     return out.getvalue()
 
 
-def test_it_is_told(records: tuple[Records, Planner]) -> None:
+def test_the_exercised_part_is_reported(records: tuple[Records, Planner]) -> None:
     books, _ = records
     some = overview_of(books, Exercise(3, 2, ["a.c:1"], []))
     assert "2 of 3 lines by which the two differ ran\ndid not run: a.c:1\n" in summary(some)
@@ -107,7 +109,7 @@ def test_it_is_told(records: tuple[Records, Planner]) -> None:
     assert "that takes two kernel trees" in shown(half)
 
 
-def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
+def test_a_difference_that_never_ran_is_not_exercised(records: tuple[Records, Planner]) -> None:
     books, _ = records
     idle = overview_of(books, IDLE)
     assert "not exercised: nothing ran" in summary(idle)
@@ -125,7 +127,7 @@ def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
         assert exit_code_of(overview_of(books, found)) == FINE
 
 
-def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -> None:
+def test_programs_without_a_verdict_are_reported(records: tuple[Records, Planner]) -> None:
     books, planner = records
     for times in (1, 2):
         number = planner.plan()
@@ -142,7 +144,7 @@ def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -
         assert exit_code_of(replace(found, findings=[])) == NO_VERDICT
 
 
-def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner], tmp_path: Path) -> None:
+def test_a_campaign_begun_by_an_older_release(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
     books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     folder = tmp_path / "campaign"

@@ -78,7 +78,7 @@ def test_curves_stand_in_the_page(overview: Overview) -> None:
     assert not re.search(r"#chart-[^}]*(?:stroke|fill):(?:black|white|#)[^}]*}", text.partition("guide.line")[0])
 
 
-def test_what_was_minimised_is_told(overview: Overview, tmp_path: Path) -> None:
+def test_the_result_of_minimising_is_shown(overview: Overview, tmp_path: Path) -> None:
     (tmp_path / "findings" / "x.s2").write_text(f"# minimized: 9 operations to 1\n# at: operation 1\n{PROGRAM}")
     text = page(overview)
     assert "The program, minimised: 9 operations to 1" in text
@@ -86,7 +86,7 @@ def test_what_was_minimised_is_told(overview: Overview, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not tried in a browser")
-def test_a_browser_runs_our_lines_and_no_others(overview: Overview, tmp_path: Path) -> None:
+def test_a_browser_runs_only_our_script(overview: Overview, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(page(overview, MOMENTS))
     command = [str(CHROMIUM), "--no-sandbox", "--headless", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]

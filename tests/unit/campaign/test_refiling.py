@@ -106,7 +106,7 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     assert len(load(one.folder / wanted.file).operations) == 1
 
 
-def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
+def test_replays_go_first_and_keep_the_progress_of_minimising(one: Filing) -> None:
     wanted = one.filed()
     enough, go = threading.Event(), threading.Event()
 
@@ -130,7 +130,7 @@ def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "code"])
-def test_what_ends_it_leaves_the_file(one: Filing, end: str) -> None:
+def test_an_end_during_minimising_leaves_the_file(one: Filing, end: str) -> None:
     wanted = one.filed()
     before = one.text(wanted)
 
@@ -150,7 +150,7 @@ def test_what_ends_it_leaves_the_file(one: Filing, end: str) -> None:
     assert [path.name for path in (one.folder / "findings").rglob("*") if path.is_file()] == [Path(wanted.file).name]
 
 
-def test_what_somebody_edits_or_takes_away_is_let_be(one: Filing) -> None:
+def test_edited_and_removed_files_are_left_alone(one: Filing) -> None:
     wanted = one.filed()
     path = one.folder / wanted.file
     for change in (lambda: path.write_text("nonsense"), path.unlink):
@@ -179,7 +179,7 @@ def minimized(folder: Path) -> set[str]:
     return {name for name, each in said.items() if each.get("minimized", "so far").count("so far") == 0}
 
 
-def test_a_campaign_that_is_killed_meanwhile(folder: Path) -> None:
+def test_a_campaign_that_is_killed_while_minimising(folder: Path) -> None:
     """Check that each finding then has a complete program, and that the next session makes the programs small."""
     command = ("--workers", "1", "--unit-seconds", "1", "--until", "programs=1000000")
     campaign = Running(folder, *command)

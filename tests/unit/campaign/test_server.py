@@ -109,7 +109,7 @@ def test_another_host_is_refused(host: str, folder: Path) -> None:
     assert ask(folder, host=f"LOCALHOST:{PORT}")[0] == "200 OK"
 
 
-def test_nothing_is_changed(folder: Path) -> None:
+def test_requests_change_nothing(folder: Path) -> None:
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -121,7 +121,7 @@ def test_nothing_is_changed(folder: Path) -> None:
     assert contents() == before
 
 
-def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
+def test_missing_pages_and_campaigns(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "/nowhere")[0] == "404 Not Found"
     assert ask(folder, "/finding/regression-x")[0] == "404 Not Found"
     status, _, text = ask(tmp_path / "nothing")
@@ -141,7 +141,7 @@ def listeners(port: int) -> list[str]:
     return found
 
 
-def test_it_listens_on_the_loopback_alone(folder: Path) -> None:
+def test_the_server_listens_on_the_loopback_only(folder: Path) -> None:
     child, address = serving(folder, 0)
     with child:
         port = int(address.rstrip("/").rpartition(":")[2])

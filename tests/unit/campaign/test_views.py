@@ -52,7 +52,7 @@ def test_the_screen_fits(overview: Overview) -> None:
     assert "kvm_age_hva_handler" not in text
 
 
-def test_what_is_new_is_told(overview: Overview) -> None:
+def test_new_findings_are_reported(overview: Overview) -> None:
     text = summary(overview, NOW - 60)
     assert f"new since {date(NOW - 60)}: 1 finding; 2 from before" in text
     assert "not cleaned L2" in text

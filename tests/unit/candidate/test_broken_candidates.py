@@ -57,7 +57,7 @@ def test_a_candidate_that_cannot_be_imported(checkout: Path, name: str) -> None:
     refused((result.returncode, result.stdout, result.stderr), said)
 
 
-def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> None:
+def test_a_reference_that_cannot_be_imported_is_an_internal_error(checkout: Path) -> None:
     with open(checkout / "reference" / "mmu.py", "a", encoding="utf-8") as file:
         file.write("\ndef f(:\n")
     result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
@@ -89,7 +89,7 @@ class PgtableMine(Pgtable):
         ("PgtableMine", "Mmu", "TypeError in kvm_pte_to_phys", "'NoneType' and 'int', at reference/pgtable.py:"),
     ],
 )
-def test_a_crash_of_the_candidate_says_what_and_where(
+def test_a_crash_of_the_candidate_is_reported_with_its_place(
     checkout: Path, pgtable: str, mmu: str, signature: str, reason: str
 ) -> None:
     """Check the reason for it: the signature contains neither message nor line."""
@@ -137,7 +137,7 @@ FLUSH = "__kvm_tlb_flush_vmid__"
         ("import Mmu", "import Mum", "Mmu"),
     ],
 )
-def test_the_example_misspelt_is_refused(checkout: Path, old: str, new: str, right: str) -> None:
+def test_the_misspelt_example_is_refused(checkout: Path, old: str, new: str, right: str) -> None:
     with_example(checkout, (old, new))
     result = process("run", "--candidate", "my-patch", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
     assert (result.returncode, result.stdout) == (2, "")

@@ -52,7 +52,7 @@ class Second(threading.Thread):
             self.leaves.wait(60)
 
 
-def test_two_entries_are_made_side_by_side(tmp_path: Path) -> None:
+def test_two_entries_are_made_concurrently(tmp_path: Path) -> None:
     with making(tmp_path, "a") as first, making(tmp_path, "b") as second:
         (first / "file").touch()
         (second / "file").touch()
@@ -61,7 +61,7 @@ def test_two_entries_are_made_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("renamed", [True, False])
-def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -> None:
+def test_the_second_maker_waits_and_starts_anew(renamed: bool, tmp_path: Path) -> None:
     """Check that the first maker does not touch the folder of the second one."""
     second = Second(tmp_path, "a")
     with making(tmp_path, "a") as work:
@@ -81,7 +81,7 @@ def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["a", "b"])
-def test_what_a_killed_process_has_left_goes(what: str, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(what: str, tmp_path: Path) -> None:
     killed(tmp_path, "a")
     assert os.listdir(tmp_path) == [f"{BEGINNING}a"]
     with making(tmp_path, what) as work:
@@ -89,7 +89,7 @@ def test_what_a_killed_process_has_left_goes(what: str, tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == [work.name]
 
 
-def test_without_locks_each_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_each_process_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(*_: object) -> None:
         raise OSError
 

@@ -66,7 +66,7 @@ def test_the_place_of_an_allocation_outlives_the_counts() -> None:
     assert past.allocated(1) == ""
 
 
-def test_what_is_not_done_yet_is_not_known() -> None:
+def test_records_not_yet_done_are_unknown() -> None:
     past = history()
     past.add(made((r.STORE, 1, 5), (r.STORE, 2, 5), (r.STORE, 3, 5)))
     assert not past.has_stores()
@@ -80,7 +80,7 @@ def test_what_is_not_done_yet_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_steps_are_those_of_the_operation(asked: bool) -> None:
+def test_steps_are_those_of_the_current_operation(asked: bool) -> None:
     """Check that queries in between change nothing."""
     past = history()
     add(past, (r.STORE, 1, 5), (r.TABLE, 2, 5))
@@ -101,7 +101,7 @@ def test_steps_are_those_of_the_operation(asked: bool) -> None:
     assert past.storing() == past.walking() == ""
 
 
-def test_no_more_is_kept_than_is_needed() -> None:
+def test_the_history_is_bounded() -> None:
     past = history()
     for number in range(40):
         add(past, *[(r.STORE, number % 9 + 1, number)] * (1 << 13))

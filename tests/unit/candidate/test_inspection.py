@@ -52,13 +52,13 @@ def adding(base: type, *names: str) -> type:
 
 
 @pytest.mark.parametrize("name", [*candidate.names(), *(bug.name for bug in BUGS)])
-def test_what_is_here_is_accepted_and_changes_something(name: str) -> None:
+def test_all_shipped_versions_are_accepted_and_change_something(name: str) -> None:
     found = candidate.changes(name)
     assert bool(found.overrides) == (name != "original")
     assert found.bases == (name,) or name not in found.bases
 
 
-def test_the_base_is_the_version_that_it_derives_from() -> None:
+def test_the_base_is_the_parent_version() -> None:
     found = candidate.changes("rfc-v1")
     assert (found.bases, found.overrides, found.adds) == (("rfc-v1-3",), ("user_mem_abort",), ())
     assert found.text() == "rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing"
@@ -109,20 +109,20 @@ def changes_as(name: str, pgtable: type, adds: tuple[str, ...]) -> candidate.Cha
     return candidate.changes(name)
 
 
-def test_a_name_that_is_close_to_none_is_an_addition() -> None:
+def test_a_name_similar_to_no_function_is_an_addition() -> None:
     found = changes(adding(Pgtable, "kvm_pgtable_stage2_flush", "stage2_helper", "kvm_pgtable_stage2_unmap_all"))
     assert found.overrides == ("kvm_pgtable_stage2_flush",)
     assert found.adds == ("stage2_helper", "kvm_pgtable_stage2_unmap_all")
 
 
-def test_adds_lists_what_there_is() -> None:
+def test_adds_may_list_existing_methods_only() -> None:
     bad = adding(Pgtable, "kvm_pgtable_stage2_flush", "stage2_helper")
     assert "adds= lists 'stage2_helpr', which is no method that it adds (did you mean 'stage2_helper'?)" in refusal(
         bad, adds=("stage2_helpr",)
     )
 
 
-def test_all_that_is_wrong_is_in_the_line() -> None:
+def test_the_line_names_all_mistakes() -> None:
     told = refusal(adding(Pgtable, "kvm_pte_vaild"), adding(Mmu, "user_mem_abot"))
     assert "kvm_pte_valid?" in told
     assert "user_mem_abort?" in told
@@ -143,7 +143,7 @@ def test_one_unchanged_class_is_fine() -> None:
     assert found.overrides == ("kvm_pgtable_stage2_flush",)
 
 
-def test_tlb_c_is_held_against_its_base() -> None:
+def test_tlb_c_is_compared_with_its_base() -> None:
     found = changes(tlb=adding(TlbVhe, "__kvm_tlb_flush_vmid__"))
     assert found.text() == "mine (on original) overrides __kvm_tlb_flush_vmid__; adds nothing"
     assert candidate.changes("bug-tlb-level").overrides == ("__tlbi_level__",)
@@ -165,7 +165,7 @@ def test_helpers_of_the_other_file_are_fine() -> None:
     assert (found.overrides, found.adds) == (("user_mem_abort",), ("stage2_helper",))
 
 
-def test_what_comes_from_a_mixin_is_its_own() -> None:
+def test_functions_of_a_mixin_count_as_its_own() -> None:
     class Helpers:
         def kvm_pgtable_stage2_flush(self, pgt: object, addr: int, size: int) -> int:
             return 0
@@ -173,7 +173,7 @@ def test_what_comes_from_a_mixin_is_its_own() -> None:
     assert changes(type("Mine", (Helpers, PgtableV5_12_9), {})).overrides == ("kvm_pgtable_stage2_flush",)
 
 
-def test_the_two_classes_the_other_way_round() -> None:
+def test_swapped_classes_are_refused() -> None:
     assert "first a class that derives from Pgtable, then one" in refusal(Mmu, Pgtable)
 
 
@@ -292,7 +292,7 @@ def test_one_edit(a: str, b: str, near: bool) -> None:
     assert one_edit_away(a, b) == one_edit_away(b, a) == near
 
 
-def test_the_same_letters_come_before_an_edit() -> None:
+def test_the_same_letters_rank_before_an_edit() -> None:
     assert near_names("_kvm_pgtable_walk", ["kvm_pgtable_wal", "kvm_pgtable_walk"]) == ["kvm_pgtable_walk"]
     assert near_names("stage2_umap", ["stage2_map", "stage2_unmap", "other"]) == ["stage2_map", "stage2_unmap"]
 

@@ -107,18 +107,18 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
 
 
-def test_locks_are_called_something() -> None:
+def test_each_lock_has_a_name_for_reports() -> None:
     """Check the names used in a violation that reports the unlock of a lock that is not held."""
     assert set(CALLED) == {name for name in r.LOCKS if name}
 
 
-def test_memory_begins_at_the_same_places() -> None:
+def test_memory_begins_at_the_same_addresses() -> None:
     places = dict(re.findall(r"^#define (SHIM_PA_LOW|SHIM_HIGH)\s+\((0x\w|1)UL << (?:46|48)\)$", SHIM, re.MULTILINE))
     assert places == {"SHIM_PA_LOW": "1", "SHIM_HIGH": "0xa"}
     assert (arena.BASE, arena.HIGH) == (1 << 46, 0xA << 48)
 
 
-def test_programs_fit() -> None:
+def test_the_largest_program_fits() -> None:
     """Check that a process has room for the largest program."""
     assert beside.MAX_ACCESSES <= r.MAX_ACTORS
     assert beside.MAX_SWITCHES <= r.MAX_ANCHORS
@@ -129,7 +129,7 @@ def test_programs_fit() -> None:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="takes gcc")
-def test_places_in_the_shared_memory_are_the_same(tmp_path: Path) -> None:
+def test_offsets_in_the_shared_memory_are_the_same(tmp_path: Path) -> None:
     expected = {name: getattr(r, name) for name in LAYOUT} | {name: getattr(r, name).size for name in PACKED}
     prints = "".join(
         f'\tprintf("{name} %lu\\n", (unsigned long)({what}));\n' for name, what in (LAYOUT | PACKED).items()

@@ -37,12 +37,12 @@ def test_every_module_of_the_folders_is_there() -> None:
     assert bugs == {f"candidate.bugs.{each.stem}" for each in files if each.stem != "__init__"}
 
 
-def test_a_base_comes_before_what_derives_from_it() -> None:
+def test_a_base_comes_before_derived_versions() -> None:
     """Check that the order holds even where it is not declared."""
     assert depth(PgtableRfcV1_1, MmuRfcV1_1) < depth(PgtableRfcV1, MmuRfcV1)
 
 
-def test_one_name_in_adds_is_a_tuple_whose_comma_is_forgotten() -> None:
+def test_a_single_name_in_adds_is_taken_as_a_tuple() -> None:
     made = Candidate("mine", Pgtable, Mmu, "a test", "helper")  # type: ignore[arg-type]
     assert made.adds == ("helper",)
 

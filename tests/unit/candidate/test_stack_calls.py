@@ -33,7 +33,7 @@ int main(void) { many(&table); return 0; }
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-def test_only_calls_of_the_stack_go(tmp_path: Path) -> None:
+def test_only_calls_for_the_stack_are_removed(tmp_path: Path) -> None:
     def run() -> list[str]:
         done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
         return done.stdout.split()

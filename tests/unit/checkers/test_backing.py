@@ -45,7 +45,7 @@ class Leaves:
         return alone
 
 
-def test_all_right() -> None:
+def test_correct_leaves() -> None:
     assert Leaves().wrong() == [""] * PAGES
 
 
@@ -60,7 +60,7 @@ def test_a_page_in_the_middle_changes(change: str, page: int) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2, 9])
-def test_the_rest_changes(first: int) -> None:
+def test_the_remaining_pages_change(first: int) -> None:
     leaves = Leaves()
     leaves.side.host.migrate(leaves.hva + first * PAGE, leaves.hva + PAGES * PAGE)
     assert leaves.wrong() == [""] * first + ["wrong frame"] * (PAGES - first)

@@ -52,7 +52,7 @@ def test_leaves_are_found_from_the_table_before() -> None:
     assert shadow.lookup_near(near, 1 << 60) is None
 
 
-def test_look_ups_follow_what_becomes_of_the_tables() -> None:
+def test_look_ups_follow_changes_of_the_tables() -> None:
     """Check that a look-up that begins in the table of the last one has the result of one from the root."""
     text = (
         "vm cpus=1\nslot a size=2M backing=thp log=on\nhost write a+0 2M\ncpu0 read a+0\ncpu0 write a+4K\n"
@@ -86,14 +86,14 @@ def test_few_indices_and_many() -> None:
     assert shadow.indices_in(table, pages + BLOCK, pages + 2 * BLOCK) == []
 
 
-def test_memory_is_as_the_stores_made_it() -> None:
+def test_memory_matches_the_stores() -> None:
     shadow_of()[0].scan()
 
 
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("level", [2, 3])
 @pytest.mark.parametrize("change", [0, 2, WRITE_BIT | 3])
-def test_memory_that_no_store_changed_is_noticed(level: int, index: int, change: int) -> None:
+def test_a_change_of_memory_without_a_store_is_noticed(level: int, index: int, change: int) -> None:
     """Change an entry in memory: cleared, invalid but not zero, or another leaf."""
     shadow, _, pages = shadow_of()
     table = shadow.table_at(pages, level)

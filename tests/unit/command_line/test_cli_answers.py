@@ -39,7 +39,7 @@ def test_run_clean(call: Call) -> None:
     assert out.startswith("p.s2: rfc-v1-fixed against original: clean")
 
 
-def test_run_all_leaves_the_reference_out(call: Call) -> None:
+def test_run_all_excludes_the_reference(call: Call) -> None:
     found = answer(call("run", write(MISSING_CLEAN), "--reference", "v5.12.9", "--json"))
     assert [result["candidate"] for result in found["results"]] == [n for n in candidate.names() if n != "v5.12.9"]
 
@@ -156,7 +156,7 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     assert all(out.count(name) == 1 for name in files)
 
 
-def test_fuzz_tells_the_time_of_judging_and_of_all(call: Call) -> None:
+def test_fuzz_reports_judging_time_and_total_time(call: Call) -> None:
     start = time.monotonic()
     found = answer(call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept", "--json"))
     elapsed = time.monotonic() - start

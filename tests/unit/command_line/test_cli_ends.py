@@ -41,7 +41,7 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
     return result
 
 
-def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
     monkeypatch.setattr("fuzz.engines.lanes.run_unit", in_this_process)
     monkeypatch.setattr("fuzz.findings.replay.Replayer", lambda contents: Here())
@@ -55,7 +55,7 @@ def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: py
     assert load(path).operations
 
 
-def test_our_mistake_while_running(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_while_running(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
     code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
     assert code == 3

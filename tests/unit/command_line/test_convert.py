@@ -117,7 +117,7 @@ def test_pipes() -> None:
 
 
 @pytest.mark.parametrize("command", [("run",), ("report",), ("minimize",), ("explore", "--candidate", "rfc-v1")])
-def test_who_wants_a_text_names_convert_for_binary_records(call: Call, command: tuple[str, ...]) -> None:
+def test_commands_that_need_text_suggest_convert_for_binary_records(call: Call, command: tuple[str, ...]) -> None:
     for data, wrong in (
         (
             b"\x00\x01\xf4",

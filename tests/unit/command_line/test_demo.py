@@ -47,7 +47,7 @@ def test_the_program_is_the_one_of_the_corpus() -> None:
     ("part", "name", "wrong"),
     [("SERIES", "original", "original shows clean, not regression"), ("REPAIR", "rfc-v1", "rfc-v1 shows regression")],
 )
-def test_a_story_that_is_not_so_is_a_mistake(
+def test_a_story_that_the_versions_contradict_is_an_internal_error(
     part: str, name: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(story, part, name)
@@ -64,14 +64,14 @@ def test_findings_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"\n{len(lines)} findings in 40 programs\n" in out
 
 
-def test_it_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     story.review()
     story.fuzz(Unit("random", "original", story.WHOLE, 1, programs=5))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_needs_only_the_packages(tmp_path: Path) -> None:
+def test_the_demo_needs_only_the_packages(tmp_path: Path) -> None:
     """Run in an ordinary installation: no corpus/, no checkout."""
     for name in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

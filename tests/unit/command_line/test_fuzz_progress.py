@@ -51,6 +51,6 @@ def test_findings_between_renewals_of_the_line(summary: Summary, capsys: pytest.
     assert (out, start, one, other, end) == ("", "", ONE, OTHER, "")
 
 
-def test_nothing_beside_json(summary: Summary, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_no_progress_line(summary: Summary, capsys: pytest.CaptureFixture[str]) -> None:
     session(summary, ProgressLine(summary, terminal=True, quiet=True))
     assert capsys.readouterr() == ("", "")

@@ -14,13 +14,13 @@ from fuzz.command_line.registry import COMMANDS, make_parser
 from ..console import in_process
 
 
-def test_it_is_the_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "help")
     assert run("corpus", "add")[1].startswith("usage: s2fuzz corpus add")
     assert run()[1].startswith("usage: s2fuzz [-h]")
 
 
-def test_a_word_that_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "help")
     assert run("fly") == (2, "", f"s2fuzz: help: s2fuzz has no 'fly'; there are: {', '.join(COMMANDS)}\n")
     assert "s2fuzz list has no 'x'; there are: no actions" in run("list", "x")[2]
@@ -74,7 +74,7 @@ def test_exit_code_2_has_one_wording() -> None:
     assert len([text for text in texts if "one line on stderr says where, and what to do" in text]) > 10
 
 
-def test_accepted_findings_are_called_so() -> None:
+def test_the_help_calls_accepted_findings_accepted() -> None:
     """Check that the help does not call them known findings: a *known bug* is another thing."""
     assert not [text for text in helps(make_parser()) if re.search("known finding|findings that you know of", text)]
 

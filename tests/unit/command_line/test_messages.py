@@ -60,11 +60,11 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("run --known program.s3 program.s2", "program.s2"),
     ],
 )
-def test_the_nearest_right_one(call: Call, usage: str, meant: str) -> None:
+def test_the_nearest_name_is_suggested(call: Call, usage: str, meant: str) -> None:
     refused(call(*usage.split()), "did you mean '", f"{meant}'?")
 
 
-def test_nothing_like_it(call: Call) -> None:
+def test_nothing_is_suggested_without_a_similar_name(call: Call) -> None:
     assert "did you mean" not in call("run", "zzzzzz")[2]
     assert "did you mean" not in call("qqqq")[2]
     assert closest("x", []) == did_you_mean("x", []) == ""
@@ -143,14 +143,14 @@ def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: 
         assert call("run", "program.s2", "--candidate", "original", "--json")[0] == expected
 
 
-def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_judged_nothing_has_no_verdict(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fuzz.engines.lanes.run_unit", lambda unit, watch: UnitResult(unit))
     code, out, _ = call("fuzz", "--workers", "1", "--candidate", "original", "--programs", "1")
     assert code == 4
     assert "0 programs" in out
 
 
-def test_what_is_not_started_is_named() -> None:
+def test_a_process_that_does_not_start_is_named() -> None:
     said = "a thing cannot be started: Cannot allocate memory; try: free memory"
     with pytest.raises(NoProcessError, match=said), starting("a thing"):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -171,14 +171,14 @@ def raised(error: OSError) -> OSError:
         (OSError(errno.EIO, "Input/output error"), 2, "raised() failed: Input/output error"),
     ],
 )
-def test_what_the_system_refuses(error: OSError, code: int, words: str) -> None:
+def test_errors_of_the_system_have_their_exit_codes(error: OSError, code: int, words: str) -> None:
     found, message = failure(raised(error))
     assert found == code
     assert words in message
     assert "answer" not in message
 
 
-def test_exit_codes_are_told(call: Call) -> None:
+def test_help_lists_the_exit_codes(call: Call) -> None:
     text = call("--help")[1]
     assert "2  bad usage or input, or a mistake in the candidate's Python" in text
     assert "4  no verdict available" in text
@@ -214,11 +214,11 @@ def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
         ("cover --candidate rfc-v1 a.s2 --json b.s2", "program", ["a.s2", "b.s2"]),
     ],
 )
-def test_a_list_goes_on_behind_an_option(typed: str, place: str, words: list[str]) -> None:
+def test_a_list_continues_after_an_option(typed: str, place: str, words: list[str]) -> None:
     assert [str(word) for word in getattr(make_parser().parse_args(typed.split()), place)] == words
 
 
-def test_of_a_list_behind_an_option_each_word_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_word_of_a_list_after_an_option_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser("s2fuzz count")
     parser.add_argument("number", nargs="+", type=int, metavar="NUMBER")
     parser.add_argument("--up", action="store_true")

@@ -83,7 +83,7 @@ def test_the_model_of_a_selftest(call: Call) -> None:
     no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
 
 
-def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_with_a_version_that_gets_stuck(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def stuck(_: object) -> None:
         raise measuring.WorkloadError("original: operation 1: stuck")
 
@@ -93,7 +93,7 @@ def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("command", ["report", "minimize", "promote"])
-def test_what_wants_a_finding(call: Call, command: str) -> None:
+def test_commands_that_need_a_finding(call: Call, command: str) -> None:
     where = ("--out", ".") if command == "promote" else ()
     no_verdict(
         call(command, write(RING), "--candidate", "rfc-v1", *where), "p.s2 on rfc-v1: ", NEEDED.format("original")

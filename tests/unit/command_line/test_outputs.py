@@ -83,7 +83,7 @@ def test_a_regular_file_is_replaced_as_a_whole(write: Write) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_and_its_target_is_written(write: Write, there: bool) -> None:
+def test_a_link_stays_and_its_target_is_replaced(write: Write, there: bool) -> None:
     Path("folder").mkdir()
     if there:
         Path("folder/x").write_text("old")
@@ -105,7 +105,7 @@ def test_a_fifo_is_written_to_and_stays(write: Write) -> None:
     assert Path("fifo").is_fifo()
 
 
-def test_a_reader_of_a_fifo_sees_no_end_before_the_file(tmp_path: Path) -> None:
+def test_a_fifo_reader_sees_no_end_of_file_before_the_data(tmp_path: Path) -> None:
     """Check this also for a command that works for a while between checking the FIFO and writing to it."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -143,7 +143,7 @@ def test_a_fifo_without_a_reader_is_refused(write: Write, capsys: pytest.Capture
     assert Path("fifo").is_fifo()
 
 
-def test_a_fifo_whose_reader_goes_is_told_of(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_fifo_whose_reader_closes_it_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Check that the exit code is not that of a closed standard output (141)."""
     fifo, program = tmp_path / "fifo", tmp_path / "p.s2"
     os.mkfifo(fifo)
@@ -184,7 +184,9 @@ def test_a_socket_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -
         ("x" * 256, "File name too long"),
     ],
 )
-def test_no_place_for_a_file(target: str, why: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_that_cannot_be_a_file_is_refused(
+    target: str, why: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("folder").mkdir()
     Path("to-folder").symlink_to("folder")
     Path("loop").symlink_to("loop")
@@ -193,7 +195,7 @@ def test_no_place_for_a_file(target: str, why: str, write: Write, capsys: pytest
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_full_device_is_told_of_and_stays(link: bool, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_device_is_reported_and_stays(link: bool, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     target = "/dev/full"
     if link:
         Path("link").symlink_to(target)
@@ -218,7 +220,7 @@ def test_a_device_node_is_written_to_and_stays(number: int, code: int, write: Wr
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_a_descriptor_keeps_what_was_written_before(name: str, tmp_path: Path) -> None:
+def test_output_to_a_descriptor_keeps_earlier_content(name: str, tmp_path: Path) -> None:
     """Append with ``>> file``: the file behind the descriptor is not replaced."""
     (tmp_path / "p.s2").write_text(MISSING_CLEAN)
     out = tmp_path / "out"

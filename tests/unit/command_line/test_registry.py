@@ -44,7 +44,7 @@ except SystemExit:
 """
 
 
-def test_a_module_is_a_command() -> None:
+def test_each_module_is_a_command() -> None:
     folder = Path(commands.__path__[0])
     assert sorted(COMMANDS) == sorted(path.stem for path in folder.glob("[a-z]*.py"))
     assert list(COMMANDS)[: len(ORDER)] == list(ORDER)
@@ -52,7 +52,7 @@ def test_a_module_is_a_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_what_a_command_declares(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_all_that_a_command_declares(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """Check that the help has the summary, text, examples and exit codes, and that the examples can be parsed."""
     assert command.summary[:1].islower()
     assert not command.summary.endswith(".")

@@ -47,7 +47,7 @@ def test_report_explains_the_finding_of_a_file(call: Call) -> None:
     assert max(map(len, out.splitlines())) <= 72
 
 
-def test_report_of_one_of_two_findings(call: Call) -> None:
+def test_report_selects_one_of_two_findings(call: Call) -> None:
     """Select the finding that the comments name; without comments the weightiest one, or the one asked for."""
     write(MISSING_CLEAN)
     assert f"regression: {SIGNATURE}" in " ".join(call("report", "p.s2", "--candidate", "rfc-v1")[1].split())
@@ -76,7 +76,7 @@ def test_report_says_that_the_candidate_has_changed(call: Call) -> None:
     assert changed in call("report", write(f"{ABOUT}# code: {other}\n{MISSING_CLEAN}"))[1]
 
 
-def test_report_refuses_what_shows_nothing(call: Call) -> None:
+def test_report_refuses_a_program_without_a_finding(call: Call) -> None:
     write(MISSING_CLEAN)
     refused(call("report", "p.s2"), "no comment names its candidate")
     refused(call("report", "p.s2", "--candidate", "rfc-v1-fixed"), "shows nothing")
@@ -126,7 +126,7 @@ def test_run_takes_the_versions_of_the_comments(call: Call) -> None:
     assert call("run", "x.s2", "--reference", "rfc-v1")[1].startswith("x.s2: rfc-v1-3 against rfc-v1: ")
 
 
-def test_run_of_several_programs_takes_those_of_each(call: Call) -> None:
+def test_run_of_several_programs_takes_the_versions_of_each(call: Call) -> None:
     write(ABOUT + MISSING_CLEAN, "x.s2")
     write(ABOUT.replace("rfc-v1-3", "rfc-v1-fixed") + MISSING_CLEAN, "y.s2")
     found = answer(call("run", "x.s2", "y.s2", write(MISSING_CLEAN), "--json"))
@@ -136,7 +136,7 @@ def test_run_of_several_programs_takes_those_of_each(call: Call) -> None:
     assert len({each["candidate"] for each in found["changes"]}) == len(found["changes"]) == len(others)
 
 
-def test_the_trace_is_about_the_finding_of_the_file(call: Call) -> None:
+def test_the_trace_covers_the_finding_of_the_file(call: Call) -> None:
     """Run rfc-v1, which shows two findings; without comments the trace covers both."""
     both = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1", "--trace")[1]
     assert "!! locking" in both
@@ -193,9 +193,7 @@ def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(
         ("tree:/nowhere/linux", "/nowhere/linux: no such folder; allowed: the top folder of a Linux tree"),
     ],
 )
-def test_a_version_that_is_not_there_and_that_nobody_has_typed(
-    call: Call, command: str, key: str, name: str, wrong: str
-) -> None:
+def test_a_missing_version_named_only_by_a_comment(call: Call, command: str, key: str, name: str, wrong: str) -> None:
     """Run a file that was made in another folder, or on another machine."""
     there = {"reference": "original", "candidate": "rfc-v1-3"}[key]
     write(ABOUT.replace(f"{key}: {there}", f"{key}: {name}") + MISSING_CLEAN, "x.s2")

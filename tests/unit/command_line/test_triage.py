@@ -45,7 +45,7 @@ def folded(text: str) -> str:
     ],
     ids=" ".join,
 )
-def test_a_command_shows_it(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_shows_the_entry(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = in_process(capsys)(*command)
     assert code == 0
     assert WORDS in folded(out)
@@ -77,7 +77,7 @@ def campaign(tmp_path: Path) -> str:
     return str(tmp_path / "c")
 
 
-def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_campaign_shows_the_entry(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "status")
     code, out, _ = run(campaign)
     assert code == 0
@@ -94,7 +94,7 @@ def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) 
     assert f"accepted: {WORDS}" in folded(out)
 
 
-def test_the_screen_and_the_page_show_it(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_screen_and_the_page_show_the_entry(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):

@@ -129,7 +129,7 @@ def test_every_command_is_in_the_table() -> None:
         assert any(each.startswith(f"s2fuzz {command} ") for each in typed), command
 
 
-def test_a_line_is_told_as_a_whole() -> None:
+def test_the_whole_line_must_match() -> None:
     usage = Usage("s2fuzz", 2, "s2fuzz: a...c")
     assert usage.told("s2fuzz: abbc\n")
     assert not any(map(usage.told, ("s2fuzz: ab\n", "s2fuzz: abc", "s2fuzz: a\nc\n", "s2fuzz: ac\nmore\n", "")))

@@ -18,7 +18,7 @@ ROWS = {1: (Figures(4096, 512, 2000, 0), Figures()), 8: (Figures(8192, 512, 2000
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 5])
-def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
+def test_the_original_cleans_for_each_vcpu_and_the_series_once(cpus: int) -> None:
     """Check patch 1/4: a vCPU that finds the block mapped cleans nothing."""
     original, patched = (
         Experiment(candidate.get(name), "create", "2M").measure(cpus) for name in ("original", "rfc-v1-1")
@@ -27,7 +27,7 @@ def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 6])
-def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> None:
+def test_a_rebuild_visits_old_entries_in_the_window_or_after_it(cpus: int) -> None:
     """Check patches 2/4 and 3/4: the block is mapped before its pages are unmapped."""
     original, series = (
         Experiment(candidate.get(name), "rebuild", "2M").measure(cpus) for name in ("original", "rfc-v1")
@@ -50,7 +50,7 @@ def test_a_block_of_1g() -> None:
     assert Experiment(series, "rebuild", "1G").measure(1).window_entries == 0
 
 
-def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
+def test_vcpus_arrive_at_steps_of_the_rebuilding_vcpu() -> None:
     steps = RebuildPlaces(candidate.get("rfc-v1"), "2M")
     places = [steps.place(number) for number in range(steps.count)]
     assert len(places) > 500
@@ -60,7 +60,7 @@ def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
     assert len(steps.found) < 500
 
 
-def test_the_table_says_what_it_is_and_what_it_is_not() -> None:
+def test_the_table_states_what_it_shows() -> None:
     lines = table("rebuild", "2M", ("original", "rfc-v1"), ROWS).splitlines()
     assert lines[0].startswith("rebuild of a 2M block.")
     assert [line.split()[:3] for line in lines[5:9]] == [

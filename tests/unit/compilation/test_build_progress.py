@@ -52,7 +52,7 @@ def test_lines_for_each_quarter_where_there_is_no_terminal(
     ]
 
 
-def test_a_line_that_renews_itself_in_a_terminal(
+def test_a_progress_line_in_a_terminal(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -73,7 +73,9 @@ def test_a_line_that_renews_itself_in_a_terminal(
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_remark_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_remark_stays_visible(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     tell("there is no profile")
     line = capsys.readouterr().out
@@ -84,7 +86,7 @@ def test_a_remark_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 @pytest.mark.parametrize("line", ["", "error: x", "s2fuzz-progress", "s2fuzz-progress 1 2\n", "s2fuzz-progress 1 0.5x"])
-def test_other_lines_are_for_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_lines_go_to_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = BuildProgress(3)
     capsys.readouterr()
     assert not shown.take(line)
@@ -120,7 +122,7 @@ def test_reports_are_shown_and_the_rest_is_logged(
     assert err.startswith("s2fuzz: compiling 2 modules: translating them to C\ns2fuzz: compiled 2 of 2 modules")
 
 
-def test_the_first_error_of_the_compiler_is_told(compiler: Callable[[str], None], tmp_path: Path) -> None:
+def test_the_first_error_of_the_compiler_is_reported(compiler: Callable[[str], None], tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match=r"the compiler failed: a\.py:1: error: bad; log: "):
         compiler("report(0, 0); print('a.py:1: error: bad'); sys.exit(1)")
     with pytest.raises(build.BuildError, match="exit code 3"):
@@ -135,7 +137,7 @@ class Extension:
     sources: list[str] = field(default_factory=list)
 
 
-def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
+def test_jobs_have_their_optimisation_level_and_the_longest_comes_first(tmp_path: Path) -> None:
     files = {
         "__native_reference___pgtable.c": (2000, USUAL, True),
         "list_ops.c": (1000, FULL, False),
@@ -206,7 +208,7 @@ char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
     assert marked(text).splitlines() == lines
 
 
-def test_every_hot_file_is_there() -> None:
+def test_every_hot_file_exists() -> None:
     """Check that no optimised module was renamed, which would silently lose its optimisation."""
     names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
     for part in (*HOT, *COLD, *UNTRAINED):
@@ -224,7 +226,7 @@ def test_every_hot_file_is_there() -> None:
         ("candidate___tree___runtime___pool", (USUAL, False), (USUAL, False)),
     ],
 )
-def test_what_is_compiled_by_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
+def test_modules_compiled_with_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
     """Check that code not reached by the training run is excluded: the compiler would treat it as cold."""
     for each, found in ((False, usual), (True, thorough)):
         job = Job(Extension(LIBRARY), (f"__native_{name}.c",), each)

@@ -26,7 +26,9 @@ KERNEL, CANDIDATE, C_FILE = "reference/kernel.py", "candidate/rfc_v1.py", "fuzz/
 @pytest.mark.parametrize(
     ("lacks", "said"), [("mypyc", "no mypyc"), ("compiler", "no C compiler"), ("headers", "no Python headers")]
 )
-def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, said: str) -> None:
+def test_the_reason_why_a_build_is_impossible(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, said: str
+) -> None:
     monkeypatch.setattr(build, "find_spec", lambda name: None if name == lacks else object())
     monkeypatch.setattr(shutil, "which", lambda name: None if lacks == "compiler" else "/bin/cc")
     include = tmp_path / "include"
@@ -41,7 +43,7 @@ def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert "\n" not in str(error.value)
 
 
-def test_what_runs_trees_is_compiled() -> None:
+def test_code_that_runs_trees_is_compiled() -> None:
     """Check that no name in it belongs to table memory: the module would stay interpreted, and take twice the time."""
     assert not [source for source in interpreted() if source.startswith("candidate/tree/")]
     assert "candidate/tree/runtime/replay.py" in sources()
@@ -112,7 +114,7 @@ def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monk
 
 
 @pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL, C_FILE])
-def test_a_build_with_a_file_is_for_these_sources(
+def test_a_build_with_a_file_is_unused_after_a_change(
     building_with: list[list[str]], building: Path, mine: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside.build_with(str(mine))
@@ -140,7 +142,7 @@ def test_a_file_with_a_plain_store_is_not_compiled(building_with: list[list[str]
     assert building_with == []
 
 
-def test_a_registered_version_is_compiled_as_ever(building: Path) -> None:
+def test_a_registered_version_needs_no_other_build(building: Path) -> None:
     assert outside.build_with("rfc-v2") == "the compiled build is up to date"
 
 
@@ -174,7 +176,7 @@ def folders() -> list[str]:
     return sorted(path.name for path in native.FOLDER.iterdir() if path.is_dir())
 
 
-def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_up_to_date_build_is_not_repeated(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.build() == "the compiled build is up to date"
     assert folders() == ["group-0"]
     assert capsys.readouterr().err == ""
@@ -195,7 +197,7 @@ def test_c_code_that_has_changed_is_compiled_anew(building: Path, name: str) -> 
     assert build.build() == "the compiled build is up to date"
 
 
-def test_all_c_code_of_ours_is_known() -> None:
+def test_all_c_sources_are_known() -> None:
     assert native.c_sources() == [f"fuzz/compilation/{name}" for name in C_FILES]
 
 
@@ -255,7 +257,7 @@ def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, build.BuildError])
-def test_a_build_that_does_not_end_leaves_nothing(
+def test_a_build_that_fails_leaves_nothing(
     building: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def stopped(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
@@ -270,7 +272,7 @@ def test_a_build_that_does_not_end_leaves_nothing(
 
 
 @pytest.mark.parametrize("source", [KERNEL, C_FILE])
-def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_a_source_that_changes_during_the_build(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     def change(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (building / source).write_text("")
 

@@ -37,7 +37,7 @@ def test_words_hold_64_bits(value: int) -> None:
 
 
 @pytest.mark.parametrize("name", candidate.names())
-def test_nothing_of_a_run_is_left(name: str) -> None:
+def test_a_run_leaves_no_objects(name: str) -> None:
     """Check both forms: a hidden reference easily keeps compiled objects alive."""
 
     def kernels() -> int:

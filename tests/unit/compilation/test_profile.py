@@ -75,7 +75,7 @@ def run(command: Command, monkeypatch: pytest.MonkeyPatch, counts: bool, wrong: 
     compiling.build_all(command, jobs(command.extensions), command.link, [], {})
 
 
-def test_hot_files_are_compiled_by_the_profile(
+def test_hot_files_are_compiled_with_the_profile(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(command, monkeypatch, counts=True)
@@ -90,7 +90,7 @@ def test_hot_files_are_compiled_by_the_profile(
 
 
 @pytest.mark.parametrize(("counts", "wrong"), [(False, ""), (True, "the training run failed: exit code 1")])
-def test_without_a_profile_all_is_compiled_all_the_same(
+def test_everything_is_compiled_even_without_a_profile(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], counts: bool, wrong: str
 ) -> None:
     run(command, monkeypatch, counts, wrong)
@@ -101,7 +101,7 @@ def test_without_a_profile_all_is_compiled_all_the_same(
     assert wrong in said[0]
 
 
-def test_only_a_compiler_that_takes_the_options_of_gcc_is_given_them() -> None:
+def test_only_compilers_that_support_gcc_options_get_them() -> None:
     hot, usual = (Job(Extension(LIBRARY, []), (f"{name}.c",)) for name in (HOT, USUAL))
     assert (list(profile.PLAIN.options(hot)), list(profile.PLAIN.options(usual))) == ([FULL], [])
     for part in (profile.COUNTED, profile.AGAIN, profile.PROFILED):
@@ -128,7 +128,7 @@ def test_a_compiler_that_lacks_a_part_makes_no_profile(tmp_path: Path, refused: 
     assert supported([str(lacking)], tmp_path / "trial") == whole
 
 
-def test_a_training_run_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_training_run_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with a folder without library; as in `fuzz.compilation.build.run_compiler`, no other one is loaded."""
     monkeypatch.setenv("S2FUZZ_PURE", "1")
     assert trained(tmp_path) == "the training run failed: exit code 1"
@@ -141,7 +141,7 @@ def test_a_training_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.skipif(native.choose().mypyc != "", reason="compiled code calls no method that a test has put in place")
 @pytest.mark.parametrize("par", [False, True])
-def test_the_training_run_has_all_sizes_and_versions(par: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_run_covers_all_granules_and_versions(par: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from fuzz.judging.differential import Differential
 
     judged: list[tuple[str, Program]] = []

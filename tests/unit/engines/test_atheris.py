@@ -51,7 +51,7 @@ def bare() -> Fuzzing:
     return fuzzing(Unit("atheris", "original", "rfc-v1", 1))
 
 
-def test_programs_have_blocks_and_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_have_blocks_and_mutations_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check programs of the corpus, fresh programs, and mutations of both."""
     text = print_program(parse(f"{HEAD}par\ncpu0 write a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 1\nend\n"))
     made = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=(text,)))
@@ -84,7 +84,7 @@ def comparable(result: Result) -> object:
     return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
 
 
-def test_no_verdict_is_left_when_memory_is_given_back(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_verdict_is_alive_when_memory_is_returned(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that no verdict is alive at that moment, because it would keep the memory around it."""
 
     class Shown:
@@ -167,7 +167,7 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=30), lambda message: 
     assert len(re.findall(r"\bNEW\b", done.stderr)) == 5
 
 
-def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_counters_when_libfuzzer_has_enough_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that new counters then count as new once, and that libFuzzer does not receive them."""
     counted: list[int] = []
     numbers = count(3)
@@ -191,7 +191,7 @@ def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) 
     assert counters.kept == 2
 
 
-def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_programs_are_mutated(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that later programs are changed more often if there are more of them."""
     bare.beginning = 0
     monkeypatch.setattr(atheris_records, "LATER", 2)
@@ -214,7 +214,7 @@ def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest
 
 
 @needs_atheris
-def test_says_nothing_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_atheris_prints_nothing_and_leaves_no_other_files(tmp_path: Path) -> None:
     done = process(
         *("fuzz", "--engine", "atheris", "--candidate", "v5.14", "--programs", "10", "--out", "out", "--json"),
         cwd=tmp_path,
@@ -247,7 +247,7 @@ def test_seeds_come_first_and_in_order() -> None:
     assert made.mutate(data, LONGEST, 1) != data
 
 
-def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
+def test_an_empty_input_gives_programs_of_the_generator(bare: Fuzzing) -> None:
     generator = Generator(1, offers=Offers(par=True))
     for seed in range(5):
         assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
@@ -259,7 +259,7 @@ def burn(seconds: float) -> None:
         pass
 
 
-def test_setting_up_is_no_part_of_the_cpu_time() -> None:
+def test_cpu_time_excludes_set_up() -> None:
     session = Session(Unit("atheris", "original", "rfc-v1", 1, cpu=0.5), lambda _: None)
     session.begin()
     burn(0.6)
@@ -283,7 +283,7 @@ def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
     assert begun.beginning == atheris_records.BEGINNING - 5
 
 
-def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutations_change_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     for share in ("FRESH", "BYTES", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     bare.beginning = 0
@@ -298,7 +298,7 @@ def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         assert (made == expected) != slow(expected)
 
 
-def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crossovers_combine_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atheris_records, "CROSSED", 100)
     bare.beginning = 0
     for seed in range(20):
@@ -324,7 +324,7 @@ def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         ("vm cpus=2\nslot a size=64M backing=thp\npar\n  cpu0 write a+0\n  cpu1 write a+0\nend\n", False),
     ],
 )
-def test_programs_that_take_long(text: str, expected: bool) -> None:
+def test_slow_programs_are_recognised(text: str, expected: bool) -> None:
     assert slow(parse("s2fuzz 1\n" + text)) == expected
 
 
@@ -338,7 +338,7 @@ def test_bytes_are_mutated_too(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -
     assert bare.mutate(data, 2 * RECORD_SIZE, 1) == data[::-1][: 2 * RECORD_SIZE]
 
 
-def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_mutation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("of ours")
 
@@ -366,5 +366,5 @@ def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         ("reference.kernel", False),
     ],
 )
-def test_lines_are_those_of_kernel_code(module: str, is_one: bool) -> None:
+def test_only_kernel_code_is_instrumented(module: str, is_one: bool) -> None:
     assert is_kernel_code(module) == is_one

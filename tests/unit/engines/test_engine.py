@@ -73,7 +73,7 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path) -> None:
+def test_kept_programs_do_not_depend_on_when_messages_are_read(tmp_path: Path) -> None:
     """Read one or many messages at a time, as a loaded machine does."""
     made: list[dict[str, str]] = []
     unit = Unit("random", "original", "rfc-v1", 1, 40)
@@ -94,7 +94,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
     assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
 
 
-def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_path: Path) -> None:
+def test_postponed_replays_change_only_the_number_of_replays(tmp_path: Path) -> None:
     """Check that a store which replays each record immediately keeps the same programs in the same files."""
     unit = Unit("random", "original", "rfc-v1", 1, 200)
     lines: list[bytes] = []
@@ -120,7 +120,7 @@ def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_pa
     assert replays[1] < replays[0]
 
 
-def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
+def test_ctrl_c_ends_pending_replays(tmp_path: Path) -> None:
     """Start with a larger program of the finding in place."""
     long, short = (parse(f"{print_program(EMPTY)}cpu0 read a+0\n{more}") for more in ("cpu0 write a+0\n", ""))
     finding = Finding("regression", "a: b: c", "why", 0)
@@ -143,7 +143,7 @@ def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
     assert [load(path) for path in tmp_path.iterdir()] == [long]
 
 
-def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
+def test_a_replay_interrupted_by_ctrl_c_is_repeated(tmp_path: Path) -> None:
     unit = Unit("random", "original", "rfc-v1", 1)
     result = Result(unit)
     texts = [print_program(EMPTY), f"{print_program(EMPTY)}cpu0 read a+0\n"]
@@ -260,7 +260,7 @@ def test_files_replay(kept: Summary) -> None:
         assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).kinds()
 
 
-def test_files_say_what_they_show(kept: Summary) -> None:
+def test_files_describe_their_findings(kept: Summary) -> None:
     found = kept.findings[0]
     assert found.path is not None
     text = found.path.read_text()
@@ -318,7 +318,7 @@ def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
     assert {(found.kind, found.signature): found.count for found in again.findings} == counts
 
 
-def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> None:
+def test_a_larger_program_of_an_earlier_session_is_replaced(tmp_path: Path) -> None:
     for found in session(out=tmp_path).findings:
         rewritten(found, 1)
     shutil.rmtree(tmp_path / ALTERNATIVES)
@@ -328,7 +328,7 @@ def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> Non
         assert found.number
 
 
-def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
+def test_an_equally_long_program_replaces_nothing(tmp_path: Path) -> None:
     for found in session(out=tmp_path).findings:
         rewritten(found, 0)
     for found in session(out=tmp_path).findings:
@@ -337,7 +337,7 @@ def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
         assert found.number == 0
 
 
-def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
+def test_a_program_that_no_longer_shows_its_finding_is_replaced(tmp_path: Path) -> None:
     """Check this for a program that no longer shows the finding, and for text that is no program."""
     findings = session(out=tmp_path).findings
     for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
@@ -372,7 +372,9 @@ def test_time_ends_it() -> None:
     assert told[-1].ended
 
 
-def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_crash_keeps_the_program_and_the_session_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = Differential.run
 
     def sometimes(self: Differential, program: Program) -> Verdict:
@@ -391,7 +393,7 @@ def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch
     assert len(load(crash.path).operations) % 2 == 1
 
 
-def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_the_generator_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Generator) -> Program:
         raise RuntimeError("no program")
 
@@ -405,7 +407,7 @@ def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     assert "# seed: 1, program 1" in crash.path.read_text()
 
 
-def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
+def test_a_lost_directory_is_reported_and_loses_no_finding(tmp_path: Path) -> None:
     out = tmp_path / "gone"
     summary = session(out=out, programs=3)
     assert summary.findings
@@ -413,7 +415,7 @@ def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
     assert all(found.path is None for found in summary.findings)
 
 
-def test_file_names_tell_like_signatures_apart() -> None:
+def test_file_names_distinguish_similar_signatures() -> None:
     names = {
         file_name(Finding("common", signature, ""))
         for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)
@@ -459,7 +461,7 @@ def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
 
 
 @pytest.mark.parametrize("reference", ["tree:/nowhere", "tree:/nowhere@v6.12", "nothing", "./nowhere.py"])
-def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
+def test_findings_of_a_missing_version_can_be_read(reference: str) -> None:
     signature = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
     assert known_text(Finding("regression", signature, ""), reference) == ""
     said = known_text(Finding("common", signature, ""), reference)
@@ -467,7 +469,7 @@ def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
     assert "allowed" not in said
 
 
-def test_the_reason_says_which_known_bug_explains_a_finding() -> None:
+def test_the_reason_names_the_known_bug_that_explains_a_finding() -> None:
     signature = known_bugs()[0].pattern.replace("*", "")
     assert (
         known_text(Finding("common", signature, "a reason; the condition of known bug B05 did not hold"), "original")

@@ -116,7 +116,7 @@ def test_changed_programs_of_a_corpus_are_valid() -> None:
     assert sum(any(slot.ipa in names for slot in program.slots) for program in made) > 20
 
 
-def test_choices_are_in_range_and_even() -> None:
+def test_choices_are_in_range() -> None:
     choices = Choices(random.Random(1))
     assert {choices.choice("abc") for _ in range(100)} == set("abc")
     assert {choices.randrange(2, 10, 3) for _ in range(100)} == {2, 5, 8}
@@ -129,7 +129,7 @@ def undisturbed() -> Result:
     return done(UNIT)
 
 
-def test_a_unit_ends_where_it_should(undisturbed: Result) -> None:
+def test_a_unit_ends_after_its_number_of_programs(undisturbed: Result) -> None:
     assert undisturbed.state.programs == UNIT.programs
     assert undisturbed.state.ended
     assert not [record for record in undisturbed.found.values() if record.kind == CRASH]
@@ -153,14 +153,14 @@ def test_a_child_does_the_same_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_findings_are_shrunk_and_others_found_after() -> None:
+def test_findings_are_shrunk_and_later_ones_still_found() -> None:
     result = run_unit(Unit("hypothesis", "original", "rfc-v1", 2, programs=120))
     sizes = [len(parse(record.text).operations) for record in result.found.values() if record.kind == "regression"]
     assert len(sizes) > 1
     assert min(sizes) == 1
 
 
-def test_it_ends_with_what_was_looked_for(undisturbed: Result) -> None:
+def test_a_unit_ends_with_the_finding_that_it_looks_for(undisturbed: Result) -> None:
     (first, *_) = (key for key in undisturbed.found if key.startswith("regression"))
     result = done(Unit("hypothesis", "original", "rfc-v1", 1, programs=1000, until=first))
     assert first in result.found
@@ -174,7 +174,7 @@ def test_time_ends_it() -> None:
     assert told[-1].programs == 0
 
 
-def test_programs_that_cannot_be_made_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_cannot_be_made_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no program")
 

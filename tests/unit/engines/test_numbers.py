@@ -16,7 +16,7 @@ def memory() -> Iterator[int]:
     os.close(made)
 
 
-def test_a_process_alone_draws_them_all() -> None:
+def test_a_single_process_draws_all_numbers() -> None:
     alone = Numbers(4)
     assert [alone.next() for _ in range(3)] == [4, 5, 6]
 
@@ -27,7 +27,7 @@ def test_each_number_is_drawn_once(memory: int) -> None:
     assert [lanes[at].next() for at in order] == list(range(4, 4 + len(order)))
 
 
-def test_processes_draw_from_the_same(memory: int) -> None:
+def test_processes_draw_from_the_same_numbers(memory: int) -> None:
     ours = SharedNumbers(LaneNumbers(memory, 0), 1)
     child = os.fork()
     if not child:
@@ -41,7 +41,7 @@ def test_processes_draw_from_the_same(memory: int) -> None:
     assert SharedNumbers(LaneNumbers(memory, 2), 1).next() == 2001
 
 
-def test_what_a_dead_process_had_drawn_is_drawn_by_the_next(memory: int) -> None:
+def test_the_next_process_draws_the_numbers_of_a_dead_one(memory: int) -> None:
     dead, other = SharedNumbers(LaneNumbers(memory, 0), 1), SharedNumbers(LaneNumbers(memory, 1), 1)
     assert [dead.next() for _ in range(6)] == [1, 2, 3, 4, 5, 6]
     assert other.next() == 7

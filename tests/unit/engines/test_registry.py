@@ -120,7 +120,7 @@ def test_public_engines_are_what_the_command_line_takes(engine: Engine) -> None:
             make_parser().parse_args(arguments)
 
 
-def test_the_registry_needs_the_standard_library_alone() -> None:
+def test_the_registry_needs_only_the_standard_library() -> None:
     """Check this because it is imported before the installed packages are checked."""
     ours = "{n for n in sys.modules if n.startswith(('fuzz', 'reference', 'candidate'))}"
     code = f"import sys, fuzz; before = {ours}; import fuzz.engines.registry; print(sorted({ours} - before))"
@@ -128,12 +128,12 @@ def test_the_registry_needs_the_standard_library_alone() -> None:
     assert shown == "['fuzz.engines', 'fuzz.engines.registry']\n"
 
 
-def test_there_is_no_other() -> None:
+def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="no engine 'none'"):
         engine_of("none")
 
 
-def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+def test_missing_steps_are_named(tmp_path: Path) -> None:
     needs = next(engine for engine in ENGINES if engine.package == "hypothesis")
     new = replace(needs, name="new", driver="new:drive", extra="none")
     assert uninstallable(new) == "new: setup.cfg has no extra 'none'"

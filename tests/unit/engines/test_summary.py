@@ -31,7 +31,7 @@ def test_idle_where_nothing_ran() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_idle_beside_findings(kind: str) -> None:
+def test_idle_with_findings(kind: str) -> None:
     """Check that a common finding does not count as exercising the lines that differ."""
     summary = session(kind)
     assert summary.idle == (kind == COMMON)

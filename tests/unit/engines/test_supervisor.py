@@ -58,13 +58,13 @@ def children() -> list[int]:
     return found
 
 
-def test_a_child_does_what_this_process_would(undisturbed: Result) -> None:
+def test_a_child_has_the_same_results_as_this_process(undisturbed: Result) -> None:
     before = children()
     assert comparable(run_unit(UNIT)) == comparable(undisturbed)
     assert children() == before
 
 
-def test_windows_of_a_seed_make_the_whole(undisturbed: Result) -> None:
+def test_windows_of_a_seed_add_up_to_the_whole(undisturbed: Result) -> None:
     first, second = here(replace(UNIT, programs=10)), here(replace(UNIT, programs=15, first=11))
     assert second.state.after(first.state).counts == undisturbed.state.counts
     assert {**second.found, **first.found}.keys() == undisturbed.found.keys()
@@ -163,7 +163,7 @@ def test_the_rest_of_a_unit_ends_where_the_unit_does() -> None:
     assert (later.first, later.programs) == (10, 4)
 
 
-def test_children_that_cannot_start_are_told_of() -> None:
+def test_children_that_cannot_start_are_reported() -> None:
     with pytest.raises(EngineError, match=r"engine random: its process ended with exit code 1, 3 times"):
         run_unit(Unit("random", "original", "no-such", 1, programs=1))
 
@@ -185,7 +185,7 @@ run_unit(Unit("random", "original", "rfc-v1", 1), watch)
     wait_for(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
 
 
-def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
+def test_ctrl_c_ends_the_unit_and_keeps_its_findings(undisturbed: Result) -> None:
     def interrupt(result: Result) -> None:
         if result.found:
             raise KeyboardInterrupt

@@ -9,7 +9,7 @@ from greenlet import greenlet
 from fuzz.execution.coroutine import Coroutine
 
 
-def test_turns() -> None:
+def test_coroutines_take_turns() -> None:
     said: list[str] = []
 
     def body(name: str) -> None:
@@ -26,7 +26,7 @@ def test_turns() -> None:
     assert "".join(said) == "a0|b0|a1|b1|||"
 
 
-def test_what_it_raises_is_raised_by_resume() -> None:
+def test_an_exception_is_raised_by_resume() -> None:
     def body() -> None:
         one.leave()
         raise KeyError("here")
@@ -39,7 +39,7 @@ def test_what_it_raises_is_raised_by_resume() -> None:
     assert one.done
 
 
-def test_end() -> None:
+def test_ended_code_runs_no_further() -> None:
     """Check that ended code runs no further and leaves no stack."""
     before = stacks()
     assert ended() == ([0], True, True)
@@ -68,7 +68,7 @@ def stacks() -> int:
     return sum(isinstance(each, greenlet) for each in gc.get_objects())
 
 
-def test_it_goes_on_in_another_one() -> None:
+def test_a_coroutine_can_leave_to_another_one() -> None:
     """Check that the other coroutine starts then, and that control returns to the caller of resume() at the end."""
     said: list[str] = []
 
@@ -91,7 +91,7 @@ def test_it_goes_on_in_another_one() -> None:
     assert other.done
 
 
-def test_what_another_one_raises_is_raised_by_resume() -> None:
+def test_an_exception_of_another_coroutine_is_raised_by_resume() -> None:
     def second() -> None:
         raise KeyError("there")
 
@@ -104,7 +104,7 @@ def test_what_another_one_raises_is_raised_by_resume() -> None:
     assert one.done
 
 
-def test_it_leaves_from_deep_within() -> None:
+def test_a_coroutine_can_leave_from_nested_calls() -> None:
     """Check it with several coroutines, each of which handles its own exception."""
     said: list[str] = []
 
@@ -125,7 +125,7 @@ def test_it_leaves_from_deep_within() -> None:
     assert said == ["00", "11", "22"] * 41
 
 
-def test_code_that_has_ended_leaves_nothing_to_the_collector() -> None:
+def test_ended_code_leaves_no_garbage() -> None:
     gc.collect()
     gc.disable()
     try:

@@ -12,7 +12,7 @@ PROGRAM = parse(
 )
 
 
-def test_nothing_is_mapped_for_it() -> None:
+def test_nothing_is_mapped_for_a_failed_slot() -> None:
     executor = Executor(candidate.get("original"), PROGRAM)
     executor.create()
     found = [[each.signature for each in executor.step(at)[1]] for at in range(len(PROGRAM.operations))]

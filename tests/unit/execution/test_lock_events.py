@@ -27,7 +27,7 @@ class Locks(Observer):
         self.held.remove((name, vmid))
 
 
-def test_locks_say_whose_they_are() -> None:
+def test_lock_events_name_their_vm() -> None:
     executor = Executor(candidate.get("original"), parse(TWO_VMS))
     locks = Locks()
     executor.side.kernel.observe(locks)

@@ -228,13 +228,13 @@ def test_the_strategies_know_each_operation(kind: type) -> None:
         )
 
 
-def test_the_union_has_what_is_declared() -> None:
+def test_the_union_contains_the_declared_operations() -> None:
     absent = sorted(kind.__name__ for kind in set(DECLARATIONS) - set(SINGLE))
     assert not absent, f"{', '.join(absent)}: put into the union at the end of the module"
     assert set(SINGLE) == set(DECLARATIONS)
 
 
-def test_a_position_is_given_once() -> None:
+def test_positions_are_unique() -> None:
     with pytest.raises(ValueError, match=r"^Another: position 0 is GuestAccess's; take the next free one$"):
         declare(type("Another", (), {}), 0, "another")
 
@@ -244,7 +244,7 @@ def test_positions_are_appended() -> None:
     assert [declaration_of(kind).position for kind in OPERATIONS] == list(range(len(OPERATIONS)))
 
 
-def test_no_two_forms_begin_alike() -> None:
+def test_no_two_forms_begin_with_the_same_words() -> None:
     begins = []
     for kind in OPERATIONS:
         words = declaration_of(kind).form.split()
@@ -253,14 +253,14 @@ def test_no_two_forms_begin_alike() -> None:
     assert len(begins) == len(set(begins))
 
 
-def test_findings_call_operations_as_programs_do() -> None:
+def test_findings_and_programs_use_the_same_names() -> None:
     titles = [declaration_of(kind).title for kind in OPERATIONS]
     assert len(set(titles)) == len(titles)
     assert {"cpu access", "cpu abort", "host testage", "log on, off", "log get", "slot move"} < set(titles)
     assert title_of(Par) == "par"
 
 
-def test_every_step_that_is_left_out_is_named(known: Known) -> None:
+def test_every_missing_step_is_named(known: Known) -> None:
     """Remove one step at a time from a known operation, as if it were new."""
     kind, name = HostMerge, "HostMerge"
     there = known.seeds
@@ -279,14 +279,14 @@ def test_every_step_that_is_left_out_is_named(known: Known) -> None:
         assert line.startswith(f"{name}: {said}")
 
 
-def test_an_operation_that_does_nothing_is_named() -> None:
+def test_an_operation_without_effect_is_named() -> None:
     """Evict from an empty TLB at the end of a program."""
     program = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 evict a+0\n")
     assert idle(Evict, {"idle.s2": program}).startswith("it does not act: ")
     assert idle(Evict, {"idle.s2": program}).endswith("in idle.s2")
 
 
-def test_what_a_form_loses_is_named(known: Known) -> None:
+def test_a_form_that_loses_operations_is_named(known: Known) -> None:
     having = {file: program for file, program in known.seeds.items() if HostMerge in map(type, program.operations)}
 
     def halved(program: Program) -> Program:

@@ -76,7 +76,7 @@ def told_apart() -> Iterator[tuple[type, str]]:
                     yield each, name
 
 
-def test_what_is_declared_is_what_checkers_tell_apart() -> None:
+def test_checkers_distinguish_exactly_the_declared_operations() -> None:
     found: dict[type, set[str]] = {}
     for kind, name in told_apart():
         found.setdefault(kind, set()).add(name)
@@ -113,7 +113,7 @@ NEW = new_operations()
 
 
 @pytest.mark.parametrize("op", NEW, ids=lambda op: type(op).__name__)
-def test_what_nobody_runs_is_an_error(op: Any) -> None:
+def test_an_operation_without_a_runner_is_an_error(op: Any) -> None:
     executor = Executor(candidate.get("original"), replace(PROGRAM, operations=(op,)))
     executor.create()
     # Compiled code refuses an object of an unknown class.
@@ -121,7 +121,7 @@ def test_what_nobody_runs_is_an_error(op: Any) -> None:
         executor.step(0)
 
 
-def test_it_is_our_mistake() -> None:
+def test_an_operation_without_a_runner_is_an_internal_error() -> None:
     original = candidate.get("original")
     program = replace(PROGRAM, operations=(NEW[-1],))
     (run,) = run_all([("p.s2", program)], original, [candidate.get("v5.12.9")])

@@ -57,7 +57,7 @@ class Silent(KvmMain):
         pass
 
 
-def test_a_page_that_a_fault_holds_is_freed_when_the_fault_is_over() -> None:
+def test_a_page_held_by_a_fault_is_freed_when_the_fault_is_over() -> None:
     """Map a page that a vCPU looked up earlier; another vCPU reads it before its reference is dropped and after."""
     version = Candidate("silent", Pgtable, Mmu, "does not tell", main=Silent)
     run = Run(
@@ -79,7 +79,7 @@ def test_parts_of_a_huge_page_are_freed_last() -> None:
     assert not any("not owned" in violation.signature for violation in run.violations)
 
 
-def test_a_version_that_unmaps_shows_neither() -> None:
+def test_a_correct_version_has_no_violation() -> None:
     for place in ("before change 1", "after change 1", "after end 1"):
         run = Run("original", BLOCK.format("discard a+0 4K", f"switch host0 to cpu0 {place}\n"))
         assert (place, run.violations) == (place, [])
@@ -111,14 +111,14 @@ end
 """
 
 
-def test_nobody_changes_a_page_that_another_thread_tells_of() -> None:
+def test_a_page_does_not_change_while_another_thread_notifies_of_it() -> None:
     """Check that ``change_pte()`` is called under the page table lock, for which a migration of the page must wait."""
     run = Run("original", MERGE_BESIDE_MIGRATE)
     assert run.violations == []
     assert run.count("waits for the page table lock, which host0 has") == 1
 
 
-def test_a_huge_page_that_comes_behind_a_discard_stays_whole() -> None:
+def test_a_huge_page_mapped_after_a_discard_stays_whole() -> None:
     run = Run("original", ZEROES_BESIDE_DISCARD)
     assert run.violations == []
     assert run.count("block(2M)@") > 0

@@ -52,7 +52,7 @@ def test_two_faults_map(version: str, place: str) -> None:
     assert waited == list(UNDER_LOCK)
 
 
-def test_a_vcpu_waits_for_the_lock_and_goes_on_when_it_is_free() -> None:
+def test_a_vcpu_waits_for_the_lock_until_it_is_released() -> None:
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after lock 1\n"))
     assert run.order() == "0101" + "0"
     assert run.count("waits for the mmu lock, which cpu1 has") == 1
@@ -61,7 +61,7 @@ def test_a_vcpu_waits_for_the_lock_and_goes_on_when_it_is_free() -> None:
     assert run.count("empty -> page@") == 1
 
 
-def test_there_is_a_place_behind_each_load() -> None:
+def test_there_is_a_place_after_each_load() -> None:
     """Check that another vCPU waits there, because the lock is held: each entry is loaded, then mapped once."""
     alone = Run("original", MAP.format("a+0", BOTH_FAULT))
     # At each of three levels the walk loads once, its callback twice, and the walk again. Setting a table loads once
@@ -96,7 +96,7 @@ class Forgetful(Mmu):
         return ret
 
 
-def test_a_deadlock_says_who_waits_for_whom() -> None:
+def test_a_deadlock_names_its_waiters_and_holders() -> None:
     version = Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
     run = Run(
         version,
@@ -125,7 +125,7 @@ def test_a_crash_names_the_call_of_its_actor() -> None:
     assert found.signature == "contract: kvm_handle_guest_abort: oops KeyError in user_mem_abort"
 
 
-def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> None:
+def test_a_generated_program_finds_the_deadlock_and_still_shows_it_when_minimised() -> None:
     original, version = candidate.get("original"), Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
     differential = Differential(original, version)
     generator = Generator(5, offers=Offers(par=True))
@@ -142,7 +142,7 @@ def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> Non
     assert worse[0].key in {each.key for each in differential.run(small).findings}
 
 
-def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
+def test_waiters_get_a_lock_although_another_call_ends() -> None:
     """Let two threads wait for the mmu lock when the fault that holds it ends; then one of them waits for the other."""
     run = Run(
         "original",
@@ -156,7 +156,7 @@ def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
     assert run.violations == []
 
 
-def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
+def test_a_thread_keeps_its_locks_although_the_last_fault_ends() -> None:
     """Emulate a vCPU's access while a thread holds the mmu lock: another thread must still wait for the lock."""
     run = Run(
         "original",
@@ -167,7 +167,7 @@ def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
     assert run.count("waits for the mmu lock, which host0 has") == 1
 
 
-def test_a_switch_whose_place_never_comes_is_told_of() -> None:
+def test_a_switch_whose_place_is_never_reached_is_reported() -> None:
     program = parse(MAP.format("a+0", "switch cpu1 to cpu0 before cmpxchg 1\n"))
     original = candidate.get("original")
     notes = Differential(original, original).run(program).notes
@@ -189,7 +189,7 @@ def test_programs_of_the_random_engine_are_clean() -> None:
             assert unknown == set()
 
 
-def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
+def test_a_known_bug_explains_a_violation_of_one_access_of_a_block() -> None:
     """Check its condition, a fetch from a logged slot: it holds for that access, whatever the other access is."""
     program = parse(
         "s2fuzz 1\nvm fwb=on\nslot a size=8M backing=thp\ncpu0 read a+4M\nlog a on\n"
@@ -204,7 +204,7 @@ def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
     ("version", "shows"),
     [("rfc-v1", True), ("rfc-v2", True), ("rfc-v1-fixed", False), ("v5.12.9", False), ("v5.14", False)],
 )
-def test_tables_that_go_between_a_fault_and_its_handler(version: str, shows: bool) -> None:
+def test_tables_freed_between_a_fault_and_its_handler(version: str, shows: bool) -> None:
     """Check RFC v1 4/4, where the fault level does not tell how many tables are needed:
 
     a notifier may free them first.

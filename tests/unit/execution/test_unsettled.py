@@ -45,7 +45,7 @@ SIGNALS: Final = Candidate("signals", Pgtable, Signals, "signals for pages that 
         ("cpu0 write a+4K\nhost0 unmap a+0 1M", False),
     ],
 )
-def test_a_signal_is_excused_for_the_pages_that_go(block: str, wrong: bool) -> None:
+def test_a_signal_is_excused_for_removed_pages(block: str, wrong: bool) -> None:
     run = Run(SIGNALS, HEAD + f"par\n{block}\nend\n")
     assert run.outcomes[0].parts[0].status == "sigbus"
     assert [each.signature for each in run.violations] == [SIGNAL] * wrong
@@ -53,7 +53,7 @@ def test_a_signal_is_excused_for_the_pages_that_go(block: str, wrong: bool) -> N
     assert original.same_as(run.outcomes[0]) != wrong
 
 
-def test_a_page_that_had_failed_may_be_replaced_meanwhile() -> None:
+def test_a_failed_page_may_be_replaced_meanwhile() -> None:
     text = HEAD + "host poison a+0\npar\ncpu0 write a+0\nhost0 discard a+0 4K\nend\n"
     run = Run("original", text)
     assert (run.violations, run.outcomes[1].parts[0].status) == ([], "sigbus")
@@ -67,7 +67,7 @@ def last(text: str) -> Outcome:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_failed(before: bool) -> None:
+def test_a_slot_with_a_failed_page_may_move_to_the_address_of_an_access(before: bool) -> None:
     """Move the slot away in the middle of the fault, and one with failed memory to its place."""
     poison = "host poison b+0\n" if before else ""
     within = "" if before else "host0 poison b+0\n"
@@ -114,7 +114,7 @@ def test_contents_are_not_compared_until_they_are_settled(text: str, compared: b
         ("par\ncpu0 write a+0\nhost0 unmap a+0 4K\nend\ncpu1 read a+0\n", True),
     ],
 )
-def test_what_becomes_of_an_access_is_not_compared_until_its_page_is_settled(text: str, compared: bool) -> None:
+def test_an_access_is_not_compared_until_its_page_is_settled(text: str, compared: bool) -> None:
     assert (last(text).either == ()) == compared
 
 

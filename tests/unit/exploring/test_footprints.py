@@ -35,7 +35,7 @@ def step(actor: int, reads: str = "", writes: str = "", everything: bool = False
         ([], step(2, everything=True), True),
     ],
 )
-def test_a_step_that_may_come_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
+def test_steps_that_may_be_moved_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
     stretch = StepRow()
     for each in ours:
         stretch.add(each)
@@ -59,7 +59,7 @@ def counted(batch: Batch) -> int:
     )
 
 
-def test_schedules_are_counted_in_which_a_vcpu_comes_to_its_places_in_order() -> None:
+def test_only_schedules_with_ordered_places_of_a_vcpu_are_counted() -> None:
     source = Random(1)
     for _ in range(200):
         places = tuple(

@@ -58,7 +58,7 @@ def suitable(path: Path) -> bool:
 
 @pytest.mark.parametrize("stock", [False, True])
 @pytest.mark.parametrize("path", [each for each in SEEDS if suitable(each)], ids=lambda path: path.stem)
-def test_a_trace_is_whole(path: Path, stock: bool) -> None:
+def test_a_trace_is_complete(path: Path, stock: bool) -> None:
     """Check that tables are declared before stores to them, locks are paired, and a flush names its VM."""
     known: set[int] = set()
     held: set[int] = set()
@@ -119,7 +119,7 @@ def flushes(lines: list[str]) -> list[str]:
     return [each[1] or each[2] for each in found if each]
 
 
-def test_a_flush_that_is_missing_is_missing() -> None:
+def test_a_missing_flush_is_missing_in_the_trace() -> None:
     base = candidate.get("original")
     patched = candidate.Candidate("no-flush", NoFlush, base.mmu, "")
     program = load(ROOT / "corpus" / "regressions" / "cmo-permission-data.s2")
@@ -128,7 +128,7 @@ def test_a_flush_that_is_missing_is_missing() -> None:
     assert wrong.count("vmalls12e1is") == right.count("vmalls12e1is") - 1
 
 
-def test_stock_leaves_out_what_the_unmodified_checker_rejects() -> None:
+def test_stock_traces_avoid_events_that_the_unmodified_checker_rejects() -> None:
     """Check that leaves have the access flag, stores use release, and replacing a table entry flushes the whole VM."""
     operations = ("cpu0 write a+0", "host discard a+0 2M", "cpu0 write a+0", "host age a+0 4K")
     text = "\n".join(["s2fuzz 1", "vm", "slot a size=2M backing=anon", *operations, ""])
@@ -148,12 +148,12 @@ def test_stock_leaves_out_what_the_unmodified_checker_rejects() -> None:
         ("s2fuzz 1\nvm pa=52\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate knows 48"),
     ],
 )
-def test_what_casemate_does_not_know_is_refused(program: str, why: str) -> None:
+def test_programs_unsupported_by_casemate_are_refused(program: str, why: str) -> None:
     with pytest.raises(UnsuitableError, match=why):
         casemate(candidate.get("v5.14"), parse(program), False)
 
 
-def test_a_trace_has_what_tlb_c_executes() -> None:
+def test_a_trace_has_the_instructions_of_tlb_c() -> None:
     """Check that another tlb.c gives another trace: here the level hint is at another place of the operand."""
     text = "s2fuzz 1\nvm ttl=on\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 4K\n"
     right, wrong = (casemate(candidate.get(name), parse(text), False) for name in ("original", "bug-tlb-shift"))

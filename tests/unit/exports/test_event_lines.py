@@ -22,7 +22,7 @@ def test_every_event_has_its_parameters() -> None:
     assert parameters()["store"] == ("ptep", "old", "new", "release")
 
 
-def test_a_run_is_told_from_creation_to_destruction() -> None:
+def test_a_run_is_reported_from_creation_to_destruction() -> None:
     program = load(FILE)
     lines = [json.loads(line) for line in event_lines(candidate.get("rfc-v1"), program)]
     assert [line["operation"] for line in lines if "operation" in line] == list(range(-1, len(program.operations) + 1))
@@ -45,7 +45,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines() == event_lines(candidate.get("rfc-v1"), load(FILE))
 
 
-def test_the_version_is_that_of_the_comments(
+def test_the_version_is_taken_from_the_comments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

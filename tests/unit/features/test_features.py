@@ -55,14 +55,14 @@ def generated(seed: int, programs: int) -> list[tuple[int, ...]]:
     return [features(generator.next()) for _ in range(programs)]
 
 
-def test_they_are_distinct_sorted_and_of_32_bits() -> None:
+def test_features_are_distinct_sorted_and_of_32_bits() -> None:
     for found in generated(1, 20):
         assert found
         assert list(found) == sorted(set(found))
         assert all(0 <= feature < 1 << 32 for feature in found)
 
 
-def test_only_on_request() -> None:
+def test_features_are_computed_on_request_only() -> None:
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"))
     program = load(REGRESSIONS / "dcache-logging-route.s2")
     plain = differential.run(program)
@@ -73,7 +73,7 @@ def test_only_on_request() -> None:
     assert (plain.findings, plain.kinds()) == (asked.findings, asked.kinds())
 
 
-def test_what_ran_before_does_not_matter() -> None:
+def test_features_do_not_depend_on_earlier_programs() -> None:
     generator = Generator(2)
     programs = [generator.next() for _ in range(5)]
     differential = Differential(candidate.get("original"), candidate.get("rfc-v2"), features=True)
@@ -98,7 +98,7 @@ def samples() -> list[tuple[int, ...]]:
     return [features(load(REGRESSIONS / "dcache-logging-route.s2")), features(Generator(3).next(), "v5.14")]
 
 
-def test_every_process_and_form_has_the_same() -> None:
+def test_every_process_and_form_has_the_same_features() -> None:
     here = [list(found) for found in samples()]
     assert in_a_process("0", True) == here
     # Compiled, if there is a build.
@@ -147,13 +147,13 @@ def test_all_kinds_of_features() -> None:
     assert {"original only", "candidate only"} <= begins
 
 
-def test_a_version_against_itself_has_no_side_of_its_own() -> None:
+def test_a_version_against_itself_has_no_features_of_one_side() -> None:
     for program in (load(REGRESSIONS / "dcache-logging-route.s2"), Generator(4).next()):
         for text in texts(program, "original"):
             assert not text.startswith(("original only", "candidate only", "difference"))
 
 
-def test_the_pair() -> None:
+def test_features_compare_both_sides() -> None:
     """Check that features name events and violations of one side alone, and how much the sides differ."""
     shown = texts(load(REGRESSIONS / "dcache-logging-route.s2"), "rfc-v1-3")
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
@@ -164,12 +164,12 @@ def test_the_pair() -> None:
     assert missing not in " ".join(texts(load(REGRESSIONS / "dcache-logging-route.s2"), "original"))
 
 
-def test_an_unknown_feature_is_its_number() -> None:
+def test_an_unknown_feature_is_shown_as_its_number() -> None:
     assert describe(0x1234) == "0x00001234"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_they_saturate(seed: int) -> None:
+def test_features_saturate(seed: int) -> None:
     """Check that some hundreds appear at once, then fewer and fewer, and not all of them in every program."""
     found = generated(seed, 150)
     total: set[int] = set()

@@ -20,7 +20,7 @@ def raw(number: int) -> RawFeature:
     return ("meets", f"call {number}", number)
 
 
-def test_what_is_put_is_got() -> None:
+def test_stored_values_can_be_looked_up() -> None:
     table = HashTable()
     assert table.get(raw(1)) == -1
     for number in range(5000):
@@ -33,7 +33,7 @@ def test_what_is_put_is_got() -> None:
     assert table.get(raw(5000)) == -1
 
 
-def test_two_that_want_one_place() -> None:
+def test_collisions_use_the_next_place() -> None:
     """Use small numbers, which are their own hashes: the last place, then the first ones."""
     table = HashTable()
     digests = (PLACES - 1, 2 * PLACES - 1, 3 * PLACES - 1)
@@ -44,7 +44,7 @@ def test_two_that_want_one_place() -> None:
     assert table.place(4 * PLACES - 1) == 2
 
 
-def test_too_many_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_table_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hash_table, "TAKEN", 10)
     table = HashTable()
     for number in range(11):
@@ -53,7 +53,7 @@ def test_too_many_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.taken == 1
 
 
-def test_hashes_are_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashes_match_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that no two raw features share a place in the table: they contain no number below -1."""
     taken: set[RawFeature] = set()
 

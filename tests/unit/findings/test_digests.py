@@ -31,7 +31,7 @@ CANDIDATE = Candidate("mine", PgtableMine, MmuMine, "for a test")
 """
 
 
-def test_versions_have_digests_of_their_own() -> None:
+def test_versions_have_different_digests() -> None:
     digests = [version_digest(name) for name in candidate.names()]
     assert len(set(digests)) == len(digests)
     assert code_text("original", "rfc-v1") == f"{version_digest('rfc-v1')} against {version_digest('original')}"
@@ -50,7 +50,7 @@ def test_a_version_that_changed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("text", ["", "0123456789abcdef"])
-def test_without_a_note_nothing_is_known(text: str) -> None:
+def test_without_digests_no_change_is_reported(text: str) -> None:
     assert changed(text, "original", "rfc-v1") == []
 
 

@@ -112,7 +112,7 @@ def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             assert not each.filer.thread.is_alive()
 
 
-def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_filed_finding_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     assert one.replayed(one.found(1, 1)) == FILED
     # The program is not smaller, so it is not replayed again on the same code.
@@ -123,7 +123,7 @@ def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campa
     assert one.states() == {1: FILED, 2: UNREPLAYED}
 
 
-def test_what_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_finding_that_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(NEW)
     for _ in range(TRIES + 1):
         assert one.replayed(one.found(1, 1)) == UNREPLAYED
@@ -134,7 +134,7 @@ def test_what_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Cam
 
 
 @pytest.mark.parametrize("buggy", [OLD, NEW])
-def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[[Code], Campaign]) -> None:
+def test_a_pending_program_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(buggy)
     one.found(1, 2)
     one.code = NEW
@@ -163,7 +163,7 @@ def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[
     assert path.is_file()
 
 
-def test_code_that_changes_in_a_replay_leaves_no_verdict(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_replay_during_which_the_code_changes_has_no_verdict(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     one.meanwhile = lambda: setattr(one, "code", NEW)
     assert one.replayed(one.found(1, 1)) == GONE
@@ -172,7 +172,7 @@ def test_code_that_changes_in_a_replay_leaves_no_verdict(campaign: Callable[[Cod
     assert one.files() == [GONE]
 
 
-def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_queued_program_is_not_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     first, second = one.found(1, 2), one.found(1, 1)
     assert first is not None
@@ -196,7 +196,7 @@ def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], C
     assert one.filer.queue.empty()
 
 
-def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_program_is_replayed_when_its_code_returns(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     pending = one.found(1, 1)
     assert one.found(1, 1) is None
@@ -212,7 +212,7 @@ def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], C
     assert one.findings.waiting(1) == []
 
 
-def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], Campaign]) -> None:
+def test_smaller_programs_of_findings_of_old_code_are_not_replayed(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     assert one.replayed(one.found(1, 2)) == FILED
     one.found(1, 1)
@@ -220,7 +220,7 @@ def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], 
     assert one.states() == {1: FILED}
 
 
-def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], Campaign]) -> None:
+def test_the_text_is_kept_if_the_language_has_changed(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), "s2fuzz 0\nold words\n", 1)
     pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
@@ -231,7 +231,7 @@ def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], C
     assert path.read_text().endswith("\ns2fuzz 0\nold words\n")
 
 
-def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_thread_abandoned_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     go = threading.Event()
     one.meanwhile = lambda: go.wait(60)
@@ -249,7 +249,7 @@ def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Co
     assert (one.asked, one.told.empty(), one.files()) == (1, True, [])
 
 
-def test_a_thread_that_writes_is_waited_for(
+def test_closing_waits_for_a_thread_that_writes(
     campaign: Callable[[Code], Campaign], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = campaign(OLD)
@@ -276,7 +276,7 @@ def test_a_thread_that_writes_is_waited_for(
     assert one.files() == ["findings"]
 
 
-def test_a_mistake_of_ours_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
+def test_an_internal_error_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
     """Check that a thread waiting for replays sees the failure and does not wait in vain."""
 
     def broken() -> None:

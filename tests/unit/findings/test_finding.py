@@ -42,14 +42,14 @@ def test_a_row_has_median_and_worst() -> None:
     assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 3, 9.0, 2.0, 3.0, 60, 90)
 
 
-def test_what_is_not_found_is_worse_than_anything() -> None:
+def test_a_trial_without_finding_ranks_last() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, False, 9.0, 500), trial(3, True, 2.0, 60)]
     assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 2, 9.0, 3.0, None, 60, None)
     lost = BenchmarkRow("b", "e", 3, 1, 9.0, None, None, None, None)
     assert ranking.row([*trials[:2], trial(3, False, 9.0, 400)]) == lost
 
 
-def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
+def test_engines_rank_by_bugs_found_then_by_time() -> None:
     trials = {
         "slow": [trial(1, True, 8.0, 9, "slow"), trial(2, True, 2.0, 9, "slow")],
         "lame": [trial(1, False, 7.0, 9, "lame"), trial(2, True, 4.0, 9, "lame")],
@@ -59,7 +59,7 @@ def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
     assert ranks == [Rank("slow", 2, 2, 4.0), Rank("fast", 2, 1, 3.0), Rank("lame", 2, 1, 6.0)]
 
 
-def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
+def test_the_table_shows_missing_findings_and_missing_runs() -> None:
     first = BenchmarkRow("b", "x", 5, 5, 9.0, 1.25, 3.0, 20, 41)
     rows = [first, BenchmarkRow("b", "y", 5, 3, 9.0, 2.0, None, 7.5, None)]
     ranks = [Rank("x", 5, 5, 1.5), Rank("y", 5, 3, 4.0)]
@@ -108,7 +108,7 @@ def test_peers_have_one_seed_and_a_short_time() -> None:
     assert made == [*(Task(SHALLOW, "random", seed, 60.0) for seed in (1, 2, 3)), Task(SHALLOW, BARE_HYPOTHESIS, 1, 20.0)]
 
 
-def test_ctrl_c_ends_all_with_what_is_complete() -> None:
+def test_ctrl_c_ends_all_trials_and_keeps_complete_ones() -> None:
     def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
@@ -220,7 +220,7 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(rf"^{SHALLOW.name}, random, seed 2: not found after [01] programs?, ", shown.err, re.MULTILINE)
 
 
-def test_a_trial_that_is_called_off_counts_for_nothing() -> None:
+def test_a_cancelled_trial_does_not_count() -> None:
     stop = Event()
     stop.set()
     with pytest.raises(CancelledError):

@@ -34,7 +34,7 @@ def test_a_stamp_is_one_more_comment() -> None:
     assert parse(once) == parse(FILE)
 
 
-def test_a_stamp_is_of_its_finding_alone(tmp_path: Path) -> None:
+def test_a_stamp_applies_only_to_its_finding(tmp_path: Path) -> None:
     file = tmp_path / "x.s2"
     assert stamp_of(file, SIGNATURE) == ""
     file.write_text(FILE)
@@ -51,7 +51,7 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     assert stamp_of(tmp_path / "pipe", SIGNATURE) == stamp_of("-", SIGNATURE) == ""
 
 
-def test_run_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_shows_the_stamp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "x.s2"
     file.write_text(with_stamp(FILE, STAMP))
     run = in_process(capsys, "run", "--candidate", "rfc-v1")
@@ -69,7 +69,7 @@ def offered(store: Store, program: Program) -> FindingRecord:
     return kept
 
 
-def test_a_smaller_program_keeps_it(tmp_path: Path) -> None:
+def test_a_smaller_program_keeps_the_stamp(tmp_path: Path) -> None:
     """Check it for a program of the same structure and of another one; `fuzz` shows the stamp."""
     head = "s2fuzz 1\nvm\nslot a size=8K backing=anon\n"
     large, small, other = (parse(head + text) for text in ("cpu0 read a+0\n" * 3, "cpu0 read a+0\n" * 2, "log a on\n"))

@@ -78,7 +78,7 @@ def test_the_same_files_each_time(folder: Path, capsys: pytest.CaptureFixture[st
     assert "Known before" in out
 
 
-def test_a_change_that_is_right_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_change_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "mine.py").write_text(GOOD)
     (folder / "known-findings.toml").write_text('[[finding]]\npattern = "leak: *"\nreason = "mended"\n')
     code, out, _ = run(capsys, "--candidate", "./mine.py", *FEW)

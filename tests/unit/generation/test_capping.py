@@ -27,7 +27,7 @@ def pairs() -> list[tuple[Program, Program]]:
     return [(whole.next(), made.next()) for _ in range(COUNT)]
 
 
-def test_only_what_is_too_long_becomes_shorter(pairs: list[tuple[Program, Program]]) -> None:
+def test_only_ranges_above_the_bound_become_shorter(pairs: list[tuple[Program, Program]]) -> None:
     for whole, made in pairs:
         validate(made)
         if not long_ranges(whole):

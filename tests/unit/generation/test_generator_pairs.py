@@ -109,5 +109,5 @@ def test_every_pair(pairs: Counter[tuple[type[Operation], str]], kind: type[Oper
     assert min(met.values()) >= 1, met
 
 
-def test_the_impossible_is_never_met(pairs: Counter[tuple[type[Operation], str]]) -> None:
+def test_impossible_pairs_never_occur(pairs: Counter[tuple[type[Operation], str]]) -> None:
     assert not [pair for pair in IMPOSSIBLE if pairs[pair]]

@@ -41,6 +41,6 @@ def test_a_call_that_keeps_the_lock_is_found(granule: int) -> None:
     assert found == {HELD.format(each) for each in ("kvm_set_memory_region", "kvm_mmu_notifier_invalidate_range_start")}
 
 
-def test_some_random_programs_have_them() -> None:
+def test_some_random_programs_have_enough_tables() -> None:
     generator = Generator(1, granule=4 << 10)
     assert any(tables(program) * 512 > ENTRIES for program in (generator.next() for _ in range(400)))

@@ -111,7 +111,7 @@ def test_every_kind_is_valid_and_changes_something(mutation: Mutation, programs:
     assert sum(result != before for result in results[:30]) >= 10
 
 
-def test_another_program_almost_always(programs: list[Program]) -> None:
+def test_a_mutation_almost_always_changes_the_program(programs: list[Program]) -> None:
     random = Random(3)
     same = 0
     for _ in range(300):
@@ -139,7 +139,7 @@ def sequence(seed: int) -> str:
     return whole.hexdigest()
 
 
-def test_the_same_random_makes_the_same() -> None:
+def test_the_same_random_state_has_the_same_results() -> None:
     assert sequence(1) == sequence(1) != sequence(2)
     for hash_seed in ("0", "1"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
@@ -149,7 +149,7 @@ def test_the_same_random_makes_the_same() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 20, LIMIT])
-def test_no_more_than_the_limit(limit: int) -> None:
+def test_results_respect_the_limit(limit: int) -> None:
     access = GuestAccess(0, "read", "a", 0)
     before = Program(Vm(), parse(RICH).slots[:1], (access,) * 500)
     random = Random(4)
@@ -191,7 +191,7 @@ def offsets(before: Program, mutation: Mutation, rounds: int = 400) -> set[int]:
     return found
 
 
-def test_the_page_before_and_behind() -> None:
+def test_the_pages_before_and_after() -> None:
     found = offsets(program("vm\nslot a size=4M backing=thp\ncpu0 read a+700K\n"), operand_mutations.change_page)
     assert {700 * KIB - PAGE, 700 * KIB + PAGE} <= found
 
@@ -231,7 +231,7 @@ def test_another_vcpu_of_the_same_vm_repeats() -> None:
         assert first != second
 
 
-def test_what_was_on_a_lost_slot_goes_elsewhere() -> None:
+def test_operations_on_a_dropped_slot_move_to_another() -> None:
     before = program("vm\nslot a size=4M backing=thp\nslot b size=1M backing=thp alias=a\ncpu0 read a+4K\n")
     for seed in range(10):
         after = changed(setting_mutations.drop_slot, before, seed)
@@ -239,7 +239,7 @@ def test_what_was_on_a_lost_slot_goes_elsewhere() -> None:
         assert len(after.operations) == 1
 
 
-def test_crossover_has_of_both() -> None:
+def test_crossover_mixes_both_programs() -> None:
     a = program("vm cpus=1\nslot a size=4M backing=thp\n" + "cpu0 read a+0\n" * 10)
     b = program("vm cpus=3\nslot x size=2M backing=anon\n" + "cpu2 write x+1M\n" * 10)
     results = [crossover(a, b, Random(seed)) for seed in range(50)]
@@ -252,7 +252,7 @@ def test_crossover_has_of_both() -> None:
     assert all(result.vm == a.vm and result.slots[0] == a.slots[0] for result in results)
 
 
-def test_crossover_takes_slots_along() -> None:
+def test_crossover_includes_the_slots() -> None:
     a, b = program("vm\nslot a size=4M backing=thp\n"), parse(RICH)
     assert {len(crossover(a, b, Random(seed)).slots) for seed in range(50)} == {1, 4}
 

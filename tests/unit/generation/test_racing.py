@@ -29,7 +29,7 @@ def block_of(program: Program) -> Par:
     return next(each for each in program.operations if isinstance(each, Par))
 
 
-def test_programs_have_blocks_where_they_are_offered_alone() -> None:
+def test_programs_have_blocks_only_if_they_are_offered() -> None:
     plain, offered = Generator(5), Generator(5, offers=PAR)
     blocks = kept = total = 0
     for _ in range(COUNT):
@@ -48,7 +48,7 @@ def test_programs_have_blocks_where_they_are_offered_alone() -> None:
     assert kept > total * 9 // 10
 
 
-def test_a_seed_makes_the_same_blocks_again() -> None:
+def test_a_seed_determines_the_blocks() -> None:
     ours, again = Generator(5, offers=PAR), Generator(5, offers=PAR)
     assert [ours.next() for _ in range(COUNT)] == [again.next() for _ in range(COUNT)]
 
@@ -78,5 +78,5 @@ def test_blocks_are_aimed_at_the_same_pages() -> None:
     assert all(not isinstance(each.operations[-1], Par) for each in programs)
 
 
-def test_contests_have_names_of_their_own() -> None:
+def test_contests_have_unique_names() -> None:
     assert len({each.__name__ for each in CONTESTS}) > 8

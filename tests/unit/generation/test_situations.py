@@ -77,7 +77,7 @@ def situations(program: Program) -> set[str]:
         ("a map that failed, again", 30),
     ],
 )
-def test_made(programs: list[Program], what: str, least: int) -> None:
+def test_situations_are_generated(programs: list[Program], what: str, least: int) -> None:
     assert count(programs, what) >= least
 
 

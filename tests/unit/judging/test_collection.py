@@ -30,7 +30,7 @@ def collections() -> Iterator[list[int]]:
     gc.callbacks.remove(note)
 
 
-def test_a_system_that_tells_no_memory_keeps_it(collections: list[int]) -> None:
+def test_nothing_is_collected_if_the_memory_use_is_unknown(collections: list[int]) -> None:
     reclaimer = Reclaimer(lambda process: resident_kib(f"no {process}"))
     gc.disable()
     try:
@@ -40,7 +40,7 @@ def test_a_system_that_tells_no_memory_keeps_it(collections: list[int]) -> None:
         gc.enable()
 
 
-def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
+def test_memory_used_by_a_program_is_returned_at_once(collections: list[int]) -> None:
     """Check that growth makes Python free the memory that it retains; small growth and shrinking do not."""
     resident = [50 << 10]
     reclaimer = Reclaimer(lambda process: resident[0])
@@ -66,7 +66,7 @@ def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
         gc.enable()
 
 
-def test_a_session_gives_memory_back_behind_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_checks_its_memory_after_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(Unit("random", "original", "rfc-v1", 1, programs=3), lambda message: None)
     looked: list[int] = []
     monkeypatch.setattr(session.reclaimer, "look", lambda: looked.append(session.state.programs))

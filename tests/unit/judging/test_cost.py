@@ -45,7 +45,7 @@ def compared(program: Program, reference: str, patched: str) -> Comparison:
 
 
 @pytest.mark.parametrize("name", candidate.names())
-def test_a_version_costs_what_it_costs(name: str) -> None:
+def test_the_costs_of_a_version_are_reproducible(name: str) -> None:
     """Compare a version with itself twice: the costs are always the same."""
     generator = Generator(31)
     for _ in range(10):
@@ -116,7 +116,7 @@ class Counting(Pgtable):
         return super().__kvm_pgtable_visit__(data, ptep, level)
 
 
-def test_entries_visited_are_exact() -> None:
+def test_the_number_of_visited_entries_is_exact() -> None:
     counting = Candidate("counting", Counting, Mmu, "")
     generator = Generator(34)
     for _ in range(40):
@@ -155,7 +155,7 @@ def test_faults_by_kind() -> None:
 
 
 @pytest.mark.parametrize(("ttl", "plain", "hinted"), [("off", 4, 0), ("on", 0, 4)])
-def test_a_hint_counts_where_the_cpu_takes_hints(ttl: str, plain: int, hinted: int) -> None:
+def test_a_level_hint_counts_only_if_the_cpu_supports_it(ttl: str, plain: int, hinted: int) -> None:
     costs = measured(f"vm ttl={ttl}\n" + SLOT + "cpu0 read a+0\ncpu0 read a+4K\nhost discard a+0 8K\n")
     # Two pages are removed, and the two tables that this leaves empty.
     assert (costs.flushes_ipa, costs.flushes_ipa_hint) == (plain, hinted)
@@ -167,14 +167,14 @@ def test_flushes_by_range() -> None:
     assert (cost.totals().flushes_range, cost.totals().events) == (1, 1)
 
 
-def test_unmapping_for_good_is_no_window() -> None:
+def test_a_final_unmap_is_no_invalid_window() -> None:
     costs = measured("vm\n" + SLOT + "cpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+0\n")
     # The table was freed with the page, so the second touch stores to the same entry of the root.
     assert costs.stores == 3 + 3 + 3
     assert costs.windows == 0
 
 
-def test_a_block_that_is_split_has_one() -> None:
+def test_splitting_a_block_has_an_invalid_window() -> None:
     text = "vm\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
     costs = measured(text)
     # The flush, and the reference of the block.
@@ -192,7 +192,7 @@ class MarksReads(Mmu):
         return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
 
 
-def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
+def test_pages_logged_without_a_write_are_a_cost_and_no_finding() -> None:
     text = "s2fuzz 1\nvm vms=2\nslot a size=4M backing=anon log=on\nslot b size=4M backing=anon log=on vm=1\n"
     text += "cpu0 read a+0\ncpu0 write a+4K\ncpu0 read a+8K\nlog a get\ncpu2 read b+0\nlog b get\nlog a get\n"
     marking = Candidate("marking", Pgtable, MarksReads, "")
@@ -203,7 +203,7 @@ def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
     assert any(line.startswith("pages logged, not written") for line in cost_lines("cost", verdict.costs, ("a", "b")))
 
 
-def test_a_crash_ends_the_measuring_and_stays_out_of_totals() -> None:
+def test_a_crash_ends_measuring_and_is_excluded_from_totals() -> None:
     class Crashing(Mmu):
         def user_mem_abort(self, *_: object) -> int:
             raise ZeroDivisionError

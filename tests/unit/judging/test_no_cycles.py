@@ -42,7 +42,7 @@ def left(differential: Differential, program: Program) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", ["rfc-v1", "v5.14"])
-def test_nothing_is_left_of_a_program(name: str) -> None:
+def test_a_program_leaves_no_objects(name: str) -> None:
     differential = Differential(candidate.get("original"), candidate.get(name))
     differential.features = True
     generator = Generator(3, offers=offers_of(differential.reference, differential.candidate))

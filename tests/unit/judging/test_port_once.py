@@ -77,7 +77,7 @@ def compared(other: Candidate, programs: int = PROGRAMS, patience: int = PROGRAM
     return once.ports.once, once.ports.again
 
 
-def test_a_version_that_does_the_same() -> None:
+def test_a_version_with_the_same_behaviour() -> None:
     once, again = compared(version(PgtableSame))
     assert once > PROGRAMS // 2
     assert again == 0
@@ -99,14 +99,14 @@ def test_one_event_is_a_difference() -> None:
 
 
 @pytest.mark.parametrize("access", ["cpu0 read a+0\n", "par\n  cpu0 read a+0\n  cpu1 read a+4K\nend\n"])
-def test_what_the_fault_handler_returns_is_a_difference(access: str) -> None:
+def test_the_return_value_of_the_fault_handler_is_compared(access: str) -> None:
     version = Candidate("answers", Pgtable, MmuAnswers, "for a test")
     program = parse("s2fuzz 1\nvm\nslot a size=8K backing=anon\n" + access)
     found = Differential(candidate.get("original"), version).run(program).findings
     assert [each.title for each in found] == ["regression contract: kvm_handle_guest_abort: returns 0 after a fault"]
 
 
-def test_code_that_does_not_come_back() -> None:
+def test_code_that_does_not_return() -> None:
     once, again = compared(version(PgtableEndless), 20)
     assert once
     assert again
@@ -119,13 +119,13 @@ def test_a_large_patch_is_given_up() -> None:
     assert once + again < PROGRAMS
 
 
-def test_programs_that_ask_checkers() -> None:
+def test_programs_that_query_checkers() -> None:
     differential = Differential(ORIGINAL, ORIGINAL)
     assert differential.ports is not None
     assert not differential.ports.pays(RELAXES)
 
 
-def test_versions_of_which_checkers_require_something_else() -> None:
+def test_versions_with_different_requirements() -> None:
     assert not ports_alike(ORIGINAL, candidate.get("v6.12") if "v6.12" in candidate.names() else other_flags())
 
 
@@ -157,7 +157,7 @@ def test_every_operand_counts(at: int) -> None:
     assert not streams[0].same_as(streams[2])
 
 
-def test_numbers_of_all_sizes_are_told_apart() -> None:
+def test_numbers_of_all_sizes_are_distinguished() -> None:
     """Check this because guest addresses and log bitmaps use 64 bits, while compiled code has 63 bits and a sign."""
     bits = (0, 1, 31, 40, 61, 62, 63, 64)
     numbers = {sign * ((1 << bit) - less) for bit in bits for less in (0, 1) for sign in (1, -1)}
@@ -166,7 +166,7 @@ def test_numbers_of_all_sizes_are_told_apart() -> None:
     assert all(-(1 << 63) <= each < 1 << 63 for each in words)
 
 
-def test_each_event_has_a_number_of_its_own() -> None:
+def test_each_event_has_its_own_number() -> None:
     """Check this because two events with the same number could replace each other."""
     calls = [
         node

@@ -75,7 +75,7 @@ def findings(version: Candidate, program: Program) -> list[Finding]:
     return Differential(candidate.get(ORIGINAL), version).run(program).findings
 
 
-def test_it_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
+def test_each_fix_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
     version, fix = fixed
     for program in fix.programs:
         found = findings(version, program)
@@ -87,7 +87,7 @@ def test_it_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
         assert {each.kind for each in before if each.signature.startswith(fix.shown)} == {COMMON}
 
 
-def test_it_is_worse_in_nothing(fixed: tuple[Candidate, Fix]) -> None:
+def test_each_fix_adds_no_regression(fixed: tuple[Candidate, Fix]) -> None:
     version, _ = fixed
     generator = Generator(19)
     for _ in range(PROGRAMS):

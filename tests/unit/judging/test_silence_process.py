@@ -43,7 +43,7 @@ def test_run_names_operation_and_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "findings.md"])
-def test_the_pages_say_how_long_it_may_take(page: str) -> None:
+def test_the_pages_state_the_time_limit(page: str) -> None:
     assert f"runs for {SECONDS:g} s of CPU time without an event" in (ROOT / "docs" / page).read_text()
 
 
@@ -63,7 +63,7 @@ def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path, workers: int)
 
 
 @pytest.mark.usefixtures("known")
-def test_a_unit_goes_on_behind_it() -> None:
+def test_a_unit_continues_after_a_hang() -> None:
     result = run_unit(Unit("random", "original", "eventless-loop", 1, programs=6), seconds=0.5)
     found = result.found[f"regression {SIGNATURE}"]
     assert found.count == result.state.counts[found.finding.title] >= 2
@@ -74,7 +74,7 @@ def test_a_unit_goes_on_behind_it() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_unit_ends_where_only_the_same_would_come() -> None:
+def test_a_unit_ends_early_in_a_hang_that_is_known() -> None:
     """End the time during a second program in a known place, where waiting for its patience would take too long."""
     unit = Unit("random", "original", "eventless-loop", 1, seconds=3.0)
     found = run_unit(replace(unit, programs=6, seconds=None), seconds=0.5).found
@@ -88,7 +88,7 @@ def test_a_unit_ends_where_only_the_same_would_come() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_features_of_the_others_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_other_programs_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Worker.__init__, "__defaults__", (0.5,))
     jobs = [("loop", LOOP), ("fine", FINE)]
     seen = {each.digest: each for each in observe(jobs, "original", "eventless-loop", 1)}
@@ -98,7 +98,7 @@ def test_features_of_the_others_are_observed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("known")
-def test_coverage_of_the_others_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coverage_of_other_programs_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("coverage")
     monkeypatch.setattr(shares.Share.__init__, "__defaults__", (2.0,))
     programs = [("loop", parse(LOOP)), ("fine", parse(FINE))]

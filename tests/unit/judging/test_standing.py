@@ -31,7 +31,7 @@ def concerns(each: Standing, violation: Violation) -> bool:
     return overlap(each.ranges, violation.reach(GRANULE))
 
 
-def test_the_same_as_by_going_through_all() -> None:
+def test_the_look_up_has_the_result_of_a_full_scan() -> None:
     lot = random.Random(1)
     standing = StandingViolations(GRANULE)
     kept: list[Standing] = []

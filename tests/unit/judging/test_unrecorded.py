@@ -52,14 +52,14 @@ def run(pgtable: type[Pgtable], text: str) -> Lockstep:
     return lockstep
 
 
-def test_an_access_that_need_not_go_unrecorded() -> None:
+def test_an_access_that_only_one_side_records_is_excused() -> None:
     lockstep = run(FlushMore, START.format(UNFLUSHED))
     assert lockstep.differences == {}
     assert lockstep.flags.sides[0].leaves == {(0, 3, 0x40005000)}
     assert lockstep.flags.sides[1].leaves == set()
 
 
-def test_the_age_that_the_host_is_told_then() -> None:
+def test_the_age_reported_to_the_host_is_excused() -> None:
     lockstep = run(FlushMore, START.format(UNFLUSHED) + "host testage a+20K\nhost age a+20K 4K\n")
     assert lockstep.differences == {}
     # Both are old now: nothing is excused any more.
@@ -67,7 +67,7 @@ def test_the_age_that_the_host_is_told_then() -> None:
 
 
 @pytest.mark.parametrize(("offset", "excused"), [("20K", True), ("16K", False)])
-def test_what_is_mapped_over_such_a_leaf(offset: str, excused: bool) -> None:
+def test_a_map_over_an_excused_leaf(offset: str, excused: bool) -> None:
     """Check that an old leaf is written anew, while a leaf that differs only in its rights stays."""
     lockstep = run(FlushMore, START.format(UNFLUSHED) + f"table map a+{offset} 4K r\n")
     assert lockstep.differences == {}
@@ -87,12 +87,12 @@ def test_other_pages_are_judged() -> None:
     assert not lockstep.flags.excuse(0, 3, 0x40005000, 0, 1 << 10 | 1 << 7)
 
 
-def test_flags_that_a_patch_leaves_set() -> None:
+def test_a_patch_that_leaves_flags_set_is_found() -> None:
     differences = run(NeverOld, START.format(UNFLUSHED)).differences
     assert list(differences) == ["result: host age", "map"]
 
 
-def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
+def test_a_difference_that_is_no_longer_excused_counts() -> None:
     """Check that once a difference was excused, a table that neither side wrote to is compared, too."""
     lockstep = run(FlushMore, START.format(UNFLUSHED))
     left, right = lockstep.left.checkers, lockstep.right.checkers

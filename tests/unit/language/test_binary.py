@@ -62,12 +62,12 @@ def test_nothing_is_lost(program: Program) -> None:
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_the_corpus_comes_back(path: Path) -> None:
+def test_the_corpus_survives_encoding(path: Path) -> None:
     program = load(path)
     assert print_program(decode(encode(program))) == print_program(program)
 
 
-def test_the_corpus_is_there() -> None:
+def test_the_corpus_has_every_operation() -> None:
     kinds = {type(operation) for path in CORPUS for operation in load(path).operations}
     assert kinds == {*OPERATIONS, Par}
 
@@ -111,7 +111,7 @@ def test_any_bytes_are_a_valid_program(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("seed", [3201, 4410, 7416])
-def test_memory_of_a_vm_that_has_ended_is_none_that_its_vcpus_access(seed: int) -> None:
+def test_vcpus_of_an_ended_vm_access_no_memory(seed: int) -> None:
     """Check that the host may change its memory, except in a par block; an access of another VM replaces theirs."""
     check(random.Random(seed).randbytes(1000))
 
@@ -134,7 +134,7 @@ def test_mutated_records_are_a_valid_program(program: Program, data: st.DataObje
     check(bytes(records))
 
 
-def test_random_bytes_make_every_kind_of_everything() -> None:
+def test_random_bytes_make_every_operation_and_setting() -> None:
     random_ = random.Random(1)
     made = [check(random_.randbytes(1000)) for _ in range(300)]
     kinds = Counter(type(operation) for program in made for operation in program.operations)
@@ -159,7 +159,7 @@ def test_length_is_bounded() -> None:
     validate(program)
 
 
-def test_nothing_is_one_slot() -> None:
+def test_empty_input_is_one_slot() -> None:
     program = decode(b"")
     assert len(program.slots) == 1
     assert not program.operations
@@ -177,7 +177,7 @@ def test_deleting_a_record_deletes_an_operation() -> None:
         assert shorter == replace(program, operations=program.operations[:at] + program.operations[at + 1 :])
 
 
-def test_one_byte_is_one_operand() -> None:
+def test_one_byte_changes_one_operand() -> None:
     data = bytearray(record(ops.GuestAccess, cpu=1, slot=0, choice=1, flags=0, fail=3, first=7))
     assert after("", bytes(data)) == (ops.GuestAccess(1, "write", "a", 28 * KIB, False, 3),)
     changes = {
@@ -242,12 +242,12 @@ REPAIRS: dict[str, tuple[str, bytes, Operation]] = {
 
 
 @pytest.mark.parametrize("name", REPAIRS)
-def test_repair(name: str) -> None:
+def test_illegal_records_are_repaired(name: str) -> None:
     text, data, operation = REPAIRS[name]
     assert after(text, data) == (operation,)
 
 
-def test_what_no_slot_can_have_is_an_access() -> None:
+def test_an_operation_that_no_slot_supports_becomes_an_access() -> None:
     device = encode(parse("s2fuzz 1\nvm\nslot d size=1M backing=device\n"))
     data = device + record(ops.HostMerge, cpu=1, choice=2, first=3) + record(ops.ClearLog, flags=1)
     assert decode(data).operations == (
@@ -256,7 +256,7 @@ def test_what_no_slot_can_have_is_an_access() -> None:
     )
 
 
-def test_clear_without_manual_is_get() -> None:
+def test_clear_without_manual_becomes_get() -> None:
     data = encode(parse("s2fuzz 1\nvm\nslot a size=1M backing=thp log=on\n"))
     assert decode(data + record(ops.ClearLog)).operations == (ops.GetLog("a"),)
 
@@ -275,13 +275,13 @@ def slot(name: bytes = b"", backing: int = 0, vm: int = 0, alias: int = 0, ipa: 
     return struct.pack("<5B3x8sQII", backing, flags, vm, alias, large, name, ipa, size, offset)
 
 
-def test_names_are_legal_and_differ() -> None:
+def test_names_are_legal_and_unique() -> None:
     raw = [b"a", b"a", b"", b"\xff" * 8, b"vm", b"s1", b"abcdefgh", b"a\0bcdefg"]
     names = [slot.name for slot in slots("vm", *(slot(name, ipa=at) for at, name in enumerate(raw))).slots]
     assert names == ["a", "s0", "s1", "s2", "s3", "s4", "abcdefgh", "s5"]
 
 
-def test_slots_lie_apart() -> None:
+def test_slots_do_not_overlap() -> None:
     page = 4 * KIB
     places = (2, 0), (2, 1), (1, 1), (1, 1 << 20), (1, (1 << 20) + 1)
     program = slots("vm ipa=32", *(slot(size=size, ipa=ipa) for size, ipa in places))
@@ -290,14 +290,14 @@ def test_slots_lie_apart() -> None:
     ]  # fmt: skip
 
 
-def test_a_large_slot_says_so_twice() -> None:
+def test_a_large_slot_needs_a_confirming_byte() -> None:
     pages = 16384
     sizes = [(pages, 0), (pages + 1, 0xA5), (pages + 1, 0), (pages + 2, 0xFF), (1 << 23, 0xA5), (0, 0xA5)]
     program = slots("vm", *(slot(size=size, large=large, ipa=1 << 10) for size, large in sizes))
     assert [each.size // KIB for each in program.slots] == [65536, 65540, 4096, 6144, 2048, 2048]
 
 
-def test_slots_that_fit_nowhere_are_left_out() -> None:
+def test_slots_that_fit_nowhere_are_dropped() -> None:
     large = slot(size=2 * GIB // 4096, large=0xA5)
     assert len(slots("vm ipa=32", *[large] * 8).slots) == 2
     assert len(slots("vm ipa=33", *[large] * 8).slots) == 4
@@ -305,7 +305,7 @@ def test_slots_that_fit_nowhere_are_left_out() -> None:
     assert [each.name for each in both] == ["s0", "s1", "x"]
 
 
-def test_an_alias_fits_what_it_shares() -> None:
+def test_an_alias_fits_the_slot_that_it_shares() -> None:
     program = slots(
         "vm vms=2",
         slot(b"a", backing=1, size=8, ipa=0),
@@ -322,7 +322,7 @@ def test_an_alias_fits_what_it_shares() -> None:
     ]  # fmt: skip
 
 
-def test_a_slot_has_a_backing_that_its_host_has() -> None:
+def test_a_slot_has_a_backing_of_its_host() -> None:
     for granule, allowed in (("4K", 10), ("16K", 9), ("64K", 8)):
         records = [slot(backing=at, ipa=at) for at in range(len(BACKINGS))]
         # There are more backings than slots in a program.

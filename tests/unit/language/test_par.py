@@ -86,7 +86,7 @@ def blocks(draw: st.DrawFn) -> Par:
 
 
 @given(st.lists(blocks(), min_size=1, max_size=3))
-def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
+def test_printed_blocks_can_be_parsed(drawn: list[Par]) -> None:
     program = Program(VM, (SLOT,), (*drawn, GuestAccess(0, "read", "a", 0)))
     validate(program)
     text = print_program(program)
@@ -145,7 +145,7 @@ def test_error(name: str) -> None:
     assert "; allowed: " in caught.value.message
 
 
-def test_a_line_is_that_of_the_canonical_text() -> None:
+def test_error_lines_are_those_of_the_canonical_text() -> None:
     good = GuestAccess(0, "read", "a", 0)
     par = Par((good, replace(good, cpu=1)), (Switch(0, 1, "after", "load", 1),))
     bad = replace(par, operations=(good, replace(good, cpu=1, offset=SIZE)))
@@ -168,7 +168,7 @@ PROGRAM: Final = parse(
 
 
 @given(st.lists(blocks(), min_size=1, max_size=3))
-def test_records_lose_nothing(drawn: list[Par]) -> None:
+def test_blocks_survive_encoding(drawn: list[Par]) -> None:
     program = Program(VM, (SLOT,), (GuestAccess(1, "read", "a", 0, fail=1), *drawn, GuestAccess(0, "read", "a", 0)))
     assert decode(encode(program)) == program
 
@@ -203,7 +203,7 @@ def changed(record: bytes, at: int, value: int) -> bytes:
     return record[:at] + bytes([value]) + record[at + 1 :]
 
 
-def test_a_record_less_is_an_operation_or_a_switch_less() -> None:
+def test_removing_a_record_removes_an_operation_or_a_switch() -> None:
     first, thread, last, one, other = BLOCK
     assert lines(records(*BLOCK))[1:4] == ["  cpu0 write a+0", "  host1 discard a+0 4K", "  cpu1 read a+4K"]
     # Without the first operation, another actor begins; only switches of the remaining actors stay.
@@ -221,7 +221,7 @@ def test_a_record_less_is_an_operation_or_a_switch_less() -> None:
     assert lines(records(*BLOCK[:3], one, one)) == lines(records(*BLOCK[:4]))
 
 
-def test_one_byte_of_a_switch_is_one_thing_of_it() -> None:
+def test_one_byte_of_a_switch_changes_one_part_of_it() -> None:
     operations, switch = BLOCK[:3], BLOCK[3]
     said = {
         0: (2, "switch cpu0 to host1 after store 1"),
@@ -237,7 +237,7 @@ def test_one_byte_of_a_switch_is_one_thing_of_it() -> None:
         assert line == text
 
 
-def test_what_blocks_do_not_run_is_an_access() -> None:
+def test_operations_not_allowed_in_blocks_become_accesses() -> None:
     access, other = BLOCK[0], changed(BLOCK[2], 0, ops.OPERATIONS.index(ops.TableMap))
     assert lines(records(access, other))[1:3] == ["  cpu0 write a+0", "  cpu1 read a+4K"]
 
@@ -250,7 +250,7 @@ def test_any_records_of_blocks_are_a_valid_program(chosen: list[bytes], data: st
     records(bytes(made))
 
 
-def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
+def test_a_block_can_be_made_sequential() -> None:
     flat = sequential(PROGRAM)
     assert [each.cpu for each in flat.operations if isinstance(each, GuestAccess)] == [0, 0, 1, 2]
     assert not has_blocks(flat)

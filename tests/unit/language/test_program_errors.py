@@ -264,7 +264,7 @@ def test_error(name: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_what_a_device_has_not_no_device_has() -> None:
+def test_an_operation_is_allowed_on_all_devices_or_on_none() -> None:
     for operation, granule in product(ops.OPERATIONS, GRANULES):
         wanted = wanted_backings(operation, granule)
         assert {*DEVICES} <= {*wanted} or not {*DEVICES} & {*wanted}
@@ -312,7 +312,7 @@ def test_slots_that_are_allowed() -> None:
     parse(f"{HEAD}slot a {same}\nslot b size=4K backing=thp offset=4092K alias=a\nslot c size=4M backing=thp alias=a\n")
 
 
-def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
+def test_errors_in_programs_from_code_have_the_line_of_the_printed_text() -> None:
     vm, slot, access = Vm(), Slot("a", GIB, 4096, "anon"), ops.GuestAccess(0, "read", "a", 4096)
     bad = replace(access, offset=0, kind=cast("ops.AccessKind", "x"))
     nowhere = "no such place in slot a"

@@ -60,7 +60,7 @@ def written_by_two(program: Program) -> bool:
     ],
     ids=["block", "no block"],
 )
-def test_smallest(shows: Callable[[Program], bool], smallest: str) -> None:
+def test_blocks_shrink_to_the_smallest_program(shows: Callable[[Program], bool], smallest: str) -> None:
     finding = Finding(REGRESSION, "signature", "reason", 1)
 
     def judge(program: Program) -> list[Finding]:

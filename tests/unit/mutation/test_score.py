@@ -29,7 +29,7 @@ def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "harmless", lambda: other)
 
 
-def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
+def test_equivalent_mutants_are_declared_and_have_the_same_events() -> None:
     found = score.score([KILLED, LATE, SAME, SILENT, trial("e")])
     assert (found.mutants, found.killed, found.by_corpus, found.equivalents) == (5, 2, 1, 1)
     # A mutant that is declared equivalent, but has other events, counts as alive.
@@ -39,7 +39,7 @@ def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
     assert score.score([SAME]).share is None
 
 
-def test_cost_kills_and_is_told_apart() -> None:
+def test_mutants_killed_by_cost_are_counted_separately() -> None:
     dear = trial("x", "cost: flushes_vmid 2, not 1", "random 3")
     found = score.score([KILLED, dear])
     assert (found.killed, found.by_cost, found.share) == (2, 1, 1.0)
@@ -48,7 +48,7 @@ def test_cost_kills_and_is_told_apart() -> None:
     assert "`a => pass`" not in section
 
 
-def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
+def test_harmless_mutant_counts_as_equivalent_and_is_listed_separately() -> None:
     found = score.score([KILLED, SAME, HARMLESS])
     assert (found.equivalents, found.contradicted, found.alive) == (2, 0, ())
     equal, harmless = score.page([KILLED, SAME, HARMLESS]).split("## Equivalent")[1].split("## Harmless")
@@ -59,7 +59,7 @@ def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
     assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
 
-def test_page_and_text_name_what_is_alive() -> None:
+def test_page_and_text_name_mutants_that_are_alive() -> None:
     trials = [KILLED, SAME, SILENT]
     page = score.page(trials)
     assert "| LeaveOut | 3 | 1 | 1 |" in page
@@ -69,7 +69,7 @@ def test_page_and_text_name_what_is_alive() -> None:
     assert "\nNone.\n" in score.page([KILLED])
 
 
-def test_kept_trials_go_on(tmp_path: Path) -> None:
+def test_kept_trials_are_continued(tmp_path: Path) -> None:
     path = str(tmp_path / "trials.jsonl")
     one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
@@ -85,7 +85,7 @@ def test_kept_trials_go_on(tmp_path: Path) -> None:
     assert [each.operations for each in opened(path).of([other, one])] == [1, 100]
 
 
-def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_file_without_trials_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
     with pytest.raises(KeptTrialsError, match="line 1 is no trial"):

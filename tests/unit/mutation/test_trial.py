@@ -25,13 +25,13 @@ def programs() -> MutantPrograms:
     return made
 
 
-def test_first_program_that_tells_is_named(programs: MutantPrograms) -> None:
+def test_first_program_that_distinguishes_is_named(programs: MutantPrograms) -> None:
     found = trial.MutantJudge(programs, 1).attempt(mutant(UNMAP, PUT, "pass"))
     assert found.killed.startswith("regression ")
     assert (found.by, found.programs, found.equal) == ("unmaps", 2, False)
 
 
-def test_change_that_no_event_shows_lives(programs: MutantPrograms) -> None:
+def test_change_without_other_events_lives(programs: MutantPrograms) -> None:
     found = trial.MutantJudge(programs, 10).attempt(mutant(UNMAP, "childp = NULL", "childp = -1"))
     assert (found.killed, found.silent, found.equal) == ("", "", True)
     # Random programs follow the corpus.
@@ -44,7 +44,7 @@ def test_python_that_c_would_refuse_is_killed(programs: MutantPrograms) -> None:
     assert found.killed.startswith("mistake: ")
 
 
-def test_worker_outlives_its_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_survives_its_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "PATIENCE", 0.5)
     endless = mutant(UNMAP, "need_flush = True", "while True:\n            pass")
     wrong = mutant(UNMAP, PUT, "pass")

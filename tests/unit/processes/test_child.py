@@ -60,7 +60,7 @@ def test_lines_go_both_ways(child: Child) -> None:
         assert child.death() == "ended with exit code 7"
 
 
-def test_its_death_has_a_name(child: Child) -> None:
+def test_the_death_of_a_child_is_described(child: Child) -> None:
     with child:
         child.send(b"die")
         assert child.line(PATIENCE) == b"True one two"
@@ -70,7 +70,7 @@ def test_its_death_has_a_name(child: Child) -> None:
         child.send(b"anybody?", last=True)
 
 
-def test_waiting_has_an_end(child: Child) -> None:
+def test_waiting_has_a_time_limit(child: Child) -> None:
     with child:
         assert child.line(PATIENCE)
         assert child.wait(0.01) is None
@@ -78,7 +78,7 @@ def test_waiting_has_an_end(child: Child) -> None:
         assert child.line(0.01) is None
 
 
-def test_it_is_ended_with_what_it_started(child: Child) -> None:
+def test_a_child_is_ended_with_its_own_children(child: Child) -> None:
     child.line(PATIENCE)
     child.send(b"start")
     started = int(child.line(PATIENCE) or b"0")
@@ -100,7 +100,7 @@ def select_ready(child: Child) -> bool:
     return bool(select.select([child.answers], [], [], 0)[0])
 
 
-def test_its_cpu_time_is_seen(child: Child) -> None:
+def test_the_cpu_time_of_a_child_is_measured(child: Child) -> None:
     with child:
         child.line(PATIENCE)
         before = cpu_seconds(child.pid)
@@ -111,7 +111,7 @@ def test_its_cpu_time_is_seen(child: Child) -> None:
     assert cpu_seconds(child.pid) is None
 
 
-def test_one_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NoProcessError, match=r"the echo cannot be started: No such file or directory") as refused:
@@ -120,7 +120,7 @@ def test_one_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_foreign_package_where_it_runs_is_not_imported(
+def test_a_foreign_package_in_the_current_directory_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child: Child
 ) -> None:
     child.close()
@@ -147,7 +147,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_with_its_parent(number: int, child: Child) -> None:
+def test_a_child_ends_with_its_parent(number: int, child: Child) -> None:
     """Check that the child ends with its parent, however the parent dies; Ctrl-C is handled by the parent."""
     child.close()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
@@ -166,7 +166,7 @@ def test_with_its_parent(number: int, child: Child) -> None:
 @pytest.mark.parametrize(
     ("code", "text"), [(0, "ended with exit code 0"), (3, "ended with exit code 3"), (-11, "was killed by SIGSEGV")]
 )
-def test_words_for_an_end(code: int, text: str) -> None:
+def test_descriptions_of_exit_statuses(code: int, text: str) -> None:
     assert end_text(code) == text
 
 

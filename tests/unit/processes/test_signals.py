@@ -69,7 +69,7 @@ def work(name: str) -> None:
 @pytest.mark.usefixtures("usual")
 @pytest.mark.parametrize("number", ENDING)
 @pytest.mark.parametrize("what", MODULES)
-def test_what_is_under_way_ends_first(
+def test_a_running_import_or_finalizer_completes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, what: str
 ) -> None:
     name = f"interrupted_{number.name}_{what.replace(' ', '_')}"
@@ -102,7 +102,7 @@ def test_other_work_ends_at_once() -> None:
 
 
 @pytest.mark.usefixtures("usual")
-def test_a_signal_that_comes_twice_in_a_row_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_signal_twice_in_a_row_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with in_order():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

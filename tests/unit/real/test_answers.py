@@ -59,7 +59,7 @@ def test_lines_of_a_program() -> None:
     ],
     ids=["old", "new", "with its condition", "short"],
 )
-def test_a_warning_in_the_words_of_each_version(line: str) -> None:
+def test_warnings_of_all_versions_are_recognised(line: str) -> None:
     assert complaint(line) == SHORT
 
 
@@ -73,7 +73,7 @@ def test_a_warning_in_the_words_of_each_version(line: str) -> None:
         ("r 0 error -12", False),
     ],
 )
-def test_what_a_machine_could_not_do(line: str, hindered: bool) -> None:
+def test_steps_that_a_machine_could_not_do(line: str, hindered: bool) -> None:
     assert parse([line]).hindered is hindered
 
 
@@ -130,7 +130,7 @@ def test_addresses_of_aborts_are_compared(misled: bool, value: str, other: bool)
     assert len(different) == (misled is not other)
 
 
-def test_nothing_is_compared_behind_what_was_not_reached() -> None:
+def test_nothing_is_compared_after_the_last_operation_reached() -> None:
     lines = ("cpu0 read a+0",) * 3
     assert compared(lines, [Outcome("ok", 0)] * 3, {0: RealOutcome("ok", "0")}) == [1]
 
@@ -180,7 +180,7 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
         ("esr:96000010", INVISIBLE),
     ],
 )
-def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
+def test_the_reported_address_of_an_abort(value: str, word: str) -> None:
     """Check the address against the model's, 0x10."""
     found = violation("contract", "abort at another address", at=0)
     found.reason = "told of 0x10, the guest accessed 0x20"

@@ -77,7 +77,7 @@ def take(check: RealCheck, program: Program = PROGRAM) -> None:
     check.take(program, "here")
 
 
-def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
+def test_programs_that_agree_are_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
     check, results = pretended
     results += [done(GOOD), UnplayableError("its slots have 1G of thp memory"), done(GOOD)]
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_what_differs_is_saved(pretended: tuple[RealCheck, list[Any]], tmp_path: Path, again: bool) -> None:
+def test_programs_that_differ_are_saved(pretended: tuple[RealCheck, list[Any]], tmp_path: Path, again: bool) -> None:
     check, results = pretended
     results += [done(STALE), done(GOOD), done(STALE), done(STALE if again else GOOD)]
     for _ in range(3):

@@ -14,7 +14,7 @@ LINES: Final = ("cpu0 read a+0", "cpu1 read a+0", "cpu0 write a+0", "cpu1 write 
 PROGRAM: Final = parse("\n".join(["s2fuzz 1", "vm cpus=2", "slot a size=4K backing=anon log=on", *LINES, ""]))
 
 
-def test_a_finding_that_takes_two_cpus() -> None:
+def test_a_finding_that_needs_two_cpus() -> None:
     version = candidate.get(VERSION)
     with_two = [each.signature for each in ModelRun(version, PROGRAM, one_cpu=False).finish().violations]
     assert with_two

@@ -60,7 +60,7 @@ def test_no_kernel_at_all() -> None:
         kernels.find("")
 
 
-def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
+def test_a_kernel_image_from_a_file(tmp_path: Path) -> None:
     image = tmp_path / "Image"
     image.write_bytes(b"one")
     kernel = kernels.find(str(image))
@@ -69,7 +69,7 @@ def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
     assert kernel.digest() != before
 
 
-def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Path) -> None:
+def test_an_entry_is_complete_or_absent(cache: Path) -> None:
     with making("init", "a") as work:
         (work / "file").write_text("x")
         assert entry("init", "a") is None
@@ -80,7 +80,7 @@ def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Path) -> None:
     assert os.listdir(cache / "init") == ["a"]
 
 
-def test_what_nobody_uses_goes(cache: Path) -> None:
+def test_unused_entries_are_removed(cache: Path) -> None:
     for name in ("new", "old", f"{UNFINISHED}x"):
         (cache / "init" / name).mkdir(parents=True)
     os.utime(cache / "init" / "old", (1, 1))
@@ -98,7 +98,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert folder("init") == tmp_path / "file" / "s2fuzz" / "real" / "init"
 
 
-def test_the_archive_is_one(tmp_path: Path) -> None:
+def test_the_archive_is_valid(tmp_path: Path) -> None:
     """List the archive with cpio if it is installed, and check its parts in any case."""
     data = initrd.archive(b"program")
     assert data.count(b"070701") == 4

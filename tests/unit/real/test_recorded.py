@@ -99,7 +99,7 @@ def test_a_hang_is_confirmed_by_its_exits(real: Real, tmp_path: Path, capsys: py
     assert f"            real kernel: {stamp}\n" in out
 
 
-def test_a_warning_is_confirmed_in_its_own_words(real: Real, tmp_path: Path) -> None:
+def test_a_warning_is_confirmed_with_its_own_text(real: Real, tmp_path: Path) -> None:
     (signature,) = [
         line.partition(" common ")[2]
         for line in program("m1-cache-empty").read_text().splitlines()
@@ -124,7 +124,7 @@ def test_never_not_confirmed_without_a_stream(real: Real, tmp_path: Path, rule: 
     assert ("no cc to compile the plugin with" in stamp) == (rule != "locking")
 
 
-def test_of_a_divergence_nothing_is_said(real: Real, tmp_path: Path) -> None:
+def test_a_divergence_gets_no_stamp(real: Real, tmp_path: Path) -> None:
     assert stamped(real, tmp_path, "m1-cache-empty", "map")[1] == ""
     file = tmp_path / "plain.s2"
     file.write_text(program("m1-cache-empty").read_text())

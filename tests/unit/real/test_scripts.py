@@ -63,7 +63,7 @@ def test_no_kernel_package(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "kernels").exists()
 
 
-def test_kernels_that_are_there_stay(place: Path, tmp_path: Path) -> None:
+def test_existing_kernels_are_kept(place: Path, tmp_path: Path) -> None:
     image = tmp_path / "kernels" / "6.1.9-cloud-arm64" / "vmlinuz"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"x")

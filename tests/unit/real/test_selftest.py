@@ -31,7 +31,7 @@ def text_of(name: str) -> str:
     return selftest(load(str(path)), candidate.get("v5.14"), str(path))
 
 
-def test_an_access_that_hangs_should_not() -> None:
+def test_an_access_that_hangs_is_expected_to_succeed() -> None:
     text = text_of("regressions/livelock-two-levels")
     assert '{ "cpu0 read a+0", "ok", "0" },\n\t{ "cpu0 fetch a+0", "ok", "" },\n' in text
     assert "#define WARNING_IS_EXPECTED 0\n" in text
@@ -40,7 +40,7 @@ def test_an_access_that_hangs_should_not() -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_needs_no_file_of_ours(name: str, tmp_path: Path) -> None:
+def test_the_c_file_is_self_contained(name: str, tmp_path: Path) -> None:
     text = text_of(name)
     assert '#include "' not in text
     assert text.count("SPDX-License-Identifier") == 1

@@ -70,7 +70,7 @@ def test_flushes_by_their_instructions() -> None:
     assert flush_event(ALL, 0, GRANULE) is None
 
 
-def test_a_range_is_one_flush_however_it_is_made() -> None:
+def test_a_range_is_one_flush_in_all_its_encodings() -> None:
     part = StreamEvent(FLUSHED, "range", 0, 0, 0x2000)
     whole = StreamEvent(FLUSHED, "range", 0, 0, 0x5000)
     page = StreamEvent(FLUSHED, "ipa", 0x4000, 0)
@@ -119,7 +119,7 @@ def test_events_of_a_kernel() -> None:
     ]
 
 
-def test_entries_of_a_table_that_nothing_leads_to() -> None:
+def test_entries_of_a_detached_table() -> None:
     """Clear entries as RCU callbacks do at any time, after a block or another table has replaced the table."""
     top, table, other = 0x41000000, 0x41001000, 0x41002000
     places = {top: StreamTable(1, 0), table: StreamTable(2, 0, top), 0x41003000: StreamTable(3, 0, table)}
@@ -193,7 +193,7 @@ def test_stamps(model: list[StreamEvent], real: list[StreamEvent], word: str, wh
     assert run(model, real).stamp(violation("dcache"), "m") == Stamp(word, why)
 
 
-def test_what_is_not_watched() -> None:
+def test_events_that_are_not_watched() -> None:
     unknown = [BLOCK, StreamEvent(FLUSHED, "ipa")]
     assert run(unknown, unknown).stamp(violation("tlb"), "m").word == HIDDEN
     assert run(unknown, unknown).stamp(violation("dcache"), "m").word == CONFIRMED
@@ -222,7 +222,7 @@ def test_our_own_code_in_the_guest_does_not_count() -> None:
     assert streams.kept([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
 
 
-def test_each_rule_is_about_a_kind_of_event() -> None:
+def test_each_rule_concerns_one_kind_of_event() -> None:
     assert set(RULES.values()) == {CLEANED, INVALIDATED, FLUSHED}
     assert cpu_for(PROGRAM) is OLD_CPU
     assert cpu_for(parse("s2fuzz 1\nvm fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\n")) is CPU

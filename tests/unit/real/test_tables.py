@@ -43,7 +43,7 @@ def test_leaves_of_tables_of_three_levels() -> None:
     assert shown(None) == ""
 
 
-def test_a_table_where_no_memory_is() -> None:
+def test_a_table_outside_of_memory() -> None:
     with RealMemory() as memory, pytest.raises(RealError, match="a table of the kernel lies at 0x1000"):
         memory.words(0x1000, 512)
     with RealMemory() as memory:

@@ -38,7 +38,7 @@ def test_each_range_is_looked_at_by_a_vcpu_of_its_vm() -> None:
 @pytest.mark.parametrize(
     "other", [violation("tlb", Places([(0, 4096)], 4096)), violation(tags.RULE, frozenset())], ids=["rule", "places"]
 )
-def test_what_no_guest_got_is_not_looked_at(other: Violation) -> None:
+def test_memory_that_no_guest_got_is_not_looked_at(other: Violation) -> None:
     assert tags.looks(other, PROGRAM) == []
     assert with_looks(PART, [other]) == (PART, 0)
 

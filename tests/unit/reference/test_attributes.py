@@ -59,7 +59,7 @@ def test_shareability(sh: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize(("attr", "fwb"), [(0xF, False), (0x6, True), (0x1, False), (0x1, True)])
-def test_what_the_machine_takes_as_cacheable(attr: int, fwb: bool) -> None:
+def test_a_leaf_is_cacheable_as_the_memory_type_says(attr: int, fwb: bool) -> None:
     """Check that a leaf is cacheable if stage 1 permits Write-Back, and with FWB even if it does not."""
     entry = attr << 2 | 1
     assert is_cacheable(entry) == (memory_type(entry, fwb, NORMAL_WB) == NORMAL_WB)

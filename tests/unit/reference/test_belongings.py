@@ -16,7 +16,7 @@ class Seen(Own):
         return mine
 
 
-def test_an_actor_begins_with_a_copy_and_finds_its_own_again() -> None:
+def test_an_actor_starts_with_a_copy_and_keeps_it() -> None:
     outside = Seen()
     outside.pages.append(1)
     owns = Owns(outside)
@@ -28,7 +28,7 @@ def test_an_actor_begins_with_a_copy_and_finds_its_own_again() -> None:
     assert owns.of(2) is second
 
 
-def test_a_block_that_is_over_leaves_nothing_behind() -> None:
+def test_a_finished_block_leaves_no_state() -> None:
     outside = Seen()
     owns = Owns(outside)
     # The actors of a block need not run in their order.

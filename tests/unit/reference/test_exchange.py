@@ -35,7 +35,7 @@ def kernel() -> Kernel:
     return kernel
 
 
-def test_an_exchange_that_wins_is_a_store_with_release(kernel: Kernel) -> None:
+def test_a_successful_exchange_is_a_store_with_release(kernel: Kernel) -> None:
     log = Log()
     kernel.observe(log)
     assert kernel.cmpxchg(5, 0, 7) == 0
@@ -43,7 +43,7 @@ def test_an_exchange_that_wins_is_a_store_with_release(kernel: Kernel) -> None:
     assert log.events == [("release", 5, 0, 7), ("exchanged", 5, 0, 7)]
 
 
-def test_an_exchange_that_loses_stores_nothing(kernel: Kernel) -> None:
+def test_a_failed_exchange_stores_nothing(kernel: Kernel) -> None:
     kernel.WRITE_ONCE(5, 7)
     log = Log()
     kernel.observe(log)
@@ -52,6 +52,6 @@ def test_an_exchange_that_loses_stores_nothing(kernel: Kernel) -> None:
     assert log.events == [("lost", 5, 7, 9)]
 
 
-def test_an_exchange_of_what_is_no_table(kernel: Kernel) -> None:
+def test_an_exchange_outside_of_table_memory(kernel: Kernel) -> None:
     with pytest.raises(IndexError):
         kernel.cmpxchg(NULL, 0, 1)

@@ -30,7 +30,7 @@ def test_cleaning_makes_both_alike(memory: Memory) -> None:
     assert memory.guest_read(PFN + 1, False) == FOREIGN
 
 
-def test_a_frame_is_clean_when_all_of_it_is(memory: Memory) -> None:
+def test_a_frame_is_clean_when_all_its_lines_are(memory: Memory) -> None:
     memory.host_write(PFN, 2, 7)
     memory.clean_and_invalidate((PFN << 12) + 64, 4096)
     assert memory.guest_read(PFN, False) == memory.guest_read(PFN + 1, False) == FOREIGN

@@ -45,12 +45,12 @@ STORES = (
 
 
 @pytest.mark.parametrize("line", READS)
-def test_reads_are_no_stores(line: str) -> None:
+def test_reads_are_not_stores(line: str) -> None:
     assert plain_store(f"x = 1\n{line}\n") == 0
 
 
 @pytest.mark.parametrize("line", STORES)
-def test_all_else_may_be_a_store(line: str) -> None:
+def test_any_other_use_may_be_a_store(line: str) -> None:
     assert plain_store(f"x = self.mem[0]\n\n{line}\n") == 3
 
 
@@ -77,7 +77,7 @@ def module(name: str, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) ->
     return made
 
 
-def test_what_a_class_calls_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_in_called_code_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that a store may be in a base class, or in a function of another module that receives the whole object."""
     head = "from reference.pgtable import Pgtable\n"
     module("mine.helper", tmp_path, "def clear(pgtable, ptep):\n    pgtable.mem[ptep] = 0\n", monkeypatch)
@@ -91,7 +91,7 @@ def test_what_a_class_calls_counts_too(tmp_path: Path, monkeypatch: pytest.Monke
     assert not writes_once(extends.More)
 
 
-def test_what_has_no_source_is_not_trusted() -> None:
+def test_code_without_source_is_not_trusted() -> None:
     made = type("Made", (Pgtable,), {"__module__": "no_such_module"})
     assert not writes_once(made)
 
@@ -103,7 +103,7 @@ def watched() -> Kernel:
     return kernel
 
 
-def test_the_kernel_layer_stores_past_the_watch() -> None:
+def test_stores_of_the_kernel_layer_bypass_the_watch() -> None:
     kernel = watched()
     told: list[int] = []
     assert isinstance(kernel.words, Words)

@@ -82,7 +82,7 @@ def test_caches_by_vmid() -> None:
     assert found == ["dsb ishst", "tlbi alle1is", "ic ialluis", "dsb ish"]
 
 
-def test_speculative_walks_are_kept_out() -> None:
+def test_speculative_walks_are_prevented() -> None:
     """Check ARM64_WORKAROUND_SPECULATIVE_AT: stage 1 is off, or on without walks, while contexts are mixed."""
     no_walks, walks = "msr tcr_el1, 0x800080", "msr tcr_el1, 0x0"
     k, found = kernel(ARM64_WORKAROUND_SPECULATIVE_AT)
@@ -130,7 +130,7 @@ def ranges(caps: int, page_shift: int, ipa: int, pages: int, pa_bits: int = 48) 
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 64, 65, 511, 512, 2048, 65536 + 7, MAX_TLBI_RANGE_PAGES - 1])
 @pytest.mark.parametrize(("page_shift", "pa_bits"), [(12, 48), (14, 48), (16, 48), (12, 52)])
-def test_ranges_are_covered_and_no_more(page_shift: int, pa_bits: int, pages: int) -> None:
+def test_flushes_cover_exactly_the_range(page_shift: int, pa_bits: int, pages: int) -> None:
     at = 0x40000000 + (3 << page_shift)
     for each in ranges(ARM64_HAS_TLB_RANGE, page_shift, 0x40000000 + (3 << page_shift), pages, pa_bits):
         assert (each.ipa, each.hint) == (at, 0)
@@ -159,7 +159,7 @@ def test_the_largest_range_is_one_instruction() -> None:
     assert len(ranges(ARM64_HAS_TLB_RANGE, 12, 0, MAX_TLBI_RANGE_PAGES)) == 1
 
 
-def test_ranges_that_cannot_be() -> None:
+def test_invalid_ranges() -> None:
     class Warnings(Observer):
         def __init__(self) -> None:
             self.found: list[str] = []

@@ -119,7 +119,7 @@ def test_permissions(clear: int, xn: int, allowed: set[int]) -> None:
         assert tables.walk(0, access).fault == expected
 
 
-def test_a_table_that_is_no_table_memory_is_lost() -> None:
+def test_a_table_outside_of_table_memory_is_lost() -> None:
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.root] = 0x80000000 | 3
     assert tables.walk(0).fault == walk.LOST
@@ -152,7 +152,7 @@ def wide(pa_bits: int, entry: int, level: int) -> walk.Walk:
     return walk.walk(arena, regime, 0, walk.READ)
 
 
-def test_upper_address_bits_of_64k_pages_are_some_with_52_bits_alone() -> None:
+def test_upper_address_bits_of_64k_pages_count_with_52_bits_only() -> None:
     entry = 0x80000000 | 0xA << 12 | RW | 3
     result = wide(52, entry, 3)
     assert (result.fault, result.pa) == (walk.NONE, 0xA << 48 | 0x80000000)
@@ -180,7 +180,7 @@ def test_upper_address_bits_stay_ignored_in_the_tlb() -> None:
 
 
 @pytest.mark.parametrize(("pa_bits", "fault"), [(52, walk.NONE), (48, walk.TRANSLATION)])
-def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
+def test_blocks_of_4t_need_52_bits(pa_bits: int, fault: int) -> None:
     result = wide(pa_bits, 1 << 44 | RW | 1, 1)
     assert (result.fault, result.level) == (fault, 1)
     if fault == walk.NONE:
@@ -188,7 +188,7 @@ def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
 
 
 @pytest.mark.parametrize("page_shift", [12, 14])
-def test_52_bits_take_descriptors_that_have_them(page_shift: int) -> None:
+def test_52_bits_need_descriptors_that_have_them(page_shift: int) -> None:
     with pytest.raises(ValueError, match="52 bits of output address in descriptors for 48"):
         Regime(Granule(page_shift), 40, 2, 0, 52)
     assert Regime(Granule(page_shift, 52), 40, 2, 0).pa_bits == 52
@@ -248,7 +248,7 @@ def test_lpa2_blocks(page_shift: int, level: int, size: int, fault: int) -> None
         assert result.pa == 0xA << 48 | 1 << size
 
 
-def test_without_lpa2_the_same_bits_are_shareability_and_nothing() -> None:
+def test_without_lpa2_these_bits_are_shareability_or_ignored() -> None:
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.tables[3]] = 0x80000000 | HIGH_FIELD | RW | 3
     assert tables.walk(0).pa == 0x80000000
@@ -279,7 +279,7 @@ def test_lpa2_table_elsewhere() -> None:
         (16, 0, 0, 32),
     ],
 )
-def test_vtcr_says_how_large_an_address_is(page_shift: int, size: int, ds: int, bits: int) -> None:
+def test_vtcr_determines_the_size_of_an_address(page_shift: int, size: int, ds: int, bits: int) -> None:
     regime = Regime(Granule(page_shift, 52), 40, 2, 0)
     regime.obey(0)
     assert regime.pa_bits == 52
@@ -294,7 +294,7 @@ def test_a_root_above_what_vtcr_allows() -> None:
 
 @pytest.mark.parametrize("pa_bits", [48, 52])
 @pytest.mark.parametrize("page_shift", [12, 14, 16])
-def test_addresses_come_back_from_their_field(page_shift: int, pa_bits: int) -> None:
+def test_address_bits_reverses_address_field(page_shift: int, pa_bits: int) -> None:
     granule = Granule(page_shift, pa_bits)
     for bit in range(page_shift, pa_bits):
         field = address_field(1 << bit, granule)
@@ -341,14 +341,14 @@ def test_poison_is_no_table() -> None:
 
 
 @pytest.mark.parametrize("ptep", [-1, -512, -(1 << 43), 1 << 40])
-def test_a_walk_that_goes_on_outside_of_table_memory_is_lost(ptep: int) -> None:
+def test_a_walk_that_continues_outside_of_table_memory_is_lost(ptep: int) -> None:
     arena = Arena(GRANULE)
     arena.grow(1)
     result = walk.walk_from(arena, Regime(GRANULE, 39, 1, 0), 0, walk.READ, 2, ptep)
     assert (result.fault, result.level, result.ptep) == (walk.LOST, 2, -1)
 
 
-def test_the_first_word_behind_the_tables_is_outside() -> None:
+def test_the_first_word_after_the_tables_is_outside() -> None:
     arena = Arena(GRANULE)
     arena.grow(1)
     regime = Regime(GRANULE, 39, 1, 0)

@@ -86,14 +86,14 @@ class SaysZeroIsATable(Declaring):
         return pte == 0 or super().kvm_pte_table(pte, level)
 
 
-def test_who_takes_zeroes_for_something_sees_them() -> None:
+def test_a_version_that_treats_zeroes_specially_sees_them() -> None:
     """Check that a version that treats zero as more than an empty entry has its callbacks called for it."""
     nothing: tuple[bool, frozenset[str]] = (False, frozenset())
     assert passed_by(ZeroIsValid) == passed_by(ZeroIsCounted) == passed_by(SaysZeroIsATable) == nothing
     assert passed_by(PgtableV5_14)[0]
 
 
-def test_zero_taken_for_valid_is_put() -> None:
+def test_a_zero_taken_for_valid_drops_a_reference() -> None:
     """Check that a version that takes zeroes for valid entries drops a reference for each in an unmapped range."""
     executor = Executor(replace(candidate.get("original"), pgtable=ZeroIsValid), parse(UNMAP))
     assert not executor.create()
@@ -101,7 +101,7 @@ def test_zero_taken_for_valid_is_put() -> None:
     assert [each.signature for each in found] == ["lifetime: stage2_unmap_walker: root freed L1"]
 
 
-def test_zeroes_are_asked_about() -> None:
+def test_an_overridden_kvm_pte_table_sees_zeroes() -> None:
     """Check that a version's own `kvm_pte_table` is called for zeroes, too."""
     executor = Executor(replace(candidate.get("original"), pgtable=Asked), parse(UNMAP))
     assert not executor.create()
@@ -109,7 +109,7 @@ def test_zeroes_are_asked_about() -> None:
     assert executor.side.pgtable.zeroes  # type: ignore[attr-defined]
 
 
-def test_who_overrides_declares_anew() -> None:
+def test_an_overriding_version_must_declare_anew() -> None:
     assert passed_by(Pgtable) == (True, frozenset(Pgtable.PASSES_ZEROES))
     assert passed_by(Overriding) == (True, frozenset(Pgtable.PASSES_ZEROES) - {"stage2_flush_walker"})
     assert passed_by(Visiting) == (False, frozenset())
@@ -117,14 +117,14 @@ def test_who_overrides_declares_anew() -> None:
     assert passed_by(Later) == (True, frozenset())
 
 
-def test_who_maps_by_itself_sees_zeroes_below_an_anchor() -> None:
+def test_an_overridden_map_sees_zeroes_below_an_anchor() -> None:
     others = frozenset(Pgtable.PASSES_ZEROES) - {"stage2_map_walk_leaf"}
     assert len(others) == len(Pgtable.PASSES_ZEROES) - 1
     assert passed_by(MapsLeaves) == passed_by(Maps) == (True, others)
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_alike(name: str) -> None:
+def test_skipping_and_visiting_zeroes_have_the_same_result(name: str) -> None:
     """Compare a version with a copy of it that visits each entry: verdict and cost are the same."""
     version = candidate.get(name)
 

@@ -98,7 +98,7 @@ def test_without_switches_there_are_none() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_pct_has_a_preemption_less_than_its_depth(depth: int) -> None:
+def test_pct_has_one_preemption_less_than_its_depth(depth: int) -> None:
     """Check that the first vCPU is preempted first, then the one that continued, and so on."""
     for seed in range(TRIES):
         made = pct(depth)(THREE, Random(seed))
@@ -128,7 +128,7 @@ def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
     assert {("before", "cmpxchg"), ("after", "cmpxchg"), ("after", "lookup"), ("after", "unlock")} < points
 
 
-def test_schedules_beside_the_host_overtake_a_look_up() -> None:
+def test_schedules_with_the_host_overtake_a_look_up() -> None:
     made = [beside_others(BESIDE, Random(seed)) for seed in range(TRIES)]
     first = [each.switches[0] for each in made]
     assert {each.cpu for each in first} == {0, 1, HOSTS[0]}
@@ -208,7 +208,7 @@ def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
         assert [each.point for each in by_actor[actor]] == [AT_ONCE]
 
 
-def test_partial_order_sampling_has_a_page_change_before_and_after_it_is_looked_up() -> None:
+def test_partial_order_sampling_changes_a_page_before_and_after_its_look_up() -> None:
     block = Par((access(1), Threaded(HOSTS[0], HostDiscard("a", 0, 4096))))
     first: list[bool] = []
     stopped = set()

@@ -102,7 +102,7 @@ def test_another_model_may_change_anything(tmp_path: Path) -> None:
     assert differing(before, after) is None
 
 
-def test_one_library_differs_in_nothing(tmp_path: Path) -> None:
+def test_a_library_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert differing(tmp_path / LIBRARY, tmp_path / LIBRARY) == ()
     assert translated(b"12345678", tmp_path / LIBRARY, tmp_path / LIBRARY, 8) == b"12345678"
 
@@ -114,7 +114,7 @@ def test_without_digests_anything_may_differ(tmp_path: Path) -> None:
     assert differing(before, after) is None
 
 
-def test_counters_are_those_of_the_same_function(tmp_path: Path) -> None:
+def test_counters_are_moved_to_the_same_function(tmp_path: Path) -> None:
     """Add a function before the others, which moves all counters."""
     added = "int added(int n) { return n ? other(n) : 9; }\n"
     before = library(tmp_path / "before", SOURCE)
@@ -132,7 +132,7 @@ def test_counters_are_those_of_the_same_function(tmp_path: Path) -> None:
     assert moved[8 * first : 8 * (first + counted)] == bytes(8 * counted)
 
 
-def test_what_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "code.o").write_bytes(b"text")
     with pytest.raises(TreeError, match=r"code\.o is no object file of this machine"):
         digests.table(tmp_path, ["code.o"], [])

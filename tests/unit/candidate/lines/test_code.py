@@ -120,7 +120,7 @@ def test_lines_that_ran(library: Library) -> None:
     assert counted["twice"].executed(values)[0] == 6
 
 
-def test_ways_have_the_same_names_in_another_library(tmp_path: Path, library: Library) -> None:
+def test_counters_have_the_same_features_in_another_library(tmp_path: Path, library: Library) -> None:
     (tmp_path / "more").mkdir()
     more = Library(tmp_path / "more", f"int before(int x)\n{{\n\treturn x ? 1 : 2;\n}}\n{SOURCE}")
     assert more.lines.features(more.counters()) == []
@@ -134,7 +134,7 @@ def test_ways_have_the_same_names_in_another_library(tmp_path: Path, library: Li
     assert set(more.lines.features(more.counters())) > ways
 
 
-def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
+def test_invalid_notes(tmp_path: Path, library: Library) -> None:
     for data in (b"", b"oncg", b"oncg42A*", b"something else"):
         with pytest.raises(TreeError, match="gcno is not as gcc writes it; allowed: gcc 9 or later"):
             counters.functions(data, "code.gcno")
@@ -143,7 +143,7 @@ def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
         counters.table(tmp_path, LIBRARY)
 
 
-def test_what_is_not_counted_follows() -> None:
+def test_uncounted_arcs_are_derived() -> None:
     """Check the flow through a diamond: 0 to 2, then through 3 or 4 to 1."""
     arcs = [(0, 2, False), (2, 3, True), (2, 4, True), (3, 1, False), (4, 1, False)]
     function = CodeFunction("code", "f", 0, 5, arcs, [])
@@ -152,13 +152,13 @@ def test_what_is_not_counted_follows() -> None:
     assert function.executed([0, 0]) == [0, 0, 0, 0, 0]
 
 
-def test_what_a_crash_has_cut_off_never_left() -> None:
+def test_counts_cut_off_by_a_crash_are_not_negative() -> None:
     """Let more executions enter by a counted arc than leave: no block has a negative count."""
     arcs = [(0, 2, True), (2, 3, True), (2, 4, False), (3, 1, True), (4, 1, False)]
     assert min(CodeFunction("code", "f", 0, 5, arcs, []).executed([1, 2, 0])) >= 0
 
 
-def test_code_of_ours_has_no_lines(tmp_path: Path) -> None:
+def test_our_own_code_has_no_lines(tmp_path: Path) -> None:
     function = '{"unit":"code","name":"f","first":0,"blocks":2,"arcs":[0,1,1],"lines":[0,0,3,0,1,4,0,2,5]}'
     (tmp_path / LINES).write_text(f'{{"files":["mm/a.c","native/glue.c","<built-in>"],"functions":[{function}]}}')
     lines = CodeLines(tmp_path / LIBRARY)
@@ -167,7 +167,7 @@ def test_code_of_ours_has_no_lines(tmp_path: Path) -> None:
     assert lines.ran(bytes(8)) == {}
 
 
-def test_what_stands_beside_a_library_may_be_damaged(tmp_path: Path) -> None:
+def test_damaged_files_of_a_library(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=LINES):
         CodeLines(tmp_path / LIBRARY)
     (tmp_path / LINES).write_text("{")
