@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The areas of the sources that take the time: from cProfile for plain Python, from perf for compiled code."""
+"""The time per area of the sources: from cProfile for plain Python, from perf for compiled code."""
 
 import pstats
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from reference.compiled import choice as native
 
 from .sampling import JUDGING, innermost, short_names, stacks_of
 
-# Where files belong that have no area of their own name; the longest match counts.
+# Areas of files without an area of their own name; the longest matching prefix counts.
 _AREAS: Final = {
     "reference/pgtable.py": "pgtable port",
     "reference/mmu.py": "mmu port",
@@ -28,17 +28,17 @@ _AREAS: Final = {
     "fuzz/": "executor",
 }
 OTHER: Final = "other"
-# Modules that are not compiled, and that no compiled one calls: registries, collections.
+# Modules that are not compiled, and that no compiled module calls: registries, collections.
 INTERPRETER: Final = "interpreter"
 
-# (file, line, function), as `pstats` has it.
+# (file, line, function), as in `pstats`.
 _Function = tuple[str, int, str]
 
 _HERTZ: Final = 999
 
 
 def area_of(file: str) -> str:
-    """The area of a source file; "" if it is not ours."""
+    """Return the area of a source file; "" if it is not ours."""
     path = Path(file)
     if not path.is_relative_to(native.HOME):
         return ""
@@ -49,13 +49,13 @@ def area_of(file: str) -> str:
 
 
 def ranked(times: dict[str, float]) -> dict[str, float]:
-    """Per cent by area, the largest first."""
+    """Return per cent by area, the largest first."""
     total = sum(times.values()) or 1.0
     return {area: round(100 * times[area] / total, 1) for area in sorted(times, key=lambda area: (-times[area], area))}
 
 
 def shares(stats: pstats.Stats) -> dict[str, float]:
-    """Return a profile's own times by area; functions of others count for the area that called them."""
+    """Return a profile's own times by area; foreign functions count for the area that called them."""
     table: dict[_Function, tuple[Any, ...]] = stats.stats  # type: ignore[attr-defined]
     times: dict[str, float] = {}
     for function, (_, _, own, _, callers) in table.items():
@@ -70,7 +70,7 @@ def shares(stats: pstats.Stats) -> dict[str, float]:
 
 
 def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -> str:
-    """The area that called a function of the library most, directly or not."""
+    """Return the area that called a library function most, directly or indirectly."""
     seen: set[_Function] = set()
     while function not in seen:
         area = area_of(function[0])
@@ -85,15 +85,15 @@ def calling_area(function: _Function, table: dict[_Function, tuple[Any, ...]]) -
 
 
 def sampled(programs: int) -> dict[str, float]:
-    """Return `shares` of the compiled form: a process of its own under perf; {} where there is no perf."""
+    """Return `shares` of the compiled form, from a separate process under perf; {} without perf."""
     stacks = stacks_of(["-m", "fuzz.benchmark.mix", str(programs), "all"], "ip,sym", _HERTZ)
     return ranked(count(stacks, list(native.choose().files))) if stacks else {}
 
 
 def count(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
-    """Samples by area: each counts where the innermost compiled function is.
+    """Count samples by area: each counts for its innermost compiled function.
 
-    :param stacks: frames a line, the innermost first, as ``perf script`` prints them
+    :param stacks: one frame per line, the innermost first, as ``perf script`` prints them
     :param modules: names of the compiled modules
     """
     names = short_names(modules)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Trials of planted bugs that outlast the process: a file that a later run goes on with, and a page made of it."""
+"""Trials of planted bugs that outlast the process: a file that a later run continues, and a page made from it."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -37,13 +37,13 @@ _HALVES: Final = (
 
 
 class TrialsError(ValueError):
-    """A file holds no trials; one line that says why."""
+    """Raised for a file without trials; the message is one line with the reason."""
 
 
 class TrialsFile:
-    """The trials of a file, which is written anew after each one.
+    """The trials of a file, which is rewritten after each trial.
 
-    :param path: of a file that is there, or not yet
+    :param path: path of the file, which need not exist yet
     :raises OSError: it cannot be read
     :raises TrialsError: it holds something else
     """
@@ -53,7 +53,7 @@ class TrialsFile:
         self.trials = {trial.key: trial for trial in loaded(path)} if Path(path).exists() else {}
 
     def add(self, trial: BenchmarkTrial) -> None:
-        """Keep one more.
+        """Add a trial.
 
         :raises OSError: the file cannot be written
         """
@@ -62,15 +62,15 @@ class TrialsFile:
         write_atomically(self.path, f'{{\n "trials": [\n{lines}\n ]\n}}\n')
 
     def all(self) -> list[BenchmarkTrial]:
-        """Return the trials of bugs and engines that there are."""
+        """Return the trials of all current bugs and engines."""
         return ordered([*self.trials.values()])
 
     def left(self, todo: Iterable[Task]) -> list[Task]:
-        """Return the trials that are to be made yet: one that found nothing is made again where it has more time."""
+        """Return the trials still to be made; one that found nothing is repeated if it now has more time."""
         return [task for task in todo if not self._made(task)]
 
     def outdated(self) -> list[BenchmarkTrial]:
-        """Return the trials of bugs whose code has changed since, or that of their base."""
+        """Return the trials of bugs whose code, or the code of their base, has changed since."""
         now = {bug.name: code_text(bug.base, bug.name) for bug in BUGS}
         return [trial for trial in self.all() if trial.code != now[trial.bug]]
 
@@ -107,13 +107,13 @@ def page(trials: Sequence[BenchmarkTrial]) -> str:
 
 
 def _bugs() -> list[str]:
-    """The table of the bugs."""
+    """Return the table of the bugs."""
     lines = ["## Bugs", "", "| bug | in | checker | what is wrong |", "|---|---|---|---|"]
     return lines + [f"| {bug.name} | {bug.base} | {bug.checker} | {bug.origin} |" for bug in BUGS]
 
 
 def _times(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
-    """The table of how soon each engine finds each bug."""
+    """Return the table of the time in which each engine finds each bug."""
     by_key = {(each.bug, each.engine): each for each in rows}
     lines = ["## How soon they are found", "", _CELLS, ""]
     lines += [f"| bug | {' | '.join(engines)} |", "|---|" + "---|" * len(engines)]
@@ -124,7 +124,7 @@ def _times(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
 
 
 def _cell(found: BenchmarkRow | None) -> str:
-    """Seeds, seconds and programs of one engine with one bug."""
+    """Return seeds, seconds and programs of one engine with one bug."""
     if found is None:
         return "not measured"
     if found.median_cpu_seconds is None:
@@ -133,7 +133,7 @@ def _cell(found: BenchmarkRow | None) -> str:
 
 
 def _ranks(trials: list[BenchmarkTrial]) -> list[str]:
-    """The table of the engines, and what the figures were made with."""
+    """Return the table of the engines, and the conditions of the measurement."""
     lines = ["## Engines", "", "What is not found counts as the whole time in the geometric mean.", ""]
     lines += ["| engine | trials that found the bug | geometric mean of CPU seconds |", "|---|---|---|"]
     for each in ranked([rank(group) for group in grouped(trials, lambda trial: trial.engine)]):
@@ -144,7 +144,7 @@ def _ranks(trials: list[BenchmarkTrial]) -> list[str]:
 
 
 def _halves(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
-    """The table of what other engines need, where random programs need 1."""
+    """Return the table of the effort of other engines, relative to random programs."""
     others = [name for name in engines if name != RANDOM]
     if not others or RANDOM not in engines:
         return []
@@ -157,5 +157,5 @@ def _halves(rows: list[BenchmarkRow], engines: list[str]) -> list[str]:
 
 
 def _quotients(half: Half) -> str:
-    """Programs and seconds of a half."""
+    """Return programs and seconds of a half."""
     return f"{half.programs:.2f} | {half.cpu_seconds:.2f}" if half.bugs else "- | -"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The speed of judging in both forms, the areas that take the time, the cost model, the growth of memory.
+"""The speed of judging in both forms, the time per area, the cost model, the growth of memory.
 
-The mix is fixed (`fuzz.benchmark.fixed`): two versions of s2fuzz judge the same programs, original against RFC v1,
-creation and destruction of both VMs included. The capped mix has them with shorter ranges, as programs are
-fuzzed with (`fuzz.generation.capping`). Each form has a process of its own; they take turns, so that other load
-on the machine hits both.
+The mix is fixed (`fuzz.benchmark.fixed`), so that any two versions of s2fuzz judge the same programs: original against
+RFC v1, including creation and destruction of both VMs. The capped mix has these programs with shorter ranges, as in
+fuzzing (`fuzz.generation.capping`). Each form has a process of its own; they take turns, so that other load on the
+machine affects both.
 """
 
 import json
@@ -25,7 +25,7 @@ from .model import TERMS, fitted, grouped
 PROGRAMS: Final = COUNT
 TURNS: Final = 10
 
-# Seconds for one answer.
+# Seconds allowed for one answer.
 _PATIENCE: Final = 3600.0
 
 COMPILED: Final = "compiled"
@@ -36,8 +36,8 @@ class BenchmarkWorker(Child):
     """A process that judges the mix in one form.
 
     :param form: COMPILED or INTERPRETED
-    :param programs: how many it has
-    :param versions: reference and candidate, where they are not those of the mix
+    :param programs: number of programs
+    :param versions: reference and candidate, if they are not those of the mix
     :raises NoProcessError: it cannot be started
     """
 
@@ -47,7 +47,7 @@ class BenchmarkWorker(Child):
         super().__init__(what, "fuzz.benchmark.child", str(programs), *versions, environment=environment)
 
     def ask(self, *words: object) -> Any:
-        """The answer to a command of `fuzz.benchmark.mix`.
+        """Return the answer to a command of `fuzz.benchmark.mix`.
 
         :raises RuntimeError: it died
         """
@@ -60,14 +60,14 @@ class BenchmarkWorker(Child):
 
 
 def measure(programs: int = PROGRAMS) -> dict[str, Any]:
-    """Run the mix in the forms that there are.
+    """Run the mix in the available forms.
 
-    :param programs: how many, 1 to `PROGRAMS`
-    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``capped`` (programs
-        that have shorter ranges in the capped mix), ``cores``, ``python``; ``forms``: of each ``seconds``,
-        ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (of CPU time both),
+    :param programs: number of programs, 1 to `PROGRAMS`
+    :returns: ``mix``, ``programs``, ``operations``, ``events`` (of the kernel layer, both sides), ``capped`` (number of
+        programs with shorter ranges in the capped mix), ``cores``, ``python``; ``forms``: for each form ``seconds``,
+        ``cpu_seconds``, ``operations_per_second``, ``events_per_second`` (both by CPU time),
         ``capped_operations_per_second`` (likewise), ``switch_microseconds``, ``memory_at_10_percent`` and
-        ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} where it cannot be
+        ``memory_at_end`` (see `fuzz.benchmark.mix.memory`), ``areas`` (per cent of the time; {} if it cannot be
         measured), ``groups`` (`fuzz.benchmark.model.grouped`), ``model`` (`fuzz.benchmark.model.fitted`)
     """
     names = [COMPILED, INTERPRETED] if native.choose().mypyc else [INTERPRETED]
@@ -84,7 +84,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
         late = {name: worker.ask("memory") for name, worker in workers.items()}
         spent = {name: worker.ask("spending") for name, worker in workers.items()}
         capped = {name: worker.ask("capped") for name, worker in workers.items()}
-        # The same in both forms.
+        # These are the same in both forms.
         counts = workers[names[0]].ask("counts")
         events = workers[names[0]].ask("events")
         switches = {name: worker.ask("switch") for name, worker in workers.items()}
@@ -121,7 +121,7 @@ def measure(programs: int = PROGRAMS) -> dict[str, Any]:
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result of `measure` for people."""
+    """Return the result of `measure` as text."""
     forms: dict[str, dict[str, Any]] = result["forms"]
 
     def row(label: str, values: list[str]) -> str:

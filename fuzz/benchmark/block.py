@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time that a par block takes."""
+"""The time of a par block."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from ..execution.executor import Executor
 
 
 def timed(executor: Executor, clock: Callable[[], float]) -> float:
-    """Run a program whose last operation is a block; return how long that takes, in the clock's unit.
+    """Run a program whose last operation is a block; return the time of the block, in the clock's unit.
 
-    :param executor: before anything has run on it
-    :param clock: the time
+    :param executor: an executor that has not run anything yet
+    :param clock: returns the time
     """
     executor.create()
     last = len(executor.program.operations) - 1

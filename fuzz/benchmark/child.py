@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The process that judges the mix in one form: a `fuzz.processes.child.Child`.
 
-Its arguments are the number of programs and, where they are not those of the mix, two versions. Its standard input and
-its answers are those of `fuzz.benchmark.mix.serve`.
+Its arguments are the number of programs and, if they are not those of the mix, two versions. Its standard input and its
+answers are those of `fuzz.benchmark.mix.serve`.
 """
 
 import sys

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The time in which engines find planted bugs, by which they are ranked.
 
-A trial is one engine, one planted bug (`candidate.bugs`) and one seed, judged
-against the version that the bug is planted in until the checker that is to report the bug
-reports a regression, or the time is over. It has a process of its own. Its time is the CPU time of that
-process from its first program on: other work on the machine does not count. Some bugs show on programs
-of corpus/seeds/, where engines begin otherwise: here all begin with `NOTHING`.
+A trial is one engine, one planted bug (`candidate.bugs`) and one seed. The bug is judged against the version in which
+it is planted, until the responsible checker reports a regression or the time is over. A trial has a process of its own.
+Its time is the CPU time of that process from its first program on, so that other work on the machine does not count.
+Programs of corpus/seeds/, from which engines usually begin, show some bugs: here all begin with `NOTHING`.
 """
 
 import time
@@ -25,11 +24,11 @@ from ..findings.digests import code_text
 from ..judging.differential import REGRESSION
 
 SEEDS: Final = 5
-# Seconds of CPU time that a trial may take, and the bugs that are worth it then: neither found at once nor too deep.
+# Seconds of CPU time of a trial, and the bugs that justify the longer cap: neither found at once nor too deep.
 CAP: Final = 5.0
 SHALLOW: Final = tuple(bug.name for bug in BUGS[-10:-5])
 LONG_CAP: Final = 60.0
-# A peer finds little: it has so many seeds and seconds at most.
+# A peer finds little, so it gets at most this many seeds and seconds.
 PEER_SEEDS: Final = 1
 PEER_CAP: Final = 20.0
 # The corpus of every trial.
@@ -40,15 +39,15 @@ NOTHING: Final = "s2fuzz 1\nvm ipa=39\nslot a size=4K backing=anon\n"
 class BenchmarkTrial:
     """The outcome of a trial.
 
-    :param cap: seconds of CPU time that it might take
+    :param cap: CPU time allowed, in seconds
     :param found: whether the bug was found
-    :param seconds: until then, or until the end, by the clock, the start of the process included
-    :param cpu_seconds: until then, or until the end
-    :param programs: judged until then, that one included
-    :param operations: of those
+    :param seconds: time until then, or until the end, by the clock, including the start of the process
+    :param cpu_seconds: CPU time until then, or until the end
+    :param programs: number of programs judged until then, including the last one
+    :param operations: number of their operations
     :param accidents: deaths of the engine's process
     :param code: digests of the bug and its base (`fuzz.findings.digests.code_text`)
-    :param form: of the code (`fuzz.distribution.form`)
+    :param form: form of the code (`fuzz.distribution.form`)
     """
 
     bug: str
@@ -66,13 +65,13 @@ class BenchmarkTrial:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """The bug, the engine and the seed."""
+        """Return the bug, the engine and the seed."""
         return self.bug, self.engine, self.seed
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A trial to be made, as `BenchmarkTrial` has its fields."""
+    """A trial to be made, with the fields of `BenchmarkTrial`."""
 
     bug: Bug
     engine: str
@@ -91,15 +90,15 @@ def tasks(bugs: Sequence[Bug], engines: Sequence[str], seeds: int, cap: float) -
 
 
 def wanted(bug: Bug) -> str:
-    """Return the beginning of the titles of findings by which a bug counts as found: those of its checker."""
+    """Return the title prefix of findings that count as finding the bug: those of its checker."""
     return f"{REGRESSION} {bug.checker}: "
 
 
 def attempt(task: Task, stop: Event) -> BenchmarkTrial:
-    """Make one trial.
+    """Run one trial.
 
-    :param stop: when set, the trial ends
-    :raises CancelledError: it was set
+    :param stop: ends the trial when set
+    :raises CancelledError: *stop* was set
     :raises fuzz.engines.supervisor.EngineError: the engine does not run
     """
 
@@ -125,12 +124,12 @@ def attempt(task: Task, stop: Event) -> BenchmarkTrial:
 def measure(
     todo: Sequence[Task], workers: int, progress: Callable[[BenchmarkTrial, int], None] | None = None
 ) -> tuple[list[BenchmarkTrial], bool]:
-    """Make trials.
+    """Run trials.
 
-    :param todo: of engines whose packages are installed
-    :param workers: trials at a time
-    :param progress: called after each trial, with how many are left
-    :returns: those that are complete, in the order of *todo*; whether Ctrl-C ended it
+    :param todo: trials of engines whose packages are installed
+    :param workers: number of concurrent trials
+    :param progress: called after each trial, with the number of remaining ones
+    :returns: complete trials, in the order of *todo*; whether Ctrl-C ended the run
     :raises fuzz.engines.supervisor.EngineError: an engine does not run
     """
     stop = Event()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fixed mix: programs that are stored, so that all versions of s2fuzz judge the same ones.
+"""The fixed mix: stored programs, so that all versions of s2fuzz judge the same ones.
 
-The random engine made them with seed 1 and all ranges as they were drawn, before there were par blocks. They stay as
-they are when the generator learns something.
+The random engine made them with seed 1 and uncapped ranges, before there were par blocks. They do not change when the
+generator does.
 """
 
 import lzma
@@ -13,20 +13,20 @@ from ..generation.capping import capped
 from ..language.program import Program
 from ..language.text import parse
 
-# What made the programs, of which capping draws.
+# The seed of the programs, and of the random choices of capping.
 SEED: Final = 1
-# Programs that there are.
+# Number of stored programs.
 COUNT: Final = 1200
 _FILE: Final = "fixed-mix.s2.xz"
-# The line that each program begins with, and that is nowhere else.
+# The first line of each program, which occurs nowhere else.
 _HEADER: Final = "s2fuzz 1\n"
 
 
 def programs(count: int = COUNT) -> list[Program]:
-    """The first programs of the fixed mix.
+    """Return the first programs of the fixed mix.
 
-    :param count: how many, at most `COUNT`
-    :raises ValueError: there are not so many
+    :param count: number of programs, at most `COUNT`
+    :raises ValueError: there are fewer programs
     """
     if count > COUNT:
         raise ValueError(f"the fixed mix has {COUNT} programs, not {count}")
@@ -35,8 +35,8 @@ def programs(count: int = COUNT) -> list[Program]:
 
 
 def shortened(number: int, program: Program) -> Program:
-    """The program of the capped mix: as the generator would make it today, with shorter ranges where pages take time.
+    """Return the program of the capped mix: with shorter ranges where pages take time, as the generator makes it today.
 
-    :param number: its place in the fixed mix
+    :param number: its index in the fixed mix
     """
     return capped(program, SEED << 32 | number)

@@ -16,18 +16,18 @@ from ..engines.unit import Result, Unit
 from ..processes.memory import children_kib, resident_kib
 from .mix import CANDIDATE, REFERENCE, SEED
 
-# Looks at memory in the time of an engine, about.
+# Approximate number of memory samples in the time of an engine.
 LOOKS: Final = 200
-# Parts of the time, in per cent, whose memory is printed.
+# Points of the time, in per cent, whose memory is printed.
 SHOWN: Final = (10, 25, 50, 75, 100)
 
 
 class MemoryWatch:
-    """Looks at the memory of an engine's process now and then.
+    """Samples the memory of an engine's process periodically.
 
-    *looks*: of each look the seconds since the start, the KiB of the engine, the KiB of this process
+    *looks*: the samples: seconds since the start, KiB of the engine, KiB of this process
 
-    :param seconds: that the engine runs
+    :param seconds: time that the engine runs
     """
 
     def __init__(self, seconds: float) -> None:
@@ -36,7 +36,7 @@ class MemoryWatch:
         self.looks: list[tuple[float, int, int]] = []
 
     def look(self, result: Result) -> None:
-        """Look, unless the last look was just before; nothing counts before the first program is judged."""
+        """Take a sample, unless the last one is recent; sampling starts with the first judged program."""
         now = time.monotonic() - self.start
         if result.state.programs and (not self.looks or now - self.looks[-1][0] >= self.every):
             engine = children_kib()
@@ -45,12 +45,12 @@ class MemoryWatch:
 
 
 def measure(seconds: float, engines: Sequence[str] = PUBLIC) -> dict[str, Any]:
-    """Run engines, one after the other, as far as they are installed.
+    """Run the installed engines, one after the other.
 
-    :param seconds: that each runs
-    :param engines: their names
-    :returns: ``seconds``, ``candidate``, ``cores``, ``python``; ``engines``: of each ``programs``, ``missing`` ("" if
-        it could run), ``looks`` (as `MemoryWatch` has them), ``growth`` (KiB a minute of the engine, `slope`)
+    :param seconds: time of each engine
+    :param engines: names of the engines
+    :returns: ``seconds``, ``candidate``, ``cores``, ``python``; ``engines``: for each ``programs``, ``missing`` ("" if
+        it could run), ``looks`` (as in `MemoryWatch`), ``growth`` (KiB per minute of the engine, `slope`)
     :raises fuzz.engines.supervisor.EngineError: an engine's process dies before it judges anything
     """
     return {
@@ -82,17 +82,17 @@ def measure_engine(name: str, seconds: float) -> dict[str, Any]:
 
 
 def slope(points: list[tuple[float, int]]) -> float:
-    """Return how much the second value grows with the first; 0 for fewer than two points.
+    """Return the growth of the second value with the first; 0 for fewer than two points.
 
-    It is the median of the slopes of all pairs (Theil and Sen): a look in the middle of a large program, whose memory
-    goes with it, is no growth.
+    It is the median of the slopes of all pairs (Theil and Sen): a sample in the middle of a large program, whose memory
+    is freed with it, is no growth.
     """
     slopes = [(late - early) / (end - start) for (start, early), (end, late) in combinations(points, 2) if end > start]
     return median(slopes) if slopes else 0.0
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result of `measure` for people."""
+    """Return the result of `measure` as text."""
     lines = [
         f"each engine on {result['candidate']} for {result['seconds']:g} s, Python {result['python']},",
         "the memory of its process in MiB after so much of the time",
@@ -115,6 +115,6 @@ def text(result: dict[str, Any]) -> str:
 
 
 def look_at(looks: list[tuple[float, int, int]], seconds: float) -> tuple[float, int, int]:
-    """The last look before so many seconds, or the first one; zeroes where there is none."""
+    """Return the last sample before this time, or the first one; zeroes if there is none."""
     before = [look for look in looks if look[0] <= seconds]
     return before[-1] if before else looks[0] if looks else (0.0, 0, 0)

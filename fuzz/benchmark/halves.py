@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Engines against random programs, on the shallow half of the bug bank and on the deep one."""
+"""Engines compared with random programs, on the shallow half of the bug bank and on the deep half."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from candidate.bugs import BUGS
 from ..engines.registry import DEFAULT
 from .ranking import BenchmarkRow
 
-# It takes programs as they are drawn, whatever they have shown.
+# This engine draws programs independently of earlier results.
 RANDOM: Final = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """The need of one engine on a half of the bugs, where random programs need 1.
+    """The effort of one engine on a half of the bugs, relative to random programs.
 
-    :param bugs: found by both on most seeds
+    :param bugs: number of bugs that both find on most seeds
     :param programs: geometric mean of the quotients of the medians
     :param cpu_seconds: likewise
     """
@@ -30,9 +30,9 @@ class Half:
 
 
 def halves(rows: Sequence[BenchmarkRow], engine: str) -> list[Half]:
-    """Return what an engine needs of the shallow half of the bugs, and of the deep one.
+    """Return the effort of an engine on the shallow half of the bugs, and on the deep half.
 
-    :param rows: of any engines and bugs
+    :param rows: rows of any engines and bugs
     """
     by_key = {(row.bug, row.engine): row for row in rows}
     middle = len(BUGS) // 2
@@ -45,7 +45,7 @@ def halves(rows: Sequence[BenchmarkRow], engine: str) -> list[Half]:
             if ours is None or theirs is None or not ours.median_programs or not theirs.median_programs:
                 continue
             programs.append(ours.median_programs / theirs.median_programs)
-            # A trial takes no less than what its clock shows.
+            # A trial takes at least one tick of its clock.
             seconds.append(max(ours.median_cpu_seconds or 0, 0.001) / max(theirs.median_cpu_seconds or 0, 0.001))
         mean = statistics.geometric_mean
         found.append(Half(len(programs), mean(programs), mean(seconds)) if programs else Half(0, 0, 0))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs of the benchmark, and what `fuzz.benchmark.child` answers.
+"""The programs of the benchmark, and the answers of `fuzz.benchmark.child`.
 
-``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
-standard input with one line of JSON: what a method of `Mix` of that name returns, or `memory`.
-``python -m fuzz.benchmark.mix PROGRAMS all`` judges all programs and says nothing. Versions other than
-the original and RFC v1 follow: ``REFERENCE CANDIDATE``.
+``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its standard input with one line of
+JSON: the return value of the method of `Mix` with that name, or of `memory`. ``python -m fuzz.benchmark.mix PROGRAMS
+all`` judges all programs and prints nothing. ``REFERENCE CANDIDATE`` may follow, for versions other than the original
+and RFC v1.
 """
 
 import cProfile
@@ -30,16 +30,16 @@ from ..language.program import Program
 from . import fixed, switching
 from .areas import shares
 
-# Of engines that are measured.
+# Seed of measured engines.
 SEED: Final = 1
 REFERENCE: Final = "original"
 CANDIDATE: Final = "rfc-v1"
-# The profiled run is this part of the whole: profiling takes its time.
+# The profiled run is this fraction of the whole, because profiling is slow.
 PROFILED: Final = 5
 
 
 class Count(Observer):
-    """Counts the events of a kernel layer, each once."""
+    """Counts each event of a kernel layer once."""
 
     events = 0
 
@@ -53,24 +53,24 @@ for _name in EVENT_NAMES:
 
 
 class Mix:
-    """The fixed mix, and two versions.
+    """The fixed mix and two versions.
 
-    :param programs: how many, at most `fixed.COUNT`
-    :param reference: name of a version, as *version*
+    :param programs: number of programs, at most `fixed.COUNT`
+    :param reference: name of a version, like *version*
     """
 
     def __init__(self, programs: int, reference: str = REFERENCE, version: str = CANDIDATE) -> None:
         self.reference, self.candidate = candidate.get(reference), candidate.get(version)
         self.differential = Differential(self.reference, self.candidate)
         self.programs = fixed.programs(programs)
-        # Seconds of CPU time of each program, when it was judged last.
+        # CPU time of the last judging of each program, in seconds.
         self.spent = [0.0] * programs
 
     def run(self, first: int, end: int) -> dict[str, float]:
         """Judge programs *first* to *end*.
 
         :returns: ``seconds``, ``cpu_seconds`` of this process, ``operations``; ``user_seconds`` and ``system_seconds``
-            of the processes of trees; ``in_full``: programs of two trees that were judged again in full
+            of the processes of trees; ``in_full``: number of programs of two trees that were judged again in full
         """
         start, cpu, trees, again = time.perf_counter(), time.process_time(), times.seconds(), self.differential.again
         for at in range(first, end):
@@ -88,16 +88,16 @@ class Mix:
     def judge(self, program: Program) -> float:
         """Judge a program.
 
-        :returns: the seconds of CPU time of this process
+        :returns: CPU time of this process, in seconds
         """
         start = time.process_time()
         self.differential.run(program)
         return time.process_time() - start
 
     def capped(self) -> dict[str, float]:
-        """The capped mix (`fixed.shortened`): after `run`, those programs that differ from the fixed mix are judged.
+        """Judge the programs of the capped mix (`fixed.shortened`) that differ from the fixed mix; call `run` before.
 
-        :returns: ``cpu_seconds`` of all programs, ``operations``, ``changed``: programs that differ
+        :returns: ``cpu_seconds`` of all programs, ``operations``, ``changed``: number of programs that differ
         """
         programs = [fixed.shortened(number, program) for number, program in enumerate(self.programs)]
         spent, changed = list(self.spent), 0
@@ -109,14 +109,14 @@ class Mix:
         return {"cpu_seconds": sum(spent), "operations": operations, "changed": changed}
 
     def counts(self) -> list[list[int]]:
-        """The counts of each program, of both sides together, in the order of `fuzz.benchmark.model.TERMS`."""
+        """Return the counts of each program, summed over both sides, in the order of `fuzz.benchmark.model.TERMS`."""
         self.differential.measure = True
         rows = [self.counts_of(program) for program in self.programs]
         self.differential.measure = False
         return rows
 
     def counts_of(self, program: Program) -> list[int]:
-        """The counts of one program."""
+        """Return the counts of one program."""
         costs = self.differential.run(program).costs
         sides = [] if costs is None else [costs.reference, costs.candidate]
         words = program.vm.granule // 8 * sum(side.table_pages for side in sides)
@@ -124,11 +124,11 @@ class Mix:
         return [1, len(program.operations), events, entries, words]
 
     def spending(self) -> list[float]:
-        """Seconds of CPU time of each program, when it was judged last."""
+        """Return the CPU time of the last judging of each program, in seconds."""
         return self.spent
 
     def events(self) -> int:
-        """Events of both sides, creation and destruction included, while judging all programs."""
+        """Return the events of both sides while judging all programs, including creation and destruction."""
         return sum(self.events_of(program) for program in self.programs)
 
     def events_of(self, program: Program) -> int:
@@ -152,7 +152,7 @@ class Mix:
         return round(switching.cost(self.reference), 2)
 
     def areas(self) -> dict[str, float]:
-        """Per cent of the time by area, from a profiled run; of plain Python only."""
+        """Return per cent of the time by area, from a profiled run; for plain Python only."""
         profile = cProfile.Profile()
         profile.enable()
         self.run(0, max(len(self.programs) // PROFILED, 1))
@@ -161,10 +161,9 @@ class Mix:
 
 
 def memory() -> dict[str, int]:
-    """``peak_kib``: the most that this process has had; ``objects`` of Python that are alive.
+    """Return ``peak_kib``, the peak memory of this process, and ``objects``, the number of live Python objects.
 
-    The peak follows the largest program so far. Objects that grow with the
-    number of programs are a leak.
+    The peak follows the largest program so far. Objects that grow with the number of programs are a leak.
     """
     gc.collect()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -172,9 +171,9 @@ def memory() -> dict[str, int]:
 
 
 def serve(mix: Mix, say: Callable[[str], None]) -> None:
-    """Answer until standard input ends.
+    """Answer commands until standard input ends.
 
-    :param say: takes each answer, a line of JSON
+    :param say: receives each answer, a line of JSON
     """
     methods = (mix.run, mix.capped, mix.counts, mix.spending, mix.events, mix.switch, mix.areas)
     commands: dict[str, Callable[..., Any]] = {method.__name__: method for method in methods}
@@ -186,13 +185,13 @@ def serve(mix: Mix, say: Callable[[str], None]) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever started this ends it.
+    # The parent process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _all = sys.argv[2:3] == ["all"]
     _mix = Mix(int(sys.argv[1]), *sys.argv[2 + _all :])
     collect_rarely()
     if _all:
         _mix.run(0, len(_mix.programs))
-        # Without the collections at exit, which are no part of judging.
+        # This skips the collections at exit, which are no part of judging.
         os._exit(0)
     serve(_mix, lambda line: print(line, flush=True))

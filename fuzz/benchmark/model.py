@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cost model of judging: what a program, an operation, an event, a visited entry and a table word cost.
+"""The cost model of judging: the cost of a program, an operation, an event, a visited entry and a table word.
 
-The seconds of each program are fitted by its counts, by least squares: the error of a program that takes four times as
-long counts as one half as large. A term that would be negative is left out: there the counts go together too much to
-tell them apart.
+The seconds of each program are fitted to its counts by least squares: the error of a program that takes four times as
+long counts half as much. A term that would be negative is dropped: its counts correlate too much with others to
+distinguish them.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-# The terms of the model, in the order of the counts of a program; all of both sides together.
+# The terms of the model, in the order of the counts of a program; each is summed over both sides.
 TERMS: Final = ("program", "operation", "event", "visited entry", "table word")
 
 
 def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Solve linear equations by elimination; an unknown that the others say all about is 0.
+    """Solve linear equations by elimination; an unknown determined by the others is 0.
 
-    :param matrix: of the factors, a row an equation; changed
-    :param right: what each gives; changed
+    :param matrix: the coefficients, one row per equation; modified
+    :param right: the right-hand sides; modified
     """
     size = len(right)
     scale = max((abs(each) for row in matrix for each in row), default=0.0)
@@ -26,7 +26,7 @@ def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
         free = [row for row in range(size) if row not in used]
         pivot = max(free, key=lambda row: abs(matrix[row][column]))
         if abs(matrix[pivot][column]) <= 1e-12 * scale:
-            # Nothing is left to say about it.
+            # The remaining rows do not determine this unknown.
             used.append(-1)
             continue
         used.append(pivot)
@@ -39,14 +39,14 @@ def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
 
 
 def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
-    """Return the factors, none below 0, by which sums of the columns come closest to the values.
+    """Return the non-negative factors for which the sum of the columns comes closest to the values.
 
     :param rows: the counts of each program
-    :param values: what each took
+    :param values: the measured value of each program
     """
     width = len(rows[0]) if rows else 0
     kept = list(range(width))
-    # Columns of like size: a program has one program and a million words.
+    # Scale the columns: a program has one program and a million words.
     sizes = [max((abs(row[column]) for row in rows), default=0.0) or 1.0 for column in range(width)]
     while True:
         columns = [[row[column] / sizes[column] for row in rows] for column in kept]
@@ -62,7 +62,7 @@ def least_squares(rows: Sequence[Sequence[float]], values: Sequence[float]) -> l
 
 
 def dot(one: Sequence[float], other: Sequence[float]) -> float:
-    """The scalar product of two vectors."""
+    """Return the scalar product of two vectors."""
     return sum(mine * its for mine, its in zip(one, other, strict=True))
 
 
@@ -70,7 +70,7 @@ def fitted(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> dict[st
     """Return the microseconds of each of the `TERMS`, and ``fit``: per cent of the variance that they explain.
 
     :param rows: the counts of each program, in the order of `TERMS`
-    :param seconds: of each program
+    :param seconds: seconds of each program
     """
     weights = [each**-0.5 if each > 0 else 0.0 for each in seconds]
     weighted = [[count * weight for count in row] for row, weight in zip(rows, weights, strict=True)]
@@ -82,7 +82,7 @@ def fitted(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> dict[st
     return {**terms, "fit": round(100 * (1 - rest / whole), 1) if whole else 100.0}
 
 
-# Areas of `fuzz.benchmark.areas` in groups, by the beginnings of their names.
+# Groups of the areas of `fuzz.benchmark.areas`, by prefixes of their names.
 _GROUPS: Final = {
     "kernel code": ("pgtable port", "mmu port", "candidate"),
     "kernel layer, machine": ("kernel layer", "machine"),
@@ -91,9 +91,9 @@ _GROUPS: Final = {
 
 
 def grouped(areas: dict[str, float]) -> dict[str, float]:
-    """Per cent of the time that checkers and kernel code take, and the rest of judging.
+    """Return per cent of the time of checkers, of kernel code, and of the rest of judging.
 
-    :param areas: per cent by area; {} where nobody could measure it
+    :param areas: per cent by area; {} if they could not be measured
     """
     groups = dict.fromkeys((*_GROUPS, "the rest"), 0.0) if areas else {}
     for area, share in areas.items():

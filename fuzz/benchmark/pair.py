@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The speed of a pair of kernel trees beside that of a pair of ports, and where the time goes.
+"""The speed of a pair of kernel trees beside that of a pair of ports, and the parts that take the time.
 
-Both judge the same programs, in processes of their own that take turns, so that other load on the machine hits both.
-All programs are judged once before: what is found out once for each place in the code does not count.
+Both judge the same programs, in separate processes that take turns, so that other load on the machine affects both. All
+programs are judged once before, so that facts looked up once for each place in the code do not count.
 """
 
 import os
@@ -21,25 +21,25 @@ from .fixed import COUNT
 from .mix import CANDIDATE, REFERENCE
 from .parts import sampled_parts
 
-# All of them: a few programs whose pages are copied one by one take much of the time.
+# All of them, because a few programs whose pages are copied one by one take much of the time.
 PROGRAMS: Final = COUNT
 PORTS: Final = "ports"
 TREES: Final = "trees"
-# Seconds of a pair, summed up over turns.
+# Seconds of a pair, added up over all turns.
 _SUMS: Final = ("seconds", "cpu_seconds", "user_seconds", "system_seconds")
 
 
 def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[str, Any]:
-    """Have two pairs judge the mix: the ports of the mix, and two versions.
+    """Judge the mix with two pairs: the ports of the mix, and two versions.
 
-    :param reference: name of a version, as *candidate*
-    :param programs: how many, 1 to `fuzz.benchmark.fixed.COUNT`
-    :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of the operations a second, trees
-        to ports) and ``pairs``: of each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (programs
+    :param reference: name of a version, like *candidate*
+    :param programs: number of programs, 1 to `fuzz.benchmark.fixed.COUNT`
+    :returns: ``programs``, ``operations``, ``cores``, ``python``, ``ratio`` (of operations per second, trees to ports)
+        and ``pairs``: for each ``reference``, ``candidate``, ``events`` (both sides), ``in_full`` (number of programs
         that two trees did not share), ``seconds``, ``cpu_seconds`` (Python), ``user_seconds``, ``system_seconds`` (of
         the trees), ``waiting_seconds``, ``operations_per_second``, ``operations_per_cpu_second`` (of all processes) and
-        ``parts`` (per cent of all time on a core; {} where there is no perf); ``switch``: the cost of a switch in the
-        first tree (`fuzz.benchmark.tree_switches.SwitchCost`), None where that is no tree
+        ``parts`` (per cent of all time on a core; {} without perf); ``switch``: the cost of a switch in the first tree
+        (`fuzz.benchmark.tree_switches.SwitchCost`), None if the version is no tree
     :raises RuntimeError: a process died
     """
     versions = {PORTS: (REFERENCE, CANDIDATE), TREES: (reference, candidate)}
@@ -78,7 +78,7 @@ def measure(reference: str, candidate: str, programs: int = PROGRAMS) -> dict[st
 
 
 def summed(runs: list[dict[str, float]]) -> dict[str, float]:
-    """The figures of all turns of a pair, from those of each (`fuzz.benchmark.mix.Mix.run`)."""
+    """Return the figures of a pair over all turns, from those of each turn (`fuzz.benchmark.mix.Mix.run`)."""
     seconds, python, user, system = (sum(run[name] for run in runs) for name in _SUMS)
     operations = sum(run["operations"] for run in runs)
     cpu = python + user + system
@@ -88,7 +88,7 @@ def summed(runs: list[dict[str, float]]) -> dict[str, float]:
         "cpu_seconds": round(python, 3),
         "user_seconds": round(user, 3),
         "system_seconds": round(system, 3),
-        # What other processes of the machine took from it is in this too.
+        # This includes time taken by other processes of the machine.
         "waiting_seconds": round(max(seconds - python, 0.0), 3),
         "operations_per_second": round(operations / seconds, 1) if seconds else 0.0,
         "operations_per_cpu_second": round(operations / cpu, 1) if cpu else 0.0,
@@ -96,7 +96,7 @@ def summed(runs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result of `measure` for people."""
+    """Return the result of `measure` as text."""
     pairs: dict[str, dict[str, Any]] = result["pairs"]
     each = list(pairs.values())
 
@@ -132,7 +132,7 @@ def text(result: dict[str, Any]) -> str:
 
 
 def switch_text(cost: dict[str, float] | None) -> list[str]:
-    """Say what a switch costs; None: nobody measured it."""
+    """Describe the cost of a switch; None means that it was not measured."""
     if cost is None:
         return []
     rest = f"{cost['in_all']:.1f} us with the driver's part, {cost['by_driver']:.1f} us where the driver is asked"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of judging that take time, by samples of perf: of Python's work, and of that of trees' processes."""
+"""The parts of judging that take time, from samples of perf in Python and in the processes of trees."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from reference.compiled import choice as native
 from .areas import ranked
 from .sampling import JUDGING, innermost, short_names, stacks_of
 
-# Compiled modules, and where they belong: the longest name that fits counts.
+# Parts of compiled modules; the longest matching name counts.
 _PYTHON: Final = {
     "reference.pgtable": "Python: kernel code",
     "reference.mmu": "Python: kernel code",
@@ -27,7 +27,7 @@ _PYTHON: Final = {
     "fuzz.judging": "Python: judging",
 }
 _OTHER: Final = "Python: other"
-# Functions of our runtime (candidate/tree/native), by the beginning of their names; the longest counts.
+# Parts of functions of our runtime (candidate/tree/native), by prefix; the longest matching prefix counts.
 _NATIVE: Final = {
     "": "tree: kernel code, models",
     "__tsan_": "tree: calls at loads and stores",
@@ -63,17 +63,17 @@ _NATIVE: Final = {
     "reply": "tree: waits and wakes",
 }
 _START: Final = "tree: start"
-# The name of a process of a tree, of Python's.
+# The name of a tree's process and of its library.
 _TREE: Final = "tree.so"
 _LINE: Final = re.compile(r"^\s*[0-9a-f]+ (?P<symbol>\S+)(?:\+0x[0-9a-f]+)? \((?P<file>.*)\)$", re.MULTILINE)
 _HERTZ: Final = 499
 
 
 def sampled_parts(pure: bool, programs: int, *versions: str) -> dict[str, float]:
-    """Per cent of the time by part, of a process of its own and the trees' processes under perf.
+    """Return per cent of the time by part, from a separate process and its trees' processes under perf.
 
-    :param pure: in plain Python, of which only the trees' processes have parts
-    :returns: {} where perf is not there or not allowed
+    :param pure: run plain Python, where only the trees' processes have parts
+    :returns: {} if perf is missing or not allowed
     """
     if pure:
         return {}
@@ -82,9 +82,9 @@ def sampled_parts(pure: bool, programs: int, *versions: str) -> dict[str, float]
 
 
 def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
-    """Samples by part.
+    """Count samples by part.
 
-    :param stacks: the name of the process, then frames a line, the innermost first, as ``perf script`` prints them
+    :param stacks: the name of the process, then one frame per line, the innermost first, as ``perf script`` prints them
     :param modules: names of the compiled modules
     """
     names = short_names(modules)
@@ -101,14 +101,14 @@ def parts(stacks: Iterable[str], modules: list[str]) -> dict[str, float]:
 
 
 def part_of_python(stack: str, names: dict[str, str]) -> str:
-    """The part of a sample of Python's process: that of the innermost compiled function."""
+    """Return the part of a sample of Python's process: that of the innermost compiled function."""
     module = innermost(stack, names)
     fit = max((name for name in _PYTHON if f"{module}.".startswith(f"{name}.")), key=len, default="")
     return _PYTHON.get(fit, _OTHER)
 
 
 def part_of_tree(stack: str) -> str:
-    """The part of a sample of a tree's process: that of the innermost function of the library."""
+    """Return the part of a sample of a tree's process: that of the innermost function of the library."""
     for line in _LINE.finditer(stack):
         if line["file"].endswith(_TREE):
             return _NATIVE[max((name for name in _NATIVE if line["symbol"].startswith(name)), key=len)]

@@ -18,8 +18,8 @@ from .finding import BenchmarkTrial
 class BenchmarkRow:
     """Trials of one engine with one bug, one for each seed; None: at least half of them, or one, did not find it.
 
-    :param found: so many found it
-    :param cap: seconds of CPU time that each might take
+    :param found: number of trials that found it
+    :param cap: CPU time allowed for each, in seconds
     """
 
     bug: str
@@ -48,10 +48,10 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """All that was measured.
+    """All results of a benchmark.
 
-    :param missing: engines left out, since their package is not installed
-    :param workers: trials at a time
+    :param missing: engines left out because their package is not installed
+    :param workers: number of concurrent trials
     :param interrupted: Ctrl-C ended it; only complete trials count
     """
 
@@ -70,7 +70,7 @@ def evaluated(
 ) -> Benchmark:
     """Evaluate trials.
 
-    :param trials: of bugs and engines that there are; the other parameters are those of `Benchmark`
+    :param trials: trials of current bugs and engines; the other parameters are those of `Benchmark`
     """
     there = ordered(trials)
     return Benchmark(
@@ -81,7 +81,7 @@ def evaluated(
 
 
 def ordered(trials: Sequence[BenchmarkTrial]) -> list[BenchmarkTrial]:
-    """Sort trials by bug and engine, each in its usual order, and seed; leave those out whose bug or engine is gone."""
+    """Sort trials by bug and engine, each in its usual order, and by seed; drop those of removed bugs or engines."""
     bugs = [bug.name for bug in BUGS]
     engines = [*PUBLIC, *PEERS]
     there = [trial for trial in trials if trial.bug in bugs and trial.engine in engines]
@@ -89,7 +89,7 @@ def ordered(trials: Sequence[BenchmarkTrial]) -> list[BenchmarkTrial]:
 
 
 def grouped(trials: list[BenchmarkTrial], key: Callable[[BenchmarkTrial], object]) -> list[list[BenchmarkTrial]]:
-    """The trials by a key, in the order in which keys come first."""
+    """Group the trials by a key, in order of first occurrence."""
     groups: dict[object, list[BenchmarkTrial]] = {}
     for trial in trials:
         groups.setdefault(key(trial), []).append(trial)
@@ -97,7 +97,7 @@ def grouped(trials: list[BenchmarkTrial], key: Callable[[BenchmarkTrial], object
 
 
 def row(trials: list[BenchmarkTrial]) -> BenchmarkRow:
-    """The trials of one engine with one bug together."""
+    """Summarise the trials of one engine with one bug."""
     found = [trial for trial in trials if trial.found]
     lost = [inf] * (len(trials) - len(found))
     seconds = statistics.median([*(trial.cpu_seconds for trial in found), *lost])
@@ -112,19 +112,19 @@ def row(trials: list[BenchmarkTrial]) -> BenchmarkRow:
 
 
 def rank(trials: list[BenchmarkTrial]) -> Rank:
-    """All trials of one engine together."""
+    """Summarise all trials of one engine."""
     seconds = [max(trial.cpu_seconds, 0.001) if trial.found else trial.cap for trial in trials]
     found = sum(trial.found for trial in trials)
     return Rank(trials[0].engine, len(trials), found, round(statistics.geometric_mean(seconds), 3))
 
 
 def ranked(ranks: list[Rank]) -> list[Rank]:
-    """The best first: who finds most, then who is faster."""
+    """Sort ranks: most bugs found first, then least time."""
     return sorted(ranks, key=lambda each: (-each.found / each.trials, each.mean_cpu_seconds, each.engine))
 
 
 def text(found: Benchmark) -> str:
-    """The benchmark for people."""
+    """Return the benchmark as text."""
     lines = [f"planted bugs, {found.workers} trials at a time on {found.cores} cores, Python {found.python}"]
     lines += [f"not run, for its package is not installed: {engine}" for engine in found.missing]
     lines += ["", f"{'':<20}{'found':>7}{'CPU seconds: median':>21}{'worst':>9}{'programs: median':>19}{'worst':>9}"]
@@ -145,5 +145,5 @@ def text(found: Benchmark) -> str:
 
 
 def shown(value: float | None, digits: int, none: str) -> str:
-    """A number, or what stands for none."""
+    """Format a number, or return the text for none."""
     return none if value is None else f"{value:.{digits}f}"

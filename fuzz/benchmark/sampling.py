@@ -12,23 +12,23 @@ from typing import Final
 
 from reference.compiled import choice as native
 
-# A frame of compiled code: its name begins with the shortest name of the module that is unique.
+# A frame of compiled code: its name begins with the shortest unique name of its module.
 _FRAME: Final = re.compile(r"CPy(?:Def|Py)_(\w+)")
-# In each stack of judging; the others are Python's start.
+# This frame is in each stack of judging; other stacks are Python's start.
 JUDGING: Final = "CPyDef_differential___Differential___run"
 
 
 def short_names(modules: Iterable[str]) -> dict[str, str]:
-    """Return modules by each name that frames of their functions may begin with."""
+    """Return modules by each prefix that names of their functions in frames may have."""
     return {
         "___".join(module.split(".")[start:]): module for module in modules for start in range(module.count(".") + 1)
     }
 
 
 def innermost(stack: str, names: dict[str, str]) -> str:
-    """The compiled module whose function is the innermost one of a stack; "" if there is none.
+    """Return the compiled module of the innermost compiled function of a stack; "" if there is none.
 
-    :param names: from `short_names`
+    :param names: result of `short_names`
     """
     frame = _FRAME.search(stack)
     words = frame[1].split("___") if frame else []
@@ -39,10 +39,10 @@ def innermost(stack: str, names: dict[str, str]) -> str:
 def stacks_of(arguments: Sequence[str], fields: str, hertz: int) -> list[str]:
     """Run Python under perf; return the stacks, as ``perf script`` prints them.
 
-    :param arguments: of Python
-    :param fields: that a stack has, as of ``perf script -F``
-    :param hertz: samples a second
-    :returns: nothing where perf is not there or not allowed
+    :param arguments: arguments of Python
+    :param fields: fields of a stack, as for ``perf script -F``
+    :param hertz: samples per second
+    :returns: nothing if perf is missing or not allowed
     """
     perf = shutil.which("perf")
     if perf is None:

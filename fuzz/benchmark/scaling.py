@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The gain of more workers for a campaign on this machine, with its status screen on, and the growth of memory.
+"""The speed-up of a campaign by more workers on this machine, with its status screen, and the growth of memory.
 
-Sessions of one campaign with one worker and with all take turns, so that other load on the
-machine hits both; a short one before them is left out, for in it everything is new.
+Sessions of one campaign with one worker and with all take turns, so that other load on the machine affects both. A
+short session before them is left out, because everything in it is new.
 """
 
 import fcntl
@@ -28,23 +28,24 @@ from .mix import CANDIDATE, SEED
 SECONDS: Final = 30.0
 TURNS: Final = 3
 _WARM: Final = 15.0
-# Seconds that a session may take to end.
+# Seconds allowed for the end of a session.
 _GRACE: Final = 60.0
 
 
 class ScalingError(Exception):
-    """A campaign did not run; one line that says how it ended."""
+    """Raised when a campaign does not run; the message is one line that describes its end."""
 
 
 def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> dict[str, Any]:
     """Run a campaign with one worker and with more, in turns.
 
-    :param seconds: of each session
+    :param seconds: time of each session
     :param workers: the larger number; 0: the cores of this machine
     :raises ScalingError: it did not run
-    :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: of each number of them ``programs_per_second`` and
-        ``operations_per_second`` (medians of its sessions); ``times``: the ratio of the former; ``memory``: in KiB, for
-        each session but the first the most that ``engine`` processes had, and the ``coordinator`` at its end
+    :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: for each number of workers ``programs_per_second`` and
+        ``operations_per_second`` (medians of its sessions); ``times``: the ratio of ``programs_per_second``;
+        ``memory``: in KiB, for each session except the first, the peak of the ``engine`` processes, and that of the
+        ``coordinator`` at its end
     """
     more = workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="s2fuzz-bench-") as name:
@@ -80,7 +81,7 @@ def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> d
 def session(folder: Path, workers: int, seconds: float) -> None:
     """Run a campaign for a while, in a terminal of its own.
 
-    :raises ScalingError: it did not end well
+    :raises ScalingError: it did not end normally
     """
     terminal, screen = pty.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
@@ -99,7 +100,7 @@ def session(folder: Path, workers: int, seconds: float) -> None:
                 try:
                     said = (said + os.read(terminal, 1 << 16))[-2000:]
                 except OSError:
-                    # The other end is closed: it ends.
+                    # The other end is closed, so the campaign is ending.
                     process.wait(_GRACE)
         if process.poll() not in (0, 1):
             lines = said.decode(errors="replace").split("\n")
@@ -111,7 +112,7 @@ def session(folder: Path, workers: int, seconds: float) -> None:
 
 
 def text(result: dict[str, Any]) -> str:
-    """The result of `measure` for people."""
+    """Return the result of `measure` as text."""
 
     def row(label: str, values: list[str]) -> str:
         return label.ljust(40) + "".join(value.rjust(14) for value in values)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The cost of a switch between two actors of a par block, in a port.
 
-Two vCPUs fault at once, twice each, and give way where neither has a lock. The block is run with these switches and
-with none; all else of it is the same.
+Two vCPUs fault at once, twice each, and yield at places where neither holds a lock. The block is run with these
+switches and without any; everything else is the same.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from ..language.program import Program
 from ..language.text import parse
 from .block import timed
 
-# Runs of each, in turns.
+# Runs of each program, alternating.
 RUNS: Final = 60
 _BLOCK: Final = """\
 s2fuzz 1
@@ -30,7 +30,7 @@ cpu1 write a+128K
 cpu1 write a+192K
 {}end
 """
-# Places of a fault, in the order in which it comes to them.
+# Places of a fault, in the order in which the fault reaches them.
 _PLACES: Final = ("after fault {}", "before lookup 1 fault={}", "after lookup 1 fault={}", "before lock 1 fault={}")
 _SWITCHES: Final = "".join(
     f"switch cpu{cpu} to cpu{1 - cpu} {place.format(fault)}\n"
@@ -51,12 +51,12 @@ class TurnCount(Observer):
 
 
 def programs() -> tuple[Program, Program]:
-    """The program with switches, and the one with none."""
+    """Return the program with switches, and the one without."""
     return parse(_BLOCK.format(_SWITCHES)), parse(_BLOCK.format(""))
 
 
 def cost(version: Candidate) -> float:
-    """Return the microseconds of CPU time that a switch takes, with all that is done for it."""
+    """Return the microseconds of CPU time of a switch, including all work done for it."""
     both = programs()
     turns = [run(version, program, True)[1] for program in both]
     took: list[list[float]] = [[], []]
@@ -68,7 +68,7 @@ def cost(version: Candidate) -> float:
 
 
 def run(version: Candidate, program: Program, count: bool) -> tuple[float, int]:
-    """Run the program; return the seconds that its block took, and how many turns there were, if that is asked."""
+    """Run the program; return the seconds of its block, and the number of turns if *count* is set."""
     executor = Executor(version, program)
     turns = TurnCount()
     if count:

@@ -15,22 +15,22 @@ from ..language.text import parse
 from .block import timed
 
 RUNS: Final = 100
-# `TreeSide.direct`.
+# Values of `TreeSide.direct`.
 DRIVER: Final = 0
 PROCESS: Final = 1
 TIMED: Final = 2
-# Two vCPUs of two VMs, which have nothing in common, relax an entry each: what they do is the same in any order.
+# Two vCPUs of two independent VMs relax one entry each: they do the same in any order.
 _PROGRAM: Final = (
     "s2fuzz 1\nvm vms=2\nslot a size=2M backing=anon log=on\nslot b size=2M backing=anon log=on vm=1\ncpu0 read a+0\n"
     "cpu3 read b+0\npar\ncpu0 write a+0\ncpu3 write b+0\n{}end\n"
 )
-# Places of a fault, in the order in which it comes to them.
+# Places of a fault, in the order in which the fault reaches them.
 _PLACES: Final = (
     *("after fault 1", "before lookup 1", "after lookup 1", "before lock 1", "after lock 1", "after load 1"),
     *("after load 2", "before unlock 1"),
 )
 _SWITCHES: Final = [f"switch cpu{cpu} to cpu{3 - cpu} {place}\n" for place in _PLACES for cpu in (0, 3)]
-# Of these, the first that have to be the driver's: a vCPU has no call of the tree's code under way yet.
+# Number of initial switches that the driver must make: a vCPU has not yet called the tree's code.
 _FIRST: Final = 3
 
 
@@ -38,9 +38,9 @@ _FIRST: Final = 3
 class SwitchCost:
     """The cost of a switch, in microseconds.
 
-    :param in_process: within the tree's process, where the vCPU that goes on has a call under way
-    :param in_all: the same with what the driver has to do for it: say where it is, and read of it
-    :param by_driver: where the driver is asked who goes on
+    :param in_process: within the tree's process, to a vCPU that is inside a call
+    :param in_all: the same, including the driver's work: sending the switches and reading their effects
+    :param by_driver: if the driver chooses the vCPU that continues
     """
 
     in_process: float
@@ -51,8 +51,8 @@ class SwitchCost:
 def measure(version: str, runs: int = RUNS) -> SwitchCost:
     """Measure a tree.
 
-    :param version: its name
-    :param runs: how often the block runs in each way
+    :param version: name of the version
+    :param runs: number of runs of the block in each way
     :raises RuntimeError: there is no switch in its process
     """
     tree = candidate.get(version)
@@ -67,7 +67,7 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
             "timed": block(tree, program, TIMED),
         }
         if not run:
-            # What is found out once for each place in the code does not count.
+            # Skip the first run: it looks up facts once for each place in the code.
             continue
         for name, times in seconds.items():
             times.append(found[name].seconds)
@@ -76,7 +76,7 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
         changed += found["timed"].turns
     if not changed or not switches:
         raise RuntimeError(f"{version} does not switch in its process")
-    # What else runs on the machine makes it longer, and nothing makes it shorter.
+    # Other load on the machine can only increase the time.
     base = min(seconds["quiet"])
     return SwitchCost(
         in_process=round(took / changed / 1000, 3),
@@ -86,13 +86,13 @@ def measure(version: str, runs: int = RUNS) -> SwitchCost:
 
 
 def programs() -> tuple[Program, Program]:
-    """Return the program with all switches, and the one with the driver's alone: the rest are in the tree's process."""
+    """Return the program with all switches, and the one with the driver's only; the tree's process makes the others."""
     return parse(_PROGRAM.format("".join(_SWITCHES))), parse(_PROGRAM.format("".join(_SWITCHES[:_FIRST])))
 
 
 @dataclass(slots=True)
 class BlockRun:
-    """One run of the block: seconds, changes of turns in the process, nanoseconds of these."""
+    """One run of the block: seconds, turns that changed in the process, nanoseconds of these changes."""
 
     seconds: float
     turns: int
@@ -100,14 +100,14 @@ class BlockRun:
 
 
 def block(version: Candidate, program: Program, direct: int) -> BlockRun:
-    """Run the block of a program; *direct* as of `candidate.tree.runtime.tree.TreeSide.direct`."""
+    """Run the block of a program; *direct* as in `candidate.tree.runtime.tree.TreeSide.direct`."""
     executor = Executor(version, program)
     tree = tree_of(executor)
     assert tree is not None
     tree.direct = direct
     process = tree.start().process
     before = process.turns()
-    # The tree's own process works as well.
+    # Use the clock, not CPU time: the tree's own process works, too.
     seconds = timed(executor, time.perf_counter)
     after = process.turns()
     return BlockRun(seconds, after[0] - before[0], after[1] - before[1])
