@@ -44,8 +44,8 @@ def measure(seconds: float = SECONDS, workers: int = 0, turns: int = TURNS) -> d
     :raises ScalingError: it did not run
     :returns: ``candidate``, ``seconds``, ``cores``; ``workers``: for each number of workers ``programs_per_second`` and
         ``operations_per_second`` (medians of its sessions); ``times``: the ratio of ``programs_per_second``;
-        ``memory``: in KiB, for each session except the first, the peak of the ``engine`` processes, and that of the
-        ``coordinator`` at its end
+        ``memory``: in KiB, for each session except the first, the peak of the ``engine`` processes, and the memory
+        of the ``coordinator`` at its end
     """
     more = workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="s2fuzz-bench-") as name:
