@@ -76,7 +76,7 @@ def test_other_files_are_refused(content: str, wrong: str, tmp_path: Path, capsy
     assert path.read_text() == content
 
 
-def test_the_page_has_each_bug_and_what_was_measured() -> None:
+def test_the_page_has_each_bug_with_its_measurements() -> None:
     lines = page([FOUND, LOST, replace(LOST, bug=LAST.name), replace(LOST, engine="hypothesis")]).splitlines()
     for bug in BUGS:
         assert f"| {bug.name} | {bug.base} | {bug.checker} | {bug.origin} |" in lines

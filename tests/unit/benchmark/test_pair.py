@@ -25,7 +25,7 @@ def tree(*frames: tuple[str, str]) -> str:
     return "tree.so\n" + "".join(f"\t7f12 {symbol} ({file})\n" for symbol, file in frames)
 
 
-def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> None:
+def test_samples_of_python_count_for_the_innermost_compiled_function() -> None:
     stacks = [
         python("PyLong_FromLong", "CPyDef_replay___Replay___run"),
         python("CPyDef_process___Process___send", "CPyDef_replay___Replay___run"),
@@ -45,7 +45,7 @@ def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> N
     }
 
 
-def test_samples_of_a_tree_count_where_the_innermost_function_of_the_library_is() -> None:
+def test_samples_of_a_tree_count_for_the_innermost_function_of_the_library() -> None:
     stacks = [
         tree(("__tsan_read8", "/c/tree.so"), ("stage2_free_walker", "/c/tree.so")),
         tree(("stage2_free_walker", "/c/tree.so"), ("serve", "/c/tree.so")),

@@ -111,7 +111,7 @@ def test_snapshots_are_bounded_and_include_rare_features(records: tuple[Records,
     assert unit.seen == (7,)
 
 
-def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records: tuple[Records, Planner]) -> None:
+def test_an_unexplained_program_is_pending_beside_a_smaller_explained_one(records: tuple[Records, Planner]) -> None:
     """Keep that program: a new bug may have the signature of a known one, and no other program may show it."""
     books, _ = records
 

@@ -104,7 +104,7 @@ def test_a_file_being_written_at_the_end_is_recorded(folder: Path, monkeypatch: 
     assert files == {found.file for found in overview.shown if found.state == FILED}
 
 
-def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
+def test_the_files_of_a_campaign(done: tuple[Path, Overview]) -> None:
     folder, overview = done
     assert (overview.candidate, overview.reference, overview.seed) == ("rfc-v1", "original", 1)
     assert overview.programs > 0

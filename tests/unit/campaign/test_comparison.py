@@ -72,7 +72,7 @@ def test_the_text(two: TwoCampaigns) -> None:
     assert "cured" not in rows
 
 
-def test_the_page_shows_it(two: TwoCampaigns) -> None:
+def test_the_page_shows_the_comparison(two: TwoCampaigns) -> None:
     _, block = [block for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
     lines = text(two).splitlines()
     for line in block.text.splitlines():

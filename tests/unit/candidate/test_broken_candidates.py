@@ -147,7 +147,7 @@ def test_the_misspelt_example_is_refused(checkout: Path, old: str, new: str, rig
     assert re.search(rf"did you mean [^?]*\b{right}\b", last)
 
 
-def test_the_example_as_it_is(checkout: Path) -> None:
+def test_the_unchanged_example(checkout: Path) -> None:
     with_example(checkout)
     result = process(
         "run", "--candidate", "my-patch", "--json", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE

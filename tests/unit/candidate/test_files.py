@@ -86,7 +86,7 @@ def test_a_file_declares_a_version_under_its_path(here: Path) -> None:
     assert not (here / "__pycache__").exists()
 
 
-def test_a_file_builds_on_the_file_beside_it() -> None:
+def test_a_file_can_import_the_file_beside_it() -> None:
     top, mine = candidate.get("./top.py"), candidate.get("./mine.py")
     assert issubclass(top.pgtable, mine.pgtable)
     assert candidate.changes("./top.py").bases == ("./mine.py",)
@@ -238,7 +238,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_a_file(here: Path, name: str) -> None:
+def test_every_command_accepts_a_file(here: Path, name: str) -> None:
     if name == "corpus":
         assert process("corpus", "add", "--corpus", "c", "p.s2", cwd=here, stdout=subprocess.PIPE).returncode == 0
     done = process(*COMMANDS[name], cwd=here, stdout=subprocess.PIPE)
@@ -263,7 +263,7 @@ def test_a_cluster_does_not_have_the_file(capsys: pytest.CaptureFixture[str]) ->
     refused((code, *capsys.readouterr()), "--candidate ./mine.py: a file is on this machine only")
 
 
-def test_the_digest_covers_the_file_and_what_it_imports(here: Path) -> None:
+def test_the_digest_covers_the_file_and_its_imports(here: Path) -> None:
     """Check imported modules, not only those of the candidate's classes."""
     (here / "helper.py").write_text("LIMIT = 1\n")
     (here / "user.py").write_text("from .helper import LIMIT\n" + MINE)

@@ -30,7 +30,7 @@ def test_the_order_of_the_versions() -> None:
     assert orders == sorted(set(orders))
 
 
-def test_every_module_of_the_folders_is_there() -> None:
+def test_every_module_of_the_folders_is_registered() -> None:
     assert [each.name for each in declared_in("candidate", Candidate, CANDIDATE)] == candidate.names()
     bugs = {each.pgtable.__module__ for each in declared_in("candidate.bugs", Bug, BUG)}
     files = (Path(str(candidate.bugs.__file__)).parent).glob("*.py")

@@ -54,7 +54,7 @@ def test_both_ways(
     assert convert(capsysbinary, data, *arguments) == (0, answer, "")
 
 
-def test_a_file_to_write_and_the_same_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_output_to_another_file_and_to_the_same_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert convert(capsysbinary, TEXT, "-o", "y") == (0, b"", "")
     assert Path("y").read_bytes() == BINARY
     assert convert(capsysbinary, BINARY, "--output", "x") == (0, b"", "")

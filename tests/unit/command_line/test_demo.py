@@ -39,7 +39,7 @@ def test_the_review(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 100
 
 
-def test_the_program_is_the_one_of_the_corpus() -> None:
+def test_the_program_is_in_the_corpus() -> None:
     assert parse(story.PROGRAM) == load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
 
 

@@ -37,7 +37,7 @@ def test_export_writes_nothing(call: Call, form: str) -> None:
     no_verdict(result, "p.s2: ", NEEDED.format("rfc-v1"))
 
 
-def test_run_says_why_once(call: Call) -> None:
+def test_run_prints_the_reason_once(call: Call) -> None:
     code, out, err = call("run", write(RING), "--candidate", "rfc-v1-3")
     assert (code, out) == (4, "p.s2: rfc-v1-3 against original: no verdict\n\n")
     assert err.count(NEEDED.format("original")) == 1

@@ -87,7 +87,7 @@ def test_a_command_is_one_file(
         sys.modules.pop(f"{commands.__name__}.greet", None)
 
 
-def test_help_imports_nothing_that_only_commands_need() -> None:
+def test_help_imports_no_modules_needed_only_by_commands() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.startswith("usage: s2fuzz")
     imported = done.stderr.split()

@@ -66,7 +66,7 @@ def test_report_json_has_the_documented_keys(call: Call) -> None:
     assert found["versions"]["rfc-v1-3"]
 
 
-def test_report_says_that_the_candidate_has_changed(call: Call) -> None:
+def test_report_mentions_a_changed_candidate(call: Call) -> None:
     now = code_text("original", "rfc-v1-3")
     changed = "rfc-v1-3 has changed since this was filed"
     assert changed not in call("report", write(f"{ABOUT}# code: {now}\n{MISSING_CLEAN}"))[1]
@@ -172,9 +172,7 @@ def test_standard_input_that_is_no_program(call: Call, pipe: Pipe, monkeypatch: 
     refused(call("run", "-"), "<stdin>: it cannot be read")
 
 
-def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(
-    call: Call, tmp_path: Path, pipe: Pipe
-) -> None:
+def test_minimize_of_standard_input_writes_to_standard_output(call: Call, tmp_path: Path, pipe: Pipe) -> None:
     pipe(ABOUT + MISSING_CLEAN)
     code, out, _ = call("minimize", "-")
     assert code == 0

@@ -48,7 +48,7 @@ def test_minimize_leaves_the_best_so_far(tmp_path: Path, number: int, code: int)
 
 
 @pytest.mark.parametrize(("number", "code"), [(INT, 130), (TERM, 143)])
-def test_explore_says_what_it_has_found(tmp_path: Path, number: int, code: int) -> None:
+def test_explore_reports_its_findings(tmp_path: Path, number: int, code: int) -> None:
     """Explore a program whose schedules take hours to run."""
     accesses = "".join(f"cpu{cpu} write a+{4 * page}K\n" for page in range(4) for cpu in range(2))
     (tmp_path / "p.s2").write_text(f"s2fuzz 1\nvm\nslot a size=2M backing=anon\npar\n{accesses}end\n")

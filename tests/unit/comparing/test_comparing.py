@@ -102,7 +102,7 @@ def test_no_picture_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path
         (("--plot", "a.pdf"), "allowed: FILE.svg or FILE.png"),
     ],
 )
-def test_what_is_refused(arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) if arguments[0] == "--cpus" else nullcontext() as refused:
         assert main(["compare", "--candidate", "rfc-v1", "--workload", "create", *arguments]) == 2
     assert refused is None or refused.value.code == 2

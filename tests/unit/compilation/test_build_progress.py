@@ -34,9 +34,7 @@ def reports(capsys: pytest.CaptureFixture[str], *states: tuple[int, float]) -> l
     return capsys.readouterr().out.splitlines(keepends=True)
 
 
-def test_lines_for_each_quarter_where_there_is_no_terminal(
-    clock: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_for_each_quarter_without_a_terminal(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     lines = reports(capsys, *((done, done / 8) for done in range(9)))
     shown = BuildProgress(8)
     for line in lines:

@@ -189,7 +189,7 @@ C_FILES = (
 
 
 @pytest.mark.parametrize("name", C_FILES)
-def test_c_code_that_has_changed_is_compiled_anew(building: Path, name: str) -> None:
+def test_changed_c_code_is_compiled_again(building: Path, name: str) -> None:
     with open(building / "fuzz" / "compilation" / name, "a") as file:
         file.write("\n")
     assert native.choose().remark == native.OUT_OF_DATE

@@ -364,7 +364,7 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_time_ends_it() -> None:
+def test_time_ends_a_session() -> None:
     told: list[Message] = []
     run_here(Unit("random", "original", "rfc-v1", 1, seconds=1e-9), told.append)
     assert isinstance(told[-1], UnitState)

@@ -167,7 +167,7 @@ def test_a_unit_ends_with_the_finding_that_it_looks_for(undisturbed: Result) -> 
     assert result.state.programs == result.found[first].number
 
 
-def test_time_ends_it() -> None:
+def test_time_ends_a_unit() -> None:
     told: list[Message] = []
     run_here(Unit("hypothesis", "original", "rfc-v1", 1, seconds=1e-9), told.append)
     assert isinstance(told[-1], UnitState)
@@ -197,7 +197,7 @@ def test_a_missing_package_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_other_engines_import_nothing_of_it() -> None:
+def test_other_engines_do_not_import_hypothesis() -> None:
     code = "import sys, fuzz.engines.registry as r; r.engine_of('random').drive(); print('hypothesis' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

@@ -111,7 +111,7 @@ def test_every_engine_judges_and_can_repeat_it(engine: Engine) -> None:
 
 
 @each_engine
-def test_public_engines_are_what_the_command_line_takes(engine: Engine) -> None:
+def test_the_command_line_accepts_the_public_engines(engine: Engine) -> None:
     arguments = ["fuzz", "--candidate", "rfc-v1", "--engine", engine.name]
     if engine.public:
         assert make_parser().parse_args(arguments).engine == engine.name

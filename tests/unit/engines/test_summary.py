@@ -25,7 +25,7 @@ def session(*kinds: str) -> Summary:
     return summary
 
 
-def test_idle_where_nothing_ran() -> None:
+def test_idle_if_nothing_ran() -> None:
     assert session().idle
     assert SAID in fuzz_text(session())
 

@@ -77,7 +77,7 @@ def test_there_is_a_place_after_each_load() -> None:
     assert run.outcomes[0].detail == f"cpu1 does not come to: after load {loads + 1}"
 
 
-def test_one_program_one_interleaving() -> None:
+def test_a_program_determines_its_interleaving() -> None:
     texts = [MAP.format("a+4K", f"{BOTH_FAULT}switch cpu1 to cpu0 {place}\n") for place in PLACES]
     first = [Run("original", text).lines for text in texts]
     assert [Run("original", text).lines for text in reversed(texts)] == first[::-1]

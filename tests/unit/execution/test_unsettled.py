@@ -119,6 +119,6 @@ def test_an_access_is_not_compared_until_its_page_is_settled(text: str, compared
 
 
 @pytest.mark.parametrize(("page", "compared"), [("a+1M", False), ("a+4K", True)])
-def test_logs_are_compared_where_no_written_page_may_have_failed(page: str, compared: bool) -> None:
+def test_logs_are_compared_if_no_written_page_may_have_failed(page: str, compared: bool) -> None:
     text = f"log a on\npar\ncpu0 write {page}\nhost0 poison a+1M\nend\nlog a get\n"
     assert last(text).predictable == compared

@@ -130,7 +130,7 @@ def test_addresses_do_not_matter() -> None:
          "turn: after a translation fault: gfn_to_pfn: kvm_set_memory_region"),
     ],
 )  # fmt: skip
-def test_a_feature_and_what_makes_it(more: str, text: str) -> None:
+def test_an_operation_adds_its_feature(more: str, text: str) -> None:
     bare = "vm\nslot a size=4M backing=thp\n"
     *before, last = more.splitlines()
     shown = texts(bare + "\n".join(before) + "\n" + last + "\n")

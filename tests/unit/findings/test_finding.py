@@ -191,7 +191,7 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),
     ],
 )
-def test_what_is_refused(options: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_refused(options: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code: Any = cli.main(["bench", *options.split()])
     except SystemExit as end:

@@ -40,7 +40,7 @@ Call = Callable[..., Result]
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.sets(st.integers(0, 30), max_size=4))
-def test_ddmin_leaves_what_is_needed_in_order(items: list[int], needed: set[int]) -> None:
+def test_ddmin_keeps_needed_elements_in_order(items: list[int], needed: set[int]) -> None:
     needed &= set(items)
 
     def fails(shorter: list[int]) -> list[int] | None:
@@ -90,7 +90,7 @@ def accesses(least: int) -> Callable[[Program], list[Finding]]:
 
 @settings(max_examples=25)
 @given(programs())
-def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
+def test_any_program_shrinks_to_its_needed_operations(program: Program) -> None:
     if not accesses(2)(program):
         return
     result = minimized(program, KEY, accesses(2), seconds=None)

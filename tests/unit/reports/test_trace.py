@@ -235,7 +235,7 @@ def test_slots_logs_roots_and_samples_have_a_line() -> None:
     assert [text for text in texts if text in order] == order
 
 
-def test_after_copy_on_write_in_a_fault_the_slots_are_those_of_its_vm() -> None:
+def test_after_copy_on_write_in_a_fault_its_vm_determines_the_slots() -> None:
     """Check this because all VMs are notified of the copy, the last VM last."""
     vms = "vm vms=2 cpus=1\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1\n"
     texts = events(parse("s2fuzz 1\n" + vms + "cpu1 read b+0\nhost share a+0 4K\ncpu0 write a+0\ncpu1 write b+4K\n"))
