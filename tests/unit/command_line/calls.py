@@ -27,5 +27,5 @@ def answer(result: Result) -> Any:
 
 
 def told_first(err: str) -> str:
-    """Return stderr without the findings, which are printed as they come."""
+    """Return stderr without the findings, which are printed when they are found."""
     return re.sub(r"^s2fuzz: program \d+: .*\n", "", err, flags=re.MULTILINE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The candidates of docs/bugs-found.md: each cures its bug, and is worse in nothing."""
+"""The candidates of docs/bugs-found.md: each cures its bug and adds no regression."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
