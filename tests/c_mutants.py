@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Small changes of C functions, by which the checkers are measured on kernel trees.
+"""Small changes of C functions, to measure the checkers on kernel trees.
 
-tree-sitter finds the places: it needs no preprocessor, and takes C as kernel developers write it.
+tree-sitter finds the places: it needs no preprocessor, and accepts C as kernel developers write it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from tree_sitter import Language, Node, Parser
 
 from fuzz.mutation.mutants import in_turns
 
-# What stands in place of an operator.
+# Replacements of an operator.
 OPERATORS: Final = {
     "&&": ("||",),
     "||": ("&&",),
@@ -36,11 +36,11 @@ class CMutant:
     """A function with one change.
 
     :param file: path below the top of the tree
-    :param function: that the change is in
-    :param line: of the change, from 1
-    :param operator: that made it
-    :param start: of the bytes that go; *end*: behind them
-    :param old: these bytes; *new*: what comes instead
+    :param function: name of the changed function
+    :param line: line of the change, from 1
+    :param operator: mutation operator that made it
+    :param start: offset of the replaced bytes; *end*: offset after them
+    :param old: the replaced bytes; *new*: their replacement
     """
 
     file: str
@@ -68,11 +68,11 @@ def mutants(file: str, source: bytes) -> list[CMutant]:
 
 
 def functions(node: Node) -> Iterator[tuple[str, Node]]:
-    """The functions below a node: names and bodies."""
+    """Yield the functions below a node: names and bodies."""
     if node.type == "function_definition":
         body, name = node.child_by_field_name("body"), node.child_by_field_name("declarator")
         while name is not None and name.type != "identifier":
-            # A pointer has one declarator without a name of its field.
+            # The declarator of a pointer contains another one without a field name.
             name = name.child_by_field_name("declarator") or next(iter(name.named_children), None)
         if body is not None and name is not None:
             yield text(name), body
@@ -82,7 +82,7 @@ def functions(node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def changes(file: str, source: bytes, function: str, node: Node) -> Iterator[CMutant]:
-    """The mutants of a function, below a node of its body."""
+    """Yield the mutants of a function, below a node of its body."""
 
     def changed(operator: str, place: Node, new: str, end: int = 0) -> CMutant:
         start, stop = place.start_byte, end or place.end_byte
@@ -113,11 +113,11 @@ def changes(file: str, source: bytes, function: str, node: Node) -> Iterator[CMu
 
 
 def text(node: Node) -> str:
-    """Return what a node stands for."""
+    """Return the source text of a node."""
     assert node.text is not None
     return node.text.decode()
 
 
 def ordered(there: Sequence[CMutant], seed: int) -> list[CMutant]:
-    """Return mutants in an order that is drawn, one of each line first."""
+    """Return mutants in random order, one of each line first."""
     return in_turns(there, lambda mutant: (mutant.file, mutant.line), repr, seed)

@@ -8,19 +8,19 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A loaded machine takes its time: that says nothing about the code.
+# A loaded machine is slow, which says nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# A shell that starts the tests in the background has SIGINT ignored, in them and in all that they start.
+# A shell that starts the tests in the background lets them, and all processes they start, ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Traces are as wide as the terminal; a worker of pytest-xdist is told that of the whole run.
+# Traces are as wide as the terminal, and a worker of pytest-xdist inherits the width from the whole run.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
 
-# Files that take longest, the longest first: begun last, one of them would leave the other cores idle at the end.
+# The slowest files, the slowest first: if one of them began last, the other cores would be idle at the end.
 LONGEST: Final = (
     "tests/quality/test_finds.py",
     "tests/unit/generation/test_generator_pairs.py",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judges versions against themselves, and shows what no known bug explains: an unknown bug of theirs, or a false alarm.
+"""Judge versions against themselves, and show findings that no known bug explains: new bugs or false alarms.
 
-``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. One version runs after the other, in this
-process. Both sides of a program do the same, so one is judged for both. One program in so many is judged on both sides,
-and run again: its events must be the same.
+``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. Versions run one after the other, in this
+process. Both sides of a program do the same, so one side is judged for both. Some programs are judged on both sides.
+Those of them with par blocks are run again: their events must be the same.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from fuzz.language.text import print_program
 
 from .measure_races import cpu_seconds
 
-# Programs between two looks at the clock.
+# Number of programs between two checks of the clock.
 LOOK_EVERY: Final = 10
 
 
 def judged_alone(version: Candidate, program: Program) -> Verdict | None:
-    """The verdict on a program of which one side stands for both; None: it did not come to its end."""
+    """Return the verdict on a program, with one side standing for both; None if the program did not reach its end."""
     executor = Executor(version, program)
     conditions = Conditions(executor)
     found: list[Violation] = []
@@ -57,13 +57,13 @@ def judged_alone(version: Candidate, program: Program) -> Verdict | None:
 class Alarms:
     """One version against itself.
 
-    *judged*, *operations*, *concurrent*, *repeated*: so many programs, operations, programs with par blocks, and of
-    these so many run again; *granules*: programs by page size in bytes;
-    *explained*: programs by signature and known bug; *alarms*: by signature, of what none explains; *refused*: programs
+    *judged*, *operations*, *concurrent*, *repeated*: number of programs, of operations, of programs with par blocks,
+    of repeated programs; *granules*: programs by page size in bytes;
+    *explained*: programs by signature and known bug; *alarms*: unexplained findings by signature; *refused*: programs
     without a verdict
 
-    :param version: of both sides
-    :param generator: of the programs
+    :param version: the version of both sides
+    :param generator: source of the programs
     :param blocks: judge programs with par blocks only
     """
 
@@ -78,7 +78,7 @@ class Alarms:
         self.alarms: Counter[str] = Counter()
 
     def next(self) -> Program:
-        """The next program to be judged."""
+        """Return the next program to be judged."""
         while True:
             program = self.generator.next()
             if has_blocks(program) or not self.blocks:
@@ -87,7 +87,7 @@ class Alarms:
     def judge(self) -> list[str]:
         """Judge one program.
 
-        :returns: what is new, for people
+        :returns: new findings, as text
         :raises fuzz.engines.repeated.NotRepeatableError: another run of it has other events
         """
         program = self.next()
@@ -114,7 +114,7 @@ class Alarms:
         return told
 
     def text(self, cpu: float) -> str:
-        """Say what was done, in one line.
+        """Return a summary in one line.
 
         :param cpu: seconds of CPU time
         """

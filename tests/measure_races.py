@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Measures how soon engines find planted races, unaided, and how small the programs become: a table.
+"""Measure how soon engines find planted races, and how small the programs become: a table.
 
 ``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_races``. Trials run one after the other, each in a process of its
-own. All begin with a program that does nothing. Each trial is a line of a file: a run that was ended goes on.
+own. All begin with a program that does nothing. Each trial is a line of a file, so an interrupted measurement can be
+continued.
 """
 
 import argparse
@@ -43,11 +44,12 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 class RaceTrial:
     """One engine with one mistake and one seed.
 
-    :param seconds: until a regression was seen, or the end; *cpu*: likewise, of all processes
-    :param programs: judged by then
-    :param signature: of the regression; "": there was none
-    :param operations: of its program when it has shrunk, those of blocks one by one; -1: it was not shrunk
-    :param switches: likewise
+    :param seconds: time until a regression was seen, or until the end; *cpu*: CPU time of all processes until then
+    :param programs: number of programs judged by then
+    :param signature: signature of the regression; "": there was none
+    :param operations: number of operations of its minimised program, those of blocks one by one; -1: it was not
+        minimised
+    :param switches: number of its switches, likewise
     """
 
     where: str
@@ -64,7 +66,7 @@ class RaceTrial:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time of a process and all below it."""
+    """Return the CPU time of a process and all its descendants, in seconds."""
     try:
         said = Path(f"/proc/{pid}/stat").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -75,19 +77,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 def first_of(race: PlantedRace, result: Result) -> FindingRecord | None:
-    """The first finding that is the mistake's."""
+    """Return the first finding that shows the mistake."""
     return next((each for each in result.messages if race.shown_by(each.finding)), None)
 
 
 def attempt(
     race: PlantedRace, pair: tuple[str, str], names: tuple[str, str], engine: str, seed: int, cap: float, shrink: int
 ) -> RaceTrial:
-    """Make one trial.
+    """Run one trial.
 
     :param pair: the versions
-    :param names: where the mistake is, and its name
-    :param cap: seconds of CPU time that the engine may take: other load on the machine does not count
-    :param shrink: programs that may be judged to make the one smaller
+    :param names: place and name of the mistake
+    :param cap: seconds of CPU time that the engine may use, so that other load on the machine does not count
+    :param shrink: number of programs that may be judged to minimise the program
     """
     used = [cpu_seconds(os.getpid()), 0.0, 0.0]
     start = time.monotonic()
@@ -118,7 +120,7 @@ def attempt(
 def attempt_here(
     race: PlantedRace, pair: tuple[str, str], names: tuple[str, str], seed: int, cap: float, shrink: int
 ) -> RaceTrial:
-    """Make one trial of the random engine in this process, with pages of 4K alone; parameters as of `attempt`."""
+    """Run one trial of the random engine in this process, with pages of 4K only; parameters as for `attempt`."""
     versions = candidate.get(pair[0]), candidate.get(pair[1])
     differential = Differential(*versions)
     generator = Generator(seed, 4 * KIB, Offers(par=True, grace=True))
@@ -138,13 +140,13 @@ def attempt_here(
 
 
 def medians(values: Iterable[float]) -> str:
-    """The median, for people."""
+    """Return the median as text."""
     there = list(values)
     return f"{statistics.median(there):g}" if there else "-"
 
 
 def table(trials: list[RaceTrial]) -> str:
-    """All trials, as Markdown."""
+    """Return all trials as a Markdown table."""
     groups: dict[tuple[str, str, str], list[RaceTrial]] = {}
     for trial in trials:
         groups.setdefault((trial.where, trial.mistake, trial.engine), []).append(trial)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tries small changes of a kernel tree's functions, and shows those that nothing tells from the tree itself.
+"""Try small changes of a kernel tree's functions, and show those that nothing distinguishes from the tree itself.
 
-``python -m tests.measure_tree_mutants ../linux --mutants 200``, with what ``pip install -e '.[mutation]'`` installs. A
-mutant is a copy of the tree in which one place of a C file is another. It runs beside the tree on the corpus, then on
-random programs with pages of 4K, until a finding tells the two apart. Lines that no program reaches are not tried.
+``python -m tests.measure_tree_mutants ../linux --mutants 200``, with the packages of ``pip install -e '.[mutation]'``.
+A mutant is a copy of the tree with one changed place in a C file. It runs beside the tree on the corpus, then on random
+programs with pages of 4K, until a finding distinguishes the two. Lines that no program reaches are not mutated.
 """
 
 import argparse
@@ -39,10 +39,10 @@ FOUND: Final = "found"
 class CTrial:
     """The outcome of a trial.
 
-    :param found: title of the finding that tells a mutant from its tree; "": none does
+    :param found: title of the finding that distinguishes a mutant from its tree; "": there is none
     :param by: name of the program of that finding
-    :param again: so many programs showed other events
-    :param refused: so many had no verdict
+    :param again: number of programs that showed other events
+    :param refused: number of programs without a verdict
     :param broken: why it does not compile; "" if it does
     """
 
@@ -55,7 +55,7 @@ class CTrial:
 
     @property
     def outcome(self) -> str:
-        """The word that it counts by."""
+        """Return the name of the outcome, for counting."""
         if self.broken:
             return "does not compile"
         if self.found:
@@ -72,17 +72,17 @@ class CTrial:
 class TreeMutants:
     """Tries the mutants of one tree.
 
-    *lines*: those that programs run on the tree itself, by file
+    *lines*: lines that programs run on the tree itself, by file
 
     :param tree: its top folder
-    :param programs: so many are tried, those of the corpus first
-    :param seed: of the random ones
+    :param programs: number of programs tried, those of the corpus first
+    :param seed: seed of the random programs
     """
 
     def __init__(self, tree: Path, programs: int, seed: int) -> None:
         self.tree = tree
         self.base = candidate.get(f"{PREFIX}{tree}")
-        # Those with a verdict on the tree itself.
+        # Programs with a verdict on the tree itself.
         self.programs: list[tuple[str, Program]] = []
         counts = CodeCounts()
         differential = Differential(self.base, self.base)
@@ -120,13 +120,13 @@ class TreeMutants:
 
 
 def programs_for(base: Candidate, count: int, seed: int) -> list[tuple[str, Program]]:
-    """Return the programs that mutants are tried on, by name."""
+    """Return the programs on which mutants are tried, with their names."""
     generator = Generator(seed, PAGE, offers_of(base))
     small = [(name, program) for name, program in corpus() if program.vm.granule == PAGE][:count]
     return small + [(f"random {number}", generator.next()) for number in range(1, count - len(small) + 1)]
 
 
-# What the processes of `attempts` have from this one: it cannot be sent to them.
+# State that processes of `attempts` inherit from this one: it cannot be sent to them.
 _trying: list[TreeMutants] = []
 
 
@@ -135,15 +135,15 @@ def _attempt(mutant: CMutant) -> CTrial:
 
 
 def attempts(trying: TreeMutants, todo: Sequence[CMutant], workers: int) -> Iterator[CTrial]:
-    """Try mutants, so many at a time; the trials come in the order in which they end."""
+    """Try mutants, *workers* at a time; yield trials in the order in which they end."""
     _trying[:] = [trying]
-    # A process for each, which takes with it what it has loaded.
+    # One process per mutant, which frees the libraries that it has loaded when it ends.
     with get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
         yield from pool.imap_unordered(_attempt, todo)
 
 
 def summary(trials: Sequence[CTrial]) -> str:
-    """Return one line."""
+    """Return a summary in one line."""
     counts = Counter(each.outcome for each in trials)
     return f"{len(trials)} mutants: " + "; ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes that several actors at once show, planted in a port or in a copy of a kernel tree.
+"""Mistakes that only several concurrent actors show, planted in a port or in a copy of a kernel tree.
 
-Each is a few texts of one file, and what stands there instead. A text that is gone fails.
+Each replaces a few texts of one file. A text that no longer exists is an error.
 """
 
 import ast
@@ -23,10 +23,10 @@ PORT: Final = "original"
 class PlantedRace(NamedTuple):
     """A mistake.
 
-    :param path: of the file in a tree; of a port a version that has the mistake, or "": it is in ``user_mem_abort()``
-    :param edits: texts of it, and what stands there instead
-    :param wanted: beginnings of the signatures that count: those of what a race does, where a rule sees the mistake in
-        the first program already; () for all
+    :param path: file in a tree; for a port, a version that has the mistake, or "" for ``user_mem_abort()``
+    :param edits: texts of the file, and their replacements
+    :param wanted: beginnings of the signatures that count, () for all; only effects of the race, if some rule reports
+        the mistake itself in the first program anyway
     """
 
     path: str
@@ -34,11 +34,11 @@ class PlantedRace(NamedTuple):
     wanted: tuple[str, ...] = ()
 
     def shown_by(self, finding: Finding) -> bool:
-        """Tell whether a finding is the mistake's."""
+        """Return whether a finding shows the mistake."""
         return finding.kind == REGRESSION and finding.signature.startswith(self.wanted or "")
 
 
-# A notifier has overtaken a fault: the guest has a frame that is another's.
+# A notifier has overtaken a fault: the guest has a frame of another owner.
 OVERTAKEN: Final = ("isolation: ", "translation: ")
 RETRY: Final = "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n"
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
@@ -105,7 +105,7 @@ IN_PORTS: Final[dict[str, PlantedRace]] = {
 
 
 def replaced(source: str, race: PlantedRace) -> str:
-    """The source with the mistake in it."""
+    """Return the source with the mistake."""
     for text, instead in race.edits:
         assert source.count(text) >= 1, f"no {text!r} any more"
         source = source.replace(text, instead, 1)
@@ -113,7 +113,7 @@ def replaced(source: str, race: PlantedRace) -> str:
 
 
 def in_port(race: PlantedRace, folder: Path) -> str:
-    """A version, by its name: the port with the mistake, as a file of a candidate in *folder*."""
+    """Write the port with the mistake as a candidate file in *folder*; return the name of the version."""
     if race.path:
         return race.path
     file = folder / "planted.py"
@@ -149,7 +149,7 @@ CANDIDATE = Candidate("planted", PgtablePlanted, MmuPlanted, "a planted mistake"
 
 
 def user_mem_abort() -> str:
-    """The port's function as text, which begins at the left."""
+    """Return the port's function as text, without its indentation."""
     text = (ROOT / "reference" / "mmu.py").read_text()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef) and node.name == "user_mem_abort":
@@ -159,7 +159,7 @@ def user_mem_abort() -> str:
 
 
 def in_tree(race: PlantedRace, folder: Path) -> str:
-    """A version, by its name: a copy of the tree with the mistake, in *folder*."""
+    """Copy the tree to *folder* with the mistake; return the name of the version."""
     original = real_tree(TREE)
     source = replaced((original / race.path).read_text(), race)
     return f"{PREFIX}{changed(original, folder / 'tree', {race.path: source})}"

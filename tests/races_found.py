@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Looking for planted races, for tests: by programs of an engine, unaided, which then shrink."""
+"""Searches for planted races, for tests: by generated programs alone, which are then minimised."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -23,23 +23,23 @@ from fuzz.minimizing.minimize import minimize
 from .planted_races import PlantedRace
 
 SEED: Final = 1
-# Programs with blocks that are judged until one shows the mistake.
+# Number of programs with blocks that are judged at most, until one shows the mistake.
 PROGRAMS: Final = 500
-# Seconds that a program shrinks for; operations and switches that it may have then, in the median.
+# Seconds for minimising a program, and the operations and switches that it may have afterwards, in the median.
 SHRINKING: Final = 60.0
 SHRUNK: Final = 6, 2
-# Where the guided engine begins: with nothing.
+# The guided engine begins with this program, which does nothing.
 NOTHING: Final = "s2fuzz 1\nvm\nslot a size=4K backing=anon\n"
 
 
 def size(program: Program) -> tuple[int, int]:
-    """The number of operations, those of blocks one by one, and of switches."""
+    """Return the number of operations, those of blocks one by one, and of switches."""
     switches = sum(len(each.switches) for each in program.operations if isinstance(each, Par))
     return sum(1 for _ in each_of(program.operations)), switches
 
 
 def found_by_random(race: PlantedRace, reference: str, planted: str) -> tuple[Program, Finding]:
-    """The first program of the seed with a block that shows the mistake; others are left out to save time."""
+    """Return the first program of the seed with a block that shows the mistake; others are skipped to save time."""
     differential = Differential(candidate.get(reference), candidate.get(planted))
     generator = Generator(SEED, 4 * KIB, Offers(par=True))
     judged = 0
@@ -55,7 +55,7 @@ def found_by_random(race: PlantedRace, reference: str, planted: str) -> tuple[Pr
 
 
 def found_by_atheris(race: PlantedRace, reference: str, planted: str, programs: int) -> tuple[Program, Finding]:
-    """The first program of the guided engine, of so many, that shows the mistake; it begins with nothing."""
+    """Return the first of this many programs of the guided engine that shows the mistake; it begins with nothing."""
     missing = engine_of("atheris").missing()
     if missing:
         pytest.skip(missing)
@@ -72,7 +72,7 @@ def found_by_atheris(race: PlantedRace, reference: str, planted: str, programs: 
 
 
 def shrinks(program: Program, found: Finding, reference: str, planted: str) -> tuple[int, int]:
-    """Operations and switches of the smallest program that shows a finding."""
+    """Return operations and switches of the smallest program that shows a finding."""
     versions = candidate.get(reference), candidate.get(planted)
     small = minimize(program, *versions, found.key, SHRINKING)
     assert found.key in {each.key for each in Differential(*versions).run(small).findings}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stored programs and digests of their verdicts: a change that must not change any is held to them.
+"""Stored programs and digests of their verdicts, to check that a change affects no verdict.
 
-``python -m tests.stored_verdicts write FILE PROGRAMS`` generates programs and judges them; ``compare FILE`` judges what
-is in the file, and says of which programs findings, consequences, features, notes or costs are not what they were. The
-programs are stored in their binary form, so that a change of the generator changes nothing here. Versions other than
-the original and RFC v1: ``--versions REFERENCE CANDIDATE``, first.
+``python -m tests.stored_verdicts write FILE PROGRAMS`` generates programs and judges them; ``compare FILE`` judges the
+stored programs, and lists those whose findings, consequences, features, notes or costs have changed. The programs are
+stored in their binary form, so that a change of the generator has no effect. For versions other than the original and
+RFC v1, put ``--versions REFERENCE CANDIDATE`` first.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PARTS: Final = ("findings", "consequences", "features", "notes", "costs")
 
 
 def of_violation(violation: Violation) -> tuple[object, ...]:
-    """Return all that a violation says."""
+    """Return all fields of a violation."""
     return (
         violation.signature,
         violation.reason,
@@ -75,7 +75,7 @@ class Judged:
 
 
 def write(path: Path, programs: int, judged: Judged) -> None:
-    """Store so many programs of `SEED` and their verdicts."""
+    """Store this many programs of `SEED` and their verdicts."""
     generator = Generator(SEED)
     with gzip.open(path, "wt", compresslevel=1) as file:
         for _ in range(programs):
@@ -83,7 +83,7 @@ def write(path: Path, programs: int, judged: Judged) -> None:
 
 
 def compare(path: Path, judged: Judged) -> Iterator[str]:
-    """Yield a line on each program whose verdict is not the stored one."""
+    """Yield a line for each program whose verdict differs from the stored one."""
     with gzip.open(path, "rt") as file:
         for number, stored in enumerate(file):
             program, *before = stored.split()
@@ -94,9 +94,9 @@ def compare(path: Path, judged: Judged) -> Iterator[str]:
 
 
 def main() -> int:
-    """Entry point.
+    """Run the command.
 
-    :returns: 1 if a verdict is another one
+    :returns: 1 if a verdict has changed
     """
     parser = argparse.ArgumentParser(prog="tests.stored_verdicts")
     parser.add_argument("--versions", nargs=2, default=[REFERENCE, CANDIDATE])

@@ -12,9 +12,9 @@ from fuzz.sides.outcome import Outcome
 
 
 class Run:
-    """A program on one version: the lines of a trace, outcomes, violations; *turns*: those changed in a tree's process.
+    """A program on one version: the lines of a trace, outcomes, violations; *turns*: turns taken in a tree's process.
 
-    :param direct: as `candidate.tree.runtime.tree.TreeSide.direct`
+    :param direct: as in `candidate.tree.runtime.tree.TreeSide.direct`
     """
 
     def __init__(self, version: str | Candidate, text: str, direct: int = 1) -> None:
@@ -44,7 +44,7 @@ class Run:
         executor.side.dismantle()
 
     def count(self, text: str) -> int:
-        """Return how many lines have a text."""
+        """Return the number of lines that contain a text."""
         return sum(text in line for line in self.lines)
 
     def order(self) -> str:

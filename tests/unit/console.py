@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The console script under test: a program, a process of its own, and what a refusal looks like."""
+"""The console script under test: an example program, separate processes, and the form of a refusal."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ from fuzz.command_line import cli
 
 ROOT = Path(__file__).parents[2]
 HEAD = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
-# The review's confirmed case: a table becomes a block, and nobody cleaned the block.
+# The confirmed bug of the review: a table becomes a block without being cleaned.
 MISSING_CLEAN = HEAD + "host write a+0 2M\ncpu0 read a+4K mmu=off\nlog a off\ncpu1 read a+20K mmu=off\n"
 
 # Exit code, stdout, stderr.
@@ -23,7 +23,7 @@ Result = tuple[int, str, str]
 
 
 def refused(result: Result, *words: str) -> None:
-    """Exit 2, nothing on stdout, one line on stderr that has these words."""
+    """Check exit code 2, an empty stdout, and one line on stderr that contains these words."""
     code, out, err = result
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
@@ -46,7 +46,7 @@ def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def in_process(capture: pytest.CaptureFixture[str], *first: str) -> Callable[..., Result]:
     """Return a function that runs the console script in this process.
 
-    :param first: arguments before those that the function gets
+    :param first: arguments that precede those of the function
     """
 
     def run(*arguments: str) -> Result:
@@ -63,7 +63,7 @@ def in_process(capture: pytest.CaptureFixture[str], *first: str) -> Callable[...
 
 
 def process(*arguments: str, path: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own, with *path* first on Python's."""
+    """Run a command in a separate process, with *path* first on Python's."""
     environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "fuzz", *arguments]
     return subprocess.run(command, env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages of the documentation, taken apart: blocks of code, links, headings, names in code style."""
+"""The pages of the documentation, parsed: blocks of code, links, headings, names in code style."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CODE: Final = re.compile(r"`([^`]+)`")
 class Block(NamedTuple):
     """A fenced block.
 
-    :param language: the word behind the fence; "" for none
+    :param language: the word after the fence; "" for none
     :param line: number of its first line in the page
     """
 
@@ -28,26 +28,26 @@ class Block(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A command of a ``console`` block, and what it is said to print."""
+    """A command of a ``console`` block, and its documented output."""
 
     command: str
     output: list[str]
 
 
 def pages() -> list[Path]:
-    """All pages, the README first."""
+    """Return all pages, the README first."""
     beside = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")]
     return [README, *beside, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def name_of(page: Path) -> str:
-    """The path of a page below the checkout."""
+    """Return the path of a page below the checkout."""
     return str(page.relative_to(ROOT))
 
 
 @cache
 def blocks(page: Path) -> tuple[Block, ...]:
-    """The fenced blocks of a page."""
+    """Return the fenced blocks of a page."""
     text = page.read_text()
     found = _FENCE.finditer(text)
     return tuple(Block(each[1], each[2], text.count("\n", 0, each.start()) + 2) for each in found)
@@ -55,12 +55,12 @@ def blocks(page: Path) -> tuple[Block, ...]:
 
 @cache
 def prose(page: Path) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return _FENCE.sub("", page.read_text())
 
 
 def links(page: Path) -> list[str]:
-    """The targets of the links of a page that stay in the checkout."""
+    """Return the targets of a page's links that stay in the checkout."""
     return [target for target in _LINK.findall(prose(page)) if "://" not in target]
 
 
@@ -70,13 +70,13 @@ def codes(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as links name them."""
+    """Return the headings of a page in the form used by links."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands(page: Path) -> Iterator[str]:
-    """The commands of the ``sh`` and ``console`` blocks of a page, and those that are only indented."""
+    """Yield the commands of the ``sh`` and ``console`` blocks of a page, and commands that are only indented."""
     for block in blocks(page):
         if block.language == "sh":
             yield from filter(None, block.text.splitlines())
@@ -87,7 +87,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def sessions(page: Path) -> list[Session]:
-    """The commands of the ``console`` blocks of a page, each with its output."""
+    """Return the commands of the ``console`` blocks of a page, each with its output."""
     found: list[Session] = []
     for block in blocks(page):
         if block.language != "console":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A replayer that judges in this process, where a test can reach into it."""
+"""A replayer that judges in this process, where a test can patch it."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from fuzz.minimizing.minimizer import judge_here
 
 
 class Here(Replayer):
-    """Starts no process; keeps the texts that it was given."""
+    """Starts no process; records the texts that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
 
     def expect(self, programs: Sequence[str], reference: str, candidate_name: str, beside: int) -> None:
-        """Begin nothing: programs are judged when they are asked for."""
+        """Do nothing: programs are judged only when they are asked for."""
 
     def shows(self, program: str, reference: str, candidate_name: str) -> list[Finding]:
         self.asked.append(program)
@@ -26,9 +26,9 @@ class Here(Replayer):
 
 
 class Scripted(Here):
-    """Says what a test wants it to.
+    """Returns prepared findings.
 
-    :param answers: program text -> what it shows; others show nothing
+    :param answers: program text -> findings; other programs have none
     """
 
     def __init__(self, answers: dict[str, list[Finding]]) -> None:

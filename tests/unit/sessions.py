@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sessions of pages, run as a reader would: commands in a shell, and what they print beside what is shown."""
+"""Sessions of pages, run like a reader would: commands in a shell, and their output compared with the page."""
 
 import re
 import subprocess
@@ -9,14 +9,14 @@ from .pages import Session
 
 
 def run(command: str, folder: Path) -> list[str]:
-    """The lines that a command of a session prints; 0 and 1 are both results."""
+    """Return the lines that a command of a session prints; exit codes 0 and 1 are both results."""
     done = subprocess.run(["sh", "-c", command], cwd=folder, text=True, capture_output=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     return [line.rstrip() for line in done.stdout.rstrip("\n").split("\n")]
 
 
 def timeless(session: Session, lines: list[str]) -> list[str]:
-    """Lines without what the clock says; where QEMU answers, without its version and all numbers."""
+    """Return the lines without times and rates; for QEMU output, also without its version and numbers."""
     text = re.sub(r"\bin [\d.]+ s\b", "in # s", "\n".join(lines))
     text = re.sub(r"[\d.]+ (programs|operations)/s", r"# \1/s", text)
     if session.command.startswith("s2fuzz hardware"):
@@ -25,13 +25,13 @@ def timeless(session: Session, lines: list[str]) -> list[str]:
 
 
 def position(part: list[str], lines: list[str], start: int) -> int:
-    """Return the index of *part* in *lines*, from *start* on; -1: it is not there."""
+    """Return the index of *part* in *lines*, searching from *start*, or -1."""
     places = range(start, len(lines) - len(part) + 1)
     return next((i for i in places if lines[i : i + len(part)] == part), -1)
 
 
 def check_output(shown: list[str], lines: list[str]) -> None:
-    """See that every part of the output shown, between lines of "...", is there, in this order, and nothing else."""
+    """Check that the output has exactly the parts shown, which are separated by "...", in this order."""
     parts: list[list[str]] = [[]]
     for line in shown:
         if line == "...":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Hypothesis strategies: valid programs with every kind of operation.
 
-What is legal is written down here once more, apart from `fuzz.language.validate`: a rule
-there that refuses too much shows.
+The legality rules are written down here once more, independently of `fuzz.language.validate`, to show rules there that
+refuse too much.
 """
 
 from collections.abc import Sequence
@@ -52,12 +52,12 @@ NEEDS_RAM: Final = (
 NEEDS_SLOT: Final = (ops.SetLog, ops.SlotDelete, ops.SlotMove, ops.TableRange, ops.TablePlace)
 NEEDS_LOG: Final = (ops.GetLog, ops.ClearLog)
 RARE: Final = (ops.SlotCreate, ops.ClearLog)
-# Operations that have nothing to do with a VM: of the host, and of the hypervisor.
+# Operations that involve no VM: operations of the host and of the hypervisor.
 WITHOUT_VM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.HostUnmap, ops.HostPoison),
     *(*NEEDS_PAGED, ops.HostAge, ops.HostTestAge, ops.HypMap),
 )
-# Operations that may be anywhere, not only at the start of a page.
+# Operations at any byte, not only at the start of a page.
 BYTES: Final = (
     *(ops.GuestAccess, ops.GuestExternalAbort, ops.GuestConflict, ops.Speculate, ops.Evict, ops.TableRange),
     ops.TablePlace,
@@ -65,7 +65,7 @@ BYTES: Final = (
 
 
 class ProgramBuilder:
-    """A program in the making: its slots, where they lie now, which of them exist and which are logged."""
+    """A program under construction: its slots, their current places, and which of them exist and are logged."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
@@ -83,7 +83,7 @@ class ProgramBuilder:
         return self.draw(st.sampled_from(choices))
 
     def gaps(self, name: str, vm: int) -> list[tuple[int, int]]:
-        """Return the gaps of the VM, with the slot itself counted as one: pairs of start and size in bytes."""
+        """Return the free ranges of the VM, counting the slot itself as free: pairs of start and size in bytes."""
         others = (slot for slot in self.slots if slot.vm == vm and slot.name in self.live - {name})
         start, gaps = 0, []
         for ipa, size in sorted((self.ipa[slot.name], slot.size) for slot in others):
@@ -92,19 +92,19 @@ class ProgramBuilder:
         return [gap for gap in (*gaps, (start, (1 << self.vm.ipa) - start)) if gap[1]]
 
     def fits(self, slot: Slot, ipa: int | None = None) -> bool:
-        """Tell whether a slot fits at *ipa*; None: anywhere."""
+        """Return whether a slot fits at *ipa*, or anywhere if it is None."""
         for start, size in self.gaps(slot.name, slot.vm):
             if slot.size <= size and (ipa is None or start <= ipa <= start + size - slot.size):
                 return True
         return False
 
     def place(self, slot: Slot) -> int:
-        """Somewhere for a slot to lie."""
+        """Draw a place for a slot."""
         start, size = self.one([gap for gap in self.gaps(slot.name, slot.vm) if gap[1] >= slot.size])
         return start + self.number(0, size - slot.size, self.vm.granule)
 
     def add_slot(self, name: str) -> None:
-        """One more slot, of a VM that has room for it."""
+        """Add a slot to a VM that has room for it."""
         page = self.vm.granule
         vm = self.number(0, self.vm.vms - 1)
         gaps = self.gaps(name, vm)
@@ -135,7 +135,7 @@ class ProgramBuilder:
         (self.logged.add if log else self.logged.discard)(slot.name)
 
     def possible(self, make: type, slot: Slot) -> bool:
-        """Tell whether this kind of operation is legal on the slot now."""
+        """Return whether this kind of operation is legal on the slot now."""
         name = slot.name
         if make is ops.VmEnd:
             return slot.vm not in self.ended and any(each.vm not in {slot.vm, *self.ended} for each in self.slots)
@@ -154,9 +154,9 @@ class ProgramBuilder:
         return name in self.live or not issubclass(make, NEEDS_SLOT)
 
     def add_operation(self, slot: Slot) -> Operation:
-        """A legal operation, on *slot* if it has to do with any."""
+        """Draw a legal operation, on *slot* if it involves a slot."""
         kinds = [make for make in OPERATIONS if self.possible(make, slot)]
-        # Operations that few states allow, more often there.
+        # Draw operations that few states allow more often in these states.
         kinds += [make for make in RARE if make in kinds] * 8
         make = self.one(kinds)
         values = {"slot": slot.name, **self.settings(make, slot), **self.region(make, slot)}
@@ -178,7 +178,7 @@ class ProgramBuilder:
         return operation
 
     def settings(self, make: type, slot: Slot) -> dict[str, Any]:
-        """Everything that is neither an offset nor a size."""
+        """Draw all fields except offsets and sizes."""
         cpus = self.vm.cpus
         values: dict[str, Any] = {name: self.draw(FLAG) for name in ("on", "mmu", "flush", "ro")}
         values["vm"] = slot.vm
@@ -191,7 +191,7 @@ class ProgramBuilder:
         if make in (ops.SlotMove, ops.SlotCreate):
             values["ipa"] = self.place(slot)
             if self.draw(st.integers(0, 4)) == 0:
-                # As far behind the last place that the slot is refused.
+                # So far beyond the last place that the slot is refused.
                 values["ipa"] = 1 << self.vm.ipa
         if make is ops.GuestOutside:
             values["ipa"] = self.number(1 << self.vm.ipa, (1 << 52) - 1)
@@ -200,7 +200,7 @@ class ProgramBuilder:
         return values
 
     def region(self, make: type, slot: Slot) -> dict[str, int]:
-        """Offset and size, or the three numbers of a hyp map; all in bytes."""
+        """Draw offset and size, or the three numbers of a hyp map; all in bytes."""
         page = self.vm.granule
         if make is ops.HypMap:
             top = (1 << 48) - page
@@ -219,7 +219,7 @@ class ProgramBuilder:
 
 @st.composite
 def programs(draw: st.DrawFn, max_operations: int = 12) -> Program:
-    """A valid program of up to 8 slots."""
+    """Draw a valid program of up to 8 slots."""
     builder = ProgramBuilder(draw)
     for name in draw(NAMES):
         builder.add_slot(name)

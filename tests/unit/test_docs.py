@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages are true: links, names, commands, examples, and every session with its output."""
+"""The pages are correct: links, names, commands, examples, and every session with its output."""
 
 import ast
 import builtins
@@ -34,10 +34,10 @@ from .sessions import check_output, position, run, timeless
 PAGES: Final = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LANGUAGES: Final = ("console", "python", "s2", "sh", "text", "toml", "trace", "yaml")
-# Commands of a shell that pages show beside ours.
+# Shell commands that pages show besides ours.
 SHELL: Final = ("python3", "pip", "grep", "head", "git", "sh")
 TREES: Final = ("reference", "candidate", "fuzz")
-# Pages that a test of their own follows step by step, examples that are made to fail included.
+# Pages that their own tests follow step by step, including examples that are meant to fail.
 FOLLOWED: Final = {
     "docs/how-to/patch.md": "unit/test_how_to_patch.py",
     "docs/how-to/tree.md": "tree/test_how_to_tree.py",
@@ -69,22 +69,22 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 @each_page
-def test_blocks_say_what_they_are(page: Path) -> None:
+def test_blocks_name_their_language(page: Path) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"line {block.line}"
     assert page.read_text().count("\n```") % 2 == 0
-    # A session that is only indented would be run by nobody.
+    # Nothing would run a session that is only indented.
     assert followed(page) or re.findall(r"^ {4,}\$ .*$", prose(page), re.MULTILINE) == []
 
 
 def followed(page: Path) -> bool:
-    """Tell whether a test of its own follows a page."""
+    """Return whether a page has its own test."""
     return (ROOT / "tests" / FOLLOWED.get(name_of(page), "none")).exists()
 
 
 @cache
 def classes() -> dict[str, set[str]]:
-    """The classes of the three trees, each with the names in it."""
+    """Return the classes of the three trees, each with the names in it."""
     found: dict[str, set[str]] = {}
     for path in (path for tree in TREES for path in (ROOT / tree).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -99,7 +99,7 @@ def classes() -> dict[str, set[str]]:
 
 
 def resolves(name: str) -> bool:
-    """Tell whether a dotted name is a module, or something in one."""
+    """Return whether a dotted name is a module, or a name in one."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:
@@ -113,16 +113,16 @@ def resolves(name: str) -> bool:
 
 
 def wrong_name(code: str) -> bool:
-    """Tell whether something in code style looks like a name of ours, and is none.
+    """Return whether text in code style looks like a name of ours, but does not exist.
 
-    NAME and my_patch in a path stand for any.
+    NAME and my_patch in a path stand for any name.
     """
     if re.fullmatch(rf"(?:{'|'.join(TREES)}|corpus|docs|tests|\.ci)/[\w./*-]*", code):
         return not list(ROOT.glob(code.replace("NAME", "*").replace("my_patch", "*").rstrip("/")))
     if re.fullmatch(rf"(?:{'|'.join(TREES)})(?:\.\w+)+", code):
         return not resolves(code)
     if match := re.fullmatch(r"([A-Z][a-z]+\w*)(?:\.(\w+))?(?:\(\))?", code):
-        # A test's own helpers are not looked for.
+        # Helpers of tests are not looked up.
         names = classes().get(match[1], {"case"} if match[1] == "Case" else None)
         if names is None:
             return not hasattr(builtins, match[1])
@@ -131,7 +131,7 @@ def wrong_name(code: str) -> bool:
 
 
 @each_page
-def test_names_in_code_style_are_there(page: Path) -> None:
+def test_names_in_code_style_exist(page: Path) -> None:
     examples = "".join(block.text for block in blocks(page) if block.language == "python")
     own = re.findall(r"^class (\w+)", examples, re.MULTILINE)
     assert [code for code in codes(page) if wrong_name(code) and code.partition(".")[0] not in own] == []
@@ -141,18 +141,18 @@ NOT_THERE: Final = ("fuzz/checkers/none.py", "corpus/none/", "fuzz.checkers.none
 
 
 @pytest.mark.parametrize("code", [*NOT_THERE, "NoSuchClass", "CheckerSuite.none"])
-def test_a_name_that_is_not_there_is_found(code: str) -> None:
+def test_a_missing_name_is_found(code: str) -> None:
     assert wrong_name(code)
 
 
 @pytest.mark.parametrize("code", ["GetLog", "CheckerSuite.take", "ValueError", "Case"])
-def test_a_name_that_is_there_is_none(code: str) -> None:
-    """One of a class without members of its own, too."""
+def test_an_existing_name_is_accepted(code: str) -> None:
+    """Check it also for a class without members of its own."""
     assert not wrong_name(code)
 
 
 def option_names(top: Parser) -> set[str]:
-    """The options of all commands."""
+    """Return the options of all commands."""
     found = set(top.options())
     for action in top._actions:
         parts = action.choices.values() if isinstance(action.choices, dict) else ()
@@ -162,7 +162,7 @@ def option_names(top: Parser) -> set[str]:
 
 
 @each_page
-def test_commands_and_options_in_the_text_are_there(page: Path) -> None:
+def test_commands_and_options_in_the_text_exist(page: Path) -> None:
     top = make_parser()
     (names,) = [action.choices for action in top._actions if isinstance(action.choices, dict)]
     targets = makefile_targets()
@@ -186,7 +186,7 @@ def makefile_targets() -> set[str]:
 
 
 def check_command(line: str) -> None:
-    """See that a command of a page would be taken.
+    """Check that a command of a page would be accepted.
 
     :raises SystemExit: its arguments are wrong
     """
@@ -208,12 +208,12 @@ def check_command(line: str) -> None:
 
 
 @each_page
-def test_commands_are_taken(page: Path) -> None:
+def test_commands_are_accepted(page: Path) -> None:
     for line in commands(page):
         check_command(line)
 
 
-def test_a_command_that_is_refused_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_command_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     for line in ("s2fuzz fly", "s2fuzz fuzz --candidate", "s2fuzz run --trce x.s2"):
         with pytest.raises(SystemExit):
             check_command(line)
@@ -231,7 +231,7 @@ def test_programs_are_valid(page: Path) -> None:
 
 @each_page
 def test_python_runs(page: Path) -> None:
-    """A candidate among it does not fail on random programs; a part of a package of ours is only compiled."""
+    """Check that a candidate in it does not fail on random programs; code of one of our packages is only compiled."""
     names: dict[str, object] = {"__name__": "candidate.example"}
     for block in blocks(page):
         if block.language == "python" and not followed(page):
@@ -261,7 +261,7 @@ def test_the_known_findings_are_a_valid_file(tmp_path: Path) -> None:
     assert matches(entry.pattern, "regression", signature)
 
 
-def test_severities_are_those_of_the_code() -> None:
+def test_severities_match_the_code() -> None:
     rows = re.findall(r"^\| ([a-z]+) \| (.*) \|$", prose(ROOT / "docs" / "findings.md"), re.MULTILINE)
     levels = [(level.name.lower(), meaning) for level, meaning in MEANINGS.items()]
     first = rows.index(levels[0])
@@ -270,7 +270,7 @@ def test_severities_are_those_of_the_code() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory to run sessions in: with the corpus of the checkout, and ``s2fuzz`` on PATH."""
+    """Make a directory for sessions, with the corpus of the checkout, and ``s2fuzz`` on PATH."""
     (tmp_path / "corpus").symlink_to(ROOT / "corpus")
     put_on_path(tmp_path, monkeypatch)
     return tmp_path
@@ -286,8 +286,8 @@ def test_sessions(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name_of)
-def test_sessions_have_a_folder_of_their_own(page: Path) -> None:
-    """Programs that ``make fuzz`` has left give way to smaller ones only: a session that files there prints another."""
+def test_sessions_have_their_own_folder(page: Path) -> None:
+    """Check this because files left by ``make fuzz`` would change the output: only smaller programs replace them."""
     for session in sessions(page):
         words = shlex.split(session.command)
         if words[:2] == ["s2fuzz", "fuzz"]:
@@ -300,12 +300,12 @@ def test_there_are_sessions() -> None:
 
 
 @pytest.mark.parametrize("shown", ["a b c", "a ... c", "... c", "a ...", "a ... b ...", "..."])
-def test_output_that_fits(shown: str) -> None:
+def test_matching_output(shown: str) -> None:
     check_output(shown.split(), ["a", "b", "c"])
 
 
 @pytest.mark.parametrize("shown", ["a b", "b c", "a ... c b", "... c a ...", "b ...", "... b"])
-def test_output_that_does_not_fit(shown: str) -> None:
+def test_output_that_does_not_match(shown: str) -> None:
     with pytest.raises(AssertionError):
         check_output(shown.split(), ["a", "b", "c"])
 

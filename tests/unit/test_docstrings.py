@@ -11,13 +11,13 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 TREES: Final = ("reference", "candidate", "fuzz", "tests")
-# A docstring that begins with one of these turns its sentence round.
+# A docstring that begins with one of these words inverts its sentence.
 QUESTIONS: Final = frozenset({"What", "Which", "How", "Where", "Whether", "When", "Who", "Whom", "Whose", "Why"})
 FIRST_WORD: Final = re.compile(r"\w+")
 
 
 def docstrings(source: str) -> Iterator[tuple[int, str, str]]:
-    """The docstrings of a module: line, name of what it describes, text."""
+    """Yield the docstrings of a module: line, name of the documented object, text."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
@@ -26,7 +26,7 @@ def docstrings(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def questions(source: str) -> list[str]:
-    """The docstrings of a module that begin like a question, as text."""
+    """Return the docstrings of a module that begin like a question, as text."""
     found = []
     for line, name, text in docstrings(source):
         first = FIRST_WORD.match(text)
@@ -55,7 +55,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun(tree: str) -> None:
     ],
 )
 def test_a_question_is_found(source: str) -> None:
-    """Modules with one docstring that must be rewritten, the test above on each."""
+    """Run the check on modules with one docstring that must be rewritten."""
     assert len(questions(source)) == 1
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files are there as a whole or not at all."""
+"""Files are written completely or not at all."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def test_text_and_bytes(tmp_path: Path) -> None:
     [(b"c\xc3\xa9", b"c\xc3\xa9"), (b"c\xff", b"c\\xff"), (b"\xff\xc3\xa9", b"\\xff\xc3\xa9")],
 )
 def test_names_of_files_in_a_text(name: bytes, written: bytes, tmp_path: Path) -> None:
-    """A locale without their characters has them as surrogates."""
+    """Write names that the locale cannot decode, which contain surrogates."""
     write_atomically(tmp_path / "a", name.decode("ascii", errors="surrogateescape"))
     assert (tmp_path / "a").read_bytes() == written
 
@@ -49,8 +49,8 @@ def test_a_failed_write_leaves_the_old_file(step: str, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_does_not_fit_is_not_there_in_part(tmp_path: Path) -> None:
-    """The kernel takes the first bytes of the file and refuses the rest."""
+def test_a_file_that_does_not_fit_is_not_left_in_part(tmp_path: Path) -> None:
+    """Let the kernel accept the first bytes of the file and refuse the rest."""
 
     def limited() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -72,14 +72,14 @@ def test_permissions_stay(tmp_path: Path) -> None:
 
 
 def test_a_long_name(tmp_path: Path) -> None:
-    """The temporary file has a name of its own length."""
+    """Check this because the name of the temporary file has a length of its own."""
     path = tmp_path / ("ü" * 127)
     write_atomically(path, "new")
     assert path.read_text() == "new"
 
 
-def test_what_a_dead_process_left_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that had the same number."""
+def test_leftovers_of_a_dead_process_do_not_interfere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create leftovers of a process with the same number."""
     monkeypatch.setattr(files, "_numbers", count())
     (tmp_path / "other").write_text("old")
     for number in range(3):
@@ -117,7 +117,7 @@ def test_the_last_of_two_files_of_a_name_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
-def test_one_of_several_files_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_one_of_several_files_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").symlink_to("/dev/full")
     names = ["a", "folder", "gone/b", "full", "c"]
@@ -141,7 +141,7 @@ def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path, monkeypatch: 
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
 
 
-def test_several_files_wait_for_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_files_sync_their_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders: list[str | os.PathLike[str]] = []
     monkeypatch.setattr(files, "sync_folder", folders.append)
     write_together([(tmp_path / str(number), "new") for number in range(10)])

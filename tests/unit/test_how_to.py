@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pages in docs/how-to name files that are there, tests that are there, and code that works."""
+"""The pages in docs/how-to name existing files and tests, and their code works."""
 
 import re
 from pathlib import Path
@@ -16,18 +16,18 @@ from reference.compiled import choice as native
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-# The file that the reader makes.
+# The file that the reader creates.
 OF_READER: Final = ("candidate/my_patch.py",)
 
 
 def code(page: str) -> list[str]:
-    """The examples of a page in Python."""
+    """Return the Python examples of a page."""
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_files_that_a_page_names_are_there(page: Path) -> None:
+def test_files_named_by_a_page_exist(page: Path) -> None:
     named = re.findall(r"`((?:fuzz|tests|docs|corpus|candidate|reference)/[\w./-]+)`", page.read_text())
     assert named
     for name in named:
@@ -36,7 +36,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_tests_that_a_page_names_are_there(page: Path) -> None:
+def test_tests_named_by_a_page_exist(page: Path) -> None:
     known = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", page.read_text()):
         assert f"def {name}(" in known, name

@@ -13,7 +13,7 @@ from .console import ROOT, process
 
 PAGE = (ROOT / "docs" / "how-to" / "patch.md").read_text()
 EXAMPLE = PAGE.split("```python\n")[1].split("```")[0]
-# Every table row of step 3: the words of the line -> how to provoke them in the example.
+# The table rows of step 3: words of the message -> the change of the example that provokes it.
 MISTAKES = {
     "no such file": None,
     "NameError": ("class PgtableMyPatch(Pgtable)", "class PgtableMyPatch(Pgtabel)"),
@@ -29,13 +29,13 @@ MISTAKES = {
 
 
 def commands(step: int) -> list[list[str]]:
-    """The commands of a step."""
+    """Return the commands of a step."""
     text = PAGE.split(f"\n## {step}. ")[1].split("\n## ")[0]
     return [shlex.split(line) for line in re.findall(r"^    \$ s2fuzz (.*)$", text, re.MULTILINE)]
 
 
 def run(arguments: list[str], folder: Path, path: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    """A command as a shell in *folder* would run it."""
+    """Run a command as a shell in *folder* would."""
     spread: list[str] = []
     for each in arguments:
         spread += sorted(str(file.relative_to(folder)) for file in folder.glob(each)) if "*" in each else [each]
@@ -59,7 +59,7 @@ def test_a_file_is_judged_and_its_finding_shrunk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_each_mistake_is_told_as_the_page_says(words: str, tmp_path: Path) -> None:
+def test_each_mistake_has_the_documented_message(words: str, tmp_path: Path) -> None:
     table = PAGE.split("| what the line says |")[1].split("\n\n")[0]
     assert f"`{words.strip()}" in table or words in table
     change = MISTAKES[words]
@@ -73,7 +73,7 @@ def test_each_mistake_is_told_as_the_page_says(words: str, tmp_path: Path) -> No
 
 
 def test_a_file_is_registered_by_moving_it(tmp_path: Path) -> None:
-    """In a checkout with few regression tests."""
+    """Use a checkout with few regression tests."""
     for package in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / package, tmp_path / package)
     folder = tmp_path / "corpus" / "regressions"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An ordinary wheel, installed away from the checkout, has all that it needs."""
+"""An ordinary wheel, installed outside the checkout, is complete."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SHIPPED: Final = ("candidate", "corpus", "fuzz", "reference", "README.md", "LICE
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of packages of an installation."""
+    """Install a wheel; return the folder of its packages."""
     if not {"setuptools", "pip"} <= {each.name for each in distributions()}:
         pytest.skip("needs setuptools and pip")
     folder = tmp_path_factory.mktemp("wheel")
@@ -46,7 +46,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> "subprocess.Completed
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_corpus_comes_with_it(installed: Path, tmp_path: Path) -> None:
+def test_the_corpus_is_installed(installed: Path, tmp_path: Path) -> None:
     code = "from fuzz.distribution import *; print(corpus_folder(), home_folder())"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     said = subprocess.run(
@@ -59,7 +59,7 @@ def test_the_corpus_comes_with_it(installed: Path, tmp_path: Path) -> None:
     )
 
 
-def test_it_judges_and_fuzzes(installed: Path, tmp_path: Path) -> None:
+def test_an_installation_judges_and_fuzzes(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "corpus" / "regressions" / "dcache-thp-route.s2", tmp_path / "x.s2")
     done = run(installed, tmp_path, "run", "--candidate", "rfc-v1", "x.s2")
     assert done.returncode == 1
@@ -79,7 +79,7 @@ def test_promote_asks_where_to_write(installed: Path, tmp_path: Path) -> None:
     assert "expect rfc-v1" in (tmp_path / "tests" / "kept.s2").read_text()
 
 
-def test_what_is_missing_is_no_matter_of_a_checkout(installed: Path, tmp_path: Path) -> None:
+def test_instructions_for_missing_packages_need_no_checkout(installed: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", "from fuzz.distribution import how_to_install; print(how_to_install('web'))"]
     said = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Imports point one way: the table of packages in docs/architecture.md is what the code does."""
+"""Imports point down: the code follows the table of packages in docs/architecture.md."""
 
 import ast
 import graphlib
@@ -16,9 +16,9 @@ TREES: Final = ("reference", "candidate", "fuzz")
 
 
 class Import(NamedTuple):
-    """One module uses another.
+    """An import of one module by another.
 
-    :param runs: whether importing the one imports the other: not in a function, not for type annotations alone
+    :param runs: whether it is executed at import time: not in a function, not for type annotations alone
     """
 
     user: str
@@ -27,12 +27,12 @@ class Import(NamedTuple):
 
 
 def layers(text: str) -> list[str]:
-    """The packages that a page lists, from the bottom up."""
+    """Return the packages that a page lists, from the bottom up."""
     return re.findall(r"^\| `((?:reference|candidate|fuzz)[a-z_.]*)` \|", text, re.MULTILINE)
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """All modules of the three trees by name."""
+    """Return all modules of the three trees by name."""
     found: dict[str, Path] = {}
     for tree in TREES:
         for path in (root / tree).rglob("*.py"):
@@ -41,7 +41,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imports(root: Path) -> Iterator[Import]:
-    """Every import of one of our modules by another."""
+    """Yield every import of one of our modules by another."""
     ours = modules(root)
     for name, path in ours.items():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -53,7 +53,7 @@ def imports(root: Path) -> Iterator[Import]:
 
 
 def statements(node: ast.AST, runs: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """The import statements of a tree, each with whether it runs when the module is imported."""
+    """Yield the import statements of a tree, each with whether it is executed at import time."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, runs
@@ -63,9 +63,9 @@ def statements(node: ast.AST, runs: bool) -> Iterator[tuple[ast.Import | ast.Imp
 
 
 def targets(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    """The absolute names that a statement imports.
+    """Return the absolute names that a statement imports.
 
-    :param package: in which the statement stands
+    :param package: the package that contains the statement
     """
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
@@ -76,12 +76,12 @@ def targets(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
 
 
 def layer_of(module: str, order: list[str]) -> str:
-    """The package of the table that a module belongs to; "" for none."""
+    """Return the package of the table that contains a module; "" for none."""
     return max((each for each in order if f"{module}.".startswith(f"{each}.")), key=len, default="")
 
 
 def upward(root: Path, order: list[str]) -> list[str]:
-    """The imports that point up the table, as text."""
+    """Return the imports that point up the table, as text."""
     wrong = []
     for each in imports(root):
         user, used = layer_of(each.user, order), layer_of(each.used, order)
@@ -96,7 +96,7 @@ def test_no_import_points_up() -> None:
 
 def test_the_table_has_every_package() -> None:
     order = layers(PAGE.read_text())
-    # A registry of a tree, and what starts the console script, belong to no layer of fuzz.
+    # The registry of a tree, and the module that starts the console script, belong to no layer of fuzz.
     without = [name for name in modules(ROOT) if not layer_of(name, order) and name not in ("fuzz", "fuzz.__main__")]
     assert without == []
     assert [each for each in order if each not in modules(ROOT)] == []
@@ -116,7 +116,7 @@ def test_no_two_modules_import_each_other() -> None:
     ["from ..judging import verdict", "from fuzz.judging.verdict import Judge", "import fuzz.judging.verdict"],
 )
 def test_an_import_that_points_up_is_found(tmp_path: Path, line: str) -> None:
-    """A tree with one wrong import: what the tests above are worth."""
+    """Run the checks above on a tree with one wrong import."""
     for package in ("fuzz", "fuzz/checkers", "fuzz/judging"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names of classes: each names one thing."""
+"""Class names: each names one thing."""
 
 import ast
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ TREES: Final = ("reference", "candidate", "fuzz")
 
 
 def classes(root: Path) -> Iterator[tuple[str, str]]:
-    """The name of each class of the three trees, with its file and line."""
+    """Yield the name of each class of the three trees, with its file and line."""
     for tree in TREES:
         for path in sorted((root / tree).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -22,7 +22,7 @@ def classes(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def shared(root: Path) -> dict[str, list[str]]:
-    """The names that more than one class has, with the places of these classes."""
+    """Return the names of more than one class, with the places of these classes."""
     places: dict[str, list[str]] = {}
     for name, place in classes(root):
         places.setdefault(name, []).append(place)
@@ -36,8 +36,8 @@ def test_no_two_classes_have_one_name() -> None:
 @pytest.mark.parametrize(
     "text", ["class Finding: ...\n", "def make() -> object:\n    class Finding: ...\n    return Finding\n"]
 )
-def test_a_second_class_of_a_name_is_found(tmp_path: Path, text: str) -> None:
-    """The test above, on a tree with one name too many."""
+def test_a_duplicate_class_name_is_found(tmp_path: Path, text: str) -> None:
+    """Run the check on a tree with one duplicate name."""
     for tree in TREES:
         (tmp_path / tree).mkdir()
     (tmp_path / "reference/one.py").write_text("class Finding: ...\n")

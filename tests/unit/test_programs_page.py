@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/programs.md explains the whole language, and nothing that is not in it."""
+"""docs/programs.md explains the whole language, and nothing else."""
 
 import re
 from dataclasses import MISSING, fields

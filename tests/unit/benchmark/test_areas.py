@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Areas of the benchmark: every source file has one, samples count where compiled code ran."""
+"""Areas of the benchmark: every source file has one; samples count for the compiled function that ran."""
 
 import os
 
@@ -10,7 +10,7 @@ from fuzz.benchmark.areas import area_of, count
 from ..console import ROOT
 
 
-def test_samples_count_where_the_innermost_compiled_function_is() -> None:
+def test_samples_count_for_the_innermost_compiled_function() -> None:
     judging = "1 CPyDef_differential___Differential___run\n"
     stacks = [
         "1 PyLong_FromLong\n1 CPyDef_checkers___tlb___Tlb___quiet.part.0\n" + judging,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Trials of planted bugs that are kept: what is made again, what is refused, and the page."""
+"""Stored trials of planted bugs: trials that are repeated, files that are refused, and the page."""
 
 import json
 from dataclasses import asdict, replace
@@ -32,8 +32,8 @@ def kept(path: Path, *trials: BenchmarkTrial) -> TrialsFile:
     return file
 
 
-def test_a_later_run_goes_on(tmp_path: Path) -> None:
-    """It does not repeat what found the bug, and what did not only where there is more time."""
+def test_a_later_run_continues(tmp_path: Path) -> None:
+    """Check that trials that found the bug are not repeated, and the others only with more time."""
     path = tmp_path / "trials.json"
     kept(path, LOST, FOUND)
     again = TrialsFile(str(path))
@@ -50,7 +50,7 @@ def test_trials_of_other_code_are_known(tmp_path: Path) -> None:
     assert kept(tmp_path / "trials.json", FOUND, other).outdated() == [other]
 
 
-def test_a_bug_that_is_gone_counts_no_more(tmp_path: Path) -> None:
+def test_a_removed_bug_no_longer_counts(tmp_path: Path) -> None:
     file = kept(tmp_path / "trials.json", FOUND, replace(FOUND, bug="bug-gone"))
     assert file.all() == [FOUND]
     assert "bug-gone" not in page(file.all())
@@ -76,7 +76,7 @@ def test_other_files_are_refused(content: str, wrong: str, tmp_path: Path, capsy
     assert path.read_text() == content
 
 
-def test_the_page_has_each_bug_and_what_was_measured() -> None:
+def test_the_page_has_each_bug_with_its_measurements() -> None:
     lines = page([FOUND, LOST, replace(LOST, bug=LAST.name), replace(LOST, engine="hypothesis")]).splitlines()
     for bug in BUGS:
         assert f"| {bug.name} | {bug.base} | {bug.checker} | {bug.origin} |" in lines
@@ -89,7 +89,7 @@ def test_the_page_has_each_bug_and_what_was_measured() -> None:
 
 
 def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A second run has nothing to do but to write it again."""
+    """Check that a second run only writes the page again."""
     trials, markdown = tmp_path / "trials.json", tmp_path / "page.md"
     options = f"--find --engine random --bug {FIRST.name} --seeds 1 --trials {trials} --markdown {markdown}"
     assert cli.main(["bench", *options.split()]) == 0
@@ -107,7 +107,7 @@ def test_the_command_keeps_its_trials_and_writes_the_page(tmp_path: Path, capsys
     assert markdown.read_text() == written
 
 
-def test_the_page_of_this_repository_is_that_of_its_trials() -> None:
+def test_the_page_of_this_repository_matches_its_trials() -> None:
     assert (DOCS / "bug-bank.md").read_text() == page(ordered(loaded(str(DOCS / "bug-bank.json"))))
 
 
@@ -129,7 +129,7 @@ def test_halves_compare_medians_with_those_of_random_programs() -> None:
 
 
 def test_the_bank_is_measured_and_in_order() -> None:
-    """Every bug was found by an engine on four seeds of five; the order is that of the programs of the random one."""
+    """Check that some engine found each bug on four of five seeds, and that bugs are ordered by programs of random."""
     trials = loaded(str(DOCS / "bug-bank.json"))
     rows = [row(each) for each in grouped(ordered(trials), lambda trial: (trial.bug, trial.engine))]
     for bug in BUGS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fixed mix is the same for every version of s2fuzz, and every version reads it."""
+"""The fixed mix is the same for every version of s2fuzz, and every version can read it."""
 
 import hashlib
 import lzma
@@ -14,14 +14,14 @@ from fuzz.language.program import KIB
 from fuzz.language.text import print_program
 from fuzz.language.validate import validate
 
-# Of what is stored. A mix that is changed compares with no earlier figure: add another one in its place.
+# Digest of the stored programs. Figures of a changed mix compare with no earlier ones: add a new mix instead.
 _DIGEST = "9f2de57ec35558691ea30bb7092aa529668811a5e25642828978ebe95607832e"
 
 
-def test_the_stored_programs_stay_as_they_are() -> None:
+def test_the_stored_programs_are_unchanged() -> None:
     stored = lzma.decompress(files(fuzz.benchmark).joinpath("fixed-mix.s2.xz").read_bytes())
     assert hashlib.sha256(stored).hexdigest() == _DIGEST
-    # The language still says the same.
+    # The language still has the same meaning.
     assert "".join(print_program(program).rstrip() + "\n" for program in fixed.programs()).encode() == stored
 
 
@@ -34,7 +34,7 @@ def test_programs_are_valid_and_of_all_sizes_of_pages() -> None:
     assert not any(one == other for one, other in pairwise(programs))
 
 
-def test_the_first_programs_are_those_of_the_whole() -> None:
+def test_a_part_of_the_mix_is_its_beginning() -> None:
     assert fixed.programs(7) == fixed.programs()[:7]
     with pytest.raises(ValueError, match="1200 programs, not 1201"):
         fixed.programs(fixed.COUNT + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cost model is found again from what it makes; what it judges is counted on both sides."""
+"""The cost model is recovered from costs that it generated; programs are counted on both sides."""
 
 import random
 
@@ -10,7 +10,7 @@ from fuzz.benchmark.model import TERMS, fitted, grouped, least_squares, solved
 
 
 def made(factors: list[float], count: int = 50) -> tuple[list[list[float]], list[float]]:
-    """Programs of random sizes, and the seconds that a model gives."""
+    """Return programs of random sizes, and the seconds that a model gives for them."""
     lot = random.Random(1)
     rows = [[1.0, *(float(lot.randrange(10**power)) for power in (2, 4, 5, 6))] for _ in range(count)]
     return rows, [sum(each * factor for each, factor in zip(row, factors, strict=True)) for row in rows]
@@ -18,11 +18,11 @@ def made(factors: list[float], count: int = 50) -> tuple[list[list[float]], list
 
 def test_equations_are_solved() -> None:
     assert solved([[0.0, 2.0], [4.0, 0.0]], [6.0, 2.0]) == pytest.approx([0.5, 3.0])
-    # The second unknown is twice the first: one of them says it all.
+    # The second unknown is twice the first: one of them suffices.
     assert solved([[1.0, 2.0], [2.0, 4.0]], [1.0, 2.0]) in ([1.0, 0.0], [0.0, 0.5])
 
 
-def test_a_model_is_found_again() -> None:
+def test_a_model_is_recovered() -> None:
     factors = [2e-4, 2e-5, 8e-7, 4e-8, 2e-8]
     found = fitted(*made(factors))
     assert [found[term] for term in TERMS] == pytest.approx([1e6 * factor for factor in factors], rel=0.01)
@@ -36,7 +36,7 @@ def test_no_term_is_negative() -> None:
     assert found[2] == pytest.approx(8e-7, rel=0.05)
 
 
-def test_a_fit_says_what_is_not_explained() -> None:
+def test_a_fit_reports_the_share_explained() -> None:
     rows, seconds = made([2e-4, 2e-5, 8e-7, 4e-8, 2e-8])
     lot = random.Random(2)
     found = fitted(rows, [each * lot.choice((0.5, 1.5)) for each in seconds])
@@ -66,7 +66,7 @@ def test_the_counts_of_programs_and_the_capped_mix() -> None:
     rows = mix.counts()
     assert len(rows) == len(mix.spending()) == 40
     assert sum(row[1] for row in rows) == sum(len(program.operations) for program in mix.programs)
-    # Both VMs have a table at least, and each creation has events.
+    # Both VMs have at least one table, and each creation has events.
     assert all(row[0] == 1 and row[2] > 10 and row[4] >= 1024 for row in rows)
     assert min(mix.spending()) > 0
     capped = mix.capped()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A pair of trees beside a pair of ports: parts of the time by samples, sums over turns, the CPU time of processes."""
+"""A pair of trees beside a pair of ports: time by samples, sums over turns, CPU time of processes."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def tree(*frames: tuple[str, str]) -> str:
     return "tree.so\n" + "".join(f"\t7f12 {symbol} ({file})\n" for symbol, file in frames)
 
 
-def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> None:
+def test_samples_of_python_count_for_the_innermost_compiled_function() -> None:
     stacks = [
         python("PyLong_FromLong", "CPyDef_replay___Replay___run"),
         python("CPyDef_process___Process___send", "CPyDef_replay___Replay___run"),
@@ -45,7 +45,7 @@ def test_samples_of_python_count_where_the_innermost_compiled_function_is() -> N
     }
 
 
-def test_samples_of_a_tree_count_where_the_innermost_function_of_the_library_is() -> None:
+def test_samples_of_a_tree_count_for_the_innermost_function_of_the_library() -> None:
     stacks = [
         tree(("__tsan_read8", "/c/tree.so"), ("stage2_free_walker", "/c/tree.so")),
         tree(("stage2_free_walker", "/c/tree.so"), ("serve", "/c/tree.so")),
@@ -71,7 +71,7 @@ def turn(seconds: float, cpu: float, user: float, system: float, operations: int
     }  # fmt: skip
 
 
-def test_rates_are_of_all_turns() -> None:
+def test_rates_cover_all_turns() -> None:
     found = summed([turn(2, 1, 0.5, 0.25, 100), turn(3, 1, 0, 0.25, 200)])
     assert found["operations_per_second"] == 60
     assert found["operations_per_cpu_second"] == 100
@@ -93,7 +93,7 @@ def test_the_text_has_both_pairs_and_the_largest_part_of_trees_first() -> None:
     assert [line for line in text({**result, "switch": cost}).splitlines() if line.startswith(switch)]
 
 
-def test_the_time_of_processes_that_have_ended_is_that_of_the_system() -> None:
+def test_the_time_of_ended_processes_is_the_value_of_the_system() -> None:
     before = times.seconds()[0]
     subprocess.run([sys.executable, "-c", "for i in range(5_000_000): pass"], check=True)
     assert times.seconds()[0] > before

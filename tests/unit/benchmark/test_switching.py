@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The program by which the cost of a switch is measured."""
+"""The program that measures the cost of a switch."""
 
 import candidate
 from fuzz.benchmark.switching import cost, programs, run

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns under test: as processes that can be found and killed, and what must hold of their directories."""
+"""Campaigns under test: processes that can be found and killed, and invariants of campaign directories."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from fuzz.language.text import load
 from ..console import ROOT
 from ..processes import PATIENCE, interruptible, wait_for
 
-# In the environment of a campaign's processes, all of them: nobody leaves the family.
+# All processes of a campaign inherit this environment variable, so that none escapes.
 MARK: Final = "S2FUZZ_TEST_CAMPAIGN"
 SETTINGS: Final = Settings("rfc-v1", "original", workers=1, unit_seconds=1.0)
 SIGNATURE: Final = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
@@ -41,8 +41,8 @@ def finding(kind: str, signature: str, file: str, first_at: float | None = NOW) 
 class Running:
     """``s2fuzz campaign`` as a process.
 
-    :param folder: of the campaign; its name marks the processes
-    :param arguments: of the command, besides the candidate
+    :param folder: directory of the campaign; its name marks the processes
+    :param arguments: arguments of the command, besides the candidate
     """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
@@ -57,32 +57,32 @@ class Running:
             )
 
     def engines(self) -> list[int]:
-        """Processes in which an engine is at work."""
+        """Return the processes in which an engine runs."""
         return family(self.folder, "fuzz.engines.child")
 
     def replayers(self) -> list[int]:
-        """Processes that replay programs."""
+        """Return the processes that replay programs."""
         return family(self.folder, "fuzz.findings.replay_server")
 
     def processes(self) -> list[int]:
-        """All of them, the coordinator among them."""
+        """Return all processes, including the coordinator."""
         return family(self.folder)
 
     def end(self, number: int) -> int:
         """Send the coordinator a signal and wait for its end.
 
-        :returns: the exit code
+        :returns: the exit status
         """
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
     def wait_for_orphans(self) -> None:
-        """See that no process is left."""
+        """Wait until no process is left."""
         wait_for(lambda: not family(self.folder), "no process of a campaign that has ended")
 
 
 def family(folder: Path, *words: str) -> list[int]:
-    """Processes of a campaign that live and have these words in their command line, in order."""
+    """Return the live processes of a campaign whose command line contains these words in order."""
     mark, found = f"{MARK}={folder}".encode(), []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -95,14 +95,14 @@ def family(folder: Path, *words: str) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL, to those that are there."""
+    """Send SIGKILL to the processes that still exist."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def units_done(folder: Path) -> int:
-    """Return the number of units that are done by now."""
+    """Return the number of completed units."""
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True)) as db:
             (count,) = db.execute("SELECT count(*) FROM units WHERE state = 'done'").fetchone()
@@ -112,18 +112,18 @@ def units_done(folder: Path) -> int:
 
 
 def check(folder: Path) -> None:
-    """Check a campaign that does not run: this must hold whatever has happened to it."""
+    """Check the invariants of a campaign that is not running, whatever has happened to it."""
     with closing(connect_to_read(folder)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         units = db.execute("SELECT number, state FROM units ORDER BY number").fetchall()
-        # No seed is left out.
+        # No seed is skipped.
         assert [number for number, _ in units] == list(range(1, len(units) + 1))
         assert {state for _, state in units} <= {"open", "done"}
-        # Nothing is counted twice, or not at all.
+        # Each program is counted exactly once.
         sums = "SELECT coalesce(sum({}), 0), coalesce(sum(operations), 0), {} FROM {}"
         done = db.execute(sums.format("judged", "count(*)", "units WHERE state = 'done'")).fetchone()
         assert db.execute(sums.format("programs", "coalesce(sum(units), 0)", "totals")).fetchone() == done
-        # The files that the database names are there, whole.
+        # The files named by the database exist and are complete.
         corpus = Corpus(folder / "corpus")
         for (digest,) in db.execute("SELECT digest FROM programs"):
             corpus.get(digest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Books and an overview of a campaign to test with."""
+"""The records and an overview of a campaign, for tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
-    """The books of a new campaign, without anybody who works."""
+    """Make the records of a new campaign without workers."""
     with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
         made = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         made.begin(1)
@@ -27,7 +27,7 @@ def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
 
 @pytest.fixture
 def overview() -> Overview:
-    """A campaign with long names and large numbers."""
+    """Make the overview of a campaign with long names and large numbers."""
     worker = WorkerRow(
         "tcp://192.168.100.100:45678", 123456, "hypothesis", 12345678, 99, 15.0, 900_000, 12345, 987654321
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The books of a campaign: planned units, outcomes that count once, findings that are filed when they replay."""
+"""The records of a campaign: planned units, outcomes that count once, findings that are filed once they replay."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,12 +37,12 @@ def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcom
 
 
 def rows(records: Records) -> list[object]:
-    """All that is written down, but for the time."""
+    """Return all records except times."""
     tables = ("units", "totals", "findings", "pending", "programs", "features")
     return [records.db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
 
 
-def test_units_are_written_down_before_they_begin(records: tuple[Records, Planner]) -> None:
+def test_units_are_recorded_before_they_begin(records: tuple[Records, Planner]) -> None:
     _, planner = records
     number = planner.plan()
     assert planner.open() == [number]
@@ -66,7 +66,7 @@ def test_an_outcome_counts_once(records: tuple[Records, Planner]) -> None:
     assert rows(books) == before
 
 
-def test_what_an_interrupted_unit_has_left_is_another_unit(records: tuple[Records, Planner]) -> None:
+def test_the_rest_of_an_interrupted_unit_becomes_a_new_unit(records: tuple[Records, Planner]) -> None:
     books, planner = records
     number = planner.plan()
     whole = replace(planner.unit(number), programs=12, features=False)
@@ -97,7 +97,7 @@ def test_budgets_follow_the_speed(records: tuple[Records, Planner]) -> None:
         books.db.execute("UPDATE units SET state = 'open'")
 
 
-def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Planner]) -> None:
+def test_snapshots_are_bounded_and_include_rare_features(records: tuple[Records, Planner]) -> None:
     books, planner = records
     texts = [f"s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{4 * page}K\n" for page in range(200)]
     digests = [books.programs.corpus.add(text) for text in texts]
@@ -111,12 +111,12 @@ def test_snapshots_are_bounded_and_have_what_is_rare(records: tuple[Records, Pla
     assert unit.seen == (7,)
 
 
-def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records: tuple[Records, Planner]) -> None:
-    """A new bug may have the signature of a known one, and no other program may show it."""
+def test_an_unexplained_program_is_pending_beside_a_smaller_explained_one(records: tuple[Records, Planner]) -> None:
+    """Keep that program: a new bug may have the signature of a known one, and no other program may show it."""
     books, _ = records
 
     def added(known: str, operations: int) -> bool:
-        """Find it in a program of so many operations; tell whether that is to be replayed."""
+        """Record the finding with a program of this many operations; return whether the program is to be replayed."""
         text = "s2fuzz 1\nvm\nslot a size=4M backing=anon\n" + "cpu0 read a+0\n" * operations
         record = FindingRecord(Finding("common", "leak: nowhere", "why", 3, known), text, 7, 5)
         with transaction(books.db):
@@ -127,7 +127,7 @@ def test_a_program_that_no_known_bug_explains_waits_beside_a_smaller_one(records
     assert [each.record.finding.known for each in books.findings.waiting(1)] == ["M1", "", ""]
 
 
-def test_a_campaign_that_an_older_release_has_begun_goes_on(tmp_path: Path) -> None:
+def test_a_campaign_begun_by_an_older_release_continues(tmp_path: Path) -> None:
     db = connect(tmp_path)
     db.execute("ALTER TABLE pending DROP COLUMN known")
     db.close()
@@ -136,7 +136,7 @@ def test_a_campaign_that_an_older_release_has_begun_goes_on(tmp_path: Path) -> N
     db.close()
 
 
-def test_only_what_replays_is_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
+def test_only_findings_that_replay_are_filed(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
     add = "INSERT INTO findings VALUES ('regression', ?, 1, 'pending', 1, 1, 'random', 0, 0, 'why', '', NULL, '')"
@@ -174,14 +174,14 @@ def test_a_notice_can_stop_a_unit() -> None:
     assert outcome.interrupted
 
 
-def test_curves_are_bounded_and_keep_the_beginnings(
+def test_curves_are_bounded_and_keep_the_start_of_each_session(
     records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books, _ = records
     monkeypatch.setattr("fuzz.campaign.store.records.MOST_POINTS", 50)
     add = "INSERT INTO statistics VALUES (?, ?, ?, 1, ?, 0, ?, ?, 0, 0)"
     for number in range(500):
-        # A second session from the 300th point on.
+        # A second session begins at the 300th point.
         at = float(number - 1000)
         books.db.execute(add, (at, at, 8 if number < 300 else 9, number * 5, number, number * 2))
         if number % 10 == 9:
@@ -189,7 +189,7 @@ def test_curves_are_bounded_and_keep_the_beginnings(
             assert books.db.execute("SELECT count(*) FROM statistics").fetchone()[0] <= 61
     rows = books.db.execute("SELECT session, min(elapsed), count(*) FROM statistics GROUP BY session").fetchall()
     assert [row[:2] for row in rows if row[0] in (8, 9)] == [(8, -1000.0), (9, -700.0)]
-    # Old ones lie further apart than new ones.
+    # Older points lie further apart than newer ones.
     assert rows[1][2] < rows[2][2]
 
 
@@ -203,7 +203,7 @@ def test_the_course_of_a_campaign(records: tuple[Records, Planner]) -> None:
     assert moments[-1] == Moment(9990.0, 2, 29970, 999, 1998, 0)
     assert moments == sorted(moments, key=lambda each: each.elapsed)
     found = speeds(moments)
-    # Not across two sessions.
+    # No speed is computed across two sessions.
     assert len(found) == len(moments) - 2
     assert {round(speed, 6) for _, speed in found} == {3.0}
     assert history(books.db, 10_000) != moments

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns: what they write down, what they refuse, what they survive."""
+"""Campaigns: the files they write, the directories they refuse, the failures they survive."""
 
 import errno
 import io
@@ -45,7 +45,7 @@ from .campaigns import SETTINGS, Running, check, family, kill, units_done
 
 @dataclass
 class Until:
-    """A screen that sends Ctrl-C when something holds."""
+    """A screen that sends Ctrl-C when a condition holds."""
 
     true: Callable[[Overview], object]
     done: bool = False
@@ -56,11 +56,11 @@ class Until:
             os.kill(os.getpid(), signal.SIGINT)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the screen holds no resources."""
 
 
 def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
-    """Run a campaign until it has done so many units, and what is found is replayed."""
+    """Run a campaign until it has done this many units and replayed its findings."""
     screen = Until(lambda overview: overview.units >= units and not overview.waiting)
     why, overview = run(folder, settings, accepted or Accepted(), screen)
     assert why == INTERRUPTED
@@ -75,24 +75,24 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
-    """A campaign that did a few units; not to be changed."""
+    """Make a campaign that did a few units; tests must not change it."""
     folder = tmp_path_factory.mktemp("done") / "campaign"
     return folder, go_on(folder, 3)
 
 
 @pytest.fixture
 def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
-    """The overview of that campaign, of which `folder` is a copy."""
+    """Copy that campaign to `folder`; return its overview."""
     shutil.copytree(done[0], folder)
     return done[1]
 
 
-def test_a_file_that_is_being_written_at_the_end_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_being_written_at_the_end_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filed = filing.file
 
     def slowly(*arguments: Any) -> Replayed:
         replayed = filed(*arguments)
-        # Longer than a session that is interrupted waits for replays.
+        # An interrupted session does not wait this long for replays.
         time.sleep(1.0)
         return replayed
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_being_written_at_the_end_counts(folder: Path, monkeypatc
     assert files == {found.file for found in overview.shown if found.state == FILED}
 
 
-def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
+def test_the_files_of_a_campaign(done: tuple[Path, Overview]) -> None:
     folder, overview = done
     assert (overview.candidate, overview.reference, overview.seed) == ("rfc-v1", "original", 1)
     assert overview.programs > 0
@@ -122,7 +122,7 @@ def test_what_a_campaign_leaves(done: tuple[Path, Overview]) -> None:
         assert 5_000 < memory < 1_000_000
 
 
-def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
+def test_the_same_command_continues_the_campaign(begun: Overview, folder: Path) -> None:
     second = go_on(folder, begun.units + 2)
     assert second.sessions == 2
     assert second.programs > begun.programs
@@ -130,7 +130,7 @@ def test_the_same_command_goes_on(begun: Overview, folder: Path) -> None:
     assert "; resumes" in (folder / "log").read_text() or not begun.open_units
 
 
-def test_time_is_over_at_some_time(folder: Path) -> None:
+def test_a_campaign_ends_when_its_time_is_over(folder: Path) -> None:
     why, overview = run(folder, replace(SETTINGS, seconds=0.5), Accepted(), NoOutput())
     assert why == TIME_OVER
     assert not overview.waiting
@@ -158,7 +158,7 @@ def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Setting
 
 @pytest.fixture
 def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
-    """The command, on a directory that it should refuse."""
+    """Return a function that runs the command on a directory that it should refuse."""
 
     def call(folder: Path) -> Refused:
         code = cli.main(["campaign", str(folder), "--candidate", "rfc-v1", "--hours", "0.0001", "--json"])
@@ -206,7 +206,7 @@ def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
-def test_two_at_once_are_refused(folder: Path) -> None:
+def test_a_second_run_of_a_campaign_is_refused(folder: Path) -> None:
     with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is already running"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
@@ -236,8 +236,10 @@ def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
     check(folder)
 
 
-def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources that are not where they were."""
+def test_results_of_changed_code_are_counted_separately(
+    begun: Overview, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretend that the sources have moved."""
     for module in ("fuzz.campaign.store.code", "fuzz.findings.digests"):
         monkeypatch.setattr(f"{module}.home_folder", lambda: Path("/nowhere"))
     second = go_on(folder, begun.units + 1)
@@ -246,14 +248,14 @@ def test_other_code_is_counted_apart(begun: Overview, folder: Path, monkeypatch:
     assert sum(each.programs for each in second.by_engine) == second.programs - begun.programs
 
 
-def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_is_repeated_if_the_code_changes_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = iter("ab")
 
     def changing(reference: str, candidate: str) -> Code:
         return replace(digests_of(reference, candidate), tool=next(digests, "b"))
 
     monkeypatch.setattr("fuzz.campaign.work.worker.digests_of", changing)
-    # Those who replay never have the code of this worker.
+    # The replaying processes never have the code of this worker.
     overview = go_on(folder, 1)
     log = (folder / "log").read_text()
     assert "unit 1: the code changed meanwhile; it is repeated" in log
@@ -264,7 +266,7 @@ def test_code_that_changes_meanwhile_repeats_the_unit(folder: Path, monkeypatch:
     assert f"{len(overview.gone)} findings of code that is gone, not replayed" in summary(overview)
 
 
-def test_engines_that_do_not_work_end_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_engines_end_the_campaign(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(CampaignError, match=r"engine random: its process ended .*; use an engine that works"):
         run(folder, SETTINGS, Accepted(), NoOutput())
@@ -284,7 +286,7 @@ def full_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = real(*arguments, **options)
-        # SQLite's own word for a disk of so many pages.
+        # SQLite's setting for a disk of this many pages.
         connection.execute("PRAGMA max_page_count = 40")
         return connection
 
@@ -299,7 +301,7 @@ def full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("full", [full_database, full_file_system])
-def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
+def test_a_full_disk_ends_the_campaign_with_one_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
     with opened(folder, SETTINGS):
         pass
     with pytest.MonkeyPatch.context() as patch:
@@ -314,7 +316,7 @@ def test_a_full_disk_ends_it_with_a_line(full: Callable[[pytest.MonkeyPatch], No
     go_on(folder, 2)
 
 
-def test_no_processes_end_it_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_that_cannot_start_processes_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -348,12 +350,12 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
     assert "\x1b" not in out
 
 
-def test_a_killed_campaign_says_so(done: tuple[Path, Overview]) -> None:
+def test_the_state_of_a_killed_campaign_is_shown(done: tuple[Path, Overview]) -> None:
     assert state_of(replace(done[1], why="")).startswith("was killed")
 
 
 def terminal(out: io.StringIO) -> Console:
-    """A terminal that can move its cursor, whatever the one is that runs the tests."""
+    """Make a terminal that can move its cursor, whatever terminal runs the tests."""
     return Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
 
 
@@ -367,7 +369,7 @@ def test_a_terminal_without_a_cursor_gets_lines(term: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(terminal(out))])
-def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
+def test_screens_show_messages(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
     out = io.StringIO()
     screen = make(out)
     screen.show(done[1], ["something happened"], ["12:00:00 something happened"])
@@ -375,7 +377,7 @@ def test_what_is_shown(make: Callable[[io.StringIO], Screen], done: tuple[Path, 
     assert "something happened" in out.getvalue()
 
 
-def test_the_lines(done: tuple[Path, Overview]) -> None:
+def test_progress_lines(done: tuple[Path, Overview]) -> None:
     overview = replace(done[1], elapsed=3723.0, since_feature=65.0)
     line = progress_line(overview)
     assert line.startswith(f"1:02 h  {overview.programs} programs  ")
@@ -386,7 +388,7 @@ def test_the_lines(done: tuple[Path, Overview]) -> None:
 
 
 def shape(line: str) -> str:
-    """A line without what differs from one campaign to the next."""
+    """Return a line without the parts that differ between campaigns."""
     line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE", line)
     line = re.sub(r"\d+:\d\d (min|h)|\d+ s\b", "TIME", line)
     line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
@@ -394,7 +396,7 @@ def shape(line: str) -> str:
     return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
 
 
-def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
+def test_the_result_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
     _, overview = done
     found = next(each for each in overview.shown if each.file)
     path = Path(overview.folder, found.file)
@@ -409,8 +411,8 @@ def test_the_word_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None
     assert [name for name, real in reals.items() if real] == [found.finding.signature]
 
 
-def test_the_page_shows_what_is_said(done: tuple[Path, Overview]) -> None:
-    """Line for line, but for numbers, and for classes that a longer campaign adds."""
+def test_the_documented_summary_matches_the_output(done: tuple[Path, Overview]) -> None:
+    """Compare line by line, except numbers, and classes of findings that a longer campaign adds."""
     text = next(block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text")
     shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
     said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign on a Dask cluster of a scheduler and two workers, of which one is killed."""
+"""A campaign on a Dask cluster of a scheduler and two workers, one of which is killed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from .campaigns import Running, check, family, kill, units_done
 class Cluster:
     """Processes of Dask.
 
-    :param folder: for their files
+    :param folder: directory of their files
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -37,7 +37,7 @@ class Cluster:
         self.workers = [self.start("worker", *threads) for _ in range(2)]
 
     def identity(self) -> dict[str, object]:
-        """Read what the scheduler says of itself: nothing before its file is there, and whole."""
+        """Return the scheduler's description of itself, or an empty one until its file is complete."""
         try:
             return dict(json.loads(self.scheduler_file.read_text()))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -61,12 +61,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def workers_of(folder: Path) -> set[str]:
-    """Return the workers that did units."""
+    """Return the workers that completed units."""
     with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True)) as db:
         return {worker for (worker,) in db.execute("SELECT DISTINCT worker FROM units WHERE state = 'done'")}
 
 
-def test_a_worker_is_killed_and_the_other_goes_on(tmp_path: Path, cluster: Cluster) -> None:
+def test_one_worker_continues_when_the_other_is_killed(tmp_path: Path, cluster: Cluster) -> None:
     folder = tmp_path / "campaign"
     campaign = Running(folder, "--scheduler", cluster.address, "--unit-seconds", "1")
     try:
@@ -81,7 +81,7 @@ def test_a_worker_is_killed_and_the_other_goes_on(tmp_path: Path, cluster: Clust
         kill(family(folder))
     check(folder)
     with closing(sqlite3.connect(folder / NAME)) as db:
-        # The unit of the killed worker was done by the other one.
+        # The other worker completed the unit of the killed one.
         (left,) = db.execute("SELECT count(*) FROM units WHERE state = 'open'").fetchone()
         (failed,) = db.execute("SELECT count(*) FROM units WHERE state = 'failed'").fetchone()
     assert (left <= 2, failed) == (True, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign whose processes are killed at random loses nothing, counts nothing twice, leaves nothing behind."""
+"""A campaign whose processes are killed at random loses nothing, counts nothing twice, and leaves no process behind."""
 
 import random
 import signal
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_kills_of_every_kind(folder: Path) -> None:
-    """An engine, all engines with what replays, the coordinator: seven times each, 21 in all."""
+    """Kill one engine, all engines and replaying processes, the coordinator: seven times each, 21 kills in all."""
     moments = random.Random(1)
     for _ in range(ROUNDS):
         before = units_done(folder)
@@ -48,7 +48,7 @@ def test_kills_of_every_kind(folder: Path) -> None:
         campaign.end(signal.SIGKILL)
         campaign.wait_for_orphans()
         check(folder)
-    # Only the last one does more: by then it handles the signal.
+    # Only the last run completes more units; by then the coordinator handles the signal.
     before = units_done(folder)
     campaign = Running(folder, *COMMAND)
     wait_for_units(folder, before + 3)
@@ -69,7 +69,7 @@ def wait_for_units(folder: Path, number: int) -> None:
 
 
 def check_findings(db: sqlite3.Connection) -> None:
-    """The same units, undisturbed, find what was found, as often."""
+    """Check that undisturbed runs of the same units find the same findings equally often."""
     whole: Counter[str] = Counter()
     least: Counter[str] = Counter()
     needed: set[str] = set()
@@ -79,10 +79,10 @@ def check_findings(db: sqlite3.Connection) -> None:
         counts = counts_of(unit)
         whole.update(counts)
         if judged < programs and not trouble:
-            # Interrupted at the end.
+            # The unit was interrupted at the end.
             counts = counts_of(replace(unit, programs=judged))
         needed |= set(counts)
-        # The counts of an engine's last moments before it was killed are not known.
+        # The counts of an engine's last moments before its kill are unknown.
         least.update({} if trouble else counts)
     found = dict(db.execute("SELECT kind || ' ' || signature, count FROM findings").fetchall())
     assert needed <= set(found) <= set(whole)

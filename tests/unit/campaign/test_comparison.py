@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two campaigns side by side: what one has alone, what may be chance, and the exit code."""
+"""Two campaigns side by side: findings that only one has, possible chance, and the exit code."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ Findings = dict[tuple[str, str], int]
 
 
 def examined(overview: Overview, found: list[CampaignFinding], programs: int, features: set[int]) -> Examined:
-    """Return a campaign like the fixture's."""
+    """Return a campaign like the one of the fixture."""
     engine = EngineRow("random", 1, programs, programs * 10, 5.0, len(features), 1.0)
     made = replace(overview, findings=found, by_engine=[engine], programs=programs)
     return Examined(made, frozenset(features))
@@ -34,7 +34,7 @@ def examined(overview: Overview, found: list[CampaignFinding], programs: int, fe
 
 @pytest.fixture
 def two(overview: Overview) -> TwoCampaigns:
-    """Two campaigns: of 100 and of 200 programs."""
+    """Return two campaigns, of 100 and of 200 programs."""
     often, rare = (replace(finding("regression", SIGNATURE, FILE), count=count) for count in (60, 2))
     shared = replace(finding("common", WARN, "findings/y.s2"), count=1)
     first = examined(overview, [replace(finding("common", LOCK, "findings/z.s2"), count=3), shared], 100, {1, 2, 3})
@@ -44,7 +44,7 @@ def two(overview: Overview) -> TwoCampaigns:
     return TwoCampaigns(first, second)
 
 
-def test_what_one_has_alone(two: TwoCampaigns) -> None:
+def test_findings_of_only_one_campaign(two: TwoCampaigns) -> None:
     assert [each.finding.key for each in two.only_second()] == [("regression", SIGNATURE), ("regression", LOCK)]
     assert [each.finding.key for each in two.only_first()] == [("common", LOCK)]
     assert [each.finding.key for each in two.both()] == [("common", WARN)]
@@ -62,7 +62,7 @@ def test_the_text(two: TwoCampaigns) -> None:
     assert [line for line in lines if len(line) > WIDTH] == [f"  {two.second.overview.folder}/{FILE}"] * 2
     whole = text(two)
     assert words(two.second.overview.findings[0].finding.reason) <= words(whole)
-    # Regressions first, and the class that the other has.
+    # Regressions come first; the class of the finding in the other campaign is shown.
     assert whole.index("only B has 2 findings: 2 regression") < whole.index("only A has 1 finding: 1 common")
     assert whole.count("A has it as common") == whole.count("B has it as regression") == 1
     rows = {line[:18].strip(): line[18:].split() for line in lines if len(line) == 58}
@@ -72,15 +72,15 @@ def test_the_text(two: TwoCampaigns) -> None:
     assert "cured" not in rows
 
 
-def test_the_page_shows_it(two: TwoCampaigns) -> None:
+def test_the_page_shows_the_comparison(two: TwoCampaigns) -> None:
     _, block = [block for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text"]
     lines = text(two).splitlines()
     for line in block.text.splitlines():
         assert line == "..." or line in lines, line
 
 
-def test_chance(two: TwoCampaigns) -> None:
-    """A finding of 60 in 200 programs is not missed in 100; one of 2 in 200 may be."""
+def test_a_rare_finding_may_be_missed_by_chance(two: TwoCampaigns) -> None:
+    """Check that a finding of 60 in 200 programs is not missed in 100 by chance, while one of 2 in 200 may be."""
     assert "by chance" not in text(two)
     rare = replace(finding("regression", "refcount: x: count L3", "findings/x.s2"), count=2)
     more = replace(two.second, overview=replace(two.second.overview, findings=[*two.second.overview.findings, rare]))
@@ -115,7 +115,7 @@ def folders(tmp_path: Path) -> tuple[str, str]:
 def test_the_command(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "campaign", "compare")
     first, second = folders
-    # A mistake of ours outweighs a regression.
+    # An internal error outweighs a regression.
     code, out, err = run(first, second)
     assert (code, err) == (3, "")
     assert f"regression  {LOCK}" in out

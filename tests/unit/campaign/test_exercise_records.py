@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The part of a difference of kernel trees that a campaign ran: counted once, kept, and told."""
+"""The part of a difference of kernel trees that a campaign ran: counted once, stored, and reported."""
 
 import io
 import json
@@ -33,7 +33,7 @@ IDLE = Exercise(2, 0, ["a.c:1", "a.c:2"], [])
 
 
 def counts(**libraries: int) -> CodeCounts:
-    """Of each library one counter."""
+    """Return one counter for each library."""
     found = CodeCounts()
     for name, count in libraries.items():
         found.add(name, struct.pack("=Q", count))
@@ -41,7 +41,7 @@ def counts(**libraries: int) -> CodeCounts:
 
 
 def noted(records: Records) -> dict[str, int]:
-    """All counters that are written down, each once."""
+    """Return the stored counters, checking that each is stored once."""
     rows = dict(records.db.execute("SELECT library, counters FROM code_ran"))
     from_text = CodeCounts()
     from_text.merge(records.exercise._counts(records.version))
@@ -58,12 +58,14 @@ def test_counters_of_units_are_added_once(records: tuple[Records, Planner]) -> N
         assert outcome.code is not None
         assert books.finish(unit, outcome, outcome.code) is not None
         assert noted(books) == expected
-        # A worker that was given up, and answers after all.
+        # A worker that was given up sends its outcome after all.
         assert books.finish(unit, outcome, outcome.code) is None
         assert noted(books) == expected
 
 
-def test_they_are_there_in_the_next_session(records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counters_are_kept_in_the_next_session(
+    records: tuple[Records, Planner], monkeypatch: pytest.MonkeyPatch
+) -> None:
     books, _ = records
     monkeypatch.setattr(
         "fuzz.campaign.store.exercise.exercise",
@@ -77,7 +79,7 @@ def test_they_are_there_in_the_next_session(records: tuple[Records, Planner], mo
     again.exercise.add(again.version, counts(one=4))
     again.exercise.note(again.version)
     assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
-    # Other code begins anew.
+    # The counters of changed code start anew.
     books.exercise.add(books.version + 1, counts(one=1))
     assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
 
@@ -87,13 +89,13 @@ def overview_of(books: Records, found: Exercise | None, units: int = 1) -> Overv
 
 
 def shown(overview: Overview) -> str:
-    """The screen as text."""
+    """Return the screen as text."""
     out = io.StringIO()
     Console(file=out, width=120).print(render(overview, []))
     return out.getvalue()
 
 
-def test_it_is_told(records: tuple[Records, Planner]) -> None:
+def test_the_exercised_part_is_reported(records: tuple[Records, Planner]) -> None:
     books, _ = records
     some = overview_of(books, Exercise(3, 2, ["a.c:1"], []))
     assert "2 of 3 differing lines ran\ndid not run: a.c:1\n" in summary(some)
@@ -107,7 +109,7 @@ def test_it_is_told(records: tuple[Records, Planner]) -> None:
     assert "that requires two kernel trees" in shown(half)
 
 
-def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
+def test_a_difference_that_never_ran_is_not_exercised(records: tuple[Records, Planner]) -> None:
     books, _ = records
     idle = overview_of(books, IDLE)
     assert "not exercised: none of the code" in summary(idle)
@@ -119,13 +121,13 @@ def test_nothing_of_it_ran(records: tuple[Records, Planner]) -> None:
     assert "hyp/tlb.c differs, but is not compiled here" in shown(unseen)
     assert answer(unseen)["exercise"]["uncompiled"] == ["hyp/tlb.c"]
     assert exit_code_of(unseen) == BAD_INPUT
-    # Before the first unit is done, nobody knows.
+    # Before the first unit is done, the result is unknown.
     assert exit_code_of(overview_of(books, IDLE, units=0)) == FINE
     for found in (None, Exercise(0, 0, [], []), Exercise(0, 0, [], [], "a tree is gone")):
         assert exit_code_of(overview_of(books, found)) == FINE
 
 
-def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -> None:
+def test_programs_without_a_verdict_are_reported(records: tuple[Records, Planner]) -> None:
     books, planner = records
     for times in (1, 2):
         number = planner.plan()
@@ -142,7 +144,7 @@ def test_programs_without_a_verdict_are_told(records: tuple[Records, Planner]) -
         assert exit_code_of(replace(found, findings=[])) == NO_VERDICT
 
 
-def test_a_campaign_that_an_older_release_began(records: tuple[Records, Planner], tmp_path: Path) -> None:
+def test_a_campaign_begun_by_an_older_release(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
     books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
     folder = tmp_path / "campaign"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page of a campaign: hostile text is shown and not run, and nothing is loaded."""
+"""The page of a campaign: it shows hostile text without running it, and loads nothing."""
 
 import re
 import shutil
@@ -47,10 +47,10 @@ def test_hostile_text_is_shown(overview: Overview) -> None:
     assert "<img" not in text
     assert "{{ 7 * 7 }}" in text
     assert "&lt;script&gt;document.title" in text
-    # Nothing is loaded from anywhere.
+    # The page loads no external resource.
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:|//)|@import|url\(|fetch\(", text.replace("&#34;", ""))
     assert text.count('class="new">new</span>') == 1
-    # The accepted one is folded.
+    # The accepted finding is folded.
     assert text.index("1 known") > text.index(SIGNATURE.replace(">", "&gt;"))
 
 
@@ -69,16 +69,16 @@ def test_curves_stand_in_the_page(overview: Overview) -> None:
     text = page(overview, MOMENTS)
     assert text == page(overview, MOMENTS)
     assert text.count("<svg") == text.count("<figure>") == 4
-    # Of the library nothing stays that runs, loads, or changes from day to day.
+    # No part of the library remains that runs code, loads files, or changes from day to day.
     assert text.count("<script") == 1
     assert "pygal" not in text
     assert set(re.findall(r"https?://[^\s\"'<]*", text)) == {"http://www.w3.org/2000/svg"}
-    # Colours are those of the page, light or dark.
+    # The curves use the colours of the page, light or dark.
     assert "var(--text)" in text
     assert not re.search(r"#chart-[^}]*(?:stroke|fill):(?:black|white|#)[^}]*}", text.partition("guide.line")[0])
 
 
-def test_what_was_minimised_is_told(overview: Overview, tmp_path: Path) -> None:
+def test_the_result_of_minimising_is_shown(overview: Overview, tmp_path: Path) -> None:
     (tmp_path / "findings" / "x.s2").write_text(f"# minimized: 9 operations to 1\n# at: operation 1\n{PROGRAM}")
     text = page(overview)
     assert "The program, minimised: 9 operations to 1" in text
@@ -86,7 +86,7 @@ def test_what_was_minimised_is_told(overview: Overview, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: the page is not tried in a browser")
-def test_a_browser_runs_our_lines_and_no_others(overview: Overview, tmp_path: Path) -> None:
+def test_a_browser_runs_only_our_script(overview: Overview, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(page(overview, MOMENTS))
     command = [str(CHROMIUM), "--no-sandbox", "--headless", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
@@ -109,7 +109,7 @@ def test_lines_are_shown_with_a_program(overview: Overview, tmp_path: Path) -> N
     texts = {line.text.strip(): line.program for line in mmu.lines}
     abort = next(at for at, line in enumerate(mmu.lines) if "def kvm_handle_guest_abort" in line.text)
     after = [line.program for line in mmu.lines[abort : abort + 60]]
-    # The smaller of two; a heading runs at import, and belongs to no program.
+    # The page names the smaller of two programs. A function's heading runs at import and belongs to no program.
     assert mmu.lines[abort].program is None
     assert small[:12] in after
     assert "" in texts.values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs of a campaign are filed as they were found, and made smaller later; whatever ends that, one is there."""
+"""Programs of a campaign are filed as found and made smaller later; an interruption always leaves one complete file."""
 
 import signal
 import threading
@@ -30,7 +30,7 @@ KEY = ("regression", "leak: f: x")
 OLD = Code("old", "original", "tool")
 HEAD = "s2fuzz 1\nvm cpus=2 dic=on\nslot a size=64K backing=anon\n"
 
-# Seconds: what is smaller is looked for while no replay waits, which on a loaded machine is seldom.
+# Seconds. Programs are made smaller only while no replay waits, which is rare on a loaded machine.
 LONG: Final = 240.0
 
 
@@ -40,7 +40,7 @@ class Filing:
     def __init__(self, folder: Path) -> None:
         self.code = OLD
         self.runs = 0
-        # Called before the answer of each replay.
+        # Called before each replay returns.
         self.meanwhile: Callable[[], object] = int
         self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
         (folder / "findings").mkdir()
@@ -48,13 +48,13 @@ class Filing:
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
     def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Finding]:
-        """In place of that of `Replayer`."""
+        """Replace the method of `Replayer`."""
         self.runs += 1
         self.meanwhile()
         return [Finding(*KEY, f"shown by {program.count('read')}", 0)] if "read a+0\n" in program else []
 
     def filed(self, number: int = 1, reads: int = 6) -> Wanted:
-        """File a program of so many operations."""
+        """File a program of this many operations."""
         record = FindingRecord(
             Finding(*KEY, "why", 0), HEAD + "cpu0 read a+4K\n" * (reads - 1) + "cpu1 read a+0\n", 7, 3
         )
@@ -95,18 +95,18 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     assert comments.pop("reason") == "shown by 1" != old.pop("reason")
     assert comments.pop("at") != old.pop("at")
     assert comments == old
-    # Once is enough, also after a new start.
+    # The program is not made smaller again, even after a restart.
     runs = one.runs
     one.filer.want_smaller(wanted)
     again = one.told.get(timeout=60)
     assert isinstance(again, Refiled)
     assert (again.operations, again.how, one.runs) == (1, "", runs)
-    # A larger one does not take its place.
+    # A larger program does not replace it.
     one.filed(2, 5)
     assert len(load(one.folder / wanted.file).operations) == 1
 
 
-def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
+def test_replays_go_first_and_keep_the_progress_of_minimising(one: Filing) -> None:
     wanted = one.filed()
     enough, go = threading.Event(), threading.Event()
 
@@ -130,7 +130,7 @@ def test_replays_go_first_and_what_is_done_by_then_stays(one: Filing) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "code"])
-def test_what_ends_it_leaves_the_file(one: Filing, end: str) -> None:
+def test_an_end_during_minimising_leaves_the_file(one: Filing, end: str) -> None:
     wanted = one.filed()
     before = one.text(wanted)
 
@@ -150,7 +150,7 @@ def test_what_ends_it_leaves_the_file(one: Filing, end: str) -> None:
     assert [path.name for path in (one.folder / "findings").rglob("*") if path.is_file()] == [Path(wanted.file).name]
 
 
-def test_what_somebody_edits_or_takes_away_is_let_be(one: Filing) -> None:
+def test_edited_and_removed_files_are_left_alone(one: Filing) -> None:
     wanted = one.filed()
     path = one.folder / wanted.file
     for change in (lambda: path.write_text("nonsense"), path.unlink):
@@ -173,14 +173,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def minimized(folder: Path) -> set[str]:
-    """Return the files of findings that are as small as they become; half a file would have no signature."""
+    """Return the files of fully minimised findings; a half-written file would have no signature."""
     said = {path.name: comments_of(path.read_text()) for path in (folder / "findings").glob("*.s2")}
     assert all("signature" in each for each in said.values())
     return {name for name, each in said.items() if each.get("minimized", "so far").count("so far") == 0}
 
 
-def test_a_campaign_that_is_killed_meanwhile(folder: Path) -> None:
-    """Whatever it was at, each finding has a whole program; the next session goes on, and ends with small ones."""
+def test_a_campaign_that_is_killed_while_minimising(folder: Path) -> None:
+    """Check that each finding then has a complete program, and that the next session makes the programs small."""
     command = ("--workers", "1", "--unit-seconds", "1", "--until", "programs=1000000")
     campaign = Running(folder, *command)
     wait_for(lambda: minimized(folder), "a finding that is minimised", LONG)

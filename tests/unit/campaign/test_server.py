@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The server of a campaign: for this machine alone, it changes nothing, and hostile text is shown and not run."""
+"""The server of a campaign:
+
+it serves this machine only, changes nothing, and does not run the hostile text it shows.
+"""
 
 import http.client
 import re
@@ -39,7 +42,7 @@ Answer = tuple[str, dict[str, str], str]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A campaign with a finding whose signature, reason and comments somebody hostile has written."""
+    """Make a campaign with a finding whose signature, reason and comments are hostile text."""
     folder = tmp_path / f"a {HOSTILE.replace('/', '')}"
     with opened(folder, SETTINGS) as (db, _, corpus, _):
         records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
@@ -54,7 +57,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def ask(folder: Path, path: str = "/", host: str = f"127.0.0.1:{PORT}", method: str = "GET") -> Answer:
-    """Ask the application, without a server."""
+    """Send a request to the application, without a server."""
     answer: list[Any] = []
     environ = {
         "REQUEST_METHOD": method,
@@ -84,7 +87,7 @@ def test_hostile_text_is_shown(folder: Path) -> None:
         assert "<img" not in text
         assert "{{ 7 * 7 }}" in text
         assert "&lt;script&gt;document.title" in text
-    # The events of both sides are on the page of the finding.
+    # The page of the finding shows the events of both sides.
     assert 'class="trace"' not in ask(folder)[2]
     assert f'href="/finding/{NAME}"' in ask(folder)[2]
     assert re.search(r'class="trace">[^<]*original +rfc-v1', text)
@@ -98,7 +101,7 @@ def test_hostile_text_is_shown(folder: Path) -> None:
     "host", ["", "127.0.0.1", "localhost", f"evil.example:{PORT}", f"127.0.0.1.evil.example:{PORT}", "localhost:80"]
 )
 def test_another_host_is_refused(host: str, folder: Path) -> None:
-    """A name of somebody else may lead to this machine: DNS rebinding."""
+    """Refuse a foreign name that resolves to this machine: DNS rebinding."""
     status, headers, text = ask(folder, host=host)
     assert status == "403 Forbidden"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -106,7 +109,7 @@ def test_another_host_is_refused(host: str, folder: Path) -> None:
     assert ask(folder, host=f"LOCALHOST:{PORT}")[0] == "200 OK"
 
 
-def test_nothing_is_changed(folder: Path) -> None:
+def test_requests_change_nothing(folder: Path) -> None:
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -118,7 +121,7 @@ def test_nothing_is_changed(folder: Path) -> None:
     assert contents() == before
 
 
-def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
+def test_missing_pages_and_campaigns(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "/nowhere")[0] == "404 Not Found"
     assert ask(folder, "/finding/regression-x")[0] == "404 Not Found"
     status, _, text = ask(tmp_path / "nothing")
@@ -127,7 +130,7 @@ def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
 
 
 def listeners(port: int) -> list[str]:
-    """Return the addresses on which somebody listens on a port, as the kernel writes them."""
+    """Return the addresses with a listener on a port, in the kernel's notation."""
     found: list[str] = []
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
@@ -138,7 +141,7 @@ def listeners(port: int) -> list[str]:
     return found
 
 
-def test_it_listens_on_the_loopback_alone(folder: Path) -> None:
+def test_the_server_listens_on_the_loopback_only(folder: Path) -> None:
     child, address = serving(folder, 0)
     with child:
         port = int(address.rstrip("/").rpartition(":")[2])
@@ -146,7 +149,7 @@ def test_it_listens_on_the_loopback_alone(folder: Path) -> None:
         assert listeners(port) == ["0100007F"]
         with urllib.request.urlopen(address, timeout=60) as answer:
             assert b"rfc-v1 against original" in answer.read()
-        # Somebody who says nothing keeps others waiting for some seconds at most.
+        # A client that sends nothing delays others by a few seconds at most.
         with closing(socket.create_connection(("127.0.0.1", port))):
             begun = time.monotonic()
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time of a campaign goes to the engines that find something, and each keeps a part of it."""
+"""Shares of a campaign's time: engines that find something get more, and each keeps a minimum."""
 
 import sqlite3
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Yield = Callable[[str, int], int]
 
 
 def do_unit(db: sqlite3.Connection, engine: str, features: int, findings: int = 0, state: str = FILED) -> None:
-    """Write down a unit of ten seconds that has found something."""
+    """Record a unit of ten seconds with these results."""
     (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM units").fetchone()
     db.execute(
         "INSERT INTO units (number, state, engine, seed, first, programs, corpus, seen, planned, begun, ended, judged)"
@@ -34,9 +34,9 @@ def do_unit(db: sqlite3.Connection, engine: str, features: int, findings: int = 
 
 
 def counted(db: sqlite3.Connection, units: int, found: Yield) -> dict[str, int]:
-    """Do so many units more, and count those of each engine.
+    """Do this many more units, and count the units of each engine.
 
-    :param found: new features of the next unit of an engine, which has had so many
+    :param found: new features of the next unit, given the engine and the number of its units so far
     """
     counts = dict.fromkeys(ENGINES, 0)
     for _ in range(units):
@@ -55,17 +55,17 @@ def test_engines_that_find_the_same_have_the_same_time(records: tuple[Records, P
     assert counted(records[0].db, 30, lambda *_: 5) == dict.fromkeys(ENGINES, 10)
 
 
-def test_nothing_found_is_equal_time(records: tuple[Records, Planner]) -> None:
+def test_engines_that_find_nothing_get_equal_time(records: tuple[Records, Planner]) -> None:
     assert counted(records[0].db, 30, lambda *_: 0) == dict.fromkeys(ENGINES, 10)
 
 
-def test_time_goes_to_what_finds_something_and_each_keeps_its_part(records: tuple[Records, Planner]) -> None:
+def test_engines_that_find_something_get_more_time_and_others_a_minimum(records: tuple[Records, Planner]) -> None:
     counts = counted(records[0].db, 200, lambda engine, _: 90 if engine == "atheris" else 0)
     assert counts["atheris"] > 140
     assert min(counts.values()) >= 200 * FLOOR - 2
 
 
-def test_an_engine_that_has_found_all_gives_way(records: tuple[Records, Planner]) -> None:
+def test_an_engine_that_finds_no_more_loses_its_time(records: tuple[Records, Planner]) -> None:
     db = records[0].db
     first = counted(db, 60, lambda engine, _: 90 if engine == "random" else 1)
     assert first["random"] > 40
@@ -86,7 +86,7 @@ def test_a_finding_is_worth_many_features(records: tuple[Records, Planner]) -> N
 
 
 @pytest.mark.parametrize("engines", [("random",), ENGINES, tuple("abcdefgh")])
-def test_shares_are_the_whole_time(records: tuple[Records, Planner], engines: tuple[str, ...]) -> None:
+def test_shares_add_up_to_the_whole_time(records: tuple[Records, Planner], engines: tuple[str, ...]) -> None:
     db = records[0].db
     assert shares(db, ()) == {}
     assert sum(shares(db, engines).values()) == pytest.approx(1)
@@ -105,11 +105,11 @@ def test_an_engine_that_is_left_out_does_not_count(records: tuple[Records, Plann
     assert [next_engine(db, ("random", "atheris"))] == ["random"]
 
 
-def test_the_plan_is_that_of_what_is_written_down(records: tuple[Records, Planner]) -> None:
+def test_planned_units_count_for_the_next_plan(records: tuple[Records, Planner]) -> None:
     books, planner = records
     planner.engines = list(ENGINES)
     numbers = [planner.plan() for _ in range(4)]
     engines = [planner.unit(number).engine for number in numbers]
     assert engines == [*ENGINES, "random"]
-    # Units in flight count: they are planned, and nobody knows yet what they find.
+    # Units in flight count: they are planned, but their results are not known yet.
     assert next_engine(books.db, ENGINES) == "atheris"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns on 80 columns, what is new, and the ends that are not the clock's."""
+"""Views of a campaign on 80 columns, new findings, and ends other than a time limit."""
 
 import argparse
 import io
@@ -28,7 +28,7 @@ def words(text: str) -> set[str]:
 def test_a_summary_fits(overview: Overview) -> None:
     lines = summary(overview).splitlines()
     wide = [line for line in lines if len(line) > WIDTH]
-    # The name of a file alone is wider, and whole.
+    # Only the name of a file is wider; it is not cut.
     assert wide == [f"  {overview.folder}/{FILE}"]
     assert words(overview.findings[0].finding.reason) <= words("\n".join(lines))
 
@@ -42,17 +42,17 @@ def test_the_screen_fits(overview: Overview) -> None:
     lines = [line.strip("│ ") for line in text.splitlines()]
     for name in (FILE, "findings/x.s2", overview.folder):
         assert name in "".join(lines), name
-    # A long name of a worker goes on in the next line of its column.
+    # The long name of a worker continues in the next line of its column.
     heads = next(at for at, line in enumerate(lines) if line.startswith("worker"))
     assert "tcp://192.168.100.100:45678" * 2 in "".join(line.split(" ")[0] for line in lines[heads + 1 :])
     assert words(overview.findings[0].finding.signature) <= words(text)
-    # The newest first, and the common one is counted only.
+    # The newest finding comes first; the common one is only counted.
     assert text.index("table->block") < text.index("lock still held")
     assert "2 regression   1 common" in text
     assert "kvm_age_hva_handler" not in text
 
 
-def test_what_is_new_is_told(overview: Overview) -> None:
+def test_new_findings_are_reported(overview: Overview) -> None:
     text = summary(overview, NOW - 60)
     assert f"new since {date(NOW - 60)}: 1 finding; 2 from before" in text
     assert "not cleaned L2" in text
@@ -86,7 +86,7 @@ def test_programs_and_findings_end_a_campaign(tmp_path: Path) -> None:
     assert any(line.startswith("regression|") for line in lines)
     for line in lines:
         assert Path(line.partition("|")[2]).is_file()
-    # Dates are those of this test, whatever campaign time says.
+    # The dates are those of this test, whatever the campaign's clock says.
     assert all(each.first_at and before - 1 <= each.first_at <= time.time() for each in overview.shown)
     why, overview = run(folder, replace(SETTINGS, seconds=120.0, until=(("programs", 1.0),)), Accepted(), NoOutput())
     assert why.endswith("programs judged")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Candidates that cannot be imported, that are not what their authors think, or that crash, each in a checkout."""
+"""Candidates that cannot be imported, that miss their authors' intent, or that crash, each in a checkout."""
 
 import json
 import re
@@ -42,8 +42,8 @@ BROKEN_CANDIDATES = {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the packages, which a test may spoil."""
-    # With the bytecode, which knows its source by time and size: processes start sooner.
+    """Copy the packages, so that a test may change them."""
+    # The bytecode is copied, too: it identifies its source by time and size, and processes start sooner.
     for name in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
@@ -57,7 +57,7 @@ def test_a_candidate_that_cannot_be_imported(checkout: Path, name: str) -> None:
     refused((result.returncode, result.stdout, result.stderr), said)
 
 
-def test_a_reference_that_cannot_be_imported_is_our_mistake(checkout: Path) -> None:
+def test_a_reference_that_cannot_be_imported_is_an_internal_error(checkout: Path) -> None:
     with open(checkout / "reference" / "mmu.py", "a", encoding="utf-8") as file:
         file.write("\ndef f(:\n")
     result = process("list", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
@@ -89,10 +89,10 @@ class PgtableMine(Pgtable):
         ("PgtableMine", "Mmu", "TypeError in kvm_pte_to_phys", "'NoneType' and 'int', at reference/pgtable.py:"),
     ],
 )
-def test_a_crash_of_the_candidate_says_what_and_where(
+def test_a_crash_of_the_candidate_is_reported_with_its_place(
     checkout: Path, pgtable: str, mmu: str, signature: str, reason: str
 ) -> None:
-    """In the reason: the signature tells neither message nor line."""
+    """Check the reason for it: the signature contains neither message nor line."""
     declared = f"\n\nCANDIDATE = Candidate('mine', {pgtable}, {mmu}, 'a test')\n"
     (checkout / "candidate" / "mine.py").write_text(CRASHING + declared)
     (checkout / "p.s2").write_text(MISSING_CLEAN)
@@ -108,13 +108,13 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def with_example(checkout: Path, *changes: tuple[str, str]) -> None:
-    """Put the page's example candidate into the folder, changed like this."""
+    """Write the page's example candidate into the folder, with these replacements."""
     (text,) = [block.text for block in blocks(PAGE) if block.language == "python"]
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     (checkout / "candidate" / "my_patch.py").write_text(text)
-    # The notifier unmaps.
+    # The notifier of the discard unmaps.
     (checkout / "p.s2").write_text("s2fuzz 1\nvm\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n")
 
 
@@ -137,7 +137,7 @@ FLUSH = "__kvm_tlb_flush_vmid__"
         ("import Mmu", "import Mum", "Mmu"),
     ],
 )
-def test_the_example_misspelt_is_refused(checkout: Path, old: str, new: str, right: str) -> None:
+def test_the_misspelt_example_is_refused(checkout: Path, old: str, new: str, right: str) -> None:
     with_example(checkout, (old, new))
     result = process("run", "--candidate", "my-patch", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE)
     assert (result.returncode, result.stdout) == (2, "")
@@ -147,7 +147,7 @@ def test_the_example_misspelt_is_refused(checkout: Path, old: str, new: str, rig
     assert re.search(rf"did you mean [^?]*\b{right}\b", last)
 
 
-def test_the_example_as_it_is(checkout: Path) -> None:
+def test_the_unchanged_example(checkout: Path) -> None:
     with_example(checkout)
     result = process(
         "run", "--candidate", "my-patch", "--json", "p.s2", path=checkout, cwd=checkout, stdout=subprocess.PIPE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Entries of the cache folder are made side by side, each by one process at a time."""
+"""Entries of the cache folder are made concurrently, each by one process at a time."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ BEGINNING: Final = ".making-"
 
 
 class RefusedError(Exception):
-    """The folder cannot be written."""
+    """Raised when the folder cannot be written."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def making(home: Path, what: str) -> Iterator[Path]:
 
 
 def killed(home: Path, what: str) -> None:
-    """Begin an entry in a process that is killed meanwhile."""
+    """Begin an entry in a process that is killed before it finishes."""
     child = os.fork()
     if not child:
         with making(home, what) as work:
@@ -37,7 +37,7 @@ def killed(home: Path, what: str) -> None:
 
 
 class Second(threading.Thread):
-    """Makes an entry of a name that somebody makes already."""
+    """Makes an entry of a name that another thread is already making."""
 
     def __init__(self, home: Path, what: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Second(threading.Thread):
             self.leaves.wait(60)
 
 
-def test_two_entries_are_made_side_by_side(tmp_path: Path) -> None:
+def test_two_entries_are_made_concurrently(tmp_path: Path) -> None:
     with making(tmp_path, "a") as first, making(tmp_path, "b") as second:
         (first / "file").touch()
         (second / "file").touch()
@@ -61,8 +61,8 @@ def test_two_entries_are_made_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("renamed", [True, False])
-def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -> None:
-    """The first one leaves the folder of the second alone."""
+def test_the_second_maker_waits_and_starts_anew(renamed: bool, tmp_path: Path) -> None:
+    """Check that the first maker does not touch the folder of the second one."""
     second = Second(tmp_path, "a")
     with making(tmp_path, "a") as work:
         (work / "file").touch()
@@ -70,7 +70,7 @@ def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -
         assert not second.entered.wait(0.1)
         if renamed:
             work.rename(tmp_path / "entry")
-            # Another one, that of a third, is in the place of the first one's by now.
+            # By now the folder of a third maker has the place of the first one's.
             work.mkdir()
     assert second.entered.wait(60)
     assert second.found == []
@@ -81,7 +81,7 @@ def test_who_comes_second_waits_and_begins_anew(renamed: bool, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["a", "b"])
-def test_what_a_killed_process_has_left_goes(what: str, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(what: str, tmp_path: Path) -> None:
     killed(tmp_path, "a")
     assert os.listdir(tmp_path) == [f"{BEGINNING}a"]
     with making(tmp_path, what) as work:
@@ -89,7 +89,7 @@ def test_what_a_killed_process_has_left_goes(what: str, tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == [work.name]
 
 
-def test_without_locks_each_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_each_process_has_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def without(*_: object) -> None:
         raise OSError
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The driver stays on its core while programs run, and lets the scheduler choose now and then."""
+"""The driver stays on its core while programs run, and periodically lets the scheduler choose one."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="this process may run on 
 
 
 class Clock:
-    """Seconds that a test sets."""
+    """A clock that a test sets, in seconds."""
 
     now = 1.0
 
@@ -29,7 +29,7 @@ def clock() -> Iterator[Clock]:
     os.sched_setaffinity(0, CORES)
 
 
-def test_it_stays_for_a_while_and_then_moves_for_a_while(clock: Clock) -> None:
+def test_the_driver_alternates_between_staying_and_moving(clock: Clock) -> None:
     driver = DriverCore(clock)
     here = driver.stay()
     assert os.sched_getaffinity(0) == {here - 1}
@@ -47,7 +47,7 @@ def test_it_stays_for_a_while_and_then_moves_for_a_while(clock: Clock) -> None:
     assert os.sched_getaffinity(0) == {here - 1}
 
 
-def test_programs_that_end_do_not_make_it_stay_longer(clock: Clock) -> None:
+def test_the_end_of_a_program_does_not_extend_the_stay(clock: Clock) -> None:
     driver = DriverCore(clock)
     moved = 0
     for _ in range(1000):
@@ -59,7 +59,7 @@ def test_programs_that_end_do_not_make_it_stay_longer(clock: Clock) -> None:
     assert moved > 10
 
 
-def test_it_knows_where_it_may_run(clock: Clock) -> None:
+def test_the_driver_respects_its_affinity(clock: Clock) -> None:
     one = {min(CORES)}
     os.sched_setaffinity(0, one)
     driver = DriverCore(clock)
@@ -68,7 +68,7 @@ def test_it_knows_where_it_may_run(clock: Clock) -> None:
     assert os.sched_getaffinity(0) == one
 
 
-def test_who_chooses_its_cores_meanwhile_is_heeded(clock: Clock) -> None:
+def test_an_affinity_set_meanwhile_is_kept(clock: Clock) -> None:
     driver = DriverCore(clock)
     other = CORES - {driver.stay() - 1}
     os.sched_setaffinity(0, other)
@@ -76,7 +76,7 @@ def test_who_chooses_its_cores_meanwhile_is_heeded(clock: Clock) -> None:
     assert os.sched_getaffinity(0) == other
 
 
-def test_where_no_core_may_be_chosen_it_runs_anywhere(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission_the_driver_runs_on_any_core(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int, cores: object) -> None:
         raise PermissionError
 

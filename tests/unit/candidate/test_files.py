@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Candidates that are files from outside: named by their path, refused in one line, found by child processes."""
+"""Candidates in files outside the tree: named by path, refused in one line, found by child processes."""
 
 import json
 import os
@@ -52,7 +52,7 @@ CANDIDATE = Candidate("top", PgtableTop, MmuMine, "a test")
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with two candidates and a program."""
+    """Change to a directory with two candidates and a program."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("S2FUZZ_FILES", raising=False)
     (tmp_path / "mine.py").write_text(MINE)
@@ -71,11 +71,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("/a//mine.py", "/a/mine.py"),
     ],
 )
-def test_a_file_has_one_name(given: str, name: str) -> None:
+def test_all_paths_of_a_file_have_one_name(given: str, name: str) -> None:
     assert canonical(given) == name
 
 
-def test_a_file_declares_a_version_under_its_own_name(here: Path) -> None:
+def test_a_file_declares_a_version_under_its_path(here: Path) -> None:
     version = candidate.get("mine.py")
     assert (version.name, version.origin) == ("./mine.py", "a test")
     assert candidate.get("./mine.py") is version
@@ -86,24 +86,24 @@ def test_a_file_declares_a_version_under_its_own_name(here: Path) -> None:
     assert not (here / "__pycache__").exists()
 
 
-def test_a_file_builds_on_the_file_beside_it() -> None:
+def test_a_file_can_import_the_file_beside_it() -> None:
     top, mine = candidate.get("./top.py"), candidate.get("./mine.py")
     assert issubclass(top.pgtable, mine.pgtable)
     assert candidate.changes("./top.py").bases == ("./mine.py",)
 
 
-def test_a_file_of_the_folder_is_the_registered_version() -> None:
+def test_a_file_of_the_candidate_folder_is_the_registered_version() -> None:
     assert candidate.get(str(HOME / "candidate" / "rfc_v2.py")) is candidate.get("rfc-v2")
     assert candidate.get(str(HOME / "candidate" / "bugs" / "hyp_again.py")) is candidate.get("bug-hyp-again")
     assert candidate.get(str(HOME / "candidate" / "original.py")) is candidate.get("original")
 
 
-def test_a_relative_name_is_looked_for_in_the_checkout_too() -> None:
+def test_a_relative_path_is_also_searched_in_the_checkout() -> None:
     assert candidate.get("candidate/rfc_v2.py").name == "rfc-v2"
 
 
 @pytest.mark.parametrize("stem", ["my-patch", "v5.14", "class", "5_14", "an other"])
-def test_any_name_of_a_file_will_do(here: Path, stem: str) -> None:
+def test_a_file_may_have_any_name(here: Path, stem: str) -> None:
     path = here / f"{stem}.py"
     path.write_text(MINE)
     version = candidate.get(f"./{stem}.py")
@@ -145,7 +145,9 @@ CANNOT = {
 
 
 @pytest.mark.parametrize("name", CANNOT)
-def test_what_is_no_candidate_is_refused_in_one_line(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_a_valid_candidate_is_refused_in_one_line(
+    here: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     text, said = CANNOT[name]
     if text is not None:
         (here / "bad.py").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -170,7 +172,9 @@ def test_a_mistyped_name_gets_a_suggestion(here: Path, capsys: pytest.CaptureFix
         ("./loop.py", "candidate ./loop.py: "),
     ],
 )
-def test_what_is_no_file_is_refused(here: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_no_file_is_refused(
+    here: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "folder.py").mkdir()
     os.mkfifo(here / "fifo.py")
     (here / "loop.py").symlink_to(here / "loop.py")
@@ -184,14 +188,14 @@ def test_an_import_that_fails_beside_the_file_is_named(here: Path) -> None:
         candidate.get("./top.py")
 
 
-def test_a_mistake_of_the_python_is_no_finding(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_in_the_python_code_is_no_finding(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "bad.py").write_text(MINE.replace("(addr, size)\n", "(adr, size)\n", 2))
     assert cli.main(["run", "--candidate", "./bad.py", "p.s2"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("s2fuzz: bad.py:7: NameError: name 'adr' is not defined (did you mean 'addr'?)")
 
 
-def test_run_says_what_it_runs_and_in_which_form(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_prints_the_version_and_its_form(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--candidate", "mine.py", "p.s2"]) == 1
     out, err = capsys.readouterr()
     assert out.startswith("p.s2: ./mine.py against original: regression")
@@ -207,8 +211,8 @@ def test_a_file_as_reference(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["changes"][0]["on"] == ["./mine.py"]
 
 
-def test_findings_of_a_file_replay_from_where_the_user_was_and_by_their_command(here: Path) -> None:
-    """Through every process: the engine, the filer's replay, and the minimiser's."""
+def test_findings_of_a_file_replay_from_the_users_directory_and_by_their_command(here: Path) -> None:
+    """Check it through every process: the engine, the filer's replay, and the minimiser's replay."""
     done = process("fuzz", "--candidate", "./mine.py", "--programs", "60", cwd=here, stdout=subprocess.PIPE)
     assert done.returncode == 1
     assert folder_name("./mine.py", "original") == "mine.py"
@@ -234,7 +238,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_a_file(here: Path, name: str) -> None:
+def test_every_command_accepts_a_file(here: Path, name: str) -> None:
     if name == "corpus":
         assert process("corpus", "add", "--corpus", "c", "p.s2", cwd=here, stdout=subprocess.PIPE).returncode == 0
     done = process(*COMMANDS[name], cwd=here, stdout=subprocess.PIPE)
@@ -246,7 +250,7 @@ def test_every_command_takes_a_file(here: Path, name: str) -> None:
 
 
 def test_a_campaign_runs_the_file(here: Path) -> None:
-    """With a mistake in the file, which ends it at the first program: nobody waits for a clock."""
+    """Use a file with a mistake, which ends the campaign at the first program instead of by time."""
     (here / "bad.py").write_text(MINE.replace("(addr, size)\n", "(adr, size)\n", 2))
     arguments = ("campaign", "c", "--candidate", "bad.py", "--hours", "0.05", "--workers", "1")
     done = process(*arguments, cwd=here, stdout=subprocess.PIPE)
@@ -259,8 +263,8 @@ def test_a_cluster_does_not_have_the_file(capsys: pytest.CaptureFixture[str]) ->
     refused((code, *capsys.readouterr()), "--candidate ./mine.py: a file is on this machine only")
 
 
-def test_the_digest_covers_the_file_and_what_it_imports(here: Path) -> None:
-    """Not only the modules of its classes."""
+def test_the_digest_covers_the_file_and_its_imports(here: Path) -> None:
+    """Check imported modules, not only those of the candidate's classes."""
     (here / "helper.py").write_text("LIMIT = 1\n")
     (here / "user.py").write_text("from .helper import LIMIT\n" + MINE)
     before = digests_of("original", "./user.py")
@@ -277,7 +281,7 @@ def test_a_plain_store_in_a_file_is_seen(here: Path) -> None:
     assert not writes_once(candidate.get("./plain.py").pgtable)
 
 
-def test_a_kernel_tree_has_a_name_for_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_tree_has_a_name_that_works_in_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert candidate.anywhere("tree:../linux") == f"tree:{tmp_path.parent}/linux"
     assert candidate.portable("tree:../linux:sanitize") == f"tree:{tmp_path.parent}/linux:sanitize"

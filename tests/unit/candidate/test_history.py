@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words of records, and what a tree's code did last by them."""
+"""Words of records, and the last actions of a tree's code that they describe."""
 
 import struct
 
@@ -25,18 +25,18 @@ def test_words_are_signed_numbers_of_64_bits() -> None:
 
 
 def history() -> History:
-    """A history of chains 1 to 9, each of a function of its own."""
+    """Make a history of chains 1 to 9, each of its own function."""
     placed: list[CodePlace | None] = [CodePlace([Frame(f"f{number}", "pgtable.c", number)]) for number in range(10)]
     return History(ENTRIES, placed)
 
 
 def made(*records: tuple[int, int, int]) -> Words:
-    """Records of kind, chain and first argument."""
+    """Make records of kind, chain and first argument."""
     return words_of(b"".join([r.RECORD.pack(kind, 0, chain, argument, 0, 0) for kind, chain, argument in records]))
 
 
 def add(past: History, *records: tuple[int, int, int]) -> None:
-    """Records that are done."""
+    """Add records and mark them as done."""
     words = made(*records)
     past.add(words)
     past.at = word_count(words)
@@ -66,7 +66,7 @@ def test_the_place_of_an_allocation_outlives_the_counts() -> None:
     assert past.allocated(1) == ""
 
 
-def test_what_is_not_done_yet_is_not_known() -> None:
+def test_records_not_yet_done_are_unknown() -> None:
     past = history()
     past.add(made((r.STORE, 1, 5), (r.STORE, 2, 5), (r.STORE, 3, 5)))
     assert not past.has_stores()
@@ -80,8 +80,8 @@ def test_what_is_not_done_yet_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_steps_are_those_of_the_operation(asked: bool) -> None:
-    """Whoever asks in between changes nothing."""
+def test_steps_are_those_of_the_current_operation(asked: bool) -> None:
+    """Check that queries in between change nothing."""
     past = history()
     add(past, (r.STORE, 1, 5), (r.TABLE, 2, 5))
     if asked:
@@ -101,7 +101,7 @@ def test_steps_are_those_of_the_operation(asked: bool) -> None:
     assert past.storing() == past.walking() == ""
 
 
-def test_no_more_is_kept_than_is_needed() -> None:
+def test_the_history_is_bounded() -> None:
     past = history()
     for number in range(40):
         add(past, *[(r.STORE, number % 9 + 1, number)] * (1 << 13))

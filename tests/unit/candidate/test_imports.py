@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Imports of other versions, read from sources."""
+"""Imports of other versions, determined from source text."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SOURCE = FOLDER / "rfc_v1.py"
 
 @pytest.fixture
 def many_switches() -> Iterator[None]:
-    """Threads take turns as often as they can."""
+    """Switch between threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -24,7 +24,7 @@ def many_switches() -> Iterator[None]:
 
 
 class Cycle:
-    """Garbage whose end runs Python code, in whatever comes between."""
+    """Garbage whose finalizer runs Python code at arbitrary points."""
 
     def __init__(self) -> None:
         self.own = self
@@ -40,7 +40,7 @@ def look(_: int) -> set[Path]:
 
 @pytest.mark.usefixtures("many_switches")
 def test_threads_read_at_once() -> None:
-    """As those of a campaign do that looks for changes of the code while it files."""
+    """Read from several threads, as a campaign does when it checks for code changes while it files."""
     expected = imported(SOURCE)
     assert FOLDER / "rfc_v1_3.py" in expected
     with ThreadPoolExecutor(4) as threads:

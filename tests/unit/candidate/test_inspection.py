@@ -47,25 +47,25 @@ def refusal(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = ()
 
 
 def adding(base: type, *names: str) -> type:
-    """A class that has functions of these names and overrides one."""
+    """Make a class that has functions of these names."""
     return type("Adding", (base,), {name: lambda self, *_: 0 for name in names})
 
 
 @pytest.mark.parametrize("name", [*candidate.names(), *(bug.name for bug in BUGS)])
-def test_what_is_here_is_accepted_and_changes_something(name: str) -> None:
+def test_all_shipped_versions_are_accepted_and_change_something(name: str) -> None:
     found = candidate.changes(name)
     assert bool(found.overrides) == (name != "original")
     assert found.bases == (name,) or name not in found.bases
 
 
-def test_the_base_is_the_version_that_it_derives_from() -> None:
+def test_the_base_is_the_parent_version() -> None:
     found = candidate.changes("rfc-v1")
     assert (found.bases, found.overrides, found.adds) == (("rfc-v1-3",), ("user_mem_abort",), ())
     assert found.text() == "rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing"
     assert candidate.changes("v5.12.9").overrides == ("__kvm_pgtable_visit__",)
     assert candidate.changes("rfc-v1-3").adds == ("stage2_coalesce_tables_into_block",)
     v5_14 = candidate.changes("v5.14")
-    # No function of the kernel is called so.
+    # No function of the kernel has this name.
     assert v5_14.sets == ("COUNTS_NON_ZERO",)
     assert not set(v5_14.sets) & set(v5_14.overrides)
     assert v5_14.text().endswith("; sets COUNTS_NON_ZERO")
@@ -90,13 +90,13 @@ def test_the_original_changes_nothing_and_so_does_its_other_name() -> None:
         ("_kvm_pgtable_stage2_unmap", "kvm_pgtable_stage2_unmap"),
         ("kvm_pgtable_stage2unmap", "kvm_pgtable_stage2_unmap"),
         ("__kvm_pgtable_visit", "__kvm_pgtable_visit__"),
-        # As Python stores it in a class of this name.
+        # This is how Python stores the name in this class.
         ("_Adding__kvm_pgtable_visit", "__kvm_pgtable_visit__"),
         ("kvm_pgtable_visit", "__kvm_pgtable_visit__"),
     ],
 )
 def test_a_misspelt_override(name: str, meant: str) -> None:
-    """Also beside others that do override."""
+    """Check it also in a class with a valid override."""
     bad = adding(Pgtable, name, "kvm_pgtable_stage2_flush")
     shown = name.removeprefix("_Adding")
     assert f"{shown} overrides nothing, did you mean {meant}? use that name, or adds=" in refusal(bad)
@@ -104,25 +104,25 @@ def test_a_misspelt_override(name: str, meant: str) -> None:
 
 
 def changes_as(name: str, pgtable: type, adds: tuple[str, ...]) -> candidate.Changes:
-    # Not on the class that is registered already.
+    # The registered class itself must not be used again.
     candidate.register(name, type(pgtable.__name__, (Pgtable,), dict(vars(pgtable))), Mmu, "a test", adds=adds)
     return candidate.changes(name)
 
 
-def test_a_name_that_is_close_to_none_is_an_addition() -> None:
+def test_a_name_similar_to_no_function_is_an_addition() -> None:
     found = changes(adding(Pgtable, "kvm_pgtable_stage2_flush", "stage2_helper", "kvm_pgtable_stage2_unmap_all"))
     assert found.overrides == ("kvm_pgtable_stage2_flush",)
     assert found.adds == ("stage2_helper", "kvm_pgtable_stage2_unmap_all")
 
 
-def test_adds_lists_what_there_is() -> None:
+def test_adds_may_list_existing_methods_only() -> None:
     bad = adding(Pgtable, "kvm_pgtable_stage2_flush", "stage2_helper")
     assert "adds= lists 'stage2_helpr', but it adds no method of this name (did you mean 'stage2_helper'?)" in refusal(
         bad, adds=("stage2_helpr",)
     )
 
 
-def test_all_that_is_wrong_is_in_the_line() -> None:
+def test_the_line_names_all_mistakes() -> None:
     told = refusal(adding(Pgtable, "kvm_pte_vaild"), adding(Mmu, "user_mem_abot"))
     assert "kvm_pte_valid?" in told
     assert "user_mem_abort?" in told
@@ -143,7 +143,7 @@ def test_one_unchanged_class_is_fine() -> None:
     assert found.overrides == ("kvm_pgtable_stage2_flush",)
 
 
-def test_tlb_c_is_held_against_its_base() -> None:
+def test_tlb_c_is_compared_with_its_base() -> None:
     found = changes(tlb=adding(TlbVhe, "__kvm_tlb_flush_vmid__"))
     assert found.text() == "mine (on original) overrides __kvm_tlb_flush_vmid__; adds nothing"
     assert candidate.changes("bug-tlb-level").overrides == ("__tlbi_level__",)
@@ -165,7 +165,7 @@ def test_helpers_of_the_other_file_are_fine() -> None:
     assert (found.overrides, found.adds) == (("user_mem_abort",), ("stage2_helper",))
 
 
-def test_what_comes_from_a_mixin_is_its_own() -> None:
+def test_functions_of_a_mixin_count_as_its_own() -> None:
     class Helpers:
         def kvm_pgtable_stage2_flush(self, pgt: object, addr: int, size: int) -> int:
             return 0
@@ -173,7 +173,7 @@ def test_what_comes_from_a_mixin_is_its_own() -> None:
     assert changes(type("Mine", (Helpers, PgtableV5_12_9), {})).overrides == ("kvm_pgtable_stage2_flush",)
 
 
-def test_the_two_classes_the_other_way_round() -> None:
+def test_swapped_classes_are_refused() -> None:
     assert "first a class that derives from Pgtable, then one" in refusal(Mmu, Pgtable)
 
 
@@ -245,7 +245,7 @@ class Anything(Pgtable):
 
 
 class WithItsCallers(Pgtable):
-    """Takes one more, and the only caller gives it."""
+    """Takes one more parameter, which its only caller passes."""
 
     def stage2_map_walker_try_leaf(self, addr: Any, end: Any, level: Any, ptep: Any, data: Any, flush: Any) -> Any:  # type: ignore[override]
         return 0
@@ -266,7 +266,7 @@ def test_an_override_that_can(good: type) -> None:
 
 
 def test_signatures_are_read_from_the_source_too() -> None:
-    """Compiled methods may have no signature of their own."""
+    """Read the source, because compiled methods may have no signature of their own."""
     found = source_signature(Pgtable, "stage2_map_walker_try_leaf")
     assert found is not None
     assert list(found.parameters) == ["self", "addr", "end", "level", "ptep", "data"]
@@ -292,7 +292,7 @@ def test_one_edit(a: str, b: str, near: bool) -> None:
     assert one_edit_away(a, b) == one_edit_away(b, a) == near
 
 
-def test_the_same_letters_come_before_an_edit() -> None:
+def test_the_same_letters_rank_before_an_edit() -> None:
     assert near_names("_kvm_pgtable_walk", ["kvm_pgtable_wal", "kvm_pgtable_walk"]) == ["kvm_pgtable_walk"]
     assert near_names("stage2_umap", ["stage2_map", "stage2_unmap", "other"]) == ["stage2_map", "stage2_unmap"]
 

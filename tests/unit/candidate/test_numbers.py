@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The numbers of the C side of kernel trees (native/) and those of the Python side (runtime/records.py) agree."""
+"""The C side of kernel trees (native/) and the Python side (runtime/records.py) use the same numbers."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from reference.services.locks import LOCK_NAMES
 
 SHIM: Final = (NATIVE / "shim.h").read_text()
 SERVE: Final = (NATIVE / "rt_serve.h").read_text()
-# Sizes and places in the shared memory -> what they are in C.
+# Sizes and offsets in the shared memory -> their expressions in C.
 LAYOUT: Final = {
     "RESULT_AT": "offsetof(struct shim_control, ret)",
     "KNOBS_AT": "offsetof(struct shim_control, fail_pages)",
@@ -62,7 +62,7 @@ LAYOUT: Final = {
     "MAX_DEVICES": "SHIM_MAX_DEVICES",
     "LOG_WORDS": "SHIM_LOG_WORDS",
 }
-# The same, of structs that Python packs: what is in the way of each item.
+# The same for structs that Python packs: expressions for their sizes.
 PACKED: Final = {
     "RECORD": "sizeof(struct shim_record)",
     "CHAIN_WORDS": "sizeof(struct shim_chain)",
@@ -72,7 +72,7 @@ PACKED: Final = {
 
 
 def enum(text: str, name: str, prefix: str) -> list[str]:
-    """The names of an enum of a C file in their order, without what all begin with."""
+    """Return the names in an enum of a C file, in order, without their common prefix."""
     found = re.search(rf"enum {name} ?\{{(.*?)\}}", text, re.DOTALL)
     assert found is not None, name
     names = re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", found[1], flags=re.DOTALL))
@@ -103,33 +103,33 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     calls = enum(SHIM, "shim_table_op", "T_")
     assert [name.removesuffix("_perms") for name in r.TABLE_OPS] == [name.lower() for name in calls]
     questions = enum(SHIM, "shim_question", "ASK_")
-    # First comes the offer to drop the lock, and last that another task may run.
+    # The first question is the offer to drop the lock, the last one that another task may run.
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
 
 
-def test_locks_are_called_something() -> None:
-    """In a violation that tells of an unlock of one that nobody holds."""
+def test_each_lock_has_a_name_for_reports() -> None:
+    """Check the names used in a violation that reports the unlock of a lock that is not held."""
     assert set(LOCK_NAMES) == {name for name in r.LOCKS if name}
 
 
-def test_memory_begins_at_the_same_places() -> None:
+def test_memory_begins_at_the_same_addresses() -> None:
     places = dict(re.findall(r"^#define (SHIM_PA_LOW|SHIM_HIGH)\s+\((0x\w|1)UL << (?:46|48)\)$", SHIM, re.MULTILINE))
     assert places == {"SHIM_PA_LOW": "1", "SHIM_HIGH": "0xa"}
     assert (arena.BASE, arena.HIGH) == (1 << 46, 0xA << 48)
 
 
-def test_programs_fit() -> None:
-    """A process has room for what a program may ask for."""
+def test_the_largest_program_fits() -> None:
+    """Check that a process has room for the largest program."""
     assert lock_rules.MAX_ACCESSES <= r.MAX_ACTORS
     assert lock_rules.MAX_SWITCHES <= r.MAX_ANCHORS
     assert CPUS[-1] <= r.MAX_CPUS
     assert VMS[-1] <= r.MAX_VMS
-    # Faults, and steps of the host's threads, are counted by the driver.
+    # The driver counts faults and steps of the host's threads.
     assert set(POINTS) == {"fault", *STEPS_OF_HOST, *r.POINTS[1:]}
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="takes gcc")
-def test_places_in_the_shared_memory_are_the_same(tmp_path: Path) -> None:
+def test_offsets_in_the_shared_memory_are_the_same(tmp_path: Path) -> None:
     expected = {name: getattr(r, name) for name in LAYOUT} | {name: getattr(r, name).size for name in PACKED}
     prints = "".join(
         f'\tprintf("{name} %lu\\n", (unsigned long)({what}));\n' for name, what in (LAYOUT | PACKED).items()

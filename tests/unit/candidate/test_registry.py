@@ -15,7 +15,7 @@ from candidate.rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 
-# Answers, statistics and corpora depend on it: what is added comes behind, or says why not.
+# Verdicts, statistics and corpora depend on this order: append new versions, or explain why not.
 SHIPPED = ["original", "rfc-v1-1", "rfc-v1-3", "rfc-v1", "rfc-v1-fixed", "rfc-v2", "v5.12.9", "v5.14", "v6.6-range"]
 PLANTED = [
     *("bug-never-cacheable", "bug-tlb-incomplete", "bug-root-get", "bug-tlb-vmid", "bug-unmap-late"),
@@ -30,19 +30,19 @@ def test_the_order_of_the_versions() -> None:
     assert orders == sorted(set(orders))
 
 
-def test_every_module_of_the_folders_is_there() -> None:
+def test_every_module_of_the_folders_is_registered() -> None:
     assert [each.name for each in declared_in("candidate", Candidate, CANDIDATE)] == candidate.names()
     bugs = {each.pgtable.__module__ for each in declared_in("candidate.bugs", Bug, BUG)}
     files = (Path(str(candidate.bugs.__file__)).parent).glob("*.py")
     assert bugs == {f"candidate.bugs.{each.stem}" for each in files if each.stem != "__init__"}
 
 
-def test_a_base_comes_before_what_derives_from_it() -> None:
-    """The order holds where none is declared."""
+def test_a_base_comes_before_derived_versions() -> None:
+    """Check that the order holds even where it is not declared."""
     assert depth(PgtableRfcV1_1, MmuRfcV1_1) < depth(PgtableRfcV1, MmuRfcV1)
 
 
-def test_one_name_in_adds_is_a_tuple_whose_comma_is_forgotten() -> None:
+def test_a_single_name_in_adds_is_taken_as_a_tuple() -> None:
     made = Candidate("mine", Pgtable, Mmu, "a test", "helper")  # type: ignore[arg-type]
     assert made.adds == ("helper",)
 

@@ -18,7 +18,7 @@ def test_words_are_signed() -> None:
     for at, value in enumerate(VALUES):
         put(words, at, value)
     assert [look(words, at) for at in range(len(VALUES))] == VALUES
-    # An address has no sign.
+    # An address is unsigned.
     put(words, 0, (1 << 64) - 2)
     assert look(words, 0) == -2
     assert memory[:8] == b"\xfe" + b"\xff" * 7

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Calls at loads and stores of local variables are taken out of a library, and no other call."""
+"""Removal of the calls at loads and stores of local variables from a library, and of no other call."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ int main(void) { many(&table); return 0; }
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-def test_only_calls_of_the_stack_go(tmp_path: Path) -> None:
+def test_only_calls_for_the_stack_are_removed(tmp_path: Path) -> None:
     def run() -> list[str]:
         done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
         return done.stdout.split()

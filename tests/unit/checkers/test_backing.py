@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A pass over leaves that go on from each other says of each leaf what a look at that leaf alone says."""
+"""A pass over adjacent leaves has the result of checking each leaf alone."""
 
 from copy import copy
 from typing import Final
@@ -22,7 +22,7 @@ PROGRAM: Final = (
 
 
 class Leaves:
-    """A VM whose pages are written, and read-only leaves for these as they were then."""
+    """A VM with written pages, and read-only leaves that map these pages."""
 
     def __init__(self) -> None:
         self.side = Side(candidate.get("original"), parse(PROGRAM))
@@ -37,7 +37,7 @@ class Leaves:
         self.backing = Backing(self.side.guest_of(0))
 
     def wrong(self, pages: int = PAGES, first: int = 0) -> list[str]:
-        """Say what a pass over leaves finds wrong, having asked for each leaf alone as well."""
+        """Return the faults that a pass over leaves finds, after checking that single look-ups agree."""
         leaves = [(self.ipa + page * PAGE, self.pfn + page << 12 | READ_ONLY) for page in range(first, pages)]
         alone = [self.backing.fault_of(LEVEL, *leaf)[0] for leaf in leaves]
         self.backing.begin()
@@ -45,7 +45,7 @@ class Leaves:
         return alone
 
 
-def test_all_right() -> None:
+def test_correct_leaves() -> None:
     assert Leaves().wrong() == [""] * PAGES
 
 
@@ -60,7 +60,7 @@ def test_a_page_in_the_middle_changes(change: str, page: int) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2, 9])
-def test_the_rest_changes(first: int) -> None:
+def test_the_remaining_pages_change(first: int) -> None:
     leaves = Leaves()
     leaves.side.host.migrate(leaves.hva + first * PAGE, leaves.hva + PAGES * PAGE)
     assert leaves.wrong() == [""] * first + ["wrong frame"] * (PAGES - first)
@@ -72,7 +72,7 @@ def test_the_slot_ends() -> None:
 
 @pytest.mark.parametrize("page", [9, 12, PAGES - 1])
 def test_the_slot_moves_over_its_own_place(page: int) -> None:
-    """Leaves of the old place are right until it is unmapped, each for itself: the new place has others."""
+    """Check that leaves of the old place are correct until it is unmapped, although the new place has others."""
     leaves, half = Leaves(), PAGES // 2
     layout = leaves.side.by_name["a"]
     old = copy(layout)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The addresses that the checker translation judges after an operation: each once, in the order of the first writes."""
+"""The addresses that the translation checker judges after an operation: each once, in order of first writes."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Places are a set of pages: whatever is asked, the answer is a set's."""
+"""Places are a set of pages: every query has the answer of a set."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ def places(numbers: frozenset[int]) -> Places:
 
 
 @given(PAGES, PAGES)
-def test_as_a_set(a: frozenset[int], b: frozenset[int]) -> None:
+def test_places_behave_like_a_set(a: frozenset[int], b: frozenset[int]) -> None:
     assert [each // SIZE for each in places(a)] == sorted(a)
     assert len(places(a)) == len(a)
     assert bool(places(a)) == bool(a)
@@ -32,7 +32,7 @@ def test_pages_of_several_vms_are_kept_apart(a: frozenset[int], b: frozenset[int
 
 
 @given(PAGES, st.integers(0, 6), st.integers(1, 6))
-def test_what_is_left(taken: frozenset[int], start: int, length: int) -> None:
+def test_remaining_pages(taken: frozenset[int], start: int, length: int) -> None:
     left = without(start * SIZE, (start + length) * SIZE, places(taken).ranges)
     assert [each // SIZE for each in Places(left, SIZE)] == [
         number for number in range(start, start + length) if number not in taken

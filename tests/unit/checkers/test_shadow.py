@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables as the stores made them: found again by address, and held to what memory says."""
+"""The tables as reconstructed from stores: found by address, and compared with memory."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ cpu0 write b+2M
 
 
 def shadow_of() -> tuple[Shadow, int, int]:
-    """Run the program; return what is known of the tables, and where the slots begin."""
+    """Run the program; return its reconstructed tables, and the addresses of both slots."""
     executor = Executor(candidate.get("original"), parse(PROGRAM))
     executor.create()
     for at in range(len(executor.program.operations)):
@@ -52,8 +52,8 @@ def test_leaves_are_found_from_the_table_before() -> None:
     assert shadow.lookup_near(near, 1 << 60) is None
 
 
-def test_look_ups_follow_what_becomes_of_the_tables() -> None:
-    """A look-up that begins in the table of the last one finds what one from the root does."""
+def test_look_ups_follow_changes_of_the_tables() -> None:
+    """Check that a look-up that begins in the table of the last one has the result of one from the root."""
     text = (
         "vm cpus=1\nslot a size=2M backing=thp log=on\nhost write a+0 2M\ncpu0 read a+0\ncpu0 write a+4K\n"
         "table unmap a+0 4K\nlog a off\ncpu0 read a+8K\ncpu0 write a+0\nlog a on\ncpu0 write a+12K\n"
@@ -86,15 +86,15 @@ def test_few_indices_and_many() -> None:
     assert shadow.indices_in(table, pages + BLOCK, pages + 2 * BLOCK) == []
 
 
-def test_memory_is_as_the_stores_made_it() -> None:
+def test_memory_matches_the_stores() -> None:
     shadow_of()[0].scan()
 
 
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("level", [2, 3])
 @pytest.mark.parametrize("change", [0, 2, WRITE_BIT | 3])
-def test_memory_that_no_store_changed_is_noticed(level: int, index: int, change: int) -> None:
-    """A leaf, table or empty entry that memory has otherwise: gone, not valid but not zero, or another leaf."""
+def test_a_change_of_memory_without_a_store_is_noticed(level: int, index: int, change: int) -> None:
+    """Change an entry in memory: cleared, invalid but not zero, or another leaf."""
     shadow, _, pages = shadow_of()
     table = shadow.table_at(pages, level)
     assert table is not None

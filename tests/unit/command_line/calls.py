@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commands in this process, and what they are given and say."""
+"""Helpers that run commands in this process, with example inputs and expected output."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from typing import Any
 
 from ..console import Result
 
-# Runs a command with these arguments.
+# A function that runs a command with these arguments.
 Call = Callable[..., Result]
-# The line before rfc-v1 runs, and the one before the original runs against itself.
+# The line printed before rfc-v1 runs, and the one printed before the original runs against itself.
 CHANGES = "s2fuzz: rfc-v1 (on rfc-v1-3) overrides user_mem_abort; adds nothing\n"
 SAME = "s2fuzz: original changes nothing: both sides run the code of original\n"
 
@@ -22,10 +22,10 @@ def write(text: str | bytes, name: str = "p.s2") -> str:
 
 
 def answer(result: Result) -> Any:
-    """The object that a command gave, and its exit code."""
+    """Return the JSON object that a command printed."""
     return json.loads(result[1])
 
 
 def told_first(err: str) -> str:
-    """Return stderr without the findings, which are printed as they come."""
+    """Return stderr without the findings, which are printed when they are found."""
     return re.sub(r"^s2fuzz: program \d+: .*\n", "", err, flags=re.MULTILINE)

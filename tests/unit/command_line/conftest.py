@@ -11,7 +11,7 @@ from .calls import Call
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs a command in this process, in an empty directory."""
+    """Return a function that runs a command in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
 

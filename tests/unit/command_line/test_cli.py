@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line: one line for every kind of bad input, help, lists."""
+"""The command line: one line for each kind of bad input, help, lists."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_directory(call: Call) -> None:
     refused(call("run", "."), ".: Is a directory")
 
 
-def test_every_bad_program_has_its_line_and_none_runs(call: Call) -> None:
+def test_each_bad_program_is_reported_and_no_program_runs(call: Call) -> None:
     code, out, err = call("run", write("", "one.s2"), write(MISSING_CLEAN, "good.s2"), "two.s2")
     assert (code, out) == (2, "")
     assert [line.split(":")[1].strip() for line in err.splitlines()] == ["one.s2", "two.s2"]
@@ -69,18 +69,18 @@ def test_unwritable_out(call: Call, out: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300", "soon", ""])
-def test_silly_seconds(call: Call, value: str) -> None:
+def test_invalid_seconds(call: Call, value: str) -> None:
     refused(call("fuzz", "--candidate", "rfc-v1", f"--seconds={value}"), "--seconds", "more than 0")
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "0x10", str(1 << 64), "9" * 5000, "\u0663"])
-def test_silly_seed(call: Call, value: str) -> None:
+def test_invalid_seed(call: Call, value: str) -> None:
     refused(call("fuzz", "--candidate", "rfc-v1", f"--seed={value}"), "--seed", "whole number from 0")
 
 
 @pytest.mark.parametrize("command", ["fuzz --candidate rfc-v1", "bench"])
 @pytest.mark.parametrize("value", ["0", "-5", "many"])
-def test_silly_programs(call: Call, command: str, value: str) -> None:
+def test_invalid_programs(call: Call, command: str, value: str) -> None:
     refused(call(*command.split(), f"--programs={value}"), "--programs", "whole number from 1")
 
 
@@ -90,12 +90,12 @@ def test_bad_usage(call: Call, usage: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--candidate", "--reference"])
-def test_a_second_version_is_not_dropped(call: Call, option: str) -> None:
+def test_a_version_given_twice_is_refused(call: Call, option: str) -> None:
     both = [option, "rfc-v1", option, "rfc-v2"]
     refused(call("run", write(MISSING_CLEAN), *both), option, "given twice; give it once")
 
 
-def test_version_names_the_form(call: Call) -> None:
+def test_version_output_names_the_form(call: Call) -> None:
     code, out, _ = call("--version")
     assert code == 0
     assert form() in out

@@ -39,14 +39,14 @@ def test_run_clean(call: Call) -> None:
     assert out.startswith("p.s2: rfc-v1-fixed against original: clean")
 
 
-def test_run_all_leaves_the_reference_out(call: Call) -> None:
+def test_run_all_excludes_the_reference(call: Call) -> None:
     found = answer(call("run", write(MISSING_CLEAN), "--reference", "v5.12.9", "--json"))
     assert [result["candidate"] for result in found["results"]] == [n for n in candidate.names() if n != "v5.12.9"]
 
 
 @pytest.mark.parametrize(("reference", "name"), [("original", "the original"), ("rfc-v1-3", "rfc-v1-3")])
 def test_the_legend_names_the_reference(call: Call, reference: str, name: str) -> None:
-    """The bug X1 both have; what is a regression of the one is cured by the other."""
+    """Both versions have bug X1; a regression of one is cured by the other."""
     patched = "rfc-v1-3" if reference == "original" else "original"
     versions = ("--reference", reference, "--candidate", patched)
     _, out, _ = call("run", write(MISSING_CLEAN, "one.s2"), write(KNOWN_X1, "two.s2"), *versions)
@@ -143,7 +143,7 @@ def test_fuzz_json(call: Call) -> None:
 def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     code, out, err = call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept")
     assert (code, told_first(err)) == (1, f"{CHANGES}s2fuzz: {form()}\n")
-    # Each is told when it comes, and again in the summary.
+    # Each finding is printed when it is found, and again in the summary.
     told = re.findall(r"^s2fuzz: program \d+: (\w+) (.*)$", err, re.MULTILINE)
     assert sorted(told) == sorted(re.findall(r"^(regression|divergence|common|cured) +(.*)$", out, re.MULTILINE))
     assert told
@@ -156,12 +156,12 @@ def test_fuzz_text_names_each_finding_once(call: Call) -> None:
     assert all(out.count(name) == 1 for name in files)
 
 
-def test_fuzz_tells_the_time_of_judging_and_of_all(call: Call) -> None:
+def test_fuzz_reports_judging_time_and_total_time(call: Call) -> None:
     start = time.monotonic()
     found = answer(call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept", "--json"))
     elapsed = time.monotonic() - start
     assert 0 < found["seconds"] < found["elapsed"] < elapsed
-    # What is left is for arguments and output.
+    # The rest of the time is spent on arguments and output.
     assert found["elapsed"] > elapsed / 2
     _, out, _ = call("fuzz", "--candidate", "rfc-v1", "--programs", "8", "--out", "kept")
     told = re.search(r" judged in ([\d.]+) s, all done in ([\d.]+) s\n", out)
@@ -213,6 +213,6 @@ def test_bench_of_two_pairs_json(call: Call) -> None:
     }  # fmt: skip
     ports, trees = found["pairs"]["ports"], found["pairs"]["trees"]
     assert (trees["reference"], trees["candidate"]) == ("original", "rfc-v1")
-    # The same programs on the same versions.
+    # Both pairs run the same programs on the same versions.
     assert ports["events"] == trees["events"] > 0
     assert ports["seconds"] * ports["operations_per_second"] == pytest.approx(found["operations"], rel=0.1)

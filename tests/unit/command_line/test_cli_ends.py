@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commands that end another way: mistakes of ours, a full disk, an interruption."""
+"""Commands that end abnormally: internal errors, a full disk, an interruption."""
 
 import os
 from dataclasses import replace
@@ -27,7 +27,7 @@ def broken(_: Differential, program: Program) -> None:
 
 
 def in_this_process(unit: Unit, watch: Watch) -> units.Result:
-    """As `fuzz.engines.supervisor.run_unit`, where a test can reach into it."""
+    """Do the same as `fuzz.engines.supervisor.run_unit` in this process, where a test can patch it."""
     result = units.Result(unit)
 
     def tell(message: Message) -> None:
@@ -41,7 +41,7 @@ def in_this_process(unit: Unit, watch: Watch) -> units.Result:
     return result
 
 
-def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_while_fuzzing_keeps_the_program(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
     monkeypatch.setattr("fuzz.engines.lanes.run_unit", in_this_process)
     monkeypatch.setattr("fuzz.findings.replay.Replayer", lambda contents: Here())
@@ -55,7 +55,7 @@ def test_our_mistake_while_fuzzing_keeps_the_program(call: Call, monkeypatch: py
     assert load(path).operations
 
 
-def test_our_mistake_while_running(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_while_running(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Differential, "run", broken)
     code, out, err = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1")
     assert code == 3
@@ -97,7 +97,7 @@ def test_interrupted_before_the_first_program(call: Call, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("name", "seed", "said"), [("rfc-v1", "1", "finding"), ("original", "8", "nothing found")])
 def test_interrupted_later(call: Call, monkeypatch: pytest.MonkeyPatch, name: str, seed: str, said: str) -> None:
-    """The summary comes first; the exit code is the same, whatever was found."""
+    """Check that the summary is printed first and that findings do not change the exit code."""
 
     def interrupted(unit: Unit, watch: Watch) -> units.Result:
         result = in_this_process(replace(unit, programs=3, seconds=None), watch)

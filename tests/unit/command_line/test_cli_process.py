@@ -26,7 +26,7 @@ def test_closed_pipe_is_silent(tmp_path: Path) -> None:
 
 
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command line in which ``$S`` is s2fuzz, its output buffered as usual."""
+    """Run a shell command line in which ``$S`` is s2fuzz, with its output buffered as usual."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "S": f"{sys.executable} -m fuzz", "PYTHONUNBUFFERED": ""}
     return subprocess.run(["sh", "-c", command], env=environment, cwd=cwd, text=True, capture_output=True, check=False)
 

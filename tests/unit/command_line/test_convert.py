@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz convert``: both directions, standard input and output, one line for what is refused."""
+"""``s2fuzz convert``: both directions, standard input and output, one line for each refused input."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def test_both_ways(
     assert convert(capsysbinary, data, *arguments) == (0, answer, "")
 
 
-def test_a_file_to_write_and_the_same_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_output_to_another_file_and_to_the_same_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     assert convert(capsysbinary, TEXT, "-o", "y") == (0, b"", "")
     assert Path("y").read_bytes() == BINARY
     assert convert(capsysbinary, BINARY, "--output", "x") == (0, b"", "")
@@ -98,7 +98,7 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], usage: list[str]) -> None
 
 
 def pipe(data: bytes | None, *arguments: str) -> tuple[int, bytes, bytes]:
-    """A process of its own that reads *data*; None: its standard input is closed."""
+    """Run the command in a process of its own that reads *data*; None means that its standard input is closed."""
     command = [sys.executable, "-m", "fuzz", "convert", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     if data is None:
@@ -117,7 +117,7 @@ def test_pipes() -> None:
 
 
 @pytest.mark.parametrize("command", [("run",), ("report",), ("minimize",), ("explore", "--candidate", "rfc-v1")])
-def test_who_wants_a_text_names_convert_for_binary_records(call: Call, command: tuple[str, ...]) -> None:
+def test_commands_that_need_text_suggest_convert_for_binary_records(call: Call, command: tuple[str, ...]) -> None:
     for data, wrong in (
         (
             b"\x00\x01\xf4",
@@ -129,5 +129,5 @@ def test_who_wants_a_text_names_convert_for_binary_records(call: Call, command: 
         ),
     ):
         refused(call(*command, write(data, "x")), wrong)
-    # A text with one wrong byte is none.
+    # A text with one invalid byte is refused, too.
     refused(call(*command, write(b"s2fuzz 1\n\xff", "x")), "not UTF-8; allowed: UTF-8 text\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz corpus``: what it does with programs, folders, libFuzzer's files, and with what is none of these."""
+"""``s2fuzz corpus``: its actions on programs, folders and libFuzzer's files, and its refusals of anything else."""
 
 import errno
 import hashlib
@@ -32,21 +32,21 @@ SOME = sorted(SEEDS.glob("hugetlb-*.s2"))
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs ``s2fuzz corpus`` in this process, in an empty directory."""
+    """Return a function that runs ``s2fuzz corpus`` in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
 
     return in_process(capfd, "corpus")
 
 
 def answer(result: Result) -> dict[str, Any]:
-    """The object that is the answer to ``--json``."""
+    """Return the JSON object that answers ``--json``."""
     assert result[0] in (0, 2)
     found: dict[str, Any] = json.loads(result[1])
     return found
 
 
 def files(folder: str) -> dict[str, bytes]:
-    """All that is there but folders and hidden files."""
+    """Return the files below a folder, except hidden ones, with their contents."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
@@ -73,7 +73,7 @@ def test_standard_input_is_a_program_too(tmp_path: Path) -> None:
     assert done.stdout.endswith("c: 1 added, 0 already there\n")
 
 
-def test_what_is_no_program_is_told_of_and_the_rest_is_added(call: Call) -> None:
+def test_a_file_that_is_no_program_is_reported_and_the_rest_is_added(call: Call) -> None:
     Path("bad").write_text("s2fuzz 7\nvm\n")
     code, out, err = call("add", "bad", str(SOME[0]), "missing")
     assert (code, out) == (2, "programs: 1 added, 0 already there, 2 refused\n")
@@ -83,7 +83,7 @@ def test_what_is_no_program_is_told_of_and_the_rest_is_added(call: Call) -> None
     )
 
 
-def test_corpora_are_merged_and_left_as_they_are(call: Call) -> None:
+def test_merge_leaves_the_merged_corpora_unchanged(call: Call) -> None:
     call("add", *map(str, SOME[:2]), "--corpus", "one")
     call("add", *map(str, SOME[1:]), "--corpus", "two")
     (Path("two") / "foreign").write_text("?")
@@ -99,7 +99,7 @@ def test_corpora_are_merged_and_left_as_they_are(call: Call) -> None:
     refused(call("merge", str(SEEDS)), "not a corpus; name a corpus", "corpus add")
 
 
-def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
+def test_export_to_and_import_from_libfuzzer_change_no_program(call: Call) -> None:
     generator = Generator(3)
     corpus = Corpus("programs")
     for _ in range(12):
@@ -113,7 +113,7 @@ def test_to_and_from_libfuzzer_nothing_changes(call: Call) -> None:
     assert files("back") == files("programs")
 
 
-def test_whatever_libfuzzer_left_is_imported(call: Call) -> None:
+def test_every_file_that_libfuzzer_left_is_imported(call: Call) -> None:
     Path("bytes/deep").mkdir(parents=True)
     for name, data in {"a": b"", "b": b"\xff" * 100, "deep/c": b"\x01", "d": b"s2fuzz 1\nvm\n"}.items():
         Path("bytes", name).write_bytes(data)
@@ -123,7 +123,7 @@ def test_whatever_libfuzzer_left_is_imported(call: Call) -> None:
     refused(call("import", "missing"), "missing: not a directory; name one of libFuzzer's")
 
 
-def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
+def test_show_describes_the_corpus_and_changes_nothing(call: Call) -> None:
     call("add", str(SEEDS))
     foreign = Path("programs", "notes")
     foreign.write_text("mine")
@@ -144,7 +144,7 @@ def test_show_tells_what_is_there_and_moves_nothing(call: Call) -> None:
     assert len(found["bad"]) == 1
 
 
-def test_one_program_is_shown_by_the_first_digits_of_its_digest(call: Call) -> None:
+def test_the_first_digits_of_a_digest_select_a_program(call: Call) -> None:
     call("add", *map(str, SOME))
     digest = Corpus("programs").digests()[0]
     code, out, err = call("show", digest[:12])
@@ -157,7 +157,7 @@ def test_one_program_is_shown_by_the_first_digits_of_its_digest(call: Call) -> N
     refused(call("show", digest), "line 1", "left in place; fix or remove it")
 
 
-def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
+def test_each_kind_of_operation_is_counted_under_its_own_name() -> None:
     generator = Generator(1)
     programs = [generator.next() for _ in range(400)]
     found = statistics(programs)
@@ -169,12 +169,12 @@ def test_every_kind_of_operation_is_counted_under_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("action", ["show", "export", "minimize", "merge"])
-def test_what_is_no_corpus_is_refused(action: str, call: Call) -> None:
+def test_a_directory_that_is_no_corpus_is_refused(action: str, call: Call) -> None:
     options = {"export": ["out"], "minimize": ["--candidate", "rfc-v1", "--dry-run"], "merge": ["missing"]}
     refused(call(action, *options.get(action, [])), "not a corpus", "; name a ")
 
 
-def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
+def test_minimize_keeps_programs_that_alone_show_something(call: Call) -> None:
     for count in range(4):
         Path(f"{count}.s2").write_text(HEAD + "cpu0 read a+0\n" * count)
     call("add", "0.s2", "1.s2", "2.s2", "3.s2", str(SOME[0]))
@@ -193,8 +193,8 @@ def test_minimize_keeps_what_shows_something_of_its_own(call: Call) -> None:
     assert seen == {"versions": "original rfc-v1", "programs": after, "features": dry["features"]}
 
 
-def test_a_broken_off_minimisation_ends_soon_and_goes_on(tmp_path: Path) -> None:
-    """In the middle of its work: the processes that observe are at their first programs until it is over."""
+def test_an_interrupted_minimisation_ends_soon_and_can_be_resumed(tmp_path: Path) -> None:
+    """Interrupt the command in the middle: its observing processes stay at their first programs until the test ends."""
     generator, corpus = Generator(1), Corpus(tmp_path / "c")
     for _ in range(20):
         corpus.add(generator.next())
@@ -229,7 +229,9 @@ def test_a_broken_off_minimisation_ends_soon_and_goes_on(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_a_full_or_read_only_disk_is_told_in_a_line(number: int, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_or_read_only_disk_is_reported_in_one_line(
+    number: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call("add", *map(str, SOME[:2]))
     before = files(".")
 
@@ -275,6 +277,6 @@ def test_a_disk_that_is_really_full_or_read_only(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_mistyped_corpus_is_not_minimised_nor_made(call: Call) -> None:
+def test_minimize_does_not_create_a_mistyped_corpus(call: Call) -> None:
     refused(call("minimize", "--corpus", "never", "--candidate", "rfc-v1"), "never: not a corpus")
     assert not Path("never").exists()

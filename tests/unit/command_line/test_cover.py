@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz cover``: what programs reach, and which program reaches a line."""
+"""``s2fuzz cover``: the lines that programs reach, and the programs that reach a line."""
 
 import errno
 import importlib.util
@@ -29,7 +29,7 @@ PLAIN, HYP, BLOCK = (f"corpus/seeds/{name}.s2" for name in ("anon-pages", "hyp",
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs ``s2fuzz cover`` in this process, in the checkout."""
+    """Return a function that runs ``s2fuzz cover`` in this process, in the checkout."""
     monkeypatch.chdir(ROOT)
 
     return in_process(capfd, "cover")
@@ -44,13 +44,13 @@ def few() -> Iterator[Measured]:
 
 
 def line_of(file: str, text: str) -> int:
-    """Return the place of the first line with this text."""
+    """Return the number of the first line that contains this text."""
     lines = (ROOT / file).read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
 def first_statement(file: str, function: str) -> int:
-    """The first line of the body of a function."""
+    """Return the number of the first line in the body of a function."""
     lines = (ROOT / file).read_text().splitlines()
     at = line_of(file, f"def {function}(")
     while not lines[at - 1].rstrip().endswith(":"):
@@ -59,13 +59,13 @@ def first_statement(file: str, function: str) -> int:
 
 
 def lines_of(code: CodeType) -> set[int]:
-    """All lines that have code of their own, in functions too."""
+    """Return all lines that have code, including those of nested functions."""
     inside = [lines_of(each) for each in code.co_consts if isinstance(each, CodeType)]
     return {line for _, _, line in code.co_lines() if line is not None}.union(*inside)
 
 
-def test_actors_that_take_turns_are_told_apart() -> None:
-    """A line is reached by the actor that runs it: what the others run in between counts in their own functions."""
+def test_lines_are_attributed_correctly_when_actors_take_turns() -> None:
+    """Check that reached lines are lines with code, although actors interrupt each other's functions."""
     paths = [path for path in sorted(ROOT.glob("corpus/*/*.s2")) if "\npar\n" in path.read_text()]
     with measuring.measured([(path.name, load(path)) for path in paths], ["original"], 1) as found:
         lines = {file: set(found.data.lines(file) or ()) for file in found.data.measured_files()}
@@ -91,7 +91,7 @@ def numbers(answer: dict[str, Any], file: str) -> set[int]:
     return set(answer["files"][file]["missing_lines"])
 
 
-def test_more_programs_reach_more_and_processes_do_not_matter(call: Call) -> None:
+def test_more_programs_reach_more_with_any_number_of_processes(call: Call) -> None:
     alone = json.loads(call(PLAIN, "--json")[1])
     both = json.loads(call(PLAIN, HYP, "--json", "--workers", "1")[1])
     again = json.loads(call(HYP, PLAIN, "--json", "--workers", "2")[1])
@@ -119,7 +119,7 @@ def test_a_line_leads_to_the_programs_that_reach_it(few: Measured, call: Call) -
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6])
-def test_of_many_programs_the_smallest_are_shown(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_smallest_of_many_programs_are_shown(count: int, capsys: pytest.CaptureFixture[str]) -> None:
     class Some:
         def reaching(self, place: str) -> Reached:
             return Reached("a.py", 3, [f"p {number}.s2" for number in range(count)], at_import=False)
@@ -155,7 +155,7 @@ def test_pages_name_the_programs_of_each_line(call: Call, tmp_path: Path) -> Non
     assert PLAIN in text
 
 
-def test_a_line_names_few_programs_and_none_is_lost_for_it(tmp_path: Path) -> None:
+def test_a_line_names_a_bounded_number_of_programs_and_no_line_is_lost(tmp_path: Path) -> None:
     programs = [(path.name, load(path)) for path in sorted(SEEDS.glob("ipa-*.s2"))]
     assert len(programs) > places.NAMED
     with measuring.measured(programs, ["original"], 2) as found:
@@ -177,7 +177,7 @@ SOURCE = "a = 1\n\nif a:\n    b = (\n        2\n    )\n# end\n"
 @pytest.mark.parametrize(
     ("line", "expected"), [(1, (1, 1)), (2, (0, 0)), (3, (3, 3)), (4, (4, 4)), (5, (4, 6)), (6, (4, 6)), (7, (0, 0))]
 )
-def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int, int]) -> None:
+def test_a_line_within_a_statement_selects_the_statement(line: int, expected: tuple[int, int]) -> None:
     assert statement_at(SOURCE, line, [1, 3, 4]) == expected
 
 
@@ -193,16 +193,16 @@ def test_a_line_within_a_statement_stands_for_it(line: int, expected: tuple[int,
         ),
     ],
 )
-def test_a_line_that_is_none_is_refused(place: str, words: str, few: Measured) -> None:
+def test_an_invalid_line_is_refused(place: str, words: str, few: Measured) -> None:
     with pytest.raises(LineError, match=f"^{re.escape(words)}"):
         few.reaching(place)
 
 
-def test_its_refusal_is_a_line(call: Call) -> None:
+def test_an_invalid_line_is_reported_in_one_line(call: Call) -> None:
     refused(call(PLAIN, "--line", "x.py:1"), "--line x.py: no file of the report; allowed: ")
 
 
-def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(call(str(tmp_path)), "there is no program to replay; name corpora")
     refused(call(PLAIN, "--candidate", "nobody"), "no candidate 'nobody'")
     (tmp_path / "file").write_text("")
@@ -211,7 +211,7 @@ def test_what_cannot_be_is_refused(call: Call, tmp_path: Path, monkeypatch: pyte
     refused(call(PLAIN), "coverage.py is not installed; run `pip install -e '.[cover]'` in the checkout")
 
 
-def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -219,7 +219,7 @@ def test_a_full_disk_is_told(call: Call, tmp_path: Path, monkeypatch: pytest.Mon
     refused(call(PLAIN, "--html", str(tmp_path / "p")), "No space left on device; name a directory")
 
 
-def test_a_bad_program_among_others_is_told_of(call: Call, tmp_path: Path) -> None:
+def test_a_bad_program_among_others_is_reported(call: Call, tmp_path: Path) -> None:
     (tmp_path / "bad.s2").write_text("s2fuzz 8\n")
     code, out, err = call(str(tmp_path), PLAIN)
     assert code == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz demo``: what the story says is what the versions do, with and without a corpus."""
+"""``s2fuzz demo``: the story matches the behaviour of the versions, with and without a corpus."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ from ..console import ROOT
 
 
 def told(name: str, out: str) -> str:
-    """The part of the story about one candidate, as one line."""
+    """Return the part of the story about one candidate, as one line."""
     return " ".join(out.split(f"\n{name} against original: ")[1].split("\n\n")[0].split())
 
 
@@ -39,7 +39,7 @@ def test_the_review(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 100
 
 
-def test_the_program_is_the_one_of_the_corpus() -> None:
+def test_the_program_is_in_the_corpus() -> None:
     assert parse(story.PROGRAM) == load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
 
 
@@ -47,7 +47,7 @@ def test_the_program_is_the_one_of_the_corpus() -> None:
     ("part", "name", "wrong"),
     [("SERIES", "original", "original shows clean, not regression"), ("REPAIR", "rfc-v1", "rfc-v1 shows regression")],
 )
-def test_a_story_that_is_not_so_is_a_mistake(
+def test_a_story_that_the_versions_contradict_is_an_internal_error(
     part: str, name: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(story, part, name)
@@ -64,15 +64,15 @@ def test_findings_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"\n{len(lines)} findings in 40 programs\n" in out
 
 
-def test_it_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     story.review()
     story.fuzz(Unit("random", "original", story.WHOLE, 1, programs=5))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_needs_only_the_packages(tmp_path: Path) -> None:
-    """As after an ordinary installation: no corpus/, no checkout."""
+def test_the_demo_needs_only_the_packages(tmp_path: Path) -> None:
+    """Run in an ordinary installation: no corpus/, no checkout."""
     for name in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     code = "from fuzz.command_line import story; from fuzz.engines.unit import Unit; story.review(); "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings are printed as they come; the line that renews itself is for terminals only."""
+"""Progress of fuzz: findings are printed when they are found; the progress line appears on terminals only."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def found(kind: str, signature: str, number: int) -> FindingRecord:
 
 
 def session(summary: Summary, progress: ProgressLine) -> None:
-    """Show nothing new, one finding, the same again with a smaller program, and another."""
+    """Show no finding, then one finding, the same one with a smaller program, and another one."""
     progress.show()
     one, smaller, other = found("regression", "a: b", 3), found("regression", "a: b", 4), found("common", "c: d", 5)
     summary.first[one.finding.key] = one
@@ -51,6 +51,6 @@ def test_findings_between_renewals_of_the_line(summary: Summary, capsys: pytest.
     assert (out, start, one, other, end) == ("", "", ONE, OTHER, "")
 
 
-def test_nothing_beside_json(summary: Summary, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_no_progress_line(summary: Summary, capsys: pytest.CaptureFixture[str]) -> None:
     session(summary, ProgressLine(summary, terminal=True, quiet=True))
     assert capsys.readouterr() == ("", "")

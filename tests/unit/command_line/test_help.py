@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz help``: what ``--help`` says, the manual page, completion that a shell reads."""
+"""``s2fuzz help``: the text of ``--help``, the manual page, completion that a shell reads."""
 
 import re
 import subprocess
@@ -14,13 +14,13 @@ from fuzz.command_line.registry import COMMANDS, make_parser
 from ..console import in_process
 
 
-def test_it_is_the_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "help")
     assert run("corpus", "add")[1].startswith("usage: s2fuzz corpus add")
     assert run()[1].startswith("usage: s2fuzz [-h]")
 
 
-def test_a_word_that_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "help")
     assert run("fly") == (2, "", f"s2fuzz: help: s2fuzz has no 'fly'; there are: {', '.join(COMMANDS)}\n")
     assert "s2fuzz list has no 'x'; there are: no actions" in run("list", "x")[2]
@@ -54,7 +54,7 @@ def test_a_package_that_is_missing(capsys: pytest.CaptureFixture[str], monkeypat
 
 
 def helps(parser: Parser) -> Iterator[str]:
-    """The help of a parser, and of all below it, each as one line."""
+    """Yield the help of a parser and of all its subparsers, each as one line."""
     yield " ".join(parser.format_help().split())
     for each in parser.below().values():
         yield from helps(each)
@@ -68,19 +68,19 @@ def test_the_exit_codes_of_a_command_that_runs_no_program(words: list[str]) -> N
 
 
 def test_exit_code_2_has_one_wording() -> None:
-    """Help and docs/findings.md have the same."""
+    """Check that the help of every command has the wording of docs/findings.md."""
     texts = list(helps(make_parser()))
     assert not [text for text in texts if "says where, and what is allowed" in text]
     assert len([text for text in texts if "one line on stderr gives the place and a remedy" in text]) > 10
 
 
-def test_accepted_findings_are_called_so() -> None:
-    """A *known bug* is another thing."""
+def test_the_help_calls_accepted_findings_accepted() -> None:
+    """Check that the help does not call them known findings: a *known bug* is another thing."""
     assert not [text for text in helps(make_parser()) if re.search("known finding|findings that you know of", text)]
 
 
 def test_a_candidate_is_compared_with_a_reference() -> None:
-    """The *original* is the code of 2021 alone."""
+    """Check that the help does not call the reference the *original*, which is the code of 2021 alone."""
     texts = list(helps(make_parser()))
     assert not [text for text in texts if "as the original" in text]
     assert len([text for text in texts if "the version that the candidate is compared with" in text]) > 10

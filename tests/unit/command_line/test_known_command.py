@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz known``: entries are written to a file that other commands read, and what is there stays."""
+"""``s2fuzz known``: entries are written to a file that other commands read, and existing entries stay."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_finding_becomes_an_entry(
     assert run("list")[1] == f"{entry.pattern}\n    {why} (A. Reader, https://x/y)\n"
 
 
-def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_entries_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "k.toml"
     before = '# ours\n[[finding]]\npattern = "leak: *"   # all of them\nreason = "old"\n'
     file.write_text(before)
@@ -41,7 +41,9 @@ def test_what_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert len(load_accepted(str(file)).entries) == 2
 
 
-def test_run_obeys_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_obeys_the_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     program = str(ROOT / "corpus" / "regressions" / "dcache-thp-route.s2")
     assert in_process(capsys, "known")("add", "regression *", "--why", "all", "--who", "me")[0] == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ctrl-C while the command is imported ends it in order: one line, exit code 130, no traceback."""
+"""Ctrl-C while the command is imported: it ends with one line and exit code 130, without a traceback."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from ..console import ROOT
 from ..processes import interruptible, wait_for
 
-# Stands for a module of the standard library that the command imports: says that it is there, and takes its time.
+# Replaces a standard library module that the command imports: creates a file to show that it runs, then sleeps.
 _SLOW = """\
 import os, time
 os.close(os.open(os.environ["REACHED"], os.O_CREAT))
@@ -22,7 +22,7 @@ exec("time.sleep(600)")
 
 
 def script(folder: Path) -> list[str]:
-    """The console script, as pip writes it."""
+    """Return the console script as pip writes it."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     name, _, place = setup["options.entry_points"]["console_scripts"].strip().partition(" = ")
@@ -32,9 +32,9 @@ def script(folder: Path) -> list[str]:
 
 
 def interrupted(folder: Path, slow: str, command: list[str], ignored: tuple[int, ...] = ()) -> tuple[int, str, str]:
-    """Send Ctrl-C to a command that is importing a module: exit code, stdout, stderr.
+    """Send Ctrl-C to a command that is importing a module; return exit code, stdout, stderr.
 
-    :param ignored: signals that are ignored on its entry
+    :param ignored: signals that the command ignores when it starts
     """
     path = folder / "path"
     path.mkdir()
@@ -60,7 +60,7 @@ def interrupted(folder: Path, slow: str, command: list[str], ignored: tuple[int,
     return process.returncode, out, err
 
 
-# What `fuzz`, the command line and an action import.
+# Modules that are imported by `fuzz`, by the command line, and by an action.
 @pytest.mark.parametrize("slow", ["difflib", "argparse", "shlex"])
 @pytest.mark.parametrize("how", ["script", "module"])
 def test_ctrl_c_during_imports_is_one_line(tmp_path: Path, slow: str, how: str) -> None:
@@ -69,7 +69,7 @@ def test_ctrl_c_during_imports_is_one_line(tmp_path: Path, slow: str, how: str) 
 
 
 def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    """As in the background of a shell without job control: SIGKILL has to end it."""
+    """Start the command as a shell without job control does in the background: only SIGKILL ends it."""
     command = [sys.executable, "-m", "fuzz", "list"]
     assert interrupted(tmp_path, "difflib", command, (signal.SIGINT,)) == (-signal.SIGKILL, "", "")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Messages name the failure, the meant name, the remedy; in any locale."""
+"""Messages name the failure, the likely intended name and the remedy, in any locale."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ Call = Callable[..., Result]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs a command in this process, in a directory with a program."""
+    """Return a function that runs a command in this process, in a directory with a program."""
     monkeypatch.chdir(tmp_path)
     Path("program.s2").write_text(MISSING_CLEAN)
 
@@ -60,11 +60,11 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         ("run --known program.s3 program.s2", "program.s2"),
     ],
 )
-def test_the_nearest_right_one(call: Call, usage: str, meant: str) -> None:
+def test_the_nearest_name_is_suggested(call: Call, usage: str, meant: str) -> None:
     refused(call(*usage.split()), "did you mean '", f"{meant}'?")
 
 
-def test_nothing_like_it(call: Call) -> None:
+def test_nothing_is_suggested_without_a_similar_name(call: Call) -> None:
     assert "did you mean" not in call("run", "zzzzzz")[2]
     assert "did you mean" not in call("qqqq")[2]
     assert closest("x", []) == did_you_mean("x", []) == ""
@@ -89,7 +89,7 @@ def test_cover_refuses_before_it_replays(call: Call, monkeypatch: pytest.MonkeyP
 
 
 def test_a_process_that_cannot_be_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name, with what helps, and without a verdict."""
+    """Check that the message names the process and a remedy, and that there is no verdict."""
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -129,11 +129,11 @@ def test_a_judging_process_that_cannot_be_forked(call: Call, monkeypatch: pytest
 
 
 def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing of s2fuzz; one that crashes does."""
+    """Check that a killed process gives no verdict, and that a crashed one is an internal error."""
     for number, expected, words in (
         (signal.SIGKILL, 4, "no verdict: the process that judged it was killed by SIGKILL; try: free memory"),
         (signal.SIGTERM, 4, "no verdict: the process that judged it was killed by SIGTERM; try: free memory"),
-        # As a crash of the interpreter, but for pytest's handlers of those.
+        # This stands for a crash of the interpreter: pytest handles the signals of real crashes.
         (signal.SIGUSR1, 3, "a mistake of s2fuzz, not of the candidate: the process that judged it was killed by SIG"),
     ):
         monkeypatch.setattr(Judging, "_work", lambda *_, number=number: os.kill(os.getpid(), number))
@@ -143,14 +143,14 @@ def test_a_judging_process_that_is_killed_from_outside(call: Call, monkeypatch: 
         assert call("run", "program.s2", "--candidate", "original", "--json")[0] == expected
 
 
-def test_nothing_judged_is_no_all_clear(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_judged_nothing_has_no_verdict(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fuzz.engines.lanes.run_unit", lambda unit, watch: UnitResult(unit))
     code, out, _ = call("fuzz", "--workers", "1", "--candidate", "original", "--programs", "1")
     assert code == 4
     assert "0 programs" in out
 
 
-def test_what_is_not_started_is_named() -> None:
+def test_a_process_that_does_not_start_is_named() -> None:
     said = "a thing cannot be started: Cannot allocate memory; try: free memory"
     with pytest.raises(NoProcessError, match=said), starting("a thing"):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -171,14 +171,14 @@ def raised(error: OSError) -> OSError:
         (OSError(errno.EIO, "Input/output error"), 2, "raised() failed: Input/output error"),
     ],
 )
-def test_what_the_system_refuses(error: OSError, code: int, words: str) -> None:
+def test_errors_of_the_system_have_their_exit_codes(error: OSError, code: int, words: str) -> None:
     found, message = failure(raised(error))
     assert found == code
     assert words in message
     assert "answer" not in message
 
 
-def test_exit_codes_are_told(call: Call) -> None:
+def test_help_lists_the_exit_codes(call: Call) -> None:
     text = call("--help")[1]
     assert "2  bad usage or input, or a mistake in the candidate's Python" in text
     assert "4  no verdict available" in text
@@ -195,7 +195,7 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONC
 
 
 def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
-    """The summary has a curve once something was judged."""
+    """Check the summary, which draws a curve once something was judged."""
     environment = {**os.environ, **ASCII, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "fuzz", "campaign", "c\u00e9", "--candidate", "rfc-v1", "--hours", "0.001"]
     command += ["--workers", "1", "--unit-seconds", "1"]
@@ -214,11 +214,11 @@ def test_a_locale_that_knows_only_ascii(tmp_path: Path) -> None:
         ("cover --candidate rfc-v1 a.s2 --json b.s2", "program", ["a.s2", "b.s2"]),
     ],
 )
-def test_a_list_goes_on_behind_an_option(typed: str, place: str, words: list[str]) -> None:
+def test_a_list_continues_after_an_option(typed: str, place: str, words: list[str]) -> None:
     assert [str(word) for word in getattr(make_parser().parse_args(typed.split()), place)] == words
 
 
-def test_of_a_list_behind_an_option_each_word_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_word_of_a_list_after_an_option_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser("s2fuzz count")
     parser.add_argument("number", nargs="+", type=int, metavar="NUMBER")
     parser.add_argument("--up", action="store_true")

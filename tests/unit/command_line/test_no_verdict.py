@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A program that needs what no version models: each command ends with 4, and says what it is."""
+"""A program needs something that no version models: each command reports it and exits with 4."""
 
 import json
 
@@ -21,7 +21,7 @@ NEEDED = "no verdict: the program needs something that is not modelled: dirty ri
 
 
 def no_verdict(result: Result, *words: str) -> None:
-    """Exit 4, nothing on stdout, one line on stderr behind those of the start that has these words."""
+    """Check exit code 4, an empty stdout, and these words in the last line of stderr."""
     code, out, err = result
     assert (code, out) == (4, "")
     last = err.splitlines()[-1]
@@ -37,7 +37,7 @@ def test_export_writes_nothing(call: Call, form: str) -> None:
     no_verdict(result, "p.s2: ", NEEDED.format("rfc-v1"))
 
 
-def test_run_says_why_once(call: Call) -> None:
+def test_run_prints_the_reason_once(call: Call) -> None:
     code, out, err = call("run", write(RING), "--candidate", "rfc-v1-3")
     assert (code, out) == (4, "p.s2: rfc-v1-3 against original: no verdict\n\n")
     assert err.count(NEEDED.format("original")) == 1
@@ -50,7 +50,7 @@ def test_explore(call: Call) -> None:
 
 @pytest.fixture
 def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No version models the first thing that a program needs."""
+    """Make every version report that it does not model the first thing that a program needs."""
     create = Executor.create
 
     def refuse(self: Executor) -> object:
@@ -83,7 +83,7 @@ def test_the_model_of_a_selftest(call: Call) -> None:
     no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
 
 
-def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_with_a_version_that_gets_stuck(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def stuck(_: object) -> None:
         raise measuring.WorkloadError("original: operation 1: stuck")
 
@@ -93,7 +93,7 @@ def test_compare_with_a_version_that_gets_nowhere(call: Call, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("command", ["report", "minimize", "promote"])
-def test_what_wants_a_finding(call: Call, command: str) -> None:
+def test_commands_that_need_a_finding(call: Call, command: str) -> None:
     where = ("--out", ".") if command == "promote" else ()
     no_verdict(
         call(command, write(RING), "--candidate", "rfc-v1", *where), "p.s2 on rfc-v1: ", NEEDED.format("original")

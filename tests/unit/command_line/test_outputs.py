@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``-o``: a file is replaced, a link's target is, a device and a FIFO are written to, everything else is refused."""
+"""``-o``: a file or a link's target is replaced, a device or FIFO is written to, anything else is refused."""
 
 import os
 import socket
@@ -18,12 +18,12 @@ from fuzz.command_line.messages import one_line
 from ..console import MISSING_CLEAN, ROOT
 from ..processes import wait_for
 
-# Commands that write one file, without its name.
+# Commands that write one file, without the file's name.
 WRITERS = {
     "convert": ["convert", "--to", "text", "p.s2", "-o"],
     "minimize": ["minimize", "--candidate", "rfc-v1", "--seconds", "0.01", "p.s2", "-o"],
 }
-# The output of either begins so, or has it after comments.
+# The output of each command begins with this line, possibly after comments.
 FIRST_LINE = "s2fuzz 1\n"
 WANTED = "; name a file that can be written, a device, or a FIFO that has a reader\n"
 
@@ -34,7 +34,7 @@ Write = Callable[[str], int]
 
 @pytest.fixture(params=WRITERS)
 def write(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Runs a command that writes to what is named, in a directory that has nothing else."""
+    """Return a function that writes to the named target, in a directory with nothing else."""
     monkeypatch.chdir(tmp_path)
     Path("p.s2").write_text(MISSING_CLEAN)
     command = WRITERS[request.param]
@@ -43,7 +43,7 @@ def write(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 @contextmanager
 def read_end(fifo: str) -> Iterator[int]:
-    """Somebody who reads a FIFO."""
+    """Open a FIFO for reading."""
     fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         yield fd
@@ -52,7 +52,7 @@ def read_end(fifo: str) -> Iterator[int]:
 
 
 def device(number: int) -> str:
-    """A device node of our own like one of those of the memory driver: 3 is null, 7 is full."""
+    """Make a device node of our own with a minor number of the memory driver: 3 is null, 7 is full."""
     try:
         os.mknod("device", stat.S_IFCHR | 0o666, os.makedev(1, number))
         os.close(os.open("device", os.O_WRONLY))
@@ -65,7 +65,7 @@ def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[s
     before = sorted(os.listdir())
     assert write(target) == 2
     out, err = capsys.readouterr()
-    # minimize says what runs, and in which form, before it takes its time, and refuses before that.
+    # minimize prints the version and form that it runs before its long work, but refuses bad output even before that.
     said = [line for line in err.splitlines(keepends=True) if "CPython" not in line and " overrides " not in line]
     name = one_line(target) or "''"
     assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{WANTED}"])
@@ -77,13 +77,13 @@ def test_a_regular_file_is_replaced_as_a_whole(write: Write) -> None:
     Path("hard").hardlink_to("x")
     assert write("x") == 0
     assert FIRST_LINE in Path("x").read_text()
-    # Another file by now: whoever reads the old one has all of it.
+    # The name now stands for another file: a process that reads the old file still sees all of it.
     assert Path("hard").read_text() == "old"
     assert sorted(os.listdir()) == ["hard", "p.s2", "x"]
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_and_its_target_is_written(write: Write, there: bool) -> None:
+def test_a_link_stays_and_its_target_is_replaced(write: Write, there: bool) -> None:
     Path("folder").mkdir()
     if there:
         Path("folder/x").write_text("old")
@@ -100,19 +100,19 @@ def test_a_fifo_is_written_to_and_stays(write: Write) -> None:
     with read_end("fifo") as fd:
         assert write("fifo") == 0
         assert FIRST_LINE in os.read(fd, 1 << 16).decode()
-        # It was closed.
+        # The command closed its end.
         assert os.read(fd, 1) == b""
     assert Path("fifo").is_fifo()
 
 
-def test_a_reader_of_a_fifo_sees_no_end_before_the_file(tmp_path: Path) -> None:
-    """Also where the command works for a while between its look at the FIFO and the file."""
+def test_a_fifo_reader_sees_no_end_of_file_before_the_data(tmp_path: Path) -> None:
+    """Check this also for a command that works for a while between checking the FIFO and writing to it."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     (tmp_path / "p.s2").write_text(MISSING_CLEAN)
     command = [sys.executable, "-m", "fuzz", "minimize", "--candidate", "rfc-v1", str(tmp_path / "p.s2")]
     command += ["-o", str(fifo)]
-    # In turn: nobody has it open for writing; somebody has, and says nothing yet; the file; nobody.
+    # The states in order: no writer; a writer that has written nothing yet; the data; no writer.
     seen: list[str] = []
     text = b""
 
@@ -143,14 +143,14 @@ def test_a_fifo_without_a_reader_is_refused(write: Write, capsys: pytest.Capture
     assert Path("fifo").is_fifo()
 
 
-def test_a_fifo_whose_reader_goes_is_told_of(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Not as if standard output had been closed (141)."""
+def test_a_fifo_whose_reader_closes_it_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Check that the exit code is not that of a closed standard output (141)."""
     fifo, program = tmp_path / "fifo", tmp_path / "p.s2"
     os.mkfifo(fifo)
-    # More than a pipe holds.
+    # The output exceeds the capacity of a pipe.
     program.write_text(MISSING_CLEAN + "cpu0 read a+0\n" * 9_000)
     with subprocess.Popen(["head", "-c", "1", str(fifo)], stdout=subprocess.DEVNULL):
-        # Returns once head has opened it.
+        # This call returns once head has opened the FIFO.
         holder = os.open(fifo, os.O_WRONLY)
         try:
             code = cli.main(["convert", "--to", "text", str(program), "-o", str(fifo)])
@@ -184,7 +184,9 @@ def test_a_socket_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -
         ("x" * 256, "File name too long"),
     ],
 )
-def test_no_place_for_a_file(target: str, why: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_that_cannot_be_a_file_is_refused(
+    target: str, why: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("folder").mkdir()
     Path("to-folder").symlink_to("folder")
     Path("loop").symlink_to("loop")
@@ -193,7 +195,7 @@ def test_no_place_for_a_file(target: str, why: str, write: Write, capsys: pytest
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_full_device_is_told_of_and_stays(link: bool, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_device_is_reported_and_stays(link: bool, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     target = "/dev/full"
     if link:
         Path("link").symlink_to(target)
@@ -218,8 +220,8 @@ def test_a_device_node_is_written_to_and_stays(number: int, code: int, write: Wr
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_a_descriptor_keeps_what_was_written_before(name: str, tmp_path: Path) -> None:
-    """``>> file``: the file that it is is not replaced."""
+def test_output_to_a_descriptor_keeps_earlier_content(name: str, tmp_path: Path) -> None:
+    """Append with ``>> file``: the file behind the descriptor is not replaced."""
     (tmp_path / "p.s2").write_text(MISSING_CLEAN)
     out = tmp_path / "out"
     out.write_text("before\n")

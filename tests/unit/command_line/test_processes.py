@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tests' own tools: signals of processes, and waiting."""
+"""Helpers of the tests: signals of processes, and waiting."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from ..processes import interruptible, state, wait_for, wait_for_end, wait_for_work, work_of
 
-# As a shell does for a job in the background, and nohup.
+# A shell ignores these signals for a background job, and so does nohup.
 IGNORING = """\
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -32,19 +32,19 @@ def test_signals_are_as_usual_however_the_tests_were_started(wrap: object, said:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == said
 
 
-def test_it_stays_the_same_process() -> None:
+def test_interruptible_keeps_the_process() -> None:
     with subprocess.Popen(interruptible(["/bin/sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True) as child:
         assert child.communicate()[0] == f"{child.pid}\n"
 
 
-def test_waiting_ends_with_what_was_waited_for() -> None:
+def test_waiting_ends_when_the_condition_holds() -> None:
     left = [0, 0, 1]
     wait_for(lambda: left.pop(0), "something")
     with pytest.raises(AssertionError, match="a miracle"):
         wait_for(lambda: False, "a miracle", 0.0)
 
 
-def test_work_is_waited_for_and_ends_are_seen() -> None:
+def test_waiting_for_work_and_for_the_end_of_a_process() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         before = work_of([busy.pid])
         wait_for_work(lambda: [busy.pid], 0.1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every command that declares itself, and what ``--help`` imports."""
+"""The declarations of all commands, and the modules that ``--help`` imports."""
 
 import shlex
 import subprocess
@@ -27,12 +27,12 @@ def greet(arguments):
 
 COMMAND = Command("greet", "say hello", "Say hello.", lambda parser: parser.add_argument("name"), greet)
 """
-# What ``--help`` may import: the command line, and what reads no kernel code.
+# Modules that ``--help`` may import: the command line, and modules that read no kernel code.
 CHEAP: Final = (
     *("fuzz.command_line", "fuzz.processes", "reference.compiled"),
     *("fuzz.distribution", "fuzz.exit_codes", "fuzz.loading", "fuzz.suggestions", "fuzz.engines.registry"),
 )
-# Packages that hold only a constant or a purpose in their ``__init__.py``.
+# Packages whose ``__init__.py`` holds only a constant or a docstring.
 EMPTY: Final = ("fuzz", "reference", "fuzz.engines", "fuzz.campaign")
 IMPORTED: Final = """
 import sys
@@ -44,7 +44,7 @@ except SystemExit:
 """
 
 
-def test_a_module_is_a_command() -> None:
+def test_each_module_is_a_command() -> None:
     folder = Path(commands.__path__[0])
     assert sorted(COMMANDS) == sorted(path.stem for path in folder.glob("[a-z]*.py"))
     assert list(COMMANDS)[: len(ORDER)] == list(ORDER)
@@ -52,8 +52,8 @@ def test_a_module_is_a_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_what_a_command_declares(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its line, its text and its examples are in its help; the examples can be parsed; the exit codes are there."""
+def test_help_shows_all_that_a_command_declares(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that the help has the summary, text, examples and exit codes, and that the examples can be parsed."""
     assert command.summary[:1].islower()
     assert not command.summary.endswith(".")
     with pytest.raises(SystemExit):
@@ -71,7 +71,7 @@ def test_what_a_command_declares(command: Command, capsys: pytest.CaptureFixture
 def test_a_command_is_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A module in the folder is enough: it is in the help, behind the others, and it runs."""
+    """Check that a new module in the folder suffices: the command runs, and the help lists it after the others."""
     (tmp_path / "greet.py").write_text(NEW)
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
     monkeypatch.setattr(registry, "COMMANDS", {each.name: each for each in registry.found()})
@@ -87,7 +87,7 @@ def test_a_command_is_one_file(
         sys.modules.pop(f"{commands.__name__}.greet", None)
 
 
-def test_help_imports_nothing_that_only_commands_need() -> None:
+def test_help_imports_no_modules_needed_only_by_commands() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.startswith("usage: s2fuzz")
     imported = done.stderr.split()

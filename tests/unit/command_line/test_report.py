@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command report, and run with what the comments of a program and a mail on standard input say."""
+"""The report command, and run with the comments of a program and a mail on standard input."""
 
 import io
 import os
@@ -29,7 +29,7 @@ Pipe = Callable[[str], None]
 
 @pytest.fixture
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
-    """Returns a function that has a text on standard input."""
+    """Return a function that puts a text on standard input."""
     with ExitStack() as stack:
 
         def pipe(text: str) -> None:
@@ -47,8 +47,8 @@ def test_report_explains_the_finding_of_a_file(call: Call) -> None:
     assert max(map(len, out.splitlines())) <= 72
 
 
-def test_report_of_one_of_two_findings(call: Call) -> None:
-    """The comments say which; without them the weightiest, or the one asked for."""
+def test_report_selects_one_of_two_findings(call: Call) -> None:
+    """Select the finding that the comments name; without comments the weightiest one, or the one asked for."""
     write(MISSING_CLEAN)
     assert f"regression: {SIGNATURE}" in " ".join(call("report", "p.s2", "--candidate", "rfc-v1")[1].split())
     asked = call("report", "p.s2", "--candidate", "rfc-v1", "--signature", "locking*", "--json")
@@ -66,17 +66,17 @@ def test_report_json_has_the_documented_keys(call: Call) -> None:
     assert found["versions"]["rfc-v1-3"]
 
 
-def test_report_says_that_the_candidate_has_changed(call: Call) -> None:
+def test_report_mentions_a_changed_candidate(call: Call) -> None:
     now = code_text("original", "rfc-v1-3")
     changed = "rfc-v1-3 has changed since this was filed"
     assert changed not in call("report", write(f"{ABOUT}# code: {now}\n{MISSING_CLEAN}"))[1]
-    # Both digests are others, whatever they are.
+    # Change the first and the last digit, whatever they are.
     first, last = ("1" if now.startswith("0") else "0"), ("1" if now.endswith("0") else "0")
     other = f"{first}{now[1:-1]}{last}"
     assert changed in call("report", write(f"{ABOUT}# code: {other}\n{MISSING_CLEAN}"))[1]
 
 
-def test_report_refuses_what_shows_nothing(call: Call) -> None:
+def test_report_refuses_a_program_without_a_finding(call: Call) -> None:
     write(MISSING_CLEAN)
     refused(call("report", "p.s2"), "no comment names its candidate")
     refused(call("report", "p.s2", "--candidate", "rfc-v1-fixed"), "shows nothing")
@@ -84,7 +84,7 @@ def test_report_refuses_what_shows_nothing(call: Call) -> None:
 
 
 def terminal(folder: Path, **environment: str) -> str:
-    """The output of a report in a terminal."""
+    """Return the output of a report in a terminal."""
     ours, theirs = pty.openpty()
     variables = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
     process = subprocess.Popen(
@@ -101,7 +101,7 @@ def terminal(folder: Path, **environment: str) -> str:
         while data := os.read(ours, 65536):
             found += data
     except OSError:
-        # Its other end is closed.
+        # The other end is closed.
         pass
     os.close(ours)
     assert process.wait() == 0
@@ -119,14 +119,14 @@ def test_run_takes_the_versions_of_the_comments(call: Call) -> None:
     write(ABOUT + MISSING_CLEAN, "x.s2")
     code, out, _ = call("run", "x.s2")
     assert (code, out.partition("\n")[0]) == (1, "x.s2: rfc-v1-3 against original: regression")
-    # Options go before comments.
+    # Options take precedence over comments.
     assert call("run", "x.s2", "--candidate", "rfc-v1-fixed")[1].startswith(
         "x.s2: rfc-v1-fixed against original: clean"
     )
     assert call("run", "x.s2", "--reference", "rfc-v1")[1].startswith("x.s2: rfc-v1-3 against rfc-v1: ")
 
 
-def test_run_of_several_programs_takes_those_of_each(call: Call) -> None:
+def test_run_of_several_programs_takes_the_versions_of_each(call: Call) -> None:
     write(ABOUT + MISSING_CLEAN, "x.s2")
     write(ABOUT.replace("rfc-v1-3", "rfc-v1-fixed") + MISSING_CLEAN, "y.s2")
     found = answer(call("run", "x.s2", "y.s2", write(MISSING_CLEAN), "--json"))
@@ -136,8 +136,8 @@ def test_run_of_several_programs_takes_those_of_each(call: Call) -> None:
     assert len({each["candidate"] for each in found["changes"]}) == len(found["changes"]) == len(others)
 
 
-def test_the_trace_is_about_the_finding_of_the_file(call: Call) -> None:
-    """rfc-v1 shows two; without comments the trace is about both."""
+def test_the_trace_covers_the_finding_of_the_file(call: Call) -> None:
+    """Run rfc-v1, which shows two findings; without comments the trace covers both."""
     both = call("run", write(MISSING_CLEAN), "--candidate", "rfc-v1", "--trace")[1]
     assert "!! locking" in both
     assert "!! dcache" in both
@@ -156,7 +156,7 @@ def test_run_reads_standard_input_and_mails(call: Call, pipe: Pipe) -> None:
 
 
 def test_a_mail_does_not_choose_code_outside_of_s2fuzz(call: Call, pipe: Pipe) -> None:
-    """Neither a file nor a tree of somebody's runs because a mail names it."""
+    """Refuse to run a foreign file or tree because a mail names it."""
     for name in ("./evil.py", "tree:/tmp/evil"):
         Path("evil.py").write_text("raise SystemExit('it ran')\n")
         pipe(ABOUT.replace("rfc-v1-3", name) + MISSING_CLEAN)
@@ -172,9 +172,7 @@ def test_standard_input_that_is_no_program(call: Call, pipe: Pipe, monkeypatch: 
     refused(call("run", "-"), "<stdin>: cannot be read")
 
 
-def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(
-    call: Call, tmp_path: Path, pipe: Pipe
-) -> None:
+def test_minimize_of_standard_input_writes_to_standard_output(call: Call, tmp_path: Path, pipe: Pipe) -> None:
     pipe(ABOUT + MISSING_CLEAN)
     code, out, _ = call("minimize", "-")
     assert code == 0
@@ -193,14 +191,12 @@ def test_minimize_writes_what_it_read_from_standard_input_to_standard_output(
         ("tree:/nowhere/linux", "/nowhere/linux: no such folder; allowed: the top folder of a Linux tree"),
     ],
 )
-def test_a_version_that_is_not_there_and_that_nobody_has_typed(
-    call: Call, command: str, key: str, name: str, wrong: str
-) -> None:
-    """The file was made in another folder, or on another machine."""
+def test_a_missing_version_named_only_by_a_comment(call: Call, command: str, key: str, name: str, wrong: str) -> None:
+    """Run a file that was made in another folder, or on another machine."""
     there = {"reference": "original", "candidate": "rfc-v1-3"}[key]
     write(ABOUT.replace(f"{key}: {there}", f"{key}: {name}") + MISSING_CLEAN, "x.s2")
     where = ("--out", ".") if command == "promote" else ()
     words = f"s2fuzz: x.s2: its comment `# {key}: {name}`: {wrong}", f"; or name another version with --{key}\n"
     refused(call(command, "x.s2", *where), *words)
-    # Who has typed the name is told of it alone.
+    # If the user typed the name, the message does not mention the comment.
     refused(call(command, "x.s2", *where, f"--{key}", name), f"s2fuzz: {wrong}")

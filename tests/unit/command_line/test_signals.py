@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SIGTERM and SIGHUP end a command as Ctrl-C does; what was ignored on entry stays ignored; nothing is left behind."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does; ignored signals stay ignored; no process or file is left behind."""
 
 import json
 import os
@@ -20,7 +20,7 @@ INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
         ([INT], [], 130),
         ([TERM], [], 143),
         ([HUP], [], 129),
-        # As under nohup, and in the background of a shell without job control.
+        # nohup ignores these signals, and so does a shell without job control for a background job.
         ([HUP, TERM], [HUP], 143),
         ([INT, TERM], [INT], 143),
     ],
@@ -38,7 +38,7 @@ def test_fuzz_ends_with_its_report(tmp_path: Path, numbers: list[int], ignored: 
 
 @pytest.mark.parametrize(("number", "code"), [(TERM, 143), (HUP, 129)])
 def test_minimize_leaves_the_best_so_far(tmp_path: Path, number: int, code: int) -> None:
-    """Kernel code that does not come back makes it last."""
+    """Shrink a program on kernel code that does not return, so that the command keeps running."""
     program = tmp_path / "p.s2"
     program.write_text(MISSING_CLEAN + "host discard a+0 2M\n" * 20)
     minimize = Started(tmp_path, "minimize", "p.s2", "--candidate", "eventless-loop", "--seconds", "3600")
@@ -48,8 +48,8 @@ def test_minimize_leaves_the_best_so_far(tmp_path: Path, number: int, code: int)
 
 
 @pytest.mark.parametrize(("number", "code"), [(INT, 130), (TERM, 143)])
-def test_explore_says_what_it_has_found(tmp_path: Path, number: int, code: int) -> None:
-    """All schedules of the program take hours."""
+def test_explore_reports_its_findings(tmp_path: Path, number: int, code: int) -> None:
+    """Explore a program whose schedules take hours to run."""
     accesses = "".join(f"cpu{cpu} write a+{4 * page}K\n" for page in range(4) for cpu in range(2))
     (tmp_path / "p.s2").write_text(f"s2fuzz 1\nvm\nslot a size=2M backing=anon\npar\n{accesses}end\n")
     explore = Started(tmp_path, "explore", "p.s2", "--candidate", "rfc-v1", "--preemptions", "4")
@@ -71,7 +71,7 @@ def test_a_campaign_ends_in_order(tmp_path: Path, numbers: list[int], ignored: l
 
 
 def test_children_die_with_a_killed_command(tmp_path: Path) -> None:
-    """Also one that loops in kernel code and takes no signal."""
+    """Kill a command whose child loops in kernel code and handles no signal."""
     program = tmp_path / "p.s2"
     program.write_text("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
     run = Started(tmp_path, "run", "p.s2", "--candidate", "eventless-abort")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An entry of known-findings.toml, with who says so and why, is shown wherever its finding is."""
+"""An entry of known-findings.toml: its author and reason are shown with its finding everywhere."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def folded(text: str) -> str:
     ],
     ids=" ".join,
 )
-def test_a_command_shows_it(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_shows_the_entry(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = in_process(capsys)(*command)
     assert code == 0
     assert WORDS in folded(out)
@@ -67,7 +67,7 @@ def test_json_has_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def campaign(tmp_path: Path) -> str:
-    """A campaign that has found what somebody accepted only afterwards."""
+    """Make a campaign with a finding that was accepted only afterwards."""
     with opened(tmp_path / "c", SETTINGS) as (db, _, corpus, _):
         records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         records.begin(1)
@@ -77,7 +77,7 @@ def campaign(tmp_path: Path) -> str:
     return str(tmp_path / "c")
 
 
-def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_campaign_shows_the_entry(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = in_process(capsys, "status")
     code, out, _ = run(campaign)
     assert code == 0
@@ -85,7 +85,7 @@ def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) 
     Path("known-findings.toml").rename("elsewhere.toml")
     assert run(campaign)[0] == 1
     assert run("--known", "elsewhere.toml", campaign)[0] == 0
-    # The next session writes it down.
+    # The next session records the entry.
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
         accepted = load_accepted("elsewhere.toml")
         Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), accepted).begin(1)
@@ -94,7 +94,7 @@ def test_a_campaign_shows_it(campaign: str, capsys: pytest.CaptureFixture[str]) 
     assert f"accepted: {WORDS}" in folded(out)
 
 
-def test_the_screen_and_the_page_show_it(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_screen_and_the_page_show_the_entry(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
     with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every wrong usage of ``tests/data/wrong_usages.txt``: its exit code, its one line on stderr, nothing on stdout."""
+"""The wrong usages of ``tests/data/wrong_usages.txt``: exit code, one line on stderr, nothing on stdout."""
 
 import os
 import re
@@ -36,13 +36,13 @@ class Usage(NamedTuple):
         return words
 
     def told(self, err: str) -> bool:
-        """Tell whether stderr has this line, and no other."""
+        """Return whether stderr is this line and nothing else."""
         parts = [re.escape(part) for part in f"{self.line}\n".split("...")]
         return re.fullmatch(r"[^\n]*".join(parts), err) is not None
 
 
 def usages() -> Iterator[Usage]:
-    """The table."""
+    """Yield the rows of the table."""
     lines = [line for line in TABLE.read_text().splitlines() if line and not line.startswith("#")]
     for typed, told in zip(lines[::2], lines[1::2], strict=True):
         assert typed.startswith("$ "), typed
@@ -55,7 +55,7 @@ USAGES = list(usages())
 
 @pytest.fixture
 def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory with one of everything."""
+    """Make a directory with one entry of each kind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("S2FUZZ_DEBUG", raising=False)
     texts = {
@@ -86,7 +86,7 @@ def furnished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def entries(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return the entries of a directory: of each name which file it is, and of what kind."""
+    """Return the inode and mode of each entry of a directory."""
     found = {name: os.lstat(folder / name) for name in os.listdir(folder)}
     return {name: (info.st_ino, info.st_mode) for name, info in found.items()}
 
@@ -102,13 +102,13 @@ def test_wrong_usage(usage: Usage, furnished: Path, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert (code, out) == (usage.code, "")
     assert usage.told(err), err
-    # Nothing was replaced.
+    # No existing entry was replaced.
     assert before.items() <= entries(furnished).items()
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
 def typed_commands() -> Iterator[str]:
-    """Yield the words of each command and each part of one: ``run``, ``corpus add``."""
+    """Yield the words of each command and subcommand: ``run``, ``corpus add``."""
     for name, below in parts(make_parser()):
         inner = [f"{name} {part}" for part, _ in parts(below)]
         yield from inner
@@ -117,7 +117,7 @@ def typed_commands() -> Iterator[str]:
 
 
 def parts(parser: Parser) -> Iterator[tuple[str, Parser]]:
-    """The commands of a parser, by name."""
+    """Yield the subparsers of a parser, with their names."""
     yield from parser.below().items()
 
 
@@ -129,7 +129,7 @@ def test_every_command_is_in_the_table() -> None:
         assert any(each.startswith(f"s2fuzz {command} ") for each in typed), command
 
 
-def test_a_line_is_told_as_a_whole() -> None:
+def test_the_whole_line_must_match() -> None:
     usage = Usage("s2fuzz", 2, "s2fuzz: a...c")
     assert usage.told("s2fuzz: abbc\n")
     assert not any(map(usage.told, ("s2fuzz: ab\n", "s2fuzz: abc", "s2fuzz: a\nc\n", "s2fuzz: ac\nmore\n", "")))

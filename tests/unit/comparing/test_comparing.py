@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The experiment of the series: what it claims holds in the model, for any number of vCPUs."""
+"""The experiment of the series: its claims hold in the model for any number of vCPUs."""
 
 import json
 from contextlib import nullcontext
@@ -18,8 +18,8 @@ ROWS = {1: (Figures(4096, 512, 2000, 0), Figures()), 8: (Figures(8192, 512, 2000
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 5])
-def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
-    """Patch 1/4: who finds the block mapped cleans nothing."""
+def test_the_original_cleans_for_each_vcpu_and_the_series_once(cpus: int) -> None:
+    """Check patch 1/4: a vCPU that finds the block mapped cleans nothing."""
     original, patched = (
         Experiment(candidate.get(name), "create", "2M").measure(cpus) for name in ("original", "rfc-v1-1")
     )
@@ -27,8 +27,8 @@ def test_a_creation_cleans_once_for_each_vcpu_or_once(cpus: int) -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 6])
-def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> None:
-    """Patches 2/4 and 3/4: the block is there before its pages are unmapped."""
+def test_a_rebuild_visits_old_entries_in_the_window_or_after_it(cpus: int) -> None:
+    """Check patches 2/4 and 3/4: the block is mapped before its pages are unmapped."""
     original, series = (
         Experiment(candidate.get(name), "rebuild", "2M").measure(cpus) for name in ("original", "rfc-v1")
     )
@@ -36,13 +36,13 @@ def test_a_rebuild_visits_old_entries_in_the_window_or_behind_it(cpus: int) -> N
     assert original.window_events > 1000
     # The flush of the VM.
     assert series.window_events < 10
-    # Nearly all steps of the original lie in the window.
+    # Nearly all steps of the original are in the window.
     assert (original.faults > cpus // 2) == (cpus > 1)
     assert series.faults == 0
 
 
 def test_a_block_of_1g() -> None:
-    """A table of level 2 and 512 tables of level 3: each entry of them is visited in the window, or behind it."""
+    """Check a table of level 2 and 512 tables of level 3: their entries are visited in the window, or after it."""
     original, series = (candidate.get(name) for name in ("original", "rfc-v1"))
     assert Experiment(original, "create", "1G").measure(3).bytes_cleaned == 3 << 30
     assert Experiment(series, "create", "1G").measure(3).bytes_cleaned == 1 << 30
@@ -50,17 +50,17 @@ def test_a_block_of_1g() -> None:
     assert Experiment(series, "rebuild", "1G").measure(1).window_entries == 0
 
 
-def test_vcpus_arrive_at_steps_of_the_one_that_rebuilds() -> None:
+def test_vcpus_arrive_at_steps_of_the_rebuilding_vcpu() -> None:
     steps = RebuildPlaces(candidate.get("rfc-v1"), "2M")
     places = [steps.place(number) for number in range(steps.count)]
     assert len(places) > 500
     assert {place.cpu for place in places} == {0}
     assert len({place.anchor for place in places}) == len(places)
-    # Loads in a row are kept together.
+    # Consecutive loads are stored together.
     assert len(steps.found) < 500
 
 
-def test_the_table_says_what_it_is_and_what_it_is_not() -> None:
+def test_the_table_states_what_it_shows() -> None:
     lines = table("rebuild", "2M", ("original", "rfc-v1"), ROWS).splitlines()
     assert lines[0].startswith("rebuild of a 2M block.")
     assert [line.split()[:3] for line in lines[5:9]] == [
@@ -102,7 +102,7 @@ def test_no_picture_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path
         (("--plot", "a.pdf"), "allowed: FILE.svg or FILE.png"),
     ],
 )
-def test_what_is_refused(arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) if arguments[0] == "--cpus" else nullcontext() as refused:
         assert main(["compare", "--candidate", "rfc-v1", "--workload", "create", *arguments]) == 2
     assert refused is None or refused.value.code == 2

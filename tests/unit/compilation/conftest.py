@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checkouts with a build in which nothing is real but the names."""
+"""Checkouts with a fake build, of which only the names are real."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ SUFFIX = EXTENSION_SUFFIXES[0]
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the sources with a build in which nothing is real but the names."""
+    """Copy the sources and add a fake build, of which only the names are real."""
     for package in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     folder = tmp_path / "build" / "native"
@@ -46,7 +46,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def building(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout in which the compiler only seems to run."""
+    """Make a checkout whose compiler only pretends to run."""
 
     def compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (folder / "out").mkdir()

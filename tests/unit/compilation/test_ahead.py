@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""C files of the runtime library that were compiled ahead are not compiled again; those that were not are."""
+"""C files of the runtime library that were compiled ahead are not compiled again; the others are."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from reference.compiled.choice import LIBRARY
 
 @dataclass
 class Extension:
-    """As one of setuptools."""
+    """Stands for an extension of setuptools."""
 
     name: str
     sources: list[str]
@@ -28,7 +28,7 @@ class Extension:
 
 
 class Compiler:
-    """Keeps the names of what it compiles; has no parsed headers."""
+    """Records the names of the files that it compiles; has no precompiled headers."""
 
     compiler_so = ("false",)
     include_dirs: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Compiler:
         return [f"here/{Path(source).stem}.o" for source in sources]
 
 
-def test_what_is_there_is_taken(tmp_path: Path) -> None:
+def test_files_compiled_ahead_are_used(tmp_path: Path) -> None:
     sources = [tmp_path / name for name in ("__native_reference___kernel.c", "int_ops.c", "list_ops.c", "str_ops.c")]
     for source in sources:
         source.write_text("int x;\n")
@@ -65,7 +65,7 @@ def test_what_is_there_is_taken(tmp_path: Path) -> None:
     assert extension.sources == []
 
 
-def test_the_runtime_library_is_compiled_as_it_would_be_with_the_rest(
+def test_the_runtime_library_is_compiled_with_the_same_options_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     common = pytest.importorskip("mypyc.common")

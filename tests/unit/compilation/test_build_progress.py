@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BuildProgress of a build: what the compiler's process reports, and what people see of it."""
+"""Progress of a build: reports of the compiler's process, and the output shown to the user."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from reference.compiled.choice import LIBRARY
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that stands: its seconds are the only entry."""
+    """Replace the clock by one that stands still; its seconds are the only entry."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
@@ -34,9 +34,7 @@ def reports(capsys: pytest.CaptureFixture[str], *states: tuple[int, float]) -> l
     return capsys.readouterr().out.splitlines(keepends=True)
 
 
-def test_lines_for_each_quarter_where_there_is_no_terminal(
-    clock: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_for_each_quarter_without_a_terminal(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     lines = reports(capsys, *((done, done / 8) for done in range(9)))
     shown = BuildProgress(8)
     for line in lines:
@@ -52,13 +50,13 @@ def test_lines_for_each_quarter_where_there_is_no_terminal(
     ]
 
 
-def test_a_line_that_renews_itself_in_a_terminal(
+def test_a_progress_line_in_a_terminal(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     lines = reports(capsys, (0, 0), (1, 0.1), (2, 0.2), (3, 0.3))
     shown = BuildProgress(9)
-    # The third report comes too soon after the second.
+    # The third report follows the second one too soon to be shown.
     for line, passed in zip(lines, (3.0, 0.1, 3.0, 0.0), strict=True):
         assert shown.take(line)
         clock[0] += passed
@@ -73,7 +71,9 @@ def test_a_line_that_renews_itself_in_a_terminal(
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_remark_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_remark_stays_visible(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     tell("there is no profile")
     line = capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_a_remark_stays(terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 @pytest.mark.parametrize("line", ["", "error: x", "s2fuzz-progress", "s2fuzz-progress 1 2\n", "s2fuzz-progress 1 0.5x"])
-def test_other_lines_are_for_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_lines_go_to_the_log(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = BuildProgress(3)
     capsys.readouterr()
     assert not shown.take(line)
@@ -96,7 +96,7 @@ COMPILER = "import sys; from fuzz.compilation.progress import report\n"
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Runs a build with this Python in place of the compiler's process."""
+    """Return a function that runs a build with this Python code as the compiler's process."""
     monkeypatch.setattr(build, "LOG", tmp_path / "log")
     start = subprocess.Popen
 
@@ -120,7 +120,7 @@ def test_reports_are_shown_and_the_rest_is_logged(
     assert err.startswith("s2fuzz: compiling 2 modules: translating them to C\ns2fuzz: compiled 2 of 2 modules")
 
 
-def test_the_first_error_of_the_compiler_is_told(compiler: Callable[[str], None], tmp_path: Path) -> None:
+def test_the_first_error_of_the_compiler_is_reported(compiler: Callable[[str], None], tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match=r"the compiler failed: a\.py:1: error: bad; log: "):
         compiler("report(0, 0); print('a.py:1: error: bad'); sys.exit(1)")
     with pytest.raises(build.BuildError, match="exit code 3"):
@@ -129,13 +129,13 @@ def test_the_first_error_of_the_compiler_is_told(compiler: Callable[[str], None]
 
 @dataclass
 class Extension:
-    """As one of setuptools."""
+    """Stands for an extension of setuptools."""
 
     name: str
     sources: list[str] = field(default_factory=list)
 
 
-def test_the_level_that_pays_and_the_longest_job_first(tmp_path: Path) -> None:
+def test_jobs_have_their_optimisation_level_and_the_longest_comes_first(tmp_path: Path) -> None:
     files = {
         "__native_reference___pgtable.c": (2000, USUAL, True),
         "list_ops.c": (1000, FULL, False),
@@ -206,8 +206,8 @@ char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
     assert marked(text).splitlines() == lines
 
 
-def test_every_hot_file_is_there() -> None:
-    """A module that is renamed does not lose its optimisation in silence."""
+def test_every_hot_file_exists() -> None:
+    """Check that no optimised module was renamed, which would silently lose its optimisation."""
     names = [f"__native_{source.removesuffix('.py').replace('/', '___')}.c" for source in sources()]
     for part in (*HOT, *COLD, *UNTRAINED):
         assert part == "__native_s2fuzz." or any(part in name for name in names), part
@@ -224,8 +224,8 @@ def test_every_hot_file_is_there() -> None:
         ("candidate___tree___runtime___pool", (USUAL, False), (USUAL, False)),
     ],
 )
-def test_what_is_compiled_by_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
-    """Nothing that the training run does not reach: the compiler would take it for cold."""
+def test_modules_compiled_with_a_profile(name: str, usual: tuple[str, bool], thorough: tuple[str, bool]) -> None:
+    """Check that code not reached by the training run is excluded: the compiler would treat it as cold."""
     for each, found in ((False, usual), (True, thorough)):
         job = Job(Extension(LIBRARY), (f"__native_{name}.c",), each)
         assert (job.level, job.hot) == found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds: what they hold, what they refuse, and what they leave where they do not end."""
+"""Builds: their contents, their refusals, and the files left by a build that fails."""
 
 import json
 import os
@@ -19,14 +19,16 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, a candidate, C code that is compiled with them.
+# One file of each kind: needed by everything, a candidate, C code compiled with both.
 KERNEL, CANDIDATE, C_FILE = "reference/kernel.py", "candidate/rfc_v1.py", "fuzz/compilation/sparse.h"
 
 
 @pytest.mark.parametrize(
     ("lacks", "said"), [("mypyc", "no mypyc"), ("compiler", "no C compiler"), ("headers", "no Python headers")]
 )
-def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, said: str) -> None:
+def test_the_reason_why_a_build_is_impossible(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, said: str
+) -> None:
     monkeypatch.setattr(build, "find_spec", lambda name: None if name == lacks else object())
     monkeypatch.setattr(shutil, "which", lambda name: None if lacks == "compiler" else "/bin/cc")
     include = tmp_path / "include"
@@ -41,8 +43,8 @@ def test_why_it_cannot_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert "\n" not in str(error.value)
 
 
-def test_what_runs_trees_is_compiled() -> None:
-    """None of its names is one of table memory: such a module would stay plain Python, and take twice the time."""
+def test_code_that_runs_trees_is_compiled() -> None:
+    """Check that no name in it belongs to table memory: the module would stay interpreted, and take twice the time."""
     assert not [source for source in interpreted() if source.startswith("candidate/tree/")]
     assert "candidate/tree/runtime/replay.py" in sources()
 
@@ -65,7 +67,7 @@ CANDIDATE = Candidate("mine", PgtableMine, MmuRfcV2, "a test")
 
 @pytest.fixture
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A candidate from a file, which imports the one beside it."""
+    """Make a candidate in a file that imports another file beside it."""
     folder = tmp_path_factory.mktemp("mine").resolve()
     (folder / "helper.py").write_text("LIMIT = 1\n")
     path = folder / "mine.py"
@@ -81,7 +83,7 @@ def compiled_with(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> native.
 
 @pytest.fixture
 def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """As `building`; what the compiler was given, all of which stands below the copy of the sources."""
+    """Return the files given to the compiler of `building`; all are below the copy of the sources."""
     given: list[list[str]] = []
 
     def compiler(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
@@ -107,12 +109,12 @@ def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monk
     assert {native.module_of_file(mine), native.module_of(CANDIDATE), native.LIBRARY} <= choice.files.keys()
     assert Path(choice.files[native.module_of_file(mine)]).is_file()
     assert "up to date" in outside.build_with(str(mine))
-    # Processes that run another file, or none, have nothing to do with it.
+    # A process that runs another file, or none, does not use this build.
     assert native.module_of_file(mine) not in compiled_with([mine.with_name("other.py")], monkeypatch).files
 
 
 @pytest.mark.parametrize("changed", ["mine.py", "helper.py", KERNEL, C_FILE])
-def test_a_build_with_a_file_is_for_these_sources(
+def test_a_build_with_a_file_is_unused_after_a_change(
     building_with: list[list[str]], building: Path, mine: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside.build_with(str(mine))
@@ -140,12 +142,12 @@ def test_a_file_with_a_plain_store_is_not_compiled(building_with: list[list[str]
     assert building_with == []
 
 
-def test_a_registered_version_is_compiled_as_ever(building: Path) -> None:
+def test_a_registered_version_needs_no_other_build(building: Path) -> None:
     assert outside.build_with("rfc-v2") == "the compiled build is up to date"
 
 
 def test_an_installation_builds_into_the_cache_folder(tmp_path: Path) -> None:
-    """Not into site-packages; by a digest of the sources, without candidate/."""
+    """Check that it does not use site-packages, and that the folder is named by a digest without candidate/."""
     home = tmp_path / "site-packages"
     for package in ("reference", "candidate", "fuzz"):
         shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -174,7 +176,7 @@ def folders() -> list[str]:
     return sorted(path.name for path in native.FOLDER.iterdir() if path.is_dir())
 
 
-def test_nothing_is_built_twice(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_up_to_date_build_is_not_repeated(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.build() == "the compiled build is up to date"
     assert folders() == ["group-0"]
     assert capsys.readouterr().err == ""
@@ -187,7 +189,7 @@ C_FILES = (
 
 
 @pytest.mark.parametrize("name", C_FILES)
-def test_c_code_that_has_changed_is_compiled_anew(building: Path, name: str) -> None:
+def test_changed_c_code_is_compiled_again(building: Path, name: str) -> None:
     with open(building / "fuzz" / "compilation" / name, "a") as file:
         file.write("\n")
     assert native.choose().remark == native.OUT_OF_DATE
@@ -195,7 +197,7 @@ def test_c_code_that_has_changed_is_compiled_anew(building: Path, name: str) -> 
     assert build.build() == "the compiled build is up to date"
 
 
-def test_all_c_code_of_ours_is_known() -> None:
+def test_all_c_sources_are_known() -> None:
     assert native.c_sources() == [f"fuzz/compilation/{name}" for name in C_FILES]
 
 
@@ -220,7 +222,7 @@ class PgtableMine(Pgtable):
 
 
 def test_a_candidate_with_a_plain_store_stays_interpreted(building: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compiled, its store would go past the list that tells of it; so stays what is built on it, and nothing else."""
+    """Interpret it, and versions based on it: a compiled store would bypass the list that records stores."""
     (building / "candidate" / "mine.py").write_text(PLAIN_CANDIDATE)
     (building / "candidate" / "more.py").write_text("from .mine import PgtableMine\n")
     (building / "candidate" / "most.py").write_text("from candidate import more\n")
@@ -255,7 +257,7 @@ def test_only_the_last_build_is_kept_beside_the_new_one(building: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, build.BuildError])
-def test_a_build_that_does_not_end_leaves_nothing(
+def test_a_build_that_fails_leaves_nothing(
     building: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def stopped(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
@@ -270,7 +272,7 @@ def test_a_build_that_does_not_end_leaves_nothing(
 
 
 @pytest.mark.parametrize("source", [KERNEL, C_FILE])
-def test_a_source_that_changes_meanwhile(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_a_source_that_changes_during_the_build(building: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     def change(folder: Path, files: list[str], home: Path, thorough: bool = False) -> None:
         (building / source).write_text("")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The form that is chosen: by the sources alone."""
+"""The choice between compiled and interpreted form: it depends only on the sources."""
 
 import sys
 from argparse import Namespace
@@ -15,12 +15,12 @@ from reference.compiled import choice as native
 from ..console import ROOT
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-# One of each kind: what everything needs, what a checker needs, a candidate, C code that is compiled with them.
+# One file of each kind: needed by everything, needed by a checker, a candidate, C code compiled with them.
 KERNEL, CHECKER, CANDIDATE = "reference/kernel.py", "fuzz/checkers/tlb.py", "candidate/rfc_v1.py"
 C_FILE = "fuzz/compilation/short.h"
 
 
-def test_all_of_an_unchanged_checkout(checkout: Path) -> None:
+def test_an_unchanged_checkout_runs_compiled(checkout: Path) -> None:
     choice = native.choose()
     assert (choice.mypyc, choice.remark) == ("0", "")
     assert set(choice.files) == {native.module_of(source) for source in sources()} | {native.LIBRARY}
@@ -28,7 +28,7 @@ def test_all_of_an_unchanged_checkout(checkout: Path) -> None:
 
 @pytest.mark.parametrize("source", [KERNEL, CHECKER, C_FILE])
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_change_below_candidates_makes_all_plain(checkout: Path, source: str, gone: bool) -> None:
+def test_a_change_of_code_used_by_candidates_makes_all_interpreted(checkout: Path, source: str, gone: bool) -> None:
     if gone:
         (checkout / source).unlink()
     else:
@@ -39,7 +39,7 @@ def test_a_change_below_candidates_makes_all_plain(checkout: Path, source: str, 
 
 
 @pytest.mark.parametrize("change", ["new", "changed", "gone"])
-def test_a_change_in_candidates_makes_them_plain(checkout: Path, change: str) -> None:
+def test_a_change_of_candidates_makes_them_interpreted(checkout: Path, change: str) -> None:
     path = checkout / ("candidate/my_patch.py" if change == "new" else CANDIDATE)
     if change == "gone":
         path.unlink()
@@ -54,7 +54,7 @@ def test_a_change_in_candidates_makes_them_plain(checkout: Path, change: str) ->
     } | {native.LIBRARY}
 
 
-def test_what_was_never_compiled_changes_nothing(checkout: Path) -> None:
+def test_a_change_of_uncompiled_files_has_no_effect(checkout: Path) -> None:
     for source in (*PLAIN, "candidate/__init__.py", "fuzz/command_line/cli.py", "reference/new.py"):
         with open(checkout / source, "a") as file:
             file.write("\n")
@@ -101,7 +101,7 @@ def test_a_library_that_does_not_load(checkout: Path) -> None:
     assert sys.meta_path == finders
 
 
-def test_the_group_holds_what_is_hot() -> None:
+def test_the_group_contains_the_hot_modules() -> None:
     group = set(sources())
     assert {"reference/pgtable.py", "reference/mmu.py", "reference/kernel.py", "fuzz/execution/executor.py"} <= group
     assert {
@@ -112,7 +112,7 @@ def test_the_group_holds_what_is_hot() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "fuzz", "bench"])
-def test_people_are_told_of_a_build_that_is_out_of_date(
+def test_an_outdated_build_is_reported(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(native, "CHOICE", native.Choice(remark=native.OUT_OF_DATE))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One file has the entry points of many modules, and each module has a link to it."""
+"""Entry points of many modules in one file, to which each module has a link."""
 
 import os
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -14,7 +14,7 @@ SUFFIX = EXTENSION_SUFFIXES[0]
 MODULES = ("fuzz.checkers.places", "fuzz.exploring.places", "reference.kernel")
 
 
-def test_modules_of_one_last_name_lie_in_two_files(tmp_path: Path) -> None:
+def test_modules_with_the_same_last_name_are_in_two_files(tmp_path: Path) -> None:
     setuptools = pytest.importorskip("setuptools")
     made = [setuptools.Extension(name, []) for name in (LIBRARY, *MODULES)]
     built, layers = combined(made, tmp_path / "c")

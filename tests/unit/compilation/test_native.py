@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The compiled form: the same as plain Python, to the last bit."""
+"""The compiled form: it does exactly the same as plain Python."""
 
 import gc
 import json
@@ -37,8 +37,8 @@ def test_words_hold_64_bits(value: int) -> None:
 
 
 @pytest.mark.parametrize("name", candidate.names())
-def test_nothing_of_a_run_is_left(name: str) -> None:
-    """In both forms: compiled objects are easily kept alive by a reference that nobody sees."""
+def test_a_run_leaves_no_objects(name: str) -> None:
+    """Check both forms: a hidden reference easily keeps compiled objects alive."""
 
     def kernels() -> int:
         gc.collect()
@@ -60,7 +60,7 @@ print(form().split(",")[0].split()[0], digests(25))
 
 
 def in_form(pure: str) -> list[str]:
-    """The first word of the form, and a hash over all events of 25 programs on every candidate."""
+    """Return the name of the form, and a hash over all events of 25 programs on every candidate."""
     environment = {**os.environ, "S2FUZZ_PURE": pure, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", DIGESTS]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -142,7 +142,7 @@ print(interrupts)
 
 @needs_build
 def test_a_file_derives_from_every_registered_class(tmp_path: Path) -> None:
-    """Interpreted on compiled classes, and judged as the version itself is."""
+    """Derive interpreted classes from compiled ones: they are judged like the version itself."""
     files = {}
     for name in [*candidate.names(), *(bug.name for bug in BUGS)]:
         version = candidate.get(name)
@@ -165,7 +165,7 @@ def test_a_file_derives_from_every_registered_class(tmp_path: Path) -> None:
 
 @needs_build
 def test_a_signal_aborts_no_multiplication() -> None:
-    """Python runs signal handlers while it multiplies; their exception comes later, and is not lost."""
+    """Check that a signal handler that runs during a multiplication raises its exception afterwards."""
     environment = {**os.environ, "S2FUZZ_PURE": "0", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED], env=environment, cwd=ROOT, capture_output=True, text=True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Hot files are compiled by a profile of a training run, or without one where there is none."""
+"""Hot files: compiled with the profile of a training run, or without a profile if there is none."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ HOT, USUAL = "__native_reference___kernel", "__native_fuzz___checkers___leak"
 
 
 class Compiler:
-    """Keeps what it compiles, and by which kind of profile."""
+    """Records the files that it compiles, and the kind of profile."""
 
     compiler_so = ("false",)
     include_dirs: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Compiler:
 
 @dataclass
 class Command:
-    """As ``build_ext``: the linker keeps what it links, and where."""
+    """Stands for ``build_ext``: the linker records the files that it links, and where."""
 
     extensions: list[Extension]
     build_temp: str
@@ -60,7 +60,7 @@ class Command:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """A build of one hot file and another one."""
+    """Make a build of one hot file and one other file."""
     sources = [tmp_path / f"{name}.c" for name in (HOT, USUAL)]
     for source in sources:
         source.write_text("int x;\n")
@@ -69,13 +69,13 @@ def command(tmp_path: Path) -> Command:
 
 
 def run(command: Command, monkeypatch: pytest.MonkeyPatch, counts: bool, wrong: str = "") -> None:
-    """Build with a compiler that may count, and a training run in which something may go wrong."""
+    """Build with a compiler that supports counting or not, and a training run that fails with *wrong*."""
     monkeypatch.setattr(compiling, "supported", lambda *_: counts)
     monkeypatch.setattr(compiling, "trained", lambda _: wrong)
     compiling.build_all(command, jobs(command.extensions), command.link, [], {})
 
 
-def test_hot_files_are_compiled_by_the_profile(
+def test_hot_files_are_compiled_with_the_profile(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(command, monkeypatch, counts=True)
@@ -90,7 +90,7 @@ def test_hot_files_are_compiled_by_the_profile(
 
 
 @pytest.mark.parametrize(("counts", "wrong"), [(False, ""), (True, "the training run failed: exit code 1")])
-def test_without_a_profile_all_is_compiled_all_the_same(
+def test_everything_is_compiled_even_without_a_profile(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], counts: bool, wrong: str
 ) -> None:
     run(command, monkeypatch, counts, wrong)
@@ -101,7 +101,7 @@ def test_without_a_profile_all_is_compiled_all_the_same(
     assert wrong in said[0]
 
 
-def test_only_a_compiler_that_takes_the_options_of_gcc_is_given_them() -> None:
+def test_only_compilers_that_support_gcc_options_get_them() -> None:
     hot, usual = (Job(Extension(LIBRARY, []), (f"{name}.c",)) for name in (HOT, USUAL))
     assert (list(profile.PLAIN.options(hot)), list(profile.PLAIN.options(usual))) == ([FULL], [])
     for part in (profile.COUNTED, profile.AGAIN, profile.PROFILED):
@@ -110,7 +110,7 @@ def test_only_a_compiler_that_takes_the_options_of_gcc_is_given_them() -> None:
 
 
 def compiler_of_this_machine() -> str:
-    """The C compiler, if there is one."""
+    """Return the C compiler; "" if there is none."""
     name = (sysconfig.get_config_var("CC") or "cc").split()[0]
     return shutil.which(name) or ""
 
@@ -128,8 +128,8 @@ def test_a_compiler_that_lacks_a_part_makes_no_profile(tmp_path: Path, refused: 
     assert supported([str(lacking)], tmp_path / "trial") == whole
 
 
-def test_a_training_run_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no library in the folder; `fuzz.compilation.build.run_compiler` asks for no other one."""
+def test_a_failed_training_run_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train with a folder without library; as in `fuzz.compilation.build.run_compiler`, no other one is loaded."""
     monkeypatch.setenv("S2FUZZ_PURE", "1")
     assert trained(tmp_path) == "the training run failed: exit code 1"
 
@@ -141,7 +141,7 @@ def test_a_training_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.skipif(native.choose().mypyc != "", reason="compiled code calls no method that a test has put in place")
 @pytest.mark.parametrize("par", [False, True])
-def test_the_training_run_has_all_sizes_and_versions(par: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_training_run_covers_all_granules_and_versions(par: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from fuzz.judging.differential import Differential
 
     judged: list[tuple[str, Program]] = []
@@ -173,7 +173,7 @@ def test_extension_modules_are_found_by_name(tmp_path: Path) -> None:
 
 @needs_build
 def test_no_counter_is_left_in_the_build() -> None:
-    """They would be written beside the object files, which are gone, and take time."""
+    """Check for counters, which would be written beside the deleted object files and cost time."""
     folder = native.FOLDER / json.loads(native.MANIFEST.read_bytes())["folder"]
     library = (folder / f"{LIBRARY}{EXTENSION_SUFFIXES[0]}").read_bytes()
     assert b".gcda" not in library

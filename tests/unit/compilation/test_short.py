@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The short ways of compiled code (fuzz/compilation/short.h, sparse.h and text.h) lead where the long ones do."""
+"""Fast paths of compiled code (fuzz/compilation/short.h, sparse.h, text.h) have the results of the slow paths."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled 
 
 
 class Stores(Observer):
-    """Notes what is stored."""
+    """Records the stores."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -40,11 +40,11 @@ class Stores(Observer):
 
 
 class Other:
-    """No observer."""
+    """A class that is no observer."""
 
 
 class Both(Other, Stores):
-    """An observer, but not by its first base."""
+    """An observer through its second base class."""
 
 
 def a_kernel() -> Kernel:
@@ -55,7 +55,7 @@ def a_kernel() -> Kernel:
 
 
 @pytest.mark.parametrize("kind", [Stores, Both])
-def test_an_observer_is_one_by_any_of_its_bases(kind: type[Stores]) -> None:
+def test_an_observer_may_derive_through_any_base(kind: type[Stores]) -> None:
     kernel, observer = a_kernel(), kind()
     kernel.observe(observer)
     kernel.WRITE_ONCE(5, 7)
@@ -63,7 +63,7 @@ def test_an_observer_is_one_by_any_of_its_bases(kind: type[Stores]) -> None:
 
 
 @needs_build
-def test_what_is_no_observer_is_refused() -> None:
+def test_an_object_that_is_no_observer_is_refused() -> None:
     kernel = a_kernel()
     kernel.on_store.append(cast(Observer, Other()))
     with pytest.raises(TypeError):
@@ -92,7 +92,7 @@ def test_a_list_may_grow_while_it_is_cleared(count: int) -> None:
     assert listeners.store == []
 
 
-def test_who_listened_to_a_kernel_that_has_gone_hears_no_other() -> None:
+def test_observers_of_a_dismissed_kernel_get_no_events_of_others() -> None:
     gone, early, late = a_kernel(), Stores(), Stores()
     gone.observe(early)
     lists = gone.on
@@ -108,8 +108,8 @@ def test_who_listened_to_a_kernel_that_has_gone_hears_no_other() -> None:
     assert late.seen == [8]
 
 
-def test_runs_come_and_go() -> None:
-    """Lists that elements are taken from, at the end and before it, and put in again."""
+def test_runs_can_be_removed_and_inserted() -> None:
+    """Remove elements from lists, at the end and before it, and insert them again."""
     spans, plain = Spans(), [0] * 64
     spans.grow(64, 0)
     for step in range(200):
@@ -122,7 +122,7 @@ def test_runs_come_and_go() -> None:
 @pytest.mark.parametrize(
     "value", [0, 1, 255, 256, 257, -1, -5, -6, (1 << 30) - 1, 1 << 30, (1 << 60) - 1, 1 << 60, 1 << 62]
 )
-def test_numbers_are_what_they_were(value: int) -> None:
+def test_stored_numbers_are_unchanged(value: int) -> None:
     words = SparseWords()
     words.grow(STRETCH)
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_numbers_are_what_they_were(value: int) -> None:
         assert words.stretches[0][3] == value
 
 
-def test_numbers_that_nobody_has_any_more_leave_the_others_alone() -> None:
+def test_freed_numbers_do_not_affect_others() -> None:
     words, plain = SparseWords(), [0] * STRETCH
     words.grow(STRETCH)
     sizes = (9, 29, 30, 31, 59, 60, 61, 63)
@@ -145,8 +145,8 @@ def test_numbers_that_nobody_has_any_more_leave_the_others_alone() -> None:
     assert words.part(0, STRETCH) == plain
 
 
-def test_lists_that_nobody_has_any_more_leave_the_others_alone() -> None:
-    """Comparing makes lists of tuples, and drops them; those that were returned stay, whatever the collector does."""
+def test_freed_lists_do_not_affect_others() -> None:
+    """Compare, which makes and drops lists of tuples: returned lists stay intact, also under garbage collection."""
     spans, plain = Spans(), [index * index // 3 % 2 for index in range(64)]
     spans.grow(64, 0)
     for index, value in enumerate(plain):
@@ -165,7 +165,7 @@ def test_lists_that_nobody_has_any_more_leave_the_others_alone() -> None:
 
 
 class Level(IntEnum):
-    """Numbers of a derived class, which has attributes behind the digits."""
+    """Integers of a derived class, which has attributes after the digits."""
 
     NONE = 0
     SOME = 7
@@ -185,9 +185,9 @@ def test_numbers_of_a_derived_class_are_numbers(level: Level) -> None:
     "keys",
     [
         range(300),
-        # Most of them have the same place.
+        # Most of these keys have the same place in the hash table.
         range(0, 1 << 20, 1 << 12),
-        # Of one digit, two and three; several have the same hash.
+        # Keys of one, two and three digits; several have the same hash.
         [0, 1, (1 << 30) - 1, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 61) - 1, 1 << 61, 1 << 90],
         [-1, -2, -(1 << 30), 1, 2, 1 << 30],
     ],
@@ -208,7 +208,7 @@ def test_numbers_are_looked_up_by_their_value(keys: Sequence[int]) -> None:
 
 
 @pytest.mark.parametrize("key", [True, 4.0, Level.SOME, Level.MANY])
-def test_a_number_is_found_by_what_equals_it(key: Any) -> None:
+def test_a_key_is_found_by_any_equal_object(key: Any) -> None:
     memory = Memory(Granule(12))
     memory.holds[key] = 5
     memory.hold(int(key))
@@ -230,9 +230,9 @@ def test_a_number_is_found_by_what_equals_it(key: Any) -> None:
         ({1: 1 << 80}, {1: 1 << 81}, False),
     ],
 )
-def test_tables_are_the_same_by_their_entries(mine: dict[int, int], theirs: dict[int, int], same: bool) -> None:
+def test_tables_with_the_same_entries_are_equal(mine: dict[int, int], theirs: dict[int, int], same: bool) -> None:
     one, other = Table(0, 3, 0, True), Table(1, 3, 0, True)
-    # The first entries have gone since.
+    # The first entries have been removed since.
     one.leaves.update({1000: 1, 1001: 1})
     one.leaves.update(mine)
     del one.leaves[1000], one.leaves[1001]
@@ -278,7 +278,7 @@ def test_numbers_are_written_in_hexadecimal(digit: int, shift: int) -> None:
 
 
 @pytest.mark.parametrize(("age", "old"), [(0, " old"), (AF_BIT, "")])
-def test_text_stands_beside_numbers_as_it_is(age: int, old: str) -> None:
+def test_text_is_inserted_unchanged_beside_numbers(age: int, old: str) -> None:
     assert describe(0x7000 | age | 3, 3, Granule(12)) == f"page@0x7000 --x device-nGnRnE{old}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A corpus keeps each program once, and goes on past whatever else lies in its folder."""
+"""A corpus stores each program once, and tolerates anything else in its folder."""
 
 import errno
 import hashlib
@@ -29,7 +29,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def files(folder: Path) -> list[str]:
-    """All that is there but folders, as paths below it."""
+    """Return all files below a folder, as relative paths."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
@@ -37,7 +37,7 @@ def filled(corpus: Corpus, count: int = 3) -> list[str]:
     return sorted(corpus.add(program) for program in programs(count))
 
 
-def test_a_program_has_one_entry_however_it_is_written(corpus: Corpus) -> None:
+def test_all_texts_of_a_program_have_one_entry(corpus: Corpus) -> None:
     canonical = HEAD + "host write a+4K 8K\n"
     slot = "slot a ipa=1G size=0x400000 log=on backing=thp\n"
     other = f"# why\n\ns2fuzz 1\nvm  cpus=2 # two\n{slot}host write a+0x1000 8192\n"
@@ -51,7 +51,7 @@ def test_a_program_has_one_entry_however_it_is_written(corpus: Corpus) -> None:
     assert corpus.get(digest) == parse(canonical)
 
 
-def test_programs_come_sorted_and_in_another_object_too(corpus: Corpus) -> None:
+def test_programs_are_sorted_and_visible_to_other_objects(corpus: Corpus) -> None:
     digests = filled(corpus, 8)
     found = list(Corpus(corpus.folder).programs())
     assert [digest for digest, _ in found] == digests == corpus.digests()
@@ -59,7 +59,7 @@ def test_programs_come_sorted_and_in_another_object_too(corpus: Corpus) -> None:
     assert (len(corpus), corpus.aside) == (8, [])
 
 
-def test_what_is_no_program_is_not_added(corpus: Corpus) -> None:
+def test_text_that_is_no_program_is_not_added(corpus: Corpus) -> None:
     with pytest.raises(ProgramError, match="unknown version '9'"):
         corpus.add("s2fuzz 9\nvm\n")
     with pytest.raises(ProgramError):
@@ -82,7 +82,7 @@ def damage(corpus: Corpus, digest: str, data: bytes) -> None:
 
 
 def named(corpus: Corpus, data: bytes) -> str:
-    """A file that is named by its content, whatever that is."""
+    """Write a file that is named by its content; return its digest."""
     digest = hashlib.sha256(data).hexdigest()
     corpus.path(digest).parent.mkdir(exist_ok=True)
     corpus.path(digest).write_bytes(data)
@@ -111,7 +111,7 @@ def test_a_corrupt_file_is_set_aside(kind: str, corpus: Corpus) -> None:
     assert str(bad).count("\n") == 0
     assert Path(bad.moved).read_bytes() == data
     assert bad.reason in Path(f"{bad.moved}.reason").read_text()
-    # Whoever comes next meets it no more.
+    # The next reader no longer finds it.
     again = Corpus(corpus.folder)
     assert ([digest for digest, _ in again.programs()], again.aside) == ([first, third], [])
 
@@ -145,7 +145,7 @@ def test_foreign_files_are_set_aside_whatever_they_are(corpus: Corpus) -> None:
     assert (folder / ".hidden").is_file()
 
 
-def test_nothing_that_was_set_aside_gives_way_to_another(corpus: Corpus) -> None:
+def test_files_set_aside_are_not_overwritten(corpus: Corpus) -> None:
     for text in "first", "second":
         (corpus.folder / "notes").write_text(text)
         list(corpus.programs())
@@ -154,7 +154,7 @@ def test_nothing_that_was_set_aside_gives_way_to_another(corpus: Corpus) -> None
     assert [(aside / name).read_text() for name in ("notes", "notes.1")] == ["first", "second"]
 
 
-def test_what_is_only_read_is_not_changed(corpus: Corpus, tmp_path: Path) -> None:
+def test_reading_changes_nothing(corpus: Corpus, tmp_path: Path) -> None:
     digests = filled(corpus)
     damage(corpus, digests[0], b"")
     before = files(corpus.folder)
@@ -191,14 +191,14 @@ def test_a_corpus_of_a_newer_version_is_left_alone(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file/in", "\0", "/proc/corpus"])
-def test_a_folder_that_cannot_be_is_refused(place: str, tmp_path: Path) -> None:
+def test_an_impossible_folder_is_refused(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CorpusError, match="; name a "):
         Corpus(tmp_path / place)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_a_full_or_read_only_disk_is_told_and_leaves_no_half_file(
+def test_a_full_or_read_only_disk_is_reported_and_leaves_no_partial_file(
     number: int, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = filled(corpus)
@@ -214,12 +214,12 @@ def test_a_full_or_read_only_disk_is_told_and_leaves_no_half_file(
         with pytest.raises(CorpusError, match=os.strerror(number)):
             corpus.add(program)
     assert files(corpus.folder) == before
-    # Reading goes on, and says what could not be moved.
+    # Reading continues, and reports files that could not be moved.
     assert [digest for digest, _ in corpus.programs()] == digests[1:]
     assert [bad.moved for bad in corpus.aside] == [""]
 
 
-def test_processes_that_add_at_once_do_each_other_no_harm(tmp_path: Path) -> None:
+def test_processes_can_add_concurrently(tmp_path: Path) -> None:
     code = (
         "import sys; from fuzz.corpus import Corpus; from fuzz.generation.generator import Generator\n"
         "corpus, generator = Corpus(sys.argv[1]), Generator(1)\n"
@@ -235,7 +235,7 @@ def test_processes_that_add_at_once_do_each_other_no_harm(tmp_path: Path) -> Non
     assert len(files(corpus.folder)) == len(expected) + 1
 
 
-def test_what_a_killed_process_left_unfinished_is_swept_up_in_time(corpus: Corpus) -> None:
+def test_unfinished_files_of_a_killed_process_are_removed_in_time(corpus: Corpus) -> None:
     (digest, *_) = filled(corpus)
     old, new = (corpus.path(digest).with_name(f".{name}.s2.1-0.tmp") for name in ("old", "new"))
     for path in old, new:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A corpus is minimised without losing a feature, also when it is killed in the middle."""
+"""Minimising a corpus loses no feature, even if it is killed in the middle."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ VERSIONS = ("original", "rfc-v1")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with programs that are superfluous, observed already."""
+    """Make a corpus with superfluous programs, already observed."""
     corpus = Corpus(tmp_path_factory.mktemp("made") / "corpus")
     generator = Generator(1)
     for _ in range(PROGRAMS):
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def minimal(made: Path) -> list[str]:
-    """Return the rest of it when nothing goes wrong."""
+    """Return the programs left after an undisturbed run."""
     folder = made.with_name("minimal")
     shutil.copytree(made, folder)
     corpus = Corpus(folder)
@@ -64,13 +64,13 @@ def corpus(made: Path, tmp_path: Path) -> Corpus:
 
 @pytest.fixture
 def unobserved(corpus: Corpus) -> Corpus:
-    """The same, and nobody knows what its programs show."""
+    """Return the same corpus without the observations of its programs."""
     (corpus.folder / FILE).unlink()
     return corpus
 
 
 def features(folder: Path) -> set[int]:
-    """Of all programs, observed in this process."""
+    """Return the features of all programs, observed in this process."""
     reference, patched = map(candidate.get, VERSIONS)
     differential = Differential(reference, patched, features=True)
     return {feature for _, program in Corpus(folder).programs() for feature in differential.run(program).features}
@@ -84,12 +84,12 @@ def test_fewer_programs_have_the_same_features(made: Path, minimal: list[str]) -
     assert seen == ("original rfc-v1", len(minimal), len(features(left)))
 
 
-def test_a_second_time_nothing_is_run_or_removed(made: Path, minimal: list[str]) -> None:
+def test_minimising_again_runs_and_removes_nothing(made: Path, minimal: list[str]) -> None:
     done = minimize(Corpus(made.with_name("minimal")), *VERSIONS, workers=2)
     assert (done.observed, done.removed, done.kept) == (0, [], minimal)
 
 
-def test_a_dry_run_removes_nothing_and_is_of_use(unobserved: Corpus, minimal: list[str]) -> None:
+def test_a_dry_run_removes_nothing_and_keeps_its_observations(unobserved: Corpus, minimal: list[str]) -> None:
     before = unobserved.digests()
     reader = Corpus(unobserved.folder, change=False)
     done = minimize(reader, *VERSIONS, workers=1, dry_run=True)
@@ -100,9 +100,9 @@ def test_a_dry_run_removes_nothing_and_is_of_use(unobserved: Corpus, minimal: li
 
 
 def script(body: str, folder: Path) -> int:
-    """Minimise in a process of its own; *body* is what makes it die.
+    """Minimise in a separate process; *body* is the code that makes it die.
 
-    :returns: its number
+    :returns: its process number
     """
     code = (
         "import os, signal, sys\n"
@@ -119,7 +119,7 @@ def script(body: str, folder: Path) -> int:
 
 
 def left_behind(parent: int) -> list[bytes]:
-    """The processes that were started by one that is dead."""
+    """Return the processes started by a process that is dead."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -135,19 +135,19 @@ def no_orphans(parent: int) -> None:
     wait_for(lambda: not left_behind(parent), "the end of all processes")
 
 
-def test_killed_while_it_observes_it_goes_on_with_the_same_result(unobserved: Corpus, minimal: list[str]) -> None:
+def test_resuming_after_a_kill_while_observing_has_the_same_result(unobserved: Corpus, minimal: list[str]) -> None:
     before = unobserved.digests()
     for count in 5, 12:
         no_orphans(script(f"def tell(done, total): done >= {count} and die()", unobserved.folder))
         assert unobserved.digests() == before
     done = minimize(unobserved, *VERSIONS, workers=2)
-    # The program before the one that it was killed at was saved each time.
+    # All programs before the one at which it was killed were saved each time.
     assert done.observed <= len(before) - 11
     assert unobserved.digests() == minimal
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_killed_while_it_removes_it_goes_on_with_the_same_result(
+def test_resuming_after_a_kill_while_removing_has_the_same_result(
     count: int, corpus: Corpus, minimal: list[str]
 ) -> None:
     body = (
@@ -165,7 +165,7 @@ def test_killed_while_it_removes_it_goes_on_with_the_same_result(
     assert corpus.digests() == minimal
 
 
-def test_programs_that_come_meanwhile_stay(corpus: Corpus, minimal: list[str]) -> None:
+def test_programs_added_meanwhile_stay(corpus: Corpus, minimal: list[str]) -> None:
     late = print_program(Generator(7).next())
 
     def tell(done: int, total: int) -> None:
@@ -178,7 +178,7 @@ def test_programs_that_come_meanwhile_stay(corpus: Corpus, minimal: list[str]) -
 def test_features_of_other_sources_are_not_used(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     total = len(corpus)
     assert minimize(corpus, *VERSIONS, workers=2, dry_run=True).observed == 0
-    # Nor those of another pair.
+    # Features of another pair are not used, either.
     assert Observations(corpus.folder, "original", "v5.14").known(corpus.digests()) == {}
     monkeypatch.setattr(observations, "sources_digest", lambda: "0" * 64)
     assert Observations(corpus.folder, *VERSIONS).known(corpus.digests()) == {}
@@ -187,7 +187,7 @@ def test_features_of_other_sources_are_not_used(corpus: Corpus, monkeypatch: pyt
     assert len(Observations(corpus.folder, *VERSIONS).known(corpus.digests())) == total
 
 
-def test_the_digest_of_sources_follows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "reference/a.py", "candidate/deep/b.py", "fuzz/judging/known.toml", "fuzz/reports/c.py":
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("1")
@@ -201,7 +201,7 @@ def test_the_digest_of_sources_follows_them(tmp_path: Path, monkeypatch: pytest.
     assert sources_digest() in digests
 
 
-def test_features_survive_the_file() -> None:
+def test_features_survive_packing() -> None:
     values = (0, 1, 0x80000000, 0xFFFFFFFF)
     assert unpack(pack(values)) == values
 
@@ -216,18 +216,20 @@ def test_a_broken_cache_is_put_away(corpus: Corpus, minimal: list[str]) -> None:
     assert (corpus.folder / f"{FILE}.broken").read_bytes() == data
 
 
-def test_two_do_not_minimise_at_once(corpus: Corpus) -> None:
+def test_a_second_minimisation_at_the_same_time_is_refused(corpus: Corpus) -> None:
     with exclusive(corpus.folder), pytest.raises(CorpusError, match="another process is minimising it"):
         minimize(corpus, *VERSIONS, workers=1)
 
 
-def test_a_full_disk_ends_it_and_nothing_is_removed(unobserved: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_minimising_and_nothing_is_removed(
+    unobserved: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = unobserved.digests()
     real = sqlite3.connect
 
     def small(*arguments: object, **options: object) -> sqlite3.Connection:
         database: sqlite3.Connection = real(*arguments, **options)  # type: ignore[call-overload]
-        # SQLite's own word for a disk of so many pages.
+        # SQLite's setting for a disk of this many pages.
         database.execute("PRAGMA max_page_count = 8")
         return database
 
@@ -244,7 +246,7 @@ def observed(jobs: Sequence[tuple[str, str]]) -> dict[str, observing.Observed]:
     return {each.digest: each for each in observe(jobs, *VERSIONS, workers=1)}
 
 
-def test_a_program_that_its_process_dies_of_is_kept_and_not_remembered(
+def test_a_program_that_kills_its_process_is_kept_and_not_recorded(
     unobserved: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *_, poison = unobserved.digests()
@@ -267,7 +269,7 @@ def test_a_program_that_its_process_dies_of_is_kept_and_not_remembered(
     assert poison not in Observations(unobserved.folder, *VERSIONS).known(unobserved.digests())
 
 
-def test_a_mistake_of_ours_is_told_for_its_program_alone() -> None:
+def test_an_internal_error_is_reported_for_its_program_alone() -> None:
     found = observed([("a", HEAD), ("b", "s2fuzz 1\n"), ("c", HEAD + "cpu0 read a+0\n")])
     assert list(found) == ["a", "b", "c"]
     assert found["b"].features is None
@@ -278,7 +280,7 @@ def test_a_mistake_of_ours_is_told_for_its_program_alone() -> None:
 
 def test_a_program_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def give(worker: observing.Worker, job: tuple[str, str]) -> None:
-        """The process never gets its program."""
+        """Pretend to send the program: the process never receives it."""
         worker.job, worker.since = job, time.monotonic()
 
     monkeypatch.setattr(observing.Worker, "give", give)
@@ -288,13 +290,13 @@ def test_a_program_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
     assert "made no progress" in found.trouble
 
 
-def test_processes_that_do_not_even_start_end_it(capfd: pytest.CaptureFixture[str]) -> None:
+def test_processes_that_do_not_start_end_minimising(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ObservingError, match="the last one ended with exit code 1"):
         list(observe([("a", HEAD)], "original", "no-such-candidate", workers=2))
     assert "no-such-candidate" in capfd.readouterr().err
 
 
-def test_no_process_is_left_when_it_is_broken_off() -> None:
+def test_no_process_is_left_after_an_interruption() -> None:
     found = observe([(str(number), HEAD) for number in range(10)], *VERSIONS, workers=2)
     next(found)
     assert left_behind(os.getpid())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Few small programs that have all features of many."""
+"""A small set of small programs that has all features of many."""
 
 import random
 
@@ -31,31 +31,31 @@ def test_nothing_is_lost_and_nothing_is_superfluous(features: Features, order: r
     assert union(features, chosen) == union(features, set(features))
     for name in chosen:
         assert union(features, chosen - {name}) != union(features, chosen)
-    # On what it has left it changes nothing; and the order of what it is given does not matter.
+    # Covering the result again changes nothing, and the order of the input does not matter.
     assert covering({name: features[name] for name in chosen}, sizes) == chosen
     shuffled = list(features.items())
     order.shuffle(shuffled)
     assert covering(dict(shuffled), sizes) == chosen
 
 
-def test_one_that_has_all_is_enough() -> None:
+def test_one_program_with_all_features_is_enough() -> None:
     features = {"one": (1,), "two": (2, 3), "all": (1, 2, 3), "none": ()}
     assert covering(features, sizes_of(features, {"all": 100})) == {"all"}
 
 
-def test_of_equal_ones_the_smallest_stays() -> None:
+def test_the_smallest_of_equal_programs_stays() -> None:
     features = {"long": (1, 2), "short": (2, 1), "other": (3,)}
     assert covering(features, sizes_of(features, {"long": 9, "short": 2})) == {"short", "other"}
 
 
-def test_what_later_ones_make_superfluous_goes() -> None:
-    # The greedy choice is "wide", and then both others are needed all the same.
+def test_programs_made_superfluous_by_later_ones_are_dropped() -> None:
+    # The greedy choice is "wide", although both others are needed anyway.
     features = {"wide": (1, 2, 3, 4), "left": (1, 2, 5), "right": (3, 4, 6)}
     assert covering(features, sizes_of(features)) == {"left", "right"}
 
 
-def test_a_smaller_one_stands_in_where_it_can() -> None:
-    # "large" has most, but all that "wide" leaves to it "small" has too.
+def test_a_smaller_program_replaces_a_larger_one() -> None:
+    # "large" has most features, but the ones it has beyond "wide" are those of "small".
     features = {"large": (1, 2, 3, 4), "wide": (1, 2, 3, 5, 6), "small": (4,)}
     assert covering(features, sizes_of(features, {"large": 50, "small": 1})) == {"small", "wide"}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The atheris engine: repeatable, guided, finds what is there, leaves nothing behind, and says what it lacks."""
+"""The atheris engine: it is repeatable and guided, finds bugs, leaves no files, and reports a missing package."""
 
 import random
 import re
@@ -35,24 +35,24 @@ MISSING = registry.engine_of("atheris").missing()
 needs_atheris = pytest.mark.skipif(bool(MISSING), reason=MISSING or "it is there")
 COALESCING = "regression dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
 LONGEST = 200 * RECORD_SIZE
-# Shows nothing that is wrong.
+# A program without findings.
 START = print_program(parse(f"{HEAD}cpu0 read a+4K\n"))
 
 
 def fuzzing(unit: Unit) -> Fuzzing:
-    """One that libFuzzer does not know of."""
+    """Return a session that is not registered with libFuzzer."""
     session = Session(unit, lambda message: None)
     return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), session)
 
 
 @pytest.fixture
 def bare() -> Fuzzing:
-    """Without seeds."""
+    """Return a session without seeds."""
     return fuzzing(Unit("atheris", "original", "rfc-v1", 1))
 
 
-def test_programs_have_blocks_and_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the corpus, fresh ones, and what becomes of both."""
+def test_programs_have_blocks_and_mutations_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check programs of the corpus, fresh programs, and mutations of both."""
     text = print_program(parse(f"{HEAD}par\ncpu0 write a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 after load 1\nend\n"))
     made = fuzzing(Unit("atheris", "original", "rfc-v1", 1, corpus=(text,)))
     data = made.mutate(b"\n", LONGEST, 1)
@@ -79,13 +79,13 @@ def test_the_same_unit_does_the_same() -> None:
 
 
 def comparable(result: Result) -> object:
-    """All but times."""
+    """Return all results except times."""
     costs = result.state.costs
     return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
 
 
-def test_no_verdict_is_left_when_memory_is_given_back(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A verdict that is there then holds the memory around it."""
+def test_no_verdict_is_alive_when_memory_is_returned(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that no verdict is alive at that moment, because it would keep the memory around it."""
 
     class Shown:
         features = (1, 2)
@@ -117,7 +117,7 @@ def test_finds_the_missing_clean_of_rfc_v1() -> None:
 @needs_atheris
 @pytest.mark.parametrize(("lines", "features"), [(True, False), (False, True), (False, False)])
 def test_is_guided_by_lines_and_by_features(lines: bool, features: bool) -> None:
-    """libFuzzer keeps programs that show something new; compiled modules have no lines to show."""
+    """Check that libFuzzer keeps programs that show something new; compiled modules show no lines."""
     script = f"""
 from fuzz.engines import atheris_records
 from fuzz.engines.drivers import run_here
@@ -133,13 +133,13 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=40), lambda message: 
     environment = {"PYTHONPATH": str(ROOT), "S2FUZZ_DEBUG": "1", "S2FUZZ_PURE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     kept = len(re.findall(r"\bNEW\b", done.stderr))
-    # Nothing but the first input, which says nothing.
+    # Without guidance libFuzzer keeps only the first input, which adds no counters.
     assert kept >= 10 if lines or features else kept == 0
 
 
 @needs_atheris
 def test_libfuzzer_keeps_a_bounded_number_of_programs() -> None:
-    """The last ones of those that come later are kept beside it."""
+    """Check that a bounded number of later programs is kept beside libFuzzer, the newest ones."""
     script = """
 from fuzz.engines import atheris_records, guidance
 from fuzz.engines.drivers import run_here
@@ -163,12 +163,12 @@ run_here(Unit("atheris", "original", "rfc-v1", 1, programs=30), lambda message: 
     environment = {"PYTHONPATH": str(ROOT), "S2FUZZ_DEBUG": "1", "S2FUZZ_PURE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "kept 5 4\n"
-    # Others may take the place of one that they are shorter than.
+    # A shorter program may replace one of these.
     assert len(re.findall(r"\bNEW\b", done.stderr)) == 5
 
 
-def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counters that are new then are new once, and libFuzzer is not told of them."""
+def test_new_counters_when_libfuzzer_has_enough_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that new counters then count as new once, and that libFuzzer does not receive them."""
     counted: list[int] = []
     numbers = count(3)
     counters = Counters(SimpleNamespace(_reserve_counter=lambda: next(numbers), _trace_branch=counted.append))
@@ -178,7 +178,7 @@ def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) 
         ((1, 2), 0, False, [0, 5, 6]),
         ((1, 2), 0, False, [0, 5, 6]),
         ((2, 3), 0, False, [0, 6, 7]),
-        # From here on it keeps nothing that is new.
+        # From here on libFuzzer keeps no new program.
         ((2, 4), 0, True, [0, 6]),
         ((2, 4), 0, False, [0, 6]),
         ((2,), 1, True, [6]),
@@ -191,8 +191,8 @@ def test_what_is_new_when_libfuzzer_has_enough(monkeypatch: pytest.MonkeyPatch) 
     assert counters.kept == 2
 
 
-def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The more there are, the more often one of them is changed."""
+def test_later_programs_are_mutated(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that later programs are changed more often if there are more of them."""
     bare.beginning = 0
     monkeypatch.setattr(atheris_records, "LATER", 2)
     changed: list[bytes] = []
@@ -214,7 +214,7 @@ def test_one_of_the_later_programs_is_changed(bare: Fuzzing, monkeypatch: pytest
 
 
 @needs_atheris
-def test_says_nothing_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_atheris_prints_nothing_and_leaves_no_other_files(tmp_path: Path) -> None:
     done = process(
         *("fuzz", "--engine", "atheris", "--candidate", "v5.14", "--programs", "10", "--out", "out", "--json"),
         cwd=tmp_path,
@@ -247,7 +247,7 @@ def test_seeds_come_first_and_in_order() -> None:
     assert made.mutate(data, LONGEST, 1) != data
 
 
-def test_nothing_chosen_gives_programs_of_the_generator(bare: Fuzzing) -> None:
+def test_an_empty_input_gives_programs_of_the_generator(bare: Fuzzing) -> None:
     generator = Generator(1, offers=Offers(par=True))
     for seed in range(5):
         assert decode(bare.mutate(b"\n", LONGEST, seed)) == generator.next()
@@ -259,7 +259,7 @@ def burn(seconds: float) -> None:
         pass
 
 
-def test_setting_up_is_no_part_of_the_cpu_time() -> None:
+def test_cpu_time_excludes_set_up() -> None:
     session = Session(Unit("atheris", "original", "rfc-v1", 1, cpu=0.5), lambda _: None)
     session.begin()
     burn(0.6)
@@ -273,7 +273,7 @@ def test_setting_up_is_no_part_of_the_cpu_time() -> None:
 
 
 def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
-    """Whatever libFuzzer has chosen; programs of a corpus count too."""
+    """Check it for any program that libFuzzer chose; programs of a corpus count, too."""
     generator = Generator(1, offers=Offers(par=True))
     data = encode(Generator(2).next())
     for _ in range(atheris_records.BEGINNING - 1):
@@ -283,7 +283,7 @@ def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
     assert begun.beginning == atheris_records.BEGINNING - 5
 
 
-def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutations_change_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     for share in ("FRESH", "BYTES", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     bare.beginning = 0
@@ -294,11 +294,11 @@ def test_mutations_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         expected = mutate(program, chance, OPERATIONS)
         assert expected != program
         made = decode(bare.mutate(encode(program), LONGEST, seed))
-        # A program that would take long gives way to a fresh one.
+        # A fresh program replaces one that would take long.
         assert (made == expected) != slow(expected)
 
 
-def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crossovers_combine_operations(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atheris_records, "CROSSED", 100)
     bare.beginning = 0
     for seed in range(20):
@@ -324,7 +324,7 @@ def test_crossings_are_those_of_operations(bare: Fuzzing, monkeypatch: pytest.Mo
         ("vm cpus=2\nslot a size=64M backing=thp\npar\n  cpu0 write a+0\n  cpu1 write a+0\nend\n", False),
     ],
 )
-def test_programs_that_take_long(text: str, expected: bool) -> None:
+def test_slow_programs_are_recognised(text: str, expected: bool) -> None:
     assert slow(parse("s2fuzz 1\n" + text)) == expected
 
 
@@ -338,7 +338,7 @@ def test_bytes_are_mutated_too(bare: Fuzzing, monkeypatch: pytest.MonkeyPatch) -
     assert bare.mutate(data, 2 * RECORD_SIZE, 1) == data[::-1][: 2 * RECORD_SIZE]
 
 
-def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_mutation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("of ours")
 
@@ -366,5 +366,5 @@ def test_a_mistake_in_a_mutation_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         ("reference.kernel", False),
     ],
 )
-def test_lines_are_those_of_kernel_code(module: str, is_one: bool) -> None:
+def test_only_kernel_code_is_instrumented(module: str, is_one: bool) -> None:
     assert is_kernel_code(module) == is_one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The random engine: repeatable, each finding once with its smallest program, nothing lost."""
+"""The random engine: it is repeatable, reports each finding once with its smallest program, and loses nothing."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ EMPTY = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\n")
 
 
 def session(seed: int = 1, out: Path | None = None, programs: int = PROGRAMS) -> Summary:
-    """A session of the random engine, in this process."""
+    """Run a session of the random engine in this process."""
     unit = Unit("random", "original", "rfc-v1", seed, programs)
     summary = Summary("original", "rfc-v1", seed)
     result, keeper = Result(unit), Keeper(summary, out, Here())
@@ -56,7 +56,7 @@ def comparable(summary: Summary) -> list[tuple[str, str, str, int, int, str]]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    """A session with files."""
+    """Run a session that writes files."""
     return session(out=tmp_path_factory.mktemp("findings"))
 
 
@@ -65,7 +65,7 @@ def test_same_seed_same_findings(kept: Summary) -> None:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """All files below a folder, without its name."""
+    """Return the files below a folder, without the folder's name in paths and contents."""
     return {
         str(path.relative_to(folder)): path.read_text().replace(str(folder), "")
         for path in folder.rglob("*")
@@ -73,8 +73,8 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path) -> None:
-    """A loaded machine reads many messages at a time."""
+def test_kept_programs_do_not_depend_on_when_messages_are_read(tmp_path: Path) -> None:
+    """Read one or many messages at a time, as a loaded machine does."""
     made: list[dict[str, str]] = []
     unit = Unit("random", "original", "rfc-v1", 1, 40)
     lines: list[bytes] = []
@@ -83,7 +83,7 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
         folder = tmp_path / str(every)
         folder.mkdir()
         result, keeper = Result(unit), Keeper(Summary("original", "rfc-v1", 1), folder, Here())
-        # Anew each time: a result changes the messages that it takes.
+        # Decode the messages anew each time, because a result changes the messages that it receives.
         for number, message in enumerate(map(from_line, lines), 1):
             result.record(message)
             if number % every == 0:
@@ -94,8 +94,8 @@ def test_what_is_kept_does_not_depend_on_the_moments_of_watching(tmp_path: Path)
     assert len([name for name in made[0] if name.startswith(f"{ALTERNATIVES}/")]) > 3
 
 
-def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_path: Path) -> None:
-    """A store that replays each record when it comes keeps the same programs, in the same files."""
+def test_postponed_replays_change_only_the_number_of_replays(tmp_path: Path) -> None:
+    """Check that a store which replays each record immediately keeps the same programs in the same files."""
     unit = Unit("random", "original", "rfc-v1", 1, 200)
     lines: list[bytes] = []
     run_here(unit, lambda message: lines.append(to_line(message)))
@@ -120,8 +120,8 @@ def test_what_waits_for_the_end_changes_nothing_but_the_number_of_replays(tmp_pa
     assert replays[1] < replays[0]
 
 
-def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
-    """A larger program of the finding is there already."""
+def test_ctrl_c_ends_pending_replays(tmp_path: Path) -> None:
+    """Start with a larger program of the finding in place."""
     long, short = (parse(f"{print_program(EMPTY)}cpu0 read a+0\n{more}") for more in ("cpu0 write a+0\n", ""))
     finding = Finding("regression", "a: b: c", "why", 0)
     result = Result(Unit("random", "original", "rfc-v1", 1))
@@ -143,7 +143,7 @@ def test_ctrl_c_ends_what_waits(tmp_path: Path) -> None:
     assert [load(path) for path in tmp_path.iterdir()] == [long]
 
 
-def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
+def test_a_replay_interrupted_by_ctrl_c_is_repeated(tmp_path: Path) -> None:
     unit = Unit("random", "original", "rfc-v1", 1)
     result = Result(unit)
     texts = [print_program(EMPTY), f"{print_program(EMPTY)}cpu0 read a+0\n"]
@@ -170,7 +170,7 @@ def test_what_ctrl_c_came_between_is_taken_again(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
-    """It keeps apart, and tells, what nobody has replayed by then."""
+    """Check that records not replayed by then are kept separately and reported."""
     result = Result(Unit("random", "original", "rfc-v1", 1), interrupted=True)
     shown = Finding("regression", "a: b: c", "why", 0)
     for signature in ("a: b: c", "d: e: f", "g: h: i"):
@@ -192,7 +192,7 @@ def test_a_second_ctrl_c_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_two_runs_leave_the_same_files(tmp_path: Path) -> None:
-    """Of the command, whose engine and replays are processes of their own."""
+    """Run the command, whose engine and replays are separate processes."""
     command = ["fuzz", "--candidate", "rfc-v1", "--programs", "25", "--seed", "2", "--out", "findings"]
     made: list[dict[str, str]] = []
     for name in ("one", "two"):
@@ -236,7 +236,7 @@ def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -
 
 
 def test_a_program_that_no_known_bug_explains_comes_first() -> None:
-    """Another that shows the same by a known bug does not hide it, however short."""
+    """Check that a shorter program that a known bug explains does not hide it."""
     told: list[Message] = []
     session = Session(Unit("random", "original", "rfc-v1", 1, 1), told.append)
     text = print_program(EMPTY)
@@ -260,7 +260,7 @@ def test_files_replay(kept: Summary) -> None:
         assert f"{found.kind} {found.signature}" in Differential(ORIGINAL, RFC_V1).run(program).titles()
 
 
-def test_files_say_what_they_show(kept: Summary) -> None:
+def test_files_describe_their_findings(kept: Summary) -> None:
     found = kept.findings[0]
     assert found.path is not None
     text = found.path.read_text()
@@ -295,7 +295,7 @@ def test_a_file_in_the_checkout_is_named_relative_to_it(monkeypatch: pytest.Monk
 
 
 def rewritten(found: FindingRecord, operations: int) -> Program:
-    """The program in the file of a finding is now one of so many more operations, at its end."""
+    """Extend the program in the file of a finding by this many operations at its end; return it."""
     assert found.path is not None
     last = found.program.operations[-1:]
     program = replace(found.program, operations=found.program.operations + last * operations)
@@ -318,7 +318,7 @@ def test_a_smaller_program_of_an_earlier_session_stays(tmp_path: Path) -> None:
     assert {(found.kind, found.signature): found.count for found in again.findings} == counts
 
 
-def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> None:
+def test_a_larger_program_of_an_earlier_session_is_replaced(tmp_path: Path) -> None:
     for found in session(out=tmp_path).findings:
         rewritten(found, 1)
     shutil.rmtree(tmp_path / ALTERNATIVES)
@@ -328,7 +328,7 @@ def test_a_larger_program_of_an_earlier_session_gives_way(tmp_path: Path) -> Non
         assert found.number
 
 
-def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
+def test_an_equally_long_program_replaces_nothing(tmp_path: Path) -> None:
     for found in session(out=tmp_path).findings:
         rewritten(found, 0)
     for found in session(out=tmp_path).findings:
@@ -337,8 +337,8 @@ def test_as_many_operations_replace_nothing(tmp_path: Path) -> None:
         assert found.number == 0
 
 
-def test_a_program_that_shows_it_no_more_gives_way(tmp_path: Path) -> None:
-    """As when the candidate was changed meanwhile; so does what is no program."""
+def test_a_program_that_no_longer_shows_its_finding_is_replaced(tmp_path: Path) -> None:
+    """Check this for a program that no longer shows the finding, and for text that is no program."""
     findings = session(out=tmp_path).findings
     for found, text in zip(findings, (print_program(EMPTY), "nonsense\n"), strict=False):
         assert found.path is not None
@@ -364,7 +364,7 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_time_ends_it() -> None:
+def test_time_ends_a_session() -> None:
     told: list[Message] = []
     run_here(Unit("random", "original", "rfc-v1", 1, seconds=1e-9), told.append)
     assert isinstance(told[-1], UnitState)
@@ -372,7 +372,9 @@ def test_time_ends_it() -> None:
     assert told[-1].ended
 
 
-def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_crash_keeps_the_program_and_the_session_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = Differential.run
 
     def sometimes(self: Differential, program: Program) -> Verdict:
@@ -391,13 +393,13 @@ def test_crash_of_ours_keeps_the_program_and_goes_on(tmp_path: Path, monkeypatch
     assert len(load(crash.path).operations) % 2 == 1
 
 
-def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_the_generator_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Generator) -> Program:
         raise RuntimeError("no program")
 
     monkeypatch.setattr(Generator, "next", fail)
     summary = session(out=tmp_path, programs=2)
-    # No program shows it again.
+    # Replaying the program does not show it again.
     (crash,) = summary.unreplayed
     assert (crash.kind, crash.count, crash.number) == ("crash", 2, 1)
     assert crash.path is not None
@@ -405,7 +407,7 @@ def test_crash_of_the_generator_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     assert "# seed: 1, program 1" in crash.path.read_text()
 
 
-def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
+def test_a_lost_directory_is_reported_and_loses_no_finding(tmp_path: Path) -> None:
     out = tmp_path / "gone"
     summary = session(out=out, programs=3)
     assert summary.findings
@@ -413,7 +415,7 @@ def test_lost_directory_is_trouble_but_loses_no_finding(tmp_path: Path) -> None:
     assert all(found.path is None for found in summary.findings)
 
 
-def test_file_names_tell_like_signatures_apart() -> None:
+def test_file_names_distinguish_similar_signatures() -> None:
     names = {
         file_name(Finding("common", signature, ""))
         for signature in ("a->b L2", "a: b L2", "a b L2", "x" * 200, "x" * 201)
@@ -459,7 +461,7 @@ def test_known_bug_is_explained_only_where_the_reference_has_it() -> None:
 
 
 @pytest.mark.parametrize("reference", ["tree:/nowhere", "tree:/nowhere@v6.12", "nothing", "./nowhere.py"])
-def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
+def test_findings_of_a_missing_version_can_be_read(reference: str) -> None:
     signature = "page-reference: kvm_handle_guest_abort: marked accessed, not held after an access flag fault"
     assert known_text(Finding("regression", signature, ""), reference) == ""
     said = known_text(Finding("common", signature, ""), reference)
@@ -467,7 +469,7 @@ def test_a_version_that_is_gone_can_be_read_about(reference: str) -> None:
     assert "allowed" not in said
 
 
-def test_the_reason_says_which_known_bug_explains_a_finding() -> None:
+def test_the_reason_names_the_known_bug_that_explains_a_finding() -> None:
     signature = known_bugs()[0].pattern.replace("*", "")
     assert (
         known_text(Finding("common", signature, "a reason; the condition of known bug B05 did not hold"), "original")

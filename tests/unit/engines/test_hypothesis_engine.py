@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Hypothesis engine: valid programs of every kind, the same for the same unit, small findings, no traces."""
+"""The Hypothesis engine:
+
+it makes valid programs of every kind, is repeatable, shrinks findings, and leaves no files.
+"""
 
 import os
 import random
@@ -31,12 +34,12 @@ ROOT: Final = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo the settings that an engine makes in this process."""
+    """Restore the settings that an engine changes in this process."""
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
 
 
 def drawn(count: int, corpus: tuple[Program, ...] = ()) -> list[Program]:
-    """So many programs of the strategy."""
+    """Draw this many programs from the strategy."""
     made: list[Program] = []
 
     @seed(1)
@@ -57,7 +60,7 @@ def drawn(count: int, corpus: tuple[Program, ...] = ()) -> list[Program]:
 
 
 def done(unit: Unit) -> Result:
-    """A unit, done in this process."""
+    """Run a unit in this process."""
     result = Result(unit)
     run_here(unit, result.record)
     return result
@@ -87,11 +90,11 @@ def test_some_programs_have_blocks() -> None:
 
 
 def test_blocks_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Operations before the block are left out, to save time."""
+    """Omit the operations before the block to save time."""
     monkeypatch.setattr("fuzz.properties.strategies.compose", lambda builder: None)
 
     def beside_the_host(program: Program) -> bool:
-        """Somewhere a vCPU gives way to another actor, which is none."""
+        """Return whether somewhere a vCPU yields to an actor that is not a vCPU."""
         blocks = blocks_of(program)
         return any(is_vcpu(each.cpu) and not is_vcpu(each.to) for block in blocks for each in block.switches)
 
@@ -113,7 +116,7 @@ def test_changed_programs_of_a_corpus_are_valid() -> None:
     assert sum(any(slot.ipa in names for slot in program.slots) for program in made) > 20
 
 
-def test_choices_are_in_range_and_even() -> None:
+def test_choices_are_in_range() -> None:
     choices = Choices(random.Random(1))
     assert {choices.choice("abc") for _ in range(100)} == set("abc")
     assert {choices.randrange(2, 10, 3) for _ in range(100)} == {2, 5, 8}
@@ -126,7 +129,7 @@ def undisturbed() -> Result:
     return done(UNIT)
 
 
-def test_a_unit_ends_where_it_should(undisturbed: Result) -> None:
+def test_a_unit_ends_after_its_number_of_programs(undisturbed: Result) -> None:
     assert undisturbed.state.programs == UNIT.programs
     assert undisturbed.state.ended
     assert not [record for record in undisturbed.found.values() if record.kind == CRASH]
@@ -140,7 +143,7 @@ def test_a_child_does_the_same_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Whatever modules are loaded, whichever settings Hypothesis has, however strings are hashed."""
+    """Check that loaded modules, Hypothesis settings and the hash seed have no influence."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CI", ci)
     monkeypatch.setenv("PYTHONHASHSEED", "7")
@@ -150,28 +153,28 @@ def test_a_child_does_the_same_and_leaves_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_findings_are_shrunk_and_others_found_after() -> None:
+def test_findings_are_shrunk_and_later_ones_still_found() -> None:
     result = run_unit(Unit("hypothesis", "original", "rfc-v1", 2, programs=120))
     sizes = [len(parse(record.text).operations) for record in result.found.values() if record.kind == "regression"]
     assert len(sizes) > 1
     assert min(sizes) == 1
 
 
-def test_it_ends_with_what_was_looked_for(undisturbed: Result) -> None:
+def test_a_unit_ends_with_the_finding_that_it_looks_for(undisturbed: Result) -> None:
     (first, *_) = (key for key in undisturbed.found if key.startswith("regression"))
     result = done(Unit("hypothesis", "original", "rfc-v1", 1, programs=1000, until=first))
     assert first in result.found
     assert result.state.programs == result.found[first].number
 
 
-def test_time_ends_it() -> None:
+def test_time_ends_a_unit() -> None:
     told: list[Message] = []
     run_here(Unit("hypothesis", "original", "rfc-v1", 1, seconds=1e-9), told.append)
     assert isinstance(told[-1], UnitState)
     assert told[-1].programs == 0
 
 
-def test_programs_that_cannot_be_made_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_that_cannot_be_made_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no program")
 
@@ -194,7 +197,7 @@ def test_a_missing_package_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_other_engines_import_nothing_of_it() -> None:
+def test_other_engines_do_not_import_hypothesis() -> None:
     code = "import sys, fuzz.engines.registry as r; r.engine_of('random').drive(); print('hypothesis' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout == "False\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A unit on several cores: the result of one process, whatever the lanes do; nothing left behind."""
+"""A unit on several cores: the same result as one process, whatever the lanes do, with no process left behind."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def messages(result: Result) -> list[tuple[str, int, str]]:
     return [(each.finding.title, each.number, each.text) for each in result.messages]
 
 
-def test_a_lane_that_is_held_up_leaves_the_rest_to_the_others(whole: Result) -> None:
+def test_other_lanes_do_the_work_of_a_slow_lane(whole: Result) -> None:
     lanes = Lanes(replace(UNIT, programs=60), 2)
     before = set(children())
     held: list[int] = []
@@ -69,7 +69,7 @@ def test_no_more_lanes_than_programs() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_lanes_find_what_one_process_does_in_the_same_order(whole: Result, count: int) -> None:
+def test_lanes_find_the_same_as_one_process_in_the_same_order(whole: Result, count: int) -> None:
     result = run_lanes(replace(UNIT, programs=60), count)
     assert comparable(result) == comparable(whole)
     assert messages(result) == messages(whole)
@@ -90,7 +90,7 @@ def test_a_killed_lane_loses_no_program(whole: Result) -> None:
     assert set(children()) == before
 
 
-def test_a_finding_waits_for_lanes_that_are_behind() -> None:
+def test_a_finding_waits_for_slower_lanes() -> None:
     lanes = Lanes(replace(UNIT, programs=None), 2)
     ahead, behind = lanes.lanes
     ahead.result.record(record("early", 5))
@@ -111,7 +111,7 @@ def record(signature: str, number: int) -> FindingRecord:
     )
 
 
-def test_ctrl_c_ends_all_lanes_with_what_was_found() -> None:
+def test_ctrl_c_ends_all_lanes_and_keeps_their_findings() -> None:
     def interrupt(result: Result) -> None:
         if result.found:
             raise KeyboardInterrupt
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_all_lanes_with_what_was_found() -> None:
     assert children() == before
 
 
-def test_the_first_mistake_of_a_candidate_is_told(tmp_path: Path) -> None:
+def test_the_first_mistake_of_a_candidate_is_reported(tmp_path: Path) -> None:
     (tmp_path / "mistaken.py").write_text(MISTAKEN)
     unit = Unit("random", "original", str(tmp_path / "mistaken.py"), 1, programs=40)
     told = []

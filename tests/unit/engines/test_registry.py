@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each engine is declared, can be installed, is explained, judges, and nobody compares its name.
+"""Declarations of engines: each can be installed, is explained, judges, and is never compared by name.
 
 docs/how-to/engine.md tells a contributor what to do when a test here fails.
 """
@@ -36,7 +36,7 @@ def extras() -> dict[str, str]:
 
 
 def uninstallable(engine: Engine) -> str:
-    """Say what is wrong with the installation of an engine's package; "" for nothing."""
+    """Describe the mistake in the installation of an engine's package; "" if there is none."""
     if not engine.package:
         return ""
     if engine.extra not in extras():
@@ -46,7 +46,7 @@ def uninstallable(engine: Engine) -> str:
 
 
 def unexplained(engine: Engine, pages: Iterable[Path]) -> str:
-    """Say what is missing where no page names an engine; "" if one does."""
+    """Describe the missing explanation if no page names the engine; "" if one does."""
     word = rf"`(?:--engine )?{re.escape(engine.name)}`"
     return "" if any(re.search(word, page.read_text()) for page in pages) else f"{engine.name}: no page explains it"
 
@@ -65,7 +65,7 @@ def test_no_two_engines_have_one_name() -> None:
 
 
 def behind_a_peer(engines: Sequence[Engine]) -> str:
-    """The first engine for users that stands behind a peer; "" if there is none."""
+    """Describe the first public engine that stands after a peer; "" if there is none."""
     peer = ""
     for engine in engines:
         if engine.public and peer:
@@ -111,7 +111,7 @@ def test_every_engine_judges_and_can_repeat_it(engine: Engine) -> None:
 
 
 @each_engine
-def test_public_engines_are_what_the_command_line_takes(engine: Engine) -> None:
+def test_the_command_line_accepts_the_public_engines(engine: Engine) -> None:
     arguments = ["fuzz", "--candidate", "rfc-v1", "--engine", engine.name]
     if engine.public:
         assert make_parser().parse_args(arguments).engine == engine.name
@@ -120,20 +120,20 @@ def test_public_engines_are_what_the_command_line_takes(engine: Engine) -> None:
             make_parser().parse_args(arguments)
 
 
-def test_the_registry_needs_the_standard_library_alone() -> None:
-    """It is imported before anybody knows whose packages these are."""
+def test_the_registry_needs_only_the_standard_library() -> None:
+    """Check this because it is imported before the installed packages are checked."""
     ours = "{n for n in sys.modules if n.startswith(('fuzz', 'reference', 'candidate'))}"
     code = f"import sys, fuzz; before = {ours}; import fuzz.engines.registry; print(sorted({ours} - before))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert shown == "['fuzz.engines', 'fuzz.engines.registry']\n"
 
 
-def test_there_is_no_other() -> None:
+def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="no engine 'none'"):
         engine_of("none")
 
 
-def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+def test_missing_steps_are_named(tmp_path: Path) -> None:
     needs = next(engine for engine in ENGINES if engine.package == "hypothesis")
     new = replace(needs, name="new", driver="new:drive", extra="none")
     assert uninstallable(new) == "new: setup.cfg has no extra 'none'"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that are run twice: the same events, or a mistake of ours."""
+"""Programs that are run twice: the events are the same, or it is an internal error."""
 
 from itertools import count
 from typing import Final
@@ -21,7 +21,7 @@ _calls: Final = count()
 
 
 class Changing(Mmu):
-    """Flushes with the first call, whichever program that is of."""
+    """Flushes at its first call, in whichever program."""
 
     def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
         if not next(_calls):
@@ -29,7 +29,7 @@ class Changing(Mmu):
         return super().kvm_age_hva(kvm, start, end)
 
 
-def test_events_are_the_same_again() -> None:
+def test_a_repeated_program_has_the_same_events() -> None:
     original = candidate.get("original")
     repeat(original, PROGRAM)
     events = events_of(original, PROGRAM)
@@ -37,7 +37,7 @@ def test_events_are_the_same_again() -> None:
     assert [event[0] for event in events].count("outcome") == len(PROGRAM.operations)
 
 
-def test_the_first_event_that_is_not_the_same_is_named() -> None:
+def test_the_first_different_event_is_named() -> None:
     changing = Candidate("changing", Pgtable, Changing, "")
     with pytest.raises(
         NotRepeatableError, match=r"^event \d+ of changing is instruction \d+ 0, and .* when it is run again$"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A session that shows a difference of two trees ran something of it; one that judged too little says nothing."""
+"""Summaries: a session that shows a difference of two trees exercised it; one with too few verdicts has none."""
 
 import pytest
 
@@ -25,14 +25,14 @@ def session(*kinds: str) -> Summary:
     return summary
 
 
-def test_idle_where_nothing_ran() -> None:
+def test_idle_if_nothing_ran() -> None:
     assert session().idle
     assert SAID in fuzz_text(session())
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_idle_beside_findings(kind: str) -> None:
-    """A finding of both says nothing of the lines by which they differ."""
+def test_idle_with_findings(kind: str) -> None:
+    """Check that a common finding does not count as exercising the lines that differ."""
     summary = session(kind)
     assert summary.idle == (kind == COMMON)
     assert (SAID in fuzz_text(summary)) == summary.idle
@@ -40,7 +40,7 @@ def test_idle_beside_findings(kind: str) -> None:
 
 @pytest.mark.parametrize(("refused", "code"), [(0, FINE), (5, FINE), (6, NO_VERDICT), (10, NO_VERDICT)])
 def test_programs_without_a_verdict(refused: int, code: int) -> None:
-    """A session says nothing where most have none."""
+    """Check that a session has no verdict if most of its programs have none."""
     summary = Summary("original", "rfc-v1", 1, programs=10, refused={"memunmap": refused} if refused else {})
     unknown = code == NO_VERDICT
     assert session_code(summary, failed=False) == code
@@ -48,5 +48,5 @@ def test_programs_without_a_verdict(refused: int, code: int) -> None:
     assert ("nothing found" in fuzz_text(summary)) == (not unknown)
     assert verdict(Gate(summary, [])) == ("without a verdict" if unknown else "passed")
     assert bool(Gate(summary, []).troubles) == unknown
-    # What the others show counts.
+    # Findings of the other programs count.
     assert session_code(summary, failed=True) == WORSE

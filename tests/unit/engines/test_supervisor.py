@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Engines as child processes: the same results, whatever a child dies of; nothing left behind."""
+"""Engines as child processes: the same results however a child dies, and no process left behind."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def here(unit: Unit) -> Result:
 
 
 def comparable(result: Result) -> object:
-    """All but times."""
+    """Return all results except times."""
     costs = result.state.costs
     return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
 
@@ -46,7 +46,7 @@ def undisturbed() -> Result:
 
 
 def children() -> list[int]:
-    """Processes that this one started and that are not gone."""
+    """Return the live processes that this process started."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -58,20 +58,20 @@ def children() -> list[int]:
     return found
 
 
-def test_a_child_does_what_this_process_would(undisturbed: Result) -> None:
+def test_a_child_has_the_same_results_as_this_process(undisturbed: Result) -> None:
     before = children()
     assert comparable(run_unit(UNIT)) == comparable(undisturbed)
     assert children() == before
 
 
-def test_windows_of_a_seed_make_the_whole(undisturbed: Result) -> None:
+def test_windows_of_a_seed_add_up_to_the_whole(undisturbed: Result) -> None:
     first, second = here(replace(UNIT, programs=10)), here(replace(UNIT, programs=15, first=11))
     assert second.state.after(first.state).counts == undisturbed.state.counts
     assert {**second.found, **first.found}.keys() == undisturbed.found.keys()
 
 
 def test_a_killed_child_loses_no_program() -> None:
-    """Killed from outside, three children, one after the other: every program is judged, none is blamed."""
+    """Kill three children in sequence from outside: every program is judged, and none is blamed."""
     killed: list[int] = []
     last = 0
 
@@ -82,20 +82,20 @@ def test_a_killed_child_loses_no_program() -> None:
             return
         if len(killed) == 3:
             raise KeyboardInterrupt
-        # Of one that was killed, messages may still come.
+        # Messages of a killed child may still arrive.
         for child in set(children()) - before - set(killed):
             os.kill(child, signal.SIGKILL)
             killed.append(child)
             last = programs
 
     before = set(children())
-    # Without an end of its own, or a child could be through before this process sees it.
+    # The unit has no end of its own; otherwise a child could finish before this process sees it.
     result = run_unit(replace(UNIT, programs=None), kill)
     assert len(result.accidents) == 3
     assert all("SIGKILL" in line for line in result.accidents)
     assert not any(found.kind == CRASH for found in result.found.values())
     expected = here(replace(UNIT, programs=result.state.programs))
-    # Findings are told at once, counts now and then: a child that is killed has judged more than it has counted.
+    # Findings are sent at once, counts only at times: a killed child has judged more programs than it has counted.
     assert expected.found.keys() <= result.found.keys()
     assert set(children()) == before
 
@@ -112,7 +112,7 @@ def test_a_killed_child_loses_no_program() -> None:
 def test_a_program_that_ends_the_process_is_a_finding(
     tmp_path: Path, body: str, signature: str, accidents: int
 ) -> None:
-    """Twice is no accident; the rest of the unit is done all the same."""
+    """Check that the second death counts as a finding, and that the rest of the unit is done."""
     preload = f"""
 import os, signal, sys, time
 if "fuzz.engines.child" in " ".join(sys.orig_argv):
@@ -147,13 +147,13 @@ print(result.state.programs, len(result.accidents))
 
 
 def victim() -> Program:
-    """The third program of seed 1, as sessions make it: they offer blocks."""
+    """Return the third program of seed 1 as sessions make it, with blocks."""
     generator = Generator(1, offers=Offers(par=True))
     return [generator.next() for _ in range(3)][2]
 
 
 def test_the_rest_of_a_unit_ends_where_the_unit_does() -> None:
-    """However often a program is judged again, and whether or not it is given up then."""
+    """Check it for programs that are judged again and programs that are given up."""
     unit = replace(UNIT, first=4, programs=10)
     again = remaining(unit, Result(unit), 6, "text")
     twice = remaining(again, Result(again), 6, "text")
@@ -163,7 +163,7 @@ def test_the_rest_of_a_unit_ends_where_the_unit_does() -> None:
     assert (later.first, later.programs) == (10, 4)
 
 
-def test_children_that_cannot_start_are_told_of() -> None:
+def test_children_that_cannot_start_are_reported() -> None:
     with pytest.raises(EngineError, match=r"engine random: its process ended with exit code 1, 3 times"):
         run_unit(Unit("random", "original", "no-such", 1, programs=1))
 
@@ -185,7 +185,7 @@ run_unit(Unit("random", "original", "rfc-v1", 1), watch)
     wait_for(lambda: not Path(f"/proc/{child}").exists(), "the end of the child")
 
 
-def test_ctrl_c_ends_it_with_what_was_found(undisturbed: Result) -> None:
+def test_ctrl_c_ends_the_unit_and_keeps_its_findings(undisturbed: Result) -> None:
     def interrupt(result: Result) -> None:
         if result.found:
             raise KeyboardInterrupt

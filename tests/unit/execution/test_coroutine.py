@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code that leaves in the middle, and goes on there."""
+"""Coroutines: code that leaves in the middle and resumes there."""
 
 import gc
 
@@ -9,7 +9,7 @@ from greenlet import greenlet
 from fuzz.execution.coroutine import Coroutine
 
 
-def test_turns() -> None:
+def test_coroutines_take_turns() -> None:
     said: list[str] = []
 
     def body(name: str) -> None:
@@ -26,7 +26,7 @@ def test_turns() -> None:
     assert "".join(said) == "a0|b0|a1|b1|||"
 
 
-def test_what_it_raises_is_raised_by_resume() -> None:
+def test_an_exception_is_raised_by_resume() -> None:
     def body() -> None:
         one.suspend()
         raise KeyError("here")
@@ -39,15 +39,15 @@ def test_what_it_raises_is_raised_by_resume() -> None:
     assert one.done
 
 
-def test_end() -> None:
-    """Code that is ended runs no further, and leaves no stack behind."""
+def test_ended_code_runs_no_further() -> None:
+    """Check that ended code runs no further and leaves no stack."""
     before = stacks()
     assert ended() == ([0], True, True)
     assert stacks() == before
 
 
 def ended() -> tuple[list[int], bool, bool]:
-    """Run code for one step, and end it and code that has not begun; return what it said, and whether both are done."""
+    """End code that ran for one step and code that never ran; return its output, and whether both are done."""
     said: list[int] = []
 
     def body() -> None:
@@ -68,8 +68,8 @@ def stacks() -> int:
     return sum(isinstance(each, greenlet) for each in gc.get_objects())
 
 
-def test_it_goes_on_in_another_one() -> None:
-    """... which begins with that, and comes back to where the first one was resumed when it leaves or ends."""
+def test_a_coroutine_can_leave_to_another_one() -> None:
+    """Check that the other coroutine starts then, and that control returns to the caller of resume() at the end."""
     said: list[str] = []
 
     def first() -> None:
@@ -91,7 +91,7 @@ def test_it_goes_on_in_another_one() -> None:
     assert other.done
 
 
-def test_what_another_one_raises_is_raised_by_resume() -> None:
+def test_an_exception_of_another_coroutine_is_raised_by_resume() -> None:
     def second() -> None:
         raise KeyError("there")
 
@@ -104,8 +104,8 @@ def test_what_another_one_raises_is_raised_by_resume() -> None:
     assert one.done
 
 
-def test_it_leaves_from_deep_within() -> None:
-    """... and others do likewise meanwhile, each with what it is handling."""
+def test_a_coroutine_can_leave_from_nested_calls() -> None:
+    """Check it with several coroutines, each of which handles its own exception."""
     said: list[str] = []
 
     def body(number: int, depth: int) -> None:
@@ -125,7 +125,7 @@ def test_it_leaves_from_deep_within() -> None:
     assert said == ["00", "11", "22"] * 41
 
 
-def test_code_that_has_ended_leaves_nothing_to_the_collector() -> None:
+def test_ended_code_leaves_no_garbage() -> None:
     gc.collect()
     gc.disable()
     try:

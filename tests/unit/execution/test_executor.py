@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The owner of the mistake behind an exception, and what an executor keeps for one operation."""
+"""The origin of an exception, and the state that an executor keeps for one operation."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from fuzz.reports.trace import Trace
 PROGRAM = "s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 
 
-def test_a_mistake_of_ours_is_not_the_candidates() -> None:
+def test_an_internal_error_is_not_blamed_on_the_candidate() -> None:
     executor = Executor(candidate.get("original"), parse(PROGRAM))
     trace = Trace(executor)
     executor.create()
@@ -23,7 +23,7 @@ def test_a_mistake_of_ours_is_not_the_candidates() -> None:
 AGED = "s2fuzz 1\nvm\nslot a size=2M backing=thp\nhost age a+0 2M\nhost split a+0\nhost age a+0 2M\n"
 
 
-def test_the_pages_that_are_aged_are_those_of_the_operation() -> None:
+def test_pages_to_age_are_kept_for_one_operation() -> None:
     executor = Executor(candidate.get("original"), parse(AGED))
     executor.create()
     side = executor.side

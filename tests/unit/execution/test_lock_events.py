@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Locks say whose they are."""
+"""Lock events name the VM that owns the lock."""
 
 import candidate
 from fuzz.execution.executor import Executor
@@ -13,7 +13,7 @@ TWO_VMS = (
 
 
 class Locks(Observer):
-    """Notes each lock that is taken, and checks that the same VM drops it."""
+    """Records each lock taken, and checks that the same VM releases it."""
 
     def __init__(self) -> None:
         self.held: list[tuple[str, int]] = []
@@ -27,7 +27,7 @@ class Locks(Observer):
         self.held.remove((name, vmid))
 
 
-def test_locks_say_whose_they_are() -> None:
+def test_lock_events_name_their_vm() -> None:
     executor = Executor(candidate.get("original"), parse(TWO_VMS))
     locks = Locks()
     executor.side.kernel.observe(locks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes in a candidate's Python, and what a kernel does that crashes."""
+"""Mistakes in a candidate's Python, and crashes of kernel code."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ Body = Callable[[Any, Any], Any]
 
 
 def unmapping(body: Body) -> Candidate:
-    """A candidate whose unmap is this."""
+    """Return a candidate with this body as its unmap function."""
 
     class Mine(Pgtable):
         def kvm_pgtable_stage2_unmap(self, pgt: Any, addr: int, size: int) -> Any:
@@ -98,7 +98,7 @@ def test_a_crash_is_a_finding(name: str) -> None:
     assert any(f"oops {name}" in signature for signature in worst)
 
 
-def test_one_structure_taken_for_another_is_a_crash() -> None:
+def test_an_access_to_the_wrong_structure_is_a_crash() -> None:
     program = parse(print_program(PROGRAM).replace("cpu0 read a+0", "cpu0 read a+0\ncpu0 read a+4K"))
     verdict = Differential(candidate.get("original"), unmapping(wrong_structure)).run(program)
     assert any("oops AttributeError in stage2_attr_walker" in finding.signature for finding in verdict.findings)
@@ -114,8 +114,8 @@ def test_a_constructor_that_fails_is_a_mistake() -> None:
         Executor(Candidate("mine", Pgtable, Mine, "a test"), PROGRAM)
 
 
-def test_a_call_that_inherited_code_makes() -> None:
-    """No line of the candidate is on the way, so that of the function is told."""
+def test_a_mistake_in_a_call_by_inherited_code() -> None:
+    """Check that the line of the function is reported, because no line of the candidate is on the stack."""
 
     class Mine(Pgtable):
         def stage2_unmap_walker(self, addr: int) -> int:  # type: ignore[override]
@@ -129,14 +129,14 @@ def test_a_call_that_inherited_code_makes() -> None:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A candidate with a mistake, by its name, in this process."""
+    """Register a candidate with a mistake in this process; return its name."""
     monkeypatch.setattr(candidate, "_REGISTRY", dict(candidate._REGISTRY))
     monkeypatch.setattr(candidate, "_CHANGES", {})
     bad = unmapping(MISTAKES["NameError"])
     return candidate.register("mine", bad.pgtable, bad.mmu, "a test").name
 
 
-def test_a_session_ends_with_it(registered: str) -> None:
+def test_a_session_ends_with_a_mistake(registered: str) -> None:
     result = Result(Unit("random", "original", registered, 1, programs=200))
     run_here(result.unit, result.record)
     assert "NameError" in result.mistake
@@ -146,11 +146,11 @@ def test_a_session_ends_with_it(registered: str) -> None:
     assert not any(record.kind == "crash" for record in result.found.values())
 
 
-def test_it_goes_through_a_pipe() -> None:
+def test_a_mistake_can_be_sent_through_a_pipe() -> None:
     assert from_line(to_line(Mistake("x.py:1: wrong"))) == Mistake("x.py:1: wrong")
 
 
-def test_a_supervisor_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_supervisor_raises_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "fuzz.engines.supervisor.follow", lambda child, *_: child.result.record(Mistake("x.py:1")) or ""
     )
@@ -158,13 +158,13 @@ def test_a_supervisor_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
         run_unit(Unit("random", "original", "rfc-v1", 1, programs=1))
 
 
-def test_a_replayer_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replayer_raises_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replayer, "_ask", lambda *_, **__: b'{"mistake": "x.py:1"}\n')
     with pytest.raises(CandidateMistake, match=r"x\.py:1"):
         Replayer().shows(print_program(PROGRAM), "original", "rfc-v1")
 
 
-def test_minimizing_raises_it() -> None:
+def test_minimizing_raises_the_mistake() -> None:
     versions = candidate.get("original"), unmapping(MISTAKES["NameError"])
     with pytest.raises(CandidateMistake):
         judge_here(*versions)(PROGRAM)
@@ -173,13 +173,13 @@ def test_minimizing_raises_it() -> None:
 
 
 @pytest.mark.parametrize("trace", [False, True])
-def test_a_run_raises_it(trace: bool) -> None:
+def test_a_run_raises_the_mistake(trace: bool) -> None:
     programs = [("p.s2", PROGRAM)]
     with pytest.raises(CandidateMistake, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: NameError"):
         list(run_all(programs, candidate.get("original"), [unmapping(MISTAKES["NameError"])], trace))
 
 
-def test_the_process_that_met_it_goes_on() -> None:
+def test_the_process_continues_after_a_mistake() -> None:
     def work(request: int) -> tuple[int, int]:
         if request == 2:
             raise CandidateMistake("x.py:1: wrong")
@@ -192,7 +192,7 @@ def test_the_process_that_met_it_goes_on() -> None:
         assert forked.ask(3) == (3, first[1])
 
 
-def test_a_replay_server_tells_it(registered: str) -> None:
+def test_a_replay_server_reports_the_mistake(registered: str) -> None:
     request = {"program": print_program(PROGRAM), "reference": "original", "candidate": registered}
     told = replay_server.answer({**request, "seconds": 60.0, "silence": 10.0})
     assert list(told) == ["mistake"]

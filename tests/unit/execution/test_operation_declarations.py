@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each operation is declared, written, kept as bytes, in a seed, made, reached by mutations, judged, and it acts.
+"""Declarations of operations: each is written, stored, seeded, generated, mutated, judged, and has an effect.
 
-docs/how-to/operation.md tells a contributor what to do when a test here fails. The branch
-in the runner is not tested here: without it mypy fails (`fuzz.execution.unhandled`).
+docs/how-to/operation.md tells a contributor what to do when a test here fails. The branch in the runner is not tested
+here: without it mypy fails (`fuzz.execution.unhandled`).
 """
 
 import random
@@ -33,7 +33,7 @@ from .. import strategies
 
 ROOT: Final = Path(__file__).parents[3]
 SEEDS: Final = ROOT / "corpus" / "seeds"
-# The kinds of operations by their number in binary records: a new one goes to the end, and none moves.
+# Kinds of operations by their number in binary records: append a new one at the end, never move one.
 POSITIONS: Final = (
     *("GuestAccess", "GuestCache", "GuestSetWay", "GuestExternalAbort", "GuestMove", "GuestReset", "Speculate"),
     *("Evict", "HostWrite", "HostWriteback", "HostCollapse", "HostSplit", "HostMigrate", "HostDiscard", "HostUnmap"),
@@ -42,20 +42,20 @@ POSITIONS: Final = (
     *("TableMkold", "TableIsYoung", "TableRelax", "HypMap", "VmidRollover", "VmEnd", "GuestConflict"),
     *("HostProtect", "HostReap", "GuestOutside"),
 )
-# Programs of the generator, and mutations for each class.
+# Number of programs from the generator, and of mutations for each class.
 PROGRAMS: Final = 300
 MUTATIONS: Final = 1000
 
 
 @dataclass(frozen=True)
 class Known:
-    """The places at which an operation must be known; tests below take one of them away at a time.
+    """The places at which an operation must be known; the tests below remove one place at a time.
 
     :param declared: classes that have a declaration
     :param positions: names by position
     :param seeds: the programs of corpus/seeds by name
     :param generated: classes that the generator makes
-    :param reached: classes that a mutation puts into a program that has none of them
+    :param reached: classes that a mutation adds to a program without them
     :param checkers: names of rules
     """
 
@@ -79,7 +79,7 @@ def known() -> Known:
 
 
 def is_reached(kind: type, programs: list[Program]) -> bool:
-    """Tell whether mutations put a class into programs that have none: these, as far as it was taken out of them."""
+    """Return whether mutations add a class to these programs once its operations are removed."""
     having = [program for program in programs if kind in map(type, program.operations)]
     bare = [
         legal(replace(each, operations=tuple(op for op in each.operations if type(op) is not kind))) for each in having
@@ -93,7 +93,7 @@ def is_reached(kind: type, programs: list[Program]) -> bool:
 
 
 def missing(kind: type, known: Known) -> list[str]:
-    """The steps that a class of operations lacks, each as a line that says what to do; in the order of the page."""
+    """Return the steps that a class of operations lacks, in the order of the page, as instructions."""
     name = kind.__name__
     if kind not in known.declared:
         return [f"{name}: no declare({name}, ...) stands below the class"]
@@ -120,17 +120,17 @@ Through = Callable[[Program], Program]
 
 
 def as_text(program: Program) -> Program:
-    """The program, written and read."""
+    """Return the program after writing and parsing its text."""
     return parse(print_program(program))
 
 
 def as_binary(program: Program) -> Program:
-    """The program, encoded and decoded."""
+    """Return the program after encoding and decoding it."""
     return decode(encode(program))
 
 
 def unwritten(having: dict[str, Program], text: Through = as_text, binary: Through = as_binary) -> str:
-    """The form in which programs do not come back; "" if they do in both."""
+    """Name the form that does not preserve the programs; "" if both do."""
     for form, through in (("text form", text), ("binary form", binary)):
         for file, program in having.items():
             try:
@@ -143,7 +143,7 @@ def unwritten(having: dict[str, Program], text: Through = as_text, binary: Throu
 
 
 class Stream(Checker):
-    """Everything that kernel code does, what CPUs translate, and what data caches hold."""
+    """Records all events of kernel code, translations of CPUs, and contents of data caches."""
 
     events: list[tuple[Any, ...]]
 
@@ -164,7 +164,7 @@ for _name in EVENT_NAMES:
 
 @cache
 def stream(program: Program) -> list[tuple[Any, ...]]:
-    """The events of a program on the original."""
+    """Return the events of a program on the original."""
     executor = Executor(candidate.get("original"), program)
     watcher = Stream(executor.side)
     watcher.events = []
@@ -176,7 +176,7 @@ def stream(program: Program) -> list[tuple[Any, ...]]:
     before = (0, *memory.dirty.runs(0, memory.frames))
     for at in range(len(program.operations)):
         executor.step(at)
-        # Where a CPU without caches would see something else.
+        # Pages at which a CPU without caches would see other contents.
         dirty = (0, *memory.dirty.runs(0, memory.frames))
         if dirty != before:
             watcher.events.append(("dirty", *dirty))
@@ -186,12 +186,12 @@ def stream(program: Program) -> list[tuple[Any, ...]]:
 
 
 def without(program: Program, at: int) -> Program | None:
-    """The program without one operation, and without those that are not legal then."""
+    """Return the program without one operation, and without operations that this makes illegal."""
     return legal(replace(program, operations=program.operations[:at] + program.operations[at + 1 :]))
 
 
 def idle(kind: type, having: dict[str, Program]) -> str:
-    """Name an operation that changes nothing; "" if removing it from a seed changes the original's events."""
+    """Name an operation without effect; "" if removing it from a seed changes the original's events."""
     for program in sorted(having.values(), key=lambda program: len(program.operations)):
         for at in [at for at, op in enumerate(program.operations) if type(op) is kind]:
             shorter = without(program, at)
@@ -200,7 +200,7 @@ def idle(kind: type, having: dict[str, Program]) -> str:
     return f"it does not act: removing it changes no event of the original in {', '.join(having)}"
 
 
-# A block is no operation of one line: it has neither record nor generator, and ports refuse it.
+# A par block is not an operation of one line: it has neither record nor generator, and ports refuse it.
 SINGLE: Final = tuple(kind for kind in get_args(Operation) if kind is not Par)
 
 
@@ -228,13 +228,13 @@ def test_the_strategies_know_each_operation(kind: type) -> None:
         )
 
 
-def test_the_union_has_what_is_declared() -> None:
+def test_the_union_contains_the_declared_operations() -> None:
     absent = sorted(kind.__name__ for kind in set(DECLARATIONS) - set(SINGLE))
     assert not absent, f"{', '.join(absent)}: put into the union at the end of the module"
     assert set(SINGLE) == set(DECLARATIONS)
 
 
-def test_a_position_is_given_once() -> None:
+def test_positions_are_unique() -> None:
     with pytest.raises(ValueError, match=r"^Another: position 0 is GuestAccess's; take the next free one$"):
         declare(type("Another", (), {}), 0, "another")
 
@@ -244,7 +244,7 @@ def test_positions_are_appended() -> None:
     assert [declaration_of(kind).position for kind in OPERATIONS] == list(range(len(OPERATIONS)))
 
 
-def test_no_two_forms_begin_alike() -> None:
+def test_no_two_forms_begin_with_the_same_words() -> None:
     begins = []
     for kind in OPERATIONS:
         words = declaration_of(kind).form.split()
@@ -253,15 +253,15 @@ def test_no_two_forms_begin_alike() -> None:
     assert len(begins) == len(set(begins))
 
 
-def test_findings_call_operations_as_programs_do() -> None:
+def test_findings_and_programs_use_the_same_names() -> None:
     titles = [declaration_of(kind).title for kind in OPERATIONS]
     assert len(set(titles)) == len(titles)
     assert {"cpu access", "cpu abort", "host testage", "log on, off", "log get", "slot move"} < set(titles)
     assert title_of(Par) == "par"
 
 
-def test_every_step_that_is_left_out_is_named(known: Known) -> None:
-    """Take away one at a time what a new operation would lack."""
+def test_every_missing_step_is_named(known: Known) -> None:
+    """Remove one step at a time from a known operation, as if it were new."""
     kind, name = HostMerge, "HostMerge"
     there = known.seeds
     seeds = {file: program for file, program in there.items() if kind not in map(type, program.operations)}
@@ -279,14 +279,14 @@ def test_every_step_that_is_left_out_is_named(known: Known) -> None:
         assert line.startswith(f"{name}: {said}")
 
 
-def test_an_operation_that_does_nothing_is_named() -> None:
-    """Nothing is in the TLB that could be evicted, and nothing comes behind it."""
+def test_an_operation_without_effect_is_named() -> None:
+    """Evict from an empty TLB at the end of a program."""
     program = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 evict a+0\n")
     assert idle(Evict, {"idle.s2": program}).startswith("it does not act: ")
     assert idle(Evict, {"idle.s2": program}).endswith("in idle.s2")
 
 
-def test_what_a_form_loses_is_named(known: Known) -> None:
+def test_a_form_that_loses_operations_is_named(known: Known) -> None:
     having = {file: program for file, program in known.seeds.items() if HostMerge in map(type, program.operations)}
 
     def halved(program: Program) -> Program:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each kind of operation is run by somebody, and what checkers tell apart is what operations declare."""
+"""Each kind of operation has a runner, and checkers distinguish exactly the operations that declare it."""
 
 import ast
 from collections.abc import Iterator
@@ -33,13 +33,15 @@ from reference.compiled import choice as native
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
-# The operations that `fuzz.language.operations.fail_of` distinguishes from others.
+# Operations that `fuzz.language.operations.fail_of` treats specially.
 FAILING = {GuestAccess, SlotCreate, SlotMove, TableMap, HypMap}
 
 
 def asking() -> dict[str, set[str]]:
-    """Return, by module of `fuzz.checkers`, the checkers that ask what it asks: its own, those of its base classes, and
-    of functions those of the modules that import them.
+    """Return, for each module of `fuzz.checkers`, the checkers that use its code.
+
+    A checker uses the code of its own module and of its base classes' modules; functions are used by the checkers of
+    the modules that import them.
     """
     found: dict[str, set[str]] = {}
     for path in (ROOT / "fuzz" / "checkers").glob("*.py"):
@@ -53,7 +55,7 @@ def asking() -> dict[str, set[str]]:
 
 
 def told_apart() -> Iterator[tuple[type, str]]:
-    """Each class that a checker's module asks `isinstance` for, as far as subclasses go, and that checker."""
+    """Yield each class that a checker's module tests with `isinstance`, including subclasses, with the checker."""
     checkers = asking()
     for path in sorted((ROOT / "fuzz" / "checkers").glob("*.py")):
         tree, names = ast.parse(path.read_text()), checkers[path.stem]
@@ -63,7 +65,7 @@ def told_apart() -> Iterator[tuple[type, str]]:
             asked: set[type] = set()
             if node.func.id == "isinstance":
                 for part in ast.walk(node.args[1]):
-                    # By its name, or as one of the module.
+                    # The class is named directly, or as an attribute of its module.
                     word = part.id if isinstance(part, ast.Name) else getattr(part, "attr", "")
                     kind = getattr(operations, word, None)
                     asked |= {each for each in OPERATIONS if isinstance(kind, type) and issubclass(each, kind)}
@@ -74,7 +76,7 @@ def told_apart() -> Iterator[tuple[type, str]]:
                     yield each, name
 
 
-def test_what_is_declared_is_what_checkers_tell_apart() -> None:
+def test_checkers_distinguish_exactly_the_declared_operations() -> None:
     found: dict[type, set[str]] = {}
     for kind, name in told_apart():
         found.setdefault(kind, set()).add(name)
@@ -91,13 +93,13 @@ def test_what_is_declared_is_what_checkers_tell_apart() -> None:
 
 @dataclass(frozen=True, slots=True)
 class NewOfSlot:
-    """Nobody runs it."""
+    """An operation without a runner."""
 
     slot: str = "a"
 
 
 def new_operations() -> list[Any]:
-    """One of each family that nobody runs; compiled classes take no interpreted subclasses."""
+    """Return one operation without a runner for each family; compiled classes cannot have interpreted subclasses."""
     found: list[Any] = [NewOfSlot()]
     if not native.CHOICE.mypyc:
         place = [("slot", str, "a"), ("offset", int, 0)]
@@ -111,15 +113,15 @@ NEW = new_operations()
 
 
 @pytest.mark.parametrize("op", NEW, ids=lambda op: type(op).__name__)
-def test_what_nobody_runs_is_an_error(op: Any) -> None:
+def test_an_operation_without_a_runner_is_an_error(op: Any) -> None:
     executor = Executor(candidate.get("original"), replace(PROGRAM, operations=(op,)))
     executor.create()
-    # Compiled code refuses an object of a class that it does not know.
+    # Compiled code refuses an object of an unknown class.
     with pytest.raises((TypeError, AttributeError) if native.CHOICE.mypyc else UnhandledOperationError):
         executor.step(0)
 
 
-def test_it_is_our_mistake() -> None:
+def test_an_operation_without_a_runner_is_an_internal_error() -> None:
     original = candidate.get("original")
     program = replace(PROGRAM, operations=(NEW[-1],))
     (run,) = run_all([("p.s2", program)], original, [candidate.get("v5.12.9")])

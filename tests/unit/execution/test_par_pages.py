@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages that the host takes away in a par block: they are freed when its operation is over."""
+"""Pages that the host removes in a par block: they are freed when its operation is over."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ FREED: Final = "isolation: {}: access to a frame not owned, through the TLB L3"
 
 
 class Deaf(Mmu):
-    """Unmaps nothing when the host takes pages away."""
+    """Unmaps nothing when the host removes pages."""
 
     def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
         return 0
@@ -31,7 +31,7 @@ DEAF: Final = Candidate("deaf", Pgtable, Deaf, "does not unmap")
 
 @pytest.mark.parametrize("operation", ["discard a+0 4K", "migrate a+0 4K", "unmap a+0 4K", "poison a+0"])
 def test_a_page_is_freed_last(operation: str) -> None:
-    # munmap() has told of a new boundary of its area before.
+    # munmap() has sent a notification before, for a new boundary of its area.
     number = 2 if operation.startswith("unmap") else 1
     for place, wrong in ((f"after change {number}", TAKEN), (f"after end {number}", TAKEN), ("", FREED)):
         switch = f"switch host0 to cpu0 {place}\n" if place else ""
@@ -39,12 +39,12 @@ def test_a_page_is_freed_last(operation: str) -> None:
         found = {violation.signature.replace(violation.function, "{}") for violation in run.violations}
         assert wrong in found, (place, found)
         assert ({TAKEN, FREED} - {wrong}).isdisjoint(found)
-        # Until then it holds what the guest has written.
+        # Until it is freed, the page holds the data that the guest has written.
         assert (run.outcomes[1].parts[1].value == 1) == (wrong == TAKEN)
 
 
 class Silent(KvmMain):
-    """Unmaps, but lets no fault know that pages change."""
+    """Unmaps, but does not notify faults of the change."""
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.k.lock("srcu")
@@ -57,8 +57,8 @@ class Silent(KvmMain):
         pass
 
 
-def test_a_page_that_a_fault_holds_is_freed_when_the_fault_is_over() -> None:
-    """A vCPU maps a page that it has looked up before; another one reads it before its reference is gone, and after."""
+def test_a_page_held_by_a_fault_is_freed_when_the_fault_is_over() -> None:
+    """Map a page that a vCPU looked up earlier; another vCPU reads it before its reference is dropped and after."""
     version = Candidate("silent", Pgtable, Mmu, "does not tell", main=Silent)
     run = Run(
         version,
@@ -73,13 +73,13 @@ def test_a_page_that_a_fault_holds_is_freed_when_the_fault_is_over() -> None:
 
 
 def test_parts_of_a_huge_page_are_freed_last() -> None:
-    """The huge page is split within the discard."""
+    """Discard a part, which splits the huge page."""
     run = Run(DEAF, BLOCK.format("discard a+0 4K", "switch host0 to cpu0 before end 2\n").replace("anon", "thp"))
     assert any("taken away" in violation.signature for violation in run.violations)
     assert not any("not owned" in violation.signature for violation in run.violations)
 
 
-def test_a_version_that_unmaps_shows_neither() -> None:
+def test_a_correct_version_has_no_violation() -> None:
     for place in ("before change 1", "after change 1", "after end 1"):
         run = Run("original", BLOCK.format("discard a+0 4K", f"switch host0 to cpu0 {place}\n"))
         assert (place, run.violations) == (place, [])
@@ -111,14 +111,14 @@ end
 """
 
 
-def test_nobody_changes_a_page_that_another_thread_tells_of() -> None:
-    """``change_pte()`` is called under the lock of the page table: who would move the page then has to wait."""
+def test_a_page_does_not_change_while_another_thread_notifies_of_it() -> None:
+    """Check that ``change_pte()`` is called under the page table lock, for which a migration of the page must wait."""
     run = Run("original", MERGE_BESIDE_MIGRATE)
     assert run.violations == []
     assert run.count("waits for the page table lock, which host0 holds") == 1
 
 
-def test_a_huge_page_that_comes_behind_a_discard_stays_whole() -> None:
+def test_a_huge_page_mapped_after_a_discard_stays_whole() -> None:
     run = Run("original", ZEROES_BESIDE_DISCARD)
     assert run.violations == []
     assert run.count("block(2M)@") > 0

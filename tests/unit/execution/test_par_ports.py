@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several vCPUs at work at once on a port, one step at a time."""
+"""Several vCPUs that run concurrently on a port, one step at a time."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ PLACES: Final = (
     *("after load 1", "after load 2", "before store 1", "after store 1", "before lock 1", "after lock 1"),
     *("before unlock 1", "after unlock 1", "before clean 1", "after clean 1", "before lookup 1", "after lookup 1"),
 )
-# While the mmu lock is held.
+# Places where the mmu lock is held.
 UNDER_LOCK: Final = (
     *("after load 1", "after load 2", "before store 1", "after store 1", "after lock 1", "before unlock 1"),
     *("before clean 1", "after clean 1"),
@@ -37,12 +37,12 @@ VERSIONS: Final = ("original", "rfc-v1", "rfc-v1-fixed", "rfc-v2", "v5.12.9", "v
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
 def test_two_faults_map(version: str, place: str) -> None:
-    """Two vCPUs map the same page, or two of one table, with a switch at each kind of place: both come to an end."""
+    """Map the same page or two pages of one table from two vCPUs, with a switch at each kind of place: both finish."""
     alone = Run(version, MAP.format(place, ""))
     waited: list[str] = []
     for switch in PLACES:
         run = Run(version, MAP.format(place, f"{BOTH_FAULT}switch cpu1 to cpu0 {switch}\n"))
-        # RFC v1 4/4 fills memory caches under the lock, whoever faults.
+        # RFC v1 4/4 fills memory caches under the lock in every fault.
         assert {each.signature for each in run.violations} == {each.signature for each in alone.violations}
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
         assert run.outcomes[0].detail == ""
@@ -52,19 +52,20 @@ def test_two_faults_map(version: str, place: str) -> None:
     assert waited == list(UNDER_LOCK)
 
 
-def test_a_vcpu_waits_for_the_lock_and_goes_on_when_it_is_free() -> None:
+def test_a_vcpu_waits_for_the_lock_until_it_is_released() -> None:
     run = Run("original", MAP.format("a+0", f"{BOTH_FAULT}switch cpu1 to cpu0 after lock 1\n"))
     assert run.order() == "0101" + "0"
     assert run.count("waits for the mmu lock, which cpu1 holds") == 1
-    # The page is mapped when cpu0 has the lock: its fault is over without a store.
+    # The page is already mapped when cpu0 takes the lock: its fault ends without a store.
     assert [part.faults for part in run.outcomes[0].parts] == [1, 1]
     assert run.count("empty -> page@") == 1
 
 
-def test_there_is_a_place_behind_each_load() -> None:
-    """... and another vCPU waits meanwhile, for the lock is held: each entry is loaded, and then mapped once."""
+def test_there_is_a_place_after_each_load() -> None:
+    """Check that another vCPU waits there, because the lock is held: each entry is loaded, then mapped once."""
     alone = Run("original", MAP.format("a+0", BOTH_FAULT))
-    # At each of three levels the walk loads, its callback twice, and the walk again; where a table is set, once more.
+    # At each of three levels the walk loads once, its callback twice, and the walk again. Setting a table loads once
+    # more.
     loads = 3 * 4 + 2
     # The other vCPU finds two tables.
     assert alone.count(": loaded, ") == loads + 2 + 4
@@ -76,7 +77,7 @@ def test_there_is_a_place_behind_each_load() -> None:
     assert run.outcomes[0].detail == f"cpu1 never reaches: after load {loads + 1}"
 
 
-def test_one_program_one_interleaving() -> None:
+def test_a_program_determines_its_interleaving() -> None:
     texts = [MAP.format("a+4K", f"{BOTH_FAULT}switch cpu1 to cpu0 {place}\n") for place in PLACES]
     first = [Run("original", text).lines for text in texts]
     assert [Run("original", text).lines for text in reversed(texts)] == first[::-1]
@@ -84,7 +85,7 @@ def test_one_program_one_interleaving() -> None:
 
 
 class Forgetful(Mmu):
-    """vCPU 1 takes the mmu lock before its fault, and never drops it."""
+    """Takes the mmu lock before a fault of vCPU 1 and never releases it."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -95,7 +96,7 @@ class Forgetful(Mmu):
         return ret
 
 
-def test_a_deadlock_says_who_waits_for_whom() -> None:
+def test_a_deadlock_names_its_waiters_and_holders() -> None:
     version = Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
     run = Run(
         version,
@@ -109,7 +110,7 @@ def test_a_deadlock_says_who_waits_for_whom() -> None:
 
 
 class Breaks(Mmu):
-    """The code for faults ends in a mistake."""
+    """Raises an exception in the fault handler."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -118,13 +119,13 @@ class Breaks(Mmu):
 
 
 def test_a_crash_names_the_call_of_its_actor() -> None:
-    """It is not that of the operation before the block."""
+    """Check that it does not name the operation before the block."""
     program = "s2fuzz 1\nvm\nslot a size=4M backing=anon\nhost age a+0 4K\npar\ncpu0 write a+0\ncpu1 read a+4K\nend\n"
     (found,) = Run(Candidate("breaks", Pgtable, Breaks, "fails"), program).violations
     assert found.signature == "contract: kvm_handle_guest_abort: oops KeyError in user_mem_abort"
 
 
-def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> None:
+def test_a_generated_program_finds_the_deadlock_and_still_shows_it_when_minimised() -> None:
     original, version = candidate.get("original"), Candidate("forgetful", Pgtable, Forgetful, "keeps the mmu lock")
     differential = Differential(original, version)
     generator = Generator(5, offers=Offers(par=True))
@@ -141,8 +142,8 @@ def test_a_deadlock_is_found_unaided_and_stays_when_its_program_shrinks() -> Non
     assert worse[0].key in {each.key for each in differential.run(small).findings}
 
 
-def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
-    """Two threads wait for the mmu lock when the fault that has it ends; then one of them waits for the other."""
+def test_waiters_get_a_lock_although_another_call_ends() -> None:
+    """Let two threads wait for the mmu lock when the fault that holds it ends; then one of them waits for the other."""
     run = Run(
         "original",
         "s2fuzz 1\nvm\nslot a size=2M backing=thp log=on\ncpu1 read a+8K\npar\n"
@@ -155,8 +156,8 @@ def test_who_waits_for_a_lock_gets_it_though_a_call_ends_meanwhile() -> None:
     assert run.violations == []
 
 
-def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
-    """The vCPU's access is emulated while one thread has the mmu lock: another one waits for that all the same."""
+def test_a_thread_keeps_its_locks_although_the_last_fault_ends() -> None:
+    """Emulate a vCPU's access while a thread holds the mmu lock: another thread must still wait for the lock."""
     run = Run(
         "original",
         "s2fuzz 1\nvm\nslot a size=2M backing=anon\nslot b ipa=6G size=2M backing=anon\ncpu0 read a+0\nslot b delete\n"
@@ -166,7 +167,7 @@ def test_a_thread_has_its_locks_though_the_last_fault_ends() -> None:
     assert run.count("waits for the mmu lock, which host0 holds") == 1
 
 
-def test_a_switch_whose_place_never_comes_is_told_of() -> None:
+def test_a_switch_whose_place_is_never_reached_is_reported() -> None:
     program = parse(MAP.format("a+0", "switch cpu1 to cpu0 before cmpxchg 1\n"))
     original = candidate.get("original")
     notes = Differential(original, original).run(program).notes
@@ -174,7 +175,7 @@ def test_a_switch_whose_place_never_comes_is_told_of() -> None:
 
 
 def test_programs_of_the_random_engine_are_clean() -> None:
-    """Versions without a mistake that blocks alone show: the same operations one after the other do not."""
+    """Run versions that have no bug which only blocks show: the same operations in sequence show nothing."""
     generator = Generator(11, offers=Offers(par=True))
     programs = [each for each in (generator.next() for _ in range(120)) if has_blocks(each)]
     assert len(programs) > 15
@@ -188,8 +189,8 @@ def test_programs_of_the_random_engine_are_clean() -> None:
             assert unknown == set()
 
 
-def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
-    """Its condition, a fetch from a logged slot, holds for that access, whatever the other one is."""
+def test_a_known_bug_explains_a_violation_of_one_access_of_a_block() -> None:
+    """Check its condition, a fetch from a logged slot: it holds for that access, whatever the other access is."""
     program = parse(
         "s2fuzz 1\nvm fwb=on\nslot a size=8M backing=thp\ncpu0 read a+4M\nlog a on\n"
         "par\ncpu0 read a+0\ncpu1 fetch a+4M\nend\n"
@@ -203,8 +204,11 @@ def test_a_known_bug_explains_what_one_access_of_a_block_shows() -> None:
     ("version", "shows"),
     [("rfc-v1", True), ("rfc-v2", True), ("rfc-v1-fixed", False), ("v5.12.9", False), ("v5.14", False)],
 )
-def test_tables_that_go_between_a_fault_and_its_handler(version: str, shows: bool) -> None:
-    """The level of a fault does not say how many tables its map needs (RFC v1 4/4): a notifier may free them before."""
+def test_tables_freed_between_a_fault_and_its_handler(version: str, shows: bool) -> None:
+    """Check RFC v1 4/4, where the fault level does not tell how many tables are needed:
+
+    a notifier may free them first.
+    """
     program = parse(
         "s2fuzz 1\nvm\nslot a size=12K backing=anon\ncpu0 read a+8K\npar\n  cpu0 read a+0\n  host0 discard a+8K 4K\n"
         "  switch cpu0 to host0 after fault 1\nend\n"
@@ -218,7 +222,7 @@ def test_tables_that_go_between_a_fault_and_its_handler(version: str, shows: boo
     ("version", "kind"), [("v5.12.9", "common"), ("rfc-v1-1", "cured"), ("rfc-v1-fixed", "cured"), ("v5.14", "cured")]
 )
 def test_a_page_that_migrates_before_a_permission_fault_is_handled(version: str, kind: str) -> None:
-    """The bug X2 of docs/bugs-found.md: the new page is mapped for the first time, and nobody cleans it."""
+    """Check bug X2 of docs/bugs-found.md: the new page is mapped for the first time without being cleaned."""
     program = parse(
         "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing=thp\ncpu0 read a+0\nlog a on\npar\n  cpu0 write a+0\n"
         "  host0 migrate a+0 4K\n  switch cpu0 to host0 after fault 1\nend\n"

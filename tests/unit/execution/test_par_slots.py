@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Slots that come, move and go while others are at work, on ports: who waits, what faults find, what is judged."""
+"""Slots that are created, moved and deleted during faults, on ports: waiting, results of faults, verdicts."""
 
 from typing import Final
 
@@ -32,7 +32,7 @@ CHANGES: Final = (
 
 
 def block(vcpu: str, change: str, switch: str, first: str = "cpu0") -> str:
-    """A program with a vCPU and user space in a block; *first* begins."""
+    """Return a program with a vCPU and user space in a block; *first* begins."""
     lines = [f"cpu0 {vcpu}", f"user0 {change}"]
     if first != "cpu0":
         lines.reverse()
@@ -41,8 +41,8 @@ def block(vcpu: str, change: str, switch: str, first: str = "cpu0") -> str:
 
 @pytest.mark.parametrize("version", ["original", "v5.14"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_slots_change_beside_a_fault(version: str, change: str) -> None:
-    """Whatever place the fault has come to, and whatever place user space has, nothing is wrong."""
+def test_slots_change_during_a_fault(version: str, change: str) -> None:
+    """Switch at every place of the fault and of user space: there is no violation."""
     for place in PLACES:
         run = Run(version, block("write a+0", change, f"cpu0 to user0 {place}"))
         assert (place, run.violations, run.outcomes[1].detail) == (place, [], "")
@@ -51,16 +51,16 @@ def test_slots_change_beside_a_fault(version: str, change: str) -> None:
         assert (place, run.violations) == (place, [])
 
 
-def test_who_installs_slots_waits_for_faults_in_flight() -> None:
+def test_installing_slots_waits_for_faults_in_flight() -> None:
     run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
     assert run.count("waits for the srcu lock, which cpu0 holds") == 1
-    # The slot is still there for the fault, whose look-up was before.
+    # The fault still finds the slot, because it looked the slot up earlier.
     access, deletion = run.outcomes[1].parts
     assert (access.status, access.faults, deletion.status) == ("ok", 1, "ok")
 
 
-def test_a_fault_finds_a_slot_that_is_about_to_go() -> None:
-    """It is marked invalid: what needs it is emulated, or an error where the fault has found it valid before."""
+def test_a_fault_finds_a_slot_that_is_being_deleted() -> None:
+    """Check an invalid slot: accesses are emulated, or fail if the fault found the slot valid before."""
     run = Run("original", block("write a+0", "slot a delete", "user0 to cpu0 before lock 1", "user0"))
     assert run.violations == []
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "io"]
@@ -69,18 +69,18 @@ def test_a_fault_finds_a_slot_that_is_about_to_go() -> None:
     assert [part.status for part in run.outcomes[1].parts] == ["efault", "ok"]
 
 
-def test_a_slot_that_moves_is_reached_at_its_old_place_until_it_is_unmapped() -> None:
+def test_a_moving_slot_is_accessible_at_its_old_place_until_unmapped() -> None:
     for place, faults in (("before lock 1", 0), ("after unlock 1", 1)):
         run = Run("original", block("read a+4K", "slot a move 3G", f"user0 to cpu0 {place}", "user0"))
         assert (place, run.violations) == (place, [])
-        # What is mapped there is judged as the slot's; behind that there is none.
+        # A mapping at the old place is judged as the slot's; after the unmap there is no slot.
         assert [(part.status, part.faults) for part in run.outcomes[1].parts] == [
             ("ok", 0),
             ("io" if faults else "ok", faults),
         ]
 
 
-def test_threads_of_the_host_beside_a_change() -> None:
+def test_threads_of_the_host_during_a_change_of_slots() -> None:
     for change in CHANGES:
         for operation in ("discard a+4K 4K", "migrate a+4K 4K", "merge a+4K", "unmap a+4K 4K", "age a+4K 4K"):
             for place in ("after start 1", "after change 1", "after lock 1", "before unlock 1"):
@@ -90,7 +90,7 @@ def test_threads_of_the_host_beside_a_change() -> None:
 
 
 class Hasty(KvmMain):
-    """Installs slots and does not wait for faults in flight."""
+    """Installs slots without waiting for faults in flight."""
 
     def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
         steps, self.k.steps = self.k.steps, None
@@ -99,7 +99,7 @@ class Hasty(KvmMain):
 
 
 class Bold(Mmu):
-    """Unmaps a slot that goes before anybody is told so."""
+    """Unmaps a slot before its deletion is announced."""
 
     def kvm_arch_flush_shadow_memslot(self, kvm: kvm, slot: kvm_memory_slot) -> None:
         assert slot.flags & KVM_MEMSLOT_INVALID
@@ -112,14 +112,14 @@ class Bold(Mmu):
         (Candidate("bold", Pgtable, Bold, "does not unmap"), "after fault 1"),
     ],
 )
-def test_what_stays_mapped_when_the_slot_is_gone_is_found(version: Candidate, place: str) -> None:
+def test_a_mapping_left_by_a_deleted_slot_is_found(version: Candidate, place: str) -> None:
     text = block("write a+0", "slot a delete", f"cpu0 to user0 {place}")
     assert Run("original", text).violations == []
     found = {violation.signature for violation in Run(version, text).violations}
     assert any("leaf outside of any slot" in each or "still mapped after unmapping" in each for each in found), found
 
 
-def test_what_may_come_either_way_is_not_compared() -> None:
+def test_outcomes_that_depend_on_the_order_are_not_compared() -> None:
     run = Run("original", block("write a+0", "slot a delete", "cpu0 to user0 after fault 1"))
     (part, _) = run.outcomes[1].parts
     assert set(part.either) >= {"ok", "io", "abort", "efault"}
@@ -135,8 +135,8 @@ class Refuses(Mmu):
         return self.h.io_mem_abort(fault_ipa)
 
 
-def test_an_access_that_no_change_overlaps_is_judged_as_ever() -> None:
-    """The slot is back before the vCPU begins: an I/O exit is wrong then."""
+def test_an_access_outside_of_any_change_is_judged_normally() -> None:
+    """Re-create the slot before the vCPU begins: an I/O exit is wrong then."""
     version = Candidate("refuses", Pgtable, Refuses, "emulates")
     change = "slot a delete\nuser0 slot a create"
     for switch, wrong in (("cpu0 to user0 after fault 1", False), ("cpu0 to user0 after fault 2", True)):
@@ -146,7 +146,7 @@ def test_an_access_that_no_change_overlaps_is_judged_as_ever() -> None:
         assert found == ["contract: kvm_handle_guest_abort: write of memory answered with an I/O exit"] * wrong
 
 
-def test_a_slot_that_comes_to_the_address_of_an_access_excuses_it() -> None:
+def test_a_slot_that_moves_to_the_address_of_an_access_excuses_it() -> None:
     text = (
         "s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\nslot b ipa=2G size=2M backing=anon\ncpu1 read b+0\n"
         "slot a delete\npar\ncpu0 read a+0\nuser0 slot b {}\nswitch cpu0 to user0 after fault 1\n"

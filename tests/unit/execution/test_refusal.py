@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words for what a program needs and nobody models."""
+"""Messages for needs of a program that are not modelled."""
 
 from fuzz.execution.refusal import UnmodelledError, unmodelled
 
 
-def test_a_symbol_comes_with_what_to_do() -> None:
+def test_the_message_for_a_symbol_has_a_remedy() -> None:
     assert unmodelled("memunmap") == (
         "the program needs something that is not modelled: memunmap; "
         "`s2fuzz tree check TREE` says why, docs/how-to/symbol.md how to model it"
@@ -14,6 +14,6 @@ def test_a_symbol_comes_with_what_to_do() -> None:
     )
 
 
-def test_what_is_no_symbol_does_not() -> None:
+def test_the_message_for_other_needs_has_no_remedy() -> None:
     text = "dirty rings (ring=), which original does not have"
     assert str(UnmodelledError(text)) == f"no verdict: the program needs something that is not modelled: {text}"

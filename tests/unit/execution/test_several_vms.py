@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host tells several VMs of a change one after the other, the one that was made last first."""
+"""Notifications of several VMs about one change: in sequence, the newest VM first."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ THREE_VMS: Final = "s2fuzz 1\nvm cpus=1 vms=3\n" + "".join(
 
 
 class Order(Observer):
-    """Notes the VMs in the order in which their mmu locks are taken."""
+    """Records the VMs in the order in which their mmu locks are taken."""
 
     def __init__(self) -> None:
         self.vms: list[int] = []
@@ -27,7 +27,7 @@ class Order(Observer):
 
 
 def order(text: str) -> tuple[Executor, list[int]]:
-    """Run a program; return the order of VMs in its last operation."""
+    """Run a program; return its executor and the order of VMs in its last operation."""
     executor = Executor(candidate.get("original"), parse(THREE_VMS + text))
     noted = Order()
     executor.side.kernel.observe(noted)
@@ -39,11 +39,11 @@ def order(text: str) -> tuple[Executor, list[int]]:
 
 
 @pytest.mark.parametrize("change", ["migrate a+0 4K", "discard a+0 4K", "age a+0 4K", "unmap a+0 4K", "testage a+0"])
-def test_the_newest_first(change: str) -> None:
+def test_the_newest_vm_is_notified_first(change: str) -> None:
     assert order(f"host {change}\n")[1] == [3, 2, 1]
 
 
-def test_the_memory_of_user_space_goes() -> None:
+def test_the_end_of_user_space_notifies_the_newest_vm_first() -> None:
     executor, _ = order("cpu0 read a+0\ncpu1 read b+0\ncpu2 read c+0\n")
     noted = Order()
     executor.side.kernel.observe(noted)
@@ -54,7 +54,7 @@ def test_the_memory_of_user_space_goes() -> None:
 @pytest.mark.parametrize(
     ("reader", "asked"), [("cpu0 read a", [3, 2, 1]), ("cpu1 read b", [3, 2]), ("cpu2 read c", [3])]
 )
-def test_the_first_that_says_young_is_the_last_asked(reader: str, asked: list[int]) -> None:
+def test_no_vm_is_asked_after_one_reports_a_young_page(reader: str, asked: list[int]) -> None:
     assert order(f"{reader}+0\nhost testage a+0\n")[1] == asked
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two threads of user space that collect and clear dirty logs at once: on ports here, in tests/tree on trees."""
+"""Two threads of user space that collect and clear dirty logs concurrently, here on ports (on trees: tests/tree)."""
 
 import random
 from typing import Final
@@ -23,7 +23,7 @@ PLACES: Final = ("before lock 1", "after lock 1", "after store 1", "after flush 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("to", ["user1", "cpu1"])
 def test_a_page_is_in_one_of_two_collections(place: str, to: str) -> None:
-    """Whoever goes on where, each page that is written is in a log, and those of before the block in one of its two."""
+    """Check that each written page is in a log, and that pages written before the block are in one of its two logs."""
     run = Run("original", LOGGED.format("") + BLOCK.format("get", "get", f"switch user0 to {to} {place}\n"))
     assert run.violations == []
     first, second, _ = (part.value for part in run.outcomes[2].parts)
@@ -38,7 +38,7 @@ def test_a_page_is_in_one_of_two_collections(place: str, to: str) -> None:
 
 
 @pytest.mark.parametrize("calls", [("get", "clear 0 2M"), ("clear 0 2M", "get"), ("clear 0 2M", "clear 0 2M")])
-def test_one_clears_beside_another(calls: tuple[str, str]) -> None:
+def test_two_threads_clear_concurrently(calls: tuple[str, str]) -> None:
     for place in PLACES:
         switch = f"switch user0 to cpu1 {place}\n"
         run = Run("original", LOGGED.format("manual=on") + "log a get\n" + BLOCK.format(*calls, switch))
@@ -69,13 +69,13 @@ def test_calls_that_are_wrong_in_some_order_are_refused(first: str, second: str,
     assert message in str(error.value)
 
 
-def test_both_forms_have_the_second_thread() -> None:
+def test_both_forms_preserve_the_second_thread() -> None:
     program = parse(LOGGED.format("") + BLOCK.format("get", "get", "switch user1 to cpu1 after lock 1\n"))
     assert decode(encode(program)) == program
     assert parse(print_program(program)) == program
 
 
-def test_the_generator_has_two_collect() -> None:
+def test_the_generator_makes_two_threads_that_collect() -> None:
     program = parse(LOGGED.format(""))
     found: list[list[int]] = []
     for seed in range(200):

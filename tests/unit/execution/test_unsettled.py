@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The order of a par block decides, page by page: signals that are excused, results that are not compared."""
+"""Pages that depend on the order in a par block: excused signals, results that are not compared."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ SIGNAL: Final = "contract: kvm_handle_guest_abort: write of memory answered with
 
 
 class Signals(Mmu):
-    """Sends a signal for each page, while others are at work."""
+    """Sends a signal for each page while other actors run."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -45,7 +45,7 @@ SIGNALS: Final = Candidate("signals", Pgtable, Signals, "signals for pages that 
         ("cpu0 write a+4K\nhost0 unmap a+0 1M", False),
     ],
 )
-def test_a_signal_is_excused_for_the_pages_that_go(block: str, wrong: bool) -> None:
+def test_a_signal_is_excused_for_removed_pages(block: str, wrong: bool) -> None:
     run = Run(SIGNALS, HEAD + f"par\n{block}\nend\n")
     assert run.outcomes[0].parts[0].status == "sigbus"
     assert [each.signature for each in run.violations] == [SIGNAL] * wrong
@@ -53,22 +53,22 @@ def test_a_signal_is_excused_for_the_pages_that_go(block: str, wrong: bool) -> N
     assert original.same_as(run.outcomes[0]) != wrong
 
 
-def test_a_page_that_had_failed_may_be_replaced_meanwhile() -> None:
+def test_a_failed_page_may_be_replaced_meanwhile() -> None:
     text = HEAD + "host poison a+0\npar\ncpu0 write a+0\nhost0 discard a+0 4K\nend\n"
     run = Run("original", text)
     assert (run.violations, run.outcomes[1].parts[0].status) == ([], "sigbus")
 
 
 def last(text: str) -> Outcome:
-    """The outcome of the last operation of a program on the original."""
+    """Return the outcome of the last operation of a program on the original."""
     run = Run("original", HEAD + text)
     assert run.violations == []
     return run.outcomes[-1]
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_failed(before: bool) -> None:
-    """User space moves the slot away in the middle of the fault, and one with failed memory to its place."""
+def test_a_slot_with_a_failed_page_may_move_to_the_address_of_an_access(before: bool) -> None:
+    """Move the slot away in the middle of the fault, and one with failed memory to its place."""
     poison = "host poison b+0\n" if before else ""
     within = "" if before else "host0 poison b+0\n"
     moves = "cpu0 write a+0\nuser0 slot a move 2G\nuser0 slot b move 1G\n"
@@ -83,7 +83,7 @@ def test_another_slot_may_come_to_the_address_of_an_access_with_a_page_that_has_
     ("text", "compared"),
     [
         (WRITES + "cpu1 read a+4K\n", False),
-        # One actor alone has written it.
+        # One actor alone has written this page.
         (WRITES + "cpu1 read a+8K\n", True),
         (WRITES + "cpu1 read b+4K\n", True),
         (WRITES + "cpu0 write a+4K\ncpu1 read a+4K\n", True),
@@ -110,15 +110,15 @@ def test_contents_are_not_compared_until_they_are_settled(text: str, compared: b
         (POISON + "host discard a+1M 4K\ncpu1 read a+1M\n", True),
         (POISON + "host unmap a+1M 4K\ncpu1 read a+1M\n", True),
         (POISON + "host write a+1M 4K\ncpu1 read a+1M\n", False),
-        # Whoever comes first, nothing is there behind the block.
+        # Nothing is mapped after the block, whatever the order.
         ("par\ncpu0 write a+0\nhost0 unmap a+0 4K\nend\ncpu1 read a+0\n", True),
     ],
 )
-def test_what_becomes_of_an_access_is_not_compared_until_its_page_is_settled(text: str, compared: bool) -> None:
+def test_an_access_is_not_compared_until_its_page_is_settled(text: str, compared: bool) -> None:
     assert (last(text).either == ()) == compared
 
 
 @pytest.mark.parametrize(("page", "compared"), [("a+1M", False), ("a+4K", True)])
-def test_logs_are_compared_where_no_written_page_may_have_failed(page: str, compared: bool) -> None:
+def test_logs_are_compared_if_no_written_page_may_have_failed(page: str, compared: bool) -> None:
     text = f"log a on\npar\ncpu0 write {page}\nhost0 poison a+1M\nend\nlog a get\n"
     assert last(text).predictable == compared

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM ends while others go on: it is judged then, nothing reaches it any more, and the others stay as they are."""
+"""The end of one VM while others continue: it is judged then, is no longer notified, and the others are unaffected."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ ORIGINAL: Final = candidate.get("original")
 
 
 class Order(Observer):
-    """Notes the VMs whose mmu locks are taken, and those whose tables are walked."""
+    """Records the VMs whose mmu locks are taken, and the VMs whose tables are walked."""
 
     def __init__(self) -> None:
         self.locked: set[int] = set()
@@ -40,7 +40,7 @@ class Order(Observer):
 
 
 def run(text: str, version: Candidate = ORIGINAL) -> tuple[Executor, list[Violation]]:
-    """Run a program, not to its end; return what it shows."""
+    """Run a program without its teardown; return the executor and the violations."""
     executor = Executor(version, parse(TWO_VMS + text))
     found = executor.create()
     for at in range(len(executor.program.operations)):
@@ -57,7 +57,7 @@ def broken(mmu: type[Mmu] = Mmu, pgtable: type[Pgtable] = Pgtable) -> Candidate:
     "change",
     ["migrate a+0 8K", "discard a+0 4M", "split a+0", "age a+0 4M", "testage a+4K", "unmap b+0 4K", "poison a+0"],
 )
-def test_notifiers_reach_those_that_go_on(ended: int, change: str) -> None:
+def test_notifiers_reach_the_remaining_vms(ended: int, change: str) -> None:
     executor, found = run(f"{USED}vm end {ended}\n")
     noted = Order()
     executor.side.kernel.observe(noted)
@@ -69,7 +69,7 @@ def test_notifiers_reach_those_that_go_on(ended: int, change: str) -> None:
     assert executor.destroy() == []
 
 
-def test_what_cpus_still_have_of_it_is_no_access() -> None:
+def test_stale_tlb_entries_of_an_ended_vm_are_no_access() -> None:
     executor, found = run(f"{USED}vm end 1\nhost discard b+0 4M\n")
     kept = [tlb.leaves for tlb in executor.side.computer.tlbs[1]]
     assert any(level for leaves in kept for level in leaves)
@@ -77,7 +77,7 @@ def test_what_cpus_still_have_of_it_is_no_access() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_nothing_of_it_is_left(number: int) -> None:
+def test_an_ended_vm_leaves_nothing(number: int) -> None:
     executor, found = run(f"{USED}vm end {number}\n")
     assert found == []
     assert executor.side.guests[number].kvm.memslots == []
@@ -95,7 +95,7 @@ class KeepsRoot(Pgtable):
 class KeepsArea(Mmu):
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         super().kvm_free_stage2_pgd(kvm)
-        # More than it frees.
+        # This allocates more than the function frees.
         self.k.alloc_percpu()
 
 
@@ -104,19 +104,19 @@ class KeepsArea(Mmu):
     [(broken(pgtable=KeepsRoot), "table pages left"), (broken(KeepsArea), "allocations left")],
     ids=["table", "area"],
 )
-def test_what_it_leaves_is_judged_when_it_ends_and_once(version: Candidate, what: str) -> None:
+def test_leaks_of_a_vm_are_reported_once_at_its_end(version: Candidate, what: str) -> None:
     executor, found = run(f"{USED}vm end 1\ncpu0 write a+0\n", version)
     assert [(each.signature, each.at) for each in found] == [(f"leak: kvm_free_stage2_pgd: {what}", 3)]
     assert found[0].reason.startswith("of VM 1: ")
     (other,) = executor.destroy()
     assert other.signature == found[0].signature
-    # The first VM leaves one, too.
+    # The first VM leaks an area, too.
     assert other.reason.count("[") == found[0].reason.count("[")
     assert other.reason != found[0].reason
 
 
 class FreesOthers(Mmu):
-    """The tables of the VM that was made last but one are freed with those of the last one."""
+    """Frees the tables of the previous VM together with those of the last one."""
 
     def __init__(self, host: KvmHost, pgtable: Pgtable) -> None:
         super().__init__(host, pgtable)
@@ -157,19 +157,19 @@ def test_the_tables_of_others_are_not_excused() -> None:
         ("vm cpus=1", "second vm; allowed: exactly one"),
     ],
 )
-def test_nothing_is_done_with_it_any_more(line: str, wrong: str) -> None:
+def test_operations_on_an_ended_vm_are_refused(line: str, wrong: str) -> None:
     with pytest.raises(ProgramError) as caught:
         parse(f"{TWO_VMS}vm end 1\n{line}\n", "x.s2")
     assert str(caught.value) == f"x.s2:6: {wrong}"
 
 
-def test_a_file_that_is_mapped_keeps_its_vm() -> None:
+def test_a_mapped_file_keeps_its_vm() -> None:
     text = "s2fuzz 1\nvm vms=2\nslot a size=4K backing=anon\nslot b size=4K backing=memfd vm=1\nvm end 1\n"
     with pytest.raises(ProgramError, match=r"^<text>:5: end 1: slot b has backing=memfd; allowed: a VM without"):
         parse(text)
 
 
 @pytest.mark.parametrize("line", ["vm end 1", "user0 vm end 1", "host0 age a+0 4K\n  vm end 1"])
-def test_blocks_refuse_it(line: str) -> None:
+def test_the_end_of_a_vm_is_refused_in_a_par_block(line: str) -> None:
     with pytest.raises(ProgramError, match="vm end in a par block; allowed: cpuN read"):
         parse(f"{TWO_VMS}par\n  cpu0 read a+0\n  {line}\nend\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A huge page collapses while faults on its pages are handled: with reduction and without, the same is found."""
+"""A huge page collapses while faults on its pages are handled: exploring finds the same with and without reduction."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from fuzz.exploring.exploring import ExplorationResult, Explorer
 from fuzz.judging.differential import REGRESSION
 from fuzz.language.text import parse, print_program
 
-# The slot has a few pages of the huge one, so that an invalidation walks few entries.
+# The slot has only a few pages of the huge one, so that an invalidation walks few entries.
 COLLAPSE: Final = """\
 s2fuzz 1
 vm
@@ -21,7 +21,7 @@ par
   host0 collapse a+0
 end
 """
-# RFC v1 4/4: the level of the fault says that the tables are there, and the collapse takes them away.
+# RFC v1 4/4: the fault level implies that the tables exist, but the collapse removes them.
 NO_TOPUP: Final = "memcache: stage2_map_walker: allocation without a top-up after a translation fault"
 
 
@@ -42,5 +42,5 @@ def test_with_reduction_and_without_a_collapse_shows_the_same() -> None:
         for one in (found, reduced)
     ]
     assert shown[0] == shown[1]
-    # Not each schedule with a switch shows it.
+    # Not every schedule with a switch shows it.
     assert 0 < found.shown[REGRESSION, NO_TOPUP].schedules < found.schedules[1]

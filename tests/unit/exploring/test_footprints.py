@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Steps that may change places, and those that may not."""
+"""Steps that may be reordered, and steps that may not."""
 
 from collections.abc import Hashable
 from itertools import product
@@ -16,7 +16,7 @@ BLOCK: Final = Par((GuestAccess(0, "write", "a", 0), GuestAccess(1, "write", "a"
 
 
 def step(actor: int, reads: str = "", writes: str = "", everything: bool = False) -> ActorStep:
-    """A step that touches things of one letter each."""
+    """Make a step that accesses objects named by one letter each."""
     ours: frozenset[Hashable] = frozenset(reads)
     return ActorStep(actor, 0, ours, frozenset(writes), False, everything)
 
@@ -35,7 +35,7 @@ def step(actor: int, reads: str = "", writes: str = "", everything: bool = False
         ([], step(2, everything=True), True),
     ],
 )
-def test_a_step_that_may_come_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
+def test_steps_that_may_be_moved_before_others(ours: list[ActorStep], theirs: ActorStep, free: bool) -> None:
     stretch = StepSequence()
     for each in ours:
         stretch.add(each)
@@ -47,7 +47,7 @@ def placed(cpu: int, at: int) -> PlacedSwitch:
 
 
 def counted(batch: Batch) -> int:
-    """Each schedule by itself."""
+    """Count the schedules one by one."""
     return sum(
         all(
             before.at[1] < after.at[1]
@@ -59,7 +59,7 @@ def counted(batch: Batch) -> int:
     )
 
 
-def test_schedules_are_counted_in_which_a_vcpu_comes_to_its_places_in_order() -> None:
+def test_only_schedules_with_ordered_places_of_a_vcpu_are_counted() -> None:
     source = Random(1)
     for _ in range(200):
         places = tuple(
@@ -69,7 +69,7 @@ def test_schedules_are_counted_in_which_a_vcpu_comes_to_its_places_in_order() ->
         batch = Batch(BLOCK, places)
         assert batch.schedules() == counted(batch)
         left = batch.ordered()
-        # None is lost, and the one that is judged is one.
+        # No schedule is lost, and the judged schedule is a single one.
         assert batch.schedules() == (left.schedules() if left.places or not places else 0)
         if left.places:
             assert counted(Batch(BLOCK, tuple((each,) for each in left.first))) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Traces for casemate: each line is of its grammar, and together they are what its checker needs."""
+"""Traces for casemate: each line follows its grammar, and together they are complete for its checker."""
 
 import re
 from pathlib import Path
@@ -58,8 +58,8 @@ def suitable(path: Path) -> bool:
 
 @pytest.mark.parametrize("stock", [False, True])
 @pytest.mark.parametrize("path", [each for each in SEEDS if suitable(each)], ids=lambda path: path.stem)
-def test_a_trace_is_whole(path: Path, stock: bool) -> None:
-    """Tables are begun before they are written to, locks are taken in pairs, a flush names the VM that it is for."""
+def test_a_trace_is_complete(path: Path, stock: bool) -> None:
+    """Check that tables are declared before stores to them, locks are paired, and a flush names its VM."""
     known: set[int] = set()
     held: set[int] = set()
     root = -1
@@ -92,7 +92,7 @@ def test_a_trace_is_whole(path: Path, stock: bool) -> None:
 
 
 def test_tables_hang_below_level_0() -> None:
-    """KVM's root of two tables of level 2 gets one table of level 1 and one of level 0 above it."""
+    """Check that KVM's root of two tables of level 2 gets one table of level 1 and one of level 0 above it."""
     text = COLLAPSE.replace("vm\n", "vm ipa=32\n")
     writes = [line for line in casemate(candidate.get("original"), parse(text), False) if "mem-write" in line]
     first = {number(line, "address"): number(line, "value") for line in writes[:5]}
@@ -103,7 +103,7 @@ def test_tables_hang_below_level_0() -> None:
 
 
 class NoFlush(Pgtable):
-    """A block is mapped over a table whose entry was broken, and not flushed."""
+    """Maps a block over a table whose entry was broken, without a flush."""
 
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor >= 0 or not self.kvm_block_mapping_supported(addr, end, data.phys, level):
@@ -114,12 +114,12 @@ class NoFlush(Pgtable):
 
 
 def flushes(lines: list[str]) -> list[str]:
-    """TLBIs and releases of tables, in order."""
+    """Return TLBIs and releases of tables, in order."""
     found = [re.search(r"tlbi .* (ipas2e1is|vmall\w+)|(release_table)", line) for line in lines]
     return [each[1] or each[2] for each in found if each]
 
 
-def test_a_flush_that_is_missing_is_missing() -> None:
+def test_a_missing_flush_is_missing_in_the_trace() -> None:
     base = candidate.get("original")
     patched = candidate.Candidate("no-flush", NoFlush, base.mmu, "")
     program = load(ROOT / "corpus" / "regressions" / "cmo-permission-data.s2")
@@ -128,8 +128,8 @@ def test_a_flush_that_is_missing_is_missing() -> None:
     assert wrong.count("vmalls12e1is") == right.count("vmalls12e1is") - 1
 
 
-def test_stock_leaves_out_what_the_unmodified_checker_rejects() -> None:
-    """Leaves have the access flag, stores are made with release, and an entry that named a table goes with all."""
+def test_stock_traces_avoid_events_that_the_unmodified_checker_rejects() -> None:
+    """Check that leaves have the access flag, stores use release, and replacing a table entry flushes the whole VM."""
     operations = ("cpu0 write a+0", "host discard a+0 2M", "cpu0 write a+0", "host age a+0 4K")
     text = "\n".join(["s2fuzz 1", "vm", "slot a size=2M backing=anon", *operations, ""])
     plain, stock = (casemate(candidate.get("v5.14"), parse(text), each) for each in (False, True))
@@ -148,13 +148,13 @@ def test_stock_leaves_out_what_the_unmodified_checker_rejects() -> None:
         ("s2fuzz 1\nvm pa=52\nslot a size=2M backing=anon\ncpu0 read a+0\n", "casemate supports 48 only"),
     ],
 )
-def test_what_casemate_does_not_know_is_refused(program: str, why: str) -> None:
+def test_programs_unsupported_by_casemate_are_refused(program: str, why: str) -> None:
     with pytest.raises(UnsuitableError, match=why):
         casemate(candidate.get("v5.14"), parse(program), False)
 
 
-def test_a_trace_has_what_tlb_c_executes() -> None:
-    """Another tlb.c makes another trace: here the hint of the level goes to another place of the operand."""
+def test_a_trace_has_the_instructions_of_tlb_c() -> None:
+    """Check that another tlb.c gives another trace: here the level hint is at another place of the operand."""
     text = "s2fuzz 1\nvm ttl=on\nslot a size=2M backing=anon\ncpu0 write a+0\nhost discard a+0 4K\n"
     right, wrong = (casemate(candidate.get(name), parse(text), False) for name in ("original", "bug-tlb-shift"))
     assert len(right) == len(wrong)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Events as JSON: each has the names of its parameters; operations, outcomes and violations stand between them."""
+"""Events as JSON: named parameters for each, with operations, outcomes and violations in between."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ def test_every_event_has_its_parameters() -> None:
     assert parameters()["store"] == ("ptep", "old", "new", "release")
 
 
-def test_a_run_is_told_from_creation_to_destruction() -> None:
+def test_a_run_is_reported_from_creation_to_destruction() -> None:
     program = load(FILE)
     lines = [json.loads(line) for line in event_lines(candidate.get("rfc-v1"), program)]
     assert [line["operation"] for line in lines if "operation" in line] == list(range(-1, len(program.operations) + 1))
     assert sum("outcome" in line for line in lines) == len(program.operations)
-    # A helper call comes after its instructions.
+    # A helper call follows its instructions.
     called = next(at for at, line in enumerate(lines) if line.get("event") == "tlbi_ipa")
     below = [line["text"] for line in lines[:called] if line.get("event") == "instruction"]
     assert below[-3:] == ["msr vttbr_el2, 0x0", "msr hcr_el2, 0x408000000", "isb"]
@@ -45,7 +45,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines() == event_lines(candidate.get("rfc-v1"), load(FILE))
 
 
-def test_the_version_is_that_of_the_comments(
+def test_the_version_is_taken_from_the_comments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -53,9 +53,9 @@ def test_the_version_is_that_of_the_comments(
     about = "# kind: regression\n# reference: original\n# candidate: {}\n"
     Path("x.s2").write_text(about.format("rfc-v1") + FILE.read_text())
     assert run("--events", "x.s2")[1] == run("--events", str(FILE), "--model", "rfc-v1")[1]
-    # An option goes before them.
+    # An option takes precedence over comments.
     assert run("--events", "x.s2", "--model", "v5.14")[1] == run("--events", str(FILE))[1]
-    # What may be wrong does not say what is right.
+    # A candidate that may be wrong does not define the expected outcomes.
     program = (ROOT / "corpus" / "regressions" / "livelock-two-levels.s2").read_text()
     Path("y.s2").write_text(program)
     right = run("--selftest", "y.s2")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Features: the same for the same program in every process and form, other ones for what is new."""
+"""Features: the same for a program in every process and form, and different for new behaviour."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from fuzz.language.text import load, parse
 
 ROOT = Path(__file__).parents[3]
 REGRESSIONS = ROOT / "corpus" / "regressions"
-# The first words of features: each must be seen somewhere.
+# The first words of features: each must occur somewhere.
 WHATS = (
     *("entry", "entry written before", "hyp entry", "get_page", "put_page", "free_page", "alloc", "tree", "table"),
     *("flush by IPA", "flush by VMID", "clean", "invalidate icache", "lock", "unlock", "resched", "topup"),
@@ -50,19 +50,19 @@ def texts(program: Program | str, patched: str = "rfc-v1") -> list[str]:
 
 @cache
 def generated(seed: int, programs: int) -> list[tuple[int, ...]]:
-    """The features of the generator's first programs."""
+    """Return the features of the generator's first programs."""
     generator = Generator(seed)
     return [features(generator.next()) for _ in range(programs)]
 
 
-def test_they_are_distinct_sorted_and_of_32_bits() -> None:
+def test_features_are_distinct_sorted_and_of_32_bits() -> None:
     for found in generated(1, 20):
         assert found
         assert list(found) == sorted(set(found))
         assert all(0 <= feature < 1 << 32 for feature in found)
 
 
-def test_only_on_request() -> None:
+def test_features_are_computed_on_request_only() -> None:
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"))
     program = load(REGRESSIONS / "dcache-logging-route.s2")
     plain = differential.run(program)
@@ -73,7 +73,7 @@ def test_only_on_request() -> None:
     assert (plain.findings, plain.titles()) == (asked.findings, asked.titles())
 
 
-def test_what_ran_before_does_not_matter() -> None:
+def test_features_do_not_depend_on_earlier_programs() -> None:
     generator = Generator(2)
     programs = [generator.next() for _ in range(5)]
     differential = Differential(candidate.get("original"), candidate.get("rfc-v2"), features=True)
@@ -94,14 +94,14 @@ def in_a_process(seed: str, pure: bool) -> list[list[int]]:
 
 
 def samples() -> list[tuple[int, ...]]:
-    """The features of a fixed program, and of one of the generator's."""
+    """Return the features of a fixed program, and of a generated one."""
     return [features(load(REGRESSIONS / "dcache-logging-route.s2")), features(Generator(3).next(), "v5.14")]
 
 
-def test_every_process_and_form_has_the_same() -> None:
+def test_every_process_and_form_has_the_same_features() -> None:
     here = [list(found) for found in samples()]
     assert in_a_process("0", True) == here
-    # Compiled, where it is.
+    # Compiled, if there is a build.
     assert in_a_process("1", False) == here
 
 
@@ -130,7 +130,7 @@ def test_addresses_do_not_matter() -> None:
          "turn: after a translation fault: gfn_to_pfn: kvm_set_memory_region"),
     ],
 )  # fmt: skip
-def test_a_feature_and_what_makes_it(more: str, text: str) -> None:
+def test_an_operation_adds_its_feature(more: str, text: str) -> None:
     bare = "vm\nslot a size=4M backing=thp\n"
     *before, last = more.splitlines()
     shown = texts(bare + "\n".join(before) + "\n" + last + "\n")
@@ -147,14 +147,14 @@ def test_all_kinds_of_features() -> None:
     assert {"original only", "candidate only"} <= begins
 
 
-def test_a_version_against_itself_has_no_side_of_its_own() -> None:
+def test_a_version_against_itself_has_no_features_of_one_side() -> None:
     for program in (load(REGRESSIONS / "dcache-logging-route.s2"), Generator(4).next()):
         for text in texts(program, "original"):
             assert not text.startswith(("original only", "candidate only", "difference"))
 
 
-def test_the_pair() -> None:
-    """Features name the deeds and violations of one side alone, and by how much the two differ."""
+def test_features_compare_both_sides() -> None:
+    """Check that features name events and violations of one side alone, and how much the sides differ."""
     shown = texts(load(REGRESSIONS / "dcache-logging-route.s2"), "rfc-v1-3")
     missing = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned L2"
     assert f"first violations: none: {missing}" in shown
@@ -164,13 +164,13 @@ def test_the_pair() -> None:
     assert missing not in " ".join(texts(load(REGRESSIONS / "dcache-logging-route.s2"), "original"))
 
 
-def test_an_unknown_feature_is_its_number() -> None:
+def test_an_unknown_feature_is_shown_as_its_number() -> None:
     assert describe(0x1234) == "0x00001234"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_they_saturate(seed: int) -> None:
-    """Some hundreds at once, then fewer and fewer, and not all of them in every program."""
+def test_features_saturate(seed: int) -> None:
+    """Check that some hundreds appear at once, then fewer and fewer, and not all of them in every program."""
     found = generated(seed, 150)
     total: set[int] = set()
     grown = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of hashes: what is put is got, its size stays, and nothing of a raw feature is kept."""
+"""The table of hashes: stored values can be looked up, its size is constant, and raw features are not kept."""
 
 import gc
 import sys
@@ -20,7 +20,7 @@ def raw(number: int) -> RawFeature:
     return ("meets", f"call {number}", number)
 
 
-def test_what_is_put_is_got() -> None:
+def test_stored_values_can_be_looked_up() -> None:
     table = HashTable()
     assert table.get(raw(1)) == -1
     for number in range(5000):
@@ -33,8 +33,8 @@ def test_what_is_put_is_got() -> None:
     assert table.get(raw(5000)) == -1
 
 
-def test_two_that_want_one_place() -> None:
-    """The hash of a small number is itself: the last place, and then the first ones."""
+def test_collisions_use_the_next_place() -> None:
+    """Use small numbers, which are their own hashes: the last place, then the first ones."""
     table = HashTable()
     digests = (PLACES - 1, 2 * PLACES - 1, 3 * PLACES - 1)
     for digest in digests:
@@ -44,7 +44,7 @@ def test_two_that_want_one_place() -> None:
     assert table.place(4 * PLACES - 1) == 2
 
 
-def test_too_many_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_table_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hash_table, "TAKEN", 10)
     table = HashTable()
     for number in range(11):
@@ -53,8 +53,8 @@ def test_too_many_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.taken == 1
 
 
-def test_hashes_are_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of raw features no two share a place in the table: no number in them is below -1."""
+def test_hashes_match_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that no two raw features share a place in the table: they contain no number below -1."""
     taken: set[RawFeature] = set()
 
     def noted(raw_features: set[RawFeature]) -> set[int]:
@@ -75,7 +75,7 @@ def test_hashes_are_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_features_leave_no_objects() -> None:
-    """Raw features that programs show for the first time, some thousands, take no memory of their own."""
+    """Check that some thousands of raw features, shown for the first time, use no memory of their own."""
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"), features=True)
     generator = Generator(7)
     programs = [generator.next() for _ in range(60)]

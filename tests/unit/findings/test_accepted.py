@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The user's file of accepted findings: what it matches, what it counts, and one line for every mistake in it."""
+"""The user's file of accepted findings: its matches, its effect on counts, and one line for each mistake in it."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_patterns(pattern: str, fits: bool) -> None:
     assert matches(pattern, "common", "dcache: f: a->b [c] L2") == fits
 
 
-def test_distinct_findings_are_counted_once_and_by_the_first_entry(tmp_path: Path) -> None:
+def test_each_finding_is_counted_once_for_the_first_entry(tmp_path: Path) -> None:
     accepted = loaded(ENTRY + '[[finding]]\npattern = "*"\nreason = "all"\n' + STALE, tmp_path)
     for _ in range(2):
         for signature in ("locking: f: a", "locking: f: b", "leak: f: a"):
@@ -50,7 +50,7 @@ def test_distinct_findings_are_counted_once_and_by_the_first_entry(tmp_path: Pat
     assert [entry.number for entry in accepted.stale()] == [3]
 
 
-def test_a_crash_of_ours_is_never_accepted(tmp_path: Path) -> None:
+def test_an_internal_crash_is_never_accepted(tmp_path: Path) -> None:
     accepted = loaded('[[finding]]\npattern = "*"\nreason = "all"\n', tmp_path)
     assert accepted.match("crash", "KeyError in f") is None
 
@@ -102,7 +102,7 @@ def test_the_file_of_the_current_directory_is_the_default(tmp_path: Path, monkey
     assert load_accepted("/dev/null").entries == ()
 
 
-def test_run_reports_and_does_not_count_what_is_accepted(
+def test_run_reports_accepted_findings_without_counting_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,7 +124,7 @@ def test_run_reports_and_does_not_count_what_is_accepted(
     assert {entry["reason"] for entry in accepted} == {"known since May", "the review"}
 
 
-def test_fuzz_reports_and_does_not_count_what_is_accepted(
+def test_fuzz_reports_accepted_findings_without_counting_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -202,7 +202,7 @@ def test_a_wrong_file_ends_the_command_at_once(
         ),
     ],
 )
-def test_an_entry_fits_what_was_called_otherwise_when_it_was_written(before: str, now: str, tmp_path: Path) -> None:
+def test_an_entry_matches_a_signature_renamed_since(before: str, now: str, tmp_path: Path) -> None:
     text = f'[[finding]]\npattern = "regression {before}"\nreason = "old"\n'
     assert loaded(text, tmp_path).match("regression", now) is not None
     assert loaded(text, tmp_path).match("common", now) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Digests of versions: they change with the code, and a finding's file says which code showed it."""
+"""Digests of versions: they change with the code, and the file of a finding names the code that showed it."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ CANDIDATE = Candidate("mine", PgtableMine, MmuMine, "for a test")
 """
 
 
-def test_versions_have_digests_of_their_own() -> None:
+def test_versions_have_different_digests() -> None:
     digests = [version_digest(name) for name in candidate.names()]
     assert len(set(digests)) == len(digests)
     assert code_text("original", "rfc-v1") == f"{version_digest('rfc-v1')} against {version_digest('original')}"
@@ -45,12 +45,12 @@ def test_a_version_that_changed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert changed(before, "original", "./mine.py") == []
     path.write_text(PATCH + "# changed\n")
     assert changed(before, "original", "./mine.py") == ["./mine.py"]
-    # What was compared with it stays as it was.
+    # The reference is unchanged.
     assert changed(f"{before}0", "original", "./mine.py") == ["./mine.py", "original"]
 
 
 @pytest.mark.parametrize("text", ["", "0123456789abcdef"])
-def test_without_a_note_nothing_is_known(text: str) -> None:
+def test_without_digests_no_change_is_reported(text: str) -> None:
     assert changed(text, "original", "rfc-v1") == []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings are replayed on the code that they were found on, or not at all, also when it changes in between."""
+"""Findings are replayed only on the code that showed them, even if the code changes in between."""
 
 import sqlite3
 import threading
@@ -39,9 +39,9 @@ def text(reads: int) -> str:
 
 
 class Campaign:
-    """The findings of a campaign and who files them, on code that a test may change.
+    """The findings of a campaign and their filer, on code that a test may change.
 
-    :param buggy: the code that shows the finding, whatever the program
+    :param buggy: the code that shows the finding with any program
     """
 
     def __init__(self, folder: Path, db: sqlite3.Connection, buggy: Code) -> None:
@@ -50,7 +50,7 @@ class Campaign:
         self.buggy = buggy
         self.code = OLD
         self.asked = 0
-        # Called in a replay.
+        # Called during a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
         self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
@@ -58,14 +58,14 @@ class Campaign:
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
     def shows(self, replayer: Replayer, program: str, reference: str, candidate: str) -> list[Finding]:
-        """In place of that of `Replayer`."""
+        """Replace the method of `Replayer`."""
         self.asked += 1
         shown = [Finding(KIND, SIGNATURE, "seen again", 0)] if self.code == self.buggy else []
         self.meanwhile()
         return shown
 
     def found(self, version: int, reads: int) -> Pending | None:
-        """A unit found it on this version, with a program of so many operations."""
+        """Record that a unit found it on this version, with a program of this many operations."""
         record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), text(reads), 1)
         return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
 
@@ -87,7 +87,7 @@ class Campaign:
         return told
 
     def states(self) -> dict[int, str]:
-        """Of the finding on each version."""
+        """Return the state of the finding on each version."""
         return dict(self.db.execute("SELECT version, state FROM findings"))
 
     def files(self) -> list[str]:
@@ -112,10 +112,10 @@ def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             assert not each.filer.thread.is_alive()
 
 
-def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_filed_finding_is_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     assert one.replayed(one.found(1, 1)) == FILED
-    # No smaller program: not replayed again on the same code.
+    # The program is not smaller, so it is not replayed again on the same code.
     assert one.replayed(one.found(1, 1)) == FILED
     assert one.asked == 1
     one.code = NEW
@@ -123,7 +123,7 @@ def test_what_was_filed_is_replayed_on_new_code(campaign: Callable[[Code], Campa
     assert one.states() == {1: FILED, 2: UNREPLAYED}
 
 
-def test_what_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_finding_that_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(NEW)
     for _ in range(TRIES + 1):
         assert one.replayed(one.found(1, 1)) == UNREPLAYED
@@ -134,11 +134,11 @@ def test_what_never_replayed_is_tried_on_new_code(campaign: Callable[[Code], Cam
 
 
 @pytest.mark.parametrize("buggy", [OLD, NEW])
-def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[[Code], Campaign]) -> None:
+def test_a_pending_program_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(buggy)
     one.found(1, 2)
     one.code = NEW
-    # As a session on the new code begins.
+    # A session on the new code begins in this way.
     (waiting,) = one.findings.waiting(2)
     assert one.replayed(waiting) == GONE
     assert (one.asked, one.states()) == (0, {1: GONE})
@@ -157,13 +157,13 @@ def test_what_waits_is_not_replayed_on_new_code(buggy: Code, campaign: Callable[
     assert "1 finding of code that is gone, not replayed: findings/gone/" in summary(overview)
     (row,) = answer(overview)["gone"]
     assert (row["version"], row["state"], one.folder / row["file"]) == (1, GONE, path)
-    # The same finding on the new code stands for itself.
+    # The same finding on the new code is independent of it.
     assert one.replayed(one.found(2, 1)) == (FILED if buggy == NEW else UNREPLAYED)
     assert one.states() == {1: GONE, 2: FILED if buggy == NEW else UNREPLAYED}
     assert path.is_file()
 
 
-def test_code_that_changes_in_a_replay_leaves_no_verdict(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_replay_during_which_the_code_changes_has_no_verdict(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     one.meanwhile = lambda: setattr(one, "code", NEW)
     assert one.replayed(one.found(1, 1)) == GONE
@@ -172,7 +172,7 @@ def test_code_that_changes_in_a_replay_leaves_no_verdict(campaign: Callable[[Cod
     assert one.files() == [GONE]
 
 
-def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_queued_program_is_not_replayed_on_new_code(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     first, second = one.found(1, 2), one.found(1, 1)
     assert first is not None
@@ -188,7 +188,7 @@ def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], C
     one.filer.ask(first, OLD)
     assert begun.wait(60)
     one.filer.ask(second, OLD)
-    # Asked for already.
+    # This one was asked for already.
     one.filer.ask(second, OLD)
     go.set()
     assert [one.replay().state for _ in range(2)] == [GONE, GONE]
@@ -196,7 +196,7 @@ def test_what_is_queued_is_not_replayed_on_new_code(campaign: Callable[[Code], C
     assert one.filer.queue.empty()
 
 
-def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_program_is_replayed_when_its_code_returns(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     pending = one.found(1, 1)
     assert one.found(1, 1) is None
@@ -204,7 +204,7 @@ def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], C
     assert one.replayed(pending) == GONE
     one.code = OLD
     assert one.findings.waiting(1) == [pending]
-    # A unit that finds it again asks for what is there already.
+    # A unit that finds it again asks for the existing record.
     again = one.found(1, 2)
     assert again == pending
     assert one.replayed(again) == FILED
@@ -212,7 +212,7 @@ def test_code_that_comes_back_is_replayed_after_all(campaign: Callable[[Code], C
     assert one.findings.waiting(1) == []
 
 
-def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], Campaign]) -> None:
+def test_smaller_programs_of_findings_of_old_code_are_not_replayed(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     assert one.replayed(one.found(1, 2)) == FILED
     one.found(1, 1)
@@ -220,7 +220,7 @@ def test_smaller_programs_of_old_findings_are_let_be(campaign: Callable[[Code], 
     assert one.states() == {1: FILED}
 
 
-def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], Campaign]) -> None:
+def test_the_text_is_kept_if_the_language_has_changed(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), "s2fuzz 0\nold words\n", 1)
     pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
@@ -231,7 +231,7 @@ def test_a_language_that_has_changed_keeps_the_text(campaign: Callable[[Code], C
     assert path.read_text().endswith("\ns2fuzz 0\nold words\n")
 
 
-def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
+def test_a_thread_abandoned_in_a_replay_writes_nothing(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     go = threading.Event()
     one.meanwhile = lambda: go.wait(60)
@@ -249,7 +249,7 @@ def test_a_thread_that_is_left_in_a_replay_writes_nothing(campaign: Callable[[Co
     assert (one.asked, one.told.empty(), one.files()) == (1, True, [])
 
 
-def test_a_thread_that_writes_is_waited_for(
+def test_closing_waits_for_a_thread_that_writes(
     campaign: Callable[[Code], Campaign], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = campaign(OLD)
@@ -259,7 +259,7 @@ def test_a_thread_that_writes_is_waited_for(
 
     def slow(files: list[tuple[Path, str]]) -> list[OSError | None]:
         writes.set()
-        # Whoever closes is there by then, or will be.
+        # By then the closing thread waits here, or will do so.
         go.wait(60)
         return write_together(files)
 
@@ -276,8 +276,8 @@ def test_a_thread_that_writes_is_waited_for(
     assert one.files() == ["findings"]
 
 
-def test_a_mistake_of_ours_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
-    """Whoever waits for replays sees it, and does not wait in vain."""
+def test_an_internal_error_ends_the_thread_and_is_kept(campaign: Callable[[Code], Campaign]) -> None:
+    """Check that a thread waiting for replays sees the failure and does not wait in vain."""
 
     def broken() -> None:
         raise RuntimeError("ours")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The time in which engines find planted bugs: trials, their evaluation, and the peers."""
+"""The time that engines take to find planted bugs: trials, their evaluation, and the peers."""
 
 import json
 import os
@@ -23,11 +23,11 @@ from fuzz.engines.supervisor import EngineError, run_unit
 from fuzz.engines.unit import Result, Unit
 from fuzz.language.program import Program
 
-# It shows soon, though not at once.
+# A bug found soon, but not at once.
 SHALLOW: Final = next(bug for bug in BUGS if bug.name == "bug-exec-clean")
-# It takes a thousand random programs.
+# A bug found after about a thousand random programs.
 DEEP: Final = BUGS[-1]
-# Far more than anything here takes, wherever it runs.
+# Seconds; far more than any test here takes on any machine.
 PLENTY: Final = 500.0
 BARE_HYPOTHESIS, BARE_ATHERIS = registry.PEERS
 needs_atheris = pytest.mark.skipif(registry.engine_of("atheris").missing() != "", reason="atheris is not installed")
@@ -42,14 +42,14 @@ def test_a_row_has_median_and_worst() -> None:
     assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 3, 9.0, 2.0, 3.0, 60, 90)
 
 
-def test_what_is_not_found_is_worse_than_anything() -> None:
+def test_a_trial_without_finding_ranks_last() -> None:
     trials = [trial(1, True, 3.0, 30), trial(2, False, 9.0, 500), trial(3, True, 2.0, 60)]
     assert ranking.row(trials) == BenchmarkRow("b", "e", 3, 2, 9.0, 3.0, None, 60, None)
     lost = BenchmarkRow("b", "e", 3, 1, 9.0, None, None, None, None)
     assert ranking.row([*trials[:2], trial(3, False, 9.0, 400)]) == lost
 
 
-def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
+def test_engines_rank_by_bugs_found_then_by_time() -> None:
     trials = {
         "slow": [trial(1, True, 8.0, 9, "slow"), trial(2, True, 2.0, 9, "slow")],
         "lame": [trial(1, False, 7.0, 9, "lame"), trial(2, True, 4.0, 9, "lame")],
@@ -59,7 +59,7 @@ def test_who_finds_more_ranks_higher_then_who_is_faster() -> None:
     assert ranks == [Rank("slow", 2, 2, 4.0), Rank("fast", 2, 1, 3.0), Rank("lame", 2, 1, 6.0)]
 
 
-def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
+def test_the_table_shows_missing_findings_and_missing_runs() -> None:
     first = BenchmarkRow("b", "x", 5, 5, 9.0, 1.25, 3.0, 20, 41)
     rows = [first, BenchmarkRow("b", "y", 5, 3, 9.0, 2.0, None, 7.5, None)]
     ranks = [Rank("x", 5, 5, 1.5), Rank("y", 5, 3, 4.0)]
@@ -72,7 +72,7 @@ def test_the_table_says_what_was_not_found_and_what_was_not_run() -> None:
 
 
 def running() -> list[str]:
-    """Processes that this one has started and that still are."""
+    """Return the live processes that this process has started."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return [number for path in children for number in path.read_text().split()]
 
@@ -108,7 +108,7 @@ def test_peers_have_one_seed_and_a_short_time() -> None:
     assert made == [*(Task(SHALLOW, "random", seed, 60.0) for seed in (1, 2, 3)), Task(SHALLOW, BARE_HYPOTHESIS, 1, 20.0)]
 
 
-def test_ctrl_c_ends_all_with_what_is_complete() -> None:
+def test_ctrl_c_ends_all_trials_and_keeps_complete_ones() -> None:
     def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_all_with_what_is_complete() -> None:
 
 
 def test_an_engine_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its process knows nothing of it."""
+    """Declare an engine whose process cannot import its driver."""
     monkeypatch.setattr(registry, "ENGINES", (*registry.ENGINES, registry.Engine("no-such", "no_such:drive")))
     with pytest.raises(EngineError, match="engine no-such"):
         finding.measure(tasks([SHALLOW], ["no-such"], 1, PLENTY), 1)
@@ -137,7 +137,7 @@ def test_an_engine_without_its_package_is_left_out(
 
 
 class Judged:
-    """The programs that a session judged, from then on."""
+    """Records the programs that sessions judge."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.programs: list[Program] = []
@@ -150,7 +150,7 @@ class Judged:
         monkeypatch.setattr(Session, "judge", note)
 
     def of(self, seed: int) -> list[Program]:
-        """Those of a unit of two programs."""
+        """Return the programs of a unit of two programs."""
         self.programs.clear()
         here(Unit(BARE_HYPOTHESIS, SHALLOW.base, SHALLOW.name, seed, programs=2))
         return self.programs[:]
@@ -191,7 +191,7 @@ def test_bare_atheris_runs_in_plain_python_until_its_budget_is_spent() -> None:
         ("--find --workers 0", "--workers: '0'; allowed: a whole number from 1"),
     ],
 )
-def test_what_is_refused(options: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_options_are_refused(options: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code: Any = cli.main(["bench", *options.split()])
     except SystemExit as end:
@@ -220,7 +220,7 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(rf"^{SHALLOW.name}, random, seed 2: not found after [01] programs?, ", shown.err, re.MULTILINE)
 
 
-def test_a_trial_that_is_called_off_counts_for_nothing() -> None:
+def test_a_cancelled_trial_does_not_count() -> None:
     stop = Event()
     stop.set()
     with pytest.raises(CancelledError):

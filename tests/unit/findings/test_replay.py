@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Replay in a fresh process: what a program shows, and no exception whatever becomes of that process."""
+"""Replay in a fresh process: the findings of a program, and no exception however that process ends."""
 
 import os
 import signal
@@ -36,26 +36,26 @@ def replayer() -> Iterator[Replayer]:
         yield made
 
 
-def test_shows_what_a_verdict_here_has() -> None:
+def test_a_replay_shows_the_findings_of_a_verdict_here() -> None:
     assert replay(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
 
 
-def test_shows_reasons_and_operations(replayer: Replayer) -> None:
+def test_a_replay_shows_reasons_and_operations(replayer: Replayer) -> None:
     shown = replayer.shows(MISSING_CLEAN, "original", "rfc-v1")
     assert {each.key for each in shown} == judged_here()
     assert all(each.reason and each.at in range(4) for each in shown)
 
 
-def test_a_program_that_shows_nothing(replayer: Replayer) -> None:
+def test_a_program_without_findings(replayer: Replayer) -> None:
     assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1-fixed") == set()
 
 
-def test_a_hang_is_told(replayer: Replayer) -> None:
+def test_a_hang_is_reported(replayer: Replayer) -> None:
     with Replayer(seconds=1e-4) as hasty:
         assert hasty.keys(MISSING_CLEAN, "original", "rfc-v1") == {(CRASH, HUNG)}
 
 
-def test_what_is_no_program_is_a_crash(replayer: Replayer) -> None:
+def test_text_that_is_no_program_is_a_crash(replayer: Replayer) -> None:
     assert replayer.keys("nonsense", "original", "rfc-v1") == {(CRASH, "ProgramError in text.parse")}
 
 
@@ -72,7 +72,7 @@ def test_a_lost_server_is_replaced(replayer: Replayer) -> None:
     assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
 
 
-def test_a_server_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     assert replay(MISSING_CLEAN, "original", "rfc-v1") == {(CRASH, "process not started")}
     monkeypatch.setattr("sys.executable", "/bin/false")
@@ -80,8 +80,8 @@ def test_a_server_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("deed", ["killed", "left"])
-def test_the_end_of_the_process_is_told(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the process that the server forks, which dies here in its place."""
+def test_the_end_of_the_process_is_reported(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the process that the server forks."""
 
     def dies(_: Differential, program: Program) -> Verdict:
         if deed == "left":
@@ -94,7 +94,7 @@ def test_the_end_of_the_process_is_told(deed: str, monkeypatch: pytest.MonkeyPat
     assert answer == ({"exit": 7} if deed == "left" else {"signal": signal.SIGKILL})
 
 
-def test_programs_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_do_not_affect_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Program] = []
 
     def once(_: Differential, program: Program) -> Verdict:
@@ -110,12 +110,12 @@ def test_programs_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None
 OTHER = parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\ncpu0 read a+0\n")
 
 
-def test_what_is_expected_is_replayed_beside_each_other_with_the_same_answers(replayer: Replayer) -> None:
+def test_expected_programs_are_replayed_concurrently_with_the_same_findings(replayer: Replayer) -> None:
     texts = [MISSING_CLEAN, print_program(OTHER), f"{MISSING_CLEAN}cpu0 read a+0\n", "no program"]
     alone = [replayer.shows(text, "original", "rfc-v1") for text in texts]
     replayer.expect([*texts, MISSING_CLEAN], "original", "rfc-v1", beside=2)
     assert len(replayer.expected) == len(texts)
-    # In another order than they are done, with one between that nobody expected.
+    # Ask in another order than the programs are run, and ask for one unexpected program in between.
     found = {text: replayer.shows(text, "original", "rfc-v1") for text in (texts[2], f"{texts[0]}\n", *texts)}
     assert [found[text] for text in texts] == alone
     assert found[f"{texts[0]}\n"] == alone[0]
@@ -123,7 +123,7 @@ def test_what_is_expected_is_replayed_beside_each_other_with_the_same_answers(re
     assert {(each.kind, each.signature) for each in alone[0]} == judged_here()
 
 
-def test_a_server_that_is_lost_with_what_is_expected_is_replaced(replayer: Replayer) -> None:
+def test_a_server_lost_with_expected_programs_is_replaced(replayer: Replayer) -> None:
     alone = replayer.keys(print_program(OTHER), "original", "rfc-v1")
     replayer.expect([MISSING_CLEAN, print_program(OTHER)], "original", "rfc-v1", beside=2)
     assert replayer.server is not None
@@ -132,7 +132,7 @@ def test_a_server_that_is_lost_with_what_is_expected_is_replaced(replayer: Repla
     assert replayer.keys(MISSING_CLEAN, "original", "rfc-v1") == judged_here()
 
 
-def test_what_nobody_asks_for_in_the_end_leaves_no_process() -> None:
+def test_expected_programs_never_asked_for_leave_no_process() -> None:
     with Replayer() as made:
         made.expect([MISSING_CLEAN, print_program(OTHER)], "original", "rfc-v1", beside=2)
         assert made.server is not None
@@ -142,7 +142,7 @@ def test_what_nobody_asks_for_in_the_end_leaves_no_process() -> None:
 
 
 def session_of(stat: Path) -> int:
-    """The session of a process; 0: it is gone."""
+    """Return the session of a process, or 0 if the process is gone."""
     try:
         return int(stat.read_text().rpartition(")")[2].split()[3])
     except OSError:
@@ -167,7 +167,7 @@ def test_closing_leaves_no_process() -> None:
     wait_for(lambda: not Path(f"/proc/{number}").exists(), "the end of the server")
 
 
-def test_what_no_program_changes_is_looked_up_before_processes_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_constant_facts_are_looked_up_before_processes_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "_once", {})
     monkeypatch.setattr(stores, "_together", {})
     has.cache_clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Work that several copies of a process share: each piece is answered once, whatever becomes of a copy."""
+"""Work shared by several copies of a process: each piece is answered once, even if a copy dies."""
 
 import os
 import signal
@@ -20,18 +20,18 @@ def test_each_request_has_its_answer() -> None:
     assert list(answers(["a", "b"], 1, str.upper)) == [(0, "A"), (1, "B")]
 
 
-def test_so_many_at_a_time_and_each_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_bounded_number_of_pieces_runs_concurrently(tmp_path: Path) -> None:
     def begin(name: str) -> int:
-        """Wait for the piece that is to be begun beside this one, and say how many have been begun."""
+        """Wait until the next piece has begun; return the number of pieces begun so far."""
         (tmp_path / name).touch()
         wait_for(lambda: name == "2" or (tmp_path / {"0": "1", "1": "2"}[name]).exists(), "the other piece")
         return len(list(tmp_path.iterdir()))
 
-    # The third begins when the first one is done, and while the second one still waits.
+    # The third piece begins when the first one is done, while the second one still waits.
     assert dict(answers(["0", "1", "2"], 2, begin)) == {0: 2, 1: 3, 2: 3}
 
 
-def test_work_whose_process_dies_has_no_answer_and_the_rest_has() -> None:
+def test_only_the_piece_whose_process_dies_has_no_answer() -> None:
     def die(request: int) -> int:
         if request == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -40,7 +40,7 @@ def test_work_whose_process_dies_has_no_answer_and_the_rest_has() -> None:
     assert sorted(answers([1, 2, 3, 4], 2, die)) == [(0, 1), (1, None), (2, 3), (3, 4)]
 
 
-def test_where_no_process_can_be_started_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_processes_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Fork) -> None:
         raise NoProcessError("a process that replays", OSError("refused"))
 

@@ -21,12 +21,12 @@ def found(kind: str, signature: str) -> FindingRecord:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
-def test_what_a_rule_says_of_a_signature_counts(rule: Rule) -> None:
+def test_the_severity_of_a_rule_applies_to_its_signatures(rule: Rule) -> None:
     assert weight(f"{rule.name}: f: what nobody has thought of L3") == (rule.severity, rule.rank)
 
 
-def test_a_rule_says_what_comes_of_each_violation() -> None:
-    """A page that is in no log is no page of another owner's."""
+def test_a_rule_has_reasons_for_finer_patterns() -> None:
+    """Check that a page missing from the log has another reason than a page of another owner."""
     translation = rule_of("translation: f: wrong frame L3")
     log = rule_of("dirty-log: f: not in the log")
     assert translation is not None
@@ -36,11 +36,11 @@ def test_a_rule_says_what_comes_of_each_violation() -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
-def test_reasons_are_of_what_a_rule_grades(rule: Rule) -> None:
+def test_reasons_belong_to_graded_patterns(rule: Rule) -> None:
     assert {pattern for pattern, _ in rule.reasons} <= {pattern for pattern, _, _ in rule.finer}
 
 
-def test_no_two_patterns_weigh_the_same() -> None:
+def test_no_two_patterns_have_the_same_weight() -> None:
     grades = [(level, rank) for _, level, rank in RULES]
     assert len(grades) == len(set(grades))
 
@@ -111,12 +111,12 @@ def test_class_comes_first_then_severity_then_signature() -> None:
     assert in_order(wanted[::-1]) == wanted
 
 
-def test_a_file_says_how_bad_it_is(tmp_path: Path) -> None:
+def test_a_file_states_its_severity(tmp_path: Path) -> None:
     text = file_text(found("regression", "leak: f: a"), "original", "rfc-v1", tmp_path / "x.s2")
     assert comments_of(text)["severity"] == f"accounting, {MEANINGS[Severity.ACCOUNTING]}"
     assert "severity" not in comments_of(file_text(found(CRASH, "x"), "original", "rfc-v1", tmp_path / "x.s2"))
 
 
-def test_comments_come_back() -> None:
+def test_comments_are_read() -> None:
     text = "# kind: common\n# reason: a: b # c\n#no colon\n\n# at: too late\n"
     assert comments_of(text) == {"kind": "common", "reason": "a: b # c"}

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The store of findings: nothing unreplayed is filed, the smallest is never lost, alternatives differ in structure."""
+"""The store of findings:
+
+only replayed findings are filed, the smallest is never lost, alternatives differ in structure.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +40,7 @@ def found(shown: Program, number: int = 1, seed: int = 1) -> FindingRecord:
 
 
 def store(folder: Path | None, *programs: Program) -> Store:
-    """One whose fresh processes show the finding of these programs only."""
+    """Make a store whose fresh processes show the finding for these programs only."""
     answer = [Finding(KIND, SIGNATURE, "seen again", 0)]
     return Store(folder, "original", "rfc-v1", Scripted({print_program(each): answer for each in programs}))
 
@@ -46,7 +49,7 @@ def files(folder: Path) -> dict[str, Program]:
     return {str(path.relative_to(folder)): load(path) for path in folder.glob("**/*.s2")}
 
 
-def test_what_replays_is_filed(tmp_path: Path) -> None:
+def test_a_finding_that_replays_is_filed(tmp_path: Path) -> None:
     kept = store(tmp_path, *ALL)
     filed = kept.offer(found(ALL[0], seed=7))
     assert filed is not None
@@ -56,7 +59,7 @@ def test_what_replays_is_filed(tmp_path: Path) -> None:
     assert "# seed: 7, program 1\n" in (tmp_path / MAIN).read_text()
 
 
-def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
+def test_a_finding_that_does_not_replay_is_kept_separately(tmp_path: Path) -> None:
     kept = store(tmp_path)
     assert kept.offer(found(ALL[0])) is None
     assert kept.findings() == []
@@ -66,7 +69,7 @@ def test_what_does_not_replay_is_kept_apart(tmp_path: Path) -> None:
     assert "a fresh process showed: nothing" in lost.path.read_text()
 
 
-def test_a_tree_that_was_edited_since_is_no_crash(tmp_path: Path) -> None:
+def test_a_tree_edited_since_is_no_crash(tmp_path: Path) -> None:
     edited = Finding(CRASH, OTHER_TREE, "tree:linux is not what was judged before")
     kept = Store(tmp_path, "original", "rfc-v1", Scripted({print_program(ALL[0]): [edited]}))
     assert kept.offer(found(ALL[0])) is None
@@ -74,7 +77,7 @@ def test_a_tree_that_was_edited_since_is_no_crash(tmp_path: Path) -> None:
     assert lost.reason.endswith("(not judged again: kernel tree changed: tree:linux is not what was judged before)")
 
 
-def test_what_replays_after_all_leaves_the_others(tmp_path: Path) -> None:
+def test_a_finding_that_replays_later_is_no_longer_unreplayed(tmp_path: Path) -> None:
     kept = store(tmp_path, ALL[1])
     assert kept.offer(found(ALL[0])) is None
     filed = kept.offer(found(ALL[1]))
@@ -90,7 +93,7 @@ def test_a_program_is_parsed_once() -> None:
     assert one.program is same.program
 
 
-def test_for_a_finding_without_a_file_no_other_name_is_looked_for(
+def test_no_similar_name_is_searched_for_a_finding_without_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_for: list[Path] = []
@@ -109,7 +112,7 @@ def test_a_program_of_several_findings_is_replayed_once() -> None:
     assert replayer.asked == [print_program(ALL[0])]
 
 
-def test_a_program_that_did_not_show_a_finding_is_asked_again() -> None:
+def test_a_program_that_did_not_show_its_finding_is_replayed_again() -> None:
     kept = store(None)
     for _ in range(2):
         assert kept.offer(found(ALL[0])) is None
@@ -131,7 +134,7 @@ def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_pat
     kept = store(tmp_path, *ALL)
     for number, each in enumerate(order, 1):
         kept.offer(found(each, number))
-        # Never without the smallest so far, in its file.
+        # The smallest program so far is always in its file.
         assert len(load(tmp_path / MAIN).operations) == min(len(seen.operations) for seen in order[:number])
     (filed,) = kept.findings()
     assert filed.count == len(ALL)
@@ -144,19 +147,19 @@ def test_the_smallest_of_a_few_structures_are_kept(order: list[Program], tmp_pat
     assert {each.path.parent.name for each in programs[1:] if each.path} == {ALTERNATIVES}
 
 
-def test_only_what_would_be_kept_is_replayed() -> None:
+def test_only_programs_that_would_be_kept_are_replayed() -> None:
     kept = store(None, *ALL)
     for each in (*ALL[:3], ALL[0]):
         kept.offer(found(each))
     assert isinstance(kept.replayer, Scripted)
-    # The second is larger than the first and of another structure; the last one is known.
+    # The second program is larger than the first and of another structure; the last one is known.
     assert kept.replayer.asked == [print_program(each) for each in ALL[:3]]
 
 
-def test_programs_offered_together_are_those_of_one_by_one_and_files_are_written_once(
+def test_offering_programs_together_keeps_the_same_and_writes_files_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of a structure does not replay, so that a larger one of it is kept."""
+    """Check it with a program that does not replay, so that a larger one of its structure is kept."""
     written: list[Path] = []
 
     def write(files: list[tuple[Path, str]]) -> list[OSError | None]:
@@ -186,7 +189,7 @@ def test_programs_offered_together_are_those_of_one_by_one_and_files_are_written
     assert len(alone) == KEPT == fewer < writes
 
 
-def test_what_is_expected_of_a_replayer_is_what_is_asked_of_it() -> None:
+def test_the_store_asks_its_replayer_for_exactly_the_expected_programs() -> None:
     class Told(Scripted):
         def expect(self, programs: Sequence[str], reference: str, candidate: str, beside: int) -> None:
             self.told = [*programs], beside
@@ -200,7 +203,7 @@ def test_what_is_expected_of_a_replayer_is_what_is_asked_of_it() -> None:
     assert len(replayer.asked) == KEPT
 
 
-def test_ctrl_c_leaves_files_of_what_was_replayed(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_files_of_replayed_findings(tmp_path: Path) -> None:
     class Interrupted(Scripted):
         def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
             if program == print_program(ALL[5]):
@@ -216,7 +219,7 @@ def test_ctrl_c_leaves_files_of_what_was_replayed(tmp_path: Path) -> None:
     assert sorted(files(tmp_path).values(), key=str) == sorted(ALL[:2], key=str)
 
 
-def test_same_operations_on_another_machine_are_another_structure() -> None:
+def test_the_same_operations_on_another_machine_are_another_structure() -> None:
     text = print_program(ALL[0])
     assert structure(parse(text.replace("vm", "vm fwb=on", 1))) != structure(ALL[0])
     assert structure(parse(text.replace("a+0", "a+4K"))) == structure(ALL[0])
@@ -235,7 +238,7 @@ def test_files_of_an_earlier_session_stay(tmp_path: Path) -> None:
     assert {path: path.read_text() for path in tmp_path.glob("**/*.s2")} == before
 
 
-def test_an_alternative_steps_in_for_a_file_that_shows_nothing_any_more(tmp_path: Path) -> None:
+def test_an_alternative_replaces_a_file_without_finding(tmp_path: Path) -> None:
     first = store(tmp_path, *ALL)
     for each in (ALL[0], ALL[6]):
         first.offer(found(each))
@@ -247,7 +250,7 @@ def test_an_alternative_steps_in_for_a_file_that_shows_nothing_any_more(tmp_path
     assert f" {tmp_path / MAIN} # in" in (tmp_path / MAIN).read_text()
 
 
-def test_a_crash_is_filed_behind_all_findings() -> None:
+def test_a_crash_is_filed_after_all_findings() -> None:
     crash = record_of(Finding(CRASH, "KeyError in x", "a reason"), ALL[1], 2, 1)
     shown = {
         print_program(ALL[0]): [Finding(KIND, SIGNATURE, "", 0)],
@@ -259,7 +262,7 @@ def test_a_crash_is_filed_behind_all_findings() -> None:
     assert [each.kind for each in kept.findings()] == [KIND, CRASH]
 
 
-def test_a_folder_that_cannot_be_written_is_trouble_and_loses_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported_and_loses_nothing(tmp_path: Path) -> None:
     kept = store(tmp_path / "gone", *ALL)
     for each in (ALL[1], ALL[0]):
         kept.offer(found(each))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stamp of a real kernel in the file of a finding: kept, and shown wherever the finding is."""
+"""The stamp of a real kernel in the file of a finding: it is kept, and shown wherever the finding is."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_a_stamp_is_one_more_comment() -> None:
     assert parse(once) == parse(FILE)
 
 
-def test_a_stamp_is_of_its_finding_alone(tmp_path: Path) -> None:
+def test_a_stamp_applies_only_to_its_finding(tmp_path: Path) -> None:
     file = tmp_path / "x.s2"
     assert stamp_of(file, SIGNATURE) == ""
     file.write_text(FILE)
@@ -46,12 +46,12 @@ def test_a_stamp_is_of_its_finding_alone(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
-    """It would wait for ever."""
+    """Check that no stamp is read from a pipe, which would wait forever."""
     os.mkfifo(tmp_path / "pipe")
     assert stamp_of(tmp_path / "pipe", SIGNATURE) == stamp_of("-", SIGNATURE) == ""
 
 
-def test_run_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_shows_the_stamp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "x.s2"
     file.write_text(with_stamp(FILE, STAMP))
     run = in_process(capsys, "run", "--candidate", "rfc-v1")
@@ -63,14 +63,14 @@ def test_run_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def offered(store: Store, program: Program) -> FindingRecord:
-    """The record of a finding that this program shows."""
+    """Offer a program that shows the finding; return its record."""
     kept = store.offer(record_of(Finding("regression", SIGNATURE, "why", 0), program, 1))
     assert kept is not None
     return kept
 
 
-def test_a_smaller_program_keeps_it(tmp_path: Path) -> None:
-    """Of the same structure, and of another; `fuzz` shows it."""
+def test_a_smaller_program_keeps_the_stamp(tmp_path: Path) -> None:
+    """Check it for a program of the same structure and of another one; `fuzz` shows the stamp."""
     head = "s2fuzz 1\nvm\nslot a size=8K backing=anon\n"
     large, small, other = (parse(head + text) for text in ("cpu0 read a+0\n" * 3, "cpu0 read a+0\n" * 2, "log a on\n"))
     answer = [Finding("regression", SIGNATURE, "why", 0)]

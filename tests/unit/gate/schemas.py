@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The rules of the two formats, as far as files of ours go: what an element or object has, must have, and no more.
+"""The rules of the two formats, as far as our files use them: allowed and required parts of an element or object.
 
-JUnit: the schema of Jenkins' xUnit plugin. SARIF: the schema of version 2.1.0, which allows no other properties but
-below ``properties`` and ``partialFingerprints``.
+JUnit: the schema of Jenkins' xUnit plugin. SARIF: the schema of version 2.1.0, which allows other properties only below
+``properties`` and ``partialFingerprints``.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from xml.etree import ElementTree
 
-# Of each element: its attributes (with ! those that must be there), its children in their order, whether it has text.
+# For each element: its attributes (those with ! are required), its children in order, whether it has text.
 JUNIT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]]] = {
     "testsuites": (("name", "tests", "failures", "errors"), ("testsuite",), False),
     "testsuite": (
@@ -26,12 +26,12 @@ JUNIT: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]]] = {
     "error": (("type", "message"), (), True),
     "system-out": ((), (), True),
 }
-# Elements that may be there once.
+# Elements that may occur once.
 ONCE: Final = ("properties", "skipped")
 
 
 def check_junit(text: str) -> ElementTree.Element:
-    """Return the root of a JUnit file that is valid."""
+    """Check that a JUnit file is valid; return its root."""
     root = ElementTree.fromstring(text)
     assert root.tag == "testsuites"
     left = [root]
@@ -87,7 +87,7 @@ def one_of(*allowed: str) -> Callable[[Any], None]:
 
 
 def uri(value: Any) -> None:
-    """A reference of RFC 3986 that names a file."""
+    """Check a URI reference (RFC 3986) that names a file."""
     assert re.fullmatch(r"(?:file://)?[A-Za-z0-9._~/%+@:=-]+", value), value
 
 
@@ -107,7 +107,7 @@ def many(check: Callable[[Any], None], least: int = 0) -> Callable[[Any], None]:
 
 
 def an_object(**fields: Callable[[Any], None]) -> Callable[[Any], None]:
-    """An object with these properties and no others; those whose name ends in ``_`` must be there."""
+    """Return a check for an object with only these properties; those whose names end in ``_`` are required."""
     known = {name.rstrip("_"): check for name, check in fields.items()}
     required = {name.rstrip("_") for name in fields if name.endswith("_")}
 
@@ -158,7 +158,7 @@ RUN: Final = an_object(
 
 
 def check_sarif(told: str) -> dict[str, Any]:
-    """Return the run of a SARIF file that is valid."""
+    """Check that a SARIF file is valid; return its run."""
     log = json.loads(told)
     assert set(log) == {"$schema", "version", "runs"}
     assert log["version"] == "2.1.0"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a gate: valid JUnit and SARIF, what is new against a baseline, and what fails."""
+"""The outcome of a gate: valid JUnit and SARIF, new findings against a baseline, and the reasons to fail."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ LOCKING = "locking: kvm_mmu_topup_memory_cache: memory cache filled under mmu_lo
 
 
 def summary(*more: Finding, accepted: Accepted | None = None, longer: bool = False) -> Summary:
-    """A session that has found what rfc-v1 shows on one program."""
+    """Make a session with the findings of rfc-v1 on one program."""
     program = parse(MISSING_CLEAN + "cpu0 read a+0\nhost age a+0 4K\n") if longer else PROGRAM
     found = Differential(candidate.get("original"), candidate.get("rfc-v1")).run(program).findings
     made = Summary("original", "rfc-v1", 1, programs=3, operations=12, accepted=accepted or Accepted())
@@ -40,12 +40,12 @@ def summary(*more: Finding, accepted: Accepted | None = None, longer: bool = Fal
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    """New findings, and one that is no candidate's fault."""
+    """Make a gate with new findings, and one that is not the candidate's fault."""
     common = Finding("common", "tlb: f: a L2", "both", 0)
     return gate_of(summary(Finding("divergence", "map", "they differ", 4), common, longer=True), None)
 
 
-def test_what_the_candidate_answers_for(gate: Gate) -> None:
+def test_the_candidate_is_responsible_for_new_findings_only(gate: Gate) -> None:
     assert [(each.record.kind, each.record.signature, each.state) for each in gate.findings] == [
         (REGRESSION, DCACHE, NEW),
         (REGRESSION, LOCKING, NEW),
@@ -67,7 +67,7 @@ def test_programs_of_new_findings_are_small(gate: Gate) -> None:
     assert [len(each.record.program.operations) for each in gate.findings[:2]] == [3, 1]
 
 
-def test_the_kernel_function_stands_in_where_no_code_is_the_candidates() -> None:
+def test_the_kernel_function_is_the_place_without_code_of_the_candidate() -> None:
     made = summary()
     made.reference = "rfc-v1-1"
     gate = gate_of(made, [each.finding.key for each in made.findings])
@@ -84,7 +84,7 @@ def test_the_kernel_function_stands_in_where_no_code_is_the_candidates() -> None
         ("rfc-v1", "", "candidate/rfc_v1.py"),
     ],
 )
-def test_a_finding_without_a_way_has_the_definition(name: str, function: str, file: str) -> None:
+def test_a_finding_without_a_way_has_the_place_of_the_definition(name: str, function: str, file: str) -> None:
     place = defined(name, function)
     assert (place.file, place.function) == (file, function)
     assert place.line > 1
@@ -100,7 +100,7 @@ def test_junit_is_valid(gate: Gate) -> None:
     assert failure is not None
     assert (failure.get("type"), failure.get("message")) == (REGRESSION, f"{REGRESSION} {DCACHE}")
     assert "candidate/rfc_v1_3.py:" in (failure.text or "")
-    # The same cases whatever is found.
+    # The test cases are the same for any findings.
     names = [case.get("name") for case in root.iter("testcase")]
     assert names[: len(rules())] == [rule.name for rule in rules()]
 
@@ -127,7 +127,7 @@ def test_the_summary_names_rule_place_and_program(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("form", [junit, sarif, markdown, baseline_text])
-def test_no_clock_and_no_machine_is_in_a_file(gate: Gate, form: object) -> None:
+def test_files_contain_no_time_and_no_machine(gate: Gate, form: object) -> None:
     assert callable(form)
     before = form(gate)
     gate.summary.seconds += 100
@@ -135,7 +135,7 @@ def test_no_clock_and_no_machine_is_in_a_file(gate: Gate, form: object) -> None:
     assert before.isascii()
 
 
-def test_what_is_in_the_baseline_is_not_new(gate: Gate, tmp_path: Path) -> None:
+def test_findings_of_the_baseline_are_not_new(gate: Gate, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     content = json.loads(baseline_text(gate))
     content["findings"] = [each for each in content["findings"] if each["signature"] != LOCKING]
@@ -161,7 +161,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_known_findings_do_not_fail_and_stale_entries_may() -> None:
+def test_accepted_findings_do_not_fail_and_stale_entries_may() -> None:
     entries = (Entry(1, "regression *", "mended in v2", "https://example.org/1"), Entry(2, "leak: *", "mended in v1"))
     found = [gate_of(summary(accepted=Accepted("known.toml", entries)), None, strict) for strict in (False, True)]
     assert [each.failed for each in found] == [False, True]
@@ -180,7 +180,7 @@ def test_known_findings_do_not_fail_and_stale_entries_may() -> None:
     assert "entry 2: leak: \\*" in markdown(found[0])
 
 
-def test_a_mistake_of_ours_is_an_error_and_no_finding() -> None:
+def test_an_internal_error_is_no_finding() -> None:
     made = Summary("original", "rfc-v1", 1, programs=3)
     made.crashes = [record_of(Finding(CRASH, "KeyError in f", "KeyError: 'ä' \x00"), PROGRAM, 1, 1)]
     gate = gate_of(made, None)
@@ -210,7 +210,7 @@ def test_a_file_that_is_no_baseline_is_refused(text: str, tmp_path: Path) -> Non
         load_baseline(str(write(tmp_path, text)))
 
 
-def test_a_class_that_no_gate_is_about_is_refused(tmp_path: Path) -> None:
+def test_a_class_that_no_gate_judges_is_refused(tmp_path: Path) -> None:
     text = '{"baseline": 1, "findings": [{"class": "cured", "signature": "a"}]}'
     with pytest.raises(BaselineError, match="class 'cured' of 'a'; allowed: regression, divergence"):
         load_baseline(str(write(tmp_path, text)))

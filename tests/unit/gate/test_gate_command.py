@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command gate: the same files each time, exit codes, and the two recipes: a workflow and ``git rebase --exec``."""
+"""The gate command: reproducible files, exit codes, and two recipes: a workflow and ``git rebase --exec``."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from ..console import ROOT, Result, in_process, put_on_path
 from ..pages import blocks, commands
 from .schemas import check_junit, check_sarif
 
-# No host data is cleaned before a page is exposed: a few programs show it.
+# A patch that cleans no host data before a page is exposed; a few programs show it.
 PATCH = """\
 from candidate import Candidate
 from reference.mmu import Mmu
@@ -45,7 +45,7 @@ WORKFLOW = ROOT / ".github" / "workflows" / "gate.yml"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with ``s2fuzz`` on PATH."""
+    """Make a directory with ``s2fuzz`` on PATH."""
     put_on_path(tmp_path, monkeypatch)
     work = tmp_path / "work"
     work.mkdir()
@@ -58,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
 
 
 def test_the_same_files_each_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On one worker and on two; another candidate has others."""
+    """Compare one worker with two; another candidate has other files."""
     (folder / "mine.py").write_text(BAD)
     seen: list[dict[str, bytes]] = []
     for workers in ("1", "2"):
@@ -71,14 +71,14 @@ def test_the_same_files_each_time(folder: Path, capsys: pytest.CaptureFixture[st
     results = check_sarif(seen[0]["gate.sarif"].decode())["results"]
     place = results[0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] in ("mine.py", "reference/mmu.py", "reference/pgtable.py")
-    # Against that state nothing is new.
+    # Compared with that state nothing is new.
     code, out, _ = run(capsys, "--candidate", "./mine.py", *FEW, "--baseline", "gate.json")
     assert code == 0
     assert out.startswith("# s2fuzz gate passed\n")
     assert "Known before" in out
 
 
-def test_a_change_that_is_right_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_change_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "mine.py").write_text(GOOD)
     (folder / "known-findings.toml").write_text('[[finding]]\npattern = "leak: *"\nreason = "mended"\n')
     code, out, _ = run(capsys, "--candidate", "./mine.py", *FEW)
@@ -130,7 +130,7 @@ def test_the_recipe_for_a_rebase_stops_at_the_commit_that_breaks_it(folder: Path
 
 
 def steps() -> dict[str, dict[str, Any]]:
-    """The steps of the workflow that run a script, by their names."""
+    """Return the steps of the workflow that run a script, by name."""
     yaml = pytest.importorskip("yaml")
     workflow = yaml.safe_load(WORKFLOW.read_text())
     # The word ``on`` is a truth value in YAML 1.1.
@@ -140,7 +140,7 @@ def steps() -> dict[str, dict[str, Any]]:
 
 
 def inputs(**given: str) -> dict[str, str]:
-    """The inputs of the workflow, with their defaults."""
+    """Return the inputs of the workflow, with their defaults."""
     yaml = pytest.importorskip("yaml")
     declared = yaml.safe_load(WORKFLOW.read_text())[True]["workflow_call"]["inputs"]
     texts = {name: each.get("default", "") for name, each in declared.items()}
@@ -159,7 +159,7 @@ def play(step: dict[str, Any], values: dict[str, str], folder: Path) -> int:
 
 
 def test_the_workflow(folder: Path) -> None:
-    """Its steps but for the installation: a change that breaks something fails, and its summary is shown."""
+    """Run its steps except the installation: a bad change fails, and its summary is shown."""
     told = steps()
     assert list(told) == ["install", "gate", "summary"]
     (folder / "mine.py").write_text(BAD)
@@ -174,7 +174,7 @@ def test_the_workflow(folder: Path) -> None:
 
 
 def test_the_page_calls_the_workflow() -> None:
-    """With inputs that it has."""
+    """Check that it only uses declared inputs."""
     yaml = pytest.importorskip("yaml")
     (text,) = [block.text for block in blocks(PAGE) if block.language == "yaml"]
     for job in yaml.safe_load(text)["jobs"].values():

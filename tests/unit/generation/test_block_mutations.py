@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes of par blocks: valid whatever they change, and aimed at the places where actors are at odds."""
+"""Mutations of par blocks: always valid, and aimed at places where actors conflict."""
 
 from random import Random
 from typing import Final
@@ -43,7 +43,7 @@ BLOCK: Final = block_of(PROGRAM)
 
 
 def changed(change: Change, seed: int) -> Program:
-    """The program after one change of its block, repaired."""
+    """Return the program after one change of its block and repair."""
     editor = ProgramEditor(PROGRAM, Random(seed))
     made = change(editor, BLOCK)
     if made is not None:
@@ -52,7 +52,7 @@ def changed(change: Change, seed: int) -> Program:
 
 
 def made_by(change: Change) -> list[Par]:
-    """The blocks that a change makes of the one, repaired."""
+    """Return the blocks that a change makes from the block, after repair."""
     programs = [changed(change, seed) for seed in range(TRIES)]
     return [block_of(each) for each in programs if has_blocks(each)]
 
@@ -76,7 +76,7 @@ def test_a_switch_moves_by_one_place() -> None:
         assert neighbour(neighbour(switch, by, False), -by, False) == switch
 
 
-def test_switches_are_put_where_faults_are_at_odds() -> None:
+def test_switches_are_put_where_faults_conflict() -> None:
     found = {
         (each.when, each.point, each.count)
         for block in made_by(schedules.aim)
@@ -90,14 +90,14 @@ def test_switches_are_put_where_faults_are_at_odds() -> None:
     assert {("after", "start"), ("after", "change"), ("after", "unlock")} <= of_host
 
 
-def test_threads_give_way_around_a_reschedule() -> None:
+def test_threads_yield_around_a_reschedule() -> None:
     programs = [changed(schedules.aim_at_a_reschedule, seed) for seed in range(TRIES)]
     assert all(each.vm.resched for each in programs)
     found = {(each.when, each.point, each.count) for program in programs for each in block_of(program).switches}
     assert {(step.when, step.point, step.number) for step in RESCHEDULED} <= found
 
 
-def test_actors_come_go_and_change() -> None:
+def test_actors_are_added_dropped_and_changed() -> None:
     assert {len(each.actors) for each in made_by(blocks.drop_actor)} == {2}
     assert {3, 4} <= {len(each.actors) for each in made_by(blocks.add_operation)}
     actors = {each.actors for each in made_by(blocks.change_actor)}
@@ -107,7 +107,7 @@ def test_actors_come_go_and_change() -> None:
     assert targets >= {1, HOSTS[0]}
 
 
-def test_blocks_are_made_and_taken_apart() -> None:
+def test_blocks_are_made_and_dissolved() -> None:
     flat = sequential(PROGRAM)
     for mutation in (blocks.add_block, blocks.gather):
         results = []
@@ -137,12 +137,12 @@ def test_mutation_and_crossover_keep_blocks() -> None:
 
 
 def flat_of_two() -> Program:
-    """Another program, of two vCPUs, without a block."""
+    """Return another program, of two vCPUs, without a block."""
     return parse("s2fuzz 1\nvm\nslot b size=2M backing=thp\ncpu0 read b+0\ncpu1 write b+0\n")
 
 
-def test_what_another_slot_takes_over_stays_a_block() -> None:
-    """The slot of a block goes: its operations are on the first that is left, by the same schedule."""
+def test_a_block_moved_to_another_slot_stays_a_block() -> None:
+    """Remove the slot of a block: its operations move to the first remaining slot, with the same schedule."""
     editor = ProgramEditor(PROGRAM, Random(1))
     editor.slots = [parse("s2fuzz 1\nvm\nslot b size=4M backing=anon log=on\n").slots[0]]
     block = block_of(editor.program(100))

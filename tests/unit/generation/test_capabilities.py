@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs ask for what both versions have, and are the same otherwise."""
+"""Programs use the capabilities that both versions have, and are the same otherwise."""
 
 import random
 from collections import Counter
@@ -20,11 +20,11 @@ COUNT = 200
 
 
 def splitting_succeeds(operation: Operation) -> Operation:
-    """The operation with no allocation that fails where blocks are split."""
+    """Return the operation without an allocation failure during the splitting of blocks."""
     return replace(operation, fail=None) if isinstance(operation, SetLog | ClearLog) else operation
 
 
-def test_programs_ask_for_what_is_offered_alone() -> None:
+def test_programs_use_offered_capabilities_only() -> None:
     plain, both = Generator(3), Generator(3, offers=Offers(True, True, True))
     splits = rings = graces = fails = 0
     for _ in range(COUNT):
@@ -47,7 +47,7 @@ def test_programs_ask_for_what_is_offered_alone() -> None:
 
 
 @pytest.mark.parametrize("hugetlb", [False, True])
-def test_vms_have_mte_where_it_is_offered(hugetlb: bool) -> None:
+def test_vms_have_mte_if_it_is_offered(hugetlb: bool) -> None:
     plain, offered = Generator(3), Generator(3, offers=Offers(mte=True, tagged_hugetlb=hugetlb))
     found = large = 0
     for _ in range(COUNT):
@@ -65,7 +65,7 @@ def test_vms_have_mte_where_it_is_offered(hugetlb: bool) -> None:
     assert (large > 0) is hugetlb
 
 
-def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:
+def test_slots_get_a_guest_memfd_if_it_is_offered() -> None:
     plain, offered = Generator(3), Generator(3, offers=Offers(memfd=True))
     found = operations = 0
     for _ in range(COUNT):
@@ -84,7 +84,7 @@ def test_slots_get_a_guest_memfd_where_it_is_offered() -> None:
     assert operations > found // 2
 
 
-def test_addresses_are_wide_where_that_is_offered() -> None:
+def test_addresses_are_wide_if_that_is_offered() -> None:
     plain, offered = Generator(3), Generator(3, offers=Offers(lpa2=True))
     found: list[int] = []
     for _ in range(COUNT):
@@ -92,7 +92,7 @@ def test_addresses_are_wide_where_that_is_offered() -> None:
         if program == without:
             continue
         assert program.vm == replace(without.vm, pa=52, ipa=program.vm.ipa)
-        # All slots lie as far from the end as before.
+        # All slots keep their distance from the end.
         moved = (1 << program.vm.ipa) - (1 << without.vm.ipa)
         assert [slot.ipa - moved for slot in program.slots] == [slot.ipa for slot in without.slots]
         assert len(program.operations) == len(without.operations)
@@ -105,7 +105,7 @@ def test_addresses_are_wide_where_that_is_offered() -> None:
     assert min(found) <= 48
 
 
-def test_each_is_offered_by_itself() -> None:
+def test_capabilities_are_offered_independently() -> None:
     generator = Generator(3, offers=Offers(split=True))
     programs = [generator.next() for _ in range(COUNT)]
     assert {program.vm.ring for program in programs} == {0}
@@ -122,15 +122,15 @@ def test_each_is_offered_by_itself() -> None:
         ("size=2M backing=thp", 1 << 9, 200, 450),
     ],
 )
-def test_the_longer_a_split_takes_the_fewer_programs_have_it(slot: str, most: int, at_least: int, at_most: int) -> None:
-    """A block of 1G becomes 262144 pages; a slot of 8G has two million chunks of 4K."""
+def test_longer_splits_are_in_fewer_programs(slot: str, most: int, at_least: int, at_most: int) -> None:
+    """Check it for a block of 1G, which becomes 262144 pages, and a slot of 8G, which has two million chunks of 4K."""
     program = parse(f"s2fuzz 1\nvm\nslot a {slot}\nlog a on\n")
     drawn = [equipped(program, Offers(split=True), random.Random(number)) for number in range(COUNT * 20)]
     found = Counter(splits(each, each.slots[0], each.vm.split) for each in drawn if each.vm.split)
     assert at_least <= found[most] <= at_most
 
 
-def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
+def test_programs_with_64k_pages_have_addresses_of_52_bits_by_default() -> None:
     generator = Generator(3, 64 * KIB)
     programs = [generator.next() for _ in range(COUNT)]
     wide = [program for program in programs if program.vm.pa == 52]
@@ -144,8 +144,8 @@ def test_programs_with_64k_pages_have_addresses_of_52_bits_unasked() -> None:
 
 
 @pytest.mark.parametrize("ipa", [49, 50, 51, 52])
-def test_what_lies_behind_a_wide_address_space_still_does(ipa: int) -> None:
-    """Behind one of 52 bits is nothing."""
+def test_accesses_beyond_the_address_space_stay_beyond_a_wide_one(ipa: int) -> None:
+    """Check that nothing lies beyond an address space of 52 bits."""
     places = (1 << 40, (1 << 40) + 4096, 1 << 51, (1 << 52) - 8)
     lines = [f"cpu0 outside read {place:#x}" for place in places]
     program = parse("\n".join(["s2fuzz 1", "vm ipa=40", "slot a size=4K backing=anon", *lines, "cpu0 read a+0", ""]))
@@ -154,7 +154,7 @@ def test_what_lies_behind_a_wide_address_space_still_does(ipa: int) -> None:
     assert len(wide.operations) == (1 if ipa == 52 else 5)
 
 
-def test_addresses_are_narrow_where_wide_ones_take_long() -> None:
+def test_addresses_are_narrow_if_wide_ones_take_long() -> None:
     plain, narrow = Generator(3, offers=Offers(par=True)), Generator(3, offers=Offers(par=True, narrow=True))
     wide, kept = 0, 0
     for _ in range(COUNT):
@@ -177,7 +177,7 @@ def test_addresses_are_narrow_where_wide_ones_take_long() -> None:
         ("64K", 45, 43, 70, 130),
     ],
 )
-def test_the_longer_a_wide_program_takes_the_fewer_stay_wide(
+def test_slower_wide_programs_stay_wide_less_often(
     granule: str, ipa: int, bits: int, at_least: int, at_most: int
 ) -> None:
     program = parse(f"s2fuzz 1\nvm granule={granule} ipa={ipa}\nslot a ipa=1G size=64K backing=anon\ncpu0 read a+0\n")
@@ -187,18 +187,18 @@ def test_the_longer_a_wide_program_takes_the_fewer_stay_wide(
 
 
 @pytest.mark.parametrize(("granule", "ipa"), [("4K", 44), ("16K", 39), ("64K", 43)])
-def test_what_takes_no_long_stays_as_it_is(granule: str, ipa: int) -> None:
+def test_fast_programs_are_unchanged(granule: str, ipa: int) -> None:
     program = parse(f"s2fuzz 1\nvm granule={granule} ipa={ipa}\nslot a ipa=1G size=64K backing=anon\ncpu0 read a+0\n")
     assert all(equipped(program, Offers(narrow=True), random.Random(number)) == program for number in range(20))
 
 
-def test_few_addresses_are_wide_where_that_takes_long() -> None:
+def test_few_addresses_are_wide_if_that_takes_long() -> None:
     both, narrow = Generator(3, offers=Offers(lpa2=True)), Generator(3, offers=Offers(lpa2=True, narrow=True))
     bits = [(both.next().vm.ipa, narrow.next().vm.ipa) for _ in range(COUNT)]
     assert 3 * sum(each > 48 for _, each in bits) < sum(each > 48 for each, _ in bits)
 
 
-def test_what_is_at_the_end_of_a_wide_address_space_stays_there() -> None:
+def test_slots_at_the_end_of_a_wide_address_space_stay_there() -> None:
     program = parse(
         "s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=274877906928K size=16K backing=anon\n"
         "slot b ipa=1G size=16K backing=anon\ncpu0 read a+0\nslot b move 274877906912K\ncpu0 outside read 262144G\n"
@@ -212,7 +212,7 @@ def test_what_is_at_the_end_of_a_wide_address_space_stays_there() -> None:
     )
 
 
-def test_what_is_in_the_middle_of_a_wide_address_space_keeps_it_wide() -> None:
+def test_a_slot_in_the_middle_of_a_wide_address_space_keeps_it_wide() -> None:
     program = parse("s2fuzz 1\nvm granule=16K ipa=48\nslot a ipa=1024G size=16K backing=anon\ncpu0 read a+0\n")
     for number in range(20):
         assert equipped(program, Offers(narrow=True), random.Random(number)) == program

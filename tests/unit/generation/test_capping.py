@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Ranges that are worked on page by page are short in most programs, and whole in some."""
+"""Ranges that kernel code processes page by page: short in most programs, and whole in some."""
 
 import pytest
 
@@ -15,19 +15,19 @@ _START = "s2fuzz 1\nvm granule=64K\nslot a ipa=1G size=1G backing=thp\n"
 
 
 def long_ranges(program: Program) -> bool:
-    """Tell whether a program has a range that is worked on page by page and is longer than the bound."""
+    """Return whether a program has a range that is processed page by page and exceeds the bound."""
     slots = {slot.name: slot for slot in program.slots}
     return any(excess(operation, slots, program.vm.granule) for operation in program.operations)
 
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[Program, Program]]:
-    """Programs of large pages, whole and as the generator makes them."""
+    """Return programs with large pages, each with whole ranges and as the generator makes it."""
     whole, made = Generator(1, 64 * KIB, whole=True), Generator(1, 64 * KIB)
     return [(whole.next(), made.next()) for _ in range(COUNT)]
 
 
-def test_only_what_is_too_long_becomes_shorter(pairs: list[tuple[Program, Program]]) -> None:
+def test_only_ranges_above_the_bound_become_shorter(pairs: list[tuple[Program, Program]]) -> None:
     for whole, made in pairs:
         validate(made)
         if not long_ranges(whole):

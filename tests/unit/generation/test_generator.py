@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The generator makes valid programs and reaches what matters, counted."""
+"""The generator: its programs are valid and reach important states, by count."""
 
 from collections import Counter
 
@@ -62,7 +62,7 @@ def test_programs_are_valid_and_survive_printing(programs: list[Program]) -> Non
         assert parse(print_program(program)) == program
 
 
-def test_a_seed_says_it_all() -> None:
+def test_a_seed_determines_the_programs() -> None:
     first, second, other = Generator(3), Generator(3), Generator(4)
     assert [first.next() for _ in range(5)] == [second.next() for _ in range(5)]
     assert Generator(3).next() != other.next()
@@ -73,7 +73,7 @@ def test_every_operation_backing_and_setting(programs: list[Program]) -> None:
     assert set(operations) == {kind.__name__ for kind in OPERATIONS}
     assert min(operations.values()) >= 5, operations
     backings = Counter(slot.backing for program in programs for slot in program.slots)
-    # Types of device memory are drawn where a version is a kernel tree.
+    # Types of device memory are only drawn if a version is a kernel tree.
     assert set(backings) == set(BACKINGS) - {UNCACHED, CACHED}
     for setting in ("fwb", "dic", "ttl", "range", "haf"):
         assert {getattr(program.vm, setting) for program in programs} == {False, True}
@@ -93,7 +93,7 @@ def test_one_granule(granule: int) -> None:
     assert {generator.next().vm.granule for _ in range(20)} == {granule}
 
 
-def test_slots_that_lie_alike_and_skewed(programs: list[Program]) -> None:
+def test_aligned_and_skewed_slots(programs: list[Program]) -> None:
     slots = [slot for program in programs for slot in program.slots]
     block = 2 << 20
     assert any(slot.ipa % block == slot.offset % block == 0 for slot in slots)
@@ -127,5 +127,5 @@ def test_ranges_aligned_and_misaligned(programs: list[Program]) -> None:
         ("access L3", 20),
     ],
 )
-def test_reached(reached: Counter[str], what: str, least: int) -> None:
+def test_important_states_are_reached(reached: Counter[str], what: str, least: int) -> None:
     assert reached[what] >= least, sorted(reached.items())

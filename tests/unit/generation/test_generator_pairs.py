@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every kind of operation meets every state that the tables can be in, counted."""
+"""Pairs of an operation and a state of the tables: each possible pair is generated, by count."""
 
 import dataclasses
 from collections import Counter
@@ -25,12 +25,12 @@ PROGRAMS = 2500
 
 EMPTY, TABLE, PAGE, READ_ONLY, OLD, BLOCK = "empty", "empty in a table", "page", "page read-only", "page old", "block"
 PLACES = (EMPTY, TABLE, PAGE, READ_ONLY, OLD, BLOCK)
-# Of a slot or a VM as a whole.
+# States of a slot or a VM as a whole.
 NOTHING, PAGES, BLOCKS = "nothing mapped", "pages mapped", "blocks mapped"
 WHOLES = (NOTHING, PAGES, BLOCKS)
 FRESH, USED = "fresh", "used"
 
-# Pairs that cannot be: nothing of a slot is mapped before it is there.
+# Impossible pairs: nothing of a slot is mapped before the slot exists.
 IMPOSSIBLE = {(SlotCreate, PAGES), (SlotCreate, BLOCKS)}
 
 
@@ -59,7 +59,7 @@ def whole_state(shadow: Shadow, start: int, end: int) -> str:
 
 
 def state_of(executor: Executor, op: Operation) -> str:
-    """The state of the tables that *op* is about to meet."""
+    """Return the state of the tables just before *op*."""
     side = executor.side
     if isinstance(op, HypMap):
         return USED if executor.hyp.mapped else FRESH
@@ -79,7 +79,7 @@ def state_of(executor: Executor, op: Operation) -> str:
 
 
 def states_for(kind: type[Operation]) -> tuple[str, ...]:
-    """The states that a kind of operation can meet."""
+    """Return the states in which a kind of operation can run."""
     if kind is HypMap:
         return FRESH, USED
     fields = {field.name for field in dataclasses.fields(kind)}
@@ -109,5 +109,5 @@ def test_every_pair(pairs: Counter[tuple[type[Operation], str]], kind: type[Oper
     assert min(met.values()) >= 1, met
 
 
-def test_the_impossible_is_never_met(pairs: Counter[tuple[type[Operation], str]]) -> None:
+def test_impossible_pairs_never_occur(pairs: Counter[tuple[type[Operation], str]]) -> None:
     assert not [pair for pair in IMPOSSIBLE if pairs[pair]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs with so many tables that a call that keeps the mmu lock is told from one that drops it."""
+"""Programs with enough tables to distinguish a call that keeps the mmu lock from one that drops it."""
 
 import random
 from typing import Final
@@ -16,12 +16,12 @@ from fuzz.language.text import parse, print_program
 from tests.good_bad.case import ORIGINAL, broken
 from tests.good_bad.test_stretch import HELD, NeverReschedules
 
-# Where each root entry of the original has few tables: it reschedules between two of them.
+# IPA sizes for which each root entry has few tables, so that the original reschedules between two entries.
 IPA: Final = {4 << 10: 38, 16 << 10: 40, 64 << 10: 42}
 
 
 def tables(program: Program) -> int:
-    """The number of tables that single pages at the front of a program are mapped by."""
+    """Return the number of tables that map single pages at the beginning of a program."""
     block = program.vm.granule * program.vm.granule // 8
     return len({each.offset // block for each in program.operations if isinstance(each, TableMap)})
 
@@ -41,6 +41,6 @@ def test_a_call_that_keeps_the_lock_is_found(granule: int) -> None:
     assert found == {HELD.format(each) for each in ("kvm_set_memory_region", "kvm_mmu_notifier_invalidate_range_start")}
 
 
-def test_some_random_programs_have_them() -> None:
+def test_some_random_programs_have_enough_tables() -> None:
     generator = Generator(1, granule=4 << 10)
     assert any(tables(program) * 512 > ENTRIES for program in (generator.next() for _ in range(400)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutations: valid whatever they change, each kind changes something, and what is next to a boundary is reached."""
+"""Mutations: their results are valid, each kind changes something, and places next to boundaries are reached."""
 
 import hashlib
 import os
@@ -62,7 +62,7 @@ def program(text: str) -> Program:
 
 @pytest.fixture(scope="module")
 def programs() -> list[Program]:
-    """All of corpus/, and some of the generator's."""
+    """Return all programs of corpus/ and some of the generator."""
     generator = Generator(7)
     files = sorted((ROOT / "corpus").glob("*/*.s2"))
     assert len(files) > 80
@@ -70,7 +70,7 @@ def programs() -> list[Program]:
 
 
 def changed(mutation: Mutation, before: Program, seed: int, limit: int = LIMIT) -> Program:
-    """A program after one mutation."""
+    """Return a program after one mutation."""
     editor = ProgramEditor(before, Random(seed))
     mutation(editor)
     return editor.program(limit)
@@ -111,7 +111,7 @@ def test_every_kind_is_valid_and_changes_something(mutation: Mutation, programs:
     assert sum(result != before for result in results[:30]) >= 10
 
 
-def test_another_program_almost_always(programs: list[Program]) -> None:
+def test_a_mutation_almost_always_changes_the_program(programs: list[Program]) -> None:
     random = Random(3)
     same = 0
     for _ in range(300):
@@ -129,7 +129,7 @@ def test_a_program_without_operations() -> None:
 
 
 def sequence(seed: int) -> str:
-    """A hash of what becomes of a program in many steps."""
+    """Return a hash over the results of many mutations in a row."""
     random = Random(seed)
     whole = hashlib.sha256()
     result, other = parse(RICH), Generator(9).next()
@@ -139,7 +139,7 @@ def sequence(seed: int) -> str:
     return whole.hexdigest()
 
 
-def test_the_same_random_makes_the_same() -> None:
+def test_the_same_random_state_has_the_same_results() -> None:
     assert sequence(1) == sequence(1) != sequence(2)
     for hash_seed in ("0", "1"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
@@ -149,7 +149,7 @@ def test_the_same_random_makes_the_same() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 20, LIMIT])
-def test_no_more_than_the_limit(limit: int) -> None:
+def test_results_respect_the_limit(limit: int) -> None:
     access = GuestAccess(0, "read", "a", 0)
     before = Program(Vm(), parse(RICH).slots[:1], (access,) * 500)
     random = Random(4)
@@ -176,7 +176,7 @@ def test_every_operation_and_setting_is_reached() -> None:
     assert {name: len(seen) for name, seen in values.items()} == {
         "granule": 3, "cpus": 3, "vms": 2, "fwb": 2, "dic": 2, "ttl": 2, "range": 2, "haf": 2, "manual": 3, "fail": 4,
         "resched": 4,
-        # Only some versions have these: mutations leave them alone.
+        # Only some versions have these settings; mutations do not change them.
         "split": 1, "ring": 1, "bitmap": 1, "grace": 1, "pa": 1, "mte": 1,
     }  # fmt: skip
 
@@ -191,13 +191,13 @@ def offsets(before: Program, mutation: Mutation, rounds: int = 400) -> set[int]:
     return found
 
 
-def test_the_page_before_and_behind() -> None:
+def test_the_pages_before_and_after() -> None:
     found = offsets(program("vm\nslot a size=4M backing=thp\ncpu0 read a+700K\n"), operand_mutations.change_page)
     assert {700 * KIB - PAGE, 700 * KIB + PAGE} <= found
 
 
 def test_the_pages_around_every_boundary() -> None:
-    """Ends of ranges, edges of the slot, and of blocks: of the guest's addresses, and of the host's."""
+    """Check the ends of ranges and the edges of the slot and of blocks, in guest and in host addresses."""
     before = program(
         "vm\nslot a ipa=0x40180000 size=4M backing=thp offset=256K\nhost discard a+800K 100K\ncpu0 read a+2048K\n"
     )
@@ -231,7 +231,7 @@ def test_another_vcpu_of_the_same_vm_repeats() -> None:
         assert first != second
 
 
-def test_what_was_on_a_lost_slot_goes_elsewhere() -> None:
+def test_operations_on_a_dropped_slot_move_to_another() -> None:
     before = program("vm\nslot a size=4M backing=thp\nslot b size=1M backing=thp alias=a\ncpu0 read a+4K\n")
     for seed in range(10):
         after = changed(setting_mutations.drop_slot, before, seed)
@@ -239,7 +239,7 @@ def test_what_was_on_a_lost_slot_goes_elsewhere() -> None:
         assert len(after.operations) == 1
 
 
-def test_crossover_has_of_both() -> None:
+def test_crossover_mixes_both_programs() -> None:
     a = program("vm cpus=1\nslot a size=4M backing=thp\n" + "cpu0 read a+0\n" * 10)
     b = program("vm cpus=3\nslot x size=2M backing=anon\n" + "cpu2 write x+1M\n" * 10)
     results = [crossover(a, b, Random(seed)) for seed in range(50)]
@@ -247,12 +247,12 @@ def test_crossover_has_of_both() -> None:
         [operation.kind for operation in result.operations if isinstance(operation, GuestAccess)] for result in results
     ]
     assert any(set(each) == {"read", "write"} for each in kinds)
-    # Spliced in, with the end of the first behind.
+    # The second program is spliced in, followed by the end of the first one.
     assert any(pair == ("write", "read") for each in kinds for pair in pairwise(each))
     assert all(result.vm == a.vm and result.slots[0] == a.slots[0] for result in results)
 
 
-def test_crossover_takes_slots_along() -> None:
+def test_crossover_includes_the_slots() -> None:
     a, b = program("vm\nslot a size=4M backing=thp\n"), parse(RICH)
     assert {len(crossover(a, b, Random(seed)).slots) for seed in range(50)} == {1, 4}
 

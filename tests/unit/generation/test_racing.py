@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs have par blocks where both versions run them, and are the same otherwise."""
+"""Programs have par blocks if both versions run them, and are the same otherwise."""
 
 from collections import Counter
 from typing import Final
@@ -29,7 +29,7 @@ def block_of(program: Program) -> Par:
     return next(each for each in program.operations if isinstance(each, Par))
 
 
-def test_programs_have_blocks_where_they_are_offered_alone() -> None:
+def test_programs_have_blocks_only_if_they_are_offered() -> None:
     plain, offered = Generator(5), Generator(5, offers=PAR)
     blocks = kept = total = 0
     for _ in range(COUNT):
@@ -48,13 +48,13 @@ def test_programs_have_blocks_where_they_are_offered_alone() -> None:
     assert kept > total * 9 // 10
 
 
-def test_a_seed_makes_the_same_blocks_again() -> None:
+def test_a_seed_determines_the_blocks() -> None:
     ours, again = Generator(5, offers=PAR), Generator(5, offers=PAR)
     assert [ours.next() for _ in range(COUNT)] == [again.next() for _ in range(COUNT)]
 
 
 def test_blocks_are_aimed_at_the_same_pages() -> None:
-    """vCPUs of one VM, most often on one page, with few switches, half of the time beside other actors."""
+    """Check that vCPUs of one VM mostly use one page, with few switches, and half of the time with other actors."""
     generator = Generator(7, offers=PAR)
     programs = [each for each in (generator.next() for _ in range(COUNT)) if has_blocks(each)]
     vcpus = Counter(sum(map(is_vcpu, block_of(each).actors)) for each in programs)
@@ -72,11 +72,11 @@ def test_blocks_are_aimed_at_the_same_pages() -> None:
         assert len({plain(each).slot for each in block.operations}) == 1
         same += len({each.offset for each in accesses}) == 1
     assert same > len(programs) // 4
-    # All but those of partial-order sampling.
+    # Only blocks of partial-order sampling have more switches.
     assert len(programs) > sum(len(block_of(each).switches) <= 4 for each in programs) > len(programs) * 8 // 10
-    # What a block leaves behind is looked at.
+    # The state that a block leaves is examined by a later operation.
     assert all(not isinstance(each.operations[-1], Par) for each in programs)
 
 
-def test_contests_have_names_of_their_own() -> None:
+def test_contests_have_unique_names() -> None:
     assert len({each.__name__ for each in RACE_SETUPS}) > 8

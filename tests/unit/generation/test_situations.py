@@ -28,7 +28,7 @@ def count(programs: list[Program], what: str) -> int:
 
 
 def situations(program: Program) -> set[str]:
-    """The names of the situations that a program's text shows."""
+    """Return the names of the situations that the text of a program shows."""
     vm = program.vm
     block = vm.granule * vm.granule // 8
     found: set[str] = set()
@@ -77,12 +77,12 @@ def situations(program: Program) -> set[str]:
         ("a map that failed, again", 30),
     ],
 )
-def test_made(programs: list[Program], what: str, least: int) -> None:
+def test_situations_are_generated(programs: list[Program], what: str, least: int) -> None:
     assert count(programs, what) >= least
 
 
 def test_a_map_fails_inside_its_walk_at_several_steps(programs: list[Program]) -> None:
-    """It does where it needs a table and has none: at once, or behind leaves that it has come to."""
+    """Check that a map fails where it needs a table that is missing: at once, or after existing leaves."""
     first = later = 0
     for program in programs:
         if program.vm.granule != 4 * KIB or not any(isinstance(op, TableMap) and op.fail for op in program.operations):

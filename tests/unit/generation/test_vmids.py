@@ -11,7 +11,7 @@ from fuzz.language.text import parse, print_program
 TWO = "s2fuzz 1\nvm vms=2\nslot a ipa=1G size=64K backing=anon\nslot b ipa=3073M size=64K backing=anon vm=1\n"
 
 
-def test_mostly_of_two_vms() -> None:
+def test_rollovers_are_mostly_in_programs_of_two_vms() -> None:
     generator = Generator(3)
     programs = [generator.next() for _ in range(1500)]
     having = [each for each in programs if any(isinstance(op, VmidRollover) for op in each.operations)]
@@ -24,7 +24,7 @@ def test_mostly_of_two_vms() -> None:
 
 def test_slots_of_two_vms_at_the_same_addresses() -> None:
     program = parse(TWO + "cpu0 read a+0\n")
-    # Where a slot lies within its gigabyte stays.
+    # A slot keeps its position within its gigabyte.
     assert [slot.ipa for slot in at_common_addresses(program).slots] == [1 << 30, 1025 << 20]
     assert [slot.ipa for slot in at_common_addresses(at_common_addresses(program)).slots] == [1 << 30, 1025 << 20]
 

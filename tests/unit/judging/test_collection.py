@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory that a large program leaves behind goes back at once, and only then."""
+"""Memory that a large program used is returned at once, and only then."""
 
 import gc
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SMALL = parse("s2fuzz 1\nvm\nslot a size=4M backing=thp\ncpu0 read a+4K\n")
 
 @pytest.fixture
 def collections() -> Iterator[list[int]]:
-    """The generations that Python collects from now on."""
+    """Record the generations that Python collects from now on."""
     found: list[int] = []
 
     def note(phase: str, details: dict[str, int]) -> None:
@@ -30,7 +30,7 @@ def collections() -> Iterator[list[int]]:
     gc.callbacks.remove(note)
 
 
-def test_a_system_that_tells_no_memory_keeps_it(collections: list[int]) -> None:
+def test_nothing_is_collected_if_the_memory_use_is_unknown(collections: list[int]) -> None:
     reclaimer = Reclaimer(lambda process: resident_kib(f"no {process}"))
     gc.disable()
     try:
@@ -40,8 +40,8 @@ def test_a_system_that_tells_no_memory_keeps_it(collections: list[int]) -> None:
         gc.enable()
 
 
-def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
-    """A gain makes Python let go of what it keeps; a small one, and less memory than before, do not."""
+def test_memory_used_by_a_program_is_returned_at_once(collections: list[int]) -> None:
+    """Check that growth makes Python free the memory that it retains; small growth and shrinking do not."""
     resident = [50 << 10]
     reclaimer = Reclaimer(lambda process: resident[0])
     calls: list[int] = []
@@ -52,9 +52,9 @@ def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
             (50 << 10, 0),
             ((50 << 10) + GAINED, 0),
             ((50 << 10) + GAINED + 1, 1),
-            # It has gained nothing since.
+            # The process has not grown since.
             ((50 << 10) + GAINED + 1, 1),
-            # It has less, and then gains again.
+            # The process has shrunk, and grows again.
             (40 << 10, 1),
             (42 << 10, 2),
             (43 << 10, 2),
@@ -66,7 +66,7 @@ def test_what_a_program_leaves_goes_at_once(collections: list[int]) -> None:
         gc.enable()
 
 
-def test_a_session_gives_memory_back_behind_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_checks_its_memory_after_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(Unit("random", "original", "rfc-v1", 1, programs=3), lambda message: None)
     looked: list[int] = []
     monkeypatch.setattr(session.reclaimer, "look", lambda: looked.append(session.state.programs))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cost figures count the right events, and are the same every time."""
+"""Cost figures count the right events and are reproducible."""
 
 from dataclasses import asdict, fields
 from typing import Any
@@ -26,7 +26,7 @@ SLOT = "slot a size=4M backing=anon\n"
 
 
 def measured(program: Program | str, version: Candidate = ORIGINAL, destroy: bool = True) -> Costs:
-    """The costs of one side."""
+    """Return the costs of one side."""
     program = parse("s2fuzz 1\n" + program) if isinstance(program, str) else program
     executor = Executor(version, program)
     cost = Cost(executor)
@@ -45,8 +45,8 @@ def compared(program: Program, reference: str, patched: str) -> Comparison:
 
 
 @pytest.mark.parametrize("name", candidate.names())
-def test_a_version_costs_what_it_costs(name: str) -> None:
-    """Twice the same, whichever side it is on."""
+def test_the_costs_of_a_version_are_reproducible(name: str) -> None:
+    """Compare a version with itself twice: the costs are always the same."""
     generator = Generator(31)
     for _ in range(10):
         program = generator.next()
@@ -67,7 +67,7 @@ def test_measuring_changes_no_finding() -> None:
 
 
 class Recorder(Observer):
-    """The names of all events."""
+    """Records the names of all events."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -96,7 +96,7 @@ def test_every_event_counts_once() -> None:
         executor.create()
         for at in range(len(program.operations)):
             executor.step(at)
-        # Instructions of tlb.c are parts of the helper calls that count.
+        # The cost counts helper calls; instructions of tlb.c are parts of them.
         assert cost.totals().events == len(recorder.names) - recorder.names.count("instruction")
         assert cost.totals().stores == recorder.names.count("store")
         assert cost.totals().tables_walked == recorder.names.count("walk_table")
@@ -116,7 +116,7 @@ class Counting(Pgtable):
         return super().__kvm_pgtable_visit__(data, ptep, level)
 
 
-def test_entries_visited_are_exact() -> None:
+def test_the_number_of_visited_entries_is_exact() -> None:
     counting = Candidate("counting", Counting, Mmu, "")
     generator = Generator(34)
     for _ in range(40):
@@ -138,7 +138,7 @@ def visits(executor: Executor) -> int:
 
 def test_a_first_touch() -> None:
     costs = measured("vm\n" + SLOT + "cpu0 read a+0\n", destroy=False)
-    # A leaf and the two tables above it; the root has two pages.
+    # The stores are a leaf and the two tables above it; the root has two pages.
     assert (costs.stores, costs.table_pages) == (3, 4)
     assert (costs.faults_translation, costs.faults_permission, costs.faults_access_flag) == (1, 0, 0)
     assert (costs.bytes_cleaned, costs.bytes_invalidated, costs.icache_flushes) == (4096, 0, 0)
@@ -155,9 +155,9 @@ def test_faults_by_kind() -> None:
 
 
 @pytest.mark.parametrize(("ttl", "plain", "hinted"), [("off", 4, 0), ("on", 0, 4)])
-def test_a_hint_counts_where_the_cpu_takes_hints(ttl: str, plain: int, hinted: int) -> None:
+def test_a_level_hint_counts_only_if_the_cpu_supports_it(ttl: str, plain: int, hinted: int) -> None:
     costs = measured(f"vm ttl={ttl}\n" + SLOT + "cpu0 read a+0\ncpu0 read a+4K\nhost discard a+0 8K\n")
-    # Two pages go, and the two tables that are empty then.
+    # Two pages are removed, and the two tables that this leaves empty.
     assert (costs.flushes_ipa, costs.flushes_ipa_hint) == (plain, hinted)
 
 
@@ -167,23 +167,23 @@ def test_flushes_by_range() -> None:
     assert (cost.totals().flushes_range, cost.totals().events) == (1, 1)
 
 
-def test_unmapping_for_good_is_no_window() -> None:
+def test_a_final_unmap_is_no_invalid_window() -> None:
     costs = measured("vm\n" + SLOT + "cpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+0\n")
-    # The table went with the page, so the second touch stores to the same entry of the root.
+    # The table was freed with the page, so the second touch stores to the same entry of the root.
     assert costs.stores == 3 + 3 + 3
     assert costs.windows == 0
 
 
-def test_a_block_that_is_split_has_one() -> None:
+def test_splitting_a_block_has_an_invalid_window() -> None:
     text = "vm\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
     costs = measured(text)
-    # The flush, and the reference that the block had.
+    # The flush, and the reference of the block.
     assert (costs.windows, costs.window_events, costs.longest_window) == (1, 2, 2)
     assert costs.pages_logged == 1
 
 
 class MarksReads(Mmu):
-    """Each page that is mapped is marked dirty: nothing is lost, and all of it is copied once more."""
+    """Marks each mapped page dirty: nothing is lost, but all of it is copied once more."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -192,7 +192,7 @@ class MarksReads(Mmu):
         return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
 
 
-def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
+def test_pages_logged_without_a_write_are_a_cost_and_no_finding() -> None:
     text = "s2fuzz 1\nvm vms=2\nslot a size=4M backing=anon log=on\nslot b size=4M backing=anon log=on vm=1\n"
     text += "cpu0 read a+0\ncpu0 write a+4K\ncpu0 read a+8K\nlog a get\ncpu2 read b+0\nlog b get\nlog a get\n"
     marking = Candidate("marking", Pgtable, MarksReads, "")
@@ -203,7 +203,7 @@ def test_pages_reported_and_not_written_are_shown_and_not_judged() -> None:
     assert any(line.startswith("pages logged, not written") for line in cost_lines("cost", verdict.costs, ("a", "b")))
 
 
-def test_a_crash_ends_the_measuring_and_stays_out_of_totals() -> None:
+def test_a_crash_ends_measuring_and_is_excluded_from_totals() -> None:
     class Crashing(Mmu):
         def user_mem_abort(self, *_: object) -> int:
             raise ZeroDivisionError

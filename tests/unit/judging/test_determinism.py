@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Same program, same events, byte for byte: run to run and whatever PYTHONHASHSEED is."""
+"""Determinism: a program has the same events, byte for byte, in every run and with any PYTHONHASHSEED."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ for _name in EVENT_NAMES:
 
 
 def digest(program: Program, name: str) -> str:
-    """Hash of all events, results and violations of one run."""
+    """Return a hash over all events, results and violations of one run."""
     executor = Executor(candidate.get(name), program)
     events = Digest()
     executor.side.kernel.observe(events)
@@ -52,7 +52,7 @@ def digest(program: Program, name: str) -> str:
 
 
 def digests(programs: int) -> str:
-    """One hash over the first programs of a seed on every candidate."""
+    """Return one hash over the first programs of a seed on every candidate."""
     generator = Generator(20)
     whole = hashlib.sha256()
     for _ in range(programs):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Classes, matching and cascade: what two lists of violations mean together."""
+"""Classes of findings, matching and consequences: the meaning of two lists of violations together."""
 
 import pytest
 
@@ -64,25 +64,25 @@ def test_fewer_pages_than_the_original_is_common() -> None:
     assert REGRESSION not in [kind for kind, _ in kinds]
 
 
-def test_what_follows_the_first_is_a_consequence() -> None:
+def test_later_violations_are_consequences_of_the_first() -> None:
     verdict = JUDGE.judge([], [violation("x", 1), violation("y", 2)], [])
     assert [finding.signature for finding in verdict.findings] == ["translation: f: x L3"]
     assert [(side, consequence.what) for side, consequence in verdict.consequences] == [("candidate", "y")]
 
 
-def test_what_harms_nothing_hides_nothing() -> None:
+def test_a_harmless_violation_hides_no_later_one() -> None:
     first = violation("warning", 1, checker="contract", taints=False)
     assert judge([], [first, violation("y", 2)]) == [("regression", "warning"), ("regression", "y")]
 
 
-def test_what_both_share_hides_nothing_that_they_do_not() -> None:
+def test_a_common_violation_hides_none_of_one_side() -> None:
     both = [violation("x", 1, 5)]
     assert judge([*both, violation("z", 2, 7)], [*both, violation("z", 2, 7)]) == [("common", "x")]
     assert judge(both, [*both, violation("y", 2)]) == [("common", "x"), ("regression", "y")]
     assert judge([*both, violation("y", 2)], both) == [("common", "x"), ("cured", "y")]
 
 
-def test_pages_not_cleaned_once_are_told_once() -> None:
+def test_an_uncleaned_page_is_reported_once() -> None:
     first = violation("c", 1, 5, 6, checker="dcache", taints=False)
     again = violation("d", 2, 5, checker="dcache", taints=False)
     other = violation("e", 3, 5, 7, checker="dcache", taints=False)
@@ -93,12 +93,12 @@ def test_a_consequence_on_the_other_side_still_matches() -> None:
     assert judge([violation("a", 1, 1), violation("x", 2, 5)], [violation("x", 2, 5)])[0] == ("common", "x")
 
 
-def test_a_candidate_that_went_astray_cures_nothing() -> None:
+def test_a_candidate_with_an_earlier_violation_cures_nothing() -> None:
     assert (CURED, "x") not in judge([violation("x", 2, 5)], [violation("y", 1)])
 
 
 def explained(what: str, at: int, *places: int, taints: bool = True) -> Violation:
-    """A violation that the first known bug explains, which the original has."""
+    """Make a violation that the first known bug, a bug of the original, explains."""
     found = violation(what, at, *places, taints=taints)
     found.known = (0,)
     return found
@@ -112,7 +112,7 @@ def grave(what: str, at: int, *places: int, after: tuple[Violation, ...] = ()) -
 
 
 def after(first: Violation, *places: int, taints: bool = True) -> Violation:
-    """A violation on pages of *first*, or on none, which still stands."""
+    """Make a violation on pages of *first*, or on none, while *first* still stands."""
     found = violation("y", 2, *places, taints=taints)
     found.after = (first,)
     return found
@@ -123,7 +123,7 @@ def test_a_known_bug_is_common_only_where_its_condition_held() -> None:
     assert judge([], [violation("x", 1, 5)]) == [("regression", "x")]
 
 
-def test_that_the_original_went_astray_excuses_nothing() -> None:
+def test_an_earlier_violation_of_the_original_excuses_nothing() -> None:
     assert judge([violation("a", 1, 1)], [violation("x", 2, 5)]) == [("regression", "x"), ("cured", "a")]
 
 
@@ -132,7 +132,7 @@ def test_a_difference_of_maps_excuses_nothing() -> None:
     assert judge([], [violation("x", 2, 5)], difference)[0] == ("regression", "x")
 
 
-def test_what_a_known_bug_explains_hides_only_what_follows_while_it_stands() -> None:
+def test_an_explained_violation_hides_only_its_consequences_while_it_stands() -> None:
     first = explained("x", 1, 0x5000)
     assert judge([], [first, after(first, 0x5000)]) == [("common", "x")]
     assert judge([], [first, violation("y", 2, 0x5000)]) == [("common", "x"), ("regression", "y")]
@@ -145,7 +145,7 @@ def test_a_signature_counts_again_where_nothing_excuses_it() -> None:
     assert judge([both], [both, again]) == [("common", "x"), ("regression", "x")]
 
 
-def test_what_is_broken_must_be_the_same_on_both_sides() -> None:
+def test_matching_violations_must_break_the_same_clause() -> None:
     leaf, table = (violation(what, 1, 5, checker="tlb") for what in ("leaf not flushed", "table not flushed"))
     assert ("regression", "leaf not flushed") in judge([table], [leaf])
     one = violation("WARN", 1, checker="contract", taints=False)
@@ -154,7 +154,7 @@ def test_what_is_broken_must_be_the_same_on_both_sides() -> None:
     assert ("regression", "WARN") in judge([one], [other])
 
 
-def test_pages_that_were_written_since_are_judged_anew() -> None:
+def test_pages_written_since_a_violation_are_judged_again() -> None:
     first = violation("c", 1, 5, checker="dcache", taints=False)
     again = violation("d", 4, 5, checker="dcache", taints=False)
     again.version = 2
@@ -163,19 +163,19 @@ def test_pages_that_were_written_since_are_judged_anew() -> None:
     assert judge([], [first, again]) == [("regression", "c"), ("regression", "d")]
 
 
-def test_what_is_grave_counts_after_what_taints() -> None:
+def test_a_grave_violation_counts_after_a_tainting_one() -> None:
     found = judge([], [violation("x", 1, 5), violation("y", 2, 5), grave("g", 3, 5)])
     assert found == [("regression", "x"), ("regression", "g")]
 
 
 def use_after_free(what: str, at: int, *places: int) -> Violation:
-    """A violation after which nothing can be relied on."""
+    """Make a violation that ruins the rest of the program."""
     found = grave(what, at, *places)
     found.ruins = True
     return found
 
 
-def test_nothing_counts_after_a_use_after_free_but_what_both_sides_show() -> None:
+def test_only_common_violations_count_after_a_use_after_free() -> None:
     both = violation("b", 5, 7)
     found = judge([both], [use_after_free("u", 3, 5), grave("g", 3, 5), use_after_free("w", 4, 6), both])
     assert found == [("regression", "u"), ("common", "b")]
@@ -207,12 +207,12 @@ def test_a_grave_finding_names_what_came_before_it() -> None:
     assert [each.reason for each in found] == ["x at 1", "g at 3"]
 
 
-def test_what_is_grave_on_both_sides_is_common() -> None:
+def test_a_grave_violation_of_both_sides_is_common() -> None:
     first = violation("x", 1, 5)
     assert judge([grave("g", 3, 5)], [first, grave("g", 3, 5)]) == [("regression", "x"), ("common", "g")]
 
 
-def test_what_is_grave_carries_the_class_of_the_known_bug_it_follows_from() -> None:
+def test_a_grave_violation_has_the_class_of_the_known_bug_that_caused_it() -> None:
     first = explained("x", 1, 0x5000)
     found = JUDGE.judge([], [first, grave("g", 3, 0x5000, after=(first,))], []).findings
     assert [(each.kind, each.known) for each in found] == [("common", "B05"), ("common", "B05")]
@@ -224,7 +224,7 @@ def test_what_is_grave_carries_the_class_of_the_known_bug_it_follows_from() -> N
     assert also_wrong == [("regression", "y"), ("regression", "g")]
 
 
-def test_what_is_grave_follows_from_the_same_table_too() -> None:
+def test_a_grave_violation_may_follow_from_one_of_the_same_table() -> None:
     first = explained("x", 1)
     first.table = 7
     second = grave("g", 3, after=(first,))
@@ -234,7 +234,7 @@ def test_what_is_grave_follows_from_the_same_table_too() -> None:
     assert judge([], [first, second]) == [("common", "x"), ("regression", "g")]
 
 
-def test_a_difference_nobody_explains_is_a_divergence() -> None:
+def test_an_unexplained_difference_is_a_divergence() -> None:
     difference = Finding(DIVERGENCE, "d: d: map", "", 1)
     assert judge([], [], difference) == [("divergence", "map")]
     assert judge([], [violation("x", 2)], difference)[-1] == ("divergence", "map")
@@ -257,7 +257,7 @@ def test_unpredictable_values_are_not_compared() -> None:
     assert Outcome("ok", 1, faults=1).same_as(Outcome("ok", 1, faults=3))
 
 
-def test_known_bugs_say_what_and_where() -> None:
+def test_known_bugs_have_a_reason_and_a_pattern() -> None:
     found = known_bug(KNOWN)
     assert found is not None
     assert found.id == "B21"
@@ -285,7 +285,7 @@ def test_a_dirty_log_reads_as_pages(words: list[int], text: str) -> None:
 
 
 class MarksMore(Mmu):
-    """Marks the slot's last page too."""
+    """Marks the slot's last page, too."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -309,9 +309,7 @@ def test_a_difference_of_dirty_logs_names_pages() -> None:
 @pytest.mark.parametrize(
     ("checker", "at", "follows"), [("translation", 2, True), ("translation", 3, False), ("lifetime", 2, False)]
 )
-def test_a_leaf_that_is_judged_behind_an_access_of_its_operation_is_its_cause(
-    checker: str, at: int, follows: bool
-) -> None:
+def test_a_leaf_judged_after_an_access_of_the_same_operation_is_its_cause(checker: str, at: int, follows: bool) -> None:
     access = Violation("isolation", "f", "read", 3, "r", frozenset([4096]), grave=True)
     leaf = Violation(checker, "f", "wrong frame", 3, "r", frozenset([4096]))
     access.at, leaf.at = 2, at
@@ -320,11 +318,11 @@ def test_a_leaf_that_is_judged_behind_an_access_of_its_operation_is_its_cause(
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_accesses_of_one_operation_have_the_cause_of_one_of_them(known: bool) -> None:
-    """Each is compared with those before it, and none of these with those before again: there may be many."""
+def test_accesses_of_one_operation_share_a_cause(known: bool) -> None:
+    """Check that each access is compared with each earlier one only once, because there may be many."""
     granule = Granule(12)
     cause = Violation("lifetime", "f", "freed", 1, "r", table=2)
-    # Who walked through the table; what follows goes through the TLB, which names no table.
+    # The access that walked through the table; later accesses use the TLB, which names no table.
     walked = Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True, table=2)
     later = [Violation("isolation", "f", "read", 2, "r", frozenset([4096]), grave=True) for _ in range(200)]
     looked: list[Violation] = []

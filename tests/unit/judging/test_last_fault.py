@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The walks of an operation that ages pages, as conditions of known bugs ask for them."""
+"""Walks of an operation that ages pages, as queried by conditions of known bugs."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from fuzz.judging.last_fault import HeldPredicates
         ([(12, 16), (4, 8)], [(4, 8), (12, 16)]),
     ],
 )
-def test_what_was_walked_is_known_by_its_places(walks: list[Range], places: list[Range]) -> None:
+def test_walked_ranges_are_recorded(walks: list[Range], places: list[Range]) -> None:
     held = HeldPredicates()
     for start, end in walks:
         held.walked(start, end)

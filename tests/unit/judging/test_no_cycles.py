@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The objects of a program go with its verdict: nothing is left for the collector, which seldom comes.
+"""Objects of a program are freed with its verdict, and not left to the garbage collector, which seldom runs.
 
-What waits for it adds up: a process grows by the largest programs of the meantime.
+Garbage that waits for the collector accumulates: the process would grow by the largest programs in the meantime.
 """
 
 import gc
@@ -28,8 +28,8 @@ def no_collection() -> Iterator[None]:
 
 
 def left(differential: Differential, program: Program) -> Counter[str]:
-    """The objects that are left of a program once its verdict is gone, by type."""
-    # What is imported at its first use leaves classes behind.
+    """Return the objects left over from a program after its verdict is gone, by type."""
+    # Modules imported at first use leave classes behind.
     differential.run(program)
     gc.collect()
     differential.run(program)
@@ -42,7 +42,7 @@ def left(differential: Differential, program: Program) -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", ["rfc-v1", "v5.14"])
-def test_nothing_is_left_of_a_program(name: str) -> None:
+def test_a_program_leaves_no_objects(name: str) -> None:
     differential = Differential(candidate.get("original"), candidate.get(name))
     differential.features = True
     generator = Generator(3, offers=offers_of(differential.reference, differential.candidate))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judging two ports once, where they do the same, gives the verdicts of judging both."""
+"""Judging a pair of ports once, where both behave identically, gives the same verdicts as judging both."""
 
 import ast
 import inspect
@@ -27,11 +27,11 @@ RELAXES = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\ntable relax a+0 rw\
 
 
 class PgtableSame(Pgtable):
-    """Another class, which does the same."""
+    """A different class with the same behaviour."""
 
 
 class PgtableBarrier(Pgtable):
-    """One barrier more than it takes, now and then."""
+    """Executes one unneeded barrier in some calls."""
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: object, addr: int) -> int:
         self.k.dsb("ishst")
@@ -39,14 +39,14 @@ class PgtableBarrier(Pgtable):
 
 
 class MmuAnswers(Mmu):
-    """Asks user space to read an exit reason, where there is none; all events are the original's."""
+    """Makes user space read an exit reason where there is none; all events are those of the original."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         return min(super().kvm_handle_guest_abort(vcpu), 0)
 
 
 class PgtableEndless(Pgtable):
-    """Code that does not come back, but for the budget of steps."""
+    """Loops forever, stopped only by the budget of steps."""
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: object, addr: int) -> int:
         while True:
@@ -58,14 +58,14 @@ def version(pgtable: type[Pgtable]) -> Candidate:
 
 
 def told(verdict: Verdict) -> tuple[object, ...]:
-    """Everything that a verdict says."""
+    """Return everything that a verdict contains."""
     findings = [(each.kind, each.signature, each.reason, each.at, each.known) for each in verdict.findings]
     consequences = [(side, each.signature, each.at, each.known) for side, each in verdict.consequences]
     return findings, consequences, verdict.costs, verdict.features, verdict.refused, verdict.notes
 
 
 def compared(other: Candidate, programs: int = PROGRAMS, patience: int = PROGRAMS) -> tuple[int, int]:
-    """Judge programs both ways; return how many were judged once, and again."""
+    """Judge programs both ways; return the numbers of programs judged once, and of those judged again."""
     once, twice = (Differential(ORIGINAL, other, measure=True, features=True) for _ in range(2))
     twice.ports = None
     assert once.ports is not None
@@ -77,7 +77,7 @@ def compared(other: Candidate, programs: int = PROGRAMS, patience: int = PROGRAM
     return once.ports.once, once.ports.again
 
 
-def test_a_version_that_does_the_same() -> None:
+def test_a_version_with_the_same_behaviour() -> None:
     once, again = compared(version(PgtableSame))
     assert once > PROGRAMS // 2
     assert again == 0
@@ -99,33 +99,33 @@ def test_one_event_is_a_difference() -> None:
 
 
 @pytest.mark.parametrize("access", ["cpu0 read a+0\n", "par\n  cpu0 read a+0\n  cpu1 read a+4K\nend\n"])
-def test_what_the_fault_handler_returns_is_a_difference(access: str) -> None:
+def test_the_return_value_of_the_fault_handler_is_compared(access: str) -> None:
     version = Candidate("answers", Pgtable, MmuAnswers, "for a test")
     program = parse("s2fuzz 1\nvm\nslot a size=8K backing=anon\n" + access)
     found = Differential(candidate.get("original"), version).run(program).findings
     assert [each.title for each in found] == ["regression contract: kvm_handle_guest_abort: returns 0 after a fault"]
 
 
-def test_code_that_does_not_come_back() -> None:
+def test_code_that_does_not_return() -> None:
     once, again = compared(version(PgtableEndless), 20)
     assert once
     assert again
 
 
 def test_a_large_patch_is_given_up() -> None:
-    """It costs no more than some programs."""
+    """Check that the attempt costs only a few programs."""
     once, again = compared(candidate.get("rfc-v1"), patience=PATIENCE)
     assert again <= PATIENCE + 1 + once // OUTWEIGH
     assert once + again < PROGRAMS
 
 
-def test_programs_that_ask_checkers() -> None:
+def test_programs_that_query_checkers() -> None:
     differential = Differential(ORIGINAL, ORIGINAL)
     assert differential.ports is not None
     assert not differential.ports.pays(RELAXES)
 
 
-def test_versions_of_which_checkers_require_something_else() -> None:
+def test_versions_with_different_requirements() -> None:
     assert not ports_alike(ORIGINAL, candidate.get("v6.12") if "v6.12" in candidate.names() else other_flags())
 
 
@@ -143,7 +143,7 @@ def test_every_event_counts() -> None:
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_every_operand_counts(at: int) -> None:
-    """Of a store: also the highest bit of an entry."""
+    """Check each operand of a store, including the highest bit of an entry."""
     program = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n")
     operands: list[int] = [5, 0, 3, 0]
     others = list(operands)
@@ -157,8 +157,8 @@ def test_every_operand_counts(at: int) -> None:
     assert not streams[0].same_as(streams[2])
 
 
-def test_numbers_of_all_sizes_are_told_apart() -> None:
-    """A guest's address and the bitmap of a log may have all 64 bits; compiled code holds 63 and a sign."""
+def test_numbers_of_all_sizes_are_distinguished() -> None:
+    """Check this because guest addresses and log bitmaps use 64 bits, while compiled code has 63 bits and a sign."""
     bits = (0, 1, 31, 40, 61, 62, 63, 64)
     numbers = {sign * ((1 << bit) - less) for bit in bits for less in (0, 1) for sign in (1, -1)}
     words = [word(number) for number in numbers]
@@ -166,8 +166,8 @@ def test_numbers_of_all_sizes_are_told_apart() -> None:
     assert all(-(1 << 63) <= each < 1 << 63 for each in words)
 
 
-def test_each_event_has_a_number_of_its_own() -> None:
-    """Two that share one could stand for each other."""
+def test_each_event_has_its_own_number() -> None:
+    """Check this because two events with the same number could replace each other."""
     calls = [
         node
         for node in ast.walk(ast.parse(inspect.getsource(stream)))

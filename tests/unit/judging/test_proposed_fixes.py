@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The candidates of docs/bugs-found.md: each cures its bug, and is worse in nothing."""
+"""The candidates of docs/bugs-found.md: each cures its bug and adds no regression."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +19,7 @@ from ..pages import blocks
 
 PAGE: Final = ROOT / "docs" / "bugs-found.md"
 ORIGINAL: Final = "original"
-# Random programs of a fix.
+# Number of random programs for each fix.
 PROGRAMS: Final = 60
 
 
@@ -27,7 +27,7 @@ class Fix(NamedTuple):
     """A proposed fix.
 
     :param shown: beginnings of the signatures that it cures
-    :param programs: that show them
+    :param programs: programs that show these signatures
     """
 
     shown: tuple[str, ...]
@@ -35,7 +35,7 @@ class Fix(NamedTuple):
 
 
 def examples(words: str) -> list[Program]:
-    """The programs of the page that have these words."""
+    """Return the programs of the page that contain these words."""
     return [parse(block.text) for block in blocks(PAGE) if block.language == "s2" and words in block.text]
 
 
@@ -52,7 +52,7 @@ FIXES: Final = {
 
 
 def candidates() -> dict[str, str]:
-    """The sources of the candidates of the page, by name."""
+    """Return the sources of the page's candidates, by name."""
     found = [block.text for block in blocks(PAGE) if block.language == "python"]
     return {text.partition('Candidate("')[2].partition('"')[0]: text for text in found}
 
@@ -64,18 +64,18 @@ def test_each_candidate_is_tried() -> None:
 
 @pytest.fixture(params=FIXES)
 def fixed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Candidate, Fix]:
-    """A candidate, and what it is to cure."""
+    """Return a candidate and the fix that it implements."""
     file = tmp_path / "fixed.py"
     file.write_text(candidates()[request.param])
     return candidate.get(str(file)), FIXES[request.param]
 
 
 def findings(version: Candidate, program: Program) -> list[Finding]:
-    """Those of a version against the original."""
+    """Return the findings of a version against the original."""
     return Differential(candidate.get(ORIGINAL), version).run(program).findings
 
 
-def test_it_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
+def test_each_fix_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
     version, fix = fixed
     for program in fix.programs:
         found = findings(version, program)
@@ -87,7 +87,7 @@ def test_it_cures_its_bug(fixed: tuple[Candidate, Fix]) -> None:
         assert {each.kind for each in before if each.signature.startswith(fix.shown)} == {COMMON}
 
 
-def test_it_is_worse_in_nothing(fixed: tuple[Candidate, Fix]) -> None:
+def test_each_fix_adds_no_regression(fixed: tuple[Candidate, Fix]) -> None:
     version, _ = fixed
     generator = Generator(19)
     for _ in range(PROGRAMS):

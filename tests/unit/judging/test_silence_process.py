@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel code that does not come back, in whatever process judges, in the form that is there."""
+"""Kernel code that does not return, in each kind of process that judges, in the available form."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ SIGNATURE = "progress: stage2_unmap_walker: does not return"
 
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that are started from here know the test candidates."""
+    """Make the test candidates known to processes started from here."""
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path)["PYTHONPATH"])
 
 
@@ -43,13 +43,13 @@ def test_run_names_operation_and_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "findings.md"])
-def test_the_pages_say_how_long_it_may_take(page: str) -> None:
+def test_the_pages_state_the_time_limit(page: str) -> None:
     assert f"runs for {SECONDS:g} s of CPU time without an event" in (ROOT / "docs" / page).read_text()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path, workers: int) -> None:
-    """Nearly every program hangs: one is found, replayed and filed, and then it is over."""
+    """Check that although nearly every program hangs, one is found, replayed and filed before the session ends."""
     arguments = ("--candidate", "eventless-loop", "--seconds", "3", "--workers", str(workers), "--json")
     code, out, err = Started(tmp_path, "fuzz", *arguments).end(seconds=LONG)
     assert code == 1, err
@@ -58,12 +58,12 @@ def test_fuzz_ends_after_its_time_with_the_finding(tmp_path: Path, workers: int)
     assert found["class"] == "regression"
     assert (tmp_path / found["file"]).read_text().endswith(found["text"])
     assert (answer["crashes"], answer["unreplayed"]) == ([], [])
-    # The first one takes at least two of the seconds, however fast the machine; no worker begins a third one.
+    # The first program takes at least two of the seconds even on a fast machine; no worker begins a third one.
     assert found["count"] <= 2 * workers
 
 
 @pytest.mark.usefixtures("known")
-def test_a_unit_goes_on_behind_it() -> None:
+def test_a_unit_continues_after_a_hang() -> None:
     result = run_unit(Unit("random", "original", "eventless-loop", 1, programs=6), seconds=0.5)
     found = result.found[f"regression {SIGNATURE}"]
     assert found.count == result.state.counts[found.finding.title] >= 2
@@ -74,8 +74,8 @@ def test_a_unit_goes_on_behind_it() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_unit_ends_where_only_the_same_would_come() -> None:
-    """The time is over while a second program is in a place that is known; the patience would take for ever."""
+def test_a_unit_ends_early_in_a_hang_that_is_known() -> None:
+    """End the time during a second program in a known place, where waiting for its patience would take too long."""
     unit = Unit("random", "original", "eventless-loop", 1, seconds=3.0)
     found = run_unit(replace(unit, programs=6, seconds=None), seconds=0.5).found
     assert f"regression {SIGNATURE}" in found
@@ -88,7 +88,7 @@ def test_a_unit_ends_where_only_the_same_would_come() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_features_of_the_others_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_other_programs_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Worker.__init__, "__defaults__", (0.5,))
     jobs = [("loop", LOOP), ("fine", FINE)]
     seen = {each.digest: each for each in observe(jobs, "original", "eventless-loop", 1)}
@@ -98,7 +98,7 @@ def test_features_of_the_others_are_observed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("known")
-def test_coverage_of_the_others_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coverage_of_other_programs_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("coverage")
     monkeypatch.setattr(shares.Share.__init__, "__defaults__", (2.0,))
     programs = [("loop", parse(LOOP)), ("fine", parse(FINE))]

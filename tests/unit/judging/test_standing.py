@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Violations that stand are found by pages and tables: as many, and in the order, as when one goes through all."""
+"""Standing violations, looked up by pages and tables: the same ones in the same order as in a full scan."""
 
 import random
 
@@ -13,7 +13,7 @@ SIZES = (1, 1, 1, 2, 7, 512, 513, 5000)
 
 
 def some(lot: random.Random) -> Violation:
-    """A violation at a few pages, or many, of a table page or of none."""
+    """Make a violation at a few or many pages, with or without a table page."""
     ranges = []
     for _ in range(lot.choice((0, 1, 1, 1, 2))):
         start = lot.randrange(4000) << 12
@@ -31,7 +31,7 @@ def concerns(each: Standing, violation: Violation) -> bool:
     return overlap(each.ranges, violation.translated_ranges(GRANULE))
 
 
-def test_the_same_as_by_going_through_all() -> None:
+def test_the_look_up_has_the_result_of_a_full_scan() -> None:
     lot = random.Random(1)
     standing = StandingViolations(GRANULE)
     kept: list[Standing] = []

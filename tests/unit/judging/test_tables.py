@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words for a difference between two tables."""
+"""Descriptions of a difference between two tables."""
 
 from typing import Final
 
@@ -10,20 +10,20 @@ from reference.machine.granule import Granule
 
 STORES: Final = Stores(LastPlaces(), LastPlaces(), Granule(12))
 BASE: Final = 1 << 30
-# A page, and a block of 2M; a table has no leaf here.
+# A page, and a block of 2M; an entry that is a table has no leaf here.
 PAGE: Final = 0x7FF
 BLOCK: Final = 0x7FD
 
 
 def of_block() -> Table:
-    """A table whose first entry is a block."""
+    """Make a table whose first entry is a block."""
     table = Table(1, 2, BASE, True)
     table.leaves[0] = BLOCK
     return table
 
 
 def of_pages() -> Table:
-    """A table whose first entry is a table with one page."""
+    """Make a table whose first entry is a table with one page."""
     table, below = Table(2, 2, BASE, True), Table(3, 3, BASE, True)
     below.leaves[0] = PAGE
     table.children[0] = below

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A patch that flushes more than the original is no other map, where nothing but an access flag differs for it."""
+"""A patch that flushes more than the original does not count as a different map if only an access flag differs."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 
 ORIGINAL = candidate.get("original")
-# The second write finds its leaf in the TLB, and the flag stays clear, unless all of the TLB was flushed.
+# The second write hits its leaf in the TLB, and the flag stays clear, unless the whole TLB was flushed.
 START = """s2fuzz 1
 vm cpus=1 fwb=on
 slot a size=68K backing=anon
@@ -37,14 +37,14 @@ class FlushMore(Pgtable):
 
 
 class NeverOld(Pgtable):
-    """Clears no access flag."""
+    """Never clears an access flag."""
 
     def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
         return 0
 
 
 def run(pgtable: type[Pgtable], text: str) -> Lockstep:
-    """Both sides at the end of the program; they still exist."""
+    """Run both sides to the end of the program, without teardown."""
     program = parse(text)
     lockstep = Lockstep(Differential(ORIGINAL, Candidate("test", pgtable, Mmu, "for a test")), program)
     for at in range(len(program.operations)):
@@ -52,14 +52,14 @@ def run(pgtable: type[Pgtable], text: str) -> Lockstep:
     return lockstep
 
 
-def test_an_access_that_need_not_go_unrecorded() -> None:
+def test_an_access_that_only_one_side_records_is_excused() -> None:
     lockstep = run(FlushMore, START.format(UNFLUSHED))
     assert lockstep.differences == {}
     assert lockstep.flags.sides[0].leaves == {(0, 3, 0x40005000)}
     assert lockstep.flags.sides[1].leaves == set()
 
 
-def test_the_age_that_the_host_is_told_then() -> None:
+def test_the_age_reported_to_the_host_is_excused() -> None:
     lockstep = run(FlushMore, START.format(UNFLUSHED) + "host testage a+20K\nhost age a+20K 4K\n")
     assert lockstep.differences == {}
     # Both are old now: nothing is excused any more.
@@ -67,33 +67,33 @@ def test_the_age_that_the_host_is_told_then() -> None:
 
 
 @pytest.mark.parametrize(("offset", "excused"), [("20K", True), ("16K", False)])
-def test_what_is_mapped_over_such_a_leaf(offset: str, excused: bool) -> None:
-    """A leaf that is old besides is written anew; one that differs by rights alone stays."""
+def test_a_map_over_an_excused_leaf(offset: str, excused: bool) -> None:
+    """Check that an old leaf is written anew, while a leaf that differs only in its rights stays."""
     lockstep = run(FlushMore, START.format(UNFLUSHED) + f"table map a+{offset} 4K r\n")
     assert lockstep.differences == {}
     assert lockstep.ordered is not excused
 
 
 def test_other_pages_are_judged() -> None:
-    """One page differs; the age of another one that differs is told."""
+    """Check that only the page that differs is excused; the age of another page that differs is reported."""
     text = START.format(UNFLUSHED) + "host testage a+16K\n"
     lockstep = run(FlushMore, text)
     op = lockstep.program.operations[-1]
     assert not lockstep.flags.answer(op)
     assert not lockstep.flags.excuse(0, 3, 0x40004000, 1 << 10, 0)
-    # The flag is clear on the side that had no such access, or more differs than the flag.
+    # Not excused: the flag is clear on the side without the access, or the entries differ in more than the flag.
     assert not lockstep.flags.excuse(0, 3, 0x40005000, 1 << 10, 0)
     assert lockstep.flags.excuse(0, 3, 0x40005000, 0, 1 << 10)
     assert not lockstep.flags.excuse(0, 3, 0x40005000, 0, 1 << 10 | 1 << 7)
 
 
-def test_flags_that_a_patch_leaves_set() -> None:
+def test_a_patch_that_leaves_flags_set_is_found() -> None:
     differences = run(NeverOld, START.format(UNFLUSHED)).differences
     assert list(differences) == ["result: host age", "map"]
 
 
-def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
-    """A table that neither side wrote to is compared as well, once a difference was excused."""
+def test_a_difference_that_is_no_longer_excused_counts() -> None:
+    """Check that once a difference was excused, a table that neither side wrote to is compared, too."""
     lockstep = run(FlushMore, START.format(UNFLUSHED))
     left, right = lockstep.left.checkers, lockstep.right.checkers
     for checkers in (left, right):
@@ -106,7 +106,7 @@ def test_what_is_excused_no_more_counts_wherever_it_is() -> None:
 
 
 def test_the_places_of_a_difference_name_the_sides() -> None:
-    """The reference may be any version: the word "original" would be another one."""
+    """Check that the text does not say "original", because the reference may be any version."""
     stores = Stores(LastPlaces(), LastPlaces(), Granule(12))
     assert stores.text("f1", "f2") == "; reference: written at f1; candidate: written at f2"
     assert stores.text("", "") == ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Statements in front of operations: two VMs, and a slot of each kind of backing."""
+"""Statements before the operations: two VMs, and a slot with each kind of backing."""
 
 SLOTS = """\
 s2fuzz 1

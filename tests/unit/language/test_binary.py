@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The binary form: nothing is lost, every byte string is a program, one field is one operand."""
+"""The binary form: it loses nothing, every byte string is a program, and each field is one operand."""
 
 import random
 import struct
@@ -25,14 +25,14 @@ from .slots import SLOTS
 ROOT = Path(__file__).parents[3]
 CORPUS = sorted((ROOT / "corpus").glob("*/*.s2"))
 KIND = {make: kind for kind, make in enumerate(OPERATIONS)}
-# The places of an operation's fields, in bytes of its record.
+# Offsets of an operation's fields in its record, in bytes.
 CPU, SLOT, CHOICE, FLAGS, FAIL, FIRST, SIZE, THIRD = 1, 2, 3, 4, 5, 8, 16, 24
 
 quick = settings(max_examples=200, deadline=None, database=None)
 
 
 def record(make: type, **at: int) -> bytes:
-    """The record of an operation, zero but for the bytes that are given."""
+    """Return the record of an operation: zero except the given bytes."""
     data = bytearray(RECORD_SIZE)
     data[0] = KIND[make]
     places = {"cpu": CPU, "slot": SLOT, "choice": CHOICE, "flags": FLAGS, "fail": FAIL}
@@ -45,7 +45,7 @@ def record(make: type, **at: int) -> bytes:
 
 
 def after(text: str, *records: bytes) -> tuple[Operation, ...]:
-    """Return the operations that records behind a program mean."""
+    """Return the operations decoded from records that follow a program."""
     before = parse(SLOTS + text)
     program = decode(encode(before) + b"".join(records))
     validate(program)
@@ -62,18 +62,18 @@ def test_nothing_is_lost(program: Program) -> None:
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_the_corpus_comes_back(path: Path) -> None:
+def test_the_corpus_survives_encoding(path: Path) -> None:
     program = load(path)
     assert print_program(decode(encode(program))) == print_program(program)
 
 
-def test_the_corpus_is_there() -> None:
+def test_the_corpus_has_every_operation() -> None:
     kinds = {type(operation) for path in CORPUS for operation in load(path).operations}
     assert kinds == {*OPERATIONS, Par}
 
 
 RECORDS = st.lists(st.binary(min_size=RECORD_SIZE, max_size=RECORD_SIZE), max_size=24).map(b"".join)
-# As above, with a byte of the operations' records that says what they are.
+# The same, with one byte of each operation's record that selects its kind.
 SHAPED = st.builds(
     lambda head, tail: head + b"".join(tail),
     st.binary(min_size=3 * RECORD_SIZE, max_size=3 * RECORD_SIZE),
@@ -90,7 +90,7 @@ SHAPED = st.builds(
 
 
 def check(data: bytes) -> Program:
-    """Any bytes are a valid program, and what it is encoded as means the same."""
+    """Check that these bytes decode to a valid program, and that encoding it preserves its meaning."""
     program = decode(data)
     validate(program)
     assert 1 <= len(program.slots) <= 8
@@ -111,8 +111,8 @@ def test_any_bytes_are_a_valid_program(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("seed", [3201, 4410, 7416])
-def test_memory_of_a_vm_that_has_ended_is_none_that_its_vcpus_access(seed: int) -> None:
-    """The host may work on it, but not in a par block: the access in its stead is of another VM."""
+def test_vcpus_of_an_ended_vm_access_no_memory(seed: int) -> None:
+    """Check that the host may change its memory, except in a par block; an access of another VM replaces theirs."""
     check(random.Random(seed).randbytes(1000))
 
 
@@ -134,18 +134,18 @@ def test_mutated_records_are_a_valid_program(program: Program, data: st.DataObje
     check(bytes(records))
 
 
-def test_random_bytes_make_every_kind_of_everything() -> None:
+def test_random_bytes_make_every_operation_and_setting() -> None:
     random_ = random.Random(1)
     made = [check(random_.randbytes(1000)) for _ in range(300)]
     kinds = Counter(type(operation) for program in made for operation in program.operations)
     total = kinds.total()
     assert set(kinds) == {*OPERATIONS, ops.Par}
-    # Whatever is not legal becomes an access, but most is legal.
+    # Illegal operations become accesses, but most are legal.
     assert kinds[ops.GuestAccess] < total // 4
     assert min(kinds.values()) > total // 400
     assert {slot.backing for program in made for slot in program.slots} == set(BACKINGS)
     assert {program.vm.granule for program in made} == set(GRANULES)
-    # No slot of chance size is large, and most of them can have blocks.
+    # No slot of random size is large, and most slots can have blocks.
     slots = [(program.vm.granule**2 // 8, slot) for program in made for slot in program.slots]
     assert max(slot.size / block for block, slot in slots) <= 4
     assert sum(slot.ipa % block == slot.offset % block for block, slot in slots) > len(slots) // 2
@@ -159,12 +159,12 @@ def test_length_is_bounded() -> None:
     validate(program)
 
 
-def test_nothing_is_one_slot() -> None:
+def test_empty_input_is_one_slot() -> None:
     program = decode(b"")
     assert len(program.slots) == 1
     assert not program.operations
     assert decode(bytes(RECORD_SIZE + 1)) == program
-    # Half a record is one that ends in zeros.
+    # An incomplete record counts as one that ends in zeros.
     assert len(decode(bytes(2 * RECORD_SIZE + 1)).operations) == 1
 
 
@@ -177,7 +177,7 @@ def test_deleting_a_record_deletes_an_operation() -> None:
         assert shorter == replace(program, operations=program.operations[:at] + program.operations[at + 1 :])
 
 
-def test_one_byte_is_one_operand() -> None:
+def test_one_byte_changes_one_operand() -> None:
     data = bytearray(record(ops.GuestAccess, cpu=1, slot=0, choice=1, flags=0, fail=3, first=7))
     assert after("", bytes(data)) == (ops.GuestAccess(1, "write", "a", 28 * KIB, False, 3),)
     changes = {
@@ -197,7 +197,7 @@ def test_one_byte_is_one_operand() -> None:
 
 
 BIG = (1 << 64) - 1
-# The text before, the record, what it becomes.
+# The preceding text, the record, the resulting operation.
 REPAIRS: dict[str, tuple[str, bytes, Operation]] = {
     "kind counts modulo": ("", bytes([len(OPERATIONS) + 2]), ops.GuestSetWay(0)),
     "vCPU of a VM": ("", record(ops.GuestReset, cpu=6), ops.GuestReset(2)),
@@ -242,12 +242,12 @@ REPAIRS: dict[str, tuple[str, bytes, Operation]] = {
 
 
 @pytest.mark.parametrize("name", REPAIRS)
-def test_repair(name: str) -> None:
+def test_illegal_records_are_repaired(name: str) -> None:
     text, data, operation = REPAIRS[name]
     assert after(text, data) == (operation,)
 
 
-def test_what_no_slot_can_have_is_an_access() -> None:
+def test_an_operation_that_no_slot_supports_becomes_an_access() -> None:
     device = encode(parse("s2fuzz 1\nvm\nslot d size=1M backing=device\n"))
     data = device + record(ops.HostMerge, cpu=1, choice=2, first=3) + record(ops.ClearLog, flags=1)
     assert decode(data).operations == (
@@ -256,13 +256,13 @@ def test_what_no_slot_can_have_is_an_access() -> None:
     )
 
 
-def test_clear_without_manual_is_get() -> None:
+def test_clear_without_manual_becomes_get() -> None:
     data = encode(parse("s2fuzz 1\nvm\nslot a size=1M backing=thp log=on\n"))
     assert decode(data + record(ops.ClearLog)).operations == (ops.GetLog("a"),)
 
 
 def slots(vm: str, *records: bytes) -> Program:
-    """The program of a machine and the records of its slots."""
+    """Return the program made from a machine and the records of its slots."""
     head = bytearray(encode(parse(f"s2fuzz 1\n{vm}\nslot a size=64K backing=anon\n"))[:RECORD_SIZE])
     head[6] = len(records) - 1
     program = check(bytes(head) + b"".join(records))
@@ -275,13 +275,13 @@ def slot(name: bytes = b"", backing: int = 0, vm: int = 0, alias: int = 0, ipa: 
     return struct.pack("<5B3x8sQII", backing, flags, vm, alias, large, name, ipa, size, offset)
 
 
-def test_names_are_legal_and_differ() -> None:
+def test_names_are_legal_and_unique() -> None:
     raw = [b"a", b"a", b"", b"\xff" * 8, b"vm", b"s1", b"abcdefgh", b"a\0bcdefg"]
     names = [slot.name for slot in slots("vm", *(slot(name, ipa=at) for at, name in enumerate(raw))).slots]
     assert names == ["a", "s0", "s1", "s2", "s3", "s4", "abcdefgh", "s5"]
 
 
-def test_slots_lie_apart() -> None:
+def test_slots_do_not_overlap() -> None:
     page = 4 * KIB
     places = (2, 0), (2, 1), (1, 1), (1, 1 << 20), (1, (1 << 20) + 1)
     program = slots("vm ipa=32", *(slot(size=size, ipa=ipa) for size, ipa in places))
@@ -290,14 +290,14 @@ def test_slots_lie_apart() -> None:
     ]  # fmt: skip
 
 
-def test_a_large_slot_says_so_twice() -> None:
+def test_a_large_slot_needs_a_confirming_byte() -> None:
     pages = 16384
     sizes = [(pages, 0), (pages + 1, 0xA5), (pages + 1, 0), (pages + 2, 0xFF), (1 << 23, 0xA5), (0, 0xA5)]
     program = slots("vm", *(slot(size=size, large=large, ipa=1 << 10) for size, large in sizes))
     assert [each.size // KIB for each in program.slots] == [65536, 65540, 4096, 6144, 2048, 2048]
 
 
-def test_slots_that_fit_nowhere_are_left_out() -> None:
+def test_slots_that_fit_nowhere_are_dropped() -> None:
     large = slot(size=2 * GIB // 4096, large=0xA5)
     assert len(slots("vm ipa=32", *[large] * 8).slots) == 2
     assert len(slots("vm ipa=33", *[large] * 8).slots) == 4
@@ -305,7 +305,7 @@ def test_slots_that_fit_nowhere_are_left_out() -> None:
     assert [each.name for each in both] == ["s0", "s1", "x"]
 
 
-def test_an_alias_fits_what_it_shares() -> None:
+def test_an_alias_fits_the_slot_that_it_shares() -> None:
     program = slots(
         "vm vms=2",
         slot(b"a", backing=1, size=8, ipa=0),
@@ -322,9 +322,9 @@ def test_an_alias_fits_what_it_shares() -> None:
     ]  # fmt: skip
 
 
-def test_a_slot_has_a_backing_that_its_host_has() -> None:
+def test_a_slot_has_a_backing_of_its_host() -> None:
     for granule, allowed in (("4K", 10), ("16K", 9), ("64K", 8)):
         records = [slot(backing=at, ipa=at) for at in range(len(BACKINGS))]
-        # More than a program has slots.
+        # There are more backings than slots in a program.
         made = [slots(f"vm granule={granule} fwb=on dic=on", *some).slots for some in (records[:5], records[5:])]
         assert len({each.backing for some in made for each in some}) == allowed

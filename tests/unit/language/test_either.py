@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Either form: what people write is text, and what engines write is a program whatever it is."""
+"""Recognition of the form: input by people is text, and any input by engines is a program."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_both_forms_are_the_same_program() -> None:
 
 
 @pytest.mark.parametrize("data", [b"s2fuz 1\nvm\n", b"# README\n\nabout this\n", "\u00e4\n".encode(), b""])
-def test_a_mistyped_text_is_no_binary(data: bytes) -> None:
+def test_mistyped_text_is_not_taken_for_binary(data: bytes) -> None:
     assert is_readable(data)
     with pytest.raises(ProgramError, match="allowed: "):
         read(data, "x")
@@ -26,5 +26,5 @@ def test_a_mistyped_text_is_no_binary(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"s2fuz 1\n\x00", b"\xff\xfe", b"\x1b[0m"])
-def test_what_nobody_types_is_binary(data: bytes) -> None:
+def test_unreadable_data_is_binary(data: bytes) -> None:
     assert read(data, "x").slots

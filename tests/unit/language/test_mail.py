@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs in mails: quoted, indented, with remarks between the lines, encoded; and what is refused, and where."""
+"""Programs in mails: quoted, indented, encoded, with remarks between the lines; refusals with their lines."""
 
 import textwrap
 from email.message import EmailMessage
@@ -39,7 +39,7 @@ def test_the_program_of_a_mail(mail: str) -> None:
     assert part.count("\n") == mail.count("\n")
 
 
-def test_remarks_stand_between_quoted_lines() -> None:
+def test_remarks_between_quoted_lines_are_skipped() -> None:
     first, rest = PROGRAM.split("cpu0", 1)
     mail = quoted(f"It fails:\n\n{first}") + "\nWhy is logging on?\n\n" + quoted(f"cpu0{rest}") + "\nI see.\n"
     assert parse(program_part(mail)) == parse(PROGRAM)
@@ -51,8 +51,8 @@ def test_a_block_keeps_its_lines() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no program\n", PROGRAM, ABOVE + PROGRAM, f"\n{PROGRAM}\nfly a\n", "> vm\n"])
-def test_what_is_no_mail_stays(text: str) -> None:
-    """A file is parsed as it is: a line of it that is wrong never ends it."""
+def test_text_that_is_no_mail_is_unchanged(text: str) -> None:
+    """Check that a file is parsed unchanged: a wrong line never ends its program."""
     assert program_part(text) == text
 
 
@@ -67,7 +67,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("mail", "line", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_is_wrong_is_said_with_its_line(mail: str, line: int, words: str) -> None:
+def test_errors_have_the_line_of_the_mail(mail: str, line: int, words: str) -> None:
     with pytest.raises(ProgramError, match=words) as error:
         parse(program_part(mail))
     assert error.value.line == line
@@ -84,5 +84,5 @@ def test_a_stored_message_is_decoded(encoding: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\xff", PROGRAM.encode(), ABOVE.encode(), b"Subject: x\nContent-Type: image/png\n\n"]
 )
-def test_other_texts_stay(data: bytes) -> None:
+def test_other_texts_are_unchanged(data: bytes) -> None:
     assert message_text(data) == data

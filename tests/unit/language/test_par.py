@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks as text, the table of what may run beside what, and who takes a block apart."""
+"""Par blocks as text and records, the table of operations that may run concurrently, and blocks made sequential."""
 
 from dataclasses import replace
 from typing import Final, cast
@@ -42,13 +42,13 @@ HEAD: Final = "s2fuzz 1\nvm cpus=3\nslot a size=4M backing=anon\n"
 
 
 def access(cpu: int) -> st.SearchStrategy[GuestAccess]:
-    """Accesses by a vCPU."""
+    """Draw accesses by a vCPU."""
     kind = cast(st.SearchStrategy[AccessKind], st.sampled_from(ACCESS_KINDS))
     return st.builds(GuestAccess, st.just(cpu), kind, st.just("a"), st.integers(0, SIZE - 1), st.booleans())
 
 
 def of_host(actor: int) -> st.SearchStrategy[Threaded]:
-    """Operations of a thread of the host."""
+    """Draw operations of a thread of the host."""
     page = st.integers(0, SIZE // PAGE - 3).map(lambda number: number * PAGE)
     size = st.sampled_from((PAGE, 2 * PAGE))
     slot = st.just("a")
@@ -60,7 +60,7 @@ def of_host(actor: int) -> st.SearchStrategy[Threaded]:
 
 @st.composite
 def blocks(draw: st.DrawFn) -> Par:
-    """Legal blocks of three vCPUs and two threads of the host."""
+    """Draw legal blocks of three vCPUs and two threads of the host."""
     actors = draw(
         st.lists(st.sampled_from((0, 1, 2, *HOSTS[:2])), min_size=2, max_size=MAX_ACCESSES).filter(
             lambda x: len(set(x)) > 1
@@ -86,7 +86,7 @@ def blocks(draw: st.DrawFn) -> Par:
 
 
 @given(st.lists(blocks(), min_size=1, max_size=3))
-def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
+def test_printed_blocks_can_be_parsed(drawn: list[Par]) -> None:
     program = Program(VM, (SLOT,), (*drawn, GuestAccess(0, "read", "a", 0)))
     validate(program)
     text = print_program(program)
@@ -95,11 +95,11 @@ def test_what_is_printed_is_parsed(drawn: list[Par]) -> None:
     assert len(headings(program)) == len(drawn) + 3
 
 
-# A block of two vCPUs, in the fourth to the sixth line of a program.
+# A block of two vCPUs, on the fourth to sixth line of a program.
 TWO: Final = "par\ncpu0 read a+0\ncpu1 read a+0\n"
 # A vCPU and a thread of the host.
 BESIDE: Final = "par\ncpu0 read a+0\nhost0 split a+0\n"
-# Lines behind the slot; the line, from 1, and the beginning of what is wrong in it.
+# Lines after the slot; the line number, from 1, and the beginning of the message.
 ERRORS: Final = {
     name: (text, line, wrong)
     for name, line, wrong, text in (
@@ -145,7 +145,7 @@ def test_error(name: str) -> None:
     assert "; allowed: " in caught.value.message
 
 
-def test_a_line_is_that_of_the_canonical_text() -> None:
+def test_error_lines_are_those_of_the_canonical_text() -> None:
     good = GuestAccess(0, "read", "a", 0)
     par = Par((good, replace(good, cpu=1)), (Switch(0, 1, "after", "load", 1),))
     bad = replace(par, operations=(good, replace(good, cpu=1, offset=SIZE)))
@@ -168,13 +168,13 @@ PROGRAM: Final = parse(
 
 
 @given(st.lists(blocks(), min_size=1, max_size=3))
-def test_records_lose_nothing(drawn: list[Par]) -> None:
+def test_blocks_survive_encoding(drawn: list[Par]) -> None:
     program = Program(VM, (SLOT,), (GuestAccess(1, "read", "a", 0, fail=1), *drawn, GuestAccess(0, "read", "a", 0)))
     assert decode(encode(program)) == program
 
 
 def records(*made: bytes) -> Program:
-    """The program of some records behind a machine with three CPUs and one slot; valid, and the same again."""
+    """Return the valid, stable program of these records after a machine with three CPUs and one slot."""
     head = encode(Program(VM, (SLOT,)))
     program = decode(head + b"".join(made))
     validate(program)
@@ -183,7 +183,7 @@ def records(*made: bytes) -> Program:
 
 
 def cut(program: Program) -> list[bytes]:
-    """The records of the operations of a program with one slot."""
+    """Return the records of the operations of a program with one slot."""
     data = encode(program)
     return [data[at : at + RECORD_SIZE] for at in range(2 * RECORD_SIZE, len(data), RECORD_SIZE)]
 
@@ -195,7 +195,7 @@ BLOCK: Final = cut(
 
 
 def lines(program: Program) -> list[str]:
-    """The operations of a program as text."""
+    """Return the operations of a program as text."""
     return print_program(program).splitlines()[3:]
 
 
@@ -203,10 +203,10 @@ def changed(record: bytes, at: int, value: int) -> bytes:
     return record[:at] + bytes([value]) + record[at + 1 :]
 
 
-def test_a_record_less_is_an_operation_or_a_switch_less() -> None:
+def test_removing_a_record_removes_an_operation_or_a_switch() -> None:
     first, thread, last, one, other = BLOCK
     assert lines(records(*BLOCK))[1:4] == ["  cpu0 write a+0", "  host1 discard a+0 4K", "  cpu1 read a+4K"]
-    # Without the first operation, another one begins; switches are those of actors that are left.
+    # Without the first operation, another actor begins; only switches of the remaining actors stay.
     assert lines(records(thread, last, one, other)) == [
         *("par", "  host1 discard a+0 4K", "  cpu1 read a+4K"),
         *("  switch host1 to cpu1 after lock 1", "  switch host1 to cpu1 after change 1", "end"),
@@ -214,18 +214,18 @@ def test_a_record_less_is_an_operation_or_a_switch_less() -> None:
     assert lines(records(first, thread, other)) == [
         *("par", "  cpu0 write a+0", "  host1 discard a+0 4K", "  switch host1 to cpu0 after change 1", "end")
     ]
-    # One operation is no block, nor is one actor; a switch without a block means nothing.
+    # One operation or one actor alone makes no block; a switch without a block has no meaning.
     assert lines(records(first, one)) == ["cpu0 write a+0"]
     assert lines(records(first, changed(last, 1, 0), one)) == ["cpu0 write a+0", "cpu0 read a+4K"]
     assert lines(records(one, other)) == []
     assert lines(records(*BLOCK[:3], one, one)) == lines(records(*BLOCK[:4]))
 
 
-def test_one_byte_of_a_switch_is_one_thing_of_it() -> None:
+def test_one_byte_of_a_switch_changes_one_part_of_it() -> None:
     operations, switch = BLOCK[:3], BLOCK[3]
     said = {
         0: (2, "switch cpu0 to host1 after store 1"),
-        # Who looks up no frames does something else, and who gives way to itself gives way to another.
+        # An actor that looks up no frames gets another point, and a switch to its own actor gets another target.
         1: (HOSTS[1], "switch host1 to cpu1 after lock 1"),
         2: (1, "switch cpu0 to cpu1 after lookup 1"),
         3: (0, "switch cpu0 to host1 before lookup 1"),
@@ -237,7 +237,7 @@ def test_one_byte_of_a_switch_is_one_thing_of_it() -> None:
         assert line == text
 
 
-def test_what_blocks_do_not_run_is_an_access() -> None:
+def test_operations_not_allowed_in_blocks_become_accesses() -> None:
     access, other = BLOCK[0], changed(BLOCK[2], 0, ops.OPERATIONS.index(ops.TableMap))
     assert lines(records(access, other))[1:3] == ["  cpu0 write a+0", "  cpu1 read a+4K"]
 
@@ -250,7 +250,7 @@ def test_any_records_of_blocks_are_a_valid_program(chosen: list[bytes], data: st
     records(bytes(made))
 
 
-def test_who_knows_one_actor_takes_the_operations_in_a_row() -> None:
+def test_a_block_can_be_made_sequential() -> None:
     flat = sequential(PROGRAM)
     assert [each.cpu for each in flat.operations if isinstance(each, GuestAccess)] == [0, 0, 1, 2]
     assert not has_blocks(flat)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The rules that make a program illegal: line, mistake and what is allowed of each; and cases that are just legal."""
+"""The rules that make a program illegal:
+
+line, mistake and allowed alternatives of each; and cases that are just legal.
+"""
 
 import pickle
 from dataclasses import replace
@@ -50,7 +53,7 @@ USES = {
     for at in ("cpuN", "host", "log", "table", "hyp")
 }
 
-# By name: the text, the line, what is wrong, what is allowed.
+# By name: the text, the line, the mistake, the allowed alternatives.
 TEXT_ERRORS = {
     "empty": ("", 1, "there is no program", "a text that begins with s2fuzz 1"),
     "no header": ("\nvm\n", 2, "the first line is 'vm'", "s2fuzz 1"),
@@ -262,7 +265,7 @@ def test_error(name: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_what_a_device_has_not_no_device_has() -> None:
+def test_an_operation_is_allowed_on_all_devices_or_on_none() -> None:
     for operation, granule in product(ops.OPERATIONS, GRANULES):
         wanted = wanted_backings(operation, granule)
         assert {*DEVICES} <= {*wanted} or not {*DEVICES} & {*wanted}
@@ -306,11 +309,11 @@ def test_slots_that_are_allowed() -> None:
     same = "ipa=1G size=4M backing=thp"
     vms = parse(f"s2fuzz 1\nvm vms=4\nslot a {same}\nslot b {same} vm=3 alias=a\nslot c {same} vm=1\n").slots
     assert [(slot.vm, slot.alias) for slot in vms] == [(0, ""), (3, "a"), (1, "")]
-    # As long as there is room for it, an alias may begin anywhere.
+    # An alias may begin anywhere if there is room for it.
     parse(f"{HEAD}slot a {same}\nslot b size=4K backing=thp offset=4092K alias=a\nslot c size=4M backing=thp alias=a\n")
 
 
-def test_program_from_code_has_the_line_it_would_be_printed_on() -> None:
+def test_errors_in_programs_from_code_have_the_line_of_the_printed_text() -> None:
     vm, slot, access = Vm(), Slot("a", GIB, 4096, "anon"), ops.GuestAccess(0, "read", "a", 4096)
     bad = replace(access, offset=0, kind=cast("ops.AccessKind", "x"))
     nowhere = "no such place in slot a"

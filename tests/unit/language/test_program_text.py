@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The text form of programs: exact inverses, and errors that help."""
+"""The text form of programs: printing and parsing are exact inverses, and errors are helpful."""
 
 import re
 from pathlib import Path
@@ -84,8 +84,8 @@ hyp map 0 1G 16K device fail=2
 quick = settings(max_examples=120, deadline=None, database=None)
 
 
-def test_canonical_text_comes_back() -> None:
-    """It has the operations that there were at first; `test_no_step_is_missing` sees that each one comes back."""
+def test_canonical_text_survives_parsing_and_printing() -> None:
+    """Check the text with the first 35 operations; `test_no_step_is_missing` checks that each operation survives."""
     program = parse(CANONICAL)
     assert print_program(program) == CANONICAL
     assert {ops.declaration_of(type(operation)).position for operation in program.operations} == set(range(35))
@@ -130,7 +130,7 @@ def test_short_text_means_the_defaults_and_canonical_text_leaves_them_out() -> N
     )
 
 
-def test_every_host_has_its_own_huge_pages() -> None:
+def test_huge_pages_depend_on_the_granule_of_the_host() -> None:
     allowed = {
         "4K": ["anon", "thp", "hugetlb64k", "hugetlb2m", "hugetlb32m", "hugetlb1g", *DEVICES],
         "16K": ["anon", "thp", "hugetlb2m", "hugetlb32m", "hugetlb1g", *DEVICES],
@@ -153,7 +153,7 @@ def test_numbers() -> None:
     assert accesses == tuple(ops.GuestAccess(0, "read", "a", n) for n in words.values())
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_invalid_files(tmp_path: Path) -> None:
     good, long, binary = tmp_path / "good", tmp_path / "long", tmp_path / "binary"
     good.write_text(CANONICAL + "#" * (MAX_FILE_SIZE - len(CANONICAL)))
     long.write_text(good.read_text() + "#")
@@ -178,7 +178,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         load("/dev/null")
 
 
-def test_the_random_programs_have_everything_in_them() -> None:
+def test_random_programs_have_every_feature_of_the_language() -> None:
     marks = ("alias", "vm", "ro", "log", "offset")
     missing: set[object] = {*OPERATIONS, *BACKINGS, *GRANULES, *MANUAL, *(f"vms={n}" for n in VMS), *marks}
 
@@ -191,8 +191,8 @@ def test_the_random_programs_have_everything_in_them() -> None:
         missing.difference_update((vm.granule, vm.manual, f"vms={vm.vms}"))
         missing.difference_update(mark for slot in program.slots for mark in marks if getattr(slot, mark))
 
-    # Within a round Hypothesis prefers what it has seen. A seed each, or its settings
-    # for a CI would make all rounds the same one.
+    # Within one round Hypothesis prefers values it has seen. Without a seed for each round, its settings for a CI would
+    # make all rounds the same.
     for round in range(50):
         if missing:
             seed(round)(look)()
@@ -200,7 +200,7 @@ def test_the_random_programs_have_everything_in_them() -> None:
 
 
 def try_to_parse(text: str | bytes) -> None:
-    """Parse *text*, which is a program that comes back, or a `ProgramError`."""
+    """Parse *text*, which must give a program that survives printing, or a `ProgramError`."""
     message = ""
     try:
         program = parse(text)

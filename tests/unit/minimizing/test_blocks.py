@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Par blocks become smaller: no block, fewer operations and switches, earlier anchors."""
+"""Minimising par blocks: no block, fewer operations and switches, earlier anchors."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def block_of(program: Program) -> Par | None:
 
 
 def written_by_two(program: Program) -> bool:
-    """True if one vCPU writes in a block, and another gives way before a compare-exchange."""
+    """Return whether one vCPU writes in a block, and another yields before a compare-exchange."""
     block = block_of(program)
     return (
         block is not None
@@ -60,14 +60,14 @@ def written_by_two(program: Program) -> bool:
     ],
     ids=["block", "no block"],
 )
-def test_smallest(shows: Callable[[Program], bool], smallest: str) -> None:
+def test_blocks_shrink_to_the_smallest_program(shows: Callable[[Program], bool], smallest: str) -> None:
     finding = Finding(REGRESSION, "signature", "reason", 1)
 
     def judge(program: Program) -> list[Finding]:
         return [finding] if shows(program) else []
 
     best = minimized(parse(TEXT), finding.key, judge, seconds=None).program
-    # Operations, slots, VMs, vCPUs.
+    # Compare operations, slots, VMs, vCPUs.
     assert measure(best)[:4] == measure(parse(smallest))[:4]
     assert shows(best)
     assert len(best.operations) == 1

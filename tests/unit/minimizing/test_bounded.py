@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs made smaller within a bound of runs: the same each time, replayed, and only where that is worth it."""
+"""Minimising within a bound of runs: repeatable, replayed, and only for findings that are worth it."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ def large(kind: str = "regression", signature: str = SIGNATURE) -> FindingRecord
     return record_of(Finding(kind, signature, "why", 3), LARGE, 7, 1)
 
 
-def test_it_is_small_and_has_been_replayed() -> None:
+def test_the_small_program_has_been_replayed() -> None:
     replayer = Here()
     small = smaller(large(), "original", "rfc-v1-3", replayer)
     assert len(small.program.operations) == 3
     assert replayer.asked == [small.text]
     assert small.minimized == "7 operations to 3"
     assert (small.number, small.seed, small.signature) == (7, 1, SIGNATURE)
-    # As the small program shows it.
+    # The operation is that of the small program.
     assert small.where().startswith("operation 3: ")
     assert smaller(large(), "original", "rfc-v1-3", Here()).text == small.text
 
@@ -48,14 +48,14 @@ def test_the_bound_is_kept() -> None:
 @pytest.mark.parametrize(
     ("kind", "signature"), [(CRASH, "KeyError in f"), ("regression", SILENT), ("regression", "leak: f: not shown")]
 )
-def test_what_takes_its_time_or_is_not_shown_stays(kind: str, signature: str) -> None:
+def test_a_slow_or_missing_finding_keeps_its_program(kind: str, signature: str) -> None:
     record = large(kind, signature)
     replayer = Here()
     assert smaller(record, "original", "rfc-v1-3", replayer) is record
     assert replayer.asked == []
 
 
-def test_what_does_not_replay_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_does_not_replay_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     record, replayer = large(), Here()
     monkeypatch.setattr(replayer, "shows", lambda *_: [])
     assert smaller(record, "original", "rfc-v1-3", replayer) is record
@@ -67,7 +67,7 @@ def test_ctrl_c_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
         smaller(large(), "original", "rfc-v1-3", Here())
 
 
-def test_a_session_keeps_the_small_one_and_what_it_was_made_of(tmp_path: Path) -> None:
+def test_a_session_keeps_the_small_and_the_original_program(tmp_path: Path) -> None:
     summary = Summary("original", "rfc-v1-3", 1)
     keeper = Keeper(summary, tmp_path, Here())
     keeper.take(large())
@@ -84,7 +84,7 @@ def test_a_session_keeps_the_small_one_and_what_it_was_made_of(tmp_path: Path) -
     assert after.count == 1
     (kept,) = (tmp_path / ALTERNATIVES).glob("*.s2")
     assert load(kept) == LARGE
-    # Its file has it already when the next session comes.
+    # The next session finds the small program in its file.
     again = Keeper(Summary("original", "rfc-v1-3", 2), tmp_path, Here())
     again.take(large())
     again.update()
@@ -92,8 +92,8 @@ def test_a_session_keeps_the_small_one_and_what_it_was_made_of(tmp_path: Path) -
     assert place.read_text() == text
 
 
-def test_nobody_waits_for_what_does_not_count() -> None:
-    """Accepted findings, those of the reference, and all of them when there is no time, or after Ctrl-C."""
+def test_findings_that_do_not_count_are_not_minimised() -> None:
+    """Check accepted findings, findings of the reference, and all findings without time or after Ctrl-C."""
     entries = (Entry(1, f"regression {SIGNATURE}", "it is meant"),)
     cases = (Accepted("k.toml", entries), None, False), (Accepted(), 0.0, False), (Accepted(), None, True)
     for accepted, seconds, interrupted in cases:

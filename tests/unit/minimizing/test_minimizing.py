@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The parts of the minimiser, and its commands: what they keep, refuse and write."""
+"""The minimiser and its commands: the programs they keep, refuse and write."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ Call = Callable[..., Result]
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.sets(st.integers(0, 30), max_size=4))
-def test_ddmin_leaves_what_is_needed_in_order(items: list[int], needed: set[int]) -> None:
+def test_ddmin_keeps_needed_elements_in_order(items: list[int], needed: set[int]) -> None:
     needed &= set(items)
 
     def fails(shorter: list[int]) -> list[int] | None:
@@ -52,11 +52,11 @@ def test_ddmin_leaves_what_is_needed_in_order(items: list[int], needed: set[int]
     assert all(item in positions for item in left)
 
 
-def test_ddmin_takes_over_what_got_even_shorter() -> None:
+def test_ddmin_continues_with_an_even_shorter_result() -> None:
     assert ddmin(list(range(20)), lambda shorter: [3] if 3 in shorter else None) == [3]
 
 
-def test_what_the_rest_no_longer_allows_goes_too() -> None:
+def test_operations_that_become_illegal_are_removed() -> None:
     text = HEAD + "slot a delete\nslot a create log=on\nlog a get\nlog a off\ncpu0 read a+0\n"
     program = parse(text)
     for gone, left in ((0, 4), (1, 2), (2, 4)):
@@ -70,15 +70,15 @@ def test_what_the_rest_no_longer_allows_goes_too() -> None:
 
 @settings(max_examples=25)
 @given(programs())
-def test_measure_tells_programs_apart(program: Program) -> None:
-    """Equal ones are the same, whatever the order in which they are tried."""
+def test_measure_distinguishes_programs(program: Program) -> None:
+    """Check that programs with equal measure are equal, so that the order of trials does not matter."""
     assert measure(program) == measure(parse(print_program(program)))
     if program.operations:
         assert measure(replace(program, operations=program.operations[1:])) < measure(program)
 
 
 def accesses(least: int) -> Callable[[Program], list[Finding]]:
-    """A judge of our own: so many accesses by a guest show the finding."""
+    """Return a judge for which this many guest accesses show the finding."""
 
     def judge(program: Program) -> list[Finding]:
         validate(program)
@@ -90,7 +90,7 @@ def accesses(least: int) -> Callable[[Program], list[Finding]]:
 
 @settings(max_examples=25)
 @given(programs())
-def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
+def test_any_program_shrinks_to_its_needed_operations(program: Program) -> None:
     if not accesses(2)(program):
         return
     result = minimized(program, KEY, accesses(2), seconds=None)
@@ -104,8 +104,8 @@ def test_any_program_shrinks_to_what_is_needed(program: Program) -> None:
 
 
 @pytest.mark.parametrize("known", ["", "B05"])
-def test_what_explains_the_finding_stays(known: str) -> None:
-    """A program of one access would show the same signature for another reason."""
+def test_the_explanation_of_the_finding_is_kept(known: str) -> None:
+    """Check this with a program of one access that shows the same signature for another reason."""
 
     def judge(program: Program) -> list[Finding]:
         number = len(program.operations)
@@ -115,7 +115,7 @@ def test_what_explains_the_finding_stays(known: str) -> None:
     assert len(result.program.operations) == 3
 
 
-def test_runs_are_bounded_and_told() -> None:
+def test_runs_are_bounded_and_reported() -> None:
     told: list[MinimizingProgress] = []
     program = parse(HEAD + "cpu0 read a+0\n" * 50)
     result = minimized(program, KEY, accesses(9), seconds=None, runs=5, progress=told.append)
@@ -142,14 +142,14 @@ def test_interrupt_leaves_the_best_so_far() -> None:
     assert accesses(9)(result.program)
 
 
-def test_what_does_not_show_it_is_refused() -> None:
+def test_a_program_that_does_not_show_the_finding_is_refused() -> None:
     with pytest.raises(NotShownError):
         minimize(parse(HEAD), candidate.get("original"), candidate.get("rfc-v1"), KEY)
 
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    """Runs a command in this process, in a directory with a finding and a folder for regressions."""
+    """Return a function that runs a command in this process, in a directory with a finding and ``regressions/``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(promote, "regressions_folder", lambda: tmp_path / "regressions")
     Path("regressions").mkdir()
@@ -161,7 +161,7 @@ def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
         return code, captured.out, "".join(captured.err.split("CPython")[1:] or [captured.err])
 
     yield run
-    # Whatever became of it, no half-written file is left.
+    # In no case is a half-written file left.
     assert [path for path in tmp_path.glob("**/.*") if path.is_file()] == []
 
 
@@ -179,8 +179,8 @@ def test_minimize_keeps_the_finding_that_the_comments_name(call: Call) -> None:
 STAMP = "confirmed on Linux 6.12: stale"
 
 
-def test_the_word_of_a_real_kernel_is_kept(call: Call) -> None:
-    """Of the finding that it is about, and of no other."""
+def test_the_stamp_of_a_real_kernel_is_kept(call: Call) -> None:
+    """Check that only the finding with this stamp keeps it."""
     stamped = f"# kind: regression\n# signature: {SIGNATURE}\n# candidate: rfc-v1\n# real: {STAMP}\n{MISSING_CLEAN}"
     Path("x.s2").write_text(stamped)
     assert call("minimize", "x.s2")[1].endswith(f": x.min.s2\nreal kernel: {STAMP}\n")
@@ -192,14 +192,14 @@ def test_the_word_of_a_real_kernel_is_kept(call: Call) -> None:
     assert parse(text) == parse(SMALL)
 
 
-def test_minimize_takes_the_weightiest_where_nothing_is_named(call: Call) -> None:
+def test_minimize_selects_the_weightiest_finding_by_default(call: Call) -> None:
     Path("plain.s2").write_text(MISSING_CLEAN)
     code, out, _ = call("minimize", "plain.s2", "--candidate", "rfc-v1", "-o", "-")
     assert code == 0
     assert comments_of(out)["signature"] == SIGNATURE
 
 
-def test_minimize_takes_the_finding_that_is_asked_for(call: Call) -> None:
+def test_minimize_selects_the_finding_that_is_asked_for(call: Call) -> None:
     code, out, _ = call("minimize", "x.s2", "--signature", "locking*", "-o", "over.s2", "--json")
     assert code == 0
     answer = json.loads(out)
@@ -208,7 +208,7 @@ def test_minimize_takes_the_finding_that_is_asked_for(call: Call) -> None:
     assert answer["text"] == Path("over.s2").read_text()
 
 
-def test_minimize_over_its_own_file(call: Call) -> None:
+def test_minimize_can_overwrite_its_input(call: Call) -> None:
     assert call("minimize", "x.s2", "-o", "x.s2")[0] == 0
     assert load("x.s2") == parse(SMALL)
 
@@ -277,7 +277,7 @@ def test_promote_writes_what_pytest_expects(call: Call) -> None:
     assert max(map(len, lines[:2])) <= 78
 
 
-def test_promote_makes_a_name_of_the_signature(call: Call) -> None:
+def test_promote_derives_a_name_from_the_signature(call: Call) -> None:
     code, out, _ = call("promote", "x.s2", "--json")
     assert code == 0
     (path,) = Path("regressions").iterdir()
@@ -286,7 +286,7 @@ def test_promote_makes_a_name_of_the_signature(call: Call) -> None:
     assert "exposes 511 frame(s)" in " ".join(path.read_text().replace("#", "").split())
 
 
-def test_promote_refuses_what_crashes_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_promote_refuses_a_program_that_crashes_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replayer, "keys", lambda *_: {("crash", "process made no progress")})
     with pytest.raises(PromotionError, match="original has no verdict on it: process made no progress"):
         expecting.expectations(parse(SMALL), Replayer(), "original", candidate.names())
@@ -305,7 +305,7 @@ def test_promote_against_another_reference(call: Call) -> None:
     assert expected["v5.12.9"] == set()
 
 
-def test_promote_of_a_file_expects_of_the_registered_versions(call: Call) -> None:
+def test_promote_for_a_file_writes_expectations_of_registered_versions(call: Call) -> None:
     Path("mine.py").write_text(
         "from candidate import Candidate\nfrom candidate.rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3\n"
         "CANDIDATE = Candidate('mine', PgtableRfcV1_3, MmuRfcV1_3, 'a test')\n"
@@ -319,7 +319,7 @@ def test_promote_of_a_file_expects_of_the_registered_versions(call: Call) -> Non
     assert "found against ./mine.py, a file from outside; allowed: findings against original, " in err
 
 
-def test_expect_writes_what_is_missing_or_wrong(call: Call) -> None:
+def test_expect_writes_missing_and_wrong_expectations(call: Call) -> None:
     head = f"# About.\n#\n# expect original: nothing\n# expect rfc-v1-3: nothing\n# expect v5.14: nothing\n{SMALL}"
     path = Path("regressions/there.s2")
     path.write_text(head)
@@ -354,7 +354,7 @@ def test_expect_skips_files_and_counts_them(call: Call) -> None:
     ("name", "words"),
     [("bug-last-page", "bug-last-page is a planted bug"), ("rfc-v9", "no candidate 'rfc-v9'")],
 )
-def test_expect_refuses_what_is_no_registered_version(name: str, words: str, call: Call) -> None:
+def test_expect_refuses_an_unregistered_version(name: str, words: str, call: Call) -> None:
     Path("regressions/there.s2").write_text("# About.\n" + SMALL)
     refused(call("expect", name), words)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutants are small changes of one function each, and candidates that run."""
+"""Mutants: small changes of one function each, and candidates that can run."""
 
 import ast
 from pathlib import Path
@@ -31,13 +31,13 @@ PROGRAM = parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost
 
 
 def mutant(title: str, gone: str, come: str, operator: str = LEFT_OUT) -> Mutant:
-    """A function of the original with one piece of its plain text replaced."""
+    """Make a mutant of a function of the original, with one piece of its text replaced."""
     function = next(each for each in functions() if each.title == title)
     assert function.text.count(gone) == 1
     return Mutant(function, operator, (1, 0), ast.unparse(ast.parse(function.text.replace(gone, come))))
 
 
-def test_functions_are_those_of_the_files() -> None:
+def test_functions_are_functions_of_the_c_files() -> None:
     found = {each.title: each.text for each in functions()}
     for owner in CLASSES:
         methods = {name for name, value in vars(owner).items() if callable(value) and not name.startswith("__new")}
@@ -55,10 +55,10 @@ def test_functions_that_nothing_calls_are_not_mutated() -> None:
     assert not any(name in text for name in UNCALLED for text in texts)
 
 
-def test_bookkeeping_of_ours_is_not_mutated() -> None:
+def test_our_own_bookkeeping_is_not_mutated() -> None:
     pytest.importorskip("cosmic_ray", reason="cosmic-ray is not installed")
     found = {each.title: each.text for each in functions()}
-    # There is one way to load an entry.
+    # There is only one way to load an entry.
     assert "alone" not in found["Pgtable.__kvm_pgtable_visit__"]
     walk = found["Pgtable.__kvm_pgtable_walk__"]
     texts = [change.text for change in changes(walk)]
@@ -66,13 +66,13 @@ def test_bookkeeping_of_ours_is_not_mutated() -> None:
     ours = [line for line in walk.splitlines() if "zeroes_from" in line or "visited" in line or "walk_table" in line]
     assert len(ours) == 3
     assert all(line in text for line in ours for text in texts)
-    # The kernel's own lines beside them are.
+    # The kernel's own lines beside them are mutated.
     assert any("idx += 1" not in text for text in texts)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_mutant_of_tlb_c_is_told_from_the_original(machine: str, tmp_path: Path) -> None:
-    """The code that both files have in common is changed in both; on a machine at EL1 the other file runs."""
+def test_mutant_of_tlb_c_is_distinguished_from_the_original(machine: str, tmp_path: Path) -> None:
+    """Check that code shared by both files is changed in both; on a machine at EL1 the other file runs."""
     caps = MACHINES[machine]
     base = on_machine(candidate.get("original"), caps)
     for owner in ("TlbNvhe",) if caps & NO_VHE else ("AnyTlb", "TlbVhe"):
@@ -88,7 +88,7 @@ def test_mutant_of_tlb_c_is_told_from_the_original(machine: str, tmp_path: Path)
 
 def test_each_statement_is_left_out_once() -> None:
     gone = {change.place[0] for change in left_out(FUNCTION)}
-    # The first value of b and the returns must stay: other names, or other code behind them, hang on them.
+    # The first value of b and the returns must stay, because other names or later code depend on them.
     assert gone == {3, 4, 5}
 
 
@@ -105,7 +105,7 @@ def test_operators_of_the_library() -> None:
     assert not any("/" in text.replace("//", "") or "**" in text for text in texts)
 
 
-def test_order_takes_every_place_before_it_takes_one_again() -> None:
+def test_order_has_each_place_once_before_repeating_one() -> None:
     function = functions()[0]
     there = [Mutant(function, "x", (place, 0), f"{place} {turn}") for place in range(5) for turn in range(3)]
     order = ordered(there, 1)
@@ -115,7 +115,7 @@ def test_order_takes_every_place_before_it_takes_one_again() -> None:
     assert ordered(there, 2) != order
 
 
-def test_key_stays_with_the_change() -> None:
+def test_key_is_determined_by_the_change() -> None:
     one = mutant("Pgtable.stage2_unmap_walker", "self.k.put_page(self.k.virt_to_page(ptep))", "pass")
     other = mutant("Pgtable.stage2_unmap_walker", "need_flush = True", "pass")
     again = mutant("Pgtable.stage2_unmap_walker", "need_flush = True", "pass")
@@ -135,7 +135,7 @@ def test_mutant_is_a_candidate(tmp_path: Path) -> None:
     assert REGRESSION in {finding.kind for finding in Differential(base, version).run(PROGRAM).findings}
 
 
-def test_mutant_that_goes_on_for_ever_is_stopped_where_its_base_did_less(tmp_path: Path) -> None:
+def test_endless_mutant_is_stopped_when_it_exceeds_its_base(tmp_path: Path) -> None:
     base = candidate.get("original")
     endless = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     path = tmp_path / "endless.py"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The score, of many trials of mutants together."""
+"""The score of many trials of mutants."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ KILLED = trial("a", "regression tlb: x", "b05-slot-move")
 LATE = trial("b", "divergence map", "random 7")
 SAME = trial("c")
 SILENT = trial("d", silent="s2fuzz 1\n")
-# Declared, with other events.
+# Declared equivalent, but with other events.
 HARMLESS = trial("h", silent="s2fuzz 1\n")
 
 
@@ -29,17 +29,17 @@ def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "harmless", lambda: other)
 
 
-def test_equivalent_is_what_is_declared_and_does_the_same() -> None:
+def test_equivalent_mutants_are_declared_and_have_the_same_events() -> None:
     found = score.score([KILLED, LATE, SAME, SILENT, trial("e")])
     assert (found.mutants, found.killed, found.by_corpus, found.equivalents) == (5, 2, 1, 1)
-    # One that is declared, and has other events, is alive all the same.
+    # A mutant that is declared equivalent, but has other events, counts as alive.
     assert [each.key for each in found.alive] == ["d", "e"]
     assert found.contradicted == 1
     assert found.share == 0.5
     assert score.score([SAME]).share is None
 
 
-def test_cost_kills_and_is_told_apart() -> None:
+def test_mutants_killed_by_cost_are_counted_separately() -> None:
     dear = trial("x", "cost: flushes_vmid 2, not 1", "random 3")
     found = score.score([KILLED, dear])
     assert (found.killed, found.by_cost, found.share) == (2, 1, 1.0)
@@ -48,18 +48,18 @@ def test_cost_kills_and_is_told_apart() -> None:
     assert "`a => pass`" not in section
 
 
-def test_harmless_one_counts_as_equivalent_and_is_told_apart() -> None:
+def test_harmless_mutant_counts_as_equivalent_and_is_listed_separately() -> None:
     found = score.score([KILLED, SAME, HARMLESS])
     assert (found.equivalents, found.contradicted, found.alive) == (2, 0, ())
     equal, harmless = score.page([KILLED, SAME, HARMLESS]).split("## Equivalent")[1].split("## Harmless")
     assert ("`c => pass`" in equal, "`h => pass`" in equal) == (True, False)
     assert ("`c => pass`" in harmless, "`h => pass`" in harmless) == (False, True)
     assert "on at least 100 operations" in equal
-    # A finding contradicts it.
+    # A finding contradicts the declaration.
     assert score.score([trial("h", "regression tlb: x")]).contradicted == 1
 
 
-def test_page_and_text_name_what_is_alive() -> None:
+def test_page_and_text_name_mutants_that_are_alive() -> None:
     trials = [KILLED, SAME, SILENT]
     page = score.page(trials)
     assert "| LeaveOut | 3 | 1 | 1 |" in page
@@ -69,7 +69,7 @@ def test_page_and_text_name_what_is_alive() -> None:
     assert "\nNone.\n" in score.page([KILLED])
 
 
-def test_kept_trials_go_on(tmp_path: Path) -> None:
+def test_kept_trials_are_continued(tmp_path: Path) -> None:
     path = str(tmp_path / "trials.jsonl")
     one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
@@ -85,7 +85,7 @@ def test_kept_trials_go_on(tmp_path: Path) -> None:
     assert [each.operations for each in opened(path).of([other, one])] == [1, 100]
 
 
-def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_file_without_trials_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
     with pytest.raises(MutantTrialsError, match="line 1 is not a trial"):

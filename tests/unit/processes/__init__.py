@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes under test: with the usual signals, and waited for by what can be seen of them, never for a while."""
+"""Processes under test: started with default signal handling, and waited for by observable events, never by time."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from typing import Final
 
 from ..console import ROOT
 
-# Seconds that a loaded machine may take for what usually takes one.
+# Seconds that a loaded machine may need for work that usually takes one second.
 PATIENCE: Final = 60.0
-# For what takes tens of seconds of CPU time by its nature.
+# Seconds for work that takes tens of seconds of CPU time.
 LONG: Final = 600.0
-# Between two looks.
+# Seconds between two checks.
 _LOOK_EVERY: Final = 0.02
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-# A job in the background has its children ignore SIGINT, and under nohup SIGHUP: Python then sets no handler.
+# Children of a background job ignore SIGINT, and children of nohup ignore SIGHUP; Python then sets no handler.
 _LAUNCHER: Final = """\
 import os, signal, sys
 ignored = sys.argv[1].split(",")
@@ -44,20 +44,20 @@ if "fuzz" in " ".join(sys.orig_argv):
 
 
 def interruptible(command: list[str], ignored: Collection[int] = ()) -> list[str]:
-    """The same command, of which signals make what they make of one in a terminal, however the tests were started.
+    """Return the command, wrapped so that signals act as in a terminal, however the tests were started.
 
-    :param ignored: signals that are ignored on its entry
+    :param ignored: signals that the command ignores when it starts
     """
     numbers = ",".join(str(int(number)) for number in ignored)
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, numbers, *command]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """One in which every process of ours knows the candidates of `tests.good_bad.practice_silence`.
+    """Return an environment in which all processes know the candidates of `tests.good_bad.practice_silence`.
 
-    Kernel code is silent after 2 s of CPU time already.
+    Kernel code counts as silent after only 2 s of CPU time.
 
-    :param folder: an empty one; its name marks the processes
+    :param folder: an empty folder; its name marks the processes
     """
     site = folder / "site"
     site.mkdir(exist_ok=True)
@@ -66,10 +66,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Started:
-    """A command that runs in *folder*, its output in files there.
+    """A command that runs in *folder*, with its output in files there.
 
-    :param folder: a scratch one of its own
-    :param ignored: signals that are ignored on its entry; all others have their default
+    :param folder: a scratch folder used by this command only
+    :param ignored: signals that the command ignores when it starts; all others have their default action
     """
 
     def __init__(self, folder: Path, *arguments: str, ignored: Collection[int] = ()) -> None:
@@ -87,7 +87,7 @@ class Started:
             )
 
     def end(self, *numbers: int, seconds: float = PATIENCE) -> tuple[int, str, str]:
-        """Send signals and wait for its end: exit code, stdout, stderr; no process may be left."""
+        """Send signals and wait for the end: exit status, stdout, stderr; no process may be left."""
         for number in numbers:
             self.process.send_signal(number)
         try:
@@ -102,7 +102,7 @@ class Started:
 
 
 def left(folder: Path) -> list[int]:
-    """Processes of a command that live."""
+    """Return the live processes of a command."""
     mark, found = f"{_MARK}={folder}".encode(), []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -112,9 +112,9 @@ def left(folder: Path) -> list[int]:
 
 
 def wait_for(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until something is true.
+    """Wait until a condition holds.
 
-    :param what: is told if it never is
+    :param what: name of the condition, for the message if it never holds
     """
     deadline = time.monotonic() + seconds
     while not true():
@@ -123,7 +123,7 @@ def wait_for(true: Callable[[], object], what: str, seconds: float = PATIENCE) -
 
 
 def state(pid: int) -> str:
-    """The state of a process as /proc has it; Z, a zombie, also where there is none."""
+    """Return the state of a process as in /proc; Z (zombie) also if the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -131,12 +131,12 @@ def state(pid: int) -> str:
 
 
 def wait_for_end(pid: int) -> None:
-    """Wait until a process is gone, or would be if its parent asked."""
+    """Wait until a process is gone or a zombie."""
     wait_for(lambda: state(pid) == "Z", f"the end of process {pid}")
 
 
 def work_of(pids: Iterable[int]) -> float:
-    """Seconds of CPU time that processes, and those that they have waited for, have taken."""
+    """Return the CPU time of processes and of the children that they have waited for, in seconds."""
     ticks = 0
     for pid in pids:
         with suppress(OSError):
@@ -146,9 +146,9 @@ def work_of(pids: Iterable[int]) -> float:
 
 
 def wait_for_work(pids: Callable[[], Iterable[int]], seconds: float) -> None:
-    """Wait until processes have worked for so many seconds of CPU time from now on, however long that takes.
+    """Wait until processes have used this many more seconds of CPU time, however long that takes.
 
-    :param pids: which ones; some may come and go
+    :param pids: returns the processes; some may start or end meanwhile
     """
     most = start = work_of(pids())
     deadline = time.monotonic() + PATIENCE
@@ -156,6 +156,6 @@ def wait_for_work(pids: Callable[[], Iterable[int]], seconds: float) -> None:
         assert time.monotonic() < deadline, f"processes that work, {most - start:.2f} of {seconds:.2f} s so far"
         time.sleep(_LOOK_EVERY)
         now = work_of(pids())
-        # A process that is gone, and that nobody has waited for yet, is not counted.
+        # A process that has ended and that no parent has waited for is not counted.
         start -= max(0.0, most - now)
         most = now

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Child processes: what they are told and say, how they end, and what their end is called."""
+"""Child processes: their input and output, their end, and the description of their end."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ sys.exit(7)
 
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
-    """A child that says its arguments, then each line in capitals."""
+    """Start a child that prints its arguments, then each line in capitals."""
     (tmp_path / "echo_of_test.py").write_text(ECHO)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return Child("the echo", "echo_of_test", "one", "two")
@@ -60,17 +60,17 @@ def test_lines_go_both_ways(child: Child) -> None:
         assert child.death() == "ended with exit code 7"
 
 
-def test_its_death_has_a_name(child: Child) -> None:
+def test_the_death_of_a_child_is_described(child: Child) -> None:
     with child:
         child.send(b"die")
         assert child.line(PATIENCE) == b"True one two"
         assert child.line(PATIENCE) is None
         assert child.death() == "was killed by SIGSEGV"
-        # Whoever writes to it is told by its end of the pipe, not by an exception.
+        # Writing to a dead child raises no exception; the other end of the pipe reports the death.
         child.send(b"anybody?", last=True)
 
 
-def test_waiting_has_an_end(child: Child) -> None:
+def test_waiting_has_a_time_limit(child: Child) -> None:
     with child:
         assert child.line(PATIENCE)
         assert child.wait(0.01) is None
@@ -78,7 +78,7 @@ def test_waiting_has_an_end(child: Child) -> None:
         assert child.line(0.01) is None
 
 
-def test_it_is_ended_with_what_it_started(child: Child) -> None:
+def test_a_child_is_ended_with_its_own_children(child: Child) -> None:
     child.line(PATIENCE)
     child.send(b"start")
     started = int(child.line(PATIENCE) or b"0")
@@ -94,13 +94,13 @@ def test_it_is_ended_with_what_it_started(child: Child) -> None:
 
 
 def select_ready(child: Child) -> bool:
-    """Tell whether there is something to be read."""
+    """Return whether there is something to read."""
     import select
 
     return bool(select.select([child.answers], [], [], 0)[0])
 
 
-def test_its_cpu_time_is_seen(child: Child) -> None:
+def test_the_cpu_time_of_a_child_is_measured(child: Child) -> None:
     with child:
         child.line(PATIENCE)
         before = cpu_seconds(child.pid)
@@ -111,7 +111,7 @@ def test_its_cpu_time_is_seen(child: Child) -> None:
     assert cpu_seconds(child.pid) is None
 
 
-def test_one_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NoProcessError, match=r"the echo cannot be started: No such file or directory") as refused:
@@ -120,7 +120,7 @@ def test_one_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_foreign_package_where_it_runs_is_not_imported(
+def test_a_foreign_package_in_the_current_directory_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, child: Child
 ) -> None:
     child.close()
@@ -147,8 +147,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_with_its_parent(number: int, child: Child) -> None:
-    """It ends with its parent, whatever that dies of; Ctrl-C in a terminal is its parent's to handle."""
+def test_a_child_ends_with_its_parent(number: int, child: Child) -> None:
+    """Check that the child ends with its parent, however the parent dies; Ctrl-C is handled by the parent."""
     child.close()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
     with subprocess.Popen(
@@ -156,7 +156,7 @@ def test_with_its_parent(number: int, child: Child) -> None:
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        # What a terminal sends, it sends to the whole group.
+        # A terminal sends the signal to the whole process group.
         os.killpg(parent.pid, number)
         rest, _ = parent.communicate(timeout=PATIENCE)
         assert rest == (b"" if number == signal.SIGKILL else b"b'STILL THERE'\n")
@@ -166,7 +166,7 @@ def test_with_its_parent(number: int, child: Child) -> None:
 @pytest.mark.parametrize(
     ("code", "text"), [(0, "ended with exit code 0"), (3, "ended with exit code 3"), (-11, "was killed by SIGSEGV")]
 )
-def test_words_for_an_end(code: int, text: str) -> None:
+def test_descriptions_of_exit_statuses(code: int, text: str) -> None:
     assert end_text(code) == text
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Forked copies: they answer, end, and leave this process as it is."""
+"""Forked copies of this process: they answer, end, and do not change it."""
 
 import errno
 import gc
@@ -16,7 +16,7 @@ from . import PATIENCE, state, wait_for
 
 
 def work(request: object) -> object:
-    """Do the work of the copies of the tests."""
+    """Handle a request in a copy."""
     if request == "die":
         os.kill(os.getpid(), signal.SIGTERM)
     if request == "leave":
@@ -39,7 +39,7 @@ def fork() -> Iterator[Fork]:
 
 
 def asked(fork: Fork, request: object) -> object:
-    """The answer to a request."""
+    """Send a request; return its answer."""
     fork.send(request)
     assert fork.ready(PATIENCE)
     answer = fork.read()
@@ -55,30 +55,30 @@ def test_requests_and_answers(fork: Fork) -> None:
 
 
 @pytest.mark.parametrize(("request_", "code"), [("die", -signal.SIGTERM), ("leave", 7), ("raise", 1)])
-def test_its_death(fork: Fork, request_: str, code: int) -> None:
+def test_the_death_of_a_copy_is_reported(fork: Fork, request_: str, code: int) -> None:
     assert asked(fork, request_) is None
     assert fork.death() == code
-    # To write to it does no harm; another one can be started.
+    # Writing to a dead copy does no harm, and another copy can be started.
     fork.send("anybody?")
     fork.close()
     fork.start()
     assert asked(fork, 1) == (1, fork.pid)
 
 
-def test_signals_are_the_parents(fork: Fork) -> None:
+def test_signals_are_handled_by_the_parent(fork: Fork) -> None:
     before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert asked(fork, "signals") == (True, before[1])
     assert before == (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-def test_what_both_have_is_not_collected(fork: Fork) -> None:
-    """A collection in the copy would touch, and so copy, all that this process has."""
+def test_shared_objects_are_not_collected(fork: Fork) -> None:
+    """Check this because a collection in the copy would touch, and thus copy, all shared memory."""
     frozen = asked(fork, "frozen")
     assert isinstance(frozen, int)
     assert frozen > 10_000
 
 
-def test_closing_ends_it_and_leaves_nothing() -> None:
+def test_closing_ends_the_copy_and_leaves_nothing() -> None:
     before = set(os.listdir("/proc/self/fd"))
     made = Fork("the copy", work)
     made.start()
@@ -89,7 +89,7 @@ def test_closing_ends_it_and_leaves_nothing() -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_its_end_is_seen_when_it_is_killed(fork: Fork) -> None:
+def test_the_end_of_a_killed_copy_is_seen(fork: Fork) -> None:
     os.kill(fork.pid, signal.SIGKILL)
     wait_for(lambda: fork.ready(0), "its end")
     assert fork.read() is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory of a process is what Linux says; of one that is gone there is none."""
+"""The memory of a process, as Linux reports it; a process that is gone has none."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from fuzz.processes.memory import resident_kib
 
 
 @pytest.mark.parametrize(("peak", "key"), [(False, "VmRSS"), (True, "VmHWM")])
-def test_memory_is_what_linux_says(peak: bool, key: str) -> None:
+def test_memory_is_the_value_of_linux(peak: bool, key: str) -> None:
     found = re.search(rf"^{key}:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None
     assert resident_kib("self", peak) == pytest.approx(int(found[1]), rel=0.1)

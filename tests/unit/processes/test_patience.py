@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patience: a process that works on a loaded machine has its time, and one that waits is not waited for."""
+"""Patience: a process that works on a loaded machine gets its time; waiting for an idle one is bounded."""
 
 import pytest
 
@@ -18,7 +18,9 @@ from fuzz.processes.patience import Patience
         (100.0, 9.0, True),
     ],
 )
-def test_over(clock: float, spent: float, over: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_ends_by_cpu_time_or_clock(
+    clock: float, spent: float, over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     times = {"clock": 1000.0, "spent": 5.0}
     monkeypatch.setattr("fuzz.processes.patience.time.monotonic", lambda: times["clock"])
     monkeypatch.setattr("fuzz.processes.patience.cpu_seconds", lambda _: times["spent"])
@@ -30,6 +32,6 @@ def test_over(clock: float, spent: float, over: bool, monkeypatch: pytest.Monkey
     assert not waited.over()
 
 
-def test_a_process_that_is_gone_is_not_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_process_that_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fuzz.processes.patience.cpu_seconds", lambda _: None)
     assert Patience(1, 0.0).over()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A signal that ends a command interrupts it, and never the import or the finalizer that happens to be under way."""
+"""A signal that ends a command interrupts the command, but never a running import or finalizer."""
 
 import importlib
 import signal
@@ -13,7 +13,7 @@ import pytest
 from fuzz.processes import signals
 from fuzz.processes.signals import exit_code, in_order
 
-# Each sends a signal in the middle of something, and has done it whole in the end.
+# Each module sends a signal in the middle of an action that must still complete.
 MODULES = {
     "a module": "import signal\nsignal.raise_signal({number})\nWHOLE = True\n",
     "a class that is made": """\
@@ -48,7 +48,7 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture
 def usual() -> Iterator[None]:
-    """Signals have their usual handlers, however the tests were started."""
+    """Give signals their default handlers, however the tests were started."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
     yield
     for number, handler in before.items():
@@ -56,7 +56,7 @@ def usual() -> Iterator[None]:
 
 
 def work(name: str) -> None:
-    """Import a module, call its function if it has one, and go on until a signal ends that."""
+    """Import a module, call its function if it has one, and continue until a signal ends this."""
     with in_order():
         module = importlib.import_module(name)
         if hasattr(module, "end"):
@@ -69,13 +69,13 @@ def work(name: str) -> None:
 @pytest.mark.usefixtures("usual")
 @pytest.mark.parametrize("number", ENDING)
 @pytest.mark.parametrize("what", MODULES)
-def test_what_is_under_way_ends_first(
+def test_a_running_import_or_finalizer_completes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, what: str
 ) -> None:
     name = f"interrupted_{number.name}_{what.replace(' ', '_')}"
     (tmp_path / f"{name}.py").write_text(MODULES[what].format(number=int(number)))
     monkeypatch.syspath_prepend(tmp_path)
-    # A loaded machine may take its time.
+    # Enough time for a loaded machine.
     monkeypatch.setattr(signals, "_PATIENCE", 60.0)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
@@ -83,7 +83,7 @@ def test_what_is_under_way_ends_first(
     assert sys.modules[name].WHOLE
     assert exit_code() == 128 + number
     assert signal.getsignal(number) == before
-    # Nor does it come once more.
+    # The signal is not sent again, either.
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
@@ -102,11 +102,11 @@ def test_other_work_ends_at_once() -> None:
 
 
 @pytest.mark.usefixtures("usual")
-def test_a_signal_that_comes_twice_in_a_row_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_signal_twice_in_a_row_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with in_order():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        # A loaded machine may take its time.
+        # Enough time for a loaded machine.
         monkeypatch.setattr(signals, "_SAME", 60.0)
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -115,5 +115,5 @@ def test_a_signal_that_comes_twice_in_a_row_is_one(monkeypatch: pytest.MonkeyPat
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     with in_order(), pytest.raises(KeyboardInterrupt):
-        # Of another command, in the same process.
+        # The signal of another command in the same process.
         signal.raise_signal(signal.SIGTERM)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lines of /init, taken apart; outcomes compared; stamps on findings."""
+"""Output of /init: parsed lines, compared outcomes, stamps on findings."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ LINES: Final = (
 
 
 def program(*lines: str) -> Program:
-    """A program with these operations."""
+    """Return a program with these operations."""
     return parse_program("\n".join(["s2fuzz 1", "vm", "slot a size=2M backing=thp log=on", *lines, ""]))
 
 
@@ -59,7 +59,7 @@ def test_lines_of_a_program() -> None:
     ],
     ids=["old", "new", "with its condition", "short"],
 )
-def test_a_warning_in_the_words_of_each_version(line: str) -> None:
+def test_warnings_of_all_versions_are_recognised(line: str) -> None:
     assert complaint(line) == SHORT
 
 
@@ -73,7 +73,7 @@ def test_a_warning_in_the_words_of_each_version(line: str) -> None:
         ("r 0 error -12", False),
     ],
 )
-def test_what_a_machine_could_not_do(line: str, incomplete: bool) -> None:
+def test_steps_that_a_machine_could_not_do(line: str, incomplete: bool) -> None:
     assert parse([line]).incomplete is incomplete
 
 
@@ -88,7 +88,7 @@ def test_any_other_line_is_a_remark(line: str) -> None:
 
 
 def compared(lines: tuple[str, ...], outcomes: list[Outcome], real: dict[int, RealOutcome]) -> list[int]:
-    """The operations of which the outcomes differ."""
+    """Return the operations whose outcomes differ."""
     expected = Expected(outcomes)
     return [each.at for each in differences(program(*lines), expected, RealAnswers(real))]
 
@@ -130,7 +130,7 @@ def test_addresses_of_aborts_are_compared(misled: bool, value: str, other: bool)
     assert len(different) == (misled is not other)
 
 
-def test_nothing_is_compared_behind_what_was_not_reached() -> None:
+def test_nothing_is_compared_after_the_last_operation_reached() -> None:
     lines = ("cpu0 read a+0",) * 3
     assert compared(lines, [Outcome("ok", 0)] * 3, {0: RealOutcome("ok", "0")}) == [1]
 
@@ -140,7 +140,7 @@ def test_a_vm_that_cannot_be_made_is_a_difference() -> None:
 
 
 def violation(checker: str, what: str = "something", at: int = 1) -> Violation:
-    """A violation at an operation."""
+    """Make a violation at an operation."""
     found = Violation(checker, "user_mem_abort", what, -1, "")
     found.at = at
     return found
@@ -180,8 +180,8 @@ def test_stamps(found: Violation, differs: bool, word: str, why: str) -> None:
         ("esr:96000010", INVISIBLE),
     ],
 )
-def test_the_address_that_an_abort_tells(value: str, word: str) -> None:
-    """The model tells 0x10."""
+def test_the_reported_address_of_an_abort(value: str, word: str) -> None:
+    """Check the address against the model's, 0x10."""
     found = violation("contract", "abort at another address", at=0)
     found.reason = "the reported address is 0x10, the guest accessed 0x20"
     assert stamp_of(found, parse([f"r 0 abort {value}"]), False, 1).word == word

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Many programs beside the model: counted, saved, tried again. The machine is a pretended one."""
+"""Many programs on a simulated machine beside the model: counted, saved, tried again."""
 
 from pathlib import Path
 from typing import Any, Final, cast
@@ -26,7 +26,7 @@ STALE: Final = {**GOOD, 1: RealOutcome("ok", "0")}
 
 
 class Pretended:
-    """A session without a machine; *starts*: how often it was started."""
+    """A session without a machine; *starts*: the number of its starts."""
 
     release = "6.0"
     page_size = PAGE
@@ -39,7 +39,7 @@ class Pretended:
 
 
 def done(outcomes: dict[int, RealOutcome], said: tuple[str, ...] = (), status: int = 0) -> RealRun:
-    """The result of the program above, with these answers."""
+    """Return the result of the program above, with these answers."""
     part = played(PROGRAM, PAGE)
     expected: Expected = ModelRun(candidate.get("v5.14"), part.program).finish()
     answers = RealAnswers(outcomes, {1: list(said)}, seconds=0.5, status=status)
@@ -58,7 +58,7 @@ def test_kinds() -> None:
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> tuple[RealCheck, list[Any]]:
-    """A check, and the list of what comes of its programs: results, or errors that are raised."""
+    """Return a check, and the list of results of its programs; an error in the list is raised."""
     results: list[Any] = []
 
     def run(*_: object) -> RealRun:
@@ -73,11 +73,11 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> tuple[RealCheck, list[Any]]:
 
 
 def take(check: RealCheck, program: Program = PROGRAM) -> None:
-    """Play a program."""
+    """Run a program."""
     check.play(program, "here")
 
 
-def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
+def test_programs_that_agree_are_counted(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
     check, results = pretended
     results += [done(GOOD), UnplayableError("its slots have 1G of thp memory"), done(GOOD)]
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_what_agrees_is_counted(pretended: tuple[RealCheck, list[Any]], tmp_path
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_what_differs_is_saved(pretended: tuple[RealCheck, list[Any]], tmp_path: Path, again: bool) -> None:
+def test_programs_that_differ_are_saved(pretended: tuple[RealCheck, list[Any]], tmp_path: Path, again: bool) -> None:
     check, results = pretended
     results += [done(STALE), done(GOOD), done(STALE), done(STALE if again else GOOD)]
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_a_machine_that_hangs_is_a_difference(pretended: tuple[RealCheck, list[A
     (kind,) = check.kinds.values()
     assert (kind.text, kind.replays) == ("the machine does not answer", True)
     assert cast(Pretended, check.session).starts == 2
-    # One that always does is QEMU's fault.
+    # If the machine always hangs, it is QEMU's fault.
     results += [RealSilent("it hangs")] * MOST_HANGS
     for _ in range(MOST_HANGS - 2):
         take(check)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Findings that take two CPUs, of which the emulated machine has one: nobody can tell whether the kernel has them."""
+"""Findings that need two CPUs: the emulated machine has one, so it cannot tell whether the kernel has them."""
 
 from typing import Final
 
@@ -8,13 +8,13 @@ from fuzz.language.text import parse
 from fuzz.real.model import ModelRun
 from fuzz.real.stamp import HIDDEN, stamp_of_cpus
 
-# The flush of relaxed permissions is one of this CPU alone: the other one's write does not complete.
+# The flush of relaxed permissions is local to this CPU: the write of the other CPU does not complete.
 VERSION: Final = "bug-relax-local"
 LINES: Final = ("cpu0 read a+0", "cpu1 read a+0", "cpu0 write a+0", "cpu1 write a+0")
 PROGRAM: Final = parse("\n".join(["s2fuzz 1", "vm cpus=2", "slot a size=4K backing=anon log=on", *LINES, ""]))
 
 
-def test_a_finding_that_takes_two_cpus() -> None:
+def test_a_finding_that_needs_two_cpus() -> None:
     version = candidate.get(VERSION)
     with_two = [each.signature for each in ModelRun(version, PROGRAM, one_cpu=False).finish().violations]
     assert with_two

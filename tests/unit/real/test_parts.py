@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels by name, the cache folder, the archive of /init, the memory of the machine."""
+"""Parts of the machine: kernels by name, the cache folder, the archive of /init, the memory."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ from fuzz.real.memory import BASE, NODES, RealMemory
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
+    """Make an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "s2fuzz" / "real"
 
 
 @pytest.fixture
 def three(cache: Path) -> Path:
-    """Kernels at hand, and what is none."""
+    """Make a cache with kernels, and with folders that are none."""
     for name in ("6.12.9-1-cloud", "6.12.117+deb12-cloud", "6.1.0-56-cloud", ".making-x"):
         (cache / "kernels" / name).mkdir(parents=True)
         (cache / "kernels" / name / "vmlinuz").write_bytes(name.encode())
@@ -60,7 +60,7 @@ def test_no_kernel_at_all() -> None:
         kernels.find("")
 
 
-def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
+def test_a_kernel_image_from_a_file(tmp_path: Path) -> None:
     image = tmp_path / "Image"
     image.write_bytes(b"one")
     kernel = kernels.find(str(image))
@@ -69,7 +69,7 @@ def test_a_kernel_of_ones_own(tmp_path: Path) -> None:
     assert kernel.digest() != before
 
 
-def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Path) -> None:
+def test_an_entry_is_complete_or_absent(cache: Path) -> None:
     with making("init", "a") as work:
         (work / "file").write_text("x")
         assert entry("init", "a") is None
@@ -80,7 +80,7 @@ def test_an_entry_is_there_as_a_whole_or_not_at_all(cache: Path) -> None:
     assert os.listdir(cache / "init") == ["a"]
 
 
-def test_what_nobody_uses_goes(cache: Path) -> None:
+def test_unused_entries_are_removed(cache: Path) -> None:
     for name in ("new", "old", f"{UNFINISHED}x"):
         (cache / "init" / name).mkdir(parents=True)
     os.utime(cache / "init" / "old", (1, 1))
@@ -101,8 +101,8 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert folder("init") == tmp_path / "file" / "s2fuzz" / "real" / "init"
 
 
-def test_the_archive_is_one(tmp_path: Path) -> None:
-    """As cpio reads it, where that is installed; its parts, anyway."""
+def test_the_archive_is_valid(tmp_path: Path) -> None:
+    """List the archive with cpio if it is installed, and check its parts in any case."""
     data = initrd.archive(b"program")
     assert data.count(b"070701") == 4
     assert len(data) % 4 == 0
@@ -134,7 +134,7 @@ def test_memory_is_saved_and_loaded(tmp_path: Path) -> None:
     with RealMemory() as memory:
         for file, offset, data in ((0, 4096, b"\1" * 8), (1, NODES[1] - 8, b"\2" * 8), (0, 1 << 20, bytes(65536))):
             os.pwrite(memory.files[file], data, offset)
-        # Of zeroes nothing is written.
+        # Zeroes are not written.
         assert memory.save(tmp_path) == 2 * 65536
     with RealMemory() as memory:
         memory.load(tmp_path)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz real`` on a machine that lacks something, or whose QEMU dies: one line, exit code 2, and nothing is left."""
+"""``s2fuzz real`` with something missing, or with a QEMU that dies:
+
+one line, exit code 2, and nothing is left behind.
+"""
 
 from pathlib import Path
 
@@ -16,7 +19,7 @@ PROGRAM = str(ROOT / "corpus/regressions/livelock-two-levels.s2")
 
 @pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A file that is no kernel; the cache is empty, and a compiler makes what is no program."""
+    """Make a file that is no kernel, an empty cache, and a compiler whose output is no program."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     compiler = script(tmp_path / "gcc", 'while [ "$1" != -o ]; do shift; done; echo made > "$2"')
     monkeypatch.setenv(initrd.VARIABLE, compiler)
@@ -25,12 +28,12 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def children() -> set[str]:
-    """The processes that this one has started, and that are there."""
+    """Return the live processes that this process has started."""
     return {each for task in Path("/proc/self/task").iterdir() for each in (task / "children").read_text().split()}
 
 
 def script(path: Path, text: str) -> str:
-    """A program that is a script."""
+    """Write a script."""
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
@@ -78,6 +81,6 @@ def test_a_qemu_that_is_missing_or_dies(
     assert last.startswith("s2fuzz: real: ")
     assert words in last
     assert [line for line in said if "booting" not in line] == []
-    # No orphan, nothing in shared memory, no half of a saved machine.
+    # There is no orphan, nothing in shared memory, and no half-saved machine.
     assert (set(SHARED.iterdir()), children()) == before
     assert [*(tmp_path / "cache").rglob("machines/*")] == []

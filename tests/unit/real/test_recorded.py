@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stamps on files of findings, by answers that were recorded of a real run: no QEMU is asked."""
+"""Stamps on files of findings, from recorded answers of a real run, without QEMU."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ Real = Callable[..., Result]
 
 
 class Recorded:
-    """A session that answers as a real one did."""
+    """A session with the answers of a real one."""
 
     release = RELEASE
     page_size = PAGE
@@ -45,31 +45,31 @@ class Recorded:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
 
     def start(self) -> None:
-        """Nothing is started."""
+        """Do nothing: there is no machine to start."""
 
     def close(self) -> None:
-        """Nothing ends."""
+        """Do nothing: there is no machine to stop."""
 
     def begin(self, lines: list[str]) -> None:
-        """Look up what it answered."""
+        """Look up the recorded answer."""
         self.last = self.answers[tuple(lines)]
 
     def finish(self, look: object = None) -> list[str]:
-        """Return what it answered."""
+        """Return the recorded answer."""
         return self.last
 
 
 def program(name: str) -> Path:
-    """A program of the corpus."""
+    """Return the path of a program of the corpus."""
     return ROOT / "corpus" / "regressions" / f"{name}.s2"
 
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Real:
-    """``s2fuzz real run`` beside the port, on recorded answers."""
+    """Return a function that runs ``s2fuzz real run`` beside the port, on recorded answers."""
 
     def none(*_: object) -> None:
         raise NoStreamError("no cc to compile the plugin with")
@@ -81,12 +81,12 @@ def real(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def stamped(real: Real, folder: Path, name: str, signature: str) -> tuple[int, str, Path]:
-    """Exit code, stamp, and file of a finding whose program this is."""
+    """Return exit code, stamp, and file of a finding shown by this program."""
     file = folder / f"{name}.s2"
     text = program(name).read_text()
     file.write_text(f"# signature: {signature}\n{text}")
     code, _, _ = real(str(file))
-    # Nothing but the comment is new.
+    # Only the comment is new.
     assert load(file) == load(program(name))
     return code, comments_of(file.read_text()).get("real", ""), file
 
@@ -94,12 +94,12 @@ def stamped(real: Real, folder: Path, name: str, signature: str) -> tuple[int, s
 def test_a_hang_is_confirmed_by_its_exits(real: Real, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stamp, file = stamped(real, tmp_path, "livelock-two-levels", HANG)
     assert (code, stamp) == (1, f"confirmed on Linux {RELEASE}: stuck (4880 exits, and no progress)")
-    # Whoever judges the program is told.
+    # Judging the program shows the stamp.
     _, out, _ = in_process(capsys, "run", "--candidate", PORT)(str(file))
     assert f"            real kernel: {stamp}\n" in out
 
 
-def test_a_warning_is_confirmed_in_its_own_words(real: Real, tmp_path: Path) -> None:
+def test_a_warning_is_confirmed_with_its_own_text(real: Real, tmp_path: Path) -> None:
     (signature,) = [
         line.partition(" common ")[2]
         for line in program("m1-cache-empty").read_text().splitlines()
@@ -124,7 +124,7 @@ def test_never_not_confirmed_without_a_stream(real: Real, tmp_path: Path, rule: 
     assert ("no cc to compile the plugin with" in stamp) == (rule != "locking")
 
 
-def test_of_a_divergence_nothing_is_said(real: Real, tmp_path: Path) -> None:
+def test_a_divergence_gets_no_stamp(real: Real, tmp_path: Path) -> None:
     assert stamped(real, tmp_path, "m1-cache-empty", "map")[1] == ""
     file = tmp_path / "plain.s2"
     file.write_text(program("m1-cache-empty").read_text())

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The scripts that fetch what `make real` needs, without packages: one clear message, and nothing is left."""
+"""Scripts that fetch the prerequisites of `make real`, without packages:
+
+one clear message, and nothing is left behind.
+"""
 
 import os
 import subprocess
@@ -10,7 +13,7 @@ import pytest
 
 from ..console import ROOT
 
-# What the scripts use beside packages.
+# Programs that the scripts use, besides packages.
 TOOLS: Final = (
     "bash",
     "env",
@@ -31,7 +34,7 @@ TOOLS: Final = (
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder of programs with apt among them, which has no network and knows no package."""
+    """Make a folder of programs with an apt that has no network and knows no package."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in TOOLS:
@@ -44,7 +47,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A script of .ci/ that finds these programs only."""
+    """Run a script of .ci/ that finds these programs only."""
     environment = {"PATH": str(place), "HOME": str(place), "TMPDIR": str(place)}
     command = [str(ROOT / ".ci" / script), *arguments]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
@@ -60,7 +63,7 @@ def test_no_kernel_package(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "kernels").exists()
 
 
-def test_kernels_that_are_there_stay(place: Path, tmp_path: Path) -> None:
+def test_existing_kernels_are_kept(place: Path, tmp_path: Path) -> None:
     image = tmp_path / "kernels" / "6.1.9-cloud-arm64" / "vmlinuz"
     image.parent.mkdir(parents=True)
     image.write_bytes(b"x")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs as C files: all of it ours, the program and its expected outcomes in it; what cannot be exported."""
+"""Programs exported as C files: self-contained, with their expected outcomes; programs that cannot be exported."""
 
 import re
 import shutil
@@ -26,12 +26,12 @@ PROGRAMS: Final = (
 
 
 def text_of(name: str) -> str:
-    """The C file of a program of the corpus."""
+    """Return the C file of a program of the corpus."""
     path = ROOT / "corpus" / f"{name}.s2"
     return selftest(load(str(path)), candidate.get("v5.14"), str(path))
 
 
-def test_an_access_that_hangs_should_not() -> None:
+def test_an_access_that_hangs_is_expected_to_succeed() -> None:
     text = text_of("regressions/livelock-two-levels")
     assert '{ "cpu0 read a+0", "ok", "0" },\n\t{ "cpu0 fetch a+0", "ok", "" },\n' in text
     assert "#define WARNING_IS_EXPECTED 0\n" in text
@@ -40,7 +40,7 @@ def test_an_access_that_hangs_should_not() -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_needs_no_file_of_ours(name: str, tmp_path: Path) -> None:
+def test_the_c_file_is_self_contained(name: str, tmp_path: Path) -> None:
     text = text_of(name)
     assert '#include "' not in text
     assert text.count("SPDX-License-Identifier") == 1
@@ -54,7 +54,7 @@ def test_it_needs_no_file_of_ours(name: str, tmp_path: Path) -> None:
 
 
 def test_device_memory_is_refused() -> None:
-    """On somebody's machine there is none to spare."""
+    """Refuse it because a user's machine has none to spare."""
     program = parse("s2fuzz 1\nvm\nslot a size=2M backing=device\ncpu0 read a+0\n")
     with pytest.raises(UnplayableError, match="device memory"):
         selftest(program, candidate.get("v5.14"), "x.s2")

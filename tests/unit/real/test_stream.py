@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Streams of stores, flushes and cache operations: read, put into the same words, compared, and stamped."""
+"""Streams of stores, flushes and cache operations: read, normalised, compared, and stamped."""
 
 import struct
 from pathlib import Path
@@ -45,7 +45,7 @@ MISSED: Final = parse(MISSING_CLEAN)
 GRANULE: Final = Granule(12)
 HEAD: Final = "s2fuzz 1\nvm cpus=1\nslot a size=2M backing=thp\n"
 PROGRAM: Final = parse(f"{HEAD}host write a+0 2M\ncpu0 read a+0\ncpu0 cache off\n")
-# TLBI IPAS2E1IS, RIPAS2E1IS, VMALLS12E1IS, ALLE1IS; without their registers.
+# TLBI IPAS2E1IS, RIPAS2E1IS, VMALLS12E1IS, ALLE1IS, without their registers.
 BY_IPA: Final = 0xD50C8020
 BY_RANGE: Final = 0xD50C8040
 BY_VM: Final = 0xD50C83C0
@@ -70,14 +70,14 @@ def test_flushes_by_their_instructions() -> None:
     assert flush_event(ALL, 0, GRANULE) is None
 
 
-def test_a_range_is_one_flush_however_it_is_made() -> None:
+def test_a_range_is_one_flush_in_all_its_encodings() -> None:
     part = StreamEvent(FLUSHED, "range", 0, 0, 0x2000)
     whole = StreamEvent(FLUSHED, "range", 0, 0, 0x5000)
     page = StreamEvent(FLUSHED, "ipa", 0x4000, 0)
     assert merged([part, StreamEvent(FLUSHED, "range", 0x2000, 0, 0x2000), page], 4096) == [whole]
     assert merged([whole], 4096) == [whole]
     assert merged([StreamEvent(FLUSHED, "range", 0x4000, 0, 0x1000)], 4096) == [page]
-    # Apart, or with a hint, or two pages by their addresses: others.
+    # Not merged: parts with a gap, with a hint, or two pages flushed by address.
     for events in ([part, page], [page, page], [whole, StreamEvent(FLUSHED, "ipa", 0x5000, 3)]):
         assert merged(events, 4096) == events
 
@@ -114,13 +114,13 @@ def test_events_of_a_kernel() -> None:
         StreamEvent(INVALIDATED, "", size=4096),
         StreamEvent(INVALIDATED, "all"),
         StreamEvent(STORED, "table", (1 << 30) + (2 << 20), 2),
-        # To a stack, or to no table that is known.
+        # Stores to a stack, or to a page not known as a table, are dropped.
         StreamEvent(FLUSHED, "vmid"),
     ]
 
 
-def test_entries_of_a_table_that_nothing_leads_to() -> None:
-    """Cleared by RCU, at any time: a block has come in the place of the table, or another table."""
+def test_entries_of_a_detached_table() -> None:
+    """Clear entries as RCU callbacks do at any time, after a block or another table has replaced the table."""
     top, table, other = 0x41000000, 0x41001000, 0x41002000
     places = {top: StreamTable(1, 0), table: StreamTable(2, 0, top), 0x41003000: StreamTable(3, 0, table)}
     empty = StreamEvent(STORED, "empty", 2 << 20, 2)
@@ -130,7 +130,7 @@ def test_entries_of_a_table_that_nothing_leads_to() -> None:
         assert stores.event(top, entry) is not None
         assert stores.event(table + 8, 0) is None
         assert stores.event(0x41003000, 0) is None
-        # An entry that is made shows, wherever.
+        # A new entry is always shown.
         assert stores.event(table + 8, 0x7FD) is not None
     stores = StreamStores(places, GRANULE)
     assert stores.event(top, table | 3) is not None
@@ -165,14 +165,14 @@ def test_events_of_the_model() -> None:
 
 
 def run(model: list[StreamEvent], real: list[StreamEvent], at: int = 1) -> StreamRun:
-    """Streams of the program above, with these events at one operation."""
+    """Return streams of the program above, with these events at one operation."""
     empty = StreamRun(played(PROGRAM, 4096, True, OLD_CPU), [], [[], [], []], [[], [], []])
     empty.model[at], empty.real[at] = list(model), list(real)
     return empty
 
 
 def violation(checker: str, at: int = 1) -> Violation:
-    """A violation at an operation."""
+    """Make a violation at an operation."""
     found = Violation(checker, "stage2_map_walker", "something", 2, "")
     found.at = at
     return found
@@ -184,7 +184,7 @@ def violation(checker: str, at: int = 1) -> Violation:
         ([BLOCK], [BLOCK], CONFIRMED, "the same as m, in the same order: 1 store, no DC"),
         ([BLOCK], [CLEAN, BLOCK], NOT_CONFIRMED, "1 store, DC 2M, where m has 1 store, no DC"),
         ([BLOCK, CLEAN], [CLEAN, BLOCK], NOT_CONFIRMED, "1 store, DC 2M, where m has 1 store, DC 2M"),
-        # Flushes are of no account here.
+        # Flushes do not count here.
         ([BLOCK, StreamEvent(FLUSHED, "vmid")], [BLOCK], CONFIRMED, "the same as m, in the same order: 1 store, no DC"),
         (
             [BLOCK],
@@ -198,13 +198,13 @@ def test_stamps(model: list[StreamEvent], real: list[StreamEvent], word: str, wh
     assert run(model, real).stamp(violation("dcache"), "m") == Stamp(word, why)
 
 
-def test_what_is_not_watched() -> None:
+def test_events_that_are_not_watched() -> None:
     unknown = [BLOCK, StreamEvent(FLUSHED, "ipa")]
     assert run(unknown, unknown).stamp(violation("tlb"), "m").word == HIDDEN
     assert run(unknown, unknown).stamp(violation("dcache"), "m").word == CONFIRMED
     assert run([], [], 2).stamp(violation("dcache", 2), "m").word == HIDDEN
     assert run([], []).stamp(violation("dcache", 3), "m").word == HIDDEN
-    # Of flushes by our own code nothing is cleaned.
+    # Flushes by our own code involve no cleaning.
     assert run([BLOCK], [BLOCK], 2).stamp(violation("tlb", 2), "m").word == CONFIRMED
 
 
@@ -216,7 +216,7 @@ def test_a_finding_that_the_model_does_not_have() -> None:
 
 
 def test_our_own_code_in_the_guest_does_not_count() -> None:
-    """Its stores, the cleaning before them, and the flushes behind them."""
+    """Drop its stores, the cleaning before them, and the flushes after them."""
     streams = Streams.__new__(Streams)
     streams.granule, streams.windows = GRANULE, (128 << 20, 160 << 20)
     own = StreamEvent(STORED, "empty", 128 << 20, 3)
@@ -227,7 +227,7 @@ def test_our_own_code_in_the_guest_does_not_count() -> None:
     assert streams.without_own_code([StreamEvent(FLUSHED, "ipa", 160 << 20, 3), CLEAN]) == [CLEAN]
 
 
-def test_each_rule_is_about_a_kind_of_event() -> None:
+def test_each_rule_concerns_one_kind_of_event() -> None:
     assert set(RULES.values()) == {CLEANED, INVALIDATED, FLUSHED}
     assert cpu_for(PROGRAM) is OLD_CPU
     assert cpu_for(parse("s2fuzz 1\nvm fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\n")) is CPU
@@ -238,7 +238,7 @@ def test_memory_of_events() -> None:
         assert events.take() == []
         struct.pack_into("<3Q5Q5Q", events.map, 0, 2, 0, 0, *(1, 2, 3, 4, 5), *(6, 7, 8, 9, 10))
         assert events.take() == [RawEvent(1, 2, 3, 4, 5), RawEvent(6, 7, 8, 9, 10)]
-        # What was read is not added to.
+        # Events that were read are not appended to.
         assert struct.unpack_from("<3Q", events.map, 0) == (2, 0, 2)
         assert events.take() == []
         struct.pack_into("<2Q", events.map, 0, MOST, 1)
@@ -250,13 +250,13 @@ def test_memory_of_events() -> None:
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and a place for programs."""
+    """Make an empty cache and a scratch folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
 
 
 def test_a_machine_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The kernel may be one that does not boot on the other CPU: the rest of the answer stands."""
+    """Check that the rest of the answer is kept, for a kernel that may not boot on the other CPU."""
 
     def fails(*_: object) -> None:
         raise RealError("real: x ended while y booted; use another")
@@ -269,7 +269,7 @@ def test_a_machine_that_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path
     why = "the watched machine does not start: x ended while y booted; use another"
     assert stamp == Stamp(HIDDEN, why)
     assert witness.stamp_of_absent(candidate.get("v5.14"), MISSED, "dcache") == stamp
-    # Without such a violation no machine is asked for.
+    # Without a violation of this kind no machine is needed.
     assert witness.stamps(candidate.get("v5.14"), MISSED, 4096) == []
 
 

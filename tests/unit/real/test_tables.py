@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Leaves of tables, and registers by the protocol of gdb."""
+"""Leaves read from tables, and registers read with the gdb protocol."""
 
 import socket
 import threading
@@ -20,14 +20,14 @@ GRANULE: Final = Granule(12)
 
 def test_leaves_of_tables_of_three_levels() -> None:
     tables = {
-        # Two tables in a row: 40 bits of address, from level 1 on.
+        # Two concatenated tables: 40 bits of address, from level 1 on.
         ROOT: [0] * 1024,
         0x3000: [0x40_0000 | 0x4FD, 0x5000 | 3, *[0] * 510],
         0x5000: [*[0] * 511, 0x7000 | 0x47F | 1 << 54],
     }
     tables[ROOT][1] = 0x3000 | 3
     tables[ROOT][1023] = 0x40_0000_0000 | 0x4FD
-    # Neither valid nor empty: what the kernel keeps there is no leaf.
+    # This entry is neither valid nor empty: private data of the kernel is no leaf.
     tables[0x5000][7] = 0xFE
 
     def words(address: int, count: int) -> list[int]:
@@ -43,7 +43,7 @@ def test_leaves_of_tables_of_three_levels() -> None:
     assert shown(None) == ""
 
 
-def test_a_table_where_no_memory_is() -> None:
+def test_a_table_outside_of_memory() -> None:
     with RealMemory() as memory, pytest.raises(RealError, match="a table of the kernel lies at 0x1000"):
         memory.words(0x1000, 512)
     with RealMemory() as memory:
@@ -51,7 +51,7 @@ def test_a_table_where_no_memory_is() -> None:
 
 
 class Stub(threading.Thread):
-    """A gdbstub with one register; *asked*: the packets that it got."""
+    """A gdbstub with one register; *asked*: the packets that it received."""
 
     def __init__(self, connection: socket.socket, answers: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -94,7 +94,7 @@ ANSWERS: Final = {
 
 @pytest.fixture
 def stub() -> Iterator[tuple[Registers, Stub]]:
-    """Both ends of a connection."""
+    """Make both ends of a connection."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         server = Stub(theirs, dict(ANSWERS))
@@ -109,7 +109,7 @@ def test_registers(stub: tuple[Registers, Stub]) -> None:
     assert registers.read("VTTBR_EL2") == 0x1000050001000
     before = len(server.asked)
     assert registers.read("VTTBR_EL2") == 0x1000050001000
-    # Numbers are learnt once.
+    # Register numbers are queried only once.
     assert server.asked[before:] == ["p47"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Looks at tags that another owner has left: their lines, what their outcomes say, their place in a C file."""
+"""Looks at tags left by another owner: their lines, their outcomes, their place in a C file."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ PART: Final = played(PROGRAM, 4096)
 
 
 def violation(checker: str, places: Places | frozenset[int]) -> Violation:
-    """A violation at the second operation."""
+    """Make a violation at the second operation."""
     found = Violation(checker, "stage2_map_walker", "mapped, tags not cleared", 3, "reason", places)
     found.at = 1
     return found
@@ -38,7 +38,7 @@ def test_each_range_is_looked_at_by_a_vcpu_of_its_vm() -> None:
 @pytest.mark.parametrize(
     "other", [violation("tlb", Places([(0, 4096)], 4096)), violation(tags.RULE, frozenset())], ids=["rule", "places"]
 )
-def test_what_no_guest_got_is_not_looked_at(other: Violation) -> None:
+def test_memory_that_no_guest_got_is_not_looked_at(other: Violation) -> None:
     assert tags.look_lines(other, PROGRAM) == []
     assert with_tag_looks(PART, [other]) == (PART, 0)
 
@@ -66,7 +66,7 @@ def test_hugetlb_pages_of_the_program_get_tags() -> None:
 
 
 def test_a_c_file_ends_with_looks() -> None:
-    """Behind the operation with which the guest got the tags; what comes later would clear some."""
+    """Look right after the operation that gave the tags to the guest, because later operations would clear some."""
     part, looked = with_tag_looks(PART, [SECOND_VM])
     assert looked == 2
     assert part.lines == ("o", *PART.lines[:5], *tags.look_lines(SECOND_VM, PROGRAM))

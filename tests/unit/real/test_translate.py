@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs as user space can play them: what is played, what is left out, what is refused."""
+"""Programs for user space to play: the operations that are played, left out, and refused."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ from fuzz.real.translate import Played, played
 from ..console import ROOT
 
 PAGE: Final = 4096
-# A second slot behind one of 2G: together they fill what 32 bits address.
+# A second slot after one of 2G: together they fill a 32-bit address space.
 FULL: Final = "hugetlb1g\nslot b ipa=2G size=2G backing=hugetlb1g alias=a"
 HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\n"
 
 
 def of(text: str) -> Played:
-    """The part of a program's text that is played."""
+    """Return the part of a program that is played."""
     return played(parse(text), PAGE)
 
 
@@ -40,7 +40,7 @@ def test_a_program_as_lines() -> None:
 
 
 def test_every_operation_is_played_or_left_out() -> None:
-    """One of each kind, and of each kind of access."""
+    """Check one operation of each kind, and one access of each kind."""
     lines = """\
 cpu0 read a+0
 cpu0 write a+4K
@@ -80,7 +80,7 @@ slot a create ipa=4G log=on
     assert [op.__name__ for op in OPERATIONS if not issubclass(op, tuple(kinds))] == []
 
 
-def test_what_no_user_space_can_cause_is_told_of() -> None:
+def test_operations_that_user_space_cannot_cause_are_reported() -> None:
     part = of(
         f"{HEAD}cpu0 evict a+0\ncpu0 read a+0 mmu=off\ntable unmap a+0 4K\ncpu0 walk a+0\ncpu1 write a+0 fail=1\n"
     )
@@ -94,7 +94,7 @@ def test_what_no_user_space_can_cause_is_told_of() -> None:
     )
 
 
-def test_settings_that_only_the_model_has_are_told_of() -> None:
+def test_settings_of_the_model_alone_are_reported() -> None:
     part = of(HEAD.replace("vm", "vm resched=2 grace=3 haf=on") + "cpu0 read a+0\n")
     assert [each.partition(":")[0] for each in part.left_out] == ["vm resched=", "vm grace=", "vm haf="]
     vm = part.program.vm
@@ -125,7 +125,7 @@ def test_refused(text: str, words: str) -> None:
         of(text)
 
 
-def test_an_access_behind_the_address_space() -> None:
+def test_an_access_beyond_the_address_space() -> None:
     lines = ("cpu0 outside fetch 1024G", "cpu1 outside write 2048G mmu=off", "cpu0 outside walk 1024G")
     part = of("\n".join([HEAD.strip(), *lines, "cpu0 outside read 262144G", ""]))
     assert part.lines[2:] == ("O 0 F 0x10000000000 1", "O 1 W 0x20000000000 0")
@@ -135,21 +135,21 @@ def test_an_access_behind_the_address_space() -> None:
     )
 
 
-def test_vms_have_mte_where_the_cpu_has_it() -> None:
+def test_vms_have_mte_if_the_cpu_has_it() -> None:
     program = parse("s2fuzz 1\nvm mte=on\nslot a size=4M backing=thp\ncpu0 read a+0\n")
     assert played(program, PAGE).lines[0].endswith(" 1")
     with pytest.raises(UnplayableError, match="VMs have MTE"):
         played(program, PAGE, cpu=OLD_CPU)
 
 
-def test_of_hugetlb_whole_pages_go() -> None:
+def test_whole_hugetlb_pages_are_discarded() -> None:
     text = "s2fuzz 1\nvm\nslot a size=8M backing=hugetlb2m offset=2M\n"
     part = of(f"{text}host discard a+4K 4M\nhost discard a+4K 2M\nhost unmap a+0 2M\nhost migrate a+4K 4K\n")
     assert part.lines[2:] == ("D 0 0x200000 0x200000", "Z", "U 0 0x0 0x200000", "G 0 0x1000 0x1000")
 
 
 def test_random_programs() -> None:
-    """The rest of each is a valid program, with a line for each operation, and room for our code."""
+    """Check that each played part is a valid program, with a line for each operation, and room for our code."""
     generator, number = Generator(1, PAGE), 0
     codes = {*ACCESSES.values(), *HOST_CODES.values(), *"aCIOZLgcXNm"}
     for _ in range(200):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""arm.c: VMIDs are given in order of entry, and once a generation; everything is flushed when one begins."""
+"""arm.c: VMIDs are assigned in order of entry, once per generation; a new generation flushes everything."""
 
 from reference.arm import Arm
 from reference.events import Observer
@@ -11,7 +11,7 @@ from reference.services.structs import kvm_s2_mmu
 
 
 class Seen(Observer):
-    """Keeps flushes, the instructions of which they consist, and VMIDs that were given."""
+    """Records flushes, their instructions, and assigned VMIDs."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -43,7 +43,7 @@ def test_generations_of_vmids() -> None:
     assert seen.found == ["2 has 1", "1 has 2"]
     assert (one.vmid, other.vmid) == (1, 2)
     seen.found.clear()
-    # Of one generation: the next number, for a VM that comes late.
+    # A VM that enters late gets the next number of the same generation.
     arm.update_vmid(kvm_s2_mmu(3))
     assert seen.found == ["3 has 3"]
 

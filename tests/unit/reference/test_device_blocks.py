@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Device memory that user space maps by blocks: what becomes of a block of which a part goes."""
+"""Device memory that user space maps by blocks: effects of removing part of a block."""
 
 import pytest
 
@@ -15,7 +15,7 @@ GONE = PRESENT | THP | ABSENT
 
 
 class Fixture:
-    """A host with an area of two blocks, and a page behind."""
+    """A host with an area of two blocks, followed by one page."""
 
     def __init__(self) -> None:
         self.host = Host(12, 21, Memory(Granule(12)))
@@ -31,12 +31,12 @@ class Fixture:
         return 0 if run is None else run.flags
 
     def frame(self, page: int) -> int:
-        """The frame of a page, counted from the first one of the area; -1: there is none."""
+        """Return the frame of a page, relative to the first frame of the area, or -1 if there is none."""
         frame = self.host.frame_of(HVA + page * PAGE)
         return frame if frame < 0 else frame - self.pfn
 
 
-def test_a_block_of_which_a_part_goes_is_gone_as_a_whole() -> None:
+def test_removing_part_of_a_block_removes_the_whole_block() -> None:
     f = Fixture()
     f.host.unmap(HVA + 5 * PAGE, HVA + 6 * PAGE)
     assert f.log.calls == ["start 0..512", "end", "start 5..6", "end"]
@@ -44,7 +44,7 @@ def test_a_block_of_which_a_part_goes_is_gone_as_a_whole() -> None:
     assert (f.flags(512), f.flags(1024)) == (PRESENT | THP, PRESENT)
 
 
-def test_what_is_left_comes_back_by_pages_with_the_frames_of_its_area() -> None:
+def test_the_rest_of_a_block_returns_as_pages_with_the_same_frames() -> None:
     f = Fixture()
     f.host.unmap(HVA + 5 * PAGE, HVA + 6 * PAGE)
     for page in 0, 4, 6, 511:
@@ -56,7 +56,7 @@ def test_what_is_left_comes_back_by_pages_with_the_frames_of_its_area() -> None:
     assert f.frame(5) == -1
 
 
-def test_a_block_comes_back_where_the_area_has_all_of_it_and_no_page_is_there() -> None:
+def test_a_block_returns_if_the_area_has_all_of_it_and_no_page_is_mapped() -> None:
     f = Fixture()
     f.host.split(HVA + 3 * PAGE)
     assert f.log.calls == ["start 0..512", "end"]
@@ -67,7 +67,7 @@ def test_a_block_comes_back_where_the_area_has_all_of_it_and_no_page_is_there() 
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 512), (512, 1024), (1024, 1025), (0, 1025)])
-def test_whole_blocks_go_without_the_others(start: int, end: int) -> None:
+def test_removing_whole_blocks_leaves_the_others(start: int, end: int) -> None:
     f = Fixture()
     f.host.unmap(HVA + start * PAGE, HVA + end * PAGE)
     assert f.log.calls[-2:] == [f"start {start}..{end}", "end"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compare-exchanges of table entries: what is stored, and what observers see."""
+"""Compare-exchanges of table entries: the stored values, and the events that observers see."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from reference.services.errors import NULL
 
 
 class Log(Observer):
-    """Keeps the events of stores."""
+    """Records events of stores."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, int, int]] = []
@@ -28,14 +28,14 @@ class Log(Observer):
 
 @pytest.fixture
 def kernel() -> Kernel:
-    """A kernel with one table page."""
+    """Make a kernel with one table page."""
     granule = Granule(12)
     kernel = Kernel(granule, Computer(granule, 1))
     assert kernel.get_zeroed_page() == 0
     return kernel
 
 
-def test_an_exchange_that_wins_is_a_store_with_release(kernel: Kernel) -> None:
+def test_a_successful_exchange_is_a_store_with_release(kernel: Kernel) -> None:
     log = Log()
     kernel.observe(log)
     assert kernel.cmpxchg(5, 0, 7) == 0
@@ -43,7 +43,7 @@ def test_an_exchange_that_wins_is_a_store_with_release(kernel: Kernel) -> None:
     assert log.events == [("release", 5, 0, 7), ("exchanged", 5, 0, 7)]
 
 
-def test_an_exchange_that_loses_stores_nothing(kernel: Kernel) -> None:
+def test_a_failed_exchange_stores_nothing(kernel: Kernel) -> None:
     kernel.WRITE_ONCE(5, 7)
     log = Log()
     kernel.observe(log)
@@ -52,6 +52,6 @@ def test_an_exchange_that_loses_stores_nothing(kernel: Kernel) -> None:
     assert log.events == [("lost", 5, 7, 9)]
 
 
-def test_an_exchange_of_what_is_no_table(kernel: Kernel) -> None:
+def test_an_exchange_outside_of_table_memory(kernel: Kernel) -> None:
     with pytest.raises(IndexError):
         kernel.cmpxchg(NULL, 0, 1)

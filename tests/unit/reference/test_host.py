@@ -27,7 +27,7 @@ BLOCK = 2 << 20
 
 
 class Log(Listener):
-    """Notifications, as short texts relative to HVA in pages."""
+    """Records notifications as short texts, in pages relative to HVA."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -46,7 +46,7 @@ class Log(Listener):
 
 
 class Watch(Log):
-    """Keeps the frames that changed while no notification was under way."""
+    """Records the frames that changed outside of any notification."""
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def test_collapse_copies_into_one_huge_page() -> None:
 
 
 @pytest.mark.parametrize("flags", [THP, ABSENT])
-def test_collapse_of_what_is_huge_or_not_there_does_nothing(flags: int) -> None:
+def test_collapse_of_a_huge_or_absent_page_does_nothing(flags: int) -> None:
     f = Fixture(flags)
     f.host.collapse(HVA)
     assert f.log.calls == []
@@ -153,7 +153,7 @@ def test_discard_splits_at_its_edges_and_touching_makes_a_fresh_page() -> None:
     assert f.host.memory.guest_read(f.frame(1), True) == 0
 
 
-def test_a_whole_block_discarded_comes_back_huge() -> None:
+def test_a_discarded_block_returns_as_a_huge_page() -> None:
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
     f.host.populate(HVA + 9 * PAGE, True)
@@ -163,7 +163,7 @@ def test_a_whole_block_discarded_comes_back_huge() -> None:
 
 @pytest.mark.parametrize("frees", [False, True])
 def test_a_discard_of_small_entries_frees_their_table(frees: bool) -> None:
-    """As the kernel does since v7.0, and the version says, where the whole table goes: a huge page may come back."""
+    """Check this as the kernel behaves since v7.0, if the version declares it: a huge page may then return."""
     f = Fixture(THP)
     f.host.traits = HostTraits(frees_tables=frees)
     small_entries(f)
@@ -173,7 +173,7 @@ def test_a_discard_of_small_entries_frees_their_table(frees: bool) -> None:
     assert f.flags(0) == f.flags(511) == (ABSENT | THP if frees else ABSENT)
 
 
-def test_without_advice_a_whole_block_discarded_comes_back_small() -> None:
+def test_without_advice_a_discarded_block_returns_as_small_pages() -> None:
     f = Fixture(0)
     f.host.vmas[0].advised = False
     f.host.collapse(HVA)
@@ -192,7 +192,7 @@ def test_a_read_maps_the_page_of_zeroes_and_a_write_copies_it() -> None:
     assert (f.frame(1), f.frame(2), f.frame(3)) == (zero, -1, zero)
     assert f.flags(0) == f.flags(1) == ZEROES
     assert f.host.memory.guest_read(zero, True) == 0
-    # Nobody moves it, merges it, breaks it, or shares it anew.
+    # The page of zeroes cannot be moved, merged, broken, or shared anew.
     f.host.migrate(HVA, HVA + PAGE)
     f.host.merge(HVA)
     f.host.fail_memory(HVA)
@@ -237,7 +237,7 @@ def test_a_read_of_private_hugetlb_maps_a_page_that_a_write_makes_writable() -> 
     assert (f.flags(5), f.frame(5), f.log.calls) == (WRITABLE, frame, [])
 
 
-def test_collapse_takes_what_is_shared_or_not_there() -> None:
+def test_collapse_includes_shared_and_absent_pages() -> None:
     f = Fixture(0)
     f.host.version = 3
     f.host.write(HVA, HVA + 4 * PAGE)
@@ -251,7 +251,7 @@ def test_collapse_takes_what_is_shared_or_not_there() -> None:
     assert [f.host.memory.guest_read(f.frame(page), True) for page in range(4)] == [3, 3, 0, 0]
 
 
-def test_no_page_that_may_be_written_no_collapse() -> None:
+def test_collapse_needs_a_writable_page() -> None:
     f = Fixture(0)
     f.host.share(HVA, HVA + BLOCK)
     f.host.discard(HVA, HVA + PAGE)
@@ -263,8 +263,8 @@ def test_no_page_that_may_be_written_no_collapse() -> None:
     assert f.log.calls == ["start 0..512", "end"]
 
 
-def test_collapse_of_what_nobody_may_write() -> None:
-    """As the kernel does since v6.18, and the version says; the area decides whether the huge page may be written."""
+def test_collapse_of_read_only_pages() -> None:
+    """Check this as the kernel behaves since v6.18, if the version declares it; the area decides who may write."""
     f = Fixture(0)
     f.host.traits = HostTraits(collapses_read_only=True)
     f.host.share(HVA, HVA + BLOCK)
@@ -284,7 +284,7 @@ def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
     f.host.share(HVA + PAGE, HVA + 513 * PAGE)
     assert f.log.calls == ["start 0..512", "end", "start 512..1024", "end", "start 1..513", "end"]
     f.log.calls.clear()
-    # Both in one block: the second is in an area that has only a part of it.
+    # Both ends lie in one block; the second is in an area that has only a part of the block.
     f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
     assert f.log.calls == ["start 0..512", "end", "start 1..2", "end"]
     f.log.calls.clear()
@@ -293,12 +293,12 @@ def test_boundaries_of_areas_notify_for_whole_blocks() -> None:
 
 
 def small_entries(f: Fixture) -> None:
-    """Have small entries map the first huge page, but for its page 1."""
+    """Map the first huge page by small entries, except its page 1."""
     f.host.discard(HVA + PAGE, HVA + 2 * PAGE)
     f.log.calls.clear()
 
 
-def test_a_large_folio_that_small_entries_map_moves_as_a_whole() -> None:
+def test_a_large_folio_mapped_by_small_entries_moves_as_a_whole() -> None:
     f = Fixture(THP)
     small_entries(f)
     assert (f.flags(0), f.flags(1), f.flags(2)) == (WRITABLE | FOLIO, ABSENT, WRITABLE | FOLIO)
@@ -307,14 +307,14 @@ def test_a_large_folio_that_small_entries_map_moves_as_a_whole() -> None:
     assert f.log.calls == ["start 0..512", "end"]
     assert f.frame(300) not in (old, -1)
     assert f.frame(1) == -1
-    # It had lost a page, so it was split.
+    # The folio had lost a page, so it was split.
     assert f.flags(0) == f.flags(511) == WRITABLE
     f.log.calls.clear()
     f.host.migrate(HVA, HVA + 2 * PAGE)
     assert f.log.calls == ["start 0..1", "end"]
 
 
-def test_a_large_folio_that_is_shared_in_part_has_lost_nothing() -> None:
+def test_a_partly_shared_large_folio_is_still_complete() -> None:
     f = Fixture(THP)
     f.host.share(HVA + PAGE, HVA + 2 * PAGE)
     f.host.migrate(HVA, HVA + PAGE)
@@ -322,7 +322,7 @@ def test_a_large_folio_that_is_shared_in_part_has_lost_nothing() -> None:
 
 
 def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
-    """As the kernel does since v6.18, and the version says; up to the last area that has pages of it."""
+    """Check this as the kernel behaves since v6.18, if the version declares it; up to the last area with its pages."""
     for by_area, calls in (
         (False, ["start 0..512", "end"]),
         (True, ["start 0..4", "start 5..256", "end", "end"]),
@@ -342,7 +342,7 @@ def test_each_area_notifies_for_its_part_of_a_large_folio() -> None:
             assert (f.flags(0), f.flags(5)) == (WRITABLE, WRITABLE)
 
 
-def test_a_huge_page_is_one_for_all_that_it_notifies() -> None:
+def test_a_huge_page_notifies_once() -> None:
     for act in ("split", "move"):
         f = Fixture(THP)
         f.host.traits = HostTraits(unmaps_by_area=True)
@@ -353,7 +353,7 @@ def test_a_huge_page_is_one_for_all_that_it_notifies() -> None:
         assert f.log.calls == ["start 0..512", "end"]
 
 
-def test_a_large_folio_that_small_entries_map_is_split() -> None:
+def test_a_large_folio_mapped_by_small_entries_is_split() -> None:
     f = Fixture(THP)
     small_entries(f)
     f.host.split_huge(HVA + PAGE)
@@ -364,7 +364,7 @@ def test_a_large_folio_that_small_entries_map_is_split() -> None:
 
 
 def test_a_write_fills_the_huge_page_of_zeroes() -> None:
-    """As the kernel does since v6.13, and the version says; the guest of the old page is told."""
+    """Check this as the kernel behaves since v6.13, if the version declares it; the VM is notified of the old page."""
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
     f.host.populate(HVA, False)
@@ -380,8 +380,8 @@ def test_a_write_fills_the_huge_page_of_zeroes() -> None:
     assert f.host.memory.guest_read(f.frame(7), True) == 0
 
 
-def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
-    """As the kernel does since v6.12, and the version says."""
+def test_a_split_frees_pages_that_contain_only_zeroes() -> None:
+    """Check this as the kernel behaves since v6.12, if the version declares it."""
     f = Fixture(THP)
     f.host.version = 3
     f.host.write(HVA + 2 * PAGE, HVA + 4 * PAGE)
@@ -415,7 +415,10 @@ def test_a_split_gives_pages_of_nothing_but_zeroes_back() -> None:
     ids=["split", "poison", "merge", "collapse", "migrate", "discard", "unmap", "share"],
 )
 def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], None], small: bool) -> None:
-    """Behind it a vCPU may have mapped the page again, and nobody would tell KVM."""
+    """Watch for such frames:
+
+    a vCPU may have mapped the page again after a notification, and KVM would not learn of it.
+    """
     f = Fixture(0)
     f.host.collapse(HVA)
     if small:
@@ -429,7 +432,7 @@ def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], Non
     assert "end" in watch.calls
 
 
-def test_a_large_folio_that_small_entries_map_is_aged_as_a_whole() -> None:
+def test_a_large_folio_mapped_by_small_entries_is_aged_as_a_whole() -> None:
     f = Fixture(THP)
     small_entries(f)
     f.host.populate(HVA + PAGE, True)
@@ -449,7 +452,7 @@ def test_hugetlb_gives_up_whole_pages_only() -> None:
     assert f.log.calls == ["start 512..1024", "end"]
 
 
-def test_copy_on_write_tells_by_invalidation_and_change_pte() -> None:
+def test_copy_on_write_notifies_by_invalidation_and_change_pte() -> None:
     f = Fixture(0)
     f.host.share(HVA + PAGE, HVA + 2 * PAGE)
     f.log.calls.clear()
@@ -469,7 +472,7 @@ def test_copy_on_write_in_a_huge_page_splits_it_first() -> None:
     assert f.flags(0) == FOLIO
 
 
-def test_runs_that_go_on_are_one() -> None:
+def test_adjacent_runs_are_merged() -> None:
     f = Fixture(0)
     f.host.share(HVA, HVA + 4 * PAGE)
     for page in range(4):
@@ -498,14 +501,14 @@ def test_unmap_leaves_neither_page_nor_area() -> None:
     assert f.frame(511) == -1
 
 
-def test_unmap_of_a_pfn_mapping_keeps_the_frames_behind_where_they_are() -> None:
+def test_unmap_of_a_pfn_mapping_keeps_the_frames_after_it() -> None:
     f = Fixture(0)
     f.host.vmas[0] = Vma(HVA, HVA + 2 * BLOCK, True, 0, 1000)
     f.host.unmap(HVA + 4 * PAGE, HVA + 6 * PAGE)
     assert [(vma.start, vma.pgoff) for vma in f.host.vmas] == [(HVA, 1000), (HVA + 6 * PAGE, 1006)]
 
 
-def test_unmap_takes_whole_hugetlb_pages_only() -> None:
+def test_unmap_removes_whole_hugetlb_pages_only() -> None:
     f = Fixture(0, 21)
     f.host.unmap(HVA + PAGE, HVA + BLOCK)
     assert f.log.calls == []
@@ -522,7 +525,7 @@ def test_unmap_takes_whole_hugetlb_pages_only() -> None:
         (0, 21, ["start 0..512", "end"], range(512)),
     ],
 )
-def test_broken_memory_is_unmapped_and_nobody_gets_it_back(
+def test_broken_memory_is_unmapped_and_never_reused(
     flags: int, huge_shift: int, calls: list[str], pages: range
 ) -> None:
     f = Fixture(flags, huge_shift)
@@ -545,7 +548,7 @@ def test_broken_memory_is_unmapped_and_nobody_gets_it_back(
     assert f.frame(5) not in (frame, -1)
 
 
-def test_no_huge_page_is_aged_where_nothing_is() -> None:
+def test_no_huge_page_is_aged_where_nothing_is_mapped() -> None:
     f = Fixture(THP)
     f.host.discard(HVA, HVA + BLOCK)
     f.host.unmap(HVA + PAGE, HVA + 2 * PAGE)
@@ -556,7 +559,7 @@ def test_no_huge_page_is_aged_where_nothing_is() -> None:
 
 
 def test_a_merge_write_protects_a_page_and_then_replaces_it() -> None:
-    """Each notifies by itself; who has written in between has a copy, which stays."""
+    """Check that each step sends its own notification; a page written in between has a copy, which stays."""
     f = Fixture(0)
     old = f.frame(1)
     f.host.merge(HVA + PAGE)

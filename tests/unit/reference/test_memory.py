@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions in the data cache, in memory and in the instruction cache."""
+"""Versions of a frame's content in the data cache, in memory and in the instruction cache."""
 
 import pytest
 
@@ -30,11 +30,11 @@ def test_cleaning_makes_both_alike(memory: Memory) -> None:
     assert memory.guest_read(PFN + 1, False) == FOREIGN
 
 
-def test_a_frame_is_clean_when_all_of_it_is(memory: Memory) -> None:
+def test_a_frame_is_clean_when_all_its_lines_are(memory: Memory) -> None:
     memory.host_write(PFN, 2, 7)
     memory.clean_and_invalidate((PFN << 12) + 64, 4096)
     assert memory.guest_read(PFN, False) == memory.guest_read(PFN + 1, False) == FOREIGN
-    # In calls that go on where the last one ended.
+    # Each call continues where the last one ended.
     memory.clean_and_invalidate(PFN << 12, 64)
     memory.clean_and_invalidate((PFN << 12) + 64, 4096)
     assert memory.guest_read(PFN, False) == 7

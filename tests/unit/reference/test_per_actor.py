@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each actor of a block has its own."""
+"""State that each actor of a block owns."""
 
 from reference.per_actor import PerActor, PerActorStates
 
 
 class Seen(PerActor):
-    """Pages that an actor has seen."""
+    """Pages seen by one actor."""
 
     def __init__(self) -> None:
         self.pages: list[int] = []
@@ -16,7 +16,7 @@ class Seen(PerActor):
         return copied
 
 
-def test_an_actor_begins_with_a_copy_and_finds_its_own_again() -> None:
+def test_an_actor_starts_with_a_copy_and_keeps_it() -> None:
     outside = Seen()
     outside.pages.append(1)
     states = PerActorStates(outside)
@@ -28,7 +28,7 @@ def test_an_actor_begins_with_a_copy_and_finds_its_own_again() -> None:
     assert states.of(2) is second
 
 
-def test_a_block_that_is_over_leaves_nothing_behind() -> None:
+def test_a_finished_block_leaves_no_state() -> None:
     outside = Seen()
     states = PerActorStates(outside)
     # The actors of a block need not run in their order.

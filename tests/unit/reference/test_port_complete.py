@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ports hold every function of their C files, under its name and in its place."""
+"""The ports contain every function of their C files, under its name and in its place."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 REFERENCE = Path(__file__).parents[3] / "reference"
 
-# Every function of arch/arm64/kvm/hyp/pgtable.c, blob 4d177ce1d536, in the file's order.
+# The functions of arch/arm64/kvm/hyp/pgtable.c, blob 4d177ce1d536, in the file's order.
 PGTABLE_C = """
     kvm_granule_shift kvm_granule_size kvm_block_mapping_supported kvm_pgtable_idx __kvm_pgd_page_idx
     kvm_pgd_page_idx kvm_pgd_pages kvm_pte_valid kvm_pte_table kvm_pte_to_phys kvm_phys_to_pte kvm_pte_follow
@@ -37,13 +37,13 @@ MMU_C = """
     kvm_toggle_cache
 """.split()
 
-# Every function of arch/arm64/kvm/hyp/{vhe,nvhe}/tlb.c, v5.12.9, in the files' order.
+# The functions of arch/arm64/kvm/hyp/{vhe,nvhe}/tlb.c, v5.12.9, in the files' order.
 TLB_C = """
     __tlb_switch_to_guest __tlb_switch_to_host __kvm_tlb_flush_vmid_ipa __kvm_tlb_flush_vmid __kvm_flush_cpu_context
     __kvm_flush_vm_context
 """.split()
 
-# Methods that are no function of the C file: macros, headers' inlines, and one split.
+# Methods that are no functions of the C file: macros, inline functions of headers, and one split function.
 PGTABLE_OURS = {"set_up", "dismantle", "load", "run_alone", "PAGE_S2_MEMATTR"}
 MMU_OURS = {
     "set_up",
@@ -54,13 +54,13 @@ MMU_OURS = {
     "__invalidate_icache_guest_page",
     "_abort_in_slot",
 }
-# The header's inline, and what later kernels have.
+# An inline function of the header, and functions of later kernels.
 TLB_OURS = {"__load_guest_stage2", "__kvm_tlb_flush_vmid_ipa_nsh", "__kvm_tlb_flush_vmid_range"}
 PORTS = [("Pgtable", PGTABLE_C, PGTABLE_OURS), ("Mmu", MMU_C, MMU_OURS), ("AnyTlb", TLB_C, TLB_OURS)]
 
 
 def functions(port: str) -> list[str]:
-    """C names of a port's methods, in the order of the source."""
+    """Return the C names of a port's methods, in the order of the source."""
     tree = ast.parse((REFERENCE / f"{port.removeprefix('Any').lower()}.py").read_text())
     (body,) = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == port]
     names = [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
@@ -73,5 +73,5 @@ def test_every_function_in_order(port: str, c_file: list[str], ours: set[str]) -
 
 
 @pytest.mark.parametrize(("port", "ours"), [(port, ours) for port, _, ours in PORTS])
-def test_nothing_else_goes_unnoticed(port: str, ours: set[str]) -> None:
+def test_listed_additions_exist(port: str, ours: set[str]) -> None:
     assert ours <= set(functions(port))

@@ -24,9 +24,9 @@ VM: tuple[Step, ...] = ((i.VTTBR_EL2, 1 << 48), (i.ISB, 0))
 
 
 def after(steps: Sequence[Step], vhe: bool = False) -> tuple[Computer, list[int]]:
-    """A machine of two CPUs that both hold a leaf of VMID 1 and of 2; CPU 0 has executed *steps*.
+    """Make a machine of two CPUs that both hold a leaf of VMID 1 and of VMID 2; CPU 0 has executed *steps*.
 
-    The second value has the TLBI for the page of VMID 1 that took effect on all CPUs, for combined entries too.
+    The second value lists the TLBIs for the page of VMID 1 that took effect on all CPUs, including on combined entries.
     """
     computer = Computer(Granule(12), 2, 2)
     computer.boot(vhe)
@@ -51,7 +51,7 @@ def after(steps: Sequence[Step], vhe: bool = False) -> tuple[Computer, list[int]
 
 
 def held(computer: Computer, vmid: int = 1) -> list[bool]:
-    """Tell whether each CPU still translates the page."""
+    """Return for each CPU whether it still translates the page."""
     return [tlb.leaf(PAGE) == LEAF for tlb in computer.tlbs[vmid - 1]]
 
 
@@ -92,7 +92,7 @@ def test_a_flush_by_address() -> None:
         "whole VMID, not complete",
     ],
 )
-def test_a_flush_that_achieves_too_little(steps: list[Step], left: list[bool]) -> None:
+def test_an_incomplete_flush_leaves_entries(steps: list[Step], left: list[bool]) -> None:
     computer, gone = after(steps)
     assert held(computer) == left
     assert gone == []
@@ -106,15 +106,15 @@ def test_a_flush_of_everything(op: int) -> None:
     assert gone == [op & ~i.BROADCAST]
 
 
-def test_what_is_for_one_cpu_is_complete_by_its_own_barrier() -> None:
+def test_a_local_flush_is_completed_by_the_barrier_of_its_cpu() -> None:
     computer, gone = after([*VM, (i.IPAS2E1, OPERAND), (i.NSH, 0), (i.VMALLE1, 0), (i.NSH, 0)])
     assert held(computer) == [False, True]
     assert gone == []
     assert computer.published == 0
 
 
-def test_a_host_at_el2_has_entries_of_its_own() -> None:
-    """With TGE, VMALLE1IS is for those."""
+def test_a_host_at_el2_has_its_own_entries() -> None:
+    """Check that with TGE, VMALLE1IS acts on the entries of the host."""
     computer, gone = after(RIGHT, vhe=True)
     assert (held(computer), gone) == ([True, True], [])
     computer, gone = after([(i.HCR_EL2, i.HCR_E2H), *RIGHT], vhe=True)
@@ -126,8 +126,8 @@ def test_a_later_flush_of_stage_1_makes_up_for_a_missing_one() -> None:
     assert (held(computer), gone) == ([False, False], [i.IPAS2E1])
 
 
-def test_pieces_of_a_range_are_one() -> None:
-    """Two operands of 2 and 1 pages."""
+def test_the_parts_of_a_range_are_one_flush() -> None:
+    """Flush a range by two operands, of 2 pages and of 1 page."""
     two = 1 << 46 | PAGE >> 12
     computer = Computer(Granule(12), 1)
     computer.boot(False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Spans are an array: whatever is done to both, they hold the same."""
+"""Spans behave like an array with the same contents after the same changes."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def content(spans: Spans) -> list[int]:
 
 
 @given(st.lists(st.tuples(RANGE, st.integers(0, 2))), RANGE, st.integers(0, SIZE))
-def test_as_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, int], place: int) -> None:
+def test_spans_behave_like_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, int], place: int) -> None:
     spans, array = Spans(), [7] * SIZE
     spans.grow(SIZE, 7)
     for (start, end), value in fills:
@@ -44,12 +44,12 @@ def test_as_a_list(fills: list[tuple[tuple[int, int], int]], part: tuple[int, in
 
 
 @given(st.lists(st.integers(0, 1 << 58), min_size=1, unique=True).map(sorted), st.integers(0, 1 << 58))
-def test_the_last_up_to(starts: list[int], index: int) -> None:
+def test_last_up_to_finds_the_last_start(starts: list[int], index: int) -> None:
     for at in (index, *starts):
         assert last_up_to(starts, at) == max(sum(start <= at for start in starts) - 1, 0)
 
 
-def test_a_range_that_sticks_out() -> None:
+def test_a_range_beyond_the_end() -> None:
     spans = Spans()
     assert spans.find(0, 0, 10) == -1
     spans.grow(4, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Words of which nearly all are zero: as a list would be."""
+"""Words that are nearly all zero behave like a list."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def words_of(size: int = SIZE) -> SparseWords:
 
 
 @given(st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(0, 2)), max_size=80))
-def test_all_is_as_of_a_list(stores: list[tuple[int, int]]) -> None:
+def test_sparse_words_behave_like_a_list(stores: list[tuple[int, int]]) -> None:
     words, literal = words_of(), [0] * SIZE
     for index, word in stores:
         words[index] = literal[index] = word
@@ -35,7 +35,7 @@ def test_all_is_as_of_a_list(stores: list[tuple[int, int]]) -> None:
     assert len(words) == SIZE
 
 
-def test_there_is_nothing_behind_the_last_word() -> None:
+def test_there_is_nothing_after_the_last_word() -> None:
     words = words_of()
     with pytest.raises(IndexError):
         words[SIZE]
@@ -43,7 +43,7 @@ def test_there_is_nothing_behind_the_last_word() -> None:
         words[SIZE] = 1
 
 
-def test_a_store_to_a_page_that_is_given_back_changes_no_other() -> None:
+def test_a_store_to_a_freed_page_changes_no_other_page() -> None:
     arena = Arena(Granule(12))
     size = arena.entries
     arena.grow(3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stage-1 descriptors of EL2, as the architecture has them."""
+"""Stage-1 descriptors of EL2, as the architecture defines them."""
 
 import pytest
 
@@ -14,7 +14,7 @@ G4, G16, G64 = Granule(12), Granule(14), Granule(16)
     [(G4, 48, 0), (G4, 40, 0), (G4, 39, 1), (G16, 48, 0), (G16, 47, 1), (G16, 36, 2), (G64, 48, 1), (G64, 42, 2)],
 )
 def test_start_level(granule: Granule, bits: int, level: int) -> None:
-    """The table of Arm ARM D8.2: T0SZ against the initial look-up level, without concatenation."""
+    """Compare with the table of Arm ARM D8.2: T0SZ against the initial look-up level, without concatenation."""
     assert start_level(bits, granule) == level
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The code that may store to table memory past the kernel layer, by its source alone."""
+"""Code that may store to table memory without the kernel layer, recognised from its source."""
 
 import sys
 from pathlib import Path
@@ -45,12 +45,12 @@ STORES = (
 
 
 @pytest.mark.parametrize("line", READS)
-def test_reads_are_no_stores(line: str) -> None:
+def test_reads_are_not_stores(line: str) -> None:
     assert plain_store(f"x = 1\n{line}\n") == 0
 
 
 @pytest.mark.parametrize("line", STORES)
-def test_all_else_may_be_a_store(line: str) -> None:
+def test_any_other_use_may_be_a_store(line: str) -> None:
     assert plain_store(f"x = self.mem[0]\n\n{line}\n") == 3
 
 
@@ -67,7 +67,7 @@ def test_classes_of_a_module_with_a_plain_store_do_not() -> None:
 
 
 def module(name: str, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module as it is imported from a file of its own."""
+    """Make a module as if it were imported from a file of its own."""
     file = path / f"{name.replace('.', '_')}.py"
     file.write_text(text)
     made = ModuleType(name)
@@ -77,8 +77,8 @@ def module(name: str, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) ->
     return made
 
 
-def test_what_a_class_calls_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store may be in a base class, or in a function of another module that takes the whole object."""
+def test_stores_in_called_code_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that a store may be in a base class, or in a function of another module that receives the whole object."""
     head = "from reference.pgtable import Pgtable\n"
     module("mine.helper", tmp_path, "def clear(pgtable, ptep):\n    pgtable.mem[ptep] = 0\n", monkeypatch)
     module("mine.clean", tmp_path, "def look(pgtable, ptep):\n    return pgtable.mem[ptep]\n", monkeypatch)
@@ -91,7 +91,7 @@ def test_what_a_class_calls_counts_too(tmp_path: Path, monkeypatch: pytest.Monke
     assert not writes_once(extends.More)
 
 
-def test_what_has_no_source_is_not_trusted() -> None:
+def test_code_without_source_is_not_trusted() -> None:
     made = type("Made", (Pgtable,), {"__module__": "no_such_module"})
     assert not writes_once(made)
 
@@ -103,7 +103,7 @@ def watched() -> Kernel:
     return kernel
 
 
-def test_the_kernel_layer_stores_past_the_watch() -> None:
+def test_stores_of_the_kernel_layer_bypass_the_watch() -> None:
     kernel = watched()
     told: list[int] = []
     assert isinstance(kernel.words, Words)

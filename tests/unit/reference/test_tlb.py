@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A flush removes the right entries from a TLB, and leaves the others."""
+"""Flushes remove the right entries from a TLB and leave the others."""
 
 import pytest
 
@@ -11,7 +11,7 @@ OTHER = 0x40002000
 
 
 def filled() -> CpuTlb:
-    """A page translation with its tables, and another page of the same table."""
+    """Make a TLB with a page translation, its tables, and another page of the same table."""
     tlb = CpuTlb(Granule(12))
     tlb.fill_table(PAGE, 1, 11)
     tlb.fill_table(PAGE, 2, 12)
@@ -36,7 +36,7 @@ def test_flush_without_hint_drops_leaf_and_tables_of_the_address_only() -> None:
     assert tlb.leaf(OTHER) == (3, 23)
 
 
-def test_the_right_hint_drops_the_same() -> None:
+def test_the_right_hint_drops_the_same_entries() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 3)
     tlb.combined.clear()
@@ -68,7 +68,7 @@ def test_a_block_over_a_page_is_found_from_the_page() -> None:
     assert tlb.overlapping(PAGE, 3) == [(2, 0x40000000)]
 
 
-def test_what_both_stages_hold_outlives_the_entry_of_stage_2() -> None:
+def test_a_combined_entry_outlives_the_entry_of_stage_2() -> None:
     tlb = filled()
     tlb.invalidate_ipa(PAGE, 0)
     assert tlb.leaf(PAGE) == (3, 13)

@@ -32,7 +32,7 @@ MMU = kvm_s2_mmu(7)
 
 
 class Instructions(Observer):
-    """Keeps what was executed."""
+    """Records the executed instructions."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -42,7 +42,7 @@ class Instructions(Observer):
 
 
 def kernel(caps: int = 0, page_shift: int = 12, pa_bits: int = 48) -> tuple[Kernel, list[str]]:
-    """A kernel without TLBs, and the instructions that it executes from here on."""
+    """Make a kernel without TLBs, and the list of instructions that it executes from now on."""
     granule = Granule(page_shift, pa_bits)
     k, seen = Kernel(granule, Hardware(granule, 2), caps), Instructions()
     k.observe(seen)
@@ -71,7 +71,7 @@ def test_each_helper_call(caps: int, enter: list[str], leave: list[str]) -> None
 
 
 def test_caches_by_vmid() -> None:
-    """A VPIPT cache: the hypervisor of a kernel at EL1 invalidates it, a kernel at EL2 has no need to."""
+    """Check a VPIPT cache: the hypervisor of a kernel at EL1 invalidates it, a kernel at EL2 need not."""
     for caps, more in ((ICACHE_VPIPT, []), (ICACHE_VPIPT | NO_VHE, ["ic ialluis", "dsb ish"])):
         k, found = kernel(caps)
         k.__kvm_tlb_flush_vmid_ipa__(MMU, 0x40001000, 0)
@@ -82,8 +82,8 @@ def test_caches_by_vmid() -> None:
     assert found == ["dsb ishst", "tlbi alle1is", "ic ialluis", "dsb ish"]
 
 
-def test_speculative_walks_are_kept_out() -> None:
-    """ARM64_WORKAROUND_SPECULATIVE_AT: stage 1 is off, or on without walks, while contexts mix."""
+def test_speculative_walks_are_prevented() -> None:
+    """Check ARM64_WORKAROUND_SPECULATIVE_AT: stage 1 is off, or on without walks, while contexts are mixed."""
     no_walks, walks = "msr tcr_el1, 0x800080", "msr tcr_el1, 0x0"
     k, found = kernel(ARM64_WORKAROUND_SPECULATIVE_AT)
     k.__kvm_tlb_flush_vmid__(MMU)
@@ -108,14 +108,14 @@ def test_the_level_hint(page_shift: int, level: int, operand: int) -> None:
     k, found = kernel(ARM64_HAS_ARMv8_4_TTL, page_shift)
     k.__kvm_tlb_flush_vmid_ipa__(MMU, 0x40001000, level)
     assert found[4] == f"tlbi ipas2e1is, {operand:#x}"
-    # What the hardware makes of it.
+    # Decode the operand as the hardware does.
     flush = Invalidation(18, EVERYWHERE, 7, 0, 0)
     flush.decode(operand, Granule(page_shift))
     assert (flush.ipa, flush.hint) == (0x40001000 & -(1 << page_shift), level)
 
 
 def ranges(caps: int, page_shift: int, ipa: int, pages: int, pa_bits: int = 48) -> list[Invalidation]:
-    """The TLBI by which a range is flushed, as the hardware decodes them."""
+    """Return the TLBIs that flush a range, as the hardware decodes them."""
     k, found = kernel(caps, page_shift, pa_bits)
     k.__kvm_tlb_flush_vmid_range__(MMU, ipa, pages)
     decoded: list[Invalidation] = []
@@ -130,7 +130,7 @@ def ranges(caps: int, page_shift: int, ipa: int, pages: int, pa_bits: int = 48) 
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 64, 65, 511, 512, 2048, 65536 + 7, MAX_TLBI_RANGE_PAGES - 1])
 @pytest.mark.parametrize(("page_shift", "pa_bits"), [(12, 48), (14, 48), (16, 48), (12, 52)])
-def test_ranges_are_covered_and_no_more(page_shift: int, pa_bits: int, pages: int) -> None:
+def test_flushes_cover_exactly_the_range(page_shift: int, pa_bits: int, pages: int) -> None:
     at = 0x40000000 + (3 << page_shift)
     for each in ranges(ARM64_HAS_TLB_RANGE, page_shift, 0x40000000 + (3 << page_shift), pages, pa_bits):
         assert (each.ipa, each.hint) == (at, 0)
@@ -140,7 +140,7 @@ def test_ranges_are_covered_and_no_more(page_shift: int, pa_bits: int, pages: in
 
 @pytest.mark.parametrize(("page_shift", "pa_bits", "hint"), [(12, 48, MISFIT), (12, 52, 0), (14, 48, 0), (16, 48, 0)])
 def test_level_0_is_a_hint_with_pages_of_4k(page_shift: int, pa_bits: int, hint: int) -> None:
-    """For a CPU with FEAT_LPA2 it names blocks of 512G, which tables have by FEAT_LPA2 alone; else it is none."""
+    """Check that it names blocks of 512G for a CPU with FEAT_LPA2, which alone has them, and is no hint otherwise."""
     flush = Invalidation(18, EVERYWHERE, 7, 0, 0)
     flush.decode(((page_shift - 10) >> 1) << 46 | 0x40000, Granule(page_shift, pa_bits))
     assert flush.hint == hint
@@ -159,7 +159,7 @@ def test_the_largest_range_is_one_instruction() -> None:
     assert len(ranges(ARM64_HAS_TLB_RANGE, 12, 0, MAX_TLBI_RANGE_PAGES)) == 1
 
 
-def test_ranges_that_cannot_be() -> None:
+def test_invalid_ranges() -> None:
     class Warnings(Observer):
         def __init__(self) -> None:
             self.found: list[str] = []

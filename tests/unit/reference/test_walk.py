@@ -25,7 +25,7 @@ RW = 0xF << 2 | READ_BIT | WRITE_BIT | 3 << 8 | AF_BIT
 
 
 class Tables:
-    """A root and, below it, one table a level, wired for address 0."""
+    """A root and one table per level below it, linked for address 0."""
 
     def __init__(self, ia_bits: int, start_level: int, roots: int = 1) -> None:
         self.arena = Arena(GRANULE)
@@ -119,7 +119,7 @@ def test_permissions(clear: int, xn: int, allowed: set[int]) -> None:
         assert tables.walk(0, access).fault == expected
 
 
-def test_a_table_that_is_no_table_memory_is_lost() -> None:
+def test_a_table_outside_of_table_memory_is_lost() -> None:
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.root] = 0x80000000 | 3
     assert tables.walk(0).fault == walk.LOST
@@ -130,7 +130,7 @@ def test_a_table_that_is_no_table_memory_is_lost() -> None:
     [(0, {walk.FETCH, walk.FETCH_EL0}), (1, {walk.FETCH_EL0}), (2, set()), (3, {walk.FETCH})],
 )
 def test_execute_never_of_kernel_and_user_space(xn: int, allowed: set[int]) -> None:
-    """FEAT_XNX: two bits, so that one of the two alone may execute."""
+    """Check FEAT_XNX: two bits, so that kernel or user space alone may execute."""
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.tables[3]] = 0x80000000 | RW | xn << 53 | 3
     for access in (walk.FETCH, walk.FETCH_EL0):
@@ -139,7 +139,7 @@ def test_execute_never_of_kernel_and_user_space(xn: int, allowed: set[int]) -> N
 
 
 def wide(pa_bits: int, entry: int, level: int) -> walk.Walk:
-    """Address 0 read through one entry at *level* of tables with 64K pages."""
+    """Read address 0 through one entry at *level* of tables with 64K pages."""
     granule = Granule(16)
     arena = Arena(granule)
     regime = Regime(granule, 48, 1, arena.grow(1), pa_bits)
@@ -152,7 +152,7 @@ def wide(pa_bits: int, entry: int, level: int) -> walk.Walk:
     return walk.walk(arena, regime, 0, walk.READ)
 
 
-def test_upper_address_bits_of_64k_pages_are_some_with_52_bits_alone() -> None:
+def test_upper_address_bits_of_64k_pages_count_with_52_bits_only() -> None:
     entry = 0x80000000 | 0xA << 12 | RW | 3
     result = wide(52, entry, 3)
     assert (result.fault, result.pa) == (walk.NONE, 0xA << 48 | 0x80000000)
@@ -161,7 +161,7 @@ def test_upper_address_bits_of_64k_pages_are_some_with_52_bits_alone() -> None:
 
 
 def test_upper_address_bits_of_a_table_of_64k_pages() -> None:
-    """They lead to no table memory, or do not count."""
+    """Check that they lead outside of table memory with 52 bits, and are ignored with 48."""
     granule = Granule(16)
     for pa_bits, fault in ((52, walk.LOST), (48, walk.NONE)):
         arena = Arena(granule)
@@ -180,7 +180,7 @@ def test_upper_address_bits_stay_ignored_in_the_tlb() -> None:
 
 
 @pytest.mark.parametrize(("pa_bits", "fault"), [(52, walk.NONE), (48, walk.TRANSLATION)])
-def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
+def test_blocks_of_4t_need_52_bits(pa_bits: int, fault: int) -> None:
     result = wide(pa_bits, 1 << 44 | RW | 1, 1)
     assert (result.fault, result.level) == (fault, 1)
     if fault == walk.NONE:
@@ -188,7 +188,7 @@ def test_blocks_of_4t_come_with_52_bits(pa_bits: int, fault: int) -> None:
 
 
 @pytest.mark.parametrize("page_shift", [12, 14])
-def test_52_bits_take_descriptors_that_have_them(page_shift: int) -> None:
+def test_52_bits_need_descriptors_that_have_them(page_shift: int) -> None:
     with pytest.raises(ValueError, match="52 bits of output address in descriptors for 48"):
         Regime(Granule(page_shift), 40, 2, 0, 52)
     assert Regime(Granule(page_shift, 52), 40, 2, 0).pa_bits == 52
@@ -196,12 +196,12 @@ def test_52_bits_take_descriptors_that_have_them(page_shift: int) -> None:
         Granule(page_shift, 50)
 
 
-# Bits 51 and 49 of an address: 9 and 49 of a descriptor.
+# Bits 51 and 49 of an address: bits 9 and 49 of a descriptor.
 HIGH_FIELD = 1 << 9 | 1 << 49
 
 
 def lpa2(page_shift: int, entry: int, level: int, pa_bits: int = 52, start: int = 1) -> walk.Walk:
-    """Address 0 read through one entry at *level* of tables of FEAT_LPA2."""
+    """Read address 0 through one entry at *level* of tables of FEAT_LPA2."""
     granule = Granule(page_shift, 52)
     arena = Arena(granule)
     regime = Regime(granule, 48, start, arena.grow(1))
@@ -215,7 +215,7 @@ def lpa2(page_shift: int, entry: int, level: int, pa_bits: int = 52, start: int 
     return walk.walk(arena, regime, 0, walk.READ)
 
 
-# Normal memory, to be read and written; no shareability.
+# Normal memory, readable and writable; no shareability.
 WIDE_RW = RW & ~(3 << 8)
 
 
@@ -224,7 +224,7 @@ def test_lpa2_page(page_shift: int) -> None:
     result = lpa2(page_shift, 0x80000000 | HIGH_FIELD | WIDE_RW | 3, 3)
     assert (result.fault, result.level, result.pa) == (walk.NONE, 3, 0xA << 48 | 0x80000000)
     assert len(result.tables) == 2
-    # All four bits, each in its place.
+    # Each of the four bits has its place.
     for bit, place in ((51, 9), (50, 8), (49, 49), (48, 48)):
         assert lpa2(page_shift, 0x80000000 | 1 << place | WIDE_RW | 3, 3).pa == 1 << bit | 0x80000000
 
@@ -241,14 +241,14 @@ def test_lpa2_page(page_shift: int) -> None:
     ],
 )
 def test_lpa2_blocks(page_shift: int, level: int, size: int, fault: int) -> None:
-    """FEAT_LPA2 has blocks one level further up."""
+    """Check that FEAT_LPA2 has blocks one level further up."""
     result = lpa2(page_shift, HIGH_FIELD | 1 << size | WIDE_RW | 1, level, start=0)
     assert (result.fault, result.level) == (fault, level)
     if fault == walk.NONE:
         assert result.pa == 0xA << 48 | 1 << size
 
 
-def test_without_lpa2_the_same_bits_are_shareability_and_nothing() -> None:
+def test_without_lpa2_these_bits_are_shareability_or_ignored() -> None:
     tables = Tables(40, 1, 2)
     tables.arena.words[tables.tables[3]] = 0x80000000 | HIGH_FIELD | RW | 3
     assert tables.walk(0).pa == 0x80000000
@@ -260,7 +260,7 @@ def test_lpa2_table_elsewhere() -> None:
     arena = Arena(granule)
     regime = Regime(granule, 30, 2, arena.grow(1))
     arena.words[regime.root] = BASE + (arena.grow(1) << 3) | 3
-    # Without its upper bits it names what is no table.
+    # Without its upper bits the entry points to memory that is no table.
     assert walk.walk(arena, regime, 0, walk.READ).fault == walk.LOST
     arena.words[regime.root] |= HIGH_FIELD
     assert walk.walk(arena, regime, 0, walk.READ).fault == walk.TRANSLATION
@@ -279,7 +279,7 @@ def test_lpa2_table_elsewhere() -> None:
         (16, 0, 0, 32),
     ],
 )
-def test_vtcr_says_how_large_an_address_is(page_shift: int, size: int, ds: int, bits: int) -> None:
+def test_vtcr_determines_the_size_of_an_address(page_shift: int, size: int, ds: int, bits: int) -> None:
     regime = Regime(Granule(page_shift, 52), 40, 2, 0)
     regime.apply_vtcr(0)
     assert regime.pa_bits == 52
@@ -294,7 +294,7 @@ def test_a_root_above_what_vtcr_allows() -> None:
 
 @pytest.mark.parametrize("pa_bits", [48, 52])
 @pytest.mark.parametrize("page_shift", [12, 14, 16])
-def test_addresses_come_back_from_their_field(page_shift: int, pa_bits: int) -> None:
+def test_address_bits_reverses_address_field(page_shift: int, pa_bits: int) -> None:
     granule = Granule(page_shift, pa_bits)
     for bit in range(page_shift, pa_bits):
         field = address_field(1 << bit, granule)
@@ -341,14 +341,14 @@ def test_poison_is_no_table() -> None:
 
 
 @pytest.mark.parametrize("ptep", [-1, -512, -(1 << 43), 1 << 40])
-def test_a_walk_that_goes_on_outside_of_table_memory_is_lost(ptep: int) -> None:
+def test_a_walk_that_continues_outside_of_table_memory_is_lost(ptep: int) -> None:
     arena = Arena(GRANULE)
     arena.grow(1)
     result = walk.walk_from(arena, Regime(GRANULE, 39, 1, 0), 0, walk.READ, 2, ptep)
     assert (result.fault, result.level, result.ptep) == (walk.LOST, 2, -1)
 
 
-def test_the_first_word_behind_the_tables_is_outside() -> None:
+def test_the_first_word_after_the_tables_is_outside() -> None:
     arena = Arena(GRANULE)
     arena.grow(1)
     regime = Regime(GRANULE, 39, 1, 0)

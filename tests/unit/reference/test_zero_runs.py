@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs of zero entries: walks that pass them show what walks do that visit each."""
+"""Runs of zero entries: walks that skip them have the same effects as walks that visit each."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -86,30 +86,30 @@ class SaysZeroIsATable(Declaring):
         return pte == 0 or super().kvm_pte_table(pte, level)
 
 
-def test_who_takes_zeroes_for_something_sees_them() -> None:
-    """A version for which a zero is more than nothing gets its callbacks called for it."""
+def test_a_version_that_treats_zeroes_specially_sees_them() -> None:
+    """Check that a version that treats zero as more than an empty entry has its callbacks called for it."""
     nothing: tuple[bool, frozenset[str]] = (False, frozenset())
     assert skippable_runs(ZeroIsValid) == skippable_runs(ZeroIsCounted) == skippable_runs(SaysZeroIsATable) == nothing
     assert skippable_runs(PgtableV5_14)[0]
 
 
-def test_zero_taken_for_valid_is_put() -> None:
-    """A version that takes zeroes for valid entries puts a reference for each in a range that is unmapped."""
+def test_a_zero_taken_for_valid_drops_a_reference() -> None:
+    """Check that a version that takes zeroes for valid entries drops a reference for each in an unmapped range."""
     executor = Executor(replace(candidate.get("original"), pgtable=ZeroIsValid), parse(UNMAP))
     assert not executor.create()
     found = executor.step(0)[1]
     assert [each.signature for each in found] == ["lifetime: stage2_unmap_walker: root freed L1"]
 
 
-def test_zeroes_are_asked_about() -> None:
-    """A version's own `kvm_pte_table` is asked about zeroes too."""
+def test_an_overridden_kvm_pte_table_sees_zeroes() -> None:
+    """Check that a version's own `kvm_pte_table` is called for zeroes, too."""
     executor = Executor(replace(candidate.get("original"), pgtable=Asked), parse(UNMAP))
     assert not executor.create()
     assert not executor.step(0)[1]
     assert executor.side.pgtable.zeroes  # type: ignore[attr-defined]
 
 
-def test_who_overrides_declares_anew() -> None:
+def test_an_overriding_version_must_declare_anew() -> None:
     assert skippable_runs(Pgtable) == (True, frozenset(Pgtable.PASSES_ZEROES))
     assert skippable_runs(Overriding) == (True, frozenset(Pgtable.PASSES_ZEROES) - {"stage2_flush_walker"})
     assert skippable_runs(Visiting) == (False, frozenset())
@@ -117,15 +117,15 @@ def test_who_overrides_declares_anew() -> None:
     assert skippable_runs(Later) == (True, frozenset())
 
 
-def test_who_maps_by_itself_sees_zeroes_below_an_anchor() -> None:
+def test_an_overridden_map_sees_zeroes_below_an_anchor() -> None:
     others = frozenset(Pgtable.PASSES_ZEROES) - {"stage2_map_walk_leaf"}
     assert len(others) == len(Pgtable.PASSES_ZEROES) - 1
     assert skippable_runs(MapsLeaves) == skippable_runs(Maps) == (True, others)
 
 
 @pytest.mark.parametrize("name", PORTS)
-def test_alike(name: str) -> None:
-    """A version and the same one that visits each entry: no verdict and no cost differs between the two."""
+def test_skipping_and_visiting_zeroes_have_the_same_result(name: str) -> None:
+    """Compare a version with a copy of it that visits each entry: verdict and cost are the same."""
     version = candidate.get(name)
 
     class Literal(version.pgtable):  # type: ignore[misc, name-defined]

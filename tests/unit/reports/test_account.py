@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The account of a finding: it names rule, way, versions and command, in 72 columns, and can be run as it is."""
+"""The account of a finding: it names rule, way, versions and command, in 72 columns, and its program can be run."""
 
 import json
 import re
@@ -45,14 +45,14 @@ def missing_clean() -> Account:
     return account(parse(MISSING_CLEAN), "rfc-v1-3", "dcache")
 
 
-def test_it_answers_what_a_reviewer_asks(missing_clean: Account) -> None:
+def test_the_account_answers_the_questions_of_a_reviewer(missing_clean: Account) -> None:
     told = " ".join(text(missing_clean).split())
     assert told.startswith("rfc-v1-3 breaks a rule that the original keeps.")
     assert DCACHE in told
     assert "severity: corruption (guest or user space see wrong data, or lose writes)" in told
     assert "reference: original: Linux of early 2021, before RFC v1: " in told
     assert "on a model of the hardware" in told
-    # The rule, why it matters, where, and by whom.
+    # The rule, its importance, the operation, and the leaf.
     assert "host data is clean before a page is first exposed" in told
     assert "A guest that runs with its caches off would read stale memory" in told
     assert "operation 4: cpu1 read a+20K mmu=off" in told
@@ -77,15 +77,17 @@ def test_the_calls_on_the_way(missing_clean: Account) -> None:
     assert [call.file for call in trail.calls if not call.own and "candidate" in call.file] == []
 
 
-def test_it_is_plain_and_72_columns_wide(missing_clean: Account) -> None:
+def test_the_account_is_plain_and_72_columns_wide(missing_clean: Account) -> None:
     told = text(missing_clean)
     assert max(map(len, told.splitlines())) <= WIDTH
     assert told.isascii()
     assert "\x1b" not in told
 
 
-def test_the_program_in_it_runs_as_it_is(missing_clean: Account, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Pasted in a mail, and quoted in the answer."""
+def test_the_program_in_the_account_can_be_run(
+    missing_clean: Account, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Paste the account in a mail, and quote it in an answer."""
     for number, mark in enumerate(("", "> ")):
         path = tmp_path_factory.mktemp("mail") / "x.mail"
         mail = "".join(f"{mark}{line}\n" for line in text(missing_clean).splitlines())
@@ -100,7 +102,7 @@ def test_the_program_in_it_runs_as_it_is(missing_clean: Account, tmp_path_factor
         }
 
 
-def test_markdown_has_the_same(missing_clean: Account) -> None:
+def test_markdown_has_the_same_content(missing_clean: Account) -> None:
     told = markdown(missing_clean)
     assert told.startswith("## rfc-v1-3 breaks a rule that the original keeps\n")
     for heading in (
@@ -114,12 +116,12 @@ def test_markdown_has_the_same(missing_clean: Account) -> None:
     ):
         assert f"\n### {heading}\n" in told
     assert "dcache: stage2\\_map\\_walker: table-\\>block" in told
-    # The program is code, and can be taken out of it.
+    # The program is a code block and can be extracted.
     assert parse(program_part(told)) == missing_clean.program
     assert told.count("```") % 2 == 0
 
 
-def test_a_known_bug_has_its_story() -> None:
+def test_a_known_bug_is_explained() -> None:
     found = account(
         parse(HEAD + "host write a+0 2M\ncpu0 read a+4K\nlog a off\ncpu0 write a+4K\n"), "rfc-v1-3", "dcache"
     )
@@ -129,7 +131,7 @@ def test_a_known_bug_has_its_story() -> None:
     assert "only the original" not in told
 
 
-def test_a_version_beside_itself_is_named_once() -> None:
+def test_a_version_compared_with_itself_is_named_once() -> None:
     told = " ".join(text(account(load(REGRESSIONS / "b21-table-hint.s2"), "original", "lifetime")).split())
     assert "Versions that were compared both sides: original: Linux of early 2021" in told
     assert "candidate: original: " not in told
@@ -137,13 +139,13 @@ def test_a_version_beside_itself_is_named_once() -> None:
 
 
 def test_the_commands_are_the_end_of_the_mail(missing_clean: Account) -> None:
-    """Each line can be pasted."""
+    """Check that each line can be pasted."""
     assert text(missing_clean).endswith(
         "  make venv\n  .venv/bin/s2fuzz run --trace --reference original --candidate \\\n      rfc-v1-3 x.s2\n"
     )
 
 
-def test_a_cure_is_told_from_the_side_that_shows_it() -> None:
+def test_a_cured_finding_is_described_on_the_side_that_shows_it() -> None:
     program = load(REGRESSIONS / "m1-cache-empty.s2")
     found = account(program, "rfc-v1", "memcache")
     assert found.headline == "the original breaks a rule that rfc-v1 keeps"
@@ -153,7 +155,7 @@ def test_a_cure_is_told_from_the_side_that_shows_it() -> None:
     assert not any(call.own for call in found.trail.calls)
 
 
-def test_a_rule_that_is_judged_later_leads_to_what_it_concerns() -> None:
+def test_a_rule_that_is_judged_later_leads_to_the_code_concerned() -> None:
     program = load(REGRESSIONS / "b05-unmap.s2")
     found = account(program, "rfc-v1-3", "translation")
     assert not found.trail.exact
@@ -180,7 +182,7 @@ CANDIDATE = Candidate("small", PgtableSmall, MmuSmall, "maps no block")
 """
 
 
-def test_a_divergence_begins_where_one_side_alone_does_something(
+def test_a_divergence_begins_at_the_first_event_of_one_side_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -200,8 +202,8 @@ def test_a_divergence_begins_where_one_side_alone_does_something(
     }
 
 
-def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
-    """A table that is left is seen when the VM is gone; the reference that was not dropped is in another operation."""
+def test_the_first_difference_is_shown_if_the_rule_is_judged_at_the_end() -> None:
+    """Leak a table: this is seen when the VM is gone, but the reference was not dropped in an earlier operation."""
     program = load(ROOT / "tests" / "data" / "bugs" / "bug-nested-put.s2")
     found = account(program, "bug-nested-put", "leak")
     assert found.finding.at == len(program.operations)
@@ -213,7 +215,7 @@ def test_where_the_two_differ_first_if_the_rule_is_judged_at_the_end() -> None:
 
 
 def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
-    """A stamp of another finding's file is none of this one; digests that differ are told."""
+    """Check that the stamp of another finding is not used, and that digests that differ are reported."""
     program, finding = missing_clean.program, missing_clean.finding
     comments = {"signature": DCACHE, "real": "confirmed on Linux 6.12: it stopped", "code": "old against old"}
     found = Account("x.s2", program, "original", "rfc-v1-3", finding, comments, missing_clean.trail, {})
@@ -226,8 +228,8 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     assert other.stamp == ""
 
 
-def test_what_a_mail_says_does_not_reach_the_terminal_as_it_is(missing_clean: Account) -> None:
-    """Nor does it end a block of code."""
+def test_text_of_a_mail_is_escaped_for_the_terminal(missing_clean: Account) -> None:
+    """Check also that it does not end a block of code."""
     program, finding = missing_clean.program, missing_clean.finding
     comments = {"signature": DCACHE, "real": "confirmed\x1b[2J ```` it"}
     found = account_of("x.s2", program, "original", "rfc-v1-3", finding, comments)
@@ -237,7 +239,7 @@ def test_what_a_mail_says_does_not_reach_the_terminal_as_it_is(missing_clean: Ac
     assert "`````text\n# kind" in markdown(found)
 
 
-def test_a_mistake_of_ours_breaks_no_rule() -> None:
+def test_an_internal_error_breaks_no_rule() -> None:
     finding = Finding(CRASH, "KeyError in f", "KeyError: 1")
     found = account_of("x.s2", parse(MISSING_CLEAN), "original", "rfc-v1", finding, {})
     told = " ".join(text(found).split())
@@ -246,7 +248,7 @@ def test_a_mistake_of_ours_breaks_no_rule() -> None:
     assert "show it" not in told
 
 
-def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
+def test_a_process_without_an_answer_is_reported(missing_clean: Account) -> None:
     trail = seek(missing_clean.program, "original", "rfc-v1-3", missing_clean.finding, seconds=0.01)
     assert trail.unknown
     assert not trail.calls
@@ -254,12 +256,12 @@ def test_a_process_that_gives_no_answer_is_told(missing_clean: Account) -> None:
     assert "UnknownCandidate" in failed.unknown
 
 
-def test_a_way_goes_through_json(missing_clean: Account) -> None:
+def test_a_way_survives_json(missing_clean: Account) -> None:
     trail = missing_clean.trail
     assert Trail.from_wire(json.loads(json.dumps(trail.to_wire()))) == trail
 
 
-def test_calls_of_a_tree_stand_in_its_place() -> None:
+def test_calls_of_a_tree_are_read_from_its_place() -> None:
     reason = (
         "no good; at stage2_map_walk_leaf (pgtable.c:812), by user_mem_abort > kvm_pgtable_walk > stage2_map_walk_leaf"
     )
@@ -273,7 +275,7 @@ def test_calls_of_a_tree_stand_in_its_place() -> None:
     ("meant", "line"),
     [("stage2_unmap_walker", 106), ("stage2_map_walker", 250), ("stage2_free_walker", 250), ("", 250)],
 )
-def test_of_several_places_that_in_the_function_named_is_meant(meant: str, line: int) -> None:
+def test_of_several_places_the_one_in_the_named_function_is_used(meant: str, line: int) -> None:
     reason = (
         "3 references; at kvm_clear_pte (pgtable.c:106), by stage2_unmap_walker > kvm_clear_pte, where it was written "
         "last, and kvm_host_get_page (mmu.c:250), by stage2_map_walker > kvm_host_get_page, where it was counted last"
@@ -282,13 +284,13 @@ def test_of_several_places_that_in_the_function_named_is_meant(meant: str, line:
 
 
 @pytest.mark.parametrize("behind", ["", "; before it, in the same program: refcount: f: too few references L1"])
-def test_a_reason_without_its_place_keeps_the_words_behind_it(behind: str) -> None:
+def test_a_reason_without_its_place_keeps_the_words_after_it(behind: str) -> None:
     place = "; at stage2_map_walk_leaf (pgtable.c:812), by user_mem_abort > stage2_map_walk_leaf"
     assert without_place(f"no good{place}{behind}") == f"no good{behind}"
     assert calls_at(f"no good{place}{behind}")[-1].line == 812
 
 
-def test_rounds_of_a_recursion_are_told_once() -> None:
+def test_rounds_of_a_recursion_are_shown_once() -> None:
     names = ["walk", "visit", "walk", "visit", "walker"]
     lines = call_lines(tuple(KernelCall(name, "f.c", at) for at, name in enumerate(names, 1)))
     assert [re.split(" +", line.strip()) for line in lines] == [
@@ -298,7 +300,7 @@ def test_rounds_of_a_recursion_are_told_once() -> None:
     ]
 
 
-def test_a_place_that_is_too_far_away_goes_below() -> None:
+def test_a_place_that_is_too_wide_is_shown_below() -> None:
     far = KernelCall("a_function_with_a_name_that_is_rather_long", "arch/arm64/kvm/hyp/pgtable.c", 830)
     assert call_lines((KernelCall("f", "g.c", 1), KernelCall("h"), far)) == [
         f"  {'f':<42}  g.c:1",
@@ -309,7 +311,7 @@ def test_a_place_that_is_too_far_away_goes_below() -> None:
     assert max(map(len, call_lines((far,)))) <= WIDTH - 2
 
 
-def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:
+def test_events_of_one_side_never_occur_on_the_other() -> None:
     program = parse(MISSING_CLEAN)
     finding = finding_of(program, "original", "rfc-v1-3", "dcache")
     same = trail_of(program, candidate.get("rfc-v1-3"), candidate.get("rfc-v1-3"), finding)
@@ -318,6 +320,6 @@ def test_events_of_one_side_are_those_that_the_other_has_nowhere() -> None:
         assert finding in replayer.shows(MISSING_CLEAN, "original", "rfc-v1-3")
 
 
-def test_comments_that_go_on() -> None:
+def test_comments_may_continue_on_the_next_line() -> None:
     told = "# signature: dcache: f: a\n#   thing L2\n# note\n#   aside\ns2fuzz 1\n"
     assert comments_of(told) == {"signature": "dcache: f: a thing L2"}

@@ -18,7 +18,7 @@ HEAD = "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\n"
 
 
 def results(program: Program) -> list[str]:
-    """The results of the operations of a program, on the original."""
+    """Return the results of the operations of a program, on the original."""
     side = Executor(candidate.get("original"), program)
     side.create()
     steps = enumerate(program.operations)
@@ -65,7 +65,7 @@ def test_a_block_has_a_result_for_each_of_its_operations() -> None:
     assert load == "reads what operation 1 wrote"
 
 
-def test_words_for_what_ends_badly() -> None:
+def test_words_for_failed_operations() -> None:
     op = parse(f"{HEAD}cpu0 read a+0\n").operations[0]
     assert result_text(op, Outcome("error", -12, 2)) == "fails: -ENOMEM, after 2 faults"
     assert result_text(op, Outcome("oops", "KeyError in f", detail="more")) == "the kernel crashes: KeyError in f"

@@ -24,7 +24,7 @@ FIRST = "the first difference of the two sides"
 
 
 def shown(program: Program, name: str = "rfc-v1", width: int = 120) -> str:
-    """The trace of a candidate against the original."""
+    """Return the trace of a candidate against the original."""
     patched = candidate.get(name)
     findings = Differential(ORIGINAL, patched).run(program).findings
     return render(record(program, ORIGINAL, patched), ("original", name), findings, width=width)
@@ -39,7 +39,7 @@ def test_every_event_has_a_text() -> None:
 
 
 def events(program: Program) -> list[str]:
-    """All events of the original, without creation and destruction."""
+    """Return all events of the original, without creation and destruction."""
     executor = Executor(ORIGINAL, program)
     trace = Trace(executor)
     trace.take(executor.create(), None)
@@ -57,7 +57,7 @@ def test_entries_are_decoded() -> None:
 
 
 def test_markers_are_not_taken_for_entries() -> None:
-    """A locked entry (0x400 in Linux 6.12) was no block at address 0, and in the last level no reserved encoding."""
+    """Show a locked entry (0x400 in Linux 6.12) as neither a block at address 0 nor a reserved encoding."""
     trace = Trace(Executor(ORIGINAL, MISSING_CLEAN))
     assert [trace.entry_text(0x400, level) for level in (2, 3)] == ["invalid[0x400]"] * 2
     assert trace.entry_text(1 << 60, 2) == f"invalid[{1 << 60:#x}]"
@@ -77,7 +77,7 @@ def test_accesses_show_fault_and_level() -> None:
     assert "cpu1 read 0x40005000=a+20K: ok at L2, block(2M)@0x100000000 rw- normal-wb" in texts
 
 
-def test_maintenance_shows_where() -> None:
+def test_maintenance_shows_addresses() -> None:
     texts = events(MISSING_CLEAN)
     assert "D-cache clean 2M at 0x100000000" in texts
     assert any(text.startswith("TLB flush of VMID") for text in texts)
@@ -106,7 +106,7 @@ def test_first_difference_is_marked_once_and_before_all_others() -> None:
     assert not [row for row in before.splitlines() if row.endswith(" <") or " > " in row]
 
 
-def test_violation_stands_on_its_side_behind_its_event() -> None:
+def test_violation_stands_on_its_side_after_its_event() -> None:
     rows = [row for section in record(MISSING_CLEAN, ORIGINAL, RFC_V1) for row in section.rows]
     at = next(i for i, row in enumerate(rows) if row.violation.startswith(SIGNATURE))
     assert rows[at].left is None
@@ -135,7 +135,7 @@ def test_violation_of_both_sides_is_shown_once() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
-def test_fits_the_width(width: int) -> None:
+def test_trace_fits_the_width(width: int) -> None:
     assert max(map(len, shown(MISSING_CLEAN, width=width).splitlines())) <= width
 
 
@@ -147,11 +147,11 @@ def test_width_follows_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 150 <= len(render(sections, ("a", "b")).splitlines()[1]) <= 160
 
 
-def test_it_is_plain_text() -> None:
+def test_trace_is_plain_text() -> None:
     assert shown(MISSING_CLEAN).replace("\n", "").isprintable()
 
 
-def test_trace_does_not_change_what_is_found() -> None:
+def test_trace_does_not_change_the_findings() -> None:
     generator = Generator(5)
     for _ in range(6):
         program = generator.next()
@@ -178,7 +178,7 @@ def test_numbers_of_table_pages_are_no_difference() -> None:
     assert one.key == other.key
 
 
-def test_alignment_pairs_what_both_did() -> None:
+def test_alignment_pairs_events_of_both_sides() -> None:
     rows = align([line(text) for text in "abcd"], [line(text) for text in "acxd"])
     pairs = [(row.left and row.left.text, row.right and row.right.text, row.same) for row in rows]
     assert pairs == [
@@ -186,7 +186,7 @@ def test_alignment_pairs_what_both_did() -> None:
     ]  # fmt: skip
 
 
-def test_alignment_of_very_many_events_ends() -> None:
+def test_alignment_of_very_many_events_terminates() -> None:
     left = [line("same")] + [line(f"left {i % 7}") for i in range(20_000)]
     right = [line("same")] + [line(f"right {i % 7}") for i in range(20_000)]
     rows = align(left, right)
@@ -235,8 +235,8 @@ def test_slots_logs_roots_and_samples_have_a_line() -> None:
     assert [text for text in texts if text in order] == order
 
 
-def test_after_copy_on_write_in_a_fault_the_slots_are_those_of_its_vm() -> None:
-    """All VMs are told of the copy, the last VM last."""
+def test_after_copy_on_write_in_a_fault_its_vm_determines_the_slots() -> None:
+    """Check this because all VMs are notified of the copy, the last VM last."""
     vms = "vm vms=2 cpus=1\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1\n"
     texts = events(parse("s2fuzz 1\n" + vms + "cpu1 read b+0\nhost share a+0 4K\ncpu0 write a+0\ncpu1 write b+4K\n"))
     copied = next(number for number, text in enumerate(texts) if text.startswith("copy-on-write"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Schedules by chance: legal, the same for the same source, and of the form that a strategy promises."""
+"""Random schedules: legal, the same for the same random source, and of the form that a strategy promises."""
 
 from itertools import pairwise
 from random import Random
@@ -86,7 +86,7 @@ def test_schedules_are_legal_and_repeatable(name: str, block: Par) -> None:
         validate(program)
         assert parse(print_program(program)) == program
         assert made == strategy(block, Random(seed))
-        # What each vCPU does stays.
+        # The operations of each vCPU are unchanged.
         for cpu in block.actors:
             assert [each for each in made.operations if each.cpu == cpu] == [
                 each for each in block.operations if each.cpu == cpu
@@ -98,8 +98,8 @@ def test_without_switches_there_are_none() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_pct_has_a_preemption_less_than_its_depth(depth: int) -> None:
-    """The vCPU that begins is stopped first, then the one that went on, and so on."""
+def test_pct_has_one_preemption_less_than_its_depth(depth: int) -> None:
+    """Check that the first vCPU is preempted first, then the one that continued, and so on."""
     for seed in range(TRIES):
         made = pct(depth)(THREE, Random(seed))
         assert len(made.switches) == depth - 1
@@ -128,14 +128,14 @@ def test_aimed_schedules_have_all_vcpus_in_a_fault(block: Par) -> None:
     assert {("before", "cmpxchg"), ("after", "cmpxchg"), ("after", "lookup"), ("after", "unlock")} < points
 
 
-def test_schedules_beside_the_host_overtake_a_look_up() -> None:
+def test_schedules_with_the_host_overtake_a_look_up() -> None:
     made = [beside_others(BESIDE, Random(seed)) for seed in range(TRIES)]
     first = [each.switches[0] for each in made]
     assert {each.cpu for each in first} == {0, 1, HOSTS[0]}
     looked = [each for each in first if (each.when, each.point) in (("after", "lookup"), ("before", "lock"))]
     assert len(looked) > TRIES // 4
     assert {each.point for each in first if is_host(each.cpu)} > {"start", "change"}
-    # Two vCPUs alone have nothing to do with it.
+    # The strategy does not apply to two vCPUs alone.
     assert beside_others(TWO, Random(1)) == random_switches(TWO, Random(1))
 
 
@@ -149,7 +149,7 @@ def test_random_schedules_differ() -> None:
 def test_every_strategy_is_drawn() -> None:
     made = [any_strategy(TWO, Random(seed)) for seed in range(TRIES)]
     assert any(not each.switches for each in made)
-    # A switch before the first access of a block has taken a fault: none of the aimed ones begins so.
+    # A switch before the first access of a block is at a fault; no aimed schedule begins with one.
     assert any(each.switches and each.switches[0].point != "fault" for each in made)
     assert any(each.switches and each.switches[0].point == "fault" for each in made)
 
@@ -163,7 +163,7 @@ def test_few_turns_keep_the_order_of_steps_that_race() -> None:
     turns = {False: 0, True: 0}
     for seed in range(TRIES):
         source = Random(seed)
-        # Every other time with a thread of the host.
+        # Half of the blocks have a thread of the host.
         block = BESIDE if seed & 1 else THREE
         actors = drawn(block, source)
         order = sampled(actors, source)
@@ -182,7 +182,7 @@ def test_few_turns_keep_the_order_of_steps_that_race() -> None:
 
 
 def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None:
-    """Each of two exchanges of one entry comes first in many samples, and so does each of two locks."""
+    """Check that each of two exchanges of one entry comes first in many samples, and each of two locks as well."""
     firsts: dict[str, list[int]] = {"lock": [], "cmpxchg": []}
     for seed in range(TRIES):
         source = Random(seed)
@@ -195,7 +195,7 @@ def test_partial_order_sampling_reaches_both_orders_of_steps_that_race() -> None
 
 
 def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
-    """Calls of KVM and operations in steps are numbered as a block counts them; what is one step has no place."""
+    """Check that KVM calls and stepped operations are numbered as in a block; an operation of one step has no place."""
     by_actor = dict(zip(MANY.actors, drawn(MANY, Random(1)), strict=True))
     host = [(each.point, each.number, each.fault) for each in by_actor[HOSTS[0]]]
     call = ("lock", "load", "store", "flush", "unlock")
@@ -208,7 +208,7 @@ def test_partial_order_sampling_knows_the_steps_of_threads() -> None:
         assert [each.point for each in by_actor[actor]] == [ATOMIC]
 
 
-def test_partial_order_sampling_has_a_page_change_before_and_after_it_is_looked_up() -> None:
+def test_partial_order_sampling_changes_a_page_before_and_after_its_look_up() -> None:
     block = Par((access(1), Threaded(HOSTS[0], HostDiscard("a", 0, 4096))))
     first: list[bool] = []
     stopped = set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions of two libraries are alike where code and all that it refers to are; others are known by their counters."""
+"""Equal functions of two libraries: same code and same referenced data; all others are identified by their counters."""
 
 import shutil
 import subprocess
@@ -46,7 +46,7 @@ COUNT = ("-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic", "-frand
 
 
 def library(folder: Path, source: str, others: str = OTHERS) -> Path:
-    """A library with all that stands beside it."""
+    """Make a library with the files that belong to it."""
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc")
     folder.mkdir()
@@ -70,18 +70,18 @@ def library(folder: Path, source: str, others: str = OTHERS) -> Path:
         ("int changes(int n)", "\n/* a line more */\nint changes(int n)", set()),
         ("int changes(int n)", "int more(int n) { return n + 9; }\nint changes(int n)", set()),
         ('"none"', '"nothing"', {"word"}),
-        # Texts of others lie elsewhere then.
+        # This moves the texts of other functions.
         ("int changes(int n) {", 'const char *first(void) { return "a"; }\nint changes(int n) {', set()),
         ("changes(n) + same(n)", "same(n) + changes(n) + same(n)", {"calls"}),
         ("int same(int n) { return other(n)", "int same(int n) { return calls(n)", {"same"}),
         ("case 1: return other(12) + 1", "case 1: return other(12) + 2", {"choice"}),
-        # Another order of the targets of a switch.
+        # The targets of a switch change their order.
         ("case 0: return other(11)", "case 6: return other(11)", {"choice"}),
-        # Nobody writes to it: the compiler puts the number into the code.
+        # Nothing writes to this variable, so the compiler puts its value into the code.
         ("fixed = 7", "fixed = 8", {"choice"}),
-        # What does not count may be used by anybody.
+        # Any function may use data that has no counters.
         ("{ 1, 2, 3, 4 }", "{ 1, 2, 3, 5 }", None),
-        # A function of ours loses to one of the tree.
+        # Our own function is replaced by a function of the tree.
         ("int changes(int n) {", "int model(int n) { return 1; }\nint changes(int n) {", None),
     ],
 )
@@ -102,7 +102,7 @@ def test_another_model_may_change_anything(tmp_path: Path) -> None:
     assert differing(before, after) is None
 
 
-def test_one_library_differs_in_nothing(tmp_path: Path) -> None:
+def test_a_library_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert differing(tmp_path / LIBRARY, tmp_path / LIBRARY) == ()
     assert translated(b"12345678", tmp_path / LIBRARY, tmp_path / LIBRARY, 8) == b"12345678"
 
@@ -114,8 +114,8 @@ def test_without_digests_anything_may_differ(tmp_path: Path) -> None:
     assert differing(before, after) is None
 
 
-def test_counters_are_those_of_the_same_function(tmp_path: Path) -> None:
-    """A function before the others moves all counters."""
+def test_counters_are_moved_to_the_same_function(tmp_path: Path) -> None:
+    """Add a function before the others, which moves all counters."""
     added = "int added(int n) { return n ? other(n) : 9; }\n"
     before = library(tmp_path / "before", SOURCE)
     after = library(tmp_path / "after", SOURCE.replace("static int fixed", f"{added}static int fixed"))
@@ -132,7 +132,7 @@ def test_counters_are_those_of_the_same_function(tmp_path: Path) -> None:
     assert moved[8 * first : 8 * (first + counted)] == bytes(8 * counted)
 
 
-def test_what_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "code.o").write_bytes(b"text")
     with pytest.raises(TreeError, match=r"code\.o is not an object file for this machine"):
         digests.table(tmp_path, ["code.o"], [])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines of a small library that ran, by the counters of gcc."""
+"""The lines of a small library that ran, determined from gcc's counters."""
 
 import ctypes
 import shutil
@@ -14,7 +14,7 @@ from candidate.tree.building.errors import TreeError
 from candidate.tree.building.plan import NATIVE
 from candidate.tree.lines.code import CodeFunction, CodeLines
 
-# What `choose(1)` does not run says so.
+# Lines that `choose(1)` does not run have the comment "idle".
 SOURCE = """\
 static int twice(int x)
 {
@@ -49,7 +49,7 @@ int other(int x)
 	return x ? choose(x) : 7;	/* idle */
 }
 """
-# Counters lie where the linker script says; gcc's own runtime is not there.
+# The linker script determines the place of the counters; gcc's own runtime is not linked.
 STUBS = """\
 extern char shim_counters[], shim_counters_end[];
 char *from(void) { return shim_counters; }
@@ -61,9 +61,9 @@ void __gcov_merge_add(void) { }
 
 
 class Library:
-    """`SOURCE` as a library that counts; *lines*: what is known of it.
+    """`SOURCE` as a library with counters; *lines*: its lines and functions.
 
-    :param folder: an empty one
+    :param folder: an empty folder
     """
 
     def __init__(self, folder: Path, source: str = SOURCE) -> None:
@@ -72,7 +72,7 @@ class Library:
         (folder / "code.c").write_text(source)
         (folder / "stubs.c").write_text(STUBS)
         count = ["-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic"]
-        # -fdata-sections: each function's counters have a section of their own, which the map names.
+        # -fdata-sections: the counters of each function have a section of their own, which the map names.
         for name, flags in (("code", count), ("stubs", [])):
             self.run("gcc", "-O0", "-fPIC", "-fdata-sections", *flags, "-c", f"{name}.c", "-o", f"{name}.o", at=folder)
         script, said = NATIVE / "counters.ld", f"{LIBRARY}.map"
@@ -92,12 +92,12 @@ class Library:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """A library of which nothing has run."""
+    """Make a library of which nothing has run."""
     return Library(tmp_path_factory.mktemp("library"))
 
 
 def numbers(*texts: str) -> set[int]:
-    """The lines of `SOURCE` that have one of these texts."""
+    """Return the lines of `SOURCE` that contain one of these texts."""
     return {at for at, line in enumerate(SOURCE.split("\n"), 1) if any(text in line for text in texts)}
 
 
@@ -107,10 +107,10 @@ def test_lines_that_ran(library: Library) -> None:
     ran = library.lines.ran(library.counters())["code.c"]
     assert not ran & numbers("/* idle */")
     assert ran >= numbers("2 * x", "sum = 0", "if (x > 1)", "for (int", "sum +=", "switch", "sum--", "return sum")
-    # A label has code of its own with some versions of gcc.
+    # Some versions of gcc generate code for a label.
     idle = numbers("/* idle */", "never(int", "other(int")
     assert library.lines.lines["code.c"] - numbers("case 0:") == ran | idle
-    # The counters of several calls together say what ran in one of them.
+    # The counters of several calls show everything that ran in any of them.
     library.code.choose(0)
     library.code.other(5)
     assert library.lines.ran(library.counters()) == library.lines.lines
@@ -120,7 +120,7 @@ def test_lines_that_ran(library: Library) -> None:
     assert counted["twice"].executed(values)[0] == 6
 
 
-def test_ways_have_the_same_names_in_another_library(tmp_path: Path, library: Library) -> None:
+def test_counters_have_the_same_features_in_another_library(tmp_path: Path, library: Library) -> None:
     (tmp_path / "more").mkdir()
     more = Library(tmp_path / "more", f"int before(int x)\n{{\n\treturn x ? 1 : 2;\n}}\n{SOURCE}")
     assert more.lines.features(more.counters()) == []
@@ -134,7 +134,7 @@ def test_ways_have_the_same_names_in_another_library(tmp_path: Path, library: Li
     assert set(more.lines.features(more.counters())) > ways
 
 
-def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
+def test_invalid_notes(tmp_path: Path, library: Library) -> None:
     for data in (b"", b"oncg", b"oncg42A*", b"something else"):
         with pytest.raises(TreeError, match="gcno is not in the format of gcc; allowed: gcc 9 or later"):
             counters.functions(data, "code.gcno")
@@ -143,8 +143,8 @@ def test_notes_that_are_none(tmp_path: Path, library: Library) -> None:
         counters.table(tmp_path, LIBRARY)
 
 
-def test_what_is_not_counted_follows() -> None:
-    """The flow through a diamond: 0 to 2, then by 3 or 4 to 1."""
+def test_uncounted_arcs_are_derived() -> None:
+    """Check the flow through a diamond: 0 to 2, then through 3 or 4 to 1."""
     arcs = [(0, 2, False), (2, 3, True), (2, 4, True), (3, 1, False), (4, 1, False)]
     function = CodeFunction("code", "f", 0, 5, arcs, [])
     assert function.counted == 2
@@ -152,13 +152,13 @@ def test_what_is_not_counted_follows() -> None:
     assert function.executed([0, 0]) == [0, 0, 0, 0, 0]
 
 
-def test_what_a_crash_has_cut_off_never_left() -> None:
-    """More came in by a counted arc than went out: no block ran less than never."""
+def test_counts_cut_off_by_a_crash_are_not_negative() -> None:
+    """Let more executions enter by a counted arc than leave: no block has a negative count."""
     arcs = [(0, 2, True), (2, 3, True), (2, 4, False), (3, 1, True), (4, 1, False)]
     assert min(CodeFunction("code", "f", 0, 5, arcs, []).executed([1, 2, 0])) >= 0
 
 
-def test_code_of_ours_has_no_lines(tmp_path: Path) -> None:
+def test_our_own_code_has_no_lines(tmp_path: Path) -> None:
     function = '{"unit":"code","name":"f","first":0,"blocks":2,"arcs":[0,1,1],"lines":[0,0,3,0,1,4,0,2,5]}'
     (tmp_path / LINES).write_text(f'{{"files":["mm/a.c","native/glue.c","<built-in>"],"functions":[{function}]}}')
     lines = CodeLines(tmp_path / LIBRARY)
@@ -167,7 +167,7 @@ def test_code_of_ours_has_no_lines(tmp_path: Path) -> None:
     assert lines.ran(bytes(8)) == {}
 
 
-def test_what_stands_beside_a_library_may_be_damaged(tmp_path: Path) -> None:
+def test_damaged_files_of_a_library(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=LINES):
         CodeLines(tmp_path / LIBRARY)
     (tmp_path / LINES).write_text("{")

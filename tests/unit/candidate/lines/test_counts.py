@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Counters of libraries: added up, taken away, sent to another process."""
+"""Counters of libraries: added, subtracted, sent to another process."""
 
 import json
 import struct
@@ -30,7 +30,7 @@ def test_sums() -> None:
     assert found.by_library["b"] == packed(5)
 
 
-def test_another_build_of_the_same_name_counts_alone() -> None:
+def test_another_build_of_the_same_name_replaces_the_counters() -> None:
     found = counts(a=(1, 2))
     found.add("a", packed(9))
     assert found.by_library == {"a": packed(9)}
@@ -45,7 +45,7 @@ def test_a_merge_is_undone() -> None:
     assert found.by_library == {"a": packed(0, 3), "b": packed(1), "c": packed(0)}
 
 
-def test_the_wire() -> None:
+def test_counters_survive_the_wire() -> None:
     found = counts(a=(1, MANY), b=(0,))
     assert from_wire(json.loads(json.dumps(found.to_wire()))).by_library == found.by_library
     assert from_wire({}).by_library == {}

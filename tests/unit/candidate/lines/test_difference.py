@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The lines by which small trees differ, and the part of them that ran."""
+"""The lines by which small trees differ, and the lines among them that ran."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ int f(int x)
 \treturn y;
 }
 """
-# Where the compiler has code: not where a statement goes on.
+# Lines with code: continuation lines of a statement have none.
 CODE = {4, 6, 9, 10, 11, 12}
 
 
 def difference(folder: Path, after: str, code: set[int], before: str = BEFORE) -> TreeDifference:
-    """The difference of two trees of one file; "" stands for no file.
+    """Return the difference of two trees of one file; "" stands for no file.
 
     :param code: lines of *after* that have code
     """
@@ -62,12 +62,12 @@ def test_comments_and_spaces(tmp_path: Path) -> None:
     assert found.exercise(({}, {})).exercised
 
 
-def test_a_comment_in_a_text_is_none() -> None:
+def test_a_comment_inside_a_string_is_kept() -> None:
     assert without_comments('a = "/*"; /* b\n */ c = \'"\'; // d\ne') == 'a = "/*"; \n c = \'"\';  \ne'
 
 
-def test_a_statement_that_goes_on(tmp_path: Path) -> None:
-    """A line without code counts by the one where its statement begins."""
+def test_a_statement_of_several_lines(tmp_path: Path) -> None:
+    """Count a line without code as the line where its statement begins."""
     assert difference(tmp_path, BEFORE.replace("x + 1", "x + 2"), CODE).places == {(CANDIDATE, FILE, 6)}
 
 
@@ -78,7 +78,7 @@ def test_a_line_that_was_removed(tmp_path: Path) -> None:
     assert found.exercise((lines(9), lines(9))).missing == [f"{FILE}:10 (removed)"]
 
 
-def test_more_lines_that_were_replaced_by_fewer(tmp_path: Path) -> None:
+def test_lines_replaced_by_fewer_lines(tmp_path: Path) -> None:
     after = BEFORE.replace("\tif (x > LIMIT)\n\t\treturn TWICE;\n\treturn y;\n", "\treturn y + 1;\n")
     found = difference(tmp_path, after, {4, 6, 9, 10})
     assert found.places == {(CANDIDATE, FILE, 9), *((REFERENCE, FILE, line) for line in (9, 10, 11))}
@@ -91,8 +91,8 @@ def test_braces_are_no_change(tmp_path: Path) -> None:
     assert found.exercise(({}, {})) == Exercise(0, 0, [], [])
 
 
-def test_a_macro_counts_by_its_uses(tmp_path: Path) -> None:
-    """Also by those of macros that use it."""
+def test_a_macro_counts_at_its_uses(tmp_path: Path) -> None:
+    """Check that uses by other macros that use it count, too."""
     assert difference(tmp_path, BEFORE.replace("LIMIT\t3", "LIMIT\t4"), CODE).places == {
         (CANDIDATE, FILE, 9),
         (CANDIDATE, FILE, 10),
@@ -111,7 +111,7 @@ def test_a_macro_of_several_lines(tmp_path: Path) -> None:
     assert TreeDifference(roots, [FILE], (code, code)).places == {(CANDIDATE, FILE, 12)}
 
 
-def test_what_has_no_code(tmp_path: Path) -> None:
+def test_added_lines_without_code(tmp_path: Path) -> None:
     after = f"{BEFORE}\n#ifdef OTHER\nint h(void)\n{{\n\treturn 1;\n}}\n#endif\n"
     found = difference(tmp_path, after, CODE).exercise(({}, {}))
     assert found == Exercise(0, 0, [], [f"{FILE}:14"])
@@ -119,22 +119,22 @@ def test_what_has_no_code(tmp_path: Path) -> None:
     assert not found.exercised
 
 
-def test_calls_that_were_left_out_beside_what_has_code(tmp_path: Path) -> None:
-    """As where an option is off: the calls are named, and what lies between."""
+def test_omitted_calls_beside_lines_with_code(tmp_path: Path) -> None:
+    """Omit code as a disabled option does: the report names the calls, and the lines between them."""
     more = "\tp = find(x);\n\tif (p) {\n\t\ty = 3;\n\n\t\tput(p,\n\t\t    x);\n\t\treturn 0;\n\t}\n\tz = h(y);\n"
     after = BEFORE.replace("\tif (x", f"{more}\tif (x")
     found = difference(tmp_path, after, {4, 6, 17, 18, 19, 20, 21})
     assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 17)}, [f"{FILE}:9-13"])
 
 
-def test_what_is_no_call_may_have_no_code(tmp_path: Path) -> None:
+def test_lines_other_than_calls_may_have_no_code(tmp_path: Path) -> None:
     after = BEFORE.replace("\treturn y;", "\ty = h(y);\n\tif (y)\n\t\treturn 7;\n\treturn y;")
     found = difference(tmp_path, after, {4, 6, 9, 10, 11, 12, 14, 15})
     assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11), (CANDIDATE, FILE, 12)}, [])
 
 
 def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
-    """The places of a change that is a function, all of which was left out."""
+    """Check the places of a change that is a whole function without code."""
     after = f"{BEFORE}\nstatic int h(void)\n{{\n\tg(1, 1);\n\tg(2, 2);\n}}\n"
     found = difference(tmp_path, after, CODE)
     assert found.codeless == [f"{FILE}:16-17"]
@@ -143,19 +143,19 @@ def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
     )
 
 
-def test_what_had_no_code(tmp_path: Path) -> None:
+def test_removed_lines_without_code(tmp_path: Path) -> None:
     before = f"{BEFORE}\n#ifdef OTHER\nint h(void);\n#endif\n"
     assert difference(tmp_path, BEFORE, CODE, before).codeless == [f"{FILE}:14 (removed)"]
 
 
 @pytest.mark.parametrize(("before", "after", "side"), [("", BEFORE, CANDIDATE), (BEFORE, "", REFERENCE)])
-def test_a_file_that_one_side_has(before: str, after: str, side: int, tmp_path: Path) -> None:
+def test_a_file_of_one_side_only(before: str, after: str, side: int, tmp_path: Path) -> None:
     found = difference(tmp_path, after, CODE if after else set(), before)
     assert {place[0] for place in found.places} == {side}
     assert {line for _, _, line in found.places} == CODE
 
 
-def test_not_known_is_neither_idle_nor_the_same() -> None:
+def test_an_unknown_difference_counts_as_exercised() -> None:
     found = Exercise(0, 0, [], [], "a tree is gone")
     assert found.differs
     assert found.exercised
