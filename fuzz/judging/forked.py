@@ -10,7 +10,7 @@ from ..execution.mistakes import CandidateMistake
 from ..processes.child import end_text
 from ..processes.fork import Fork
 from ..processes.patience import Patience
-from ..sides.pulse import PULSE, SIZE, Position
+from ..sides.pulse import PULSE, REFERENCE, SIZE, Position, position
 from . import silence
 
 # Upper bound in seconds for one piece of work, whatever it does (`fuzz.processes.patience`).
@@ -86,10 +86,22 @@ class Forked(Closing):
         except CandidateMistake as error:
             return None, str(error)
 
+    def _check_exit(self, code: int) -> None:
+        """Blame the kernel code for an exit of the process if it was running.
+
+        :raises CandidateMistake: it was
+        """
+        where = position(self.memory)
+        if where.side:
+            side = "reference" if where.side == REFERENCE else "candidate"
+            ended = f"the Python code of the {side} ended its process with exit code {code}, in {where.entry}"
+            raise CandidateMistake(f"{ended}; it must return or raise an exception")
+
     def _answer(self) -> tuple[Any, str]:
         """Return the answer of `_work`.
 
         :raises Lost: there is none
+        :raises CandidateMistake: the kernel code ended the process
         """
         watch = silence.Silence(self.process.pid, self.memory, self.seconds)
         patience = Patience(self.process.pid, self.patience)
@@ -100,6 +112,9 @@ class Forked(Closing):
                 answer = self.process.read()
                 if answer is None:
                     code = self.process.death()
+                    if code >= 0:
+                        # A candidate may call os._exit(), or something that does.
+                        self._check_exit(code)
                     raise Lost(end_text(code), status=code)
                 said: tuple[Any, str] = answer[0]
                 return said

@@ -18,7 +18,7 @@ from fuzz.execution.mistakes import CandidateMistake
 from fuzz.findings import replay_server
 from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
-from fuzz.judging.forked import Forked
+from fuzz.judging.forked import Forked, Lost
 from fuzz.language.text import parse, print_program
 from fuzz.minimizing.minimizer import judge_here
 from fuzz.minimizing.watched import WatchedJudge
@@ -177,6 +177,20 @@ def test_a_run_raises_the_mistake(trace: bool) -> None:
     programs = [("p.s2", PROGRAM)]
     with pytest.raises(CandidateMistake, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: NameError"):
         list(run_all(programs, candidate.get("original"), [unmapping(MISTAKES["NameError"])], trace))
+
+
+def test_code_that_ends_its_process_is_the_candidates() -> None:
+    def leave(*_: object) -> int:
+        os._exit(9)
+
+    ended = "the Python code of the candidate ended its process with exit code 9, in kvm_mmu_notifier_invalidate_range"
+    with pytest.raises(CandidateMistake, match=ended):
+        list(run_all([("p.s2", PROGRAM)], candidate.get("original"), [unmapping(leave)], False))
+
+
+def test_an_exit_outside_of_kernel_code_is_no_candidates() -> None:
+    with Forked(lambda _: os._exit(9)) as forked, pytest.raises(Lost, match="ended with exit code 9"):
+        forked.ask(1)
 
 
 def test_the_process_continues_after_a_mistake() -> None:
