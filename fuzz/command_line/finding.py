@@ -9,13 +9,14 @@ import candidate
 from ..execution.refusal import unmodelled
 from ..findings.found import CRASH, rank
 from ..findings.patterns import matches
+from ..findings.renamed import names_of
 from ..findings.replay import NO_ANSWER, Replayer
 from ..findings.witness import KEY
 from ..judging.finding import Finding, Key
 from ..language.program import Program
 from ..language.text import print_program
 from .inputs import read_given
-from .messages import BadInputError, NoVerdictError
+from .messages import BadInputError, NoVerdictError, complain
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
 
 
 def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[str, str]) -> Finding:
-    """Return the chosen one of the findings, which are sorted by weight."""
+    """Return the chosen one of the findings, which are sorted by weight.
+
+    Without a pattern it is the one that the comments name, also by a former signature; else the weightiest.
+    """
     if pattern is not None:
         fits = [each for each in shown if matches(pattern, each.kind, each.signature)]
         if not fits:
@@ -81,5 +85,11 @@ def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[
                 f"{file}: no finding matches --signature {pattern[:200]!a}; there are: {'; '.join(there)}"
             )
         return fits[0]
-    own = [each for each in shown if each.key == (comments.get("kind"), comments.get("signature"))]
-    return own[0] if own else shown[0]
+    kind, signature = comments.get("kind"), comments.get("signature")
+    own = [each for each in shown if each.kind == kind and signature in names_of(each.signature)]
+    if own:
+        return own[0]
+    if signature is not None:
+        missing = f"{file}: its comments name {kind} {signature}, which these versions do not show"
+        complain(f"{missing}; this is about {shown[0].title}; choose with --signature")
+    return shown[0]

@@ -57,6 +57,23 @@ def test_report_selects_one_of_two_findings(call: Call) -> None:
     assert answer(call("report", "p.s2", "--json"))["signature"] == LOCKING
 
 
+def test_a_finding_that_the_versions_no_longer_show_is_not_replaced_silently(call: Call) -> None:
+    stale = "refcount: stage2_unmap_walker: too many references L3"
+    code, out, err = call("report", write(ABOUT.replace(SIGNATURE, stale) + MISSING_CLEAN))
+    assert code == 0
+    assert "dcache" in out
+    assert f"its comments name regression {stale}, which these versions do not show; this is about regression" in err
+
+
+def test_a_finding_is_known_by_its_former_signature(call: Call) -> None:
+    outside = "s2fuzz 1\nvm ipa=32\nslot a size=4K backing=anon\ncpu0 outside read 8G\n"
+    current = "contract: kvm_handle_guest_abort: I/O exit beyond the guest's address space"
+    about = "# kind: common\n# signature: {}\n# candidate: v5.14\n# reference: original\n"
+    for signature in (current, current.replace("beyond", "behind")):
+        code, _, err = call("report", write(about.format(signature) + outside))
+        assert (code, err) == (0, "")
+
+
 def test_report_json_has_the_documented_keys(call: Call) -> None:
     found = answer(call("report", write(ABOUT + MISSING_CLEAN), "--json"))
     keys = (ROOT / "fuzz" / "reports" / "answers.py").read_text().partition("``report``: ")[2].partition("\n\n")[0]
