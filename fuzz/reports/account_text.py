@@ -280,10 +280,13 @@ def markdown(account: Account) -> str:
     return joined
 
 
+# Markup, wherever it stands; an underscore within a word is none (GitHub Flavored Markdown, 6.2).
+_MARKUP: Final = re.compile(r"[\\*<\[\]|]|(?<!\w)_|_(?!\w)|^[>#]")
+
+
 def escaped(text: str) -> str:
     """Escape the Markdown markup of a text, except code in backticks."""
     pieces = text.split("`")
     for at in range(0, len(pieces), 2):
-        for letter in "\\*_<>[]|#":
-            pieces[at] = pieces[at].replace(letter, f"\\{letter}")
+        pieces[at] = _MARKUP.sub(lambda found: f"\\{found[0]}", pieces[at])
     return "`".join(pieces)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from candidate.tree.building.cache import RECORD
-from candidate.tree.building.compiler import CompileFailedError, CompilerJob
+from candidate.tree.building.compiler import CompileFailedError, Compiler, CompilerJob
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE, TreeSource
 from candidate.tree.building.wrong import compile_message
 from fuzz.command_line import cli
@@ -123,7 +123,14 @@ def fake(folder: Path, does: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("none-gcc", "no C compiler: none-gcc was not found"), ("true", "is not gcc")]
+    ("name", "words"),
+    [
+        ("none-gcc", "no C compiler: none-gcc was not found"),
+        ("none-gcc -m64", "no C compiler: none-gcc was not found"),
+        ("gcc -m32", "gcc -m32 does not compile for x86-64"),
+        ("gcc 'quoted", "CC=gcc 'quoted: No closing quotation"),
+        ("true", "is not gcc"),
+    ],
 )
 def test_no_compiler(
     name: str,
@@ -136,6 +143,13 @@ def test_no_compiler(
     monkeypatch.setenv("CC", name)
     refused(check(small_tree(tmp_path / "tree"), capsys), words, "allowed: gcc for x86-64", "apt-get install gcc")
     assert left(cache) == []
+
+
+def test_a_compiler_with_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "gcc")
+    plain = Compiler()
+    monkeypatch.setenv("CC", "env gcc -pipe")
+    assert (Compiler().identity, Compiler().headers()) == (plain.identity, plain.headers())
 
 
 def test_no_compiler_in_path(

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -58,20 +59,25 @@ class CompileFailedError(Exception):
 
 
 class Compiler:
-    """gcc for x86-64: the one that ``CC`` names, or ``gcc``.
+    """gcc for x86-64: the command in ``CC``, or ``gcc``.
 
-    *version*: its name for people; *major*: its major version; *identity*: a digest that identifies it in the cache
+    *name*: the command as text; *command*: its words; *version*: its name for people; *major*: its major version; *identity*: a digest that identifies it in the cache
 
     :raises TreeError: there is no compiler, or it cannot compile for this machine
     """
 
     def __init__(self) -> None:
-        self.program = os.environ.get("CC") or "gcc"
         allowed = "gcc for x86-64, in PATH or named by CC (Debian: apt-get install gcc)"
-        if shutil.which(self.program) is None:
-            raise TreeError(f"no C compiler: {self.program} was not found; allowed: {allowed}")
+        # As for make, CC may have arguments: "ccache gcc", "gcc -m64".
+        self.name = os.environ.get("CC") or "gcc"
+        try:
+            self.command = shlex.split(self.name) or ["gcc"]
+        except ValueError as error:
+            raise TreeError(f"CC={self.name}: {error}; allowed: {allowed}") from None
+        if shutil.which(self.command[0]) is None:
+            raise TreeError(f"no C compiler: {self.command[0]} was not found; allowed: {allowed}")
         done = subprocess.run(
-            [self.program, "-dM", "-E", "-x", "c", "-"],
+            [*self.command, "-dM", "-E", "-x", "c", "-"],
             input="",
             capture_output=True,
             text=True,
@@ -81,9 +87,9 @@ class Compiler:
         macros = done.stdout
         major = re.search(r"#define __GNUC__ (\d+)", macros)
         if done.returncode or major is None or "#define __clang__" in macros:
-            raise TreeError(f"{self.program} is not gcc; allowed: {allowed}")
+            raise TreeError(f"{self.name} is not gcc; allowed: {allowed}")
         if "#define __x86_64__" not in macros:
-            raise TreeError(f"{self.program} does not compile for x86-64, which kernel trees need; allowed: {allowed}")
+            raise TreeError(f"{self.name} does not compile for x86-64, which kernel trees need; allowed: {allowed}")
         self.major = int(major[1])
         version = re.search(r'#define __VERSION__ "(.*)"', macros)
         self.version = f"gcc {version[1]}" if version else "gcc"
@@ -91,7 +97,7 @@ class Compiler:
 
     def headers(self) -> str:
         """Return the folder of the compiler's own headers (``stdarg.h``)."""
-        done = subprocess.run([self.program, "-print-file-name=include"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self.command, "-print-file-name=include"], capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
 

@@ -188,13 +188,13 @@ class BuildPlan:
         return flags
 
     def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> CompilerJob:
-        command = [self.compiler.program, *self._kernel, "-DSHIM_UNIT", *more, "-MD", "-MF", f"{name}.d"]
+        command = [*self.compiler.command, *self._kernel, "-DSHIM_UNIT", *more, "-MD", "-MF", f"{name}.d"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def _host_job(self, name: str, path: str) -> CompilerJob:
         defined = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
         defined.append(f"-DSHIM_GRANULE_SHIFT={self.settings.granule}")
-        command = [self.compiler.program, *_HOST, *_COMMON, *self._names, *defined, "-I", "native"]
+        command = [*self.compiler.command, *_HOST, *_COMMON, *self._names, *defined, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def counted(self) -> tuple[list[str], list[str]]:
@@ -236,13 +236,13 @@ class BuildPlan:
     def stubs(self) -> CompilerJob:
         """Return the job that compiles ``stubs.c``."""
         flags = [*_STUBS, *_COMMON, *self._names]
-        return CompilerJob("stubs", [self.compiler.program, *flags, "-c", "stubs.c", "-o", "stubs.o"])
+        return CompilerJob("stubs", [*self.compiler.command, *flags, "-c", "stubs.c", "-o", "stubs.o"])
 
     def link(self, library: str, *, stubs: bool) -> CompilerJob:
         """Return the job that links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
         flags += [f"-Wl,-T,{COUNTERS_SCRIPT}", f"-Wl,-Map,{library}.map"] if self.settings.coverage else []
-        command = [self.compiler.program, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
+        command = [*self.compiler.command, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
         return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
 
     def sections(self, driver: str) -> CompilerJob:

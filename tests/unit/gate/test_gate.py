@@ -120,7 +120,7 @@ def test_sarif_is_valid(gate: Gate) -> None:
 def test_the_summary_names_rule_place_and_program(gate: Gate) -> None:
     told = markdown(gate)
     assert told.startswith("# s2fuzz gate failed: 3 findings\n")
-    assert "| 1 | regression | dcache: stage2\\_map\\_walker: table-\\>block" in told
+    assert "| 1 | regression | dcache: stage2_map_walker: table->block" in told
     assert "* Why: a guest that runs with its caches off would read stale memory" in told
     assert "cpu0 read a+0\n```" in told
     assert "Not counted: 1 common" in told

@@ -115,7 +115,7 @@ def test_markdown_has_the_same_content(missing_clean: Account) -> None:
         "See it again",
     ):
         assert f"\n### {heading}\n" in told
-    assert "dcache: stage2\\_map\\_walker: table-\\>block" in told
+    assert "dcache: stage2_map_walker: table->block" in told
     # The program is a code block and can be extracted.
     assert parse(program_part(told)) == missing_clean.program
     assert told.count("```") % 2 == 0
