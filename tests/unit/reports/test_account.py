@@ -135,7 +135,7 @@ def test_a_version_compared_with_itself_is_named_once() -> None:
     told = " ".join(text(account(load(REGRESSIONS / "b21-table-hint.s2"), "original", "lifetime")).split())
     assert "Versions that were compared both sides: original: Linux of early 2021" in told
     assert "candidate: original: " not in told
-    assert "walk caches need not drop it, and the table is freed. Fixed upstream: 36e008323926, v6.9. " in told
+    assert "walk caches need not drop the entry, and the table is freed. Fixed upstream: 36e008323926, v6.9. " in told
 
 
 def test_the_commands_are_the_end_of_the_mail(missing_clean: Account) -> None:
