@@ -103,6 +103,9 @@ class Observer:
     def dsb(self, domain: str) -> None:
         """A data synchronization barrier."""
 
+    def dmb(self, domain: str) -> None:
+        """A data memory barrier other than ``smp_rmb()``: ``ishst`` for ``smp_wmb()``, ``ish`` for ``smp_mb()``."""
+
     def isb(self) -> None:
         """An instruction synchronization barrier."""
 
@@ -203,6 +206,9 @@ class Observer:
 
     def sample(self, sequence: int) -> None:
         """``kvm->mmu_notifier_seq`` was read, other than by a notifier or ``mmu_notifier_retry()``."""
+
+    def acquired(self) -> None:
+        """The last `sample` was an ``smp_load_acquire()``: later reads come after it."""
 
     def rmb(self) -> None:
         """``smp_rmb()``: earlier reads, notably of the notifier sequence, are ordered before later ones."""

@@ -43,6 +43,19 @@ class Kernel(Locks):
         for o in self.on_dsb:
             o.dsb(domain)
 
+    def dmb(self, domain: str) -> None:
+        """``dmb(domain)``"""
+        for o in self.on.dmb:
+            o.dmb(domain)
+
+    def smp_wmb(self) -> None:
+        """Order earlier stores before later ones."""
+        self.dmb("ishst")
+
+    def smp_mb(self) -> None:
+        """Order earlier loads and stores before later ones."""
+        self.dmb("ish")
+
     def isb(self) -> None:
         self.assembly.cpu = self.cpu
         self.assembly.synchronize()

@@ -54,6 +54,7 @@ class Listeners:
         self.instruction: list[Observer] = []
         self.set_af: list[Observer] = []
         self.dsb: list[Observer] = []
+        self.dmb: list[Observer] = []
         self.isb: list[Observer] = []
         self.dcache: list[Observer] = []
         self.icache: list[Observer] = []
@@ -85,6 +86,7 @@ class Listeners:
         self.thp: list[Observer] = []
         self.mark_page_dirty: list[Observer] = []
         self.sample: list[Observer] = []
+        self.acquired: list[Observer] = []
         self.rmb: list[Observer] = []
         self.retry: list[Observer] = []
         self.seq: list[Observer] = []
@@ -134,6 +136,7 @@ class Listeners:
             self.instruction,
             self.set_af,
             self.dsb,
+            self.dmb,
             self.isb,
             self.dcache,
             self.icache,
@@ -165,6 +168,7 @@ class Listeners:
             self.thp,
             self.mark_page_dirty,
             self.sample,
+            self.acquired,
             self.rmb,
             self.retry,
             self.seq,

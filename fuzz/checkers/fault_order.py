@@ -26,6 +26,7 @@ from typing import Final
 
 from reference.kvm_host import is_error_noslot_pfn
 from reference.machine.descriptor import LEAF, READ_BIT, VALID_BIT, WRITE_BIT, XN_BIT, address_bits, kind
+from reference.machine.instructions import ORDER_LOADS
 from reference.machine.walk import Walk
 from reference.per_actor import PerActorStates
 from reference.services.locks import AREA_LOCKS
@@ -147,6 +148,17 @@ class FaultOrder(FaultChecker):
 
     def rmb(self) -> None:
         self.own.ordered = len(self.own.samples)
+
+    def acquired(self) -> None:
+        # Loads of one word keep their order, so earlier samples come before later reads too.
+        self.rmb()
+
+    def dmb(self, domain: str) -> None:
+        if domain in ORDER_LOADS:
+            self.rmb()
+
+    def dsb(self, domain: str) -> None:
+        self.dmb(domain)
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         if self.faulting and not is_error_noslot_pfn(pfn):
@@ -334,7 +346,7 @@ class FaultOrder(FaultChecker):
             return "", ""
         if self.own.passed in look_up.unordered:
             return "notifier sequence sampled without a barrier", (
-                "neither smp_rmb() nor the unlock of the area orders the look-up after the sample"
+                "no smp_rmb(), acquire or unlock of the area orders the look-up after the sample"
             )
         return "notifier sequence sampled after the look-up", "a notifier that ran between the two is missed"
 

@@ -182,6 +182,12 @@ class Footprints(Checker):
     def isb(self) -> None:
         self.add()
 
+    def dmb(self, domain: str) -> None:
+        self.add()
+
+    def acquired(self) -> None:
+        self.add()
+
     def rmb(self) -> None:
         self.add()
 

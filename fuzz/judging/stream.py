@@ -173,6 +173,9 @@ class Stream(Observer):
     def dsb(self, domain: str) -> None:
         self.note(24, hash(domain), 0)
 
+    def dmb(self, domain: str) -> None:
+        self.note(81, hash(domain), 0)
+
     def isb(self) -> None:
         self.note(25, 0, 0)
 
@@ -256,6 +259,9 @@ class Stream(Observer):
 
     def sample(self, sequence: int) -> None:
         self.note(52, sequence, 0)
+
+    def acquired(self) -> None:
+        self.note(82, 0, 0)
 
     def rmb(self) -> None:
         self.note(53, 0, 0)

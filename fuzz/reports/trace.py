@@ -159,6 +159,9 @@ class Trace(TraceLines):
     def dsb(self, domain: str) -> None:
         self.add(f"dsb {domain}")
 
+    def dmb(self, domain: str) -> None:
+        self.add(f"dmb {domain}")
+
     def isb(self) -> None:
         self.add("isb")
 
@@ -266,6 +269,9 @@ class Trace(TraceLines):
 
     def sample(self, sequence: int) -> None:
         self.add(f"notifier sequence sampled: {sequence}")
+
+    def acquired(self) -> None:
+        self.add("by smp_load_acquire")
 
     def rmb(self) -> None:
         self.add("smp_rmb")

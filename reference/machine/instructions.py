@@ -76,6 +76,10 @@ DOMAINS: Final = {
     "st": ISHST,
 }
 
+# The barriers that order all CPUs' view of this CPU's loads, or of its stores: DMB and DSB alike.
+ORDER_LOADS: Final = frozenset({"ishld", "oshld", "ld", "ish", "osh", "sy"})
+ORDER_STORES: Final = frozenset({"ishst", "oshst", "st", "ish", "osh", "sy"})
+
 # VTTBR_EL2.VMID; the base address of the tables is left out, since TLBI ignore it.
 VTTBR_VMID_SHIFT: Final = 48
 # HCR_EL2: EL1 and EL0 are the host's own; the hypervisor is the host.

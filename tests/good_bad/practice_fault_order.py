@@ -52,6 +52,12 @@ class Steps(Mmu):
                 self.seq = kvm.mmu_notifier_seq
             elif step == "rmb":
                 self.h.smp_rmb()
+            elif step == "wmb":
+                self.k.smp_wmb()
+            elif step == "mb":
+                self.k.smp_mb()
+            elif step.startswith("dsb-"):
+                self.k.dsb(step.removeprefix("dsb-"))
             elif step == "look-up":
                 self.pfn, self.writable = self.h.gfn_to_pfn_prot(
                     kvm, fault_ipa >> self.PAGE_SHIFT, kvm_is_write_fault(vcpu)
@@ -115,6 +121,9 @@ GOOD: Final = {
     "6.12": "topup mmap vma sample munmap look-up lock retry map unlock mark release",
     "top-up after the look-up's sample": "mmap vma munmap sample rmb topup look-up lock retry map mark unlock release",
     "asked before the lock too": "mmap vma munmap topup sample rmb look-up retry lock retry map mark unlock release",
+    "a full barrier": "mmap vma munmap topup sample mb look-up lock retry map mark unlock release",
+    "a DSB of loads": "mmap vma munmap topup sample dsb-ld look-up lock retry map mark unlock release",
+    "a full DSB": "mmap vma munmap topup sample dsb-ish look-up lock retry map mark unlock release",
     "sampled twice before": "mmap vma sample munmap topup sample rmb look-up lock retry map mark unlock release",
     "compares by itself": "mmap vma munmap topup sample rmb look-up lock compare map mark unlock release",
     "looks up twice": "mmap vma munmap topup sample rmb look-up release sample rmb look-up lock retry map mark unlock"
@@ -124,6 +133,7 @@ GOOD: Final = {
 ASKED: Final = "mapped without mmu_notifier_retry()"
 ANOTHER: Final = "mapped under another hold of mmu_lock than mmu_notifier_retry()"
 LATE: Final = "notifier sequence sampled after the look-up"
+NO_BARRIER: Final = "notifier sequence sampled without a barrier"
 # Wrong orders, by what they are reported as.
 BAD: Final = (
     (ASKED, "mmap vma munmap topup sample rmb look-up lock map mark unlock release"),
@@ -134,8 +144,12 @@ BAD: Final = (
     (LATE, "mmap vma munmap topup look-up sample rmb lock retry map mark unlock release"),
     (LATE, "mmap vma munmap topup look-up lock sample rmb retry map mark unlock release"),
     (LATE, "mmap vma munmap topup look-up release look-up sample rmb lock retry map mark unlock release"),
-    ("notifier sequence sampled without a barrier",
-     "mmap vma munmap topup sample look-up rmb lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup sample look-up rmb lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup sample look-up mb lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup mb sample look-up lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup sample wmb look-up lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup sample dsb-ishst look-up lock retry map mark unlock release"),
+    (NO_BARRIER, "mmap vma munmap topup sample dsb-nsh look-up lock retry map mark unlock release"),
 )  # fmt: skip
 # The mark is in time in none of these.
 MARKED_EARLY: Final = (

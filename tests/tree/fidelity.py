@@ -17,6 +17,7 @@ from reference.kernel import Kernel
 LEFT_OUT: Final = {
     "walk_table": "C reads entries again where the port does not, and neither reads what the other does not (lifetime)",
     "isb": "kvm_call_hyp() ends with one where the host runs at EL2; the port has the hypercall",
+    "dmb": "the notifiers of the port have no smp_wmb()",
     "kvm_err": "printk() is compiled out",
     "sea": "apei_claim_sea() is compiled out, and says so by its answer",
     "set_af": "the hardware's own, told of on the Python side for both",

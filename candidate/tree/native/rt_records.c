@@ -410,6 +410,16 @@ void rt_own_records(void)
 	rt_own(&shim_must_not_block, sizeof(shim_must_not_block));
 }
 
+static int reports_loads(void) { return rt_noting && !shim_notifying && !rt_any_dirty; }
+
+/* Only the notifier sequence is judged by the order of its loads. */
+void shim_acquired(const volatile void *p)
+{
+	for (int i = 0; reports_loads() && i < nwatch; i++)
+		if (watches[i].p == p && watches[i].what == WATCH_SEQ)
+			rt_emit(EV_ACQUIRE, watches[i].vm, 0, 0, 0, FRAME);
+}
+
 void rt_touched(const void *p, int write, void **frame)
 {
 	for (int i = 0; i < nwatch; i++) {
@@ -417,7 +427,7 @@ void rt_touched(const void *p, int write, void **frame)
 			continue;
 		if (write) {
 			watches[i].dirty = rt_any_dirty = 1;
-		} else if (!shim_notifying && !rt_any_dirty) {
+		} else if (reports_loads()) {
 			if (watches[i].what == WATCH_SEQ)
 				rt_emit(EV_SEQ_READ, watches[i].vm, *(const shim_u64 *)p, 0, 0, frame);
 			else if (watches[i].what == WATCH_COUNT)

@@ -79,6 +79,7 @@ ACCOUNT: Final = 71
 SRCU_SYNC: Final = 72
 FILE_PAGE: Final = 73
 INSTRUCTION: Final = 74
+ACQUIRE: Final = 75
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

@@ -227,6 +227,8 @@ class Replay(HostReplay):
         elif kind == r.DMB:
             if self.name(name) == "ishld":
                 self.host.smp_rmb()
+            else:
+                k.dmb(self.name(name))
         elif kind == r.DCACHE:
             k.__flush_dcache_area__(k.__va__(a), b)
         elif kind == r.ICACHE:

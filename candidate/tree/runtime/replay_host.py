@@ -305,6 +305,10 @@ class HostReplay:
             for o in k.on.irqs_left:
                 o.irqs_left(a != 0)
             return
+        if kind == r.ACQUIRE:
+            for o in k.on.acquired:
+                o.acquired()
+            return
         if kind == r.VMA_READ:
             for o in k.on.vma_read:
                 o.vma_read(a, b, c != 0)

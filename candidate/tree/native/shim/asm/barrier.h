@@ -32,13 +32,13 @@
 #define gsb_ack()		__shim_nothing()
 #define gsb_sys()		__shim_nothing()
 
-/* As on arm64. */
-#define __mb()			dsb(sy)
-#define __rmb()			dsb(ld)
-#define __wmb()			dsb(st)
-#define __dma_mb()		dmb(osh)
-#define __dma_rmb()		dmb(oshld)
-#define __dma_wmb()		dmb(oshst)
+/* As on arm64. Older trees do not derive the first six names from names with underscores. */
+#define mb()			dsb(sy)
+#define rmb()			dsb(ld)
+#define wmb()			dsb(st)
+#define dma_mb()		dmb(osh)
+#define dma_rmb()		dmb(oshld)
+#define dma_wmb()		dmb(oshst)
 #define __smp_mb()		dmb(ish)
 #define __smp_rmb()		dmb(ishld)
 #define __smp_wmb()		dmb(ishst)
@@ -51,7 +51,12 @@
 	else									\
 		*(volatile typeof(*__at) *)__at = __c.__v;			\
 } while (0)
-#define __smp_load_acquire(p)	READ_ONCE(*(p))
+#define __smp_load_acquire(p) ({						\
+	__typeof__(p) __acquired = (p);						\
+	__unqual_scalar_typeof(*__acquired) __loaded = READ_ONCE(*__acquired);	\
+	shim_acquired(__acquired);						\
+	__loaded;								\
+})
 
 #define array_index_mask_nospec(i, s)	((i) < (s) ? ~0UL : 0UL)
 #define arch_counter_enforce_ordering(v) __shim_nothing()

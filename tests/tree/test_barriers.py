@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Barriers of a tree: each one orders what its kind orders, and nothing else."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from candidate.tree.building.source import MMU
+
+from ..unit.block_run import Run
+from .trees import edited
+
+PROGRAM: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 write a+0\n"
+# What stands between the sample of the notifier sequence and the look-up of the frame, in 5.15.
+SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_notifier_seq;\n"
+BARRIER: Final = "\t */\n\tsmp_rmb();\n\n\tpfn = __gfn_to_pfn_memslot("
+SEQUENCE: Final = "&vcpu->kvm->mmu_notifier_seq"
+COUNT: Final = "&vcpu->kvm->mmu_notifier_count"
+UNORDERED: Final = (
+    "fault-order: kvm_handle_guest_abort: notifier sequence sampled without a barrier after a translation fault"
+)
+# The sample, and the barrier after it.
+ORDERED: Final = {
+    "a full barrier": (SAMPLE, "\tsmp_mb();\n"),
+    "a DSB": (SAMPLE, "\tmb();\n"),
+    "a DSB of loads": (SAMPLE, "\trmb();\n"),
+    "an acquire": (f"\tmmu_seq = smp_load_acquire({SEQUENCE});\n", ""),
+    "an acquire after the sample": (SAMPLE, f"\tmmu_seq = min(mmu_seq, smp_load_acquire({SEQUENCE}));\n"),
+}
+NOT_ORDERED: Final = {
+    "nothing": (SAMPLE, ""),
+    "a barrier of stores": (SAMPLE, "\tsmp_wmb();\n"),
+    "a DSB of stores": (SAMPLE, "\twmb();\n"),
+    "a full barrier before": (f"\tsmp_mb();\n{SAMPLE}", ""),
+    "an acquire of another word": (SAMPLE, f"\t(void)smp_load_acquire({COUNT});\n"),
+}
+
+
+def sampling(folder: Path, sample: str, barrier: str) -> str:
+    """A copy of 5.15 whose faults sample the notifier sequence in another way."""
+    return edited("5.15", folder, MMU, [(SAMPLE, sample), (BARRIER, BARRIER.replace("\tsmp_rmb();\n", barrier))])
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_sample_before_a_barrier_of_loads(name: str, tmp_path: Path) -> None:
+    run = Run(sampling(tmp_path / "tree", *ORDERED[name]), PROGRAM)
+    assert (run.refused, [each.signature for each in run.violations]) == ("", [])
+    assert run.count("by smp_load_acquire") == ("acquire" in name)
+
+
+@pytest.mark.parametrize("name", NOT_ORDERED)
+def test_sample_without_a_barrier_of_loads(name: str, tmp_path: Path) -> None:
+    run = Run(sampling(tmp_path / "tree", *NOT_ORDERED[name]), PROGRAM)
+    assert [each.signature for each in run.violations] == [UNORDERED]
