@@ -12,7 +12,7 @@ from .capabilities import ARM64_HAS_TLB_RANGE, NO_VHE
 from .compiled.annotations import mypyc_attr
 from .machine.granule import Granule
 from .machine.hardware import Hardware
-from .machine.instructions import DOMAINS
+from .machine.instructions import DOMAINS, ORDER_STORES
 from .services.locks import Locks
 from .services.structs import kvm_s2_mmu
 from .tlb import AnyTlb, TlbNvhe, TlbVhe
@@ -44,7 +44,9 @@ class Kernel(Locks):
             o.dsb(domain)
 
     def dmb(self, domain: str) -> None:
-        """``dmb(domain)``"""
+        """``dmb(domain)``: orders loads or stores, and completes nothing."""
+        if domain in ORDER_STORES:
+            self.hardware.processors[self.cpu].ordered += 1
         for o in self.on.dmb:
             o.dmb(domain)
 

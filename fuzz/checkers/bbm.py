@@ -40,7 +40,8 @@ class Bbm(GuestChecker):
 
     A CPU may hold at that moment what `Tlb` has owed flushes for: tables, and leaves
     with the access flag set, accessed or not. A table must be stored with
-    release or after a barrier; otherwise a walk may see the old contents of its page.
+    release or after a barrier of stores that follows the last store to its page; otherwise a walk may see the old
+    contents of the page.
     Other barriers are not judged.
     """
 
@@ -51,7 +52,7 @@ class Bbm(GuestChecker):
                 "an entry changes its address, size or memory type, or changes between table and block, only through "
                 "break, flush, make"
             ),
-            Clause("tables are stored with release", "*: table stored without release*"),
+            Clause("tables are stored with release or after a barrier of stores", "*: table stored without release*"),
         ),
         "a CPU may hold two translations of one address: TLB conflict aborts, lost coherency, wrong data",
         Severity.STALE,

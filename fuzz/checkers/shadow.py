@@ -6,6 +6,8 @@ Built from the store events alone, never by reading the state of the code under 
 
 from __future__ import annotations
 
+from typing import Final
+
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
 from reference.machine.walk import Regime
 from reference.vtcr import root_pages
@@ -18,6 +20,9 @@ from .rule import Clause, Rule
 from .severity import Severity
 from .table import Table
 from .table_memory import compare_with_memory
+
+# Bits for the number of a CPU.
+CPU_BITS: Final = 8
 
 
 class Shadow(GuestChecker):
@@ -80,12 +85,20 @@ class Shadow(GuestChecker):
         self.by_hardware = False
         # True if the store that listeners receive was made with release.
         self.released = False
-        # Table page written while the hardware could not reach it -> number of barriers by then.
+        # Table page written while the hardware could not reach it -> the result of `order` by then.
         self.written: dict[int, int] = {}
 
+    def order(self) -> int:
+        """Return a number that changes at each barrier that orders stores of the current CPU, and differs among CPUs.
+
+        Stores of another CPU need none: this CPU knows of them through a lock or an acquire, which orders them.
+        """
+        cpu = self.kernel.cpu
+        return self.side.computer.processors[cpu].ordered << CPU_BITS | cpu
+
     def unordered(self, page: int) -> bool:
-        """Return whether no barrier came since a table page was written that the hardware could not reach."""
-        return self.written.get(page) == self.side.computer.published
+        """Return whether the current CPU wrote a page that the hardware could not reach, and no barrier came since."""
+        return self.written.get(page) == self.order()
 
     def listen(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
@@ -147,17 +160,17 @@ class Shadow(GuestChecker):
         self.by_hardware = False
 
     def alloc(self, page: int) -> None:
-        self.written[page] = self.side.computer.published
+        self.written[page] = self.order()
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page = ptep >> self.index_bits
         index = ptep & self.entries - 1
         table = self.by_page.get(page)
         if table is None:
-            self.written[page] = self.side.computer.published
+            self.written[page] = self.order()
             return
         if not table.live:
-            self.written[page] = self.side.computer.published
+            self.written[page] = self.order()
         level = table.level
         table.non_zero += (new != 0) - (old != 0)
         if table is not self.touching:

@@ -48,6 +48,7 @@ class Hardware:
         if domain > NSHST:
             # For the table walks of all CPUs.
             self.published += 1
+            self.processors[cpu].ordered += 1
         processor = self.processors[cpu]
         processor.barriers += 1
         if not processor.begun or domain & STORES_ONLY:

@@ -93,7 +93,8 @@ class Processor:
     :param granule: page size, used to decode operands
 
     *vmid*, *tge*: in effect; *vttbr*, *hcr*, *tcr*, *sctlr*: as written; *begun*: TLBI that are not complete;
-    *barriers*: number of DSB of any domain that it has executed
+    *barriers*: number of DSB of any domain that it has executed; *ordered*: number of DMB and DSB so far that order its
+    stores for all CPUs and table walks
     """
 
     def __init__(self, number: int, granule: Granule) -> None:
@@ -102,7 +103,7 @@ class Processor:
         self.vttbr = self.hcr = self.tcr = self.sctlr = self.vmid = 0
         self.tge = False
         self.begun: list[Invalidation] = []
-        self.barriers = 0
+        self.barriers = self.ordered = 0
 
     def boot(self, vhe: bool) -> None:
         """Enter the context of the host; *vhe*: its kernel runs at EL2, where VMALLE1 affects its own entries."""

@@ -136,11 +136,71 @@ class PlainTableAfterBarrier(PlainTable):
         super().kvm_set_table_pte(ptep, childp)
 
 
+class PlainTableAfterWmb(PlainTable):
+    """Legal: as generic code of Linux does it."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.smp_wmb()
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class PlainTableAfterMb(PlainTable):
+    """Legal: a full barrier orders stores too."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.smp_mb()
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class PlainTableAfterRmb(PlainTable):
+    """A barrier of loads orders no stores."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.dmb("ishld")
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class PlainTableAfterLocalBarrier(PlainTable):
+    """The barrier orders the stores for the CPU itself."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.dmb("nshst")
+        self.k.dsb("nshst")
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class PlainTableAfterAnothersBarrier(PlainTable):
+    """The barrier orders the stores of another CPU."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        cpu, self.k.cpu = self.k.cpu, 1
+        self.k.smp_wmb()
+        self.k.cpu = cpu
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class PlainTableBeforeBarrier(PlainTable):
+    """The barrier comes after the table is stored."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        super().kvm_set_table_pte(ptep, childp)
+        self.k.smp_wmb()
+
+
 class TableWrittenAfterBarrier(PlainTable):
     """The barrier comes before what the table holds is written."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.dsb("ishst")
+        self.k.WRITE_ONCE(childp, 0)
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class TableWrittenAfterWmb(PlainTable):
+    """Likewise, with a data memory barrier."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.smp_wmb()
         self.k.WRITE_ONCE(childp, 0)
         super().kvm_set_table_pte(ptep, childp)
 
@@ -277,6 +337,38 @@ CASES = (
         broken(TableWrittenAfterBarrier),
         PAGES + "cpu0 read a+0\n",
         broken(PlainTableAfterBarrier),
+    ),
+    Case(
+        "a table written after smp_wmb()",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(TableWrittenAfterWmb),
+        PAGES + "cpu0 read a+0\n",
+        broken(PlainTableAfterWmb),
+    ),
+    Case(
+        "a table before smp_wmb()",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(PlainTableBeforeBarrier),
+        PAGES + "cpu0 read a+0\n",
+        broken(PlainTableAfterMb),
+    ),
+    Case(
+        "a table after a barrier of loads",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(PlainTableAfterRmb),
+        PAGES + "cpu0 read a+0\n",
+    ),
+    Case(
+        "a table after a barrier of the CPU alone",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(PlainTableAfterLocalBarrier),
+        PAGES + "cpu0 read a+0\n",
+    ),
+    Case(
+        "a table after a barrier of another CPU",
+        "bbm: stage2_map_walker: table stored without release L1",
+        broken(PlainTableAfterAnothersBarrier),
+        PAGES.replace("cpus=1", "cpus=2") + "cpu0 read a+0\n",
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.building.source import MMU
+from candidate.tree.building.source import MMU, PGTABLE
 
 from ..unit.block_run import Run
 from .trees import edited
@@ -53,3 +53,48 @@ def test_sample_before_a_barrier_of_loads(name: str, tmp_path: Path) -> None:
 def test_sample_without_a_barrier_of_loads(name: str, tmp_path: Path) -> None:
     run = Run(sampling(tmp_path / "tree", *NOT_ORDERED[name]), PROGRAM)
     assert [each.signature for each in run.violations] == [UNORDERED]
+
+
+# The store of an entry, in 6.12: of a leaf, or of a table that the code has just taken from the memory cache.
+COUNTED: Final = "\t\tmm_ops->get_page(ctx->ptep);\n\n"
+STORED: Final = "\tsmp_store_release(ctx->ptep, new);\n"
+ONCE: Final = "\tWRITE_ONCE(*ctx->ptep, new);\n"
+# Stores to the page of a table, plainly, before the table is entered.
+WRITES: Final = (
+    "\tif (new & KVM_PTE_VALID && ctx->level < KVM_PGTABLE_LAST_LEVEL && new & KVM_PTE_TYPE) {\n"
+    "\t\tkvm_pte_t *childp = ctx->mm_ops->phys_to_virt(kvm_pte_to_phys(new));\n\n\t\tchildp[5] = 0xee00;\n\t}\n"
+)
+LINKED: Final = "bbm: stage2_map_walker: table stored without release L1"
+RELEASED: Final = {
+    "a barrier of stores": f"\tsmp_wmb();\n{ONCE}",
+    "a full barrier": f"\tsmp_mb();\n{ONCE}",
+    "a DSB of stores": f"\tdsb(ishst);\n{ONCE}",
+    "a full DSB": f"\tdsb(sy);\n{ONCE}",
+    "an exchange": "\txchg(ctx->ptep, new);\n",
+    "a compare-exchange": "\tcmpxchg(ctx->ptep, READ_ONCE(*ctx->ptep), new);\n",
+    "stores before the barrier": f"{WRITES}\tsmp_wmb();\n{ONCE}",
+}
+NOT_RELEASED: Final = {
+    "nothing": ONCE,
+    "a barrier of loads": f"\tsmp_rmb();\n{ONCE}",
+    "a barrier of loads, DSB": f"\tdsb(ishld);\n{ONCE}",
+    "a barrier after": f"{ONCE}\tsmp_wmb();\n",
+    "stores after the barrier": f"\tsmp_wmb();\n{WRITES}{ONCE}",
+}
+
+
+def storing(folder: Path, text: str) -> Run:
+    """Run a fault that makes two tables on a copy of 6.12 that stores entries in another way."""
+    return Run(edited("6.12", folder, PGTABLE, [(COUNTED + STORED, COUNTED + text)]), PROGRAM)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_table_stored_in_order(name: str, tmp_path: Path) -> None:
+    run = storing(tmp_path / "tree", RELEASED[name])
+    assert (run.refused, [each.signature for each in run.violations if each.checker == "bbm"]) == ("", [])
+
+
+@pytest.mark.parametrize("name", NOT_RELEASED)
+def test_table_stored_out_of_order(name: str, tmp_path: Path) -> None:
+    run = storing(tmp_path / "tree", NOT_RELEASED[name])
+    assert LINKED in [each.signature for each in run.violations]

@@ -148,6 +148,19 @@ int rt_recording, rt_any_dirty;
 volatile shim_u64 *rt_plain_at;
 static int nwatch, settling;
 
+static inline __attribute__((always_inline)) void settle_store(void)
+{
+	volatile shim_u64 *p = rt_plain_at;
+
+	rt_plain_at = 0;
+	if (p && *p != *rt_shadow_at(p)) {
+		shim_u64 old = *rt_shadow_at(p);
+
+		*rt_shadow_at(p) = *p;
+		rt_record(EV_PLAIN, rt_entry(p), old, *p, 0, __builtin_frame_address(0));
+	}
+}
+
 void rt_settle(void)
 {
 	if (settling)
@@ -155,17 +168,7 @@ void rt_settle(void)
 	if (rt_load_at)
 		rt_record_load();
 	settling = 1;
-	if (rt_plain_at) {
-		volatile shim_u64 *p = rt_plain_at;
-
-		rt_plain_at = 0;
-		if (*p != *rt_shadow_at(p)) {
-			shim_u64 old = *rt_shadow_at(p);
-
-			*rt_shadow_at(p) = *p;
-			rt_record(EV_PLAIN, rt_entry(p), old, *p, 0, __builtin_frame_address(0));
-		}
-	}
+	settle_store();
 	if (rt_any_dirty) {
 		rt_any_dirty = 0;
 		for (int i = 0; i < nwatch; i++)
@@ -234,8 +237,13 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 		return;
 	if (__builtin_expect(rt_load_at != 0, 0))
 		rt_record_load();
-	if ((rt_any_dirty || rt_plain_at) && !(kind == EV_DMB && name && !strcmp(name, "ishst")))
-		rt_settle();
+	if (rt_any_dirty || rt_plain_at) {
+		/* A notifier has one between its two words, and one record covers both. */
+		if (kind == EV_DMB && name && !strcmp(name, "ishst"))
+			settle_store();
+		else
+			rt_settle();
+	}
 	rt_record(kind, a, b, c, name, frame);
 }
 
