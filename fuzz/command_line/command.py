@@ -21,8 +21,8 @@ exit codes:
     0  no regression and no divergence
     1  at least one regression or divergence
     2  bad usage or input, or a mistake in the candidate's Python; one line on
-       stderr gives the place and a remedy; or not exercised: no run reached the
-       code in which two kernel trees differ
+       stderr gives the place and a remedy; or not exercised: no program with a
+       verdict ran the code in which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: the program, or most of several, need something that is
        not modelled; a kernel tree was edited meanwhile; a process cannot be started,

@@ -53,6 +53,9 @@ class ReachedLines:
             known = self.programs.setdefault(file, {})
             for number in numbers:
                 known.setdefault(number, [])
+        if executor.refused:
+            # The program has no verdict, so nothing is known of the code that it ran.
+            return
         for file, numbers in lines.ran(tree.counters).items():
             for number in numbers:
                 self.programs[file][number].append(name)

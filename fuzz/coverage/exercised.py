@@ -21,19 +21,20 @@ def only_one_is_tree(reference: str, patched: str) -> bool:
     return reference.startswith(PREFIX) != patched.startswith(PREFIX)
 
 
-def exercise(reference: str, patched: str, counts: CodeCounts) -> Exercise | None:
+def exercise(reference: str, patched: str, counts: CodeCounts, unjudged: CodeCounts | None = None) -> Exercise | None:
     """Return the part of the difference of two trees that ran; None if a version is not a tree.
 
     If a tree is missing or has changed, `Exercise.unknown` gives the reason.
 
     :param reference: name of the version that the candidate is compared with
     :param patched: name of the candidate
-    :param counts: counts of the programs
+    :param counts: counts of the judged programs
+    :param unjudged: counts of the programs without a verdict
     """
     if not (reference.startswith(PREFIX) and patched.startswith(PREFIX)):
         return None
     try:
-        return _exercise((reference, patched), counts)
+        return _exercise((reference, patched), (counts, unjudged or CodeCounts()))
     except (TreeError, candidate.UnknownCandidate) as error:
         return _unknown(str(error))
     except OSError as error:
@@ -46,30 +47,39 @@ def _unknown(why: str) -> Exercise:
     return Exercise(0, 0, [], [], why.partition("\n")[0])
 
 
-def _exercise(names: tuple[str, str], counts: CodeCounts) -> Exercise:
+def _exercise(names: tuple[str, str], counts: tuple[CodeCounts, CodeCounts]) -> Exercise:
     """Return the part of the difference of two trees that ran.
 
+    :param counts: of the judged programs, and of those without a verdict
     :raises TreeError: a tree is missing or has changed
     :raises OSError, ValueError, LookupError: a build cannot be read
     """
     versions = candidate.get(names[0]), candidate.get(names[1])
     # Units of a campaign may run on machines with other cache folders, but entries have the same name everywhere.
-    by_entry = CodeCounts()
-    for library, counters in counts.by_library.items():
-        by_entry.add(Path(library).parent.name, counters)
-    granules = {12} | {int(entry.partition("-")[0]) for entry in by_entry.by_library}
-    ran: tuple[Lines, Lines] = ({}, {})
+    by_entry = [_by_entry(each) for each in counts]
+    entries = {*by_entry[0], *by_entry[1]}
+    granules = {12} | {int(entry.partition("-")[0]) for entry in entries}
+    judged, unjudged = ran = [(Lines(), Lines()) for _ in by_entry]
     known: set[str] = set()
     for granule in sorted(granules):
-        for version, lines in zip(versions, ran, strict=True):
+        for side, version in enumerate(versions):
             entry = _entry(version.name, version.content, granule)
             known.add(entry.name)
-            if (ran_there := by_entry.by_library.get(entry.name)) is not None:
-                _add(lines, code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
-    if not known.issuperset(by_entry.by_library):
+            for lines, counters in zip(ran, by_entry, strict=True):
+                if (ran_there := counters.get(entry.name)) is not None:
+                    _add(lines[side], code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
+    if not known.issuperset(entries):
         raise TreeError("a tree has changed since the programs ran; run them again")
     contents = versions[0].content, versions[1].content
-    return _difference(names, contents, tuple(sorted(granules))).exercise(ran)
+    return _difference(names, contents, tuple(sorted(granules))).exercise(judged, unjudged)
+
+
+def _by_entry(counts: CodeCounts) -> dict[str, bytes]:
+    """Return counters by the name of the cache entry that contains their library."""
+    found = CodeCounts()
+    for library, counters in counts.by_library.items():
+        found.add(Path(library).parent.name, counters)
+    return found.by_library
 
 
 @cache

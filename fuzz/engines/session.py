@@ -274,7 +274,7 @@ class Session:
     def tell_ran(self) -> None:
         """Send how often the code of kernel trees ran, if a side is a kernel tree."""
         if self.trees:
-            self.tell(Ran(pool.counts().to_wire()))
+            self.tell(Ran(pool.counts().to_wire(), pool.unjudged().to_wire()))
 
     def status(self, now: float) -> UnitState:
         """Return the state of the unit."""

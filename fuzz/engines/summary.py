@@ -69,7 +69,7 @@ class Summary:
 
     @property
     def idle(self) -> bool:
-        """True if, as far as is known, nothing ran of the code in which two kernel trees differ.
+        """True if, as far as is known, no program with a verdict ran the code in which two kernel trees differ.
 
         False if most programs have no verdict: that is reported instead. False also if the two sides behaved
         differently: some of that code ran, and an interrupted session may have lost its last counts.

@@ -153,10 +153,12 @@ class Mistake:
 class Ran:
     """Counts of how often the code of kernel trees has run in this process so far.
 
-    :param counts: in the form of `candidate.tree.lines.counts.CodeCounts.to_wire`
+    :param counts: of the judged programs, in the form of `candidate.tree.lines.counts.CodeCounts.to_wire`
+    :param unjudged: of the programs without a verdict, likewise
     """
 
-    counts: dict[str, str]
+    counts: dict[str, str] = field(default_factory=dict)
+    unjudged: dict[str, str] = field(default_factory=dict)
 
 
 Message = FindingRecord | Fresh | UnitState | Mistake | Ran
@@ -212,21 +214,23 @@ class Result:
     mistake: str = ""
     mistaken: int = 0
     _earlier: UnitState = field(default_factory=UnitState)
-    _ran: dict[str, str] = field(default_factory=dict)
+    _ran: Ran = field(default_factory=Ran)
     _ran_earlier: CodeCounts = field(default_factory=CodeCounts)
+    _unjudged_earlier: CodeCounts = field(default_factory=CodeCounts)
 
     def next_child(self) -> None:
         """Note that later messages come from another process."""
         self._earlier = self.state
-        self._ran_earlier = self.counts()
-        self._ran = {}
+        self._ran_earlier, self._unjudged_earlier = self.counts(), self.unjudged()
+        self._ran = Ran()
 
     def counts(self) -> CodeCounts:
-        """Return how often the code of kernel trees ran, in all child processes together."""
-        found = CodeCounts()
-        found.merge(self._ran_earlier)
-        found.merge(from_wire(self._ran))
-        return found
+        """Return how often judged programs ran the code of kernel trees, in all child processes together."""
+        return _sum(self._ran_earlier, from_wire(self._ran.counts))
+
+    def unjudged(self) -> CodeCounts:
+        """Return how often programs without a verdict ran it."""
+        return _sum(self._unjudged_earlier, from_wire(self._ran.unjudged))
 
     def end_child(self, seconds: float, cpu: float) -> None:
         """Note that a process died without its last state; *seconds* and *cpu* count from its session's beginning."""
@@ -257,7 +261,7 @@ class Result:
             case UnitState():
                 self.state = message.after(self._earlier)
             case Ran():
-                self._ran = message.counts
+                self._ran = message
             case Mistake():
                 self.mistake, self.mistaken = message.text, message.number
         self.count()
@@ -270,7 +274,12 @@ class Result:
 
     def sum_counts(self, others: Sequence["Result"]) -> None:
         """Sum up the counts of kernel trees' code from the results of all parts of the work."""
-        total = CodeCounts()
-        for each in others:
-            total.merge(each.counts())
-        self._ran_earlier = total
+        self._ran_earlier = _sum(*(each.counts() for each in others))
+        self._unjudged_earlier = _sum(*(each.unjudged() for each in others))
+
+
+def _sum(*counts: CodeCounts) -> CodeCounts:
+    total = CodeCounts()
+    for each in counts:
+        total.merge(each)
+    return total

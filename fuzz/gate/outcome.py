@@ -18,7 +18,7 @@ from ..judging.finding import DIVERGENCE, REGRESSION, Key
 from ..judging.known import definitions
 from ..minimizing.bounded import smaller
 from ..reports.calls import KernelCall
-from ..reports.report import NOTHING_RAN, no_verdict
+from ..reports.report import no_verdict, not_exercised
 from ..reports.seeking import seek
 from ..reports.trail import Trail, function_of
 
@@ -131,7 +131,7 @@ class Gate:
         crashes = [f"a mistake of s2fuzz: {each.signature}: {each.reason}" for each in self.summary.crashes]
         lost = [f"did not replay: {each.kind} {each.signature}: {each.reason}" for each in self.summary.unreplayed]
         unknown = [no_verdict(self.summary.programs, self.summary.refused)] if self.summary.unknown else []
-        idle = [NOTHING_RAN] if self.summary.idle else []
+        idle = [not_exercised(self.summary.exercise)] if self.summary.idle else []
         return [*crashes, *lost, *unknown, *idle]
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import candidate
 from candidate import Candidate
+from candidate.tree.runtime.versions import TreePgtable
 
 from ..execution.executor import Executor, missing
 from ..language.text import load
@@ -44,6 +45,7 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
         # The bug is in a feature that the version does not have.
         executor.dismantle()
         return BugRun("", "")
+    pgtable = executor.side.pgtable
     conditions = Conditions(executor)
     found = executor.create()
     conditions.explain(found)
@@ -54,6 +56,9 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
         conditions.explain(more)
         found += more
     executor.dismantle()
+    if isinstance(pgtable, TreePgtable):
+        # This run compares no two versions.
+        pgtable.tree.withdraw()
     if executor.refused:
         return BugRun("", executor.refused)
     entries = known_bugs()

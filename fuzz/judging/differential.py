@@ -206,7 +206,9 @@ class Lockstep:
             side.dismantle()
         # The counters of a tree's code are available once its program is over.
         for tree in trees:
-            if tree is not None:
+            if tree is not None and verdict.refused:
+                tree.leave_unjudged()
+            elif tree is not None:
                 verdict.counts.add(tree.counted, tree.counters)
         if self.features is not None:
             verdict.features = self.features.total((tree_path_features(trees[0]), tree_path_features(trees[1])))

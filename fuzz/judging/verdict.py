@@ -31,7 +31,7 @@ class Verdict:
     ``candidate``;
     *costs*: of both sides, None if they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () if they
-    were not requested; *counts*: how often the code of kernel trees ran;
+    were not requested; *counts*: how often the code of kernel trees ran, empty without a verdict;
     *refused*: the reason why there is no verdict, and then no finding: the program needs
     something that is not modelled; "" if there is a verdict; *notes*: lines for people about requests of the program
     that were not met

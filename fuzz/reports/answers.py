@@ -23,7 +23,8 @@ weightiest class, ``clean``, ``not exercised``, ``error`` or ``no verdict``), ``
 `fuzz.findings.severity`, ``known``, ``real``, ``accepted``), ``consequences`` (``side``, ``signature``, ``reason``,
 ``at``), ``notes`` (switches that did not take place, as text), ``costs`` (``reference`` and ``candidate``, each with
 the fields of `fuzz.judging.cost.Costs`, and ``complete``: both sides ran to the end; or null), ``exercise`` (of two
-kernel trees, else null: ``lines``, the number of lines that differ; ``ran``; ``missing`` and ``codeless``: places;
+kernel trees, else null: ``lines``, the number of lines that differ; ``ran``, how many of them ran in programs with a
+verdict; ``missing`` and ``codeless``: places; ``unjudged``: those of ``missing`` that programs without a verdict ran;
 ``unknown``: why none of this is known, or ""; and ``uncompiled``: files of KVM that differ and are not compiled),
 ``error`` (why there is no verdict, or null) and ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, for each ``pattern``, ``reason``, ``who``, ``link``, ``matches``

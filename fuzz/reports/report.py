@@ -26,7 +26,6 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 
 # Maximum number of places to name.
 _NAMED: Final = 8
-NOTHING_RAN: Final = "not exercised: none of the code in which the two differ ran, so nothing is known about it"
 HALF_A_TREE: Final = "it is not known whether the patch ran: that requires two kernel trees"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
@@ -113,7 +112,7 @@ def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> 
     if run.word == CLEAN:
         lines[0] += ", no rule is broken and the two do not differ"
     if run.idle and run.word != NOT_EXERCISED:
-        lines.append(f"  {NOTHING_RAN}")
+        lines.append(f"  {not_exercised(run.exercise)}")
     if run.exercise is not None and run.exercise.differs:
         lines += [f"  {each}" for each in exercise_lines(run.exercise)]
     names = headings(run.program)
@@ -147,6 +146,13 @@ def rule_lines(signature: str) -> Iterator[str]:
         yield f"{_INDENT}why: {rule.reason(signature)}"
 
 
+def not_exercised(found: Exercise | None) -> str:
+    """Return the line that says that no judged program ran the code in which two kernel trees differ."""
+    if found is not None and found.unjudged:
+        return "not exercised: only programs without a verdict ran the code in which the two differ"
+    return "not exercised: none of the code in which the two differ ran, so nothing is known about it"
+
+
 def exercise_lines(found: Exercise) -> Iterator[str]:
     """Yield how many of the lines that differ between two kernel trees ran, and which did not."""
     if found.unknown:
@@ -156,9 +162,12 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
         yield "the two differ only in comments, if at all: both sides run the same code"
         return
     if found.lines:
-        yield f"{found.ran} of {plural(found.lines, 'differing line')} ran"
-        if found.missing:
-            yield f"did not run: {shortened(found.missing)}"
+        judged = " in programs with a verdict" if found.unjudged else ""
+        yield f"{found.ran} of {plural(found.lines, 'differing line')} ran{judged}"
+        if found.unjudged:
+            yield f"ran only in programs without a verdict: {shortened(found.unjudged)}"
+        if idle := [place for place in found.missing if place not in found.unjudged]:
+            yield f"did not run: {shortened(idle)}"
         if found.codeless:
             yield f"no code in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
@@ -242,7 +251,7 @@ def fuzz_text(summary: Summary) -> str:
         each = ", ".join(f"{counts[kind]} {kind}" for kind in CLASSES if counts[kind])
         lines += ["", f"{plural(len(summary.findings), 'finding')}: {each}", f"({legend(counts, summary.reference)})"]
     if summary.programs and summary.idle:
-        lines.append(NOTHING_RAN)
+        lines.append(not_exercised(summary.exercise))
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
     elif summary.only_one_is_tree:

@@ -46,6 +46,7 @@ class Exercise:
     :param codeless: places of changes that have no code in this build, as ``arch/arm64/kvm/mmu.c:12-15``
     :param unknown: why the difference is not known; "" if it is known
     :param uncompiled: files of KVM that differ and that no build here compiles
+    :param unjudged: those of *missing* that programs without a verdict ran
     """
 
     lines: int
@@ -54,6 +55,7 @@ class Exercise:
     codeless: list[str]
     unknown: str = ""
     uncompiled: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
@@ -62,7 +64,7 @@ class Exercise:
 
     @property
     def exercised(self) -> bool:
-        """False if there is a difference and no line of it ran."""
+        """False if there is a difference and no program with a verdict ran a line of it."""
         return bool(self.ran or self.unknown) or not self.differs
 
 
@@ -92,15 +94,26 @@ class TreeDifference:
         for file in files:
             self._compare(file)
 
-    def exercise(self, ran: tuple[Lines, Lines]) -> Exercise:
+    def exercise(self, ran: tuple[Lines, Lines], unjudged: tuple[Lines, Lines] = ({}, {})) -> Exercise:
         """Count the lines of the difference that ran.
 
-        :param ran: the lines that ran on each side
+        :param ran: the lines that judged programs ran on each side
+        :param unjudged: the lines that programs without a verdict ran on each side
         """
         missing = sorted((file, line, side) for side, file, line in self.places if line not in ran[side].get(file, ()))
-        names = [f"{file}:{line}{' (removed)' if side == REFERENCE else ''}" for file, line, side in missing]
-        ran_of_it = len(self.places) - len(missing)
-        return Exercise(len(self.places), ran_of_it, names, self.codeless, uncompiled=self.uncompiled)
+        names = {
+            (file, line, side): f"{file}:{line}{' (removed)' if side == REFERENCE else ''}"
+            for file, line, side in missing
+        }
+        without = [names[file, line, side] for file, line, side in missing if line in unjudged[side].get(file, ())]
+        return Exercise(
+            len(self.places),
+            len(self.places) - len(missing),
+            list(names.values()),
+            self.codeless,
+            uncompiled=self.uncompiled,
+            unjudged=without,
+        )
 
     def text(self, side: int, file: str) -> list[str]:
         """Return the lines of a file without comments and spaces; none if there is no such file."""

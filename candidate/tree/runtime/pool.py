@@ -16,7 +16,7 @@ _taken: Final[list[Process]] = []
 
 
 def counts() -> CodeCounts:
-    """Return the counters, by library, of all programs of this process that are over and not withdrawn."""
+    """Return the counters, by library, of all judged programs of this process that are over and not withdrawn."""
     found = CodeCounts()
     found.merge(tallies.ENDED)
     # If a bug of s2fuzz ended a program, the earlier programs on its process still count.
@@ -25,6 +25,14 @@ def counts() -> CodeCounts:
         process.take_spared()
     found.merge(tallies.SPARED)
     found.take_away(tallies.WITHDRAWN)
+    found.take_away(tallies.UNJUDGED)
+    return found
+
+
+def unjudged() -> CodeCounts:
+    """Return the counters, by library, of all programs of this process that have no verdict."""
+    found = CodeCounts()
+    found.merge(tallies.UNJUDGED)
     return found
 
 

@@ -9,5 +9,7 @@ from ..lines.counts import CodeCounts
 ENDED: Final = CodeCounts()
 # Of programs that do not count because they are run again.
 WITHDRAWN: Final = CodeCounts()
+# Of programs without a verdict: nothing was judged of the code that they ran.
+UNJUDGED: Final = CodeCounts()
 # Of programs that did not run because their result was known in advance.
 SPARED: Final = CodeCounts()

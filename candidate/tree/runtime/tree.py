@@ -133,9 +133,13 @@ class TreeSide:
                 give_back(process, twin)
 
     def withdraw(self) -> None:
-        """Withdraw the counters of a finished run, which will be repeated."""
+        """Withdraw the counters of a finished run: it will be repeated, or is no comparison of the two versions."""
         tallies.WITHDRAWN.add(self.counted, self.counters)
         tallies.WITHDRAWN.add(self.twin_counted, self.twin_counters)
+
+    def leave_unjudged(self) -> None:
+        """Move the counters of a finished run to those of programs without a verdict."""
+        tallies.UNJUDGED.add(self.counted, self.counters)
 
     def settle(self) -> None:
         """Wait for the twin, and check that it has done the same.

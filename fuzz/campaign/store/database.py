@@ -96,9 +96,13 @@ CREATE TABLE workers (
 """
 # Tables and indexes added to databases of older releases.
 _LATER: Final = """
--- How often the code of kernel trees ran in the units that are done, keyed by the path of a library.
+-- How often judged programs of the units that are done ran the code of kernel trees, keyed by the path of a library.
 -- counters: in the JSON form of candidate.tree.lines.counts.
 CREATE TABLE IF NOT EXISTS code_ran (
+    version INTEGER NOT NULL, library TEXT NOT NULL, counters TEXT NOT NULL, PRIMARY KEY (version, library)
+);
+-- The same for their programs without a verdict.
+CREATE TABLE IF NOT EXISTS code_unjudged (
     version INTEGER NOT NULL, library TEXT NOT NULL, counters TEXT NOT NULL, PRIMARY KEY (version, library)
 );
 -- How much of the difference of two kernel trees ran: candidate.tree.lines.difference.Exercise as JSON.

@@ -4,12 +4,17 @@
 import json
 import sqlite3
 from dataclasses import asdict
+from typing import Final
 
 from candidate.tree.lines.counts import CodeCounts, from_wire
 from candidate.tree.lines.difference import Exercise
 
 from ...coverage.exercised import exercise
 from .database import has_table, transaction
+
+# Tables with the counters of judged programs, and of programs without a verdict.
+_JUDGED: Final = "code_ran"
+_UNJUDGED: Final = "code_unjudged"
 
 
 class ExerciseRecords:
@@ -26,17 +31,20 @@ class ExerciseRecords:
         # Versions of the code for which counters were added since their share was last recorded.
         self.stale: set[int] = set()
 
-    def add(self, version: int, counts: CodeCounts) -> None:
+    def add(self, version: int, counts: CodeCounts, unjudged: CodeCounts) -> None:
         """Add the counters of a unit, within the transaction that marks the unit as done.
 
         :param version: of the code
+        :param counts: of its judged programs
+        :param unjudged: of its programs without a verdict
         """
-        known = self._counts(version)
-        known.merge(counts)
-        rows = [(version, library, text) for library, text in known.to_wire().items() if library in counts.by_library]
-        self.db.executemany("INSERT OR REPLACE INTO code_ran VALUES (?, ?, ?)", rows)
-        if rows:
-            self.stale.add(version)
+        for table, more in ((_JUDGED, counts), (_UNJUDGED, unjudged)):
+            known = self._counts(version, table)
+            known.merge(more)
+            rows = [(version, library, text) for library, text in known.to_wire().items() if library in more.by_library]
+            self.db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", rows)
+            if rows:
+                self.stale.add(version)
 
     def note(self, version: int) -> None:
         """Record how much of the difference ran, if both sides are trees and the last record is stale."""
@@ -45,15 +53,16 @@ class ExerciseRecords:
             and self.db.execute("SELECT 1 FROM exercise WHERE version = ?", (version,)).fetchone()
         ):
             return
-        found = exercise(*self.versions, self._counts(version))
+        judged, unjudged = self._counts(version, _JUDGED), self._counts(version, _UNJUDGED)
+        found = exercise(*self.versions, judged, unjudged)
         self.stale.discard(version)
         if found is not None:
             with transaction(self.db):
                 self.db.execute("INSERT OR REPLACE INTO exercise VALUES (?, ?)", (version, json.dumps(asdict(found))))
 
-    def _counts(self, version: int) -> CodeCounts:
-        """Return the summed counters of all units that are done."""
-        return from_wire(dict(self.db.execute("SELECT library, counters FROM code_ran WHERE version = ?", (version,))))
+    def _counts(self, version: int, table: str) -> CodeCounts:
+        """Return the summed counters of all units that are done, from one of the tables."""
+        return from_wire(dict(self.db.execute(f"SELECT library, counters FROM {table} WHERE version = ?", (version,))))
 
 
 def read_exercise(db: sqlite3.Connection, version: int) -> Exercise | None:

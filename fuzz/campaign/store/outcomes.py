@@ -35,7 +35,8 @@ class UnitOutcome:
     :param child_kib: peak resident memory of the engine's process, in KiB; 0: not measured
     :param worker_kib: current resident memory of the supervising process, in KiB
     :param accidents: as in `fuzz.engines.unit.Result`
-    :param counts: how often the code of kernel trees ran
+    :param counts: how often judged programs ran the code of kernel trees
+    :param unjudged: how often programs without a verdict ran it
     """
 
     number: int
@@ -50,3 +51,4 @@ class UnitOutcome:
     interrupted: bool
     accidents: list[str]
     counts: CodeCounts = field(default_factory=CodeCounts)
+    unjudged: CodeCounts = field(default_factory=CodeCounts)

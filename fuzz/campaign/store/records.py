@@ -170,7 +170,7 @@ class Records:
             features = self.programs.add(kept, outcome.number, elapsed)
             self.add_totals(version, unit.engine, outcome, features)
             add_refused(self.db, version, state.refused)
-            self.exercise.add(version, outcome.counts)
+            self.exercise.add(version, outcome.counts, outcome.unjudged)
             pending = [
                 # Findings from before the interruption are recorded, and count with the rest of the unit.
                 self.findings.add(

@@ -14,10 +14,10 @@ from ...findings.found import CRASH, known_text
 from ...findings.witness import STAMP_PREFIX, stamp_of
 from ...reports.report import (
     HALF_A_TREE,
-    NOTHING_RAN,
     exercise_lines,
     legend,
     no_verdict,
+    not_exercised,
     plural,
     refused_lines,
 )
@@ -269,7 +269,7 @@ def reach_lines(overview: Overview) -> list[str]:
     lines = [no_verdict(overview.done, overview.refused)] if overview.unknown else []
     lines += refused_lines(overview.refused)
     if overview.idle:
-        lines.append(NOTHING_RAN)
+        lines.append(not_exercised(overview.exercise))
     if overview.exercise is not None:
         lines += exercise_lines(overview.exercise)
     elif overview.only_one_is_tree:

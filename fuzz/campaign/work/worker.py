@@ -59,6 +59,7 @@ def do_unit(number: int, unit: Unit, notice: Callable[[Notice], None] | None = N
         result.interrupted,
         result.accidents,
         result.counts(),
+        result.unjudged(),
     )
 
 

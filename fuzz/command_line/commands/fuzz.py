@@ -121,7 +121,7 @@ def fuzz(arguments: Namespace) -> int:
             progress.print_new()
             if not arguments.no_minimize:
                 keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)
-            summary.exercise = exercise(reference, patched, result.counts())
+            summary.exercise = exercise(reference, patched, result.counts(), result.unjudged())
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
         finally:

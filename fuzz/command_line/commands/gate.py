@@ -32,7 +32,7 @@ exit codes:
     0  passed
     1  failed: new findings, or with --strict-known entries that match nothing
     2  bad usage or input, or a mistake in the candidate's Python; or not exercised:
-       no run reached the code in which two kernel trees differ
+       no program with a verdict ran the code in which two kernel trees differ
     3  a mistake of s2fuzz itself; S2FUZZ_DEBUG=1 shows the traceback
     4  no verdict available: most programs need something that is not modelled; a
        kernel tree was edited meanwhile; a process cannot be started, or is killed from
@@ -123,7 +123,7 @@ def judge(summary: "Summary", arguments: Namespace, contents: tuple[str, ...]) -
             keeper.finish(result, arguments.workers)
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
-    summary.exercise = exercise(*versions, result.counts())
+    summary.exercise = exercise(*versions, result.counts(), result.unjudged())
     return result
 
 

@@ -44,7 +44,7 @@ def noted(records: Records) -> dict[str, int]:
     """Return the stored counters, checking that each is stored once."""
     rows = dict(records.db.execute("SELECT library, counters FROM code_ran"))
     from_text = CodeCounts()
-    from_text.merge(records.exercise._counts(records.version))
+    from_text.merge(records.exercise._counts(records.version, "code_ran"))
     assert sorted(rows) == sorted(from_text.by_library)
     return {name: struct.unpack("=Q", counters)[0] for name, counters in from_text.by_library.items()}
 
@@ -69,18 +69,20 @@ def test_counters_are_kept_in_the_next_session(
     books, _ = records
     monkeypatch.setattr(
         "fuzz.campaign.store.exercise.exercise",
-        lambda _reference, _candidate, ran: Exercise(9, struct.unpack("=Q", ran.by_library["one"])[0], [], []),
+        lambda _reference, _candidate, ran, _unjudged: Exercise(
+            9, struct.unpack("=Q", ran.by_library["one"])[0], [], []
+        ),
     )
-    books.exercise.add(books.version, counts(one=3))
+    books.exercise.add(books.version, counts(one=3), counts())
     books.exercise.note(books.version)
     again = Records(books.db, books.programs.corpus, SETTINGS, books.code, Accepted())
     again.begin(1)
     assert read(books.db, "x").exercise == Exercise(9, 3, [], [])
-    again.exercise.add(again.version, counts(one=4))
+    again.exercise.add(again.version, counts(one=4), counts())
     again.exercise.note(again.version)
     assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
     # The counters of changed code start anew.
-    books.exercise.add(books.version + 1, counts(one=1))
+    books.exercise.add(books.version + 1, counts(one=1), counts())
     assert read(books.db, "x").exercise == Exercise(9, 7, [], [])
 
 
@@ -107,6 +109,15 @@ def test_the_exercised_part_is_reported(records: tuple[Records, Planner]) -> Non
     half = replace(some, exercise=None, reference="original")
     assert "that requires two kernel trees" in summary(half)
     assert "that requires two kernel trees" in shown(half)
+
+
+def test_lines_that_ran_without_a_verdict_are_reported(records: tuple[Records, Planner]) -> None:
+    books, _ = records
+    found = overview_of(books, Exercise(3, 0, ["a.c:1", "a.c:2", "a.c:3"], [], unjudged=["a.c:2"]))
+    told = "ran only in programs without a verdict: a.c:2\ndid not run: a.c:1, a.c:3\n"
+    assert "not exercised: only programs without a verdict ran" in summary(found)
+    assert f"0 of 3 differing lines ran in programs with a verdict\n{told}" in summary(found)
+    assert exit_code_of(found) == BAD_INPUT
 
 
 def test_a_difference_that_never_ran_is_not_exercised(records: tuple[Records, Planner]) -> None:
@@ -146,7 +157,7 @@ def test_programs_without_a_verdict_are_reported(records: tuple[Records, Planner
 
 def test_a_campaign_begun_by_an_older_release(records: tuple[Records, Planner], tmp_path: Path) -> None:
     books, _ = records
-    books.db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
+    books.db.executescript("DROP TABLE code_ran; DROP TABLE code_unjudged; DROP TABLE exercise; DROP TABLE refused;")
     folder = tmp_path / "campaign"
     with closing(connect_to_read(folder)) as db:
         assert read(db, folder).exercise is None
@@ -155,8 +166,8 @@ def test_a_campaign_begun_by_an_older_release(records: tuple[Records, Planner], 
     with opened(tmp_path / "other", SETTINGS):
         pass
     with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
-        db.executescript("DROP TABLE code_ran; DROP TABLE exercise; DROP TABLE refused;")
+        db.executescript("DROP TABLE code_ran; DROP TABLE code_unjudged; DROP TABLE exercise; DROP TABLE refused;")
     with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
         later = Records(again, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
-        later.exercise.add(later.version, counts(one=1))
+        later.exercise.add(later.version, counts(one=1), counts())
         assert noted(later) == {"one": 1}
