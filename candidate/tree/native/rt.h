@@ -127,6 +127,16 @@ void rt_wait(int kind, int vm, int holder);
 /* Placed around an action: other actors may run before it takes effect, and after. */
 #define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)
 #define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)
+/* Let other actors run if any can. */
+void rt_let_others_run(void);
+/* Record a call that may sleep in a context that might_sleep() would warn about. */
+void rt_may_sleep(const char *function, void **frame);
+/* The clock, in nanoseconds. */
+#define RT_EVENT_NS	1000
+extern shim_u64 rt_clock HIDDEN;
+void rt_pass_time(shim_u64 ns);
+/* Kernel code is about to write many bytes. */
+void rt_writes(const void *p, unsigned long n, void **frame);
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

@@ -59,11 +59,31 @@ static struct lock *held(int kind)
 static int locked_vm(void);
 static int rcu_depth;
 
-/* Record a call that may sleep in a context that might_sleep() would warn about. */
-static void may_sleep(const char *function, void **frame)
+void rt_may_sleep(const char *function, void **frame)
 {
 	if (shim_must_not_block || rcu_depth || locked_vm() >= 0)
 		rt_emit(EV_SLEEP, 0, 0, 0, function, frame);
+}
+
+/* Take a lock that no other actor holds. */
+static void take(struct lock *l, int write, void **frame)
+{
+	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
+	if (l->kind == LOCK_OTHER && rt_recording && !lost) {
+		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
+			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
+		l->taken = shim_following ? 0 : shim_chain_of(0, frame);
+	}
+	if (write) {
+		l->writer++;
+		l->writes[rt_actor + 1]++;
+	} else {
+		l->readers++;
+		l->reads[rt_actor + 1]++;
+	}
+	rt_emit_visited(EV_LOCK, l->kind, l->vm, write, frame);
+	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+		rt_passed(POINT_LOCK);
 }
 
 static void lock(const void *p, int write, void **frame)
@@ -82,22 +102,24 @@ static void lock(const void *p, int write, void **frame)
 			rt_wait(LOCK_VMA, -1, holder);
 		l = lock_at(p);
 	}
-	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
-	if (l->kind == LOCK_OTHER && rt_recording && !lost) {
-		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
-			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
-		l->taken = shim_following ? 0 : shim_chain_of(0, frame);
-	}
-	if (write) {
-		l->writer++;
-		l->writes[rt_actor + 1]++;
-	} else {
-		l->readers++;
-		l->reads[rt_actor + 1]++;
-	}
-	rt_emit_visited(EV_LOCK, l->kind, l->vm, write, frame);
+	take(l, write, frame);
+}
+
+/* Take a lock if it is free; return whether it was. */
+static int try_lock(const void *p, int write, void **frame)
+{
+	struct lock *l = lock_at(p);
+
+	RT_LOADED();
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
-		rt_passed(POINT_LOCK);
+		rt_reached(POINT_LOCK);
+	l = lock_at(p);
+	if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
+		return 0;
+	if (rt_actor >= 0 && (holder_of(l, write) >= 0 || (write && l->kind == LOCK_MMAP && other_holds(LOCK_VMA) >= 0)))
+		return 0;
+	take(l, write, frame);
+	return 1;
 }
 
 /* The mmu lock was dropped, and no offer to reschedule was recorded since. */
@@ -136,7 +158,7 @@ static void sleeping_lock(const void *p, int write, const char *function, void *
 
 	/* The driver checks the mmap lock itself. */
 	if (shim_lock_kind_of(p, &vm) != LOCK_MMAP)
-		may_sleep(function, frame);
+		rt_may_sleep(function, frame);
 	lock(p, write, frame);
 }
 
@@ -201,12 +223,16 @@ SLEEPING_LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
 SLEEPING_LOCK(down_read, 0) UNLOCK(up_read, 0)
 SLEEPING_LOCK(down_write, 1) UNLOCK(up_write, 1)
 int mutex_lock_killable(void *p) { sleeping_lock(p, 1, "mutex_lock_killable", FRAME); return 0; }
-int _raw_read_trylock(void *p)
+#define TRY_LOCK(name, w) int name(void *p) { return try_lock(p, w, FRAME); }
+TRY_LOCK(_raw_read_trylock, 0) TRY_LOCK(_raw_write_trylock, 1) TRY_LOCK(mutex_trylock, 1)
+TRY_LOCK(down_read_trylock, 0) TRY_LOCK(down_write_trylock, 1)
+int _raw_spin_trylock(void *p)
 {
-	if (rt_actor >= 0 && holder_of(lock_at(p), 0) >= 0)
-		return 0;
-	lock(p, 0, FRAME);
-	return 1;
+	int taken = try_lock(p, 1, FRAME);
+
+	if (taken)
+		*(int *)p = 1;
+	return taken;
 }
 /*
  * The lock of one VMA, which is never waited for. A writer of the address space counts as its holder, as the VMAs that the
@@ -227,7 +253,7 @@ void synchronize_srcu_expedited(void *p)
 {
 	int holder;
 
-	may_sleep("synchronize_srcu", FRAME);
+	rt_may_sleep("synchronize_srcu", FRAME);
 	CALL(EV_SRCU_SYNC, 0, 0, 0, 0);
 	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
 		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
@@ -360,7 +386,7 @@ static void nothing(void *head) { }
 /* This also waits for readers that started later. Callbacks that call_rcu() has queued before run first, which is allowed. */
 void synchronize_rcu(void)
 {
-	may_sleep("synchronize_rcu", FRAME);
+	rt_may_sleep("synchronize_rcu", FRAME);
 	call_rcu(0, nothing);
 	for (int i = 0; rt_actor >= 0 && i < SHIM_MAX_ACTORS; i++)
 		while (i != rt_actor && rcu_readers[i + 1])

@@ -49,6 +49,7 @@ unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_e
 /* A spinning actor waits for an action of another actor. */
 void shim_cpu_relax(void)
 {
+	rt_pass_time(RT_EVENT_NS);
 	if (rt_actor >= 0)
 		rt_wait(LOCK_OTHER, -1, -1);
 }
@@ -90,14 +91,6 @@ unsigned long _find_last_bit(const unsigned long *map, unsigned long size)
 		if (map[i / 64] >> i % 64 & 1)
 			return i;
 	return size;
-}
-unsigned int __bitmap_weight(const unsigned long *map, unsigned int bits)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = next_bit(map, 0, 0, bits, 0); i < bits; i = next_bit(map, 0, 0, bits, i + 1))
-		count++;
-	return count;
 }
 int is_transparent_hugepage(void *page) { return 1; }	/* called for compound pages only; hugetlb is refused before */
 extern void kvm_flush_remote_tlbs(void *kvm);

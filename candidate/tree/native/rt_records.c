@@ -235,6 +235,7 @@ rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name,
 {
 	if (!rt_recording)
 		return;
+	rt_pass_time(RT_EVENT_NS);
 	if (__builtin_expect(rt_load_at != 0, 0))
 		rt_record_load();
 	if (rt_any_dirty || rt_plain_at) {
@@ -418,7 +419,7 @@ void rt_own_records(void)
 	rt_own(&shim_must_not_block, sizeof(shim_must_not_block));
 }
 
-static int reports_loads(void) { return rt_noting && !shim_notifying && !rt_any_dirty; }
+static int reports_loads(void) { return rt_recording && !shim_notifying && !rt_any_dirty; }
 
 /* Only the notifier sequence is judged by the order of its loads. */
 void shim_acquired(const volatile void *p)

@@ -136,7 +136,7 @@ void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
 #endif
 
 /* Kernel code calls these instead of the libc functions (candidate/tree/building/plan.py). */
-static void written(const void *p, unsigned long n, void **frame)
+void rt_writes(const void *p, unsigned long n, void **frame)
 {
 	rt_check(p, n, 1, frame);
 	rt_touch(p, n);
@@ -144,21 +144,35 @@ static void written(const void *p, unsigned long n, void **frame)
 
 void *shim_memset(void *p, int c, unsigned long n)
 {
-	written(p, n, FRAME);
-	return memset(p, c, n);
+	rt_writes(p, n, FRAME);
+	memset(p, c, n);
+	return p;
 }
 
 void *shim_memcpy(void *to, const void *from, unsigned long n)
 {
 	rt_check(from, n, 0, FRAME);
-	written(to, n, FRAME);
-	return memcpy(to, from, n);
+	rt_writes(to, n, FRAME);
+	memcpy(to, from, n);
+	return to;
 }
 void *shim_memmove(void *to, const void *from, unsigned long n)
 {
 	rt_check(from, n, 0, FRAME);
-	written(to, n, FRAME);
-	return memmove(to, from, n);
+	rt_writes(to, n, FRAME);
+	memmove(to, from, n);
+	return to;
+}
+void clear_page(void *p)
+{
+	rt_writes(p, 1UL << RT_PAGE_SHIFT, FRAME);
+	memset(p, 0, 1UL << RT_PAGE_SHIFT);
+}
+void copy_page(void *to, const void *from)
+{
+	rt_check(from, 1UL << RT_PAGE_SHIFT, 0, FRAME);
+	rt_writes(to, 1UL << RT_PAGE_SHIFT, FRAME);
+	memcpy(to, from, 1UL << RT_PAGE_SHIFT);
 }
 int shim_memcmp(const void *a, const void *b, unsigned long n)
 {
