@@ -68,8 +68,8 @@ def test_lines_that_only_programs_without_a_verdict_ran(tmp_path: Path, capsys: 
     versions = "--candidate", copy, "--reference", version("6.12")
     (line,) = lines_of(copy, "memunmap(NULL);")
     code, out, _ = in_process(capsys, "fuzz", *versions, "--programs", SOME_PROGRAMS)()
-    assert "\nnot exercised: only programs without a verdict ran that by which the two differ\n" in out
-    assert "\n0 of 1 line by which the two differ ran in programs with a verdict\n" in out
+    assert "\nnot exercised: only programs without a verdict ran the code in which the two differ\n" in out
+    assert "\n0 of 1 differing line ran in programs with a verdict\n" in out
     assert f"\nran only in programs without a verdict: {line}\n" in out
     assert " without a verdict, for nobody models memunmap\n" in out
     assert "did not run" not in out
@@ -96,7 +96,7 @@ def test_lines_that_other_programs_ran_too(tmp_path: Path, capsys: pytest.Captur
     versions = "--candidate", copy, "--reference", version("6.12")
     code, out, _ = in_process(capsys, "fuzz", *versions, "--programs", SOME_PROGRAMS)()
     (line,) = lines_of(copy, "memunmap(NULL);")
-    assert "\n1 of 2 lines by which the two differ ran in programs with a verdict\n" in out
+    assert "\n1 of 2 differing lines ran in programs with a verdict\n" in out
     assert f"\nran only in programs without a verdict: {line}\n" in out
     assert "not exercised" not in out
     assert code == 0
