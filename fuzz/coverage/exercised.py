@@ -103,18 +103,21 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
     :raises TreeError, OSError, ValueError, LookupError: as in `_exercise`
     """
     code: tuple[Lines, Lines] = ({}, {})
+    instructions: tuple[Lines, Lines] = ({}, {})
     digests: list[dict[str, str]] = []
-    for name, content, lines in zip(names, contents, code, strict=True):
+    for name, content, lines, more in zip(names, contents, code, instructions, strict=True):
         digests.append({})
         for granule in granules:
             entry = _entry(name, content, granule)
-            _add(lines, code_lines(str(entry / built_trees.LIBRARY)).lines)
+            built = code_lines(str(entry / built_trees.LIBRARY))
+            _add(lines, built.lines)
+            _add(more, built.instructions)
             digests[-1].update(built_trees.read(entry)["files"])
     one, other = digests
     read = {path for path in one | other if path.endswith((".c", ".h"))}
     files = sorted(path for path in read if one.get(path) != other.get(path))
     roots = root_of(names[0]), root_of(names[1])
-    return TreeDifference(roots, files, code, outside(roots, read))
+    return TreeDifference(roots, files, code, outside(roots, read), instructions)
 
 
 def _add(lines: Lines, more: Lines) -> None:

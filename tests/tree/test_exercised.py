@@ -139,6 +139,26 @@ def test_what_an_option_that_is_off_leaves_out(tmp_path: Path) -> None:
     ]
 
 
+def test_a_branch_that_the_compiler_merges_with_its_condition(tmp_path: Path) -> None:
+    """The branch has instructions but no counter, and counts with its condition; a branch that cannot run does not."""
+    text = "\tif (prot & KVM_PGTABLE_PROT_W)\n\t\tset |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W;\n"
+    source = (real_tree(TREE) / PGTABLE).read_text()
+    start = source.index("int kvm_pgtable_stage2_relax_perms(")
+    merged = f"{text}\telse\n\t\tclr |= KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W;\n"
+    never = "\tif (!IS_ENABLED(CONFIG_OF_ANOTHER_KERNEL))\n\t\tset |= 0;\n\telse\n\t\tdsb(ish);\n"
+    program = parse(f"{TEXT}cpu0 fetch a+0\n")
+    for number, (instead, codeless) in enumerate(((merged, []), (never + text, ["dsb(ish)"]))):
+        changed_text = source[:start] + source[start:].replace(text, instead, 1)
+        copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / f'tree{number}', {PGTABLE: changed_text})}"
+        verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(program)
+        found = exercise(version(TREE), copy, verdict.counts)
+        assert found is not None
+        assert (found.ran, found.missing) == (found.lines, [])
+        assert found.lines
+        lines = changed_text.split("\n")
+        assert [lines[int(place.rpartition(":")[2]) - 1].strip(" \t;") for place in found.codeless] == codeless
+
+
 def test_builds_with_sanitizers(tmp_path: Path) -> None:
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))")) + SANITIZE
     reference = version(TREE) + SANITIZE

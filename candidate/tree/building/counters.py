@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from .compiler import output
 from .errors import TreeError
 
 _MAGIC: Final = b"oncg"
@@ -38,6 +39,8 @@ _START: Final = re.compile(r"^\s+0x([0-9a-f]+)\s+shim_counters = \.", re.MULTILI
 _PLACE: Final = re.compile(
     r"^ \.bss\.__gcov0\.(?P<function>\S+)\s+0x(?P<at>[0-9a-f]+)\s+0x[0-9a-f]+ (?P<object>\S+)$", re.MULTILINE
 )
+# A line of ``objdump --line-numbers``: the instructions that follow belong to a line of a file.
+_SOURCE: Final = re.compile(r"^(?:\./)?(?P<file>[^\s:]+):(?P<line>\d+)(?: \(discriminator \d+\))?$", re.MULTILINE)
 
 
 class NotesReader:
@@ -157,7 +160,7 @@ def table(work: Path, library: str) -> str:
 
     ``files``: names; ``functions``: for each its ``unit`` (object), ``name``, ``first`` (index of its first counter;
     -1: it is not in the library), and ``blocks``, ``arcs`` and ``lines`` as `functions` returns them, with a flat list
-    of lines and indices of files.
+    of lines and indices of files; ``instructions``: file -> further lines, which have instructions but no block.
 
     :param work: folder of the build
     :param library: name of the library; its map is in the same folder
@@ -181,4 +184,22 @@ def table(work: Path, library: str) -> str:
                 for number in (block, files.setdefault(file, len(files)), line)
             ]
             found.append(each)
-    return json.dumps({"files": list(files), "functions": found}, separators=(",", ":"))
+    names = list(files)
+    blocks = {
+        (names[file], line)
+        for each in found
+        for file, line in zip(each["lines"][1::3], each["lines"][2::3], strict=True)
+    }
+    more: dict[str, list[int]] = {}
+    for file, line in sorted(_instructions(work, library) - blocks):
+        more.setdefault(file, []).append(line)
+    return json.dumps({"files": names, "functions": found, "instructions": more}, separators=(",", ":"))
+
+
+def _instructions(work: Path, library: str) -> set[tuple[str, int]]:
+    """Return the lines that have instructions in a library, by its debug information: file, number.
+
+    :raises TreeError: objdump fails
+    """
+    text = output(["objdump", "--disassemble", "--line-numbers", "--no-show-raw-insn", library], work)
+    return {(found["file"], int(found["line"])) for found in _SOURCE.finditer(text)}

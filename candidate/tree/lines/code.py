@@ -84,8 +84,8 @@ class CodeFunction:
 class CodeLines:
     """The lines of the tree's files that have code in a library.
 
-    *lines*: file -> numbers; *functions*: all functions with counters; *names*: for each counter, its function and its
-    index there
+    *lines*: file -> numbers; *instructions*: file -> numbers of further lines that have instructions, but no block and
+    so no count; *functions*: all functions with counters; *names*: for each counter, its function and its index there
 
     :raises OSError, ValueError: the library does not count, or its table of lines is damaged
     """
@@ -95,6 +95,9 @@ class CodeLines:
         files: list[str] = table["files"]
         ours = {number for number, name in enumerate(files) if name.startswith(_OURS)}
         self.lines: Lines = {}
+        self.instructions: Lines = {
+            name: set(numbers) for name, numbers in table["instructions"].items() if not name.startswith(_OURS)
+        }
         self.functions: list[CodeFunction] = []
         self.names: list[tuple[str, int]] = []
         self.hashes: list[int] = []

@@ -5,6 +5,7 @@ Lines are compared without comments and spaces. A change counts by those of its 
 and also the reference's if there are more of them (removed code). A line in the middle of a statement counts as the
 line where the statement begins. A changed macro counts as the lines that use it. A line of a function that calls
 something but has no code is reported: the compiler left it out, for example because a configuration option is off.
+A statement that has instructions but no counter counts as its block does (`candidate.tree.lines.enclosing`).
 """
 
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from .code import Lines
+from .enclosing import enclosing_line
 
 REFERENCE: Final = 0
 CANDIDATE: Final = 1
@@ -75,14 +77,21 @@ class TreeDifference:
     :param files: paths below them that may differ
     :param lines: the lines with code of each tree
     :param uncompiled: files in which they differ and that are not compiled
+    :param instructions: further lines of each tree, which have instructions but no counter
     *places*: the lines with code in which they differ; *codeless*: places of changes without code
     """
 
     def __init__(
-        self, roots: tuple[Path, Path], files: Sequence[str], lines: tuple[Lines, Lines], uncompiled: Sequence[str] = ()
+        self,
+        roots: tuple[Path, Path],
+        files: Sequence[str],
+        lines: tuple[Lines, Lines],
+        uncompiled: Sequence[str] = (),
+        instructions: tuple[Lines, Lines] = ({}, {}),
     ) -> None:
         self.roots = roots
         self.lines = lines
+        self.instructions = instructions
         self.uncompiled = list(uncompiled)
         self.places: set[Place] = set()
         self.codeless: list[str] = []
@@ -178,7 +187,7 @@ class TreeDifference:
 
     def _has_code(self, side: int, file: str, line: int) -> bool:
         """Return whether the statement of a line has code; a statement under a condition needs code of its own."""
-        if line in self.lines[side].get(file, ()):
+        if line in self.lines[side].get(file, ()) or line in self.instructions[side].get(file, ()):
             return True
         alone = line > 1 and _CONDITION.fullmatch(self.text(side, file)[line - 2])
         return not alone and bool(self._statement(side, file, line))
@@ -197,12 +206,14 @@ class TreeDifference:
 
     def _statement(self, side: int, file: str, line: int) -> set[Place]:
         """Return the line with code of the statement that contains a line; empty if there is none."""
-        code = self.lines[side].get(file, set())
-        text = self.text(side, file)
+        code, instructions = self.lines[side].get(file, set()), self.instructions[side].get(file, set())
+        text, first = self.text(side, file), line
         while line not in code:
             before = text[line - 2] if line > 1 else ""
             if text[line - 1] in ("{", "}") or not before or before.endswith((";", "{", "}", ":")) or before[0] == "#":
-                return set()
+                has_instructions = any(number in instructions for number in range(line, first + 1))
+                found = enclosing_line(self._raw(side, file), code, first) if has_instructions else 0
+                return {(side, file, found)} if found else set()
             line -= 1
         return {(side, file, line)}
 

@@ -64,17 +64,18 @@ class Library:
     """`SOURCE` as a library with counters; *lines*: its lines and functions.
 
     :param folder: an empty folder
+    :param flags: more flags of the compiler
     """
 
-    def __init__(self, folder: Path, source: str = SOURCE) -> None:
+    def __init__(self, folder: Path, source: str = SOURCE, *flags: str) -> None:
         if shutil.which("gcc") is None:
             pytest.skip("needs gcc")
         (folder / "code.c").write_text(source)
         (folder / "stubs.c").write_text(STUBS)
         count = ["-fprofile-arcs", "-ftest-coverage", "-fprofile-update=atomic"]
         # -fdata-sections: the counters of each function have a section of their own, which the map names.
-        for name, flags in (("code", count), ("stubs", [])):
-            self.run("gcc", "-O0", "-fPIC", "-fdata-sections", *flags, "-c", f"{name}.c", "-o", f"{name}.o", at=folder)
+        for name, more in (("code", [*count, *flags]), ("stubs", [])):
+            self.run("gcc", "-O0", "-fPIC", "-fdata-sections", *more, "-c", f"{name}.c", "-o", f"{name}.o", at=folder)
         script, said = NATIVE / "counters.ld", f"{LIBRARY}.map"
         link = ["-shared", "-Wl,-Bsymbolic", f"-Wl,-T,{script}", f"-Wl,-Map,{said}", "-o", LIBRARY]
         self.run("gcc", *link, "code.o", "stubs.o", at=folder)
@@ -120,6 +121,19 @@ def test_lines_that_ran(library: Library) -> None:
     assert counted["twice"].executed(values)[0] == 6
 
 
+def test_a_statement_without_a_block(tmp_path: Path) -> None:
+    """Let gcc merge a statement into its condition: the statement has instructions, a line that cannot run has none."""
+    source = "int f(int x)\n{\n\tint y = 0;\n\n\tif (x & 4)\n\t\ty |= 8;\n\telse\n\t\ty |= 2;\n"
+    library = Library(
+        tmp_path, f"{source}\tif (0)\n\t\ty = 5;\n\treturn y;\n}}\n", "-O1", "-g", f"-ffile-prefix-map={tmp_path}=."
+    )
+    assert library.code.f(0) == 2
+    counted, more = library.lines.lines["code.c"], library.lines.instructions["code.c"]
+    assert len(counted & {6, 8}) == 1
+    assert {6, 8} <= counted | more
+    assert 10 not in counted | more
+
+
 def test_counters_have_the_same_features_in_another_library(tmp_path: Path, library: Library) -> None:
     (tmp_path / "more").mkdir()
     more = Library(tmp_path / "more", f"int before(int x)\n{{\n\treturn x ? 1 : 2;\n}}\n{SOURCE}")
@@ -160,9 +174,11 @@ def test_counts_cut_off_by_a_crash_are_not_negative() -> None:
 
 def test_our_own_code_has_no_lines(tmp_path: Path) -> None:
     function = '{"unit":"code","name":"f","first":0,"blocks":2,"arcs":[0,1,1],"lines":[0,0,3,0,1,4,0,2,5]}'
-    (tmp_path / LINES).write_text(f'{{"files":["mm/a.c","native/glue.c","<built-in>"],"functions":[{function}]}}')
+    files, instructions = '["mm/a.c","native/glue.c","<built-in>"]', '{"mm/a.c":[6],"native/glue.c":[7]}'
+    text = f'{{"files":{files},"functions":[{function}],"instructions":{instructions}}}'
+    (tmp_path / LINES).write_text(text)
     lines = CodeLines(tmp_path / LIBRARY)
-    assert lines.lines == {"mm/a.c": {3}}
+    assert (lines.lines, lines.instructions) == ({"mm/a.c": {3}}, {"mm/a.c": {6}})
     assert lines.ran((1).to_bytes(8, "little")) == {"mm/a.c": {3}}
     assert lines.ran(bytes(8)) == {}
 

@@ -28,17 +28,21 @@ int f(int x)
 CODE = {4, 6, 9, 10, 11, 12}
 
 
-def difference(folder: Path, after: str, code: set[int], before: str = BEFORE) -> TreeDifference:
+def difference(
+    folder: Path, after: str, code: set[int], before: str = BEFORE, instructions: tuple[int, ...] = ()
+) -> TreeDifference:
     """Return the difference of two trees of one file; "" stands for no file.
 
     :param code: lines of *after* that have code
+    :param instructions: further lines of *after*, which have instructions but no counter
     """
     roots = folder / "old", folder / "new"
     for root, text in zip(roots, (before, after), strict=True):
         (root / "mm").mkdir(parents=True)
         if text:
             (root / FILE).write_text(text)
-    return TreeDifference(roots, [FILE], ({FILE: CODE} if before else {}, {FILE: code}))
+    all_code = ({FILE: CODE} if before else {}, {FILE: code})
+    return TreeDifference(roots, [FILE], all_code, instructions=({}, lines(*instructions)))
 
 
 def lines(*numbers: int) -> Lines:
@@ -141,6 +145,16 @@ def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
     assert list(exercise_lines(Exercise(2, 1, [], found.codeless)))[-1] == (
         f"no code in this build, so not measured: {FILE}:16-17"
     )
+
+
+def test_a_branch_that_has_instructions_but_no_counter(tmp_path: Path) -> None:
+    """Count the branch with its condition; a branch without instructions has no code."""
+    after = BEFORE.replace("\treturn y;", "\tif (x)\n\t\ty = 1;\n\telse\n\t\ty = 2;\n\treturn y;")
+    before, code = after.replace("\telse\n\t\ty = 2;\n", ""), {4, 6, 9, 10, 11, 12, 15, 16}
+    found = difference(tmp_path / "merged", after, code, before, (14,))
+    assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11)}, [])
+    found = difference(tmp_path / "removed", after, code, before)
+    assert (found.places, found.codeless) == (set(), [f"{FILE}:13"])
 
 
 def test_removed_lines_without_code(tmp_path: Path) -> None:
