@@ -78,3 +78,12 @@ class Turns:
         :param holder: the actor that holds it, from 1; 0: not known
         :param moved: the waiting actor has made a step in this turn
         """
+
+    def yield_turn(self, moved: bool) -> None:
+        """The actor polls: others run if they can, and it stays able to continue.
+
+        :param moved: anything was done since it last yielded
+        """
+
+    def yielded(self, moved: bool) -> None:
+        """Record the same as `yield_turn` for a tree's process; return at once."""

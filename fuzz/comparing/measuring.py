@@ -10,7 +10,7 @@ from typing import Final
 
 from candidate import Candidate
 
-from ..execution.actors import SWITCH, Actor
+from ..execution.actors import SWITCH, YIELD, Actor
 from ..execution.executor import Executor
 from ..execution.par_operations import ParOperations
 from ..execution.refusal import UnmodelledError
@@ -54,7 +54,7 @@ class ArrivalScheduler(ParOperations):
 
     def next(self, actor: Actor) -> Actor | None:
         first = self.actors[0]
-        if actor.reason != SWITCH and not first.done and not first.waiting:
+        if actor.reason not in (SWITCH, YIELD) and not first.done and not first.waiting:
             return first
         return super().next(actor)
 

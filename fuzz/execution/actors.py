@@ -16,6 +16,7 @@ from .guest_accesses import Exits
 SWITCH: Final = "switch"
 WAIT: Final = "wait"
 FAIR: Final = "fair"
+YIELD: Final = "yield"
 # Points counted over the whole block. Calls of kernel code do not see them.
 OF_BLOCK: Final = ("fault", *STEPS_OF_HOST)
 # Fault of an access that has not faulted yet.

@@ -13,7 +13,7 @@ from reference.turns import Anchor, Turns
 
 from ..language.operations import Switch
 from ..sides.side import Side
-from .actors import FAIR, NO_FAULT, SWITCH, WAIT, Actor
+from .actors import FAIR, NO_FAULT, SWITCH, WAIT, YIELD, Actor
 
 # A vCPU makes no progress if this many of its faults changed nothing, each followed by a step of another actor.
 MAX_GIVEN: Final = 64
@@ -93,7 +93,7 @@ class Scheduler(Turns):
 
         :returns: the actor whose turn it is now, possibly the same; None: no actor can continue
         """
-        if actor.reason != WAIT:
+        if actor.reason not in (WAIT, YIELD):
             self.wake_waiters()
         following = self.next(actor)
         if following is None:
@@ -222,6 +222,23 @@ class Scheduler(Turns):
         if moved:
             self.wake_waiters()
         actor.waiting, actor.lock, actor.holder = True, lock, holder
+
+    def yield_turn(self, moved: bool) -> None:
+        self.begins_to_yield(moved)
+        self.leave(self.running(), YIELD)
+
+    def yielded(self, moved: bool) -> None:
+        self.begins_to_yield(moved)
+        actor = self.running()
+        actor.reason = YIELD
+        self.pass_on(actor)
+
+    def begins_to_yield(self, moved: bool) -> None:
+        """Let the actors that wait check again if anything was done since the running actor last yielded."""
+        if moved:
+            for o in self.kernel.on.wait:
+                o.wait("", 0)
+            self.wake_waiters()
 
     def wake_waiters(self) -> None:
         for each in self.actors:

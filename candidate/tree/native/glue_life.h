@@ -163,6 +163,7 @@ int wake_up_process(struct task_struct *t)
 		return 0;
 	WRITE_ONCE(STATE(t), TASK_RUNNING);
 	container_of(t, struct thread, task)->woken = 1;
+	shim_woken();
 	return 1;
 }
 

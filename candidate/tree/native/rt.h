@@ -124,6 +124,9 @@ void rt_record_load(void);
 void rt_settle_load(void);
 #define RT_LOADED()		do { if (__builtin_expect(rt_load_at || rt_load_due, 0)) rt_settle_load(); } while (0)
 void rt_wait(int kind, int vm, int holder);
+int rt_yield(void);
+/* Number of records, other than of turns; number of calls that have begun, and of records of something that code has changed. */
+extern unsigned long rt_made HIDDEN, rt_progress HIDDEN;
 /* Placed around an action: other actors may run before it takes effect, and after. */
 #define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)
 #define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Actors: each has a C stack. An actor runs until it reaches an anchor of its schedule, waits for a lock that another actor
- * holds, or returns from its call. If the next actor has a call in progress, it continues at once, and a record notifies the
- * driver; otherwise the driver decides who continues. Nothing else ever runs, so a program has exactly one interleaving.
+ * holds, polls, or returns from its call. If the next actor has a call in progress, it continues at once, and a record notifies
+ * the driver; otherwise the driver decides who continues. Nothing else ever runs, so a program has exactly one interleaving.
  */
 #include "rt.h"
 #include <time.h>
@@ -109,11 +109,15 @@ static void leave_stack(void **save, void *to)
 	}
 }
 
+static int woke;			/* the actor that runs has woken another one in its turn */
+void shim_woken(void) { woke = 1; }
+
 static void leave(unsigned int status)
 {
 	struct actor *a = &actors[rt_actor];
 
 	rt_settle();
+	woke = 0;
 	a->status = status;
 	if (a->state == INSIDE)
 		a->state = LEFT;
@@ -193,6 +197,7 @@ static void go_to(unsigned int i, unsigned int why, shim_u64 what)
 
 	if (shim_control->direct == 2)
 		began = now();
+	woke = 0;
 	rt_record(EV_TURN, i + 1, why, what, 0, nowhere);
 	rt_turn_began = shim_control->nrec;
 	if (a == b) {
@@ -322,7 +327,7 @@ void rt_wait(int kind, int vm, int holder)
 
 	RT_LOADED();
 	rt_settle();
-	moved = shim_control->nrec != rt_turn_began;
+	moved = woke || shim_control->nrec != rt_turn_began;
 	waiting = (moved ? 0 : shim_control->waiting) | 1u << rt_actor;
 	if (direct() && (next = next_of(waiting)) >= 0 && actors[next].state == LEFT) {
 		shim_control->waiting = waiting;
@@ -334,4 +339,34 @@ void rt_wait(int kind, int vm, int holder)
 	shim_control->info[2] = (shim_u64)(long long)holder;
 	shim_control->info[3] = moved;
 	leave(S_BLOCKED);
+}
+
+/*
+ * The actor polls: another one may run, in the driver's order. Those that wait may check again if anything was done since this
+ * one last yielded. Returns whether another actor has run.
+ */
+int rt_yield(void)
+{
+	static unsigned long seen[SHIM_MAX_ACTORS];
+	const int me = rt_actor;
+	unsigned int moved, waiting;
+	int next;
+
+	RT_LOADED();
+	rt_settle();
+	moved = woke || rt_made != seen[me];
+	waiting = moved ? 0 : shim_control->waiting & ~(1u << me);
+	next = next_of(waiting);
+	seen[me] = rt_made;
+	if (next < 0 || next == me)
+		return 0;
+	if (direct() && actors[next].state == LEFT) {
+		shim_control->waiting = waiting;
+		go_to((unsigned int)next, S_YIELDED, moved);
+	} else {
+		shim_control->info[0] = moved;
+		leave(S_YIELDED);
+	}
+	seen[me] = rt_made;
+	return 1;
 }

@@ -196,7 +196,11 @@ void shim_forget_locks(void)
 /* Nesting depth of calls in progress, by actor. */
 static int calls[SHIM_MAX_ACTORS + 1];
 
-void shim_call_begins(void) { calls[rt_actor + 1]++; }
+void shim_call_begins(void)
+{
+	calls[rt_actor + 1]++;
+	rt_progress++;
+}
 void shim_call_ends(void)
 {
 	const int me = rt_actor + 1;

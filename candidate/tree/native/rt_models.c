@@ -46,13 +46,6 @@ void shim_set_entry(shim_u64 entry, shim_u64 value)
 unsigned long kvm_get_pa_bits(void *kvm) { return shim_memory_start ? 52 : 48; }
 unsigned long get_kvm_ipa_limit(void) { return shim_memory_start ? 52 : 48; }
 unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
-/* A spinning actor waits for an action of another actor. */
-void shim_cpu_relax(void)
-{
-	rt_pass_time(RT_EVENT_NS);
-	if (rt_actor >= 0)
-		rt_wait(LOCK_OTHER, -1, -1);
-}
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* for trees without dirty rings; others define it */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
@@ -97,16 +90,6 @@ extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-/* Let other actors run. If there is only one and it sleeps, nobody can wake it. */
-void shim_give_way(int asleep)
-{
-	if (rt_actor >= 0)
-		rt_wait(LOCK_OTHER, -1, -1);
-	else if (asleep)
-		shim_crash("endless sleep", FRAME, 0);
-	else
-		CALL(EV_CALL, 0, 0, 0, "schedule");
-}
 void mod_node_page_state(void *node, int item, long delta)
 {
 	if (item == shim_secondary_pagetable)

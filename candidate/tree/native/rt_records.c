@@ -120,11 +120,26 @@ static void digest(unsigned int kind, unsigned int text, shim_u64 a, shim_u64 b,
 	shim_control->digest = mixed(mixed(mixed(mixed(mixed(shim_control->digest, kind), text_digests[text]), a), b), c);
 }
 
+/* Whether code that polls may make a record of this kind again and again. */
+static int changes_nothing(unsigned int kind)
+{
+	switch (kind) {
+	case EV_READ: case EV_TABLE: case EV_CMPXCHG_FAIL: case EV_COUNT: case EV_MC_COUNT: case EV_WALK: case EV_USER_WALK:
+	case EV_DSB: case EV_DMB: case EV_ISB: case EV_ACQUIRE: case EV_SEQ_READ: case EV_COUNT_READ:
+	case EV_LOCK: case EV_UNLOCK: case EV_OTHER_LOCK: case EV_RCU_LOCK: case EV_RCU_UNLOCK: case EV_SRCU_SYNC:
+	case EV_RESCHED: case EV_CALL: case EV_SLEEP: case EV_VMA: case EV_VMA_READ: case EV_TURN:
+		return 1;
+	}
+	return 0;
+}
+
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame)
 {
 	struct shim_record *r;
 	unsigned int text = name_id(name);
 
+	rt_made += kind != EV_TURN;
+	rt_progress += !changes_nothing(kind);
 	if (!unwanted(kind, a)) {
 		if (shim_control->nrec == SHIM_RECORDS)
 			shim_full();

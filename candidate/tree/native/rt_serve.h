@@ -5,7 +5,7 @@
 #include "shim.h"
 
 /* Values of shim_control->status. */
-enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED, S_DIFFERS };
+enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED, S_DIFFERS, S_YIELDED };
 
 #define SHIM_RECORDS	(1u << 15)
 #define SHIM_CHAINS	(1u << 13)

@@ -145,6 +145,8 @@ SWITCHED: Final = 6
 BLOCKED: Final = 7
 # A twin has done something else. The driver only tests that the status is not `DONE`.
 DIFFERS: Final = 8
+# An actor polls, and another one can run.
+YIELDED: Final = 9
 
 # enum shim_point, in its order: the points at which an actor may give way to another.
 POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup")

@@ -85,15 +85,18 @@ class Replay(HostReplay):
         """Replay a change of turns in the process.
 
         :param actor: the actor that continues
-        :param why: `records.SWITCHED` or `records.BLOCKED`
+        :param why: `records.SWITCHED`, `records.BLOCKED` or `records.YIELDED`
         :param what: the number of the switch; or, for a wait, the kind of the lock (bits 7:0), the actor that holds it
-            (bits 15:8), and from bit 16 on 1 if the waiting actor has done something in this turn
+            (bits 15:8), and from bit 16 on 1 if the waiting actor has done something in this turn; or, for an actor
+            that polls, 1 if anything was done since it last yielded
         :raises MirrorError: another actor has to continue
         """
         turns = self.kernel.turns
         assert turns is not None
         if why == r.SWITCHED:
             turns.switched(what)
+        elif why == r.YIELDED:
+            turns.yielded(what != 0)
         else:
             turns.waited(r.LOCKS[what & 0xFF], what >> 8 & 0xFF, what >> 16 != 0)
         if self.kernel.actor != actor:

@@ -234,7 +234,7 @@ class TreeSide:
                 lives = self.resume(knobs, page_of(self.host.mm, info[0], info[1]))
             elif asked == r.FULL:
                 lives = self.resume(knobs)
-            elif asked in (r.SWITCHED, r.BLOCKED):
+            elif asked in (r.SWITCHED, r.BLOCKED, r.YIELDED):
                 lives = self.give_way(asked, process.info)
             else:
                 break
@@ -289,11 +289,12 @@ class TreeSide:
         self.go(op, a, b, c)
 
     def give_way(self, why: int, info: tuple[int, ...]) -> bool:
-        """Give way to another actor at an anchor or for a lock; return when it is this actor's turn again.
+        """Give way to another actor at an anchor, for a lock or while polling; return when it is this actor's turn.
 
-        :param why: `records.SWITCHED` or `records.BLOCKED`
+        :param why: `records.SWITCHED`, `records.BLOCKED` or `records.YIELDED`
         :param info: for `records.SWITCHED` the number of the anchor; for `records.BLOCKED` the kind of the lock, the
-            VM, the holder, and 1 if the actor has done something in its turn
+            VM, the holder, and 1 if the actor has done something in its turn; for `records.YIELDED` 1 if anything
+            was done since it last yielded
         :returns: as `Process.receive`
         """
         turns, process = self.kernel.turns, self.process
@@ -302,6 +303,8 @@ class TreeSide:
         knobs = process.knobs
         if why == r.SWITCHED:
             turns.reached(info[0])
+        elif why == r.YIELDED:
+            turns.yield_turn(info[0] != 0)
         else:
             turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
         return self.has_turn(knobs)
