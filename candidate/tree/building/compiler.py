@@ -61,7 +61,8 @@ class CompileFailedError(Exception):
 class Compiler:
     """gcc for x86-64: the command in ``CC``, or ``gcc``.
 
-    *name*: the command as text; *command*: its words; *version*: its name for people; *major*: its major version; *identity*: a digest that identifies it in the cache
+    *name*: the command as text; *command*: its words; *version*: its name for people; *major*: its major version;
+    *identity*: a digest that identifies it in the cache
 
     :raises TreeError: there is no compiler, or it cannot compile for this machine
     """
