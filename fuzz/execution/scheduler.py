@@ -225,7 +225,7 @@ class Scheduler(Turns):
 
     def yield_turn(self, moved: bool) -> None:
         self.begins_to_yield(moved)
-        self.leave(self.running(), YIELD)
+        self.give_way(self.running(), YIELD)
 
     def yielded(self, moved: bool) -> None:
         self.begins_to_yield(moved)

@@ -151,7 +151,10 @@ class BesideWalks(Coalesce):
         self.k.mmu_shared = True
         if "reader" not in self.out:
             self.k.rcu_read_lock()
+        # The order of compare-exchanges is another rule's business.
+        self.k.exchanging = True
         ret = super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+        self.k.exchanging = False
         if "reader" not in self.out:
             self.k.rcu_read_unlock()
         for number, table in self.waiting:

@@ -11,7 +11,7 @@ import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU
 from candidate.tree.runtime import pool
-from fuzz.judging.bearers import asked
+from fuzz.judging.bearers import bug_run
 
 from ..unit.console import in_process
 from .trees import changed, planted, real_tree, version
@@ -116,7 +116,7 @@ def test_programs_of_known_bugs_do_not_count() -> None:
     """They run on one tree alone, so they compare nothing."""
     tree = candidate.get(version("6.12"))
     before = pool.counts()
-    asked.__wrapped__(tree, "D2")
+    bug_run.__wrapped__(tree, "D2")
     after = pool.counts()
     after.take_away(before)
     assert not any(any(counters) for counters in after.by_library.values())

@@ -166,7 +166,11 @@ def raised(error: OSError) -> OSError:
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "x.s2"), 2, "x.s2: No space left on device; try: make room"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x.s2"),
+            2,
+            "x.s2: No space left on device; try: free space on the disk",
+        ),
         (OSError(errno.EMFILE, "Too many open files"), 4, "raised() failed, so the command ended: Too many open"),
         (OSError(errno.EIO, "Input/output error"), 2, "raised() failed: Input/output error"),
     ],
