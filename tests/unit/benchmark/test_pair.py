@@ -50,7 +50,7 @@ def test_samples_of_a_tree_count_for_the_innermost_function_of_the_library() -> 
         tree(("__tsan_read8", "/c/tree.so"), ("stage2_free_walker", "/c/tree.so")),
         tree(("stage2_free_walker", "/c/tree.so"), ("serve", "/c/tree.so")),
         tree(("exc_page_fault", "[kernel.kallsyms]"), ("memset", "/lib/libc.so.6"), ("shim_restore", "/c/tree.so")),
-        tree(("do_syscall_64", "[kernel.kallsyms]"), ("hear+0x2f", "/c/tree.so")),
+        tree(("do_syscall_64", "[kernel.kallsyms]"), ("receive_byte+0x2f", "/c/tree.so")),
         tree(("rt_record", "/c/tree.so"), ("rt_emit", "/c/tree.so")),
         tree(("_dl_start", "/lib64/ld.so")),
     ]
