@@ -100,7 +100,7 @@ def building_with(building: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[
 
 def test_a_file_joins_the_group(building_with: list[list[str]], mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert native.module_of_file(mine) not in compiled_with([mine], monkeypatch).files
-    assert "including mine.py" in outside.build_with(str(mine))
+    assert "mine.py, into " in outside.build_with(str(mine))
     (given,) = building_with
     inside = [f"{native.module_of_file(path).replace('.', '/')}.py" for path in (mine.with_name("helper.py"), mine)]
     assert sorted(given) == sorted([*sources(), *inside])
