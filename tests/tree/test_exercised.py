@@ -112,7 +112,7 @@ def test_a_file_that_is_not_compiled_beside_lines_that_ran(tmp_path: Path) -> No
     assert found.exercised
     assert list(exercise_lines(found)) == [
         "1 of 1 differing line ran",
-        f"{EXCHANGE}, {TLB} differ, and are not compiled here",
+        f"{EXCHANGE}, {TLB} differ, but are not compiled here",
     ]
 
 
