@@ -173,7 +173,7 @@ def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign:
     refused(campaign(tmp_path / "file"), "file:", "; name a directory")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name a campaign's")
+    refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name the directory of a campaign")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / NAME).write_text("no database\n" * 100)
     refused(campaign(tmp_path / "text"), "not a database", "; use an intact database")
