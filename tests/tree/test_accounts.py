@@ -27,11 +27,11 @@ PATCHES: Final = {
         "VMs had 5 table pages: kvm_account_pgtable_pages() added 2",
     ),
     "roots are not added": ("\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, (size >> PAGE_SHIFT));\n", "", "added 3"),
-    "roots are not taken off": ("\tkvm_account_pgtable_pages(virt, -(size >> PAGE_SHIFT));\n", "", "took 3 off"),
+    "roots are not taken off": ("\tkvm_account_pgtable_pages(virt, -(size >> PAGE_SHIFT));\n", "", "subtracted 3"),
     "tables are not taken off": (
         "\tif (page_count(p) == 1)\n\t\tkvm_account_pgtable_pages(addr, -1);\n",
         "",
-        "took 2 off",
+        "subtracted 2",
     ),
     "entries are taken off": ("\tif (page_count(p) == 1)\n", "", "; 0 are still allocated"),
 }
