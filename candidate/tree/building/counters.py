@@ -40,7 +40,7 @@ _PLACE: Final = re.compile(
     r"^ \.bss\.__gcov0\.(?P<function>\S+)\s+0x(?P<at>[0-9a-f]+)\s+0x[0-9a-f]+ (?P<object>\S+)$", re.MULTILINE
 )
 # A line of ``objdump --line-numbers``: the instructions that follow belong to a line of a file.
-_SOURCE: Final = re.compile(r"^(?:\./)?(?P<file>[^\s:]+):(?P<line>\d+)(?: \(discriminator \d+\))?$", re.MULTILINE)
+_SOURCE: Final = re.compile(r"^(?:\./)*(?P<file>[^\s:]+):(?P<line>\d+)(?: \(discriminator \d+\))?$", re.MULTILINE)
 
 
 class NotesReader:
