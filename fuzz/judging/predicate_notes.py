@@ -149,12 +149,24 @@ class PredicateNotes(Checker):
         self.look_at(op)
 
     def look_at(self, op: Operation | None) -> None:
-        """Note predicates of the host pages that an operation is about to age or access."""
+        """Note predicates of the pages that an operation is about to age, access or unmap."""
         if isinstance(op, HostAge):
             layout = self.side.by_name[op.slot]
             self.aged(layout.hva + op.offset, layout.hva + op.offset + op.size)
         elif isinstance(op, GuestAccess) and self.of_operation(LARGER):
             self.accessed(self.side.by_name[op.slot], op.offset)
+        elif isinstance(op, TableUnmap) and op.size % self.granule.page_size:
+            self.unmapped_in_part(self.side.by_name[op.slot], op.offset, op.size)
+
+    def unmapped_in_part(self, layout: SlotLayout, offset: int, size: int) -> None:
+        """Note that a range that is unmapped includes its last page only in part."""
+        page_size, vm = self.granule.page_size, layout.slot.vm
+        first = (layout.ipa + offset) & -page_size
+        last = first + (size & -page_size)
+        # A leaf is unmapped whole, so a flush of any of its pages is enough.
+        level, _ = self.shadows[vm].lookup(last)
+        if last == first or level < 0 or last & (self.granule.level_size(level) - 1) == 0:
+            self.note(PART, last, last + page_size, vm)
 
     def actor_ends(self, op: Operation, outcome: Outcome) -> None:
         self.own.held.of_operation = frozenset([name for name in OF_OPERATION if self.of_operation(name)])
@@ -162,8 +174,6 @@ class PredicateNotes(Checker):
     def of_operation(self, predicate: str) -> bool:
         """Return whether a predicate of `OF_OPERATION` holds."""
         op = self.own.op
-        if predicate == PART:
-            return isinstance(op, TableUnmap) and op.size % self.granule.page_size != 0
         if predicate == RELAXED:
             return isinstance(op, TableRelax) and not self.side.active.relaxed_to & KVM_PGTABLE_PROT_X
         if isinstance(op, GuestOutside):

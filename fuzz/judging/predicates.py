@@ -65,7 +65,8 @@ PREDICATES: Final = {
     PAGE: "a permission fault is on a page",
     INSIDE: "kvm_pgtable_walk() begins inside an entry that is no table; it holds for the pages that its cursor skips",
     UNWALKED: "no walk of the operation reaches the pages (ageing only)",
-    PART: "a range is unmapped directly (table unmap), and its size is not a multiple of the page size",
+    PART: "a range is unmapped directly (table unmap), and its size is not a multiple of the page size; it holds for "
+    "the last page, if no leaf maps it together with the pages before it",
     GONE: "the leaf that caused a permission fault is gone or replaced when the handler takes the mmu lock, or after "
     "others have changed the tables under the same hold of it",
     REPLACED: "while the handler of a fault holds the mmu lock, others change the leaf at the fault's address",
@@ -81,12 +82,12 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: if a violation names some, they must hold for those.
-OF_PAGES: Final = (INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING)
+OF_PAGES: Final = (PART, INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING)
 # Predicates of an actor's operation and its faults: in a par block, all of one condition must hold in one operation.
-OF_ACTOR: Final = (*FAULTS.values(), BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED)
+OF_ACTOR: Final = (*FAULTS.values(), PART, BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED)
 # Predicates of the operation itself, evaluated when a violation is explained.
 OF_OPERATION: Final = (
-    *(PART, RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
+    *(RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
     *(GUEST_MEMFD, OUTSIDE, DATA_OUTSIDE),
     *("read", "write", "fetch", "walk", "clean"),
 )

@@ -89,6 +89,20 @@ def test_a_near_miss_of_a_bug_that_only_trees_have(tmp_path: Path) -> None:
     ]
 
 
+def test_a_known_bug_explains_only_its_own_pages(tmp_path: Path) -> None:
+    """U1 leaves the last page in the TLBs: that the others stay there too is another bug."""
+    flush = "kvm_tlb_flush_vmid_range(pgt->mmu, addr, size);\n\n\treturn ret;"
+    name, copy = version("6.12"), planted("6.12", tmp_path / "tree", PGTABLE, flush, ";\n\n\treturn ret;")
+    # A mapping that stays keeps the tables, whose flush would cover a page.
+    pages = "slot a size=12K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\ncpu0 read a+8K\n"
+    block = "slot a size=4M backing=thp\ncpu0 read a+0\ncpu0 read a+2M\n"
+    for text, known in ((pages, {"", "U1"}), (block, {""})):
+        program = parse(f"s2fuzz 1\nvm cpus=1 fwb=on range=on\n{text}table unmap a+4K 0x1001\n")
+        verdict = Differential(candidate.get(name), candidate.get(copy)).run(program)
+        assert {each.known for each in verdict.findings if each.signature.startswith("tlb: ")} == known
+        assert REGRESSION in [each.kind for each in verdict.findings]
+
+
 def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
     """Not the version is asked: the tree calls itself the same."""
     condition = "\tif (!fault_is_perm || (logging_active && write_fault)) {"
