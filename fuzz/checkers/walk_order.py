@@ -2,15 +2,18 @@
 """walk-order: what the hardware walker must find is in memory before kernel code returns.
 
 A store to a table is visible to the walker of any CPU once a DSB of stores follows it. Entries that become valid, and
-access flags that are set, need one before the call returns: otherwise the access faults once more, for nothing. A
-new root needs one before the VM has it: otherwise the walker uses the previous contents of the page. The hypervisor
-uses its own tables right away, so an ISB has to follow.
+access flags that are set, need one before the call returns: otherwise the access faults once more, for nothing. An
+entry that gains rights needs one before the TLBI that follows: otherwise a walk after the TLBI may still read the old
+entry, and the TLB keeps it. The access faults again, for nothing, although the entry was flushed. A new root needs one
+before the VM has it: otherwise the walker uses the previous contents of the page. The hypervisor uses its own tables
+right away, so an ISB has to follow.
 """
 
 from typing import Final
 
 from reference.machine.descriptor import AF_BIT, MEMATTR_FIELD, TYPE_BIT, VALID_BIT, same_address
 from reference.machine.granule import Granule
+from reference.machine.instructions import BROADCAST, IPAS2E1, IPAS2LE1, RIPAS2E1, VMALLS12E1
 from reference.machine.walk import Walk
 from reference.per_actor import PerActor, PerActorStates
 
@@ -25,6 +28,8 @@ from .severity import Severity
 HYP: Final = "kvm_pgtable_hyp_map"
 # The barriers of one CPU are never enough: all CPUs must find the entry.
 NEEDED_BY_ALL: Final = 1 << 62
+# TLBI that remove entries of stage 2, without `BROADCAST`.
+STAGE2: Final = (VMALLS12E1, IPAS2E1, IPAS2LE1, RIPAS2E1)
 
 
 class Unordered(PerActor):
@@ -33,6 +38,9 @@ class Unordered(PerActor):
     *published*: the number of barriers before it; -1: there is no such store; *function*: its function; *hyp*: it is to
     a table of the hypervisor, and no ISB has followed the barrier; *barriers*: the number of barriers of its CPU before
     it; one more is enough
+
+    *relaxed*: for the last store that gave a leaf more rights, the number of barriers of its CPU before it; -1: there
+    is no such store; *relaxed_by*: its function; *early*: the last TLBI after it came before any barrier
     """
 
     def __init__(self) -> None:
@@ -40,11 +48,15 @@ class Unordered(PerActor):
         self.function = ""
         self.hyp = False
         self.barriers = NEEDED_BY_ALL
+        self.relaxed = -1
+        self.relaxed_by = ""
+        self.early = False
 
     def copy(self) -> "Unordered":
         mine = Unordered()
         mine.published, mine.function, mine.hyp = self.published, self.function, self.hyp
         mine.barriers = self.barriers
+        mine.relaxed, mine.relaxed_by, mine.early = self.relaxed, self.relaxed_by, self.early
         return mine
 
 
@@ -57,6 +69,10 @@ class WalkOrder(Checker):
             Clause(
                 "a DSB of stores follows each store that makes an entry valid or sets its access flag, before the call "
                 "returns"
+            ),
+            Clause(
+                "a DSB of stores comes between the store that gives a leaf more rights and the TLBI for it",
+                "*: relaxed entry not ordered*",
             ),
             Clause("a DSB of stores follows the zeroing of a root before the VM gets it", "*: root not ordered*"),
             Clause("an ISB follows the DSB after stores to the hypervisor's tables", "*: entry not synchronized*"),
@@ -89,6 +105,16 @@ class WalkOrder(Checker):
             own.published = self.hardware.published
             own.function = self.kernel.walker or self.kernel.entry
             own.hyp = self.kernel.entry == HYP
+        elif old & new & AF_BIT and relaxes(old, new, self.granule) and lost(new, old):
+            # TLBs hold no entries without access flag, so there is nothing to flush if the store sets it.
+            self.own.relaxed = self.barriers_here()
+            self.own.relaxed_by = self.kernel.walker or self.kernel.entry
+            self.own.early = False
+
+    def instruction(self, op: int, operand: int) -> None:
+        own = self.own
+        if own.relaxed >= 0 and op & ~BROADCAST in STAGE2:
+            own.early = own.relaxed == self.barriers_here()
 
     def isb(self) -> None:
         if self.own.hyp and self.hardware.published > self.own.published:
@@ -113,12 +139,21 @@ class WalkOrder(Checker):
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status in ("oops", "deadlock"):
-            self.own.published = -1
+            self.own.published = self.own.relaxed = -1
         self.returned()
 
     def returned(self) -> None:
         """Judge the last store when the caller gets control back."""
         own = self.own
+        if own.relaxed >= 0:
+            if own.early:
+                reason = (
+                    "no DSB between the store and the TLBI: a walk in between may put the old entry back into the TLB"
+                )
+                self.report(
+                    "relaxed entry not ordered before the TLBI", -1, reason, taints=False, function=own.relaxed_by
+                )
+            own.relaxed = -1
         if own.published < 0:
             return
         if own.published == self.hardware.published and not self.ordered_here():

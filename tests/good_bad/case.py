@@ -15,6 +15,7 @@ from fuzz.language.program import Program
 from fuzz.language.text import parse
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
+from reference.tlb import AnyTlb, TlbVhe
 
 ORIGINAL: Final = candidate.get("original")
 # The violation that the original shows at every access flag fault (bug R1).
@@ -54,9 +55,9 @@ def each(cases: Sequence[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
-def broken(pgtable: type[Pgtable] = Pgtable, mmu: type[Mmu] = Mmu) -> Candidate:
+def broken(pgtable: type[Pgtable] = Pgtable, mmu: type[Mmu] = Mmu, tlb: type[AnyTlb] = TlbVhe) -> Candidate:
     """A test candidate, not registered."""
-    return Candidate("broken", pgtable, mmu, "for a test")
+    return Candidate("broken", pgtable, mmu, "for a test", tlb=tlb)
 
 
 def violations(version: Candidate, text: str) -> list[Violation]:

@@ -3,6 +3,7 @@
 
 from typing import ClassVar
 
+from reference.machine.instructions import IPAS2E1, NSH, NSHST, VMALLE1
 from reference.pgtable import (
     KVM_PGTABLE_WALK_LEAF,
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
@@ -16,6 +17,7 @@ from reference.pgtable import (
     stage2_map_data,
 )
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
+from reference.tlb import TlbVhe, tlb_inv_context
 
 from .case import ORIGINAL, Case, broken, each, violations
 
@@ -134,7 +136,44 @@ class HypIsbFirst(HypWithoutIsb):
         self.k.dsb("ishst")
 
 
+class TlbWithoutBarrier(TlbVhe):
+    """Flushes a relaxed entry before the store is ordered."""
+
+    def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+        cxt = tlb_inv_context()
+        self.before()
+        self.__tlb_switch_to_guest__(mmu, cxt)
+        self.__tlbi_level__(IPAS2E1, ipa >> 12, level)
+        self.a.dsb(NSH)
+        self.__tlbi__(VMALLE1)
+        self.a.dsb(NSH)
+        self.a.isb()
+        self.__tlb_switch_to_host__(cxt)
+
+    def before(self) -> None:
+        """Execute the barrier that comes first."""
+
+
+class TlbWithBarrier(TlbWithoutBarrier):
+    def before(self) -> None:
+        self.a.dsb(NSHST)
+
+
+class RelaxesLocally(Pgtable):
+    def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
+        ret, _, level = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, KVM_PTE_LEAF_ATTR_HI_S2_XN)
+        self.k.__kvm_tlb_flush_vmid_ipa_nsh__(pgt.mmu, addr, level)
+        return ret
+
+
 CASES = (
+    Case(
+        "a relaxed leaf",
+        "walk-order: stage2_attr_walker: relaxed entry not ordered before the TLBI",
+        broken(RelaxesLocally, tlb=TlbWithoutBarrier),
+        READ.replace("anon", "anon log=on") + "cpu0 fetch a+0\n",
+        broken(RelaxesLocally, tlb=TlbWithBarrier),
+    ),
     Case(
         "a leaf",
         "walk-order: stage2_map_walker: entry not ordered before walks",
