@@ -12,6 +12,7 @@ from candidate.tree.building.source import MMU
 from ..engines.summary import Summary
 from ..findings.accepted import Entry
 from ..findings.record import FindingRecord, in_order
+from ..findings.renamed import names_of
 from ..findings.replay import Replayer
 from ..findings.severity import severity
 from ..judging.finding import DIVERGENCE, REGRESSION, Key
@@ -144,12 +145,16 @@ def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, co
     :raises NoProcessError: no process can be started
     """
     known = set(before or ())
+    kept: set[Key] = set()
     versions = summary.reference, summary.candidate
     findings: list[GateFinding] = []
     with Replayer(contents=contents) as replayer:
         for record in in_order(each for each in summary.findings if each.kind in CLASSES):
             entry = summary.accepted.match(record.kind, record.signature)
-            state = ACCEPTED if entry else BEFORE if record.finding.key in known else NEW
+            # The baseline may have the finding under a former signature.
+            former = known.intersection((record.kind, name) for name in names_of(record.signature))
+            kept |= former
+            state = ACCEPTED if entry else BEFORE if former else NEW
             told = smaller(record, *versions, replayer) if state == NEW else record
             findings.append(
                 GateFinding(summary.candidate, told, state, entry, seek(told.program, *versions, told.finding))
@@ -157,6 +162,5 @@ def gate_of(summary: Summary, before: list[Key] | None, strict: bool = False, co
     for record in summary.findings:
         # An entry may be for a finding that is common or cured, so it is not stale.
         summary.accepted.match(record.kind, record.signature)
-    shown = {each.key for each in findings}
-    gone = sorted(key for key in known if key not in shown)
+    gone = sorted(known - kept)
     return Gate(summary, findings, gone, summary.accepted.stale(), strict, before is not None)

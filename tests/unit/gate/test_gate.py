@@ -155,6 +155,16 @@ def test_findings_of_the_baseline_are_not_new(gate: Gate, tmp_path: Path) -> Non
     assert verdict(passed) == "passed"
 
 
+def test_a_baseline_with_a_former_signature_still_matches() -> None:
+    now = Finding(REGRESSION, "progress: stage2_unmap_walker: does not return", "no event for 10 s", 0)
+    former = (REGRESSION, "progress: stage2_unmap_walker: does not come back")
+    made = Summary("original", "rfc-v1", 1, programs=3, operations=12, accepted=Accepted())
+    made.findings = [record_of(now, PROGRAM, 1, 1)]
+    gate = gate_of(made, [former])
+    assert [each.state for each in gate.findings] == [BEFORE]
+    assert gate.gone == []
+
+
 def write(folder: Path, text: str) -> Path:
     path = folder / "b.json"
     path.write_text(text)
