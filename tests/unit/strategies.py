@@ -55,7 +55,7 @@ RARE: Final = (ops.SlotCreate, ops.ClearLog)
 # Operations that involve no VM: operations of the host and of the hypervisor.
 WITHOUT_VM: Final = (
     *(ops.HostWrite, ops.HostWriteback, ops.HostMigrate, ops.HostDiscard, ops.HostUnmap, ops.HostPoison),
-    *(*NEEDS_PAGED, ops.HostAge, ops.HostTestAge, ops.HypMap),
+    *(ops.HostProtect, *NEEDS_PAGED, ops.HostAge, ops.HostTestAge, ops.HypMap),
 )
 # Operations at any byte, not only at the start of a page.
 BYTES: Final = (

@@ -21,8 +21,29 @@ from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import mutate
 from fuzz.language.binary import decode, encode
-from fuzz.language.operations import DECLARATIONS, OPERATIONS, Evict, HostMerge, Operation, Par, declaration_of
-from fuzz.language.operations.declaration import BYTE, LIVE, LOGGED, MEMORY, PAGED, RAM, declare, title_of
+from fuzz.language.operations import (
+    DECLARATIONS,
+    OPERATIONS,
+    Evict,
+    HostMerge,
+    HypMap,
+    Operation,
+    Par,
+    SlotPlace,
+    declaration_of,
+)
+from fuzz.language.operations.declaration import (
+    BYTE,
+    DELETED,
+    LIVE,
+    LOGGED,
+    MANUAL,
+    MEMORY,
+    PAGED,
+    RAM,
+    declare,
+    title_of,
+)
 from fuzz.language.program import Program, ProgramError
 from fuzz.language.text import load, parse, print_program
 from fuzz.minimizing.legal import legal
@@ -221,11 +242,15 @@ def test_the_strategies_know_each_operation(kind: type) -> None:
         "NEEDS_LOG": (strategies.NEEDS_LOG, logged),
         "NEEDS_SLOT": (strategies.NEEDS_SLOT, LIVE in declared.needs and "slot" in names and not logged),
         "BYTES": (strategies.BYTES, declared.align == BYTE and "offset" in names),
+        "RARE": (strategies.RARE, DELETED in declared.needs or MANUAL in declared.needs),
+        "WITHOUT_VM": (strategies.WITHOUT_VM, issubclass(kind, (SlotPlace, HypMap)) and not logged),
     }
-    for name, (kinds, is_one) in belongs.items():
-        assert issubclass(kind, kinds) == is_one, (
-            f"{kind.__name__}: {'put it into' if is_one else 'leave it out of'} {name} in tests/unit/strategies.py"
-        )
+    wrong = [
+        f"{kind.__name__}: {'put it into' if is_one else 'leave it out of'} {name} in tests/unit/strategies.py"
+        for name, (kinds, is_one) in belongs.items()
+        if issubclass(kind, kinds) != is_one
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_union_contains_the_declared_operations() -> None:
