@@ -25,6 +25,8 @@ PA_BITS: Final = (48, 52)
 CPUS: Final = range(1, 9)
 VMS: Final = range(1, 5)
 MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
+# In messages; a VM has fewer.
+ALL_VCPUS: Final = f"cpu0 to cpu{MAX_VCPUS - 1} (the last one with cpus={CPUS[-1]} vms={VMS[-1]})"
 FAILS: Final = range(1, 100)
 # Allocations during the creation of a VM.
 VM_FAILS: Final = range(1, 4)
@@ -90,7 +92,9 @@ def check_vm(vm: Vm) -> None:
     """Check the part of `validate` that needs no slot. Raises a `refusal`."""
     require(vm.granule in GRANULES, f"granule={show_bytes(vm.granule)}", *map(show_bytes, GRANULES))
     require(vm.pa in PA_BITS, f"pa={vm.pa}", *map(str, PA_BITS))
-    within("ipa=", vm.ipa, ipa_bits(vm.pa), str)
+    bits = ipa_bits(vm.pa)
+    more = () if vm.pa == PA_BITS[-1] else (f"with pa={PA_BITS[-1]} to {PA_BITS[-1]}",)
+    require(vm.ipa in bits, f"ipa={vm.ipa}", f"{bits[0]} to {bits[-1]}", *more)
     within("cpus=", vm.cpus, CPUS, str)
     within("vms=", vm.vms, VMS, str)
     if vm.fail is not None:

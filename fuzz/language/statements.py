@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Final, NamedTuple
 
-from .bounds import MAX_VCPUS
+from .bounds import ALL_VCPUS, MAX_VCPUS
 from .forms import BEGIN, END, FORMS, SCHEDULE
 from .operations import THREADS, Operation, Par, Switch, Threaded, actor_name, is_host
 from .program import GIB, KIB, MIB, ProgramError, Slot, Vm, refusal, show_bytes
@@ -35,11 +35,11 @@ class _Kind(NamedTuple):
     width: int = 1
 
 
-def _number(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[int]]:
+def _number(pattern: re.Pattern[str], allowed: str, what: str = "a number") -> Callable[[str], tuple[int]]:
     def read(word: str) -> tuple[int]:
         match = pattern.fullmatch(word)
         if match is None:
-            raise refusal(f"{word[:40]!a} is not a number", allowed)
+            raise refusal(f"{word[:40]!a} is not {what}", allowed)
         decimal, unit, hexadecimal = match.groups()
         digits = (decimal or hexadecimal).lstrip("0") or "0"
         if len(digits) <= len(str(MAX_NUMBER)):
@@ -68,7 +68,7 @@ def _read_place(word: str) -> tuple[str, int]:
     slot, plus, offset = word.partition("+")
     if not plus:
         raise refusal(f"{word[:40]!a} is not a place", "SLOT+OFF, for example a+4K")
-    return slot, *_read_bytes(offset)
+    return slot, *_read_offset(offset)
 
 
 def _read_name(word: str) -> tuple[str]:
@@ -79,7 +79,7 @@ def _read_name(word: str) -> tuple[str]:
 
 def _read_cpu(word: str) -> tuple[int]:
     if word not in _CPUS:
-        raise refusal(f"{word[:40]!a} is not a vCPU", f"cpu0 to cpu{MAX_VCPUS - 1}")
+        raise refusal(f"{word[:40]!a} is not a vCPU", ALL_VCPUS)
     return (_CPUS.index(word),)
 
 
@@ -87,12 +87,16 @@ def _read_actor(word: str) -> tuple[int]:
     if word in THREADS:
         return (THREADS[word],)
     if word not in _CPUS:
-        raise refusal(f"{word[:40]!a} is not an actor", f"cpu0 to cpu{MAX_VCPUS - 1}, {', '.join(THREADS)}")
+        raise refusal(f"{word[:40]!a} is not an actor", f"{ALL_VCPUS}, {', '.join(THREADS)}")
     return (_CPUS.index(word),)
 
 
-_read_bytes = _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal")
-_SIZE: Final = _Kind(_read_bytes, show_bytes)
+def _bytes(what: str) -> Callable[[str], tuple[int]]:
+    return _number(_BYTES, "decimal with an optional K, M or G, or 0x and hexadecimal", what)
+
+
+_read_offset = _bytes("an offset")
+_ADDRESS: Final = _Kind(_bytes("an address"), show_bytes)
 _NAME: Final = _Kind(_read_name, str)
 _KINDS: Final = {
     "cpuN": _Kind(_read_cpu, "cpu{}".format),
@@ -100,7 +104,9 @@ _KINDS: Final = {
     "NAME": _NAME,
     "SLOT": _NAME,
     "SLOT+OFF": _Kind(_read_place, lambda slot, offset: f"{slot}+{show_bytes(offset)}", 2),
-    **dict.fromkeys(("SIZE", "ADDRESS", "OFF", "VA", "PA"), _SIZE),
+    "SIZE": _Kind(_bytes("a size"), show_bytes),
+    "OFF": _Kind(_read_offset, show_bytes),
+    **dict.fromkeys(("ADDRESS", "VA", "PA"), _ADDRESS),
     "COUNT": _Kind(_number(_COUNT, "decimal"), "{:d}".format),
 }
 
@@ -190,7 +196,7 @@ def read_operation(words: Sequence[str]) -> Operation:
     if head is None and words[0] in THREADS:
         raise refusal(f"{words[0]!a} outside a par block", f"{BEGIN} before it, {END} after it")
     if head is None:
-        allowed = f"cpu0 to cpu{MAX_VCPUS - 1}, host, log, slot, table, hyp, vm end, {BEGIN}"
+        allowed = f"{ALL_VCPUS}, host, log, slot, table, hyp, vm end, {BEGIN}"
         raise refusal(f"unknown statement {words[0][:40]!a}", allowed)
     verb = "".join(words[2:3] if head in _VERB_LAST else words[1:2])
     form = _OPERATIONS.get((head, verb))

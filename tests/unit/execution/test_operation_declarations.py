@@ -125,7 +125,8 @@ def missing(kind: type, known: Known) -> list[str]:
         wrong.append(f"{name}: binary form: {place}: put {name} at its end")
     unknown = sorted(set(declared.checkers) - known.checkers)
     if not declared.checkers or unknown:
-        wrong.append(f"{name}: checkers: declares {', '.join(unknown) or 'none'}")
+        what = f"no rule is called {', '.join(unknown)}" if unknown else "declares none"
+        wrong.append(f"{name}: checkers: {what}: name rules of fuzz/checkers in checkers= of its declare()")
     if kind not in known.generated:
         wrong.append(f"{name}: generator: not among {PROGRAMS} programs (fuzz/generation/disturbances.py)")
     having = {file: program for file, program in known.seeds.items() if kind in map(type, program.operations)}
@@ -265,7 +266,12 @@ def test_positions_are_unique() -> None:
 
 
 def test_positions_are_appended() -> None:
-    assert [kind.__name__ for kind in OPERATIONS] == list(POSITIONS)
+    names = [kind.__name__ for kind in OPERATIONS]
+    new = names[len(POSITIONS) :]
+    assert not new, f"{', '.join(new)}: put it at the end of POSITIONS of this file, and move no other"
+    moved = [name for name, known in zip(names, POSITIONS, strict=False) if name != known]
+    assert not moved, f"{', '.join(moved)}: not at their places in POSITIONS of this file: give the old numbers back"
+    assert len(names) == len(POSITIONS), f"{', '.join(POSITIONS[len(names) :])}: removed, but binary records keep them"
     assert [declaration_of(kind).position for kind in OPERATIONS] == list(range(len(OPERATIONS)))
 
 
@@ -293,7 +299,7 @@ def test_every_missing_step_is_named(known: Known) -> None:
     lacking = {
         "no declare(": replace(known, declared=known.declared - {kind}),
         "binary form: position": replace(known, positions=(*known.positions[:17], "Other", *known.positions[18:])),
-        "checkers: declares": replace(known, checkers=known.checkers - {"tlb"}),
+        "checkers: no rule is called tlb": replace(known, checkers=known.checkers - {"tlb"}),
         "generator: ": replace(known, generated=known.generated - {kind}),
         "mutation: ": replace(known, reached=known.reached - {kind}),
         "seed: ": replace(known, seeds=seeds),

@@ -37,7 +37,8 @@ HEAD = "s2fuzz 1\nvm\n"
 
 NUMBER = "decimal with an optional K, M or G, or 0x and hexadecimal"
 NAME = "a-z, then up to 7 of a-z and 0-9, but not host, log, vm, slot, table, hyp or cpuN"
-STATEMENTS = "cpu0 to cpu31, host, log, slot, table, hyp, vm end, par"
+VCPUS = "cpu0 to cpu31 (the last one with cpus=8 vms=4)"
+STATEMENTS = f"{VCPUS}, host, log, slot, table, hyp, vm end, par"
 ASCII, LIMIT = "printable ASCII, tabs, comments", "at most 0x10000000000000"
 SIZES, TO_4092K = "4K to 16G in steps of 4K", "4K to 4092K in steps of 4K"
 PLACES, HYP_PLACES = "0 to 1073741820K in steps of 4K", "0 to 0xffffffffffff"
@@ -92,7 +93,9 @@ TEXT_ERRORS = {
 VM_ERRORS = {
     "granule=8K": ("granule=8K", "4K, 16K, 64K"),
     "granule=0": ("granule=0", "4K, 16K, 64K"),
-    **{f"ipa={bits}": (f"ipa={bits}", "32 to 48") for bits in (31, 49)},
+    **{f"ipa={bits}": (f"ipa={bits}", "32 to 48, with pa=52 to 52") for bits in (31, 49)},
+    "ipa=52": ("ipa=52", "32 to 48, with pa=52 to 52"),
+    "granule=odd": ("granule='odd' is not a size", NUMBER),
     "ipa=0x28": ("ipa='0x28' is not a number", "decimal"),
     "pa=50": ("pa=50", "48, 52"),
     "pa=52 ipa=53": ("ipa=53", "32 to 52"),
@@ -110,6 +113,8 @@ SLOT_ERRORS = {
     "slot a size=4K backing=thp": ("second slot a", "each name once"),
     "slot b backing=thp": ("size= is missing", SLOT),
     "slot b size=4K": ("backing= is missing", SLOT),
+    "slot b size=big backing=thp": ("size='big' is not a size", NUMBER),
+    "slot b size=4K backing=thp ipa=low": ("ipa='low' is not an address", NUMBER),
     "slot b fly": ("unknown 'fly'", SLOT),
     "slot b size=4K backing=ram": ("backing='ram'", ", ".join((*BACKINGS, MEMFD))),
     "slot b size=4K backing=hugetlb512m": ("backing='hugetlb512m'", f"{RAM}, {NO_RAM}"),
@@ -152,7 +157,7 @@ GUEST_ERRORS = {
     "cpu0 read a": ("'a' is not a place", "SLOT+OFF, for example a+4K"),
     "cpu0 read z+0": ("unknown slot 'z'", "a, d, h, o"),
     "cpu0 read +0": ("unknown slot ''", "a, d, h, o"),
-    **{f"cpu0 read a+{word}": (f"{word!a} is not a number", NUMBER) for word in ("", "4k", "-1")},
+    **{f"cpu0 read a+{word}": (f"{word!a} is not an offset", NUMBER) for word in ("", "4k", "-1")},
     **{f"cpu0 read a+{odd}": (f"character {odd!a}", ASCII) for odd in "\u0663\u00b2\0\x85\udc80"},
     "cpu0 read a+0x10000000000001": ("'0x10000000000001' is too large", LIMIT),
     **{f"cpu0 {verb} a+4M": ("no such place in slot a: a+4M", "0 to 0x3fffff")
