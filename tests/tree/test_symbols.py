@@ -18,6 +18,7 @@ from candidate.tree.building.symbols import (
     CLASSES,
     FILE,
     HARMLESS,
+    LIBRARY,
     MODELLED,
     REFUSED,
     UNKNOWN,
@@ -168,3 +169,22 @@ def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) ->
         TreeError, match=rf"{other_list}: made_up is listed as modelled, but no file of \S+native defines"
     ):
         outside(tmp_path, *objects, "library.so")
+
+
+@pytest.mark.parametrize("kind", [HARMLESS, LIBRARY, ZERO, REFUSED])
+def test_what_native_defines_and_is_not_called_modelled(kind: str, other_list: Path, tmp_path: Path) -> None:
+    for name, text in (
+        ("tree", "void quiet(void); void f(void) { quiet(); }"),
+        ("ours", "void quiet(void) { }"),
+        ("empty", ""),
+    ):
+        (tmp_path / f"{name}.c").write_text(text)
+        subprocess.run(["gcc", "-c", "-fPIC", f"{name}.c"], cwd=tmp_path, check=True)
+    subprocess.run(["gcc", "-shared", "-o", "library.so", "tree.o", "ours.o"], cwd=tmp_path, check=True)
+    other_list.write_text(f'[{kind}]\nsome = "quiet"\n')
+    words = rf"{other_list}: quiet is listed as {kind}, but a file of \S+native defines it: put it into \[modelled\]"
+    for mixed, host in ((["ours.o"], ["empty.o"]), (["empty.o"], ["ours.o"])):
+        with pytest.raises(TreeError, match=words):
+            outside(tmp_path, ["tree.o"], mixed, host, "library.so")
+    # The tree's own definition wins, and the list does not matter.
+    assert outside(tmp_path, ["tree.o", "ours.o"], ["empty.o"], ["empty.o"], "library.so").kinds == {}

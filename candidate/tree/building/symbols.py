@@ -111,7 +111,8 @@ def outside(
     :param mixed: objects of our own files that include files of the tree
     :param host: the other objects
     :param library: all of them, linked with symbols missing: its relocations show which symbols are called
-    :raises TreeError: binutils are missing, or a symbol is listed as modelled and no file of native/ names it
+    :raises TreeError: binutils are missing, a symbol is listed as modelled and no file of native/ names it, or it is
+        listed in another class and native/ defines it
     """
     ours = set(_UNDEFINED.findall(output(["nm", "-u", *mixed], folder)))
     needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree], folder))) | ours
@@ -122,6 +123,11 @@ def outside(
         symbol = listed().get(name)
         if name in by_mixed or name in by_host:
             # The list does not have the functions by which the two sides of native/ call each other.
+            if symbol and symbol.kind != MODELLED:
+                raise TreeError(
+                    f"{FILE}: {name} is listed as {symbol.kind}, but a file of {NATIVE} defines it: put it into "
+                    f"[{MODELLED}], or remove the definition"
+                )
             if symbol:
                 kinds[name] = MODELLED
         elif not _RUNTIME.match(name):
