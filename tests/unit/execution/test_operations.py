@@ -87,12 +87,12 @@ def test_checkers_distinguish_exactly_the_declared_operations() -> None:
         named = set() if declared.by_events else set(declared.checkers)
         file = f"declare({kind.__name__}, ...) in {kind.__module__.replace('.', '/')}.py"
         if asked - named:
-            without = " and remove by_events=True" if declared.by_events else ""
-            wrong.append(f"{file}: the code of {each_of(asked - named)} tests for it: put this into checkers={without}")
+            more = ", and remove by_events=True" if declared.by_events else ""
+            wrong.append(f"{file}: put {each_of(asked - named)} into checkers={more}: their code tests for the class")
         if named - asked:
             wrong.append(
-                f"{file}: the code of {each_of(named - asked)} does not test for it: remove this from checkers=, or "
-                "declare by_events=True if these checkers see the effect of the operation"
+                f"{file}: remove {each_of(named - asked)} from checkers=: their code does not test for the class; "
+                "or declare by_events=True if these checkers see the effect of the operation"
             )
     assert not wrong, "\n".join(wrong)
 
