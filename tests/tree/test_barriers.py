@@ -12,9 +12,9 @@ from ..unit.block_run import Run
 from .trees import edited
 
 PROGRAM: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 write a+0\n"
-# What stands between the sample of the notifier sequence and the look-up of the frame, in 5.15.
+# What stands between the sample of the notifier sequence and the look-up of the frame, in 5.12.9.
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_notifier_seq;\n"
-BARRIER: Final = "\t */\n\tsmp_rmb();\n\n\tpfn = __gfn_to_pfn_memslot("
+BARRIER: Final = "\t */\n\tsmp_rmb();\n\n\tpfn = gfn_to_pfn_prot("
 SEQUENCE: Final = "&vcpu->kvm->mmu_notifier_seq"
 COUNT: Final = "&vcpu->kvm->mmu_notifier_count"
 UNORDERED: Final = (
@@ -38,8 +38,8 @@ NOT_ORDERED: Final = {
 
 
 def sampling(folder: Path, sample: str, barrier: str) -> str:
-    """A copy of 5.15 whose faults sample the notifier sequence in another way."""
-    return edited("5.15", folder, MMU, [(SAMPLE, sample), (BARRIER, BARRIER.replace("\tsmp_rmb();\n", barrier))])
+    """A copy of 5.12.9 whose faults sample the notifier sequence in another way."""
+    return edited("5.12.9", folder, MMU, [(SAMPLE, sample), (BARRIER, BARRIER.replace("\tsmp_rmb();\n", barrier))])
 
 
 @pytest.mark.parametrize("name", ORDERED)
