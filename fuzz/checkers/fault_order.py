@@ -135,7 +135,8 @@ class FaultOrder(FaultChecker):
     def sample(self, sequence: int) -> None:
         if not self.faulting:
             return
-        if "mmu" in self.kernel.locks:
+        # Before the look-up, there is nothing to compare: an earlier fault may have kept the lock.
+        if "mmu" in self.kernel.locks and self.own.look_ups:
             self.own.compared = True
         else:
             self.own.samples.append(sequence)

@@ -6,6 +6,7 @@ mmap lock, then the mmu lock, a spin lock. Kernel code runs for one VM at a
 time, so locks of two VMs never nest.
 """
 
+from fnmatch import fnmatchcase
 from typing import Final
 
 from reference.machine.descriptor import AF_BIT, LEAF, VALID_BIT, kind, memattr, same_address
@@ -21,6 +22,7 @@ from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
+from .violation import Violation
 
 # Warnings of the layer below about locks, and their texts.
 WARNINGS: Final = {
@@ -44,6 +46,10 @@ OTHERS: Final = {
     "other-lock-twice": "waited for by the actor that holds it",
     "other-lock-free": "released by an actor that does not hold it",
 }
+
+
+# Violations that consist in holding a lock. A deadlock remains a finding of its own: it may have another cause.
+HOLDING: Final = ("* under mmu_lock", "mmu_lock taken twice", "mmu_lock held beyond srcu")
 
 
 class Held(PerActor):
@@ -70,7 +76,8 @@ class Locking(Checker):
     """Judges locks when they are taken and dropped and at each return, and calls that may sleep.
 
     A lock imbalance does not taint: later violations of other checkers
-    stand on their own.
+    stand on their own. While a lock is held that was not dropped on return, violations that consist in holding it
+    follow from the imbalance.
     """
 
     rule = Rule(
@@ -103,6 +110,7 @@ class Locking(Checker):
         Severity.HANG,
         rank=5,
         finer=(
+            ("*: deadlock", Severity.HANG, 6),
             ("*: entry written without mmu_lock*", Severity.LIFETIME, 7),
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
@@ -125,6 +133,8 @@ class Locking(Checker):
         # State of the running actor.
         self.own = Held()
         self.per_actor = PerActorStates(self.own)
+        # The last lock imbalance of the operation, of any actor.
+        self.kept: Violation | None = None
 
     def turn(self, actor: int) -> None:
         self.own = self.per_actor.of(actor)
@@ -132,8 +142,12 @@ class Locking(Checker):
     def wrong(self, what: str, reason: str, function: str = "", where: str = "") -> None:
         """Record a violation; *function*: default the entry point, because locks are not taken by walker callbacks."""
         self.report(what, -1, reason, taints=False, function=function or self.kernel.entry, where=where)
+        still_held = any(name in self.kernel.locks for name in self.own.reported)
+        if still_held and any(fnmatchcase(what, pattern) for pattern in HOLDING):
+            self.found[-1].follows = self.kept
 
     def before_operation(self, op: Operation | None) -> None:
+        self.kept = None
         self.own.reported.clear()
         self.own.outlasts = self.own.installed = False
         self.own.reader_reported = False
@@ -159,6 +173,7 @@ class Locking(Checker):
             self.wrong(
                 "lock still held", f"{', '.join(self.own.reported)} held on return to the caller", where=self.taken()
             )
+            self.kept = self.found[-1]
         if self.kernel.rcu_depth > 0 and not self.own.reader_reported:
             self.own.reader_reported = True
             self.wrong("rcu_read_lock still held", f"still {self.kernel.rcu_depth} deep on return to the caller")

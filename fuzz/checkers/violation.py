@@ -56,6 +56,8 @@ class Violation:
         self.known: tuple[int, ...] = ()
         self.after: tuple[Violation, ...] = ()
         self.version = -1
+        # Filled in by the checker: an earlier violation of its side from which this one follows.
+        self.follows: Violation | None = None
 
     @property
     def signature(self) -> str:

@@ -63,7 +63,8 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
     shared or excused violations count. After a violation that a known bug explains, violations on the same
     pages are left out as long as it stands, and so are violations that name neither pages nor tables. Pages whose
     caches were not maintained stay so until they are written again: a later violation of the same checker on
-    the same contents follows from the first.
+    the same contents follows from the first. A violation that its checker takes for the consequence of an earlier one
+    does not count.
 
     :param excused: whether a known bug explains a violation that is not shared
     """
@@ -72,6 +73,8 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
     spoiled: dict[str, list[Violation]] = {checker: [] for checker in CACHE_CHECKERS}
     tainted = hidden = ruined = False
     for violation in violations:
+        if violation.follows is not None:
+            continue
         shared = others.shares(violation)
         alike = shared or excused(violation)
         if not alike:

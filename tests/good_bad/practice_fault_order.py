@@ -114,6 +114,24 @@ def steps(text: str) -> Candidate:
     return Candidate("steps", Pgtable, Ordered, "for a test")
 
 
+class KeepsLock(Steps):
+    """The first fault of the VM returns with the mmu lock held, so the next one begins with it."""
+
+    order = "mmap vma munmap topup sample rmb look-up retry map mark unlock release"
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        if "mmu" in self.k.locks:
+            return super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        self.k.lock("mmu")
+        return 0
+
+
+class KeepsLockAndSamplesLate(KeepsLock):
+    order = "mmap vma munmap topup look-up sample rmb retry map mark unlock release"
+
+
 # Right orders, by what is special about them.
 GOOD: Final = {
     "5.12": Steps.order,

@@ -14,9 +14,12 @@ from .practice_fault_order import (
     BAD,
     GOOD,
     IGNORED,
+    LATE,
     MARKED_EARLY,
     CountsLate,
     KeepsCount,
+    KeepsLock,
+    KeepsLockAndSamplesLate,
     MapsNeighbourChecked,
     MapsNeighbourUnchecked,
     Steps,
@@ -90,6 +93,12 @@ def test_the_sample_comes_before_the_mmap_lock_is_dropped(order: str, expected: 
     Under.order = order
     assert told(broken(mmu=Under), PAGE) == expected
     assert told(steps(order), PAGE) == []
+
+
+def test_a_fault_that_begins_with_the_lock_of_an_earlier_one() -> None:
+    """The sample comes before the look-up, although the lock is held."""
+    assert told(broken(mmu=KeepsLock), PAGE) == []
+    assert told(broken(mmu=KeepsLockAndSamplesLate), PAGE) == [NAME + LATE + AFTER]
 
 
 @pytest.mark.parametrize("order", MARKED_EARLY)

@@ -21,6 +21,7 @@ from reference.pgtable import (
 from reference.services.structs import kvm_mmu_memory_cache
 
 from .case import Case, broken, each, violations
+from .practice_fault_order import KeepsLock
 
 LOCKED = 1 << 10
 
@@ -553,6 +554,15 @@ def test_ageing_without_the_lock(pgtable: type[Pgtable], main: type[KvmMain], wr
     version = Candidate("broken", pgtable, Mmu, "for a test", main=main)
     found = [each.signature for each in violations(version, AGED) if each.checker == "locking"]
     assert found == ["locking: stage2_attr_walker: entry written without mmu_lock L3"] * wrong
+
+
+def test_violations_that_follow_from_a_lock_still_held() -> None:
+    first, *others = [each for each in violations(broken(mmu=KeepsLock), PAGE) if each.checker == "locking"]
+    assert (first.signature, first.follows) == (HELD, None)
+    assert "locking: kvm_handle_guest_abort: srcu entered under mmu_lock" in [each.signature for each in others]
+    assert {each.follows for each in others} == {first}
+    # Without an imbalance, the same violation is one of its own.
+    assert [each.follows for each in violations(broken(mmu=MmapUnderLock), RESET)] == [None]
 
 
 GOOD = (

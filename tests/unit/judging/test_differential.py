@@ -41,6 +41,14 @@ def test_only_the_candidate() -> None:
     assert judge([], [violation("x", 1, 5)]) == [("regression", "x")]
 
 
+def test_a_violation_that_follows_from_another_does_not_count() -> None:
+    first, other = violation("held", 1, taints=False), violation("sleeping", 1, taints=False)
+    other.follows = first
+    verdict = JUDGE.judge([], [first, other], [])
+    assert [each.signature for each in verdict.findings] == [first.signature]
+    assert verdict.consequences == [("candidate", other)]
+
+
 def test_only_the_original() -> None:
     assert judge([violation("x", 1, 5)], []) == [("cured", "x")]
 
