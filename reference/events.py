@@ -60,6 +60,12 @@ class Observer:
     def alloc_exact(self, page: int, pages: int) -> None:
         """``alloc_pages_exact()``: *pages* in a row from *page*; -1: the allocation failed."""
 
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        """New table memory is not zero: *count* entries from *ptep* on hold *word*."""
+
+    def unwritten(self, ptep: int) -> None:
+        """Kernel code has read an entry that nobody has written since its page was allocated; once for each page."""
+
     def page_count(self, page: int, count: int) -> None:
         """Kernel code called ``page_count()``."""
 

@@ -42,6 +42,8 @@ class Listeners:
         self.free_exact: list[Observer] = []
         self.alloc: list[Observer] = []
         self.alloc_exact: list[Observer] = []
+        self.contents: list[Observer] = []
+        self.unwritten: list[Observer] = []
         self.page_count: list[Observer] = []
         self.no_table: list[Observer] = []
         self.tlbi_ipa: list[Observer] = []
@@ -124,6 +126,8 @@ class Listeners:
             self.free_exact,
             self.alloc,
             self.alloc_exact,
+            self.contents,
+            self.unwritten,
             self.page_count,
             self.no_table,
             self.tlbi_ipa,

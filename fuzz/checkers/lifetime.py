@@ -4,11 +4,13 @@
 from typing import Final
 
 from reference.machine.address_space import ABSENT
+from reference.machine.arena import UNWRITTEN
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind, memattr, same_address
 from reference.machine.walk import LOST, Walk
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
+from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .places import Places, pages
@@ -48,6 +50,8 @@ class Lifetime(Checker):
         self.reported_walks = False
         # Table pages that RCU frees once its readers have left -> number of the callback that frees them.
         self.handed: dict[int, int] = {}
+        # Table pages that may have entries that nobody has written, and that were not reported.
+        self.unzeroed: set[int] = set()
 
     def before_destruction(self) -> None:
         self.destroying = True
@@ -71,6 +75,41 @@ class Lifetime(Checker):
         if self.kernel.counts[page] <= 0:
             reason = f"table page {page} was freed before"
             self.report(f"{how} a freed table", -1, reason, grave=True, table=page, ruins=True)
+
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        if word == UNWRITTEN:
+            self.unzeroed.add(ptep // self.kernel.entries)
+
+    def unwritten(self, ptep: int) -> None:
+        page, index = divmod(ptep, self.kernel.entries)
+        if page in self.unzeroed:
+            self.report_unzeroed(page, "walk of a table that was not zeroed", f"entry {index} is read")
+
+    def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
+        """Judge the root of a new VM, whose vCPUs may run from here on."""
+        if op is None and self.unzeroed and outcome.status == "ok":
+            self.reachable_unzeroed("root that was not zeroed", True)
+
+    def reachable_unzeroed(self, what: str, roots: bool) -> None:
+        """Judge the reachable tables that have entries that nobody wrote: the hardware may read each entry."""
+        for page in sorted(self.unzeroed):
+            first = page * self.kernel.entries
+            left = self.kernel.words.part(first, self.kernel.entries).count(UNWRITTEN)
+            if not left:
+                self.unzeroed.discard(page)
+            elif self.is_linked(page) and self.is_root(page) == roots:
+                self.report_unzeroed(page, what, f"{left} of them are not written", roots)
+
+    def report_unzeroed(self, page: int, what: str, how: str, root: bool = False) -> None:
+        """Report a table page, once.
+
+        :param root: it is a root, judged after the creation of its VM
+        """
+        self.unzeroed.discard(page)
+        function = "kvm_init_stage2_mmu" if root else ""
+        where = self.kernel.last.allocated(page) if root else ""
+        reason = f"table page {page} was allocated without __GFP_ZERO, and its entries were not written since: {how}"
+        self.report(what, -1, reason, function=function, grave=True, table=page, where=where, ruins=True)
 
     def walk_table(self, table: int, level: int) -> None:
         page = table // self.kernel.entries
@@ -115,6 +154,8 @@ class Lifetime(Checker):
         self.used(page, "store to")
         if self.handed:
             self.used_by_no_reader(page, -1, "store to")
+        if self.unzeroed:
+            self.reachable_unzeroed("table entered that was not zeroed", False)
         for number, tlb in enumerate(self.tlbs):
             if tlb.owed.pinned and page in tlb.owed.pinned and old != new:
                 self.stored(ptep, old, new, number)
@@ -197,6 +238,7 @@ class Lifetime(Checker):
             self.destroyed_while_linked(page, count)
         if count == 0:
             self.handed.pop(page, None)
+            self.unzeroed.discard(page)
         if count != 0 or destroyed:
             return
         for shadow in self.shadows:

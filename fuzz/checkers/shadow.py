@@ -50,11 +50,21 @@ class Shadow(GuestChecker):
                 *("*: freed *", "*: root freed*", "*: handed to RCU while reachable*", "*: store to a table before*"),
             ),
             Clause("no table is freed twice, or entered in two places", "*: double free*", "*: table entered twice*"),
+            Clause(
+                "each entry of a table is written before it is read, and before the table is entered",
+                "*: * was not zeroed*",
+            ),
         ),
         "a freed page soon has another owner: walking it or storing to it corrupts the host",
         Severity.LIFETIME,
         rank=5,
         finer=(("*: root larger than*", Severity.ACCOUNTING, 2),),
+        reasons=(
+            (
+                "*: * was not zeroed*",
+                "unwritten entries hold the previous contents of the memory: any frame may be mapped",
+            ),
+        ),
     )
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
@@ -128,6 +138,16 @@ class Shadow(GuestChecker):
             self.by_page[page + i] = table
         regime.start_level = 4 - levels
         self.judge_root(pages)
+
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        table = self.by_page.get(ptep >> self.index_bits)
+        if table is None:
+            return
+        if word & 1:
+            for entry in range(ptep, ptep + count):
+                self.store(entry, 0, word, False)
+        else:
+            table.non_zero += count
 
     def judge_root(self, pages: int) -> None:
         """Judge the size of the root: the hardware uses as many pages as VTCR_EL2 specifies, whatever was allocated."""

@@ -156,6 +156,12 @@ class Footprints(Checker):
     def alloc(self, page: int) -> None:
         self.add(NOTHING, frozenset(("pages",)))
 
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        """Add no step: the allocation was one."""
+
+    def unwritten(self, ptep: int) -> None:
+        """Add no step: the load is one."""
+
     # TLBs, caches, barriers.
 
     def flush(self) -> None:

@@ -137,6 +137,12 @@ class Stream(Observer):
     def alloc_exact(self, page: int, pages: int) -> None:
         self.note(15, page, pages)
 
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        self.note_more(81, ptep, count, word, 0, 0)
+
+    def unwritten(self, ptep: int) -> None:
+        self.note(82, ptep, 0)
+
     def page_count(self, page: int, count: int) -> None:
         self.note(16, page, count)
 

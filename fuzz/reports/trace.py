@@ -113,6 +113,12 @@ class Trace(TraceLines):
     def alloc_exact(self, page: int, pages: int) -> None:
         self.add(f"alloc_pages_exact: {pages} from table page {page}" if page >= 0 else "alloc_pages_exact: none")
 
+    def contents(self, ptep: int, count: int, word: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: {count} entries that hold {word:#x}, not allocated as zero")
+
+    def unwritten(self, ptep: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: read before it was written")
+
     def page_count(self, page: int, count: int) -> None:
         self.add(f"page_count: {count}, {self.page_text(page)}")
 

@@ -32,6 +32,8 @@ def unwrap(value: int) -> int:
 
 # The pattern of a freed page, which makes a use after free visible.
 POISON: Final = wrap(0xA5A5A5A5A5A5A5A5)
+# Each word of memory that was not allocated as zero, until it is written. No table holds such an entry.
+UNWRITTEN: Final = 0x5A5A5A5A5A5A5A5A
 
 
 def memory_start(granule: Granule) -> int:

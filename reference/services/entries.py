@@ -101,6 +101,18 @@ class Entries(KernelState):
         for o in self.on.plain_store:
             o.plain_store(ptep, old, pte)
 
+    def found_contents(self, ptep: int, count: int, word: int) -> None:
+        """Set entries of a new table page that was not allocated as zero. That is no store: memory held this."""
+        for entry in range(ptep, ptep + count):
+            self.words.put(entry, word)
+        for o in self.on.contents:
+            o.contents(ptep, count, word)
+
+    def read_unwritten(self, ptep: int) -> None:
+        """Report that kernel code has read an entry that nobody has written since its page was allocated."""
+        for o in self.on.unwritten:
+            o.unwritten(ptep)
+
     def walk_table(self, table: int, level: int) -> None:
         for o in self.on_walk_table:
             o.walk_table(table, level)

@@ -3,6 +3,7 @@
 
 from reference.kernel import Kernel
 from reference.kvm import kvm
+from reference.machine.arena import UNWRITTEN
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, kvm_pgtable, stage2_map_data
 from reference.services.errors import ENOMEM
@@ -35,6 +36,35 @@ class FreeTwice(Pgtable):
         if self.kvm_pte_table(pte, level) and not self.kvm_pte_valid(self.mem[ptep]):
             self.k.free_page(self.kvm_pte_follow(pte))
         return ret
+
+
+class EnterUnzeroed(Pgtable):
+    """Enters a table whose memory was not cleared."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.found_contents(childp, self.k.entries, UNWRITTEN)
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class ReadUnzeroed(Pgtable):
+    """Reads a table whose memory was not cleared, and clears it then."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.found_contents(childp, self.k.entries, UNWRITTEN)
+        self.k.read_unwritten(childp + 1)
+        for entry in range(self.k.entries):
+            self.k.WRITE_ONCE(childp + entry, 0)
+        super().kvm_set_table_pte(ptep, childp)
+
+
+class ClearUnzeroed(Pgtable):
+    """Clears such a table before it reads or enters it."""
+
+    def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
+        self.k.found_contents(childp, self.k.entries, UNWRITTEN)
+        for entry in range(self.k.entries):
+            self.k.WRITE_ONCE(childp + entry, 0)
+        super().kvm_set_table_pte(ptep, childp)
 
 
 class FreeBeforeWalk(Coalesce):
@@ -241,6 +271,20 @@ CASES = (
         "lifetime: kvm_handle_guest_abort: root freed L1",
         broken(FreeRoot),
         "vm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n",
+    ),
+    Case(
+        "entered, not zeroed",
+        "lifetime: stage2_map_walker: table entered that was not zeroed",
+        broken(EnterUnzeroed),
+        PAGE,
+        broken(ClearUnzeroed),
+    ),
+    Case(
+        "read, not zeroed",
+        "lifetime: stage2_map_walker: walk of a table that was not zeroed",
+        broken(ReadUnzeroed),
+        PAGE,
+        broken(ClearUnzeroed),
     ),
     Case("root unlinked last", LINKED, broken(mmu=UnlinkLast), PAGE),
     Case("root unlinked last, of two VMs", LINKED, broken(mmu=UnlinkLast), TWO),

@@ -50,6 +50,11 @@ PROBES: Final = (
     ),
     TreeProbe("HAVE_GUP_VMAS", r"long get_user_pages\([^;]*struct vm_area_struct \*\*vmas", "include/linux/mm.h"),
     TreeProbe("HAVE_FOLLOW_PTE_VMA", r"int follow_pte\(struct vm_area_struct", "include/linux/mm.h"),
+    TreeProbe(
+        "HAVE_KVMALLOC_ALIGN",
+        r"__kvmalloc_node_noprof\(DECL_\w+\([^)]*\), unsigned long align",
+        "include/linux/slab.h",
+    ),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
     # Functions that the tree defines itself, inline or not.
     TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),

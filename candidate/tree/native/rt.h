@@ -33,7 +33,8 @@
 #define RT_PAGE_SHIFT	SHIM_GRANULE_SHIFT
 extern const unsigned long shim_sizeof_page;	/* glue.c */
 extern const unsigned int shim_pg_dirty, shim_page_flags;
-extern const int shim_secondary_pagetable, shim_find_in_one;
+extern const unsigned int shim_gfp_zero;
+extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns;
 extern unsigned long rt_vmemmap_size;
 extern int *rt_counts;			/* reference counts of arena pages */
 extern char *rt_shadow;			/* contents of the arena according to the recorded stores */
@@ -75,9 +76,19 @@ void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);
 int rt_fails(int *left);
-void *rt_take(unsigned int nr, int kind, const char *name, void **frame);
+/*
+ * Memory that was not requested as zero holds this value in each word until it is written. No table has such an entry: it is
+ * invalid, and not empty. It is no address either.
+ */
+#define RT_UNWRITTEN_WORD 0x5a5a5a5a5a5a5a5aUL
+void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **frame);
+/* For each page of the arena: 1 if it may have entries that nobody has written. Whether any page of this program may. */
+extern char *rt_unwritten;
+extern int rt_any_unwritten HIDDEN;
+void rt_tell_contents(void *table, void **frame);
+void rt_read_unwritten(const volatile void *p, void **frame);
 void rt_drop(void *va, int kind, const char *name, void **frame);
-void *rt_stock_page(void);
+void *rt_stock_page(int zero);
 void rt_stock_free(void *va);
 int rt_is_zero(const void *va);
 void rt_put_back_stock(void);
@@ -138,8 +149,9 @@ void rt_may_sleep(const char *function, void **frame);
 #define RT_EVENT_NS	1000
 extern shim_u64 rt_clock HIDDEN;
 void rt_pass_time(shim_u64 ns);
-/* Kernel code is about to write many bytes. */
+/* Kernel code is about to write many bytes; it has written them. */
 void rt_writes(const void *p, unsigned long n, void **frame);
+void rt_wrote(const void *p, unsigned long n);
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

@@ -90,15 +90,16 @@ WEIGHT(__bitmap_weight_andnot, (const unsigned long *a, const unsigned long *b, 
 
 /* ---- memory: tables among it, as in rt_sanitize.c ---- */
 
-#define FILL(bits) \
-void *memset##bits(uint##bits##_t *p, uint##bits##_t value, unsigned long n) \
+#define FILL(name, bits) \
+void *name(uint##bits##_t *p, uint##bits##_t value, unsigned long n) \
 { \
 	rt_writes(p, n * sizeof(*p), FRAME); \
 	for (unsigned long i = 0; i < n; i++) \
 		p[i] = value; \
+	rt_wrote(p, n * sizeof(*p)); \
 	return p; \
 }
-FILL(16) FILL(32) FILL(64)
+FILL(memset16, 16) FILL(memset32, 32) FILL(memset64, 64)
 
 /* ---- sorting ---- */
 

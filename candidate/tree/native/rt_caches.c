@@ -52,11 +52,11 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	rt_emit(EV_MC_POP, real_kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, 0, FRAME);
 	if (!object)
 		return 0;
-	va = rt_take(1, EV_ALLOC, 0, FRAME);
+	va = rt_take(1, 1, EV_ALLOC, 0, FRAME);
 	if (va && !rt_is_zero(object)) {
 		/* Copy the object, which the tree may have asked to be zeroed or not; a new page is zero. */
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
-		memcpy(rt_shadow_at(va), object, 1UL << RT_PAGE_SHIFT);
+		rt_tell_contents(va, FRAME);
 	}
 	rt_stock_free(object);
 	return va;
@@ -82,15 +82,25 @@ void kvm_mmu_free_memory_cache(void *mc)
 
 /* ---- small memory ---- */
 
-static void *small(unsigned long n, int kind, void **frame)
+/* Allocate an object, with contents that show if it is used before it was written, unless zeroed memory was requested. */
+static void *object_of(unsigned long n, int zero)
+{
+	char *p = rt_object(n);
+
+	if (p && !zero)
+		memset(p, (unsigned char)RT_UNWRITTEN_WORD, n);
+	return p;
+}
+
+static void *small(unsigned long n, int zero, int kind, void **frame)
 {
 	if (rt_in_cache)
-		return rt_object(n);
+		return object_of(n, zero);
 	if (rt_fails(&shim_control->fail_small)) {
 		rt_emit(kind, n, 0, 0, 0, frame);
 		return 0;
 	}
-	void *p = rt_object(n);
+	void *p = object_of(n, zero);
 	rt_emit(kind, n, 1, 0, 0, frame);
 	return p;
 }
@@ -105,25 +115,31 @@ static void given_back(const void *p, int kind, void **frame)
 		rt_emit(kind, 0, 0, 0, 0, frame);
 	rt_object_free(p, frame);
 }
-#define SMALL(name, sig, n) void *name sig { return small(n, EV_KZALLOC, FRAME); }
+#define ZEROED(name, sig, n) void *name sig { return small(n, 1, EV_KZALLOC, FRAME); }
+#define SMALL(name, sig, n) void *name sig { return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME); }
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
 SMALL(__kmalloc_noprof, (unsigned long n, unsigned g), n)
 SMALL(kvmalloc_node, (unsigned long n, unsigned g, int node), n)
-SMALL(__kvmalloc_node_noprof, (unsigned long n, unsigned g, int node), n)
-SMALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), n * s)
-SMALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), n * s)
+void *__kvmalloc_node_noprof(unsigned long n, unsigned long flags_or_align, unsigned long node_or_flags, int node)
+{
+	unsigned long g = shim_kvmalloc_aligns ? node_or_flags : flags_or_align;
+
+	return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME);
+}
+ZEROED(__vcalloc, (unsigned long n, unsigned long s, unsigned g), n * s)
+ZEROED(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), n * s)
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
 /* The size is that of the cache, which is not known here; use more than any cache needs. */
 SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
-SMALL(vzalloc, (unsigned long n), n)
-SMALL(vzalloc_noprof, (unsigned long n), n)
-void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, EV_PERCPU, FRAME); }
+ZEROED(vzalloc, (unsigned long n), n)
+ZEROED(vzalloc_noprof, (unsigned long n), n)
+void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, 1, EV_PERCPU, FRAME); }
 void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
 {
-	return small(n * 64, EV_PERCPU, FRAME);
+	return small(n * 64, 1, EV_PERCPU, FRAME);
 }
 void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }

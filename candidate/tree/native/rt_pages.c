@@ -4,7 +4,8 @@
 
 unsigned long rt_vmemmap_size, shim_memory_start;
 int *rt_counts;
-char *rt_shadow;
+char *rt_shadow, *rt_unwritten;
+int rt_any_unwritten;
 unsigned int rt_arena_next;
 int rt_counting_failures, rt_in_cache;
 /* Used pages after the arena: of user page tables, upwards from its end; of the stock, downwards from the far end. */
@@ -25,7 +26,45 @@ int rt_fails(int *left)
 	return 0;
 }
 
-void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
+/* Fill a page that was not requested as zero. */
+static void *unwritten(void *va)
+{
+	shim_u64 *word = va, *end = word + (1UL << (RT_PAGE_SHIFT - 3));
+
+	while (word < end)
+		*word++ = RT_UNWRITTEN_WORD;
+	return va;
+}
+
+/* Record the contents of a new table page, in runs of equal entries: the driver has zeroes. */
+void rt_tell_contents(void *table, void **frame)
+{
+	shim_u64 *now = table, *told = rt_shadow_at(now);
+	unsigned int entries = 1u << (RT_PAGE_SHIFT - 3);
+
+	for (unsigned int i = 0, end; i < entries; i = end) {
+		for (end = i; end < entries && now[end] == now[i]; end++)
+			told[end] = now[end];
+		if (now[i] == RT_UNWRITTEN_WORD)
+			rt_unwritten[rt_index(table)] = rt_any_unwritten = 1;
+		if (now[i])
+			rt_emit(EV_CONTENTS, rt_entry(&now[i]), end - i, now[i], 0, frame);
+	}
+}
+
+/* Kernel code reads an entry, which is reported once for each page if nobody has written it. */
+void rt_read_unwritten(const volatile void *p, void **frame)
+{
+	int i = rt_index(p);
+	const volatile shim_u64 *entry = (const volatile shim_u64 *)((unsigned long)p & ~7UL);
+
+	if (i < 0 || !rt_unwritten[i] || *entry != RT_UNWRITTEN_WORD)
+		return;
+	rt_unwritten[i] = 0;
+	rt_emit(EV_UNWRITTEN, rt_entry(entry), 0, 0, 0, frame);
+}
+
+void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **frame)
 {
 	unsigned int i = rt_arena_next;
 	void *va;
@@ -45,6 +84,8 @@ void *rt_take(unsigned int nr, int kind, const char *name, void **frame)
 	va = rt_page(i);
 	rt_touch(va, (unsigned long)nr << RT_PAGE_SHIFT);
 	rt_emit(kind, i, nr, 0, name, frame);
+	for (unsigned int j = 0; !zero && j < nr; j++)
+		rt_tell_contents(unwritten(rt_page(i + j)), frame);
 	return va;
 }
 
@@ -68,6 +109,7 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 	if (!--rt_counts[i]) {
 		/* The next read of the page must be recorded, since it reads freed memory. */
 		rt_forget_read(i);
+		rt_unwritten[i] = 0;
 		memset(rt_page(i), 0xa5, 1UL << RT_PAGE_SHIFT);
 		memset(rt_shadow_at(rt_page(i)), 0xa5, 1UL << RT_PAGE_SHIFT);
 	}
@@ -130,21 +172,35 @@ void rt_put_back_stock(void)
 	++*programs;
 }
 
+/* Make a page of the stock one that was not requested as zero. */
+static void *left_over(void *va)
+{
+	unsigned long number = RT_ARENA_PAGES + RT_HOST_PAGES - 1 - (((unsigned long)va - SHIM_ARENA) >> RT_PAGE_SHIFT);
+
+	stock_seen[number] = *programs;
+	return unwritten(va);
+}
+
 /*
  * Memory caches hold pages of the stock. A table page is allocated when an object leaves the cache, as in the ports. Most pages
  * that fill a cache are never used: new ones are zero already, and are not touched.
  */
-void *rt_stock_page(void)
+void *rt_stock_page(int zero)
 {
+	void *va;
+
 	if (rt_fails(&shim_control->fail_topup))
 		return 0;
-	if (stock_free)
-		return zeroed(rt_page(stock[--stock_free]));
+	if (stock_free) {
+		va = rt_page(stock[--stock_free]);
+		return zero ? zeroed(va) : left_over(va);
+	}
 	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
 		shim_refuse("more host pages than there are");
 		return 0;
 	}
-	return rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
+	va = rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
+	return zero ? va : left_over(va);
 }
 
 void rt_stock_free(void *va)
@@ -162,7 +218,12 @@ int rt_in_host(const void *va)
 
 #define PG(sz) ((unsigned int)(((sz) + (1UL << RT_PAGE_SHIFT) - 1) >> RT_PAGE_SHIFT))
 
-void *alloc_pages_exact(unsigned long size, unsigned gfp) { return rt_take(PG(size), EV_ALLOC_EXACT, 0, FRAME); }
+static int zero(unsigned gfp) { return (gfp & shim_gfp_zero) != 0; }
+
+void *alloc_pages_exact(unsigned long size, unsigned gfp)
+{
+	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, FRAME);
+}
 ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
 void free_pages_exact(void *va, unsigned long size)
 {
@@ -172,10 +233,14 @@ void free_pages_exact(void *va, unsigned long size)
 
 unsigned long __get_free_pages(unsigned gfp, unsigned order)
 {
-	return (unsigned long)(rt_in_cache ? rt_stock_page() : rt_take(1u << order, EV_ALLOC, "get_free_pages", FRAME));
+	return (unsigned long)(rt_in_cache ? rt_stock_page(zero(gfp)) :
+					     rt_take(1u << order, zero(gfp), EV_ALLOC, "get_free_pages", FRAME));
 }
 ALIAS(get_free_pages_noprof, __get_free_pages)
-unsigned long get_zeroed_page(unsigned gfp) { return (unsigned long)rt_take(1, EV_ALLOC, "get_zeroed_page", FRAME); }
+unsigned long get_zeroed_page(unsigned gfp)
+{
+	return (unsigned long)rt_take(1, 1, EV_ALLOC, "get_zeroed_page", FRAME);
+}
 ALIAS(get_zeroed_page_noprof, get_zeroed_page)
 void free_pages(unsigned long va, unsigned order)
 {
@@ -258,6 +323,7 @@ void shim_memory(void)
 	place(SHIM_ARENA, n);
 	place(SHIM_VMEMMAP, rt_vmemmap_size);
 	rt_shadow = rt_keep(SHIM_ARENA_SIZE);
+	rt_unwritten = rt_keep(RT_ARENA_PAGES);
 	rt_counts = rt_keep(RT_ARENA_PAGES * sizeof(int));
 	stock = rt_keep(RT_HOST_PAGES * sizeof(*stock));
 	stock_seen = rt_keep(RT_HOST_PAGES * sizeof(*stock_seen));

@@ -221,6 +221,33 @@ void rt_touch(const volatile void *p, unsigned long bytes)
 		touched_high = last + 1;
 }
 
+/* Record each entry of a table page that differs from what was recorded, as a plain store. */
+static void compare_page(unsigned int page)
+{
+	shim_u64 *now = rt_page(page), *told = rt_shadow_at(now);
+
+	if (!memcmp(now, told, 1UL << RT_PAGE_SHIFT))
+		return;
+	for (unsigned int k = 0; k < 1u << (RT_PAGE_SHIFT - 3); k++)
+		if (now[k] != told[k]) {
+			rt_record(EV_PLAIN, rt_entry(&now[k]), told[k], now[k], 0, __builtin_frame_address(0));
+			told[k] = now[k];
+		}
+}
+
+/* Record it at once if kernel code writes what nobody had written, as memset() does: checkers judge what is left. */
+void rt_wrote(const void *p, unsigned long n)
+{
+	unsigned long first = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT;
+
+	if (!rt_any_unwritten || !rt_recording || !n || !SHIM_IN_ARENA(p))
+		return;
+	rt_settle();
+	for (unsigned long i = first; i <= ((unsigned long)p + n - 1 - SHIM_ARENA) >> RT_PAGE_SHIFT && i < rt_arena_next; i++)
+		if (rt_unwritten[i])
+			compare_page((unsigned int)i);
+}
+
 /*
  * Record changes of tables that no store reported. Called at the end of each operation, for the pages that it has touched by a
  * load, a store, or memset() and the like; or for all pages in use.
@@ -230,19 +257,9 @@ void shim_compare_arena(int all)
 	unsigned int low = all ? 0 : touched_low, high = all || touched_high > rt_arena_next ? rt_arena_next : touched_high;
 
 	rt_settle();
-	for (unsigned int i = low; i < high; i++) {
-		shim_u64 *now = rt_page(i), *told = rt_shadow_at(now);
-
-		if (!all && touched->pages[i] != touched->operation)
-			continue;
-		if (!memcmp(now, told, 1UL << RT_PAGE_SHIFT))
-			continue;
-		for (unsigned int k = 0; k < 1u << (RT_PAGE_SHIFT - 3); k++)
-			if (now[k] != told[k]) {
-				rt_record(EV_PLAIN, rt_entry(&now[k]), told[k], now[k], 0, __builtin_frame_address(0));
-				told[k] = now[k];
-			}
-	}
+	for (unsigned int i = low; i < high; i++)
+		if (all || touched->pages[i] == touched->operation)
+			compare_page(i);
 }
 
 void __attribute__((noinline))
@@ -327,11 +344,14 @@ void rt_read_entry(const volatile void *p)
 {
 	unsigned int page = ((unsigned long)p - SHIM_ARENA) >> RT_PAGE_SHIFT;
 
+	if (__builtin_expect(rt_any_unwritten, 0))
+		rt_read_unwritten(p, __builtin_frame_address(0));
 	if (page == last_read)
 		return;
 	last_read = page;
 	rt_touch(p, 1);
-	shim_read_last = rt_actor < 0 ? (unsigned long)p >> RT_PAGE_SHIFT : 0;
+	/* If there may be entries that nobody has written, each read has to be seen. */
+	shim_read_last = rt_actor < 0 && !rt_any_unwritten ? (unsigned long)p >> RT_PAGE_SHIFT : 0;
 	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
 }
 

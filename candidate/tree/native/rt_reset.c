@@ -125,6 +125,8 @@ void shim_restore(void)
 	zero((char *)SHIM_ARENA, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero(rt_shadow, (size_t)rt_arena_next << RT_PAGE_SHIFT);
 	zero((char *)rt_counts, rt_arena_next * sizeof(*rt_counts));
+	if (rt_any_unwritten)
+		zero(rt_unwritten, rt_arena_next);
 	/* The one page that was in use at the snapshot is empty. */
 	zero((char *)SHIM_ARENA + SHIM_ARENA_SIZE, (size_t)rt_host_next << RT_PAGE_SHIFT);
 	rt_put_back_stock();

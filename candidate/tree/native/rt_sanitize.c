@@ -146,6 +146,7 @@ void *shim_memset(void *p, int c, unsigned long n)
 {
 	rt_writes(p, n, FRAME);
 	memset(p, c, n);
+	rt_wrote(p, n);
 	return p;
 }
 
@@ -154,6 +155,7 @@ void *shim_memcpy(void *to, const void *from, unsigned long n)
 	rt_check(from, n, 0, FRAME);
 	rt_writes(to, n, FRAME);
 	memcpy(to, from, n);
+	rt_wrote(to, n);
 	return to;
 }
 void *shim_memmove(void *to, const void *from, unsigned long n)
@@ -161,18 +163,21 @@ void *shim_memmove(void *to, const void *from, unsigned long n)
 	rt_check(from, n, 0, FRAME);
 	rt_writes(to, n, FRAME);
 	memmove(to, from, n);
+	rt_wrote(to, n);
 	return to;
 }
 void clear_page(void *p)
 {
 	rt_writes(p, 1UL << RT_PAGE_SHIFT, FRAME);
 	memset(p, 0, 1UL << RT_PAGE_SHIFT);
+	rt_wrote(p, 1UL << RT_PAGE_SHIFT);
 }
 void copy_page(void *to, const void *from)
 {
 	rt_check(from, 1UL << RT_PAGE_SHIFT, 0, FRAME);
 	rt_writes(to, 1UL << RT_PAGE_SHIFT, FRAME);
 	memcpy(to, from, 1UL << RT_PAGE_SHIFT);
+	rt_wrote(to, 1UL << RT_PAGE_SHIFT);
 }
 int shim_memcmp(const void *a, const void *b, unsigned long n)
 {

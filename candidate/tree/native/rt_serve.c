@@ -220,6 +220,15 @@ void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
 
 void shim_crash(const char *what, void **frame, void *pc) { end(S_CRASH, what, shim_chain_of(pc, frame)); }
 
+/* Whether a register holds what memory holds that nobody has written: then an address was made of it. */
+static int has_unwritten(const ucontext_t *u)
+{
+	for (int i = REG_R8; i <= REG_RCX; i++)
+		if ((shim_u64)u->uc_mcontext.gregs[i] >> 24 == RT_UNWRITTEN_WORD >> 24)
+			return 1;
+	return 0;
+}
+
 static void on_signal(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *u = context;
@@ -241,6 +250,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		shim_crash("does not return", frame, pc);
 	if (number == SIGSEGV && (char *)info->si_addr < (char *)frame && (char *)frame - (char *)info->si_addr < 1 << 20)
 		shim_crash("stack overflow", frame, pc);
+	/* Such an address is none that the CPU has. */
+	if (number == SIGSEGV && info->si_code == SI_KERNEL && has_unwritten(u))
+		shim_crash("use of an object that was not written", frame, pc);
 	shim_crash(number == SIGSEGV ? "SIGSEGV" : number == SIGBUS ? "SIGBUS" : number == SIGILL ? "SIGILL" :
 		   number == SIGFPE ? "SIGFPE" : number == SIGABRT ? "SIGABRT" : "a signal", frame, pc);
 }

@@ -80,6 +80,8 @@ SRCU_SYNC: Final = 72
 FILE_PAGE: Final = 73
 INSTRUCTION: Final = 74
 ACQUIRE: Final = 75
+CONTENTS: Final = 76
+UNWRITTEN: Final = 77
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

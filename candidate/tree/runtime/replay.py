@@ -162,6 +162,10 @@ class Replay(HostReplay):
             self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
             self.tlb.note(self.name(name), a, k.place)
+        elif kind == r.CONTENTS:
+            k.found_contents(a, b, c)
+        elif kind == r.UNWRITTEN:
+            k.read_unwritten(a)
         else:
             self.replay_other(kind, name, a, b, c)
 
