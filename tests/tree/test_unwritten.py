@@ -104,9 +104,7 @@ def test_a_field_of_a_slot(name: str, tmp_path: Path) -> None:
     slot = SLOTS[name]
     tree = edited(name, tmp_path / "tree", KVM_MAIN, ((slot, slot.replace("kzalloc", "kmalloc")),))
     found = violations(candidate.get(tree), RINGS)
-    assert [each.what for each in found] == [
-        "oops use of an object that was not written in kvm_destroy_dirty_bitmap"
-    ]
+    assert [each.what for each in found] == ["oops use of an object that was not written in kvm_destroy_dirty_bitmap"]
 
 
 def test_contents_that_the_code_wrote_into_a_cache(tmp_path: Path) -> None:
