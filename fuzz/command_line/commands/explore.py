@@ -15,7 +15,10 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
+    from candidate import Candidate
+
     from ...exploring.exploring import ExplorationResult
+    from ..inputs import Given
 
 MOST: Final = 8
 _ABOUT: Final = """\
@@ -44,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("program", metavar="PROGRAM", nargs="?", help="a program with one par block")
     universe = "instead: all programs of N operations (1 to 4) on two pages, the last one a block of two accesses"
     parser.add_argument("--length", action=Once, type=length, metavar="N", help=universe)
-    add_versions(parser, "the version under test", required=True)
+    add_versions(parser, "the version under test (from the program's comments)", comments=True)
     most = f"maximum number per schedule, 0 to {MOST} (%(default)s)"
     parser.add_argument("--preemptions", action=Once, type=preemptions, default=1, metavar="K", help=most)
     apart = "judge each schedule, even if another one differs only in the order of independent steps"
@@ -68,39 +71,40 @@ def length(text: str) -> int:
 def explore(arguments: Namespace) -> int:
     """Explore one program, or all programs of a length.
 
-    :raises BadInputError: the program cannot be read, or has no block or several; both arguments or neither are given
+    :raises BadInputError: the program cannot be read, or has no block or several; both arguments or neither are given;
+        no candidate is named
     :raises candidate.UnknownCandidate: no version with this name
     """
-    import candidate
-
     from ...execution.refusal import unmodelled
-    from ...exploring.exploring import Explorer
+    from ...exploring.exploring import Explorer, block_of
     from ...exploring.universe import explore_all
     from ...language.program import ProgramError
-    from ...language.text import load, shown_name
     from ...reports.answers import explore_answer, no_verdict_answer
     from ...reports.report import plural
+    from ..inputs import read_given
 
     if (arguments.program is None) == (arguments.length is None):
         raise BadInputError("explore takes a program or --length; give one of them")
-    reference, tested = candidate.get(arguments.reference), candidate.get(arguments.candidate)
+    given = None if arguments.program is None else read_given(arguments.program)
     most, reduction = arguments.preemptions, not arguments.no_reduction
     start = time.monotonic()
 
     def out_of_time() -> bool:
         return arguments.seconds is not None and time.monotonic() - start >= arguments.seconds
 
-    if arguments.program is None:
+    if given is None:
+        reference, tested = versions_of(None, arguments)
         say_form(arguments)
         explored = explore_all(reference, tested, arguments.length, most, out_of_time, reduction)
         what = f"{plural(explored.programs, 'program')} of length {arguments.length}"
     else:
-        what = arguments.program
+        what = given.file
         try:
-            explorer = Explorer(reference, tested, load(what), most, out_of_time, reduction)
+            block_of(given.program)
         except ProgramError as error:
-            name = "" if error.file else f"{shown_name(what)}: "
-            raise BadInputError(f"{name}{error if error.file else error.message}") from None
+            raise BadInputError(f"{what}: {error.message}") from None
+        reference, tested = versions_of(given, arguments)
+        explorer = Explorer(reference, tested, given.program, most, out_of_time, reduction)
         say_form(arguments)
         explored = explorer.run()
     code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
@@ -115,6 +119,24 @@ def explore(arguments: Namespace) -> int:
     elif not arguments.json:
         print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
     return code
+
+
+def versions_of(given: "Given | None", arguments: Namespace) -> "tuple[Candidate, Candidate]":
+    """Return the reference and the candidate, from the options or the comments of the program.
+
+    :raises BadInputError: no candidate is named
+    """
+    import candidate
+
+    first = candidate.names()[0]
+    if given is None:
+        if arguments.candidate is None:
+            raise BadInputError("explore --length: no candidate; name it with --candidate NAME")
+        return candidate.get(arguments.reference or first), candidate.get(arguments.candidate)
+    if not (arguments.candidate or given.version("candidate")):
+        raise BadInputError(f"{given.file}: no comment names its candidate; name it with --candidate NAME")
+    reference = given.open("reference", arguments.reference, first)
+    return reference, given.open("candidate", arguments.candidate, "")
 
 
 def text(explored: "ExplorationResult") -> str:

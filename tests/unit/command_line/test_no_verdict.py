@@ -83,6 +83,13 @@ def test_the_model_of_a_selftest(call: Call) -> None:
     no_verdict(call("export", "--selftest", write(RING.replace(" ring=4K", ""))), words)
 
 
+def test_explore_reads_the_versions_from_the_comments(call: Call) -> None:
+    block = "# candidate: rfc-v1\n# reference: v5.14\n" + BLOCK.replace("ring=4K", "")
+    result = call("explore", write(block), "--preemptions", "0", "--json")
+    found = answer(result)
+    assert (found["reference"], found["candidate"]) == ("v5.14", "rfc-v1"), result
+
+
 def test_compare_with_a_version_that_gets_stuck(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def stuck(_: object) -> None:
         raise measuring.WorkloadError("original: operation 1: stuck")
