@@ -64,10 +64,10 @@ def ended(child: subprocess.Popen[str], tmp_path: Path) -> tuple[int, str, str]:
 def test_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
     wanted = "provide an executable qemu-system-aarch64 on PATH (Debian: qemu-system-arm), or named by S2FUZZ_QEMU"
-    refused(check("--out", str(tmp_path)), f"QEMU: {tmp_path}/none is not there", wanted)
+    refused(check("--out", str(tmp_path)), f"QEMU: {tmp_path}/none does not exist", wanted)
     file = ROOT / "corpus" / "seeds" / "merge.s2"
     result = process("run", "--qemu", str(file), stdout=subprocess.PIPE)
-    refused((result.returncode, result.stdout, result.stderr), f"QEMU: {tmp_path}/none is not there", wanted)
+    refused((result.returncode, result.stdout, result.stderr), f"QEMU: {tmp_path}/none does not exist", wanted)
 
 
 def fake(folder: Path, script: str) -> str:
@@ -111,7 +111,7 @@ def test_never_comes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     real = Qemu.start
     monkeypatch.setattr(Qemu, "start", start)
     with pytest.raises(
-        QemuError, match=rf"QEMU: {file} does not answer within 0\.5 s and was killed; use one that runs "
+        QemuError, match=rf"QEMU: {file} does not answer within 0\.5 s and was killed; use one that is fast enough"
     ):
         Qemu(patience=0.5)
     assert [process.poll() for process in started] == [-signal.SIGKILL]
