@@ -58,7 +58,10 @@ class Shadow(GuestChecker):
         "a freed page soon has another owner: walking it or storing to it corrupts the host",
         Severity.LIFETIME,
         rank=5,
-        finer=(("*: root larger than*", Severity.ACCOUNTING, 2),),
+        finer=(
+            ("*: root larger than*", Severity.ACCOUNTING, 2),
+            ("*: * was not zeroed*", Severity.LIFETIME, 24),
+        ),
         reasons=(
             (
                 "*: * was not zeroed*",

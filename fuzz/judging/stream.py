@@ -180,7 +180,7 @@ class Stream(Observer):
         self.note(24, hash(domain), 0)
 
     def dmb(self, domain: str) -> None:
-        self.note(81, hash(domain), 0)
+        self.note(83, hash(domain), 0)
 
     def isb(self) -> None:
         self.note(25, 0, 0)
@@ -267,7 +267,7 @@ class Stream(Observer):
         self.note(52, sequence, 0)
 
     def acquired(self) -> None:
-        self.note(82, 0, 0)
+        self.note(84, 0, 0)
 
     def rmb(self) -> None:
         self.note(53, 0, 0)
