@@ -50,7 +50,7 @@ class Lifetime(Checker):
         self.reported_walks = False
         # Table pages that RCU frees once its readers have left -> number of the callback that frees them.
         self.handed: dict[int, int] = {}
-        # Table pages that may have entries that nobody has written, and that were not reported.
+        # Table pages that may have unwritten entries and were not reported yet.
         self.unzeroed: set[int] = set()
 
     def before_destruction(self) -> None:

@@ -82,7 +82,7 @@ int rt_fails(int *left);
  */
 #define RT_UNWRITTEN_WORD 0x5a5a5a5a5a5a5a5aUL
 void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **frame);
-/* For each page of the arena: 1 if it may have entries that nobody has written. Whether any page of this program may. */
+/* For each page of the arena: 1 if it may have unwritten entries. Whether any page of this program may have some. */
 extern char *rt_unwritten;
 extern int rt_any_unwritten HIDDEN;
 void rt_tell_contents(void *table, void **frame);

@@ -52,7 +52,7 @@ void rt_tell_contents(void *table, void **frame)
 	}
 }
 
-/* Kernel code reads an entry, which is reported once for each page if nobody has written it. */
+/* Kernel code reads an entry. The first read of an unwritten entry is reported, once per page. */
 void rt_read_unwritten(const volatile void *p, void **frame)
 {
 	int i = rt_index(p);

@@ -350,7 +350,7 @@ void rt_read_entry(const volatile void *p)
 		return;
 	last_read = page;
 	rt_touch(p, 1);
-	/* If there may be entries that nobody has written, each read has to be seen. */
+	/* If there may be unwritten entries, each read must be seen. */
 	shim_read_last = rt_actor < 0 && !rt_any_unwritten ? (unsigned long)p >> RT_PAGE_SHIFT : 0;
 	rt_emit(EV_TABLE, rt_entry(p), 0, 0, 0, __builtin_frame_address(0));
 }

@@ -220,7 +220,7 @@ void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
 
 void shim_crash(const char *what, void **frame, void *pc) { end(S_CRASH, what, shim_chain_of(pc, frame)); }
 
-/* Whether a register holds what memory holds that nobody has written: then an address was made of it. */
+/* Return whether a register holds the pattern of unwritten memory: then an address was made of it. */
 static int has_unwritten(const ucontext_t *u)
 {
 	for (int i = REG_R8; i <= REG_RCX; i++)
