@@ -9,7 +9,6 @@ import candidate
 from candidate import Candidate
 
 from ..execution.executor import Executor
-from ..judging.differential import tree_of
 from ..language.program import Program
 from ..language.text import parse
 from .block import timed
@@ -102,7 +101,7 @@ class BlockRun:
 def block(version: Candidate, program: Program, direct: int) -> BlockRun:
     """Run the block of a program; *direct* as in `candidate.tree.runtime.tree.TreeSide.direct`."""
     executor = Executor(version, program)
-    tree = tree_of(executor)
+    tree = executor.tree
     assert tree is not None
     tree.direct = direct
     process = tree.start().process

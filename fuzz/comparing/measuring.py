@@ -16,7 +16,6 @@ from ..execution.par_operations import ParOperations
 from ..execution.refusal import UnmodelledError
 from ..exploring.places import RunPlaces
 from ..judging.cost import Cost
-from ..judging.differential import tree_of
 from ..language.operations import Par, Switch
 from ..language.program import Program
 from .workloads import create, rebuild
@@ -131,7 +130,7 @@ def started(version: Candidate, program: Program) -> Executor:
     """Return the executor of a side on which vCPUs arrive, before anything has run on it."""
     executor = Executor(version, program)
     executor.par = ArrivalScheduler(executor.side, executor.checkers, executor.guest, executor.host, executor.unsettled)
-    tree = tree_of(executor)
+    tree = executor.tree
     if tree is not None:
         # The next actor is chosen here, not in the tree's process.
         tree.direct = 0

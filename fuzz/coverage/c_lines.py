@@ -11,7 +11,6 @@ from typing import Any, Final
 from candidate import Candidate
 from candidate.tree import root_of
 from candidate.tree.lines.code import code_lines
-from candidate.tree.runtime.versions import TreePgtable
 
 from ..language.program import Program
 from .places import NAMED, LineError
@@ -40,12 +39,11 @@ class ReachedLines:
     def add(self, name: str, program: Program) -> None:
         """Run a program on the tree."""
         executor = replay(self.version, program)
-        pgtable = executor.side.pgtable
         executor.dismantle()
         if executor.refused:
             self.refused[name] = executor.refused
-        assert isinstance(pgtable, TreePgtable)
-        tree = pgtable.tree
+        tree = executor.tree
+        assert tree is not None
         if not tree.counted:
             return
         lines = code_lines(tree.counted)

@@ -7,6 +7,8 @@ from typing import Final
 from candidate import Candidate
 from candidate.registry.places import shown_module
 from candidate.tree.runtime.errors import TreeOops, TreeRefused, TwinDiffers
+from candidate.tree.runtime.tree import TreeSide
+from candidate.tree.runtime.versions import TreePgtable
 
 from ..checkers import CheckerSuite, Runaway, Violation
 from ..language.operations import (
@@ -77,6 +79,12 @@ class Executor:
         # verdict.
         self.refused = ""
         self.at = -1
+
+    @property
+    def tree(self) -> TreeSide | None:
+        """The tree of the side; None for a port."""
+        pgtable = self.side.pgtable
+        return pgtable.tree if isinstance(pgtable, TreePgtable) else None
 
     def create(self) -> list[Violation]:
         """Create the VM. Return the violations of its creation."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import candidate
 from candidate import Candidate
-from candidate.tree.runtime.versions import TreePgtable
 
 from ..execution.executor import Executor, missing
 from ..language.text import load
@@ -45,7 +44,6 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
         # The bug is in a feature that the version does not have.
         executor.dismantle()
         return BugRun("", "")
-    pgtable = executor.side.pgtable
     conditions = Conditions(executor)
     found = executor.create()
     conditions.explain(found)
@@ -56,9 +54,9 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
         conditions.explain(more)
         found += more
     executor.dismantle()
-    if isinstance(pgtable, TreePgtable):
+    if executor.tree is not None:
         # This run compares no two versions.
-        pgtable.tree.withdraw()
+        executor.tree.withdraw()
     if executor.refused:
         return BugRun("", executor.refused)
     entries = known_bugs()

@@ -5,7 +5,6 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.tree.runtime.tree import TreeSide
-from candidate.tree.runtime.versions import TreePgtable
 
 from ..checkers import Violation
 from ..execution.executor import Executor
@@ -201,7 +200,7 @@ class Lockstep:
             verdict.costs = Comparison(self.costs[0].totals(), self.costs[1].totals(), not crashed)
         if self.features is not None:
             self.features.compare(None, None, (ours, theirs))
-        trees = tree_of(self.left), tree_of(self.right)
+        trees = self.left.tree, self.right.tree
         for side in (self.left, self.right):
             side.dismantle()
         # The counters of a tree's code are available once its program is over.
@@ -213,12 +212,6 @@ class Lockstep:
         if self.features is not None:
             verdict.features = self.features.total((tree_path_features(trees[0]), tree_path_features(trees[1])))
         return verdict
-
-
-def tree_of(executor: Executor) -> TreeSide | None:
-    """Return the tree of a side, or None for a port."""
-    pgtable = executor.side.pgtable
-    return pgtable.tree if isinstance(pgtable, TreePgtable) else None
 
 
 def tree_path_features(tree: TreeSide | None) -> set[int]:

@@ -59,9 +59,9 @@ class SideAlone:
     def __init__(self, version: Candidate, program: Program, number: int) -> None:
         self.executor = Executor(version, program, number)
         self.conditions = Conditions(self.executor)
-        pgtable = self.executor.side.pgtable
-        assert isinstance(pgtable, TreePgtable)
-        self.tree: TreeSide = pgtable.tree
+        tree = self.executor.tree
+        assert tree is not None
+        self.tree: TreeSide = tree
         self.found: list[Violation] = []
 
     def run(self, seen: Features | None = None) -> bool:

@@ -5,7 +5,6 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.execution.executor import Executor
-from fuzz.judging.differential import tree_of
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 from fuzz.sides.outcome import Outcome
@@ -20,7 +19,7 @@ class Run:
     def __init__(self, version: str | Candidate, text: str, direct: int = 1) -> None:
         program = parse(text)
         executor = Executor(candidate.get(version) if isinstance(version, str) else version, program)
-        tree = tree_of(executor)
+        tree = executor.tree
         if tree is not None:
             tree.direct = direct
         trace = Trace(executor)
