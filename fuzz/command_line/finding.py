@@ -4,8 +4,6 @@
 import argparse
 from dataclasses import dataclass
 
-import candidate
-
 from ..execution.refusal import unmodelled
 from ..findings.found import CRASH, rank
 from ..findings.patterns import matches
@@ -54,10 +52,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """
     given = read_given(arguments.program)
     file, program, comments = given.file, given.program, given.comments
-    if not (arguments.candidate or given.version("candidate")):
-        raise BadInputError(f"{file}: no comment names its candidate; name it with --candidate NAME")
-    reference = given.open("reference", arguments.reference, candidate.names()[0]).name
-    patched = given.open("candidate", arguments.candidate, "").name
+    reference, patched = (each.name for each in given.versions(arguments.reference, arguments.candidate))
     # Contains each finding once, the weightiest first.
     replayed = replayer.replay(print_program(program), reference, patched)
     if replayed.refused:

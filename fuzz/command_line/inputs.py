@@ -71,6 +71,16 @@ class Given:
             told = f"{self.file}: its comment `# {what}: {name}`: {error}"
             raise type(error)(f"{told}; or name another version with {flag or f'--{what}'}") from error.__cause__
 
+    def versions(self, reference: str | None, patched: str | None) -> tuple[Candidate, Candidate]:
+        """Return the reference and the candidate, from options or the comments of the program.
+
+        :param reference: value of the option; likewise *patched*
+        :raises BadInputError: neither names a candidate; else as `open`
+        """
+        if not (patched or self.version("candidate")):
+            raise BadInputError(f"{self.file}: no comment names its candidate; name it with --candidate NAME")
+        return self.open("reference", reference, candidate.names()[0]), self.open("candidate", patched, "")
+
 
 def read_given(name: str) -> Given:
     """Read a program with its comments, from a file or standard input (``-``); it may be embedded in a mail.

@@ -15,10 +15,7 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
-    from candidate import Candidate
-
     from ...exploring.exploring import ExplorationResult
-    from ..inputs import Given
 
 MOST: Final = 8
 _ABOUT: Final = """\
@@ -75,6 +72,8 @@ def explore(arguments: Namespace) -> int:
         no candidate is named
     :raises candidate.UnknownCandidate: no version with this name
     """
+    import candidate
+
     from ...execution.refusal import unmodelled
     from ...exploring.exploring import Explorer, block_of
     from ...exploring.universe import explore_all
@@ -93,7 +92,10 @@ def explore(arguments: Namespace) -> int:
         return arguments.seconds is not None and time.monotonic() - start >= arguments.seconds
 
     if given is None:
-        reference, tested = versions_of(None, arguments)
+        if arguments.candidate is None:
+            raise BadInputError("explore --length: no candidate; name it with --candidate NAME")
+        reference = candidate.get(arguments.reference or candidate.names()[0])
+        tested = candidate.get(arguments.candidate)
         say_form(arguments)
         explored = explore_all(reference, tested, arguments.length, most, out_of_time, reduction)
         what = f"{plural(explored.programs, 'program')} of length {arguments.length}"
@@ -103,7 +105,7 @@ def explore(arguments: Namespace) -> int:
             block_of(given.program)
         except ProgramError as error:
             raise BadInputError(f"{what}: {error.message}") from None
-        reference, tested = versions_of(given, arguments)
+        reference, tested = given.versions(arguments.reference, arguments.candidate)
         explorer = Explorer(reference, tested, given.program, most, out_of_time, reduction)
         say_form(arguments)
         explored = explorer.run()
@@ -119,24 +121,6 @@ def explore(arguments: Namespace) -> int:
     elif not arguments.json:
         print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
     return code
-
-
-def versions_of(given: "Given | None", arguments: Namespace) -> "tuple[Candidate, Candidate]":
-    """Return the reference and the candidate, from the options or the comments of the program.
-
-    :raises BadInputError: no candidate is named
-    """
-    import candidate
-
-    first = candidate.names()[0]
-    if given is None:
-        if arguments.candidate is None:
-            raise BadInputError("explore --length: no candidate; name it with --candidate NAME")
-        return candidate.get(arguments.reference or first), candidate.get(arguments.candidate)
-    if not (arguments.candidate or given.version("candidate")):
-        raise BadInputError(f"{given.file}: no comment names its candidate; name it with --candidate NAME")
-    reference = given.open("reference", arguments.reference, first)
-    return reference, given.open("candidate", arguments.candidate, "")
 
 
 def text(explored: "ExplorationResult") -> str:
