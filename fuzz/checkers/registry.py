@@ -20,7 +20,7 @@ from .icache import Icache
 from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
-from .locking import Locking, TableLock
+from .locking import Locking
 from .log_order import LogOrder
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
@@ -31,6 +31,7 @@ from .rights import Rights
 from .rule import Rule
 from .shadow import Shadow
 from .slot_order import SlotOrder
+from .table_lock import TableLock
 from .tags import ClearedTags, Tags
 from .tlb import Tlb
 from .translation import Translation
