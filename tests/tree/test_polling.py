@@ -20,6 +20,8 @@ PLACE: Final = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup(current->mm, 
 SWITCHES: Final = ("", "switch cpu1 to cpu0 after lookup 1\n", "switch cpu0 to cpu1 before lock 1\n")
 LOCK: Final = "write_lock(&kvm->mmu_lock);"
 UNLOCK: Final = "write_unlock(&kvm->mmu_lock);"
+MUTEX: Final = "&kvm->slots_arch_lock"
+SLEEP: Final = "\textern void msleep(unsigned int ms);\n\n"
 # What a fault does: it comes to an end whether or not another actor can run.
 ENDS: Final = {
     "once": "\tcpu_relax();\n",
@@ -27,6 +29,10 @@ ENDS: Final = {
     "a limit": "\tfor (int i = 0; i < 1000 && kvm->mmu_invalidate_seq != ~0UL; i++)\n\t\tcpu_relax();\n",
     "under the lock": f"\t{LOCK}\n\tfor (int i = 0; i < 100; i++)\n\t\tcpu_relax();\n\t{UNLOCK}\n",
     "schedule()": "\tfor (int i = 0; i < 100; i++)\n\t\tschedule();\n",
+    "a sleep": f"{SLEEP}\tmsleep(1);\n",
+    "a sleep under a mutex": (
+        f"{SLEEP}\tmsleep(1);\n\tmutex_lock({MUTEX});\n\t{LOCK}\n\t{UNLOCK}\n\tmsleep(1);\n\tmutex_unlock({MUTEX});\n"
+    ),
 }
 # It does not come to an end, alone or beside another one.
 ENDLESS: Final = {
@@ -34,6 +40,7 @@ ENDLESS: Final = {
     "nothing": "\tfor (;;)\n\t\tcpu_relax();\n",
     "a lock": f"\tfor (;;) {{\n\t\t{LOCK}\n\t\t{UNLOCK}\n\t\tcpu_relax();\n\t}}\n",
     "schedule()": "\tfor (;;)\n\t\tschedule();\n",
+    "a sleep": f"{SLEEP}\tfor (;;)\n\t\tmsleep(1);\n",
 }
 SPINS: Final = "contract: kvm_handle_guest_abort: oops does not return in user_mem_abort"
 # The first vCPU waits until the second one has come here. %s: what it holds meanwhile.

@@ -85,7 +85,7 @@ void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **fram
 /* For each page of the arena: 1 if it may have unwritten entries. Whether any page of this program may have some. */
 extern char *rt_unwritten;
 extern int rt_any_unwritten HIDDEN;
-void rt_tell_contents(void *table, void **frame);
+void rt_record_contents(void *table, void **frame);
 void rt_read_unwritten(const volatile void *p, void **frame);
 void rt_drop(void *va, int kind, const char *name, void **frame);
 void *rt_stock_page(int zero);
@@ -141,8 +141,8 @@ extern unsigned long rt_made HIDDEN, rt_progress HIDDEN;
 /* Placed around an action: other actors may run before it takes effect, and after. */
 #define RT_BEFORE(point)	do { if (__builtin_expect(rt_actor >= 0, 0)) rt_reached(point); } while (0)
 #define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)
-/* Let other actors run if any can. */
-void rt_let_others_run(void);
+/* One more look by code that polls: other actors may run. It is reported if nothing happens for too long. */
+void rt_poll(void **frame);
 /* Record a call that may sleep in a context that might_sleep() would warn about. */
 void rt_may_sleep(const char *function, void **frame);
 /* The clock, in nanoseconds. */

@@ -313,12 +313,6 @@ static int next_of(unsigned int waiting)
 	return -1;
 }
 
-void rt_let_others_run(void)
-{
-	if (rt_actor >= 0 && next_of(shim_control->waiting | 1u << rt_actor) >= 0)
-		rt_wait(LOCK_OTHER, -1, -1);
-}
-
 /* Another actor must run before this one can: *kind* and *vm* describe the lock; *holder* is the actor that has it, or -1. */
 void rt_wait(int kind, int vm, int holder)
 {

@@ -56,7 +56,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	if (va && !rt_is_zero(object)) {
 		/* Copy the object, which the tree may have asked to be zeroed or not; a new page is zero. */
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);
-		rt_tell_contents(va, FRAME);
+		rt_record_contents(va, FRAME);
 	}
 	rt_stock_free(object);
 	return va;

@@ -47,13 +47,13 @@ void __const_udelay(unsigned long fraction)
 	rt_pass_time((shim_u64)(((unsigned __int128)fraction * (1000 * NS_PER_MS)) >> 32));
 }
 
-/* ---- sleeps: another actor may run ---- */
+/* ---- sleeps end by themselves: others may run meanwhile, as when code polls ---- */
 
 static void asleep(shim_u64 ns, const char *function, void **frame)
 {
 	rt_may_sleep(function, frame);
 	rt_pass_time(ns);
-	rt_let_others_run();
+	rt_poll(frame);
 }
 void usleep_range(unsigned long min, unsigned long max) { asleep(max * NS_PER_US, "usleep_range", FRAME); }
 void usleep_range_state(unsigned long min, unsigned long max, unsigned int state)

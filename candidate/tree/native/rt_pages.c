@@ -37,7 +37,7 @@ static void *unwritten(void *va)
 }
 
 /* Record the contents of a new table page, in runs of equal entries: the driver has zeroes. */
-void rt_tell_contents(void *table, void **frame)
+void rt_record_contents(void *table, void **frame)
 {
 	shim_u64 *now = table, *told = rt_shadow_at(now);
 	unsigned int entries = 1u << (RT_PAGE_SHIFT - 3);
@@ -85,7 +85,7 @@ void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **fram
 	rt_touch(va, (unsigned long)nr << RT_PAGE_SHIFT);
 	rt_emit(kind, i, nr, 0, name, frame);
 	for (unsigned int j = 0; !zero && j < nr; j++)
-		rt_tell_contents(unwritten(rt_page(i + j)), frame);
+		rt_record_contents(unwritten(rt_page(i + j)), frame);
 	return va;
 }
 

@@ -13,7 +13,7 @@
 
 unsigned long rt_made, rt_progress;
 
-static void poll(void **frame)
+void rt_poll(void **frame)
 {
 	static unsigned long made, progress;
 	static unsigned int polls, pause, left;		/* pause: number of calls between two turns of others */
@@ -39,7 +39,7 @@ static void poll(void **frame)
 void shim_cpu_relax(void)
 {
 	rt_pass_time(RT_EVENT_NS);
-	poll(FRAME);
+	rt_poll(FRAME);
 }
 
 /* schedule(): an actor that sleeps needs another one to wake it; otherwise others may run. */
@@ -47,7 +47,7 @@ void shim_give_way(int asleep)
 {
 	if (!asleep) {
 		CALL(EV_CALL, 0, 0, 0, "schedule");
-		poll(FRAME);
+		rt_poll(FRAME);
 	} else if (rt_actor >= 0) {
 		rt_wait(LOCK_OTHER, -1, -1);
 	} else {
