@@ -105,19 +105,25 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
     code: tuple[Lines, Lines] = ({}, {})
     instructions: tuple[Lines, Lines] = ({}, {})
     digests: list[dict[str, str]] = []
+    dropped: list[dict[str, set[str]]] = []
     for name, content, lines, more in zip(names, contents, code, instructions, strict=True):
         digests.append({})
+        dropped.append({})
         for granule in granules:
             entry = _entry(name, content, granule)
             built = code_lines(str(entry / built_trees.LIBRARY))
             _add(lines, built.lines)
             _add(more, built.instructions)
-            digests[-1].update(built_trees.read(entry)["files"])
+            record = built_trees.read(entry)
+            digests[-1].update(record["files"])
+            # Builds for different granules drop the same functions, or nearly so.
+            for path, functions in record["unreached"].items():
+                dropped[-1].setdefault(path, set()).update(functions)
     one, other = digests
     read = {path for path in one | other if path.endswith((".c", ".h"))}
     files = sorted(path for path in read if one.get(path) != other.get(path))
     roots = root_of(names[0]), root_of(names[1])
-    return TreeDifference(roots, files, code, outside(roots, read), instructions)
+    return TreeDifference(roots, files, code, outside(roots, read), instructions, (dropped[0], dropped[1]))
 
 
 def _add(lines: Lines, more: Lines) -> None:

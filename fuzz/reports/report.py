@@ -172,6 +172,8 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
             yield f"no code in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
         yield f"the differing lines have no code in this build: {shortened(found.codeless)}"
+    if found.uncalled:
+        yield f"no operation can call {shortened([f'{name}()' for name in found.uncalled])}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
     rest = [name for name in found.uncompiled if name not in rules]
     if rest:

@@ -9,12 +9,13 @@ A statement that has instructions but no counter counts as its block does (`cand
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
 
+from .c_text import function_around, macro_name, without_comments
 from .code import Lines
 from .enclosing import enclosing_line
 
@@ -23,8 +24,8 @@ CANDIDATE: Final = 1
 
 # A line: side, file, number.
 Place = tuple[int, str, int]
-_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
-_DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
+# File -> names of functions.
+Functions = Mapping[str, Collection[str]]
 _SPACE: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"\w+")
 # A call. Other statements may run without code of their own: a return of a constant or an error, a jump.
@@ -49,6 +50,7 @@ class Exercise:
     :param unknown: why the difference is not known; "" if it is known
     :param uncompiled: files of KVM that differ and that no build here compiles
     :param unjudged: those of *missing* that programs without a verdict ran
+    :param uncalled: functions with places in *missing* or *codeless* that no operation can call
     """
 
     lines: int
@@ -58,6 +60,7 @@ class Exercise:
     unknown: str = ""
     uncompiled: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
+    uncalled: list[str] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
@@ -78,7 +81,9 @@ class TreeDifference:
     :param lines: the lines with code of each tree
     :param uncompiled: files in which they differ and that are not compiled
     :param instructions: further lines of each tree, which have instructions but no counter
-    *places*: the lines with code in which they differ; *codeless*: places of changes without code
+    :param dropped: file -> functions of each tree that no operation can call (`candidate.tree.building.callgraph`)
+    *places*: the lines with code in which they differ; *codeless*: places of changes without code; *uncalled*: the
+    dropped functions that contain any of these places
     """
 
     def __init__(
@@ -88,13 +93,16 @@ class TreeDifference:
         lines: tuple[Lines, Lines],
         uncompiled: Sequence[str] = (),
         instructions: tuple[Lines, Lines] = ({}, {}),
+        dropped: tuple[Functions, Functions] = ({}, {}),
     ) -> None:
         self.roots = roots
         self.lines = lines
         self.instructions = instructions
         self.uncompiled = list(uncompiled)
+        self.dropped = dropped
         self.places: set[Place] = set()
         self.codeless: list[str] = []
+        self.uncalled: list[str] = []
         self._texts: dict[tuple[int, str], list[str]] = {}
         self._bodies_of: dict[tuple[int, str], set[int]] = {}
         self._lines_of: dict[tuple[int, str], list[str]] = {}
@@ -102,6 +110,8 @@ class TreeDifference:
         self._uses_of: dict[tuple[int, str, str], set[Place]] = {}
         for file in files:
             self._compare(file)
+        for side, file, line in sorted(self.places):
+            self._add_uncalled(side, file, line)
 
     def exercise(self, ran: tuple[Lines, Lines], unjudged: tuple[Lines, Lines] = ({}, {})) -> Exercise:
         """Count the lines of the difference that ran.
@@ -122,6 +132,7 @@ class TreeDifference:
             self.codeless,
             uncompiled=self.uncompiled,
             unjudged=without,
+            uncalled=self.uncalled,
         )
 
     def text(self, side: int, file: str) -> list[str]:
@@ -171,6 +182,13 @@ class TreeDifference:
             if run:
                 last = f"-{run[-1]}" if len(run) > 1 else ""
                 self.codeless.append(f"{file}:{run[0]}{last}{' (removed)' if side == REFERENCE else ''}")
+                self._add_uncalled(side, file, run[0])
+
+    def _add_uncalled(self, side: int, file: str, line: int) -> None:
+        """Record the function around a changed line if no operation can call it."""
+        name = function_around(self._raw(side, file), line)
+        if name in self.dropped[side].get(file, ()) and name not in self.uncalled:
+            self.uncalled.append(name)
 
     def _left_out(self, side: int, file: str, lines: list[int]) -> list[list[int]]:
         """Return the runs of lines in functions that have no code, each reduced to its lines with calls."""
@@ -274,19 +292,3 @@ class TreeDifference:
                 text = ""
             self._lines_of[key] = without_comments(text).split("\n")
         return self._lines_of[key]
-
-
-def macro_name(line: str) -> str:
-    """Return the name of the macro that a line defines; "" if it defines none."""
-    found = _DEFINE.match(line)
-    return found[1] if found else ""
-
-
-def without_comments(text: str) -> str:
-    """Return C code with its comments blanked out; the number of lines stays the same."""
-
-    def blank(match: re.Match[str]) -> str:
-        found = match[0]
-        return found if found[0] in "\"'" else "\n" * found.count("\n") or " "
-
-    return _COMMENT.sub(blank, text)

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..building.plan import NATIVE
 from ..building.source import ARM
-from .difference import without_comments
+from .c_text import without_comments
 
 # Whole folders, and patterns of names in others.
 _FOLDERS: Final = (f"{ARM}/kvm", "virt/kvm", "include/kvm")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from candidate.tree.lines.c_text import function_around, macro_name, without_comments
 from candidate.tree.lines.code import Lines
-from candidate.tree.lines.difference import CANDIDATE, REFERENCE, Exercise, TreeDifference, macro_name, without_comments
+from candidate.tree.lines.difference import CANDIDATE, REFERENCE, Exercise, TreeDifference
 from fuzz.reports.report import exercise_lines
 
 FILE = "mm/a.c"
@@ -113,6 +114,50 @@ def test_a_macro_of_several_lines(tmp_path: Path) -> None:
         (root / FILE).write_text(each)
     code = {FILE: {number + 2 for number in CODE}}
     assert TreeDifference(roots, [FILE], (code, code)).places == {(CANDIDATE, FILE, 12)}
+
+
+FUNCTIONS = """\
+#define BEFORE 1
+static int one(struct a *a,
+		int b)
+{
+	return call(b);
+}
+EXPORT(one);
+
+static __always_inline struct a *two(void)
+{
+	if (x) {
+		y();
+	}
+	return 0;
+}
+
+int declared(int);
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [(1, ""), (2, "one"), (3, "one"), (4, "one"), (5, "one"), (7, ""), (9, "two"), (12, "two"), (14, "two"), (17, "")],
+)
+def test_the_function_around_a_line(line: int, name: str) -> None:
+    assert function_around(FUNCTIONS.split("\n"), line) == name
+
+
+def test_a_function_that_no_operation_calls(tmp_path: Path) -> None:
+    """Check that the report names a function whose changed lines have no code because the linker dropped it."""
+    roots = tmp_path / "old", tmp_path / "new"
+    for root, text in zip(roots, (BEFORE, BEFORE.replace("return y;", "return y + 1;")), strict=True):
+        (root / "mm").mkdir(parents=True)
+        (root / FILE).write_text(text)
+    found = TreeDifference(roots, [FILE], ({}, {}), dropped=({}, {FILE: ["f"]})).exercise(({}, {}))
+    assert found == Exercise(0, 0, [], [f"{FILE}:11"], uncalled=["f"])
+    assert list(exercise_lines(found)) == [
+        f"the differing lines have no code in this build: {FILE}:11",
+        "no operation can call f()",
+    ]
+    assert TreeDifference(roots, [FILE], ({}, {}), dropped=({}, {FILE: ["g"]})).uncalled == []
 
 
 def test_added_lines_without_code(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The text of C files in the kernel's style: comments, macros, and the functions around lines."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
+_DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
+# The name before the first parenthesis of a function's head.
+_FUNCTION: Final = re.compile(r"\b(\w+)\s*\(")
+
+
+def function_around(lines: Sequence[str], line: int) -> str:
+    """Return the name of the function whose head or body contains a line; "" if there is none.
+
+    :param lines: of a file in the kernel's style, without comments: braces in the first column enclose functions
+    :param line: its number, from 1
+    """
+    at = line - 1
+    while at > 0 and not lines[at].startswith(("{", "}", "#")):
+        at -= 1
+    if not lines[at].startswith("{"):
+        # Not within a body. A head ends at the next brace in the first column.
+        at = line - 1
+        while at < len(lines) and not lines[at].startswith("{"):
+            if lines[at].startswith(("}", "#")) or lines[at].endswith(";"):
+                return ""
+            at += 1
+    first = at
+    while first > 0 and lines[first - 1].strip() and not lines[first - 1].startswith(("}", "#")):
+        first -= 1
+    found = _FUNCTION.search(" ".join(lines[first:at]))
+    return found[1] if found else ""
+
+
+def macro_name(line: str) -> str:
+    """Return the name of the macro that a line defines; "" if it defines none."""
+    found = _DEFINE.match(line)
+    return found[1] if found else ""
+
+
+def without_comments(text: str) -> str:
+    """Return C code with its comments blanked out; the number of lines stays the same."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match[0]
+        return found if found[0] in "\"'" else "\n" * found.count("\n") or " "
+
+    return _COMMENT.sub(blank, text)
