@@ -120,7 +120,8 @@ def declarations(module: ModuleType, kind: type[Declared], name: str, place: str
         raise DeclarationError(place, f"{name} is empty: give it a {kind.__name__}(...)")
     for each in found:
         if not isinstance(each, kind):
-            raise DeclarationError(place, f"{name} is a {type(each).__name__}: it must be a {kind.__name__}(...)")
+            found_type = type(each).__name__
+            raise DeclarationError(place, f"{name} has the type {found_type}: it must be a {kind.__name__}(...)")
         wrong = misuse(each)
         if wrong:
             raise DeclarationError(place, f"{name}: {wrong}")

@@ -144,6 +144,7 @@ def fuzz(unit: Unit) -> int:
         keeper.finish(result)
     code = session_code(summary, summary.failed)
     if code == INTERRUPTED:
+        complain(f"demo: interrupted after {plural(summary.programs, 'program')}")
         return code
     if code == NO_VERDICT:
         complain("demo: no program was judged in this time; try: s2fuzz demo --seconds 60")

@@ -25,9 +25,13 @@ _MAX_DEFAULT: Final = 60
 
 
 def default_name(signature: str) -> str:
-    """Return a name made from the signature."""
+    """Return a name made from the signature, of as many of its words as the name has room for."""
     words = re.sub(r"[^a-z0-9]+", "-", signature.lower()).strip("-")
-    return words[:_MAX_DEFAULT].rstrip("-")
+    if len(words) <= _MAX_DEFAULT:
+        return words
+    # Look for the end of a word within the allowed length; a single long word is cut.
+    end = words.rfind("-", 0, _MAX_DEFAULT + 1)
+    return words[: end if end > 0 else _MAX_DEFAULT]
 
 
 def free_place(folder: Path, name: str) -> Path:

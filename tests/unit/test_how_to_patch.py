@@ -21,7 +21,7 @@ MISTAKES = {
     "ImportError": ("import Mmu", "import Mum"),
     "no declaration": ("CANDIDATE =", "DECLARATION ="),
     "a second declaration": ("\n\nCANDIDATE =", "\n\nCANDIDATE = None\nCANDIDATE ="),
-    "CANDIDATE is a ": ("CANDIDATE = Candidate", "CANDIDATE = dict(a=1) or Candidate"),
+    "CANDIDATE has the type ": ("CANDIDATE = Candidate", "CANDIDATE = dict(a=1) or Candidate"),
     "overrides nothing, did you mean ": ("clean_dcache_guest_page", "clean_dcache_guest_pag"),
     "cannot take the calls of inherited code": ("(self, pfn: int, size: int)", "(self, pfn: int)"),
     "it overrides nothing of ": ("clean_dcache_guest_page", "my_own_function"),

@@ -148,7 +148,8 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
         if arguments.json:
             dump({**answers.head(), "file": file, "line": line, "at_import": False, "programs": names})
         else:
-            print(f"{file}:{line}: {len(names)} of {len(programs)} programs reach it")
+            reach = "program reaches" if len(programs) == 1 else "programs reach"
+            print(f"{file}:{line}: {len(names)} of {len(programs)} {reach} it")
             print("".join(f"s2fuzz run --candidate {name} {each}\n" for each in names[:_SHOWN]), end="")
     elif arguments.json:
         dump({**answers.head(), "versions": [name], "programs": len(programs), "files": found.json()})

@@ -30,7 +30,10 @@ BROKEN_CANDIDATES = {
         "x = 1\n",
         "candidate/my_patch.py:1: no declaration: end the module with CANDIDATE = Candidate(",
     ),
-    "no_candidate": ("CANDIDATE = 'mine'\n", "candidate/my_patch.py:1: CANDIDATE is a str: it must be a Candidate("),
+    "no_candidate": (
+        "CANDIDATE = 'mine'\n",
+        "candidate/my_patch.py:1: CANDIDATE has the type str: it must be a Candidate(",
+    ),
     "no_class": (DECLARED.format("'mine', 1, Mmu, 'a test'"), "candidate/my_patch.py:1: CANDIDATE: pgtable is 1: "),
     "no_origin": (DECLARED.format("'mine', Pgtable, Mmu, ''"), "candidate/my_patch.py:1: CANDIDATE: origin is ''"),
     "a_path": (DECLARED.format("'a/b', Pgtable, Mmu, 'a test'"), "candidate/my_patch.py:1: CANDIDATE: name is 'a/b'"),

@@ -122,7 +122,7 @@ CANNOT = {
     "name": ("x = 1\nPgtabel\n", "bad.py:2: NameError: "),
     "exit": ("raise SystemExit(0)\n", "bad.py:1: SystemExit: 0"),
     "no_declaration": ("x = 1\n", "bad.py:1: no declaration: end the module with CANDIDATE = Candidate("),
-    "no_candidate": ("\nCANDIDATE = 'mine'\n", "bad.py:2: CANDIDATE is a str: it must be a Candidate("),
+    "no_candidate": ("\nCANDIDATE = 'mine'\n", "bad.py:2: CANDIDATE has the type str: it must be a Candidate("),
     "again": (MINE + MINE.splitlines()[-1], "bad.py:15: a second declaration, the first is in line 14: keep one"),
     "two": (MINE + "CANDIDATE = (CANDIDATE, CANDIDATE)\n", "bad.py:15: a second declaration, the first is in line 14"),
     "tuple": (MINE.replace("= Candidate", "= 2 * (Candidate").rstrip() + ",)\n", "bad.py:14: 2 declarations: "),

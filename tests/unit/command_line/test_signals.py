@@ -80,3 +80,11 @@ def test_children_die_with_a_killed_command(tmp_path: Path) -> None:
     (child,) = children.read_text().split()
     assert int(child) != os.getpid()
     assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+
+
+def test_the_demo_says_that_it_was_interrupted(tmp_path: Path) -> None:
+    demo = Started(tmp_path, "demo", "--seconds", "3600")
+    wait_for(lambda: " s  common" in demo.out.read_text() or " s  regression" in demo.out.read_text(), "a finding")
+    ended, _, err = demo.end(INT)
+    assert ended == 130, err
+    assert "s2fuzz: demo: interrupted after " in err
