@@ -231,6 +231,9 @@ class Observer:
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
         """The bits *mask* of a dirty bitmap, from page *gfn* on, were cleared and passed to user space."""
 
+    def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
+        """A store that is not atomic to the dirty bitmap of an installed slot, for *pages* pages from *gfn* on."""
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
 

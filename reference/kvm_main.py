@@ -308,6 +308,13 @@ class KvmMain(Listener):
         for o in self.k.on.log_taken:
             o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
 
+    def store_bits(self, memslot: kvm_memory_slot, word: int, bits: int) -> None:
+        """Store a word of a dirty bitmap by a plain store. The original has none: bits set meanwhile are lost."""
+        assert memslot.dirty_bitmap is not None
+        memslot.dirty_bitmap[word] = bits
+        for o in self.k.on.log_stored:
+            o.log_stored(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, 64)
+
     def kvm_vm_ioctl_get_dirty_log(self, id: int) -> tuple[int, list[int]]:
         """KVM_GET_DIRTY_LOG: call `kvm_get_dirty_log_protect` under ``kvm->slots_lock``."""
         self.k.mutex_lock("slots")

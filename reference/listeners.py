@@ -94,6 +94,7 @@ class Listeners:
         self.seq: list[Observer] = []
         self.slots_installed: list[Observer] = []
         self.log_taken: list[Observer] = []
+        self.log_stored: list[Observer] = []
         self.root_linked: list[Observer] = []
         self.cow: list[Observer] = []
         self.host_update: list[Observer] = []
@@ -178,6 +179,7 @@ class Listeners:
             self.seq,
             self.slots_installed,
             self.log_taken,
+            self.log_stored,
             self.root_linked,
             self.cow,
             self.host_update,

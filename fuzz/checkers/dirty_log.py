@@ -61,6 +61,10 @@ class DirtyLog(GuestChecker):
                 "pages are write-protected after the log is installed, and not before their bits are taken",
                 "*: write-protected before*",
             ),
+            Clause(
+                "the dirty bitmap of an installed slot changes only by atomic operations",
+                "*: dirty bitmap changed by a plain store*",
+            ),
         ),
         LEFT_OUT,
         Severity.CORRUPTION,

@@ -22,6 +22,7 @@ from .leak import Leak
 from .lifetime import Lifetime
 from .locking import Locking
 from .log_order import LogOrder
+from .log_store import LogStore
 from .memcache import Memcache
 from .page_reference import PageReference, Pins
 from .plain_store import PlainStore
@@ -65,6 +66,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     PageReference,
     DirtyLog,
     LogOrder,
+    LogStore,
     Ageing,
     AgeingResults,
     Hyp,

@@ -284,6 +284,9 @@ class Stream(Observer):
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
         self.note_more(57, vmid, slot, gfn, mask, 0)
 
+    def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
+        self.note_more(85, vmid, slot, gfn, pages, 0)
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.note(58, vmid, linked)
 

@@ -297,6 +297,10 @@ class Trace(TraceLines):
         where = self.place(gfn << self.granule.page_shift)
         self.add(f"dirty log of slot {slot}, {mask.bit_count()} page(s) from {where} on: bits taken")
 
+    def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
+        where = self.place(gfn << self.granule.page_shift)
+        self.add(f"dirty log of slot {slot}, {pages} page(s) from {where} on: a store that is not atomic")
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.add(f"root of VMID {vmid} {'linked' if linked else 'unlinked'}")
 

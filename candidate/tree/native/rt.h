@@ -151,6 +151,7 @@ extern shim_u64 rt_clock HIDDEN;
 void rt_pass_time(shim_u64 ns);
 /* Kernel code is about to write many bytes; it has written them. */
 void rt_writes(const void *p, unsigned long n, void **frame);
+void rt_bitmap_stored(const void *p, unsigned long n, void **frame);
 void rt_wrote(const void *p, unsigned long n);
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);

@@ -25,11 +25,13 @@ unsigned int __sw_hweight8(unsigned int word) { return weight(word & 0xff); }
 
 void __bitmap_set(unsigned long *map, unsigned int start, int len)
 {
+	rt_bitmap_stored(map + start / BITS, WORDS(start % BITS + len) * sizeof(*map), FRAME);
 	for (unsigned int bit = start; bit < start + len; bit++)
 		map[bit / BITS] |= 1UL << bit % BITS;
 }
 void __bitmap_clear(unsigned long *map, unsigned int start, int len)
 {
+	rt_bitmap_stored(map + start / BITS, WORDS(start % BITS + len) * sizeof(*map), FRAME);
 	for (unsigned int bit = start; bit < start + len; bit++)
 		map[bit / BITS] &= ~(1UL << bit % BITS);
 }
@@ -38,6 +40,7 @@ void __bitmap_clear(unsigned long *map, unsigned int start, int len)
 #define WHOLE(name, value) \
 void name(unsigned long *to, const unsigned long *a, const unsigned long *b, unsigned int bits) \
 { \
+	rt_bitmap_stored(to, WORDS(bits) * sizeof(*to), FRAME); \
 	for (unsigned int i = 0; i < WORDS(bits); i++) \
 		to[i] = (value); \
 }
@@ -45,6 +48,7 @@ WHOLE(__bitmap_or, a[i] | b[i])
 WHOLE(__bitmap_xor, a[i] ^ b[i])
 void __bitmap_complement(unsigned long *to, const unsigned long *from, unsigned int bits)
 {
+	rt_bitmap_stored(to, WORDS(bits) * sizeof(*to), FRAME);
 	for (unsigned int i = 0; i < WORDS(bits); i++)
 		to[i] = ~from[i];
 }
@@ -55,6 +59,7 @@ int name(unsigned long *to, const unsigned long *a, const unsigned long *b, unsi
 { \
 	unsigned long any = 0; \
 \
+	rt_bitmap_stored(to, WORDS(bits) * sizeof(*to), FRAME); \
 	for (unsigned int i = 0; i < WORDS(bits); i++) \
 		any |= to[i] = (value) & MASK(i, bits); \
 	return any != 0; \

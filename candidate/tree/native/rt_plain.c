@@ -5,6 +5,19 @@
 
 static struct { unsigned long start, end; int vm, slot; unsigned long gfn; } bitmaps[64];
 static int nbitmap;
+static unsigned long bitmaps_low, bitmaps_high;	/* bounds of all bitmaps */
+
+static void set_bounds(void)
+{
+	bitmaps_low = nbitmap ? -1UL : 0;
+	bitmaps_high = 0;
+	for (int i = 0; i < nbitmap; i++) {
+		if (bitmaps[i].start < bitmaps_low)
+			bitmaps_low = bitmaps[i].start;
+		if (bitmaps[i].end > bitmaps_high)
+			bitmaps_high = bitmaps[i].end;
+	}
+}
 
 void shim_watch_bitmap(const void *p, unsigned long bytes, int vm, int slot, unsigned long gfn)
 {
@@ -14,6 +27,7 @@ void shim_watch_bitmap(const void *p, unsigned long bytes, int vm, int slot, uns
 		bitmaps[nbitmap].vm = vm;
 		bitmaps[nbitmap].slot = slot;
 		bitmaps[nbitmap++].gfn = gfn;
+		set_bounds();
 	} else
 		shim_refuse("more dirty bitmaps than are watched");
 }
@@ -26,12 +40,35 @@ void shim_forget_bitmaps(int vm)
 		if (bitmaps[i].vm != vm)
 			bitmaps[left++] = bitmaps[i];
 	nbitmap = left;
+	set_bounds();
+}
+
+#define IN_BITMAPS(p) ((unsigned long)(p) - bitmaps_low < bitmaps_high - bitmaps_low)
+
+/* Record a store of *n* bytes that is not atomic, if it is to the dirty bitmap of a slot. */
+void rt_bitmap_stored(const void *p, unsigned long n, void **frame)
+{
+	unsigned long first = (unsigned long)p, last = first + n;
+
+	if (!rt_recording || last <= bitmaps_low || first >= bitmaps_high)
+		return;
+	for (int i = 0; i < nbitmap; i++) {
+		unsigned long from = first > bitmaps[i].start ? first : bitmaps[i].start;
+		unsigned long to = last < bitmaps[i].end ? last : bitmaps[i].end;
+
+		if (from < to)
+			rt_emit(EV_LOG_STORED, (shim_u64)bitmaps[i].vm << 32 | bitmaps[i].slot,
+				bitmaps[i].gfn + (from - bitmaps[i].start) * 8, (to - from) * 8, 0, frame);
+	}
 }
 
 static void __attribute__((noinline)) plain_slow(const void *p, int write)
 {
 	if (!rt_recording)
 		return;
+	/* The size is not known here; all bits of the word are at risk anyway. */
+	if (write && IN_BITMAPS(p))
+		rt_bitmap_stored((void *)((unsigned long)p & ~7UL), 8, FRAME);
 	RT_LOADED();
 	if (SHIM_IN_ARENA(p)) {
 		if (rt_plain_at)
@@ -66,11 +103,11 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 #define HEARD(name, n, write, tell) \
 	void __tsan_##name##n(void *p) { rt_check(p, n, write, FRAME); if (tell) plain_slow(p, write); }
 #define TSAN(n) \
-	HEARD(read, n, 0, SHIM_IN_ARENA(p) ? ENTRY(p, 0, 1) : WATCHED(p)) HEARD(write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(read, n, 0, SHIM_IN_ARENA(p) ? ENTRY(p, 0, 1) : WATCHED(p)) HEARD(write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p) || IN_BITMAPS(p)) \
 	HEARD(unaligned_read, n, 0, SHIM_IN_ARENA(p) ? ENTRY(p, 0, 1) : WATCHED(p)) \
-	HEARD(unaligned_write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p)) \
+	HEARD(unaligned_write, n, 1, SHIM_IN_ARENA(p) || WATCHED(p) || IN_BITMAPS(p)) \
 	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
-	HEARD(volatile_write, n, 1, WATCHED(p) && !SHIM_IN_ARENA(p))
+	HEARD(volatile_write, n, 1, (WATCHED(p) && !SHIM_IN_ARENA(p)) || IN_BITMAPS(p))
 #else
 /* The memory that is about to be read was freed: its contents are undefined, so the call ends. */
 #define FREED(n, bits) \
@@ -94,7 +131,7 @@ NEVER_FREED(1) NEVER_FREED(2) NEVER_FREED(16)
 			return; \
 		if (!(write) && is_freed##n(p)) \
 			freed##n(); \
-		else if (SHIM_IN_ARENA(p) ? ENTRY(p, write, TELLS(p)) : WATCHED(p)) \
+		else if (SHIM_IN_ARENA(p) ? ENTRY(p, write, TELLS(p)) : WATCHED(p) || ((write) && IN_BITMAPS(p))) \
 			plain_slow(p, write); \
 	}
 #define VOLATILE(name, n, write) \
@@ -102,7 +139,7 @@ NEVER_FREED(1) NEVER_FREED(2) NEVER_FREED(16)
 	{ \
 		if (!(write) && is_freed##n(p)) \
 			freed##n(); \
-		else if (WATCHED(p) && !SHIM_IN_ARENA(p)) \
+		else if ((WATCHED(p) && !SHIM_IN_ARENA(p)) || ((write) && IN_BITMAPS(p))) \
 			plain_slow(p, write); \
 	}
 #define TSAN(n) \

@@ -140,6 +140,7 @@ void rt_writes(const void *p, unsigned long n, void **frame)
 {
 	rt_check(p, n, 1, frame);
 	rt_touch(p, n);
+	rt_bitmap_stored(p, n, frame);
 }
 
 void *shim_memset(void *p, int c, unsigned long n)

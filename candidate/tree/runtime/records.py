@@ -82,6 +82,7 @@ INSTRUCTION: Final = 74
 ACQUIRE: Final = 75
 CONTENTS: Final = 76
 UNWRITTEN: Final = 77
+LOG_STORED: Final = 78
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

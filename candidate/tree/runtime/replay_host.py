@@ -325,6 +325,10 @@ class HostReplay:
             for o in k.on.accounted:
                 o.accounted(a)
             return
+        if kind == r.LOG_STORED:
+            for o in k.on.log_stored:
+                o.log_stored(self.vms[a >> 32].mmu.vmid, a & 0xFFFFFFFF, b, c)
+            return
         if kind == r.SRCU_SYNC:
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
