@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages are aged without the mmu lock where a kernel says so (CONFIG_KVM_MMU_LOCKLESS_AGING), as RCU allows it."""
+"""Ageing without the mmu lock, under RCU, in kernels that select CONFIG_KVM_MMU_LOCKLESS_AGING."""
 
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,10 @@ from .trees import changed, real_tree, version
 
 KCONFIG: Final = "arch/arm64/kvm/Kconfig"
 SELECTS: Final = "\tselect KVM_MMIO\n"
-# Of kvm_pgtable_stage2_test_clear_young().
+# Code of kvm_pgtable_stage2_test_clear_young().
 FLAGS: Final = ".arg\t\t= &data,\n\t\t.flags\t\t= KVM_PGTABLE_WALK_LEAF,\n\t};\n\n\tWARN_ON(kvm_pgtable_walk("
 SHARED: Final = FLAGS.replace("_LEAF,", "_LEAF | KVM_PGTABLE_WALK_SHARED,").replace("WARN_ON(", "(void)(")
-# Of stage2_unmap_walker().
+# Code of stage2_unmap_walker().
 FREES: Final = "kvm_granule_size(ctx->level));\n\n\tif (childp)\n\t\tmm_ops->put_page(childp);\n"
 LATER: Final = FREES.replace("put_page(childp)", "free_unlinked_table(childp, ctx->level)")
 AGE: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\n{}cpu0 read a+0\n"
@@ -28,9 +28,9 @@ BESIDE: Final = parse(
 
 
 def ageing(folder: Path, frees: str) -> Differential:
-    """7.3 against a copy of it that says that it ages pages without the lock, and does.
+    """Compare 7.3 with a copy that ages pages without the lock.
 
-    :param frees: how a table goes that has become empty
+    :param frees: code that frees a table that has become empty
     """
     tree = real_tree("7.3")
     source, kconfig = (tree / PGTABLE).read_text(), (tree / KCONFIG).read_text()
@@ -43,13 +43,13 @@ def ageing(folder: Path, frees: str) -> Differential:
     return Differential(candidate.get(version("7.3")), candidate.get(f"{PREFIX}{copy}"))
 
 
-def test_who_says_so_and_frees_tables_after_the_readers(tmp_path: Path) -> None:
+def test_tables_freed_after_the_readers_are_clean(tmp_path: Path) -> None:
     differential = ageing(tmp_path / "tree", LATER)
     assert differential.run(ALONE).findings == []
     assert differential.run(BESIDE).findings == []
 
 
-def test_who_frees_tables_at_once(tmp_path: Path) -> None:
+def test_tables_freed_at_once_are_found(tmp_path: Path) -> None:
     differential = ageing(tmp_path / "tree", FREES)
     assert differential.run(ALONE).findings == []
     worse = [each.signature for each in differential.run(BESIDE).findings if each.kind == REGRESSION]

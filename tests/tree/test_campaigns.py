@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns of one kernel tree against another say how much of the difference ran."""
+"""Campaigns of one kernel tree against another report how much of the difference ran."""
 
 import json
 import sqlite3
@@ -29,13 +29,13 @@ def settings(copy: str) -> Settings:
     return Settings(candidate.get(copy).name, candidate.get(version(TREE)).name, workers=2, unit_seconds=1.0)
 
 
-def test_what_ran_is_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Sessions that are interrupted: the next one goes on with what was counted before."""
+def test_counts_of_sessions_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After an interrupted session, the next one continues from the stored counts."""
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
     folder, counted, units = tmp_path / "campaign", [0], 0
     while len(counted) < 3:
         units += 3
-        # On a busy machine, the second of a unit may be over before it has judged a program.
+        # On a busy machine, the time of a unit may be over before it has judged a program.
         assert units < 90, "no unit judges anything"
         overview = go_on(folder, units, settings(copy))
         assert code_ran(folder) >= counted[-1]
@@ -49,7 +49,7 @@ def test_what_ran_is_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def code_ran(folder: Path) -> int:
-    """The sum of the counters that a campaign has kept."""
+    """Return the sum of the counters that a campaign has stored."""
     with closing(sqlite3.connect(folder / NAME)) as db:
         counts = from_wire(dict(db.execute("SELECT library, counters FROM code_ran")))
     return sum(sum(memoryview(each).cast("Q")) for each in counts.by_library.values())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages that user space writes after a fork() are copied one by one, in one request to the process of a tree."""
+"""Pages that user space writes after a fork() are copied one by one, but in one request to a tree's process."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fuzz.language.text import parse
 from .trees import planted, real_trees, version
 
 PAGES = 80
-# So many pages at the most are copied in one request.
+# Upper bound on the pages copied in one request.
 AT_A_TIME = r.ANSWERS // 3
 COPIES = (
     "s2fuzz 1\nvm\nslot a size=4M backing=thp\nslot b size=1M backing=anon offset=4K\n"
@@ -30,9 +30,9 @@ COPIES = (
 
 
 def run(name: str, program: Program, stops: bool = False) -> tuple[int, int, list[str]]:
-    """The digest and the number of the events of a program, and the signatures of its violations.
+    """Run a program; return the digest and the number of its events, and the signatures of its violations.
 
-    :param stops: it does not come to its end
+    :param stops: whether the program ends early
     """
     executor = Executor(candidate.get(name), program)
     stream = Stream(executor.side.kernel)
@@ -48,7 +48,7 @@ def run(name: str, program: Program, stops: bool = False) -> tuple[int, int, lis
 
 
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The operations that processes are asked for from here on."""
+    """Record the operations requested from processes from now on."""
     asked: list[int] = []
     send = Process.send
 
@@ -61,17 +61,17 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each step be a request of its own."""
+    """Make each step a request of its own."""
     monkeypatch.setattr(TreeMain, "copying", lambda *_: None)
 
 
 @pytest.mark.parametrize("tree", real_trees())
-def test_the_same_as_one_by_one(tree: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_request_has_the_effect_of_single_ones(tree: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = requests(monkeypatch)
     together = run(version(tree), parse(COPIES))
     # Two of the pages have been copied before the others.
     assert asked.count(r.OP_COPY) == 1 + -(-2 // AT_A_TIME) + -(-(PAGES - 3) // AT_A_TIME) + 1
-    # The page for which a huge one is split is copied alone.
+    # The page for which a huge page is split is copied alone.
     assert asked.count(r.OP_CHANGE_PTE) == 1
     asked.clear()
     one_by_one(monkeypatch)
@@ -80,8 +80,8 @@ def test_the_same_as_one_by_one(tree: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert asked.count(r.OP_CHANGE_PTE) > PAGES
 
 
-def test_a_crash_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps before it are seen, and it is told of the step in which it happens."""
+def test_a_crash_during_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier steps are seen, and the crash is reported at the step in which it happens."""
     text = "\twake = !kvm->mn_active_invalidate_count;\n"
     copy = planted("6.12", tmp_path / "tree", KVM_MAIN, text, f"{text}\tBUG_ON(kvm->mmu_invalidate_seq == 40);\n")
     together = run(copy, parse(COPIES), stops=True)
@@ -90,8 +90,8 @@ def test_a_crash_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert run(copy, parse(COPIES), stops=True) == together
 
 
-def test_a_twin_that_differs_on_the_way(tmp_path: Path) -> None:
-    """The twin goes through the steps one by one; where it differs, the program is judged again in full."""
+def test_a_twin_that_differs_during_a_copy(tmp_path: Path) -> None:
+    """The twin runs the steps one by one. If it differs, the program is judged again in full."""
     text = "\twake = !kvm->mn_active_invalidate_count;\n"
     instead = f"{text}\tif (kvm->mmu_invalidate_seq == 40)\n\t\tkvm->mmu_invalidate_seq++;\n"
     copy = planted("6.12", tmp_path / "tree", KVM_MAIN, text, instead)

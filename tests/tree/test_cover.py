@@ -20,7 +20,7 @@ PROGRAMS = {"maps": MAPS, "unmaps": f"{MAPS}host discard a+0 4K\n", "reads-twice
 
 @pytest.fixture
 def programs(tmp_path: Path) -> list[str]:
-    """Files of programs."""
+    """Write the programs to files; return their paths."""
     folder = tmp_path / "programs"
     folder.mkdir()
     for name, text in PROGRAMS.items():
@@ -29,12 +29,12 @@ def programs(tmp_path: Path) -> list[str]:
 
 
 def line_of(text: str) -> int:
-    """The line of the first function of pgtable.c whose definition begins so, two lines behind its brace."""
+    """Return the number of the first line of pgtable.c that begins with a text."""
     lines = (real_tree(TREE) / PGTABLE).read_text().splitlines()
     return next(at for at, line in enumerate(lines, 1) if line.startswith(text))
 
 
-def test_processes_do_not_matter(programs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_of_processes_does_not_matter(programs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     said = []
     for workers in ("1", "3"):
         assert main(["cover", *programs, "--candidate", version(TREE), "--workers", workers, "--json"]) == FINE
@@ -42,7 +42,7 @@ def test_processes_do_not_matter(programs: list[str], capsys: pytest.CaptureFixt
     assert said[0] == said[1]
     file = said[0]["files"][PGTABLE]
     assert len(file["missing_lines"]) + len(file["reached_lines"]) == file["lines"]
-    # The first of those that reach a line is the smallest.
+    # Each line lists the smallest program that reaches it.
     assert {Path(name).stem for name in file["reached_lines"].values()} == {"maps", "unmaps"}
     unmap = line_of("int kvm_pgtable_stage2_unmap(")
     reached = [int(line) for line, name in file["reached_lines"].items() if name.endswith("/unmaps.s2")]
@@ -50,7 +50,7 @@ def test_processes_do_not_matter(programs: list[str], capsys: pytest.CaptureFixt
 
 
 def test_the_programs_of_a_line(programs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of two trees, those of the candidate; the other one is said to be left out."""
+    """Programs are listed for the candidate only; a message says that the reference is left out."""
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, "\tcpu_relax();\n" + WALKER)
     line = (tmp_path / "tree" / PGTABLE).read_text().splitlines().index("\tcpu_relax();") + 2
     both = ["--reference", version(TREE), "--candidate", copy]

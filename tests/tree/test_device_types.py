@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The types of memory by which trees map frames of devices: a device's, without caches, with caches."""
+"""Memory types with which trees map device frames: device, non-cacheable, cacheable."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ NGNRE, NON_CACHEABLE, FORCED_WRITE_BACK = 0x1, 0x5, 0x6
 
 
 def types(tree: str, text: str) -> tuple[set[int], list[str]]:
-    """The types of the leaves that a program leaves behind on a tree, and how its accesses end."""
+    """Run a program on a tree; return the memory types of the remaining leaves, and the status of each operation."""
     leaves, outcomes = clean_run(version(tree), parse(text))
     return {memattr(entry) for _, _, entry in leaves}, outcomes
 
@@ -49,7 +49,7 @@ def test_types(tree: str, fwb: str, backing: str, mapped: int, fetched: str) -> 
 class Mistake(NamedTuple):
     """A change of a tree, the kind of device memory that shows it, and the finding there.
 
-    :param quiet: the kinds that show nothing
+    :param quiet: kinds of device memory that show nothing
     """
 
     tree: str
@@ -63,8 +63,8 @@ class Mistake(NamedTuple):
 ALL: Final = ("device", UNCACHED, CACHED)
 TYPE: Final = f"{REGRESSION} translation: stage2_map_walker: device frame mapped"
 MISTAKES: Final = {
-    # No rule of the architecture: a guest has fewer types than it could have, as with older kernels.
-    "no memory without caches": Mistake(
+    # This breaks no rule of the architecture: a guest only has fewer memory types, as with older kernels.
+    "no non-cacheable memory": Mistake(
         "6.12",
         "\t\tif (vfio_allow_any_uc)\n",
         "\t\tif (false)\n",
@@ -72,7 +72,7 @@ MISTAKES: Final = {
         f"{DIVERGENCE} map",
         ("device", CACHED),
     ),
-    "memory for all devices": Mistake(
+    "normal memory for all devices": Mistake(
         "6.12",
         "\t\tif (vfio_allow_any_uc)\n",
         "\t\tif (true)\n",
@@ -80,7 +80,7 @@ MISTAKES: Final = {
         f"{TYPE} as normal memory L3",
         (UNCACHED,),
     ),
-    "caches for what has none": Mistake(
+    "uncached device memory mapped cacheable": Mistake(
         "7.3",
         "s2vi->map_non_cacheable = true;",
         "s2vi->map_non_cacheable = !(s2vi->vm_flags & VM_ALLOW_ANY_UNCACHED);",
@@ -88,10 +88,10 @@ MISTAKES: Final = {
         f"{TYPE} with caches L3",
         ("device", CACHED),
     ),
-    "user space's type is not known": Mistake(
+    "MT_DEVICE_nGnRnE not recognised": Mistake(
         "7.3", "\tcase MT_DEVICE_nGnRnE:\n", "", UNCACHED, f"{TYPE} with caches L3", ("device", CACHED)
     ),
-    "no caches for what has them": Mistake(
+    "cached device memory mapped non-cacheable": Mistake(
         "7.3",
         "if (s2vi->is_vma_cacheable) {",
         "if (false) {",
@@ -119,7 +119,7 @@ MISTAKES: Final = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=list(MISTAKES))
-def test_a_change_shows_on_the_memory_that_it_is_about(mistake: Mistake, tmp_path: Path) -> None:
+def test_a_change_shows_on_the_memory_it_concerns(mistake: Mistake, tmp_path: Path) -> None:
     copy = edited(mistake.tree, tmp_path / "tree", MMU, [(mistake.text, mistake.instead)])
     differential = Differential(candidate.get(version(mistake.tree)), candidate.get(copy))
     for backing in ALL:
@@ -131,14 +131,14 @@ def test_a_change_shows_on_the_memory_that_it_is_about(mistake: Mistake, tmp_pat
 
 
 def test_a_direct_call_does_not_choose_the_type_of_memory() -> None:
-    """A leaf that it made a device's would stay, and become executable where KVM takes it for memory."""
+    """Otherwise a leaf mapped as device memory would stay, and become executable where KVM treats it as RAM."""
     text = HEAD.format("on", CACHED) + "table map a+0 8K rw\ncpu0 write a+0\ncpu0 fetch a+4K\n"
     assert types("7.3", text) == ({FORCED_WRITE_BACK}, ["ok", "ok", "ok"])
     assert types("6.12", text) == ({NGNRE}, ["ok", "ok", "abort"])
 
 
-def test_a_tree_that_learns_a_type_is_no_regression() -> None:
-    """6.1 knows no memory without caches: 6.12 maps it otherwise, and breaks no rule."""
+def test_a_new_memory_type_is_no_regression() -> None:
+    """6.1 has no non-cacheable memory. 6.12 maps it differently and breaks no rule."""
     differential = Differential(candidate.get(version("6.1")), candidate.get(version("6.12")))
     found = differential.run(parse(HEAD.format("on", UNCACHED) + "cpu0 read a+0\n"))
     assert not [each for each in found.findings if each.kind == REGRESSION]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every schedule of a par block: how many there are, and what they find in a tree with a mistake."""
+"""All schedules of a par block: their number, and what they find in a tree with a mistake."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from fuzz.sides.outcome import Outcome
 from .trees import planted, version
 
 TREE: Final = "6.12"
-# vCPUs that have nothing in common: whatever one does, the other one does the same.
+# vCPUs that share nothing: neither affects what the other one does.
 APART: Final = (
     "s2fuzz 1\nvm vms=2\nslot a size=2M backing=anon log=on\nslot b size=2M backing=anon log=on vm=1\n"
     "cpu0 read a+0\ncpu3 read b+0\npar\ncpu0 write a+0\ncpu3 write b+0\nend\n"
@@ -31,7 +31,7 @@ MAP: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon\npar\ncpu0 write a+0\ncp
 IGNORED: Final = "\treturn cmpxchg(ctx->ptep, ctx->old, new) == ctx->old;\n"
 
 
-# Two entries of one table, both to be relaxed; in older trees the mmu lock is held by one alone.
+# Two faults that relax two entries of one table. In older trees, each takes the mmu lock exclusively.
 RELAX: Final = (
     "s2fuzz 1\nvm\nslot a size=2M backing=anon log=on\ncpu0 read a+0\ncpu0 read a+4K\npar\ncpu0 write a+0\n"
     "cpu1 write a+4K\nend\n"
@@ -44,7 +44,7 @@ def explored(name: str, text: str, preemptions: int, reference: str = "", reduct
 
 
 def outcome(found: ExplorationResult) -> tuple[object, ...]:
-    """All that is the same with and without reduction."""
+    """Return the results that must be the same with and without reduction."""
     shown = [(key, each.schedules, print_program(each.program)) for key, each in sorted(found.shown.items())]
     return found.schedules, shown
 
@@ -54,7 +54,7 @@ def only_accesses(block: Par) -> bool:
 
 
 def places_alone(name: str, text: str) -> list[tuple[str, str]]:
-    """The places of the vCPU that begins, in their order: when, and what."""
+    """Return the places at which the first vCPU may switch, in order: "before" or "after", and the point."""
     program = parse(text)
     run = Lockstep(Differential(candidate.get(name), candidate.get(name)), program)
     places = SwitchPlaces(run.right)
@@ -65,7 +65,7 @@ def places_alone(name: str, text: str) -> list[tuple[str, str]]:
 
 
 def test_the_number_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two orders; of n places each vCPU has: n preemptions of the first, and n of the second after each."""
+    """With n places per vCPU: two orders, n preemptions of the first vCPU, and n of the second one after each."""
     notes: list[str] = []
 
     def note(at: int, reference: Outcome, tested: Outcome) -> list[str]:
@@ -89,12 +89,12 @@ def test_the_number_of_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "alone"), [("5.12.9", True), ("6.1", False)])
 def test_the_number_of_schedules_with_a_lock(name: str, alone: bool) -> None:
-    """A spin lock, and one that is taken for reading, which is none to the other one.
+    """Count schedules with a spinlock, and with a lock taken for reading, which does not block the other vCPU.
 
-    Stopped outside of the lock, a vCPU lets the other one do all that it has to do: n places of a second preemption.
+    If a vCPU is preempted outside of the lock, the other one runs to its end: n places for a second preemption.
 
-    Stopped inside, it lets the other one come to the lock, and goes on: the places of that one before the lock, and its
-    own that are left.
+    If it is preempted inside, the other one runs up to the lock, and then the first one continues: the places of the
+    other one before the lock, and the remaining places of the first one.
     """
     tree = version(name)
     places = places_alone(tree, RELAX)
@@ -113,7 +113,7 @@ def test_the_number_of_schedules_with_a_lock(name: str, alone: bool) -> None:
 
 
 @pytest.mark.parametrize("text", [MAP, RELAX])
-def test_with_reduction_and_without_the_same_is_found(tmp_path: Path, text: str) -> None:
+def test_reduction_does_not_change_the_findings(tmp_path: Path, text: str) -> None:
     name = planted(TREE, tmp_path / "tree", PGTABLE, IGNORED, "\tcmpxchg(ctx->ptep, ctx->old, new);\n\treturn true;\n")
     for reference in (name, version(TREE)):
         found = explored(name, text, 1, reference, reduction=False)
@@ -123,7 +123,7 @@ def test_with_reduction_and_without_the_same_is_found(tmp_path: Path, text: str)
 
 
 def test_all_programs_of_a_small_universe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """May a compare-exchange be taken for won? A version that does so answers for all programs of a length."""
+    """Explore all programs of one length on a version that treats every compare-exchange as won."""
     name = planted(TREE, tmp_path / "tree", PGTABLE, IGNORED, "\tcmpxchg(ctx->ptep, ctx->old, new);\n\treturn true;\n")
     arguments = [
         "explore",
@@ -152,11 +152,11 @@ def test_the_universe_has_each_legal_program_once() -> None:
         assert len({print_program(each) for each in found}) == len(found)
         blocks = [each.operations[-1] for each in found]
         faults = [each for each in blocks if isinstance(each, Par) and only_accesses(each)]
-        # 21 pairs of what two vCPUs do; of the ten operations before them, one needs a log.
+        # 21 pairs of accesses by two vCPUs. Of the ten operations before them, one needs a log.
         assert len(faults) == count
 
 
-def test_explored_again_it_is_the_same() -> None:
+def test_exploring_is_deterministic() -> None:
     name = version(TREE)
     assert explored(name, MAP, 1).schedules == explored(name, MAP, 1).schedules
 
@@ -168,7 +168,7 @@ def test_a_mistake_that_one_actor_cannot_show_is_found(tmp_path: Path, capsys: p
     arguments = ["explore", str(file), "--reference", version(TREE), "--candidate", name, "--json", "--preemptions"]
     assert main([*arguments, "0"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"] == []
-    # One preemption lets another table come into the place of the first.
+    # With one preemption, another table replaces the first one.
     assert main([*arguments, "1"]) == 1
     answer = json.loads(capsys.readouterr().out)
     broken = next(each for each in answer["findings"] if "table->other table without break" in each["signature"])

@@ -13,24 +13,24 @@ from fuzz.language.program import has_blocks
 from fuzz.language.text import load, parse
 
 from .fidelity import Stream, difference
-from .trees import asks_for_more, planted, version
+from .trees import needs_optional_features, planted, version
 
 CORPUS = Path(__file__).parents[2] / "corpus"
-# All but those that ask for what neither has.
+# All programs except those that need a feature that neither version has.
 FILES = [
     path
     for path in sorted([*CORPUS.glob("seeds/*.s2"), *CORPUS.glob("regressions/*.s2")])
-    if not asks_for_more(load(path))
+    if not needs_optional_features(load(path))
 ]
 PORT = "v5.12.9"
-# Random programs, some for each of the tests that xdist may spread.
+# Each seed, with `PROGRAMS` random programs, is a test of its own, so that xdist can distribute them.
 SEEDS = range(100, 104)
 PROGRAMS = 15
 
 
 @pytest.fixture(scope="module")
 def tree() -> str:
-    """The tree of which there is a port."""
+    """Return the tree that has a port."""
     return version("5.12.9")
 
 
@@ -53,7 +53,7 @@ def test_random(seed: int, tree: str) -> None:
         assert difference(ported, compiled) == ""
 
 
-# Two vCPUs at the same pages; the second one comes to a place that {} names.
+# Two vCPUs access the same pages; {} stands for the switches.
 BLOCKS: Final = {
     "map": "slot a size=4M backing=anon\npar\ncpu0 write a+0\ncpu1 write a+4K\n{}end\n",
     "map one page": "slot a size=4M backing=anon\npar\ncpu0 write a+0\ncpu1 fetch a+0\n{}end\n",
@@ -74,14 +74,14 @@ PLACES: Final = (
     *(f"{when} {point} {count}" for when in ("before", "after") for point in ("store", "flush") for count in (1, 2)),
     *(f"{when} {point} {count}" for when in ("before", "after") for point in ("lock", "unlock") for count in (1, 2, 3)),
     *(f"{when} {point} 1" for when in ("before", "after") for point in ("clean", "lookup", "cmpxchg")),
-    # Each one that maps a page, and some of those below a table that a block replaces.
+    # All loads of a fault that maps a page, and some of the loads below a table that a block replaces.
     *(f"after load {count}" for count in (*range(1, 16), 900, 998, 999)),
 )
 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_actors(name: str, tree: str) -> None:
-    """Anchors come to the same places, locks are waited for at the same ones, and turns are the same."""
+    """Both reach the anchors and wait for locks at the same places, and have the same turns."""
     turns = 0
     for first in ("", "switch cpu0 to cpu1 after fault 1\n"):
         for place in ("", *PLACES):
@@ -108,10 +108,10 @@ def test_random_actors(seed: int, tree: str) -> None:
 
 
 FLUSHES = "kvm_pgtable_walk(pgt, addr, size, &walker);\n}\n\nint kvm_pgtable_stage2_init"
-# Of each kind of event that is compared one change in the tree: file, text, what stands there instead.
+# For each kind of compared event, one change in the tree: file, text, replacement.
 PLANTED = {
     "plain store": (PGTABLE, "\t\tWRITE_ONCE(*ptep, pte);", "\t\t*ptep = pte;"),
-    # Behind one that did something: walks of nothing in a row are told of as one.
+    # After a walk that did something, since consecutive empty walks are reported as one.
     "walk": (
         PGTABLE,
         f"return {FLUSHES}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""CPUs of a machine with ``dic=on`` have ARM64_HAS_CACHE_IDC too: code behind that runs, and is judged."""
+"""CPUs of a machine with ``dic=on`` also have ARM64_HAS_CACHE_IDC: code that depends on it runs and is judged."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ TEXT = "s2fuzz 1\nvm dic={}\nslot a size=64K backing=anon\ncpu0 write a+0\ncpu1 
 
 @pytest.mark.parametrize("dic", ["on", "off"])
 def test_a_flush_that_is_left_out(dic: str, tmp_path: Path) -> None:
-    """No clean to the point of unification is needed, but stage 2 is flushed to that of coherency."""
+    """No clean to the PoU is needed, but stage 2 must still be cleaned to the PoC."""
     text = "\tif (cpus_have_final_cap(ARM64_HAS_STAGE2_FWB))\n\t\treturn 0;\n\n\treturn kvm_pgtable_walk("
     instead = text.replace("FWB))", "FWB) || cpus_have_final_cap(ARM64_HAS_CACHE_IDC))")
     changed = planted("7.3", tmp_path / "tree", PGTABLE, text, instead)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The dirty logs of the largest slots: they have room in the memory that the driver and a tree's process share."""
+"""Dirty logs of the largest slots fit into the memory that the driver and a tree's process share."""
 
 from typing import Final
 
@@ -25,16 +25,16 @@ vm cpus=1
 slot a size=4M backing=thp
 cpu0 write a+0
 """
-# Has a text of its own, so that all texts are read again.
+# Its records have a new text, so that the driver reads all texts of records again.
 AFTER: Final = BEFORE + "cpu0 abort a+4K\ncpu0 write a+2M\n"
 
 
-def test_there_is_room() -> None:
+def test_the_largest_log_fits() -> None:
     assert records.LOG_WORDS * 64 * min(GRANULES) >= MAX_SLOT_SIZE
 
 
 @pytest.mark.parametrize("name", real_trees() or ["none"])
-def test_what_the_process_knows_stays(name: str) -> None:
+def test_a_large_log_overwrites_nothing(name: str) -> None:
     tree = candidate.get(version(name))
     pool.forget()
     differential = Differential(tree, tree)

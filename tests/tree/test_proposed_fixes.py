@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The changes of C of docs/bugs-found.md: in a copy of a tree, each cures its bug, and is worse in nothing."""
+"""The C changes proposed in docs/bugs-found.md: in a copy of a tree, each cures its bug and causes no regression."""
 
 import re
 from pathlib import Path
@@ -20,9 +20,9 @@ from ..unit.console import ROOT
 from .trees import planted, version
 
 PAGE: Final = (ROOT / "docs" / "bugs-found.md").read_text()
-# Random programs of a fix.
+# Number of random programs for each fix.
 PROGRAMS: Final = 25
-# What random programs may ask for.
+# Features that random programs may use, by tree.
 OFFERS: Final = {
     "6.1": Offers(mte=True),
     "6.12": Offers(split=True, ring=True, mte=True),
@@ -32,7 +32,7 @@ RINGS: Final = "s2fuzz 1\nvm ring=4K bitmap=off\nslot a size=2M backing=thp log=
 
 
 class Change(NamedTuple):
-    """A row of a table of the page: in this function, for this text write that one."""
+    """A row of a table of the page: a function, a text in it, and the replacement."""
 
     function: str
     text: str
@@ -40,18 +40,18 @@ class Change(NamedTuple):
 
 
 def changes(bug: str) -> list[Change]:
-    """The changes that the paragraph of a bug proposes."""
+    """Return the changes that the section of a bug proposes."""
     paragraph = PAGE.partition(f"\n## {bug}: ")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)\(\)`[^|]* \| `([^`]+)` \| `([^`]+)` \|$", paragraph, re.MULTILINE)
     return [Change(*row) for row in rows]
 
 
 def regression(name: str) -> Program:
-    """A program of the corpus."""
+    """Return a regression program of the corpus."""
     return load(ROOT / "corpus" / "regressions" / f"{name}.s2")
 
 
-# The bug, the tree, the file, the beginning of what is cured, and programs that show it.
+# Bug, tree, file, beginning of the cured signatures, and programs that show the bug ("": `RINGS`).
 FIXES: Final = [
     *(
         ("P1", tree, MMU, "progress: ", ("livelock-two-levels", "p1-translation-fault"))
@@ -65,11 +65,11 @@ FIXES: Final = [
 
 
 def fixed(bug: str, tree: str, path: str, folder: Path) -> tuple[Candidate, Candidate]:
-    """A tree, and a copy with the change of its generation."""
+    """Return a tree, and a copy with the proposed change that fits it."""
     name = version(tree)
     source = (Path(name.partition(":")[2]) / path).read_text()
     for change in changes(bug):
-        # The function's own body, not where it is called.
+        # The definition of the function, not a call.
         body = re.search(rf"^[^\n]*\b{change.function}\([^;{{]*\)\n{{.*?^}}\n", source, re.MULTILINE | re.DOTALL)
         if body and change.text in body[0]:
             assert body[0].count(change.text) == 1
@@ -79,7 +79,7 @@ def fixed(bug: str, tree: str, path: str, folder: Path) -> tuple[Candidate, Cand
 
 
 @pytest.mark.parametrize(("bug", "tree", "path", "shown", "names"), FIXES, ids=lambda each: str(each)[:8])
-def test_it_cures_its_bug_and_is_worse_in_nothing(
+def test_a_fix_cures_its_bug_without_regressions(
     bug: str, tree: str, path: str, shown: str, names: tuple[str, ...], tmp_path: Path
 ) -> None:
     before, after = fixed(bug, tree, path, tmp_path / "tree")
@@ -89,7 +89,7 @@ def test_it_cures_its_bug_and_is_worse_in_nothing(
         assert {each.kind for each in found if each.signature.startswith(shown)} == {COMMON}
         found = Differential(before, after).run(program).findings
         assert {each.kind for each in found if each.signature.startswith(shown)} == {CURED}
-        # By itself it breaks no rule.
+        # On its own, the fixed tree breaks no rule.
         assert Differential(after, after).run(program).findings == []
     generator = Generator(23, offers=OFFERS[tree])
     for _ in range(PROGRAMS):

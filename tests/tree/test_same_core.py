@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Driver and process of a tree keep to the core on which a program begins; a twin, and what is started, run on any."""
+"""The driver and a tree's process stay on the core on which a program begins; twins and new processes run on any."""
 
 import os
 import time
@@ -21,22 +21,22 @@ CORES = os.sched_getaffinity(0)
 
 @pytest.fixture
 def library() -> Iterator[Path]:
-    """The library of a tree; afterwards this process runs on all its cores again."""
+    """Yield the library of a tree; afterwards let this process run on all its cores again."""
     pgtable = candidate.get(version()).pgtable
     found: Path = pgtable.library(12)  # type: ignore[attr-defined]
-    # Processes begin with the cores that this one has then.
+    # A new process inherits the cores of this one.
     pool.forget()
     yield found
     os.sched_setaffinity(0, CORES)
 
 
 def cores_of(process: Process) -> set[int]:
-    """The cores on which the process that serves programs may run."""
+    """Return the cores on which the process that serves programs may run."""
     return os.sched_getaffinity(times.family(process.child.pid)[-1])
 
 
 def run(library: Path) -> Process:
-    """Run a short program; return its process, which has ended it."""
+    """Run a short program to its end; return its process."""
     process = pool.take(library)
     process.send(OP_HYP_INIT, 39, 0, 0, 0, 0, 0, 0, 0)
     assert process.receive()
@@ -47,7 +47,7 @@ def run(library: Path) -> Process:
     return process
 
 
-def test_it_follows_the_driver(library: Path) -> None:
+def test_a_process_follows_the_driver(library: Path) -> None:
     for core in sorted(CORES) * 2:
         os.sched_setaffinity(0, {core})
         process = run(library)
@@ -64,8 +64,8 @@ def test_a_twin_runs_on_any_core(library: Path) -> None:
 
 
 def begun(library: Path) -> Process:
-    """The process of a program during which the driver stays on its core."""
-    # At the end of each stay comes a while in which it does not.
+    """Begin a program during which the driver stays on its core; return the process of the program."""
+    # After each stay, the scheduler may move the driver for a while.
     for _ in range(3):
         process = pool.take(library)
         if len(os.sched_getaffinity(0)) == 1:
@@ -76,14 +76,14 @@ def begun(library: Path) -> Process:
     raise AssertionError("the driver does not stay")
 
 
-def test_the_driver_stays_with_it(library: Path) -> None:
+def test_the_driver_stays_with_the_process(library: Path) -> None:
     process = begun(library)
     assert len(CORES) == 1 or os.sched_getaffinity(0) != CORES
     pool.give_back(process)
     assert os.sched_getaffinity(0) == CORES
 
 
-def test_what_is_started_meanwhile_runs_on_any_core(library: Path) -> None:
+def test_a_process_started_meanwhile_runs_on_any_core(library: Path) -> None:
     process = begun(library)
     other = Process(library)
     assert os.sched_getaffinity(other.child.pid) == CORES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Entries that a tree's code reads are counted: the mmu lock held too long is found, as are the costs of a port."""
+"""Entries read by a tree's code are counted: an mmu lock held too long is found, and costs match those of the port."""
 
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from fuzz.language.text import parse
 
 from .trees import around, changed, real_tree
 
-# Pages of 16K, nine blocks of them, which are write-protected block by block.
+# Nine blocks of 16K pages, which are write-protected block by block.
 BLOCK: Final = 2048
 MANY: Final = (
     "s2fuzz 1\nvm granule=16K\nslot a size=288M backing=anon offset=16K\n"
@@ -26,34 +26,34 @@ MANY: Final = (
 HELD: Final = "contract: kvm_set_memory_region: mmu_lock held 4 times as long, without rescheduling"
 RESCHEDULES: Final = "\t\t\tcond_resched_rwlock_write(&kvm->mmu_lock);\n"
 VISITS: Final = "\t\t.old\t= READ_ONCE(*ptep),\n"
-# A table becomes a block after a fault, and all is unmapped.
+# A fault replaces a table by a block; then everything is unmapped.
 COLLAPSE: Final = (
     "s2fuzz 1\nvm cpus=1 fwb=on\nslot a size=4M backing=thp log=on\ncpu0 read a+4K\ncpu0 read a+2M\nlog a off\n"
     "cpu0 read a+8K\ncpu0 write a+2M\nhost discard a+0 4M\n"
 )
-# Entries by which counts of a port and of its tree may differ: those above a table, once more or less for each.
+# Upper bound on the difference between the counts of a port and its tree: entries above a table may count once more.
 FEW: Final = 32
 
 
 def tree(folder: Path) -> Candidate:
-    """The version of a tree."""
+    """Return the version of a tree."""
     return candidate.get(f"{PREFIX}{folder}")
 
 
 def edited(folder: Path, file: str, text: str, instead: str) -> Candidate:
-    """6.12 with another text at one place."""
+    """Return 6.12 with one text replaced."""
     original = real_tree("6.12")
     before, _, after = around(original / file, text)
     return tree(changed(original, folder / "tree", {file: before + instead + after}))
 
 
 def findings(reference: Candidate, version: Candidate, text: str) -> list[tuple[str, str]]:
-    """The findings of a program, by kind and signature."""
+    """Return the class and signature of each finding of a program."""
     return [(each.kind, each.signature) for each in Differential(reference, version).run(parse(text)).findings]
 
 
 def costs(reference: Candidate, version: Candidate, text: str) -> tuple[Costs, Costs]:
-    """The costs of a program, of both sides."""
+    """Return the costs of a program on both sides."""
     found = Differential(reference, version, measure=True).run(parse(text)).costs
     assert found is not None
     return found.reference, found.candidate

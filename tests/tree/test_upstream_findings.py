@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/kernel-trees.md says what checkers find in upstream kernels: the programs show it, and just on those trees."""
+"""Findings in upstream kernels of docs/kernel-trees.md: the programs show them, and only on the named trees."""
 
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import load
 
 from ..corpus.files import CORPUS
-from .trees import asks_for_more, version
+from .trees import needs_optional_features, version
 
 TREES: Final = ("5.12.9", "6.1", "6.12", "7.3")
 # Program -> beginning of the signature, and the trees that show it.
@@ -41,7 +41,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "kernel-trees.md"
 
 
 def violations(name: str, path: Path) -> list[Violation]:
-    """The violations of a tree alone."""
+    """Return the violations of a tree on its own."""
     program = load(path)
     executor = Executor(candidate.get(name), program)
     found = executor.create()
@@ -71,7 +71,7 @@ def test_the_program_shows_it(program: str, name: str) -> None:
     assert any(each.signature.startswith(signature) for each in found) == (name in trees)
 
 
-# Two generations -> kinds of findings and known bugs that the seeds show of the later one.
+# Earlier and later tree -> findings that the seeds show: class, and known bug or signature.
 GENERATIONS: Final = {
     ("6.1", "6.12"): {
         ("common", "M1"),
@@ -93,16 +93,16 @@ GENERATIONS: Final = {
 
 @pytest.mark.parametrize(("earlier", "later"), GENERATIONS)
 def test_two_generations_on_the_seeds(earlier: str, later: str) -> None:
-    """The kinds that docs/kernel-trees.md explains, and no other."""
+    """The seeds show only findings that docs/kernel-trees.md explains."""
     differential = Differential(candidate.get(version(earlier)), candidate.get(version(later)))
     found: set[tuple[str, str]] = set()
     for file in sorted((CORPUS / "seeds").glob("*.s2")):
         program = load(file)
         verdict = differential.run(program)
-        if asks_for_more(program) and earlier == "6.1":
+        if needs_optional_features(program) and earlier == "6.1":
             assert verdict.refused
             continue
-        if not asks_for_more(program):
+        if not needs_optional_features(program):
             assert verdict.refused == "", file
         found |= {(each.kind, each.known or each.signature) for each in verdict.findings}
     assert f"## {earlier} against {later}" in PAGE.read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every way in which a tree can be wrong: exit code 2, one line that says what, nothing left behind."""
+"""All ways in which a tree can be wrong: exit code 2, one line that names the problem, nothing left behind."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ from ..unit.console import ROOT, Result, refused
 from ..unit.processes import interruptible
 from .trees import changed, real_tree, small_tree
 
-# A compiler that answers questions as gcc does, and then does something else.
+# A compiler that answers queries as gcc does, but runs another command when it should compile.
 FAKE: Final = """\
 #!/bin/sh
 case "$*" in
@@ -37,8 +37,8 @@ esac
 class Way(NamedTuple):
     """One way to be wrong.
 
-    :param make: lays out a folder, and returns what is given as TREE
-    :param words: what the line says
+    :param make: prepares a folder; returns the argument TREE
+    :param words: parts of the line
     """
 
     name: str
@@ -47,7 +47,7 @@ class Way(NamedTuple):
 
 
 def without(path: str) -> Callable[[Path], Path]:
-    """Makes a small tree in which something is missing."""
+    """Return a function that makes a small tree without a file or folder."""
 
     def make(folder: Path) -> Path:
         tree = small_tree(folder / "tree")
@@ -90,7 +90,7 @@ WAYS: Final = (
 
 
 def check(tree: Path, capsys: pytest.CaptureFixture[str], *options: str) -> Result:
-    """``s2fuzz tree check``"""
+    """Run ``s2fuzz tree check``."""
     code = cli.main(["tree", "check", str(tree), *options])
     out, err = capsys.readouterr()
     return code, out, err
@@ -103,7 +103,7 @@ def left(cache: Path) -> list[str]:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_a_wrong_tree_is_refused(way: Way, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As text, and in JSON too where that is asked for."""
+    """The message is printed as text, and on request as JSON too."""
     tree = way.make(tmp_path)
     code, out, err = check(tree, capsys, "--json")
     answer = json.loads(out)
@@ -115,7 +115,7 @@ def test_a_wrong_tree_is_refused(way: Way, tmp_path: Path, cache: Path, capsys: 
 
 
 def fake(folder: Path, does: str) -> Path:
-    """A compiler that does this when it should compile."""
+    """Make a compiler that runs this command when it should compile."""
     compiler = folder / "fake-gcc"
     compiler.write_text(FAKE.format(does))
     compiler.chmod(0o755)
@@ -226,7 +226,7 @@ def test_a_script_of_the_tree_that_fails(tmp_path: Path, cache: Path, capsys: py
 
 @pytest.fixture
 def interrupted(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
-    """A build of which every compiler run takes forever, and is under way."""
+    """Start a build in which every compiler run takes forever."""
     compiler = fake(tmp_path, f"echo $$ >>{tmp_path}/pids\nexec sleep 600")
     command = interruptible([sys.executable, "-m", "fuzz", "tree", "check", str(small_tree(tmp_path / "tree"))])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": str(compiler)}
@@ -244,7 +244,7 @@ def interrupted(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -262,13 +262,13 @@ def test_an_interrupted_build_leaves_nothing(
     assert not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split())
 
 
-def test_what_a_killed_build_leaves_goes_with_the_next_one(
+def test_the_next_build_removes_what_a_killed_one_left(
     interrupted: subprocess.Popen[str], tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted.kill()
     interrupted.communicate(timeout=60)
     assert len(left(cache)) == 1
-    # Empty files make no library: what matters here is the folder.
+    # Empty files yield no library; only the cache folder matters here.
     assert check(tmp_path / "tree", capsys)[0] == 2
     assert left(cache) == []
 
@@ -309,8 +309,8 @@ def test_a_header_that_moved(
     assert left(cache) == []
 
 
-def test_a_mistake_in_a_file_of_ours_is_not_said_to_be_the_trees(tmp_path: Path) -> None:
-    """The compiler does not say which of the two has changed."""
+def test_a_mistake_in_native_is_not_blamed_on_the_tree(tmp_path: Path) -> None:
+    """The compiler cannot tell whether the tree or native/ has changed."""
     source = TreeSource(small_tree(tmp_path / "tree"))
     failed = CompileFailedError(CompilerJob("rt_models.o", []), "native/rt_models.c", 157, "expected ';'")
     assert compile_message(source, failed, []) == (
@@ -320,23 +320,22 @@ def test_a_mistake_in_a_file_of_ours_is_not_said_to_be_the_trees(tmp_path: Path)
 
 
 def test_a_function_that_changed_its_arguments(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The line names the probe by which s2fuzz tells the generations apart there."""
     original = real_tree()
     text = (original / KVM_MAIN).read_text()
     old = "static struct kvm *kvm_create_vm(unsigned long type, const char *fdname)"
     assert old in text
     tree = changed(original, tmp_path / "tree", {KVM_MAIN: text.replace(old, f"{old[:-1]}, int more)")})
     result = check(tree, capsys)
-    # Its own call, or that of s2fuzz, whichever is compiled first.
+    # The message is about the tree's own call or that of s2fuzz, whichever is compiled first.
     refused(result, f"{tree} ", " not compile")
     assert "too few arguments to function 'kvm_create_vm'" in result[2]
     assert left(cache) == []
 
 
-def test_a_function_that_is_entered_and_has_another_name(
+def test_a_function_that_s2fuzz_calls_was_renamed(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its old name is still in a header: all files compile, and no program that calls it would have a verdict."""
+    """A header still declares the old name: all files compile, but no program that calls it would have a verdict."""
     original = real_tree()
     name, other = "kvm_handle_guest_abort", "kvm_handle_stage2_abort"
     head = f"int {name}(struct kvm_vcpu *vcpu)"
@@ -353,7 +352,7 @@ def test_a_function_that_is_entered_and_has_another_name(
 
 
 def test_two_builds_at_once(common_cache: Path) -> None:
-    """Both find the library; it was built once, and nothing else is left."""
+    """Both get the library, which was built once; nothing else is left."""
     tree = real_tree()
     command = [sys.executable, "-m", "fuzz", "tree", "check", str(tree), "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

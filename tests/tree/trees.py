@@ -14,7 +14,7 @@ from candidate.tree.building.source import FIRST_HEADERS, KVM_MAIN, MMU, PGTABLE
 from fuzz.execution.executor import Executor
 from fuzz.language.program import KIB, MEMFD, Program
 
-# What a build looks for before it compiles anything.
+# Files and folders that a build requires before it compiles anything.
 NEEDED: Final = (
     *(PGTABLE, MMU, KVM_MAIN, RBTREE, *FIRST_HEADERS, "arch/arm64/Kconfig", "arch/arm64/include/asm/memory.h"),
     *("arch/arm64/include/uapi/asm/kvm.h", "include/asm-generic/Kbuild", "include/uapi/linux/kvm.h"),
@@ -24,7 +24,7 @@ _WHY: Final = "needs kernel trees: S2FUZZ_TREES names a folder with sub-folders 
 
 
 def real_trees() -> list[str]:
-    """The names of the trees there are."""
+    """Return the names of the available trees."""
     home = Path(_HOME)
     there = sorted(each.name for each in home.iterdir() if (each / MMU).is_file()) if _HOME else []
     if _HOME and not there:
@@ -32,22 +32,22 @@ def real_trees() -> list[str]:
     return there
 
 
-def asks_for_more(program: Program) -> bool:
-    """Tell whether a program asks for what only some trees have."""
+def needs_optional_features(program: Program) -> bool:
+    """Return whether a program needs a feature that only some trees have."""
     vm = program.vm
     lpa2 = vm.pa > 48 and vm.granule < 64 * KIB
     return vm.split > 0 or vm.ring > 0 or vm.mte or lpa2 or any(slot.backing == MEMFD for slot in program.slots)
 
 
 def real_tree(name: str = "6.12") -> Path:
-    """A real tree; the test is skipped where it is not at hand."""
+    """Return the folder of a real tree; skip the test if the tree is not available."""
     if name not in real_trees():
         pytest.skip(f"{_WHY} ({name} is not there)")
     return Path(_HOME) / name
 
 
 def small_tree(folder: Path) -> Path:
-    """Make a folder that looks like a tree: each file is there, and empty."""
+    """Make a folder that looks like a tree: each required file exists and is empty."""
     for path in NEEDED:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ def small_tree(folder: Path) -> Path:
 
 
 def around(file: Path, text: str, last: bool = False) -> tuple[str, str, str]:
-    """Split a file at a text that must be there: what is before, the text, what is behind.
+    """Split a file at a text that it must contain: the part before, the text, the part after.
 
-    :param last: at the last place of the text, else at the first
+    :param last: split at the last occurrence of the text, not at the first
     """
     source = file.read_text()
     assert text in source, f"{file} has no {text!r} any more"
@@ -66,9 +66,9 @@ def around(file: Path, text: str, last: bool = False) -> tuple[str, str, str]:
 
 
 def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
-    """A copy of a tree, made of links, with other contents in some files.
+    """Copy a tree by links, with other contents in some files; return the folder.
 
-    :param files: path -> text; None: the file is not there
+    :param files: path -> text; None: the file is missing
     """
     folder.mkdir()
     _link(tree, folder)
@@ -90,7 +90,7 @@ def changed(tree: Path, folder: Path, files: Mapping[str, str | None]) -> Path:
 
 
 def planted(tree: str, folder: Path, path: str, text: str, instead: str) -> str:
-    """A copy of a real tree with another text at the first place of one that stands in a file, as a version."""
+    """Copy a real tree, replace the first occurrence of a text in a file, and return the name of the version."""
     original = real_tree(tree)
     source = (original / path).read_text()
     assert text in source
@@ -98,7 +98,7 @@ def planted(tree: str, folder: Path, path: str, text: str, instead: str) -> str:
 
 
 def edited(tree: str, folder: Path, path: str, edits: Iterable[tuple[str, str]]) -> str:
-    """A copy of a real tree with other texts in a file, each in place of one that stands there once, as a version."""
+    """Copy a real tree, replace texts that each occur once in a file, and return the name of the version."""
     original = real_tree(tree)
     source = (original / path).read_text()
     for text, instead in edits:
@@ -108,9 +108,9 @@ def edited(tree: str, folder: Path, path: str, edits: Iterable[tuple[str, str]])
 
 
 def clean_run(name: str, program: Program) -> tuple[list[tuple[int, int, int]], list[str]]:
-    """Run a program that breaks no rule; the leaves that it leaves from 1G to 2G, and how its operations end.
+    """Run a program that breaks no rule; return the remaining leaves from 1G to 2G, and the status of each operation.
 
-    :param name: of the version
+    :param name: name of the version
     :returns: level, guest address and entry of each leaf; the status of each operation
     """
     executor = Executor(candidate.get(name), program)
@@ -132,5 +132,5 @@ def _link(original: Path, folder: Path) -> None:
 
 
 def version(name: str = "6.12") -> str:
-    """The name of a real tree as a version; the test is skipped where it is not at hand."""
+    """Return the name of a real tree as a version; skip the test if the tree is not available."""
     return f"{PREFIX}{real_tree(name)}"
