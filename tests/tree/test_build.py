@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Real trees build, give the same library wherever they lie, and are found again."""
+"""Real trees build, give the same library in any folder, and are found in the cache."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ each_tree = pytest.mark.parametrize("name", real_trees() or ["none"])
 
 
 def found(tree: Path) -> Path | None:
-    """The entry of the cache that a tree has."""
+    """Return the cache entry of a tree."""
     return look_up(TreeSource(tree), prefix(BuildSettings(), Compiler()))
 
 
@@ -42,7 +42,7 @@ def test_each_tree_builds_with_each_granule(name: str, granule: int, common_cach
 def test_an_unchanged_tree_is_found_at_once(name: str, common_cache: Path) -> None:
     tree = real_tree(name)
     library = build(tree)
-    # The smallest of a few: others may use the machine.
+    # The minimum of a few runs, since the machine may be busy.
     times = []
     for _ in range(5):
         began = time.perf_counter()
@@ -76,14 +76,14 @@ def test_a_changed_file_is_noticed(path: str, tmp_path: Path, common_cache: Path
 
 
 def test_a_header_that_would_be_found_first_is_noticed(tmp_path: Path, common_cache: Path) -> None:
-    """kvm_host.h of linux/ is read; one of the same name in arm64's folder stands before it."""
+    """kvm_host.h of include/linux/ is read; a file of that name in arm64's folder would come first."""
     tree = real_tree()
     build(tree)
     assert found(changed(tree, tmp_path / "other", {"include/linux/of_nothing.h": ""})) is not None
     assert found(changed(tree, tmp_path / "copy", {"arch/arm64/include/linux/kvm_host.h": ""})) is None
 
 
-def test_a_damaged_entry_is_made_anew(tmp_path: Path, common_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_entry_is_rebuilt(tmp_path: Path, common_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = build(real_tree()).parent
     home = tmp_path / "cache"
     shutil.copytree(entry, home / "s2fuzz" / "trees" / entry.name)
@@ -98,7 +98,7 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, common_cache: Path, monkey
 def test_two_builds_give_the_same_bytes(
     tmp_path: Path, common_cache: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the folders are called."""
+    """The names of the folders do not matter."""
     tree = real_tree()
     second = build(changed(tree, tmp_path / "copy", {MMU: (tree / MMU).read_text()}))
     assert second.parent.parent == cache
@@ -124,8 +124,8 @@ def test_instrumented_builds_call_their_runtime(options: dict[str, bool], symbol
     assert library.parent.name.startswith(f"12-O1-{next(iter(options))}-")
 
 
-def test_a_tree_that_changes_meanwhile_is_not_kept(tmp_path: Path, cache: Path) -> None:
-    """Nobody knows which of the two the compiler saw."""
+def test_a_tree_that_changes_during_its_build_is_not_kept(tmp_path: Path, cache: Path) -> None:
+    """It is unknown which of the two contents the compiler read."""
     source = TreeSource(small_tree(tmp_path / "tree"))
     assert source.has(MMU)
     with building(source, "12-", [MMU]) as work:
@@ -157,6 +157,6 @@ def test_without_a_home_there_is_no_cache(tmp_path: Path, monkeypatch: pytest.Mo
     [{"granule": 13}, {"optimise": "-O3"}],
     ids=lambda each: next(iter(each)),
 )
-def test_settings_that_there_are_not(options: dict[str, object]) -> None:
+def test_invalid_settings(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="allowed"):
         BuildSettings(**options)  # type: ignore[arg-type]

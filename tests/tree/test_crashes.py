@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A crash of a tree's code is a finding with its place, and the end of nothing else."""
+"""A crash of a tree's code is a finding that names its place; nothing else ends."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from .trees import planted, version
 PROGRAM = parse(
     "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+4K\n"
 )
-# Runs where a page is unmapped.
+# This code runs when a page is unmapped.
 PLACE = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
 FUNCTION = "stage2_unmap_put_pte"
 UNALLOCATED = "access to an unallocated table page"
@@ -27,20 +27,20 @@ CRASHES = {
     "BUG": ("\tBUG_ON(ctx->level == 3);\n", "oops BUG() in"),
     "a NULL pointer": ("\t*(volatile int *)(ctx->addr & 8) = 1;\n", "oops SIGSEGV in"),
     "a loop": ("\tfor (;;) barrier();\n", "oops does not return in"),
-    "no end of recursion": (
+    "endless recursion": (
         "\t{ volatile char big[1 << 16]; big[0] = 1; stage2_unmap_put_pte(ctx, mmu, mm_ops); big[1] = big[0]; }\n",
         "oops stack overflow in",
     ),
-    "memory far behind the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", f"oops {UNALLOCATED} in"),
-    "a table page to come": ("\tWRITE_ONCE(ctx->ptep[1 << 24], 0);\n", f"oops {UNALLOCATED} in"),
-    "a table page to come, by a plain store": (
+    "memory far past the tables": ("\t__builtin_memset(ctx->ptep, 0, 1UL << 40);\n", f"oops {UNALLOCATED} in"),
+    "a table page not yet allocated": ("\tWRITE_ONCE(ctx->ptep[1 << 24], 0);\n", f"oops {UNALLOCATED} in"),
+    "a table page not yet allocated, by a plain store": (
         "\t((kvm_pte_t *)ctx->ptep)[1 << 24] = 0;\n",
         f"oops {UNALLOCATED} in",
     ),
 }
 
 
-# Loops that tell of what they do, or ask the host for pages.
+# Loops that produce events, or request pages from the host.
 LOOPS = {
     "a barrier": (PGTABLE, PLACE, "\tfor (;;) dsb(ishst);\n"),
     "a page of the host": (
@@ -73,12 +73,12 @@ def test_crash(kind: str, tmp_path: Path) -> None:
     found = differential.run(PROGRAM).findings
     assert [each.kind for each in found] == [REGRESSION]
     assert f"{what} {FUNCTION}" in found[0].signature
-    assert "stage2_unmap_walker > stage2_unmap_put_pte" in found[0].reason or what == CRASHES["no end of recursion"][1]
-    # The tool goes on, and the next program is judged.
+    assert "stage2_unmap_walker > stage2_unmap_put_pte" in found[0].reason or what == CRASHES["endless recursion"][1]
+    # s2fuzz continues and judges the next program.
     assert [each.signature for each in differential.run(PROGRAM).findings] == [found[0].signature]
 
 
-# References of a table page that is yet to come.
+# Calls that take or drop a reference of a table page not yet allocated.
 REFERENCES = {
     "get_page": "\tget_page(virt_to_page(ctx->ptep + (1 << 24)));\n",
     "put_page": "\tput_page(virt_to_page(ctx->ptep + (1 << 24)));\n",
@@ -87,13 +87,13 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_reference_of_a_page_that_nobody_allocated(name: str, tmp_path: Path) -> None:
+def test_reference_of_an_unallocated_page(name: str, tmp_path: Path) -> None:
     found = findings(tmp_path, PGTABLE, PLACE, REFERENCES[name] + PLACE)
     assert f"{name}() of physical address" in found[0].reason
     assert {each.kind for each in found} == {REGRESSION}
 
 
-# What the creation of a VM does without, and what comes of it.
+# Parts that the creation of a VM lacks, and the end of the signature.
 UNMADE = {
     "its per-CPU area": (MMU, "\tif (!mmu->last_vcpu_ran) {", "\tif (0) {", "oops SIGSEGV in kvm_init_stage2_mmu"),
     "a root": (
@@ -114,7 +114,7 @@ def test_vm_without(what: str, tmp_path: Path) -> None:
 
 
 def test_loop_with_events(tmp_path: Path) -> None:
-    """Records go to the checkers while the code runs, and one of them says that it is enough."""
+    """Checkers receive records while the code runs, and one of them stops the loop."""
     text = "\tfor (;;)\n\t\tWRITE_ONCE(*ctx->ptep, 0);\n"
     copy = planted("6.12", tmp_path / "tree", PGTABLE, PLACE, text + PLACE)
     differential = Differential(candidate.get(version("6.12")), candidate.get(copy))
@@ -124,7 +124,7 @@ def test_loop_with_events(tmp_path: Path) -> None:
     assert len(differential.run(PROGRAM).findings) == len(found)
 
 
-# What nobody models, and the code that needs it.
+# Unmodelled symbols, and code that needs them.
 UNMODELLED = {
     "memunmap": "\tmemunmap(NULL);\n",
     "kvm_get_kimage_voffset": (
@@ -144,7 +144,7 @@ def test_refused(name: str, tmp_path: Path) -> None:
     assert verdict.findings == []
 
 
-# Where code is, in its file, that needs what nobody models: of a call that answers with a bitmap, and of the VM's end.
+# Places for a call of an unmodelled function: in a call that returns a bitmap, and at the end of a VM.
 ELSEWHERE = {
     "a dirty log": (KVM_MAIN, "\tn = kvm_dirty_bitmap_bytes(memslot);\n\tflush = false;\n"),
     "the end of a VM": (MMU, "\twrite_lock(&kvm->mmu_lock);\n\tpgt = mmu->pgt;\n"),
@@ -156,7 +156,7 @@ LOGGED = parse(
 
 @pytest.mark.parametrize("where", ELSEWHERE)
 def test_refused_elsewhere(where: str, tmp_path: Path) -> None:
-    """Nothing is asked of a process that has ended: no checker, and no call that comes after."""
+    """After its process has ended, no checker and no later call sends a request to it."""
     file, text = ELSEWHERE[where]
     copy = planted("6.12", tmp_path / "tree", file, text, f"\tmemunmap(NULL);\n{text}")
     verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(LOGGED)
@@ -173,8 +173,8 @@ def test_crash_at_the_end_of_a_vm(tmp_path: Path) -> None:
     )
 
 
-def test_the_interpreter_ends_without_a_word() -> None:
-    """Processes that are still there at its end are ended in silence, in the form that is built."""
+def test_the_interpreter_ends_silently() -> None:
+    """In the compiled form, processes that still run at its end are terminated silently."""
     code = (
         "import candidate; from fuzz.generation.generator import Generator; "
         "from fuzz.judging.differential import Differential; "

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Device memory that user space maps by blocks, on trees: the size by which KVM maps it, and mistakes there.
+"""Device memory that user space maps by blocks, on trees: the size with which KVM maps it, and mistakes in that size.
 
-6.12.113 and 7.3 take the size from the tables of user space ("KVM: arm64: Use stage-1 leaf size for VM_PFNMAP"). A copy
-that does so and is wrong shows nothing on device memory that user space maps by pages, nor on huge pages.
+6.12.113 and 7.3 take the size from the tables of user space ("KVM: arm64: Use stage-1 leaf size for VM_PFNMAP"). A
+mistake in that code shows nothing on device memory that user space maps by pages, nor on huge pages.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ BLOCK, PAGE = 2, 3
 
 
 def levels(tree: str, text: str) -> list[int]:
-    """The levels of the leaves that a program leaves behind on a tree, from the lowest address of 1G to 2G on."""
+    """Run a program on a tree; return the levels of the remaining leaves from 1G to 2G, in order of address."""
     return [level for level, _, _ in clean_run(version(tree), parse(text))[0]]
 
 
@@ -43,20 +43,20 @@ def test_kvm_maps_device_memory_as_user_space_does_since_6_12(tree: str, backing
 
 
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
-def test_what_is_left_of_a_block_is_mapped_by_pages(tree: str) -> None:
+def test_the_rest_of_a_block_is_mapped_by_pages(tree: str) -> None:
     text = READ.format("devicehuge") + "host unmap a+1M 4K\n"
     assert levels(tree, text) == []
     assert levels(tree, text + "cpu0 read a+8K\ncpu0 write a+0\n") == [PAGE] * 2
 
 
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
-def test_a_block_that_lies_otherwise_in_the_guest_is_mapped_by_pages(tree: str) -> None:
+def test_a_block_with_another_alignment_in_the_guest_is_mapped_by_pages(tree: str) -> None:
     skewed = SLOT.format("devicehuge").replace("size=2M", "size=4M offset=4K")
     assert levels(tree, skewed + "cpu0 read a+2M\n") == [PAGE]
 
 
 class Mistake(NamedTuple):
-    """A change of a tree, and the findings that must be among those on device memory that is mapped by blocks."""
+    """A change of a tree, and the class and signature of a finding on device memory that is mapped by blocks."""
 
     tree: str
     text: str
@@ -77,14 +77,14 @@ MISTAKES: Final = {
         "if (pfn_is_map_memory(pfn))\n\t\t\tgfn &= ~(PTRS_PER_PMD - 1);",
         (REGRESSION, "isolation: stage2_map_walker: access to a frame not owned, through the tables L3"),
     ),
-    "a block is no device memory": Mistake(
+    "a block is not treated as device memory": Mistake(
         "6.12",
         "if (device) {\n\t\tif (vfio",
         "if (device && vma_pagesize == PAGE_SIZE) {\n\t\tif (vfio",
         (REGRESSION, "translation: stage2_map_walker: device frame mapped as normal memory L2"),
     ),
-    # No mistake: 6.1.192 does so.
-    "all is mapped by pages": Mistake(
+    # Not a mistake: 6.1.192 does this.
+    "everything is mapped by pages": Mistake(
         "6.12",
         "vma_shift = get_vma_page_shift(vma);",
         "vma_shift = get_vma_page_shift(vma);\n\t\tforce_pte = vma->vm_flags & VM_PFNMAP;",
@@ -94,7 +94,7 @@ MISTAKES: Final = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=list(MISTAKES))
-def test_a_mistake_shows_on_blocks_of_device_memory_alone(mistake: Mistake, tmp_path: Path) -> None:
+def test_a_mistake_shows_only_on_blocks_of_device_memory(mistake: Mistake, tmp_path: Path) -> None:
     copy = edited(mistake.tree, tmp_path / "tree", MMU, [(mistake.text, mistake.instead)])
     differential = Differential(candidate.get(version(mistake.tree)), candidate.get(copy))
     for backing in ("device", "thp", "anon"):
@@ -104,8 +104,8 @@ def test_a_mistake_shows_on_blocks_of_device_memory_alone(mistake: Mistake, tmp_
     assert mistake.found[0] == REGRESSION or found == {mistake.found}
 
 
-def test_the_area_is_no_answer(tmp_path: Path) -> None:
-    """A copy takes a block wherever the frames are a device's: a page of it is not user space's any more."""
+def test_the_area_does_not_determine_the_size(tmp_path: Path) -> None:
+    """A copy maps a block wherever the frames are a device's, even if user space has unmapped one of its pages."""
     size = "int sz = get_user_mapping_size(kvm, hva);"
     guess = "int sz = kvm_is_device_pfn(pfn) ? PMD_SIZE : get_user_mapping_size(kvm, hva);"
     copy = edited("6.12", tmp_path / "tree", MMU, [(size, guess)])

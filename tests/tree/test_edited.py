@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree that is edited while it is judged: nothing counts for the wrong text, and the user is told."""
+"""A tree that is edited while it is judged: no result counts for the wrong source, and the user is informed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..unit.campaign.test_campaign import go_on
 from .trees import planted, version
 
 TREE: Final = "6.12"
-# A put dropped: nearly every program shows it.
+# A put: nearly every program shows if it is dropped.
 PLACE: Final = "\tmm_ops->put_page(ctx->ptep);\n}\n\nstatic bool stage2_pte_cacheable"
 WITHOUT: Final = "}\n\nstatic bool stage2_pte_cacheable"
 HALF: Final = "\tmm_ops->put_page(ctx->\n}\n\nstatic bool stage2_pte_cacheable"
@@ -35,12 +35,12 @@ Work = Callable[..., Result]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> str:
-    """A copy of a tree, as it is, whose pgtable.c may be edited."""
+    """Make an unchanged copy of a tree whose pgtable.c may be edited; return the name of the version."""
     return planted(TREE, tmp_path / "tree", PGTABLE, PLACE, PLACE)
 
 
 def edit(copy: str, old: str, new: str) -> None:
-    """Change the text of the copy."""
+    """Replace a text of the copy's pgtable.c."""
     file = Path(copy.removeprefix("tree:")) / PGTABLE
     text = file.read_text()
     assert old in text
@@ -48,7 +48,7 @@ def edit(copy: str, old: str, new: str) -> None:
 
 
 def edited_after_the_first(run_unit: Work, copy: str, old: str, new: str) -> Work:
-    """Do units; somebody edits the tree before the first one is over."""
+    """Return a function that runs units, and edits the tree before the first one is over."""
     left = [True]
 
     def work(unit: Unit, *arguments: object) -> Result:
@@ -64,7 +64,7 @@ def settings(copy: str) -> Settings:
     return Settings(copy, version(TREE), workers=1, unit_seconds=2.0)
 
 
-def test_a_campaign_goes_on_with_the_new_text(copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_continues_with_the_new_source(copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "run_unit", edited_after_the_first(run_unit, copy, PLACE, WITHOUT))
     overview = go_on(tmp_path / "campaign", 1, settings(copy))
     log = (tmp_path / "campaign" / "log").read_text()
@@ -72,10 +72,10 @@ def test_a_campaign_goes_on_with_the_new_text(copy: str, tmp_path: Path, monkeyp
     assert f"the code of {copy} has changed: findings from unit 1 on count as version 2" in log
     assert overview.versions == 2
     assert any(each.finding.signature.startswith(SHOWN) for each in overview.shown)
-    # Of the new text it is known which lines ran.
+    # It is known which lines of the new source ran.
     assert overview.exercise is not None
     assert not overview.exercise.unknown
-    # Undone, the text is that of version 1 again.
+    # After the edit is undone, the source is that of version 1 again.
     edit(copy, WITHOUT, PLACE)
     overview = go_on(tmp_path / "campaign", 2, settings(copy))
     log = (tmp_path / "campaign" / "log").read_text()
@@ -83,7 +83,7 @@ def test_a_campaign_goes_on_with_the_new_text(copy: str, tmp_path: Path, monkeyp
     assert not any(each.finding.signature.startswith(SHOWN) for each in overview.shown)
 
 
-def test_a_text_that_does_not_compile_ends_a_campaign(
+def test_a_source_that_does_not_compile_ends_a_campaign(
     copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "run_unit", edited_after_the_first(run_unit, copy, PLACE, HALF))
@@ -96,7 +96,7 @@ def test_a_text_that_does_not_compile_ends_a_campaign(
 
 
 @pytest.mark.parametrize("command", ["fuzz", "gate"])
-def test_what_a_session_has_found_is_not_replayed_on_another_text(
+def test_a_finding_of_a_session_is_not_replayed_on_another_source(
     command: str, copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(copy, PLACE, WITHOUT)
@@ -117,8 +117,8 @@ def test_what_a_session_has_found_is_not_replayed_on_another_text(
     assert "a mistake of s2fuzz" not in err
 
 
-def test_a_process_that_begins_later_does_not_judge_another_text(copy: str) -> None:
-    """The first one of a unit has died, say."""
+def test_a_later_process_does_not_judge_another_source(copy: str) -> None:
+    """This happens if the first process of a unit has died."""
     opened = candidate.get(copy)
     unit = Unit("random", copy, copy, 1, programs=1, contents=(opened.content, opened.content))
     assert run_unit(unit).state.programs == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A patch that needs what nobody models is not clean: sessions say that there is no verdict."""
+"""A patch that needs an unmodelled function is not clean: sessions report that there is no verdict."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SOME_PROGRAMS = "12"
 
 @pytest.fixture
 def versions(tmp_path: Path) -> tuple[str, ...]:
-    """A tree in which each fault calls what nobody models, and the tree that it was made of."""
+    """Return options: a tree whose faults call an unmodelled function, against the unchanged tree."""
     copy = planted("6.12", tmp_path / "tree", MMU, TEXT, f"\tmemunmap(NULL);\n{TEXT}")
     return "--candidate", copy, "--reference", version("6.12")
 
@@ -57,13 +57,13 @@ def test_campaign(versions: tuple[str, ...], tmp_path: Path, capsys: pytest.Capt
 
 
 def lines_of(copy: str, text: str) -> list[str]:
-    """The places of a text of one line in a copy of a tree."""
+    """Return the places of a one-line text in mmu.c of a copy of a tree."""
     source = (Path(copy.partition(":")[2]) / MMU).read_text().splitlines()
     return [f"{MMU}:{number}" for number, line in enumerate(source, 1) if text in line]
 
 
 def test_lines_that_only_programs_without_a_verdict_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing was judged of them: most programs are clean, and say nothing of the patch."""
+    """These lines were not judged: most programs are clean, but say nothing about the patch."""
     copy = planted("6.12", tmp_path / "tree", MMU, LOGS, LOGS_REFUSED)
     versions = "--candidate", copy, "--reference", version("6.12")
     (line,) = lines_of(copy, "memunmap(NULL);")
@@ -115,7 +115,7 @@ def test_cover(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_programs_of_known_bugs_do_not_count() -> None:
     """They run on one tree alone, so they compare nothing."""
     tree = candidate.get(version("6.12"))
-    # The start of its process counts.
+    # The start of the tree's process adds counts, so it comes first.
     bug_run.__wrapped__(tree, "D2")
     before = pool.counts()
     bug_run.__wrapped__(tree, "D2")

@@ -17,10 +17,10 @@ from .trees import small_tree
 
 
 class Builds:
-    """Stands for what builds: notes what is asked for, and fails for some page sizes.
+    """Stands in for the builder: records requests, and fails for some page sizes.
 
-    :param there: page sizes, as log2, for which a library is there
-    :param fail: those for which none can be made
+    :param there: page sizes, as log2, that have a library
+    :param fail: page sizes, as log2, for which no library can be built
     """
 
     def __init__(self, there: tuple[int, ...] = (), fail: tuple[int, ...] = ()) -> None:
@@ -38,7 +38,7 @@ class Builds:
 
 
 def ahead(builds: Builds, names: list[str], patch: pytest.MonkeyPatch) -> list[str]:
-    """Build ahead; what is told."""
+    """Build ahead; return the messages."""
     patch.setattr(opening, "is_built", builds.is_built)
     patch.setattr(opening, "make", builds.make)
     told: list[str] = []
@@ -63,7 +63,7 @@ def test_nothing_is_built_where_a_tree_is_missing(tmp_path: Path, monkeypatch: p
 
 
 def test_a_size_that_a_tree_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that needs such pages is refused when it comes; a tree that cannot be built at all is told at once."""
+    """A program with such pages is refused when it runs; a tree that cannot be built at all is reported at once."""
     name = f"{PREFIX}{small_tree(tmp_path / 'tree')}"
     builds = Builds(fail=(14,))
     assert len(ahead(builds, [name], monkeypatch)) == 3
@@ -73,22 +73,22 @@ def test_a_size_that_a_tree_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def built(tree: Path, granule: int) -> BuiltTree:
-    """An entry of the cache that says that a library was made of mmu.c of a tree."""
+    """Make a cache entry which records that a library was built from mmu.c of a tree."""
     source, settings = TreeSource(tree), opening.settings_of(granule)
     assert source.has(MMU)
     start = entries.prefix(settings, Compiler())
     with entries.building(source, start, [MMU]) as work:
         (work / entries.LIBRARY).write_text("")
         source.since = 0.0
-        # As if the file were old.
+        # Make the file look old.
         os.utime(tree / MMU, (-1, -1))
         entry = entries.publish(work, source, start, {}, [MMU])
     return BuiltTree(entry / entries.LIBRARY, entries.read(entry), cached=True)
 
 
 @pytest.mark.usefixtures("cache")
-def test_pages_of_another_size_are_of_the_same_text(tmp_path: Path) -> None:
-    """Whatever the tree has become since it was opened for pages of 4K."""
+def test_other_page_sizes_use_the_same_source(tmp_path: Path) -> None:
+    """They use the source from which the tree was opened for 4K pages, even if it has changed since."""
     tree = small_tree(tmp_path / "tree")
     first, beside = built(tree, 12), built(tree, 14)
     assert opening._beside(first, f"{PREFIX}{tree}", opening.settings_of(14)) == beside.library

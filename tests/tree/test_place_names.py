@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions of the tree have the kernel's names in places, where native/ has put one of its own before them."""
+"""Places show a tree's function by its kernel name, even if native/ has renamed it to put a wrapper in its place."""
 
 import subprocess
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_a_function_that_native_has_renamed(tmp_path: Path) -> None:
     places = CodePlaces(tmp_path / "tree.so")
     place = places.place((start + 1,))
     assert places.tool is not None
-    # addr2line ends when nobody asks any more.
+    # Close its pipes, so that addr2line ends.
     with places.tool:
         pass
     assert place.function == place.chain() == "mark_page_dirty"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes planted in copies of a tree are told from the tree itself: by the right checker, and with the C function."""
+"""Mistakes planted in copies of a tree are found by the right checker, whose finding names the C function."""
 
 import re
 from pathlib import Path
@@ -15,15 +15,15 @@ from fuzz.judging.differential import REGRESSION, Differential
 
 from .trees import around, changed, real_tree
 
-# Programs that are judged until one shows the mistake; each seed of its own must.
+# Upper bound on the programs that are judged until one shows the mistake.
 PROGRAMS: Final = 400
 SEED: Final = 1
 
 
 class Planted(NamedTuple):
-    """A mistake: file, text, what stands there instead, checker, and what the finding names.
+    """A mistake: file, text, replacement, checker, and the contents of the finding.
 
-    *function*: the C function of the event; *code*: the text of the line; *chain*: a part of the chain of calls
+    *function*: the C function of the event; *code*: text of the named line; *chain*: part of the call chain
     """
 
     file: str
@@ -35,7 +35,7 @@ class Planted(NamedTuple):
     chain: str
 
 
-# Where an entry is made: by a fault, whatever was wrong before it.
+# The place where a fault makes an entry; the mistake itself comes earlier.
 MAKES: Final = ("stage2_make_pte", "smp_store_release(ctx->ptep, new)", "kvm_handle_guest_abort > user_mem_abort > ")
 
 PLANTED: Final = {
@@ -135,7 +135,7 @@ def test_where_maps_differ(tmp_path: Path) -> None:
 
 
 def names(reason: str, planted: Planted, copy: Path) -> bool:
-    """Tell whether a reason names the function, a line that has the code, and the chain of calls."""
+    """Return whether a reason names the function, a line with the code, and the call chain."""
     for function, file, line, chain in re.findall(r"(\w+) \((\w+\.c):(\d+)\), by ([\w >]*)", reason):
         lines = (copy / {"pgtable.c": PGTABLE, "mmu.c": MMU}[file]).read_text().splitlines()
         if function == planted.function and planted.code in lines[int(line) - 1] and planted.chain in chain:
@@ -157,7 +157,7 @@ def test_planted(mistake: str, tmp_path: Path) -> None:
         mine = [each.reason for each in worse if each.signature.startswith(f"{planted.checker}: ")]
         if any(names(each, planted, copy) for each in mine):
             return
-        # A direct call comes to the same place by another chain.
+        # A direct call reaches the same place by another call chain.
         assert all("kvm_pgtable_stage2_map" in each and "user_mem_abort" not in each for each in mine), mine
         found += mine
     pytest.fail(f"no regression of {planted.checker} on the way of {planted.chain} in {PROGRAMS} programs: {found}")

@@ -22,7 +22,7 @@ LOCK: Final = "write_lock(&kvm->mmu_lock);"
 UNLOCK: Final = "write_unlock(&kvm->mmu_lock);"
 MUTEX: Final = "&kvm->slots_arch_lock"
 SLEEP: Final = "\textern void msleep(unsigned int ms);\n\n"
-# What a fault does: it comes to an end whether or not another actor can run.
+# Code in a fault that terminates whether or not another actor can run.
 ENDS: Final = {
     "once": "\tcpu_relax();\n",
     "a delay": "\tfor (int i = 0; i < 100000; i++)\n\t\tcpu_relax();\n",
@@ -34,7 +34,7 @@ ENDS: Final = {
         f"{SLEEP}\tmsleep(1);\n\tmutex_lock({MUTEX});\n\t{LOCK}\n\t{UNLOCK}\n\tmsleep(1);\n\tmutex_unlock({MUTEX});\n"
     ),
 }
-# It does not come to an end, alone or beside another one.
+# Code that never terminates, alone or with another actor.
 ENDLESS: Final = {
     "a flag": "\twhile (READ_ONCE(kvm->mmu_invalidate_seq) != ~0UL)\n\t\tcpu_relax();\n",
     "nothing": "\tfor (;;)\n\t\tcpu_relax();\n",
@@ -43,7 +43,8 @@ ENDLESS: Final = {
     "a sleep": f"{SLEEP}\tfor (;;)\n\t\tmsleep(1);\n",
 }
 SPINS: Final = "contract: kvm_handle_guest_abort: oops does not return in user_mem_abort"
-# The first vCPU waits until the second one has come here. %s: what it holds meanwhile.
+# The first vCPU waits until the second one has reached this place. {}: code of the second one before that; code of the
+# first one before and after its wait.
 WAITS: Final = (
     "\tstatic int there;\n\n\tif (vcpu->vcpu_id) {{\n{}\t\tWRITE_ONCE(there, 1);\n\t}} else {{\n"
     "{}\t\twhile (!READ_ONCE(there))\n\t\t\tcpu_relax();\n{}\t}}\n"
@@ -51,7 +52,7 @@ WAITS: Final = (
 
 
 def polling(folder: Path, text: str) -> str:
-    """A copy of 6.12 whose faults do something before they look up the VMA."""
+    """Copy 6.12 so that its faults run this code before they look up the VMA; return the name of the version."""
     return planted("6.12", folder, MMU, PLACE, f"\t{{\n{text}\t}}\n{PLACE}")
 
 
@@ -61,7 +62,7 @@ def signatures(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_code_that_polls_and_goes_on(name: str, tmp_path: Path) -> None:
+def test_polling_code_that_ends(name: str, tmp_path: Path) -> None:
     tree = polling(tmp_path / "tree", ENDS[name])
     assert signatures(Run(tree, ALONE)) == []
     for switch in SWITCHES:
@@ -73,7 +74,7 @@ def test_code_that_polls_and_goes_on(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_code_that_polls_without_an_end(name: str, tmp_path: Path) -> None:
+def test_polling_code_that_never_ends(name: str, tmp_path: Path) -> None:
     tree = polling(tmp_path / "tree", f"\tif (!vcpu->vcpu_id) {{\n{ENDLESS[name]}\t}}\n")
     for text in (ALONE, *(BOTH.format(switch) for switch in SWITCHES)):
         began = time.process_time()
@@ -90,11 +91,11 @@ def test_an_actor_that_polls_lets_the_other_one_run(tmp_path: Path) -> None:
         assert Run(tree, BOTH.format(switch), direct=0).lines == run.lines
 
 
-def test_an_actor_that_polls_for_one_that_it_keeps_from_running(tmp_path: Path) -> None:
+def test_an_actor_that_polls_for_one_that_it_blocks(tmp_path: Path) -> None:
     locked, unlocked = f"\t\t{LOCK}\n", f"\t\t{UNLOCK}\n"
     tree = polling(tmp_path / "tree", WAITS.format(f"{locked}{unlocked}", locked, unlocked))
     assert signatures(Run(tree, BOTH.format(""))) == [SPINS]
-    # Without the lock, the second one comes there.
+    # If the first one does not hold the lock, the second one gets there.
     tree = polling(tmp_path / "right", WAITS.format(f"{locked}{unlocked}", f"{locked}{unlocked}", ""))
     assert signatures(Run(tree, BOTH.format(""))) == []
 

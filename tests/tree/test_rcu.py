@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""RCU of a tree: readers, callbacks in order, and the rules for what is cut off beside other walks."""
+"""RCU in a tree: readers, callbacks in order, and the rules for tables that are detached during other walks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from .trees import changed, planted, real_tree, version
 READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"
 # A walk becomes a reader.
 READER: Final = "\tif (walker->flags & KVM_PGTABLE_WALK_SHARED)\n\t\trcu_read_lock();\n"
-# A table is handed over, to be freed later.
+# A table is handed to RCU, to be freed later.
 CALLED: Final = "\tcall_rcu(&page->rcu_head, stage2_free_unlinked_table_rcu_cb);"
 HANDED: Final = "lifetime: stage2_map_walker: walk of a table that was handed to RCU, outside of rcu_read_lock"
 # Two tables become blocks.
@@ -29,16 +29,16 @@ COALESCE: Final = parse(
     "s2fuzz 1\nvm fwb=on\nslot a size=4M backing=thp log=on\ncpu0 read a+0\ncpu0 read a+2M\nlog a off\n"
     "cpu0 read a+4K\ncpu0 read a+2052K\n"
 )
-# stage2_map_walk_table_pre() cuts a table off ...
+# stage2_map_walk_table_pre() detaches a table ...
 CUTS: Final = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret)\n\t\treturn ret;\n\n"
-# Of kvm_pgtable_stage2_map(), behind the walk.
+# Code of kvm_pgtable_stage2_map(), after the walk.
 MAPPED: Final = "\tdsb(ishst);\n\treturn ret;\n}\n\nint kvm_pgtable_stage2_set_owner("
-# ... and hands it over.
+# ... and hands it to RCU.
 HANDS_OVER: Final = "\tmm_ops->free_unlinked_table(childp, ctx->level);\n"
 
 
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
-def test_what_is_cut_off_is_freed_after_the_readers(tree: str) -> None:
+def test_a_detached_table_is_freed_after_the_readers(tree: str) -> None:
     lines = trace(version(tree), COALESCE)
     called = [line for line in lines if line.startswith("call_rcu")]
     assert [line.split(",")[0] for line in called] == ["call_rcu: callback 0", "call_rcu: callback 1"]
@@ -54,7 +54,7 @@ def test_what_is_cut_off_is_freed_after_the_readers(tree: str) -> None:
 
 
 @pytest.mark.parametrize("tree", ["5.12.9", "6.1"])
-def test_walks_without_rcu_owe_nothing(tree: str) -> None:
+def test_trees_without_rcu_break_no_rule(tree: str) -> None:
     lines = trace(version(tree), COALESCE)
     assert any(line.startswith(("put_page: 0", "free_page: 0")) for line in lines)
     assert not any(line.startswith(("rcu", "call_rcu")) or "callback" in line for line in lines)
@@ -68,14 +68,14 @@ def test_a_walk_that_is_no_reader(tmp_path: Path) -> None:
     verdict = Differential(candidate.get(version("6.12")), candidate.get(tree)).run(COALESCE)
     worse = [each.signature for each in verdict.findings if each.kind == REGRESSION]
     assert worse[:2] == [unprotected, unbalanced]
-    # Where the original does not say that walks are readers, they need not be.
+    # In a tree whose walks are never readers, they need not be.
     found = violations(tree, COALESCE)
     assert unprotected not in found
     assert unbalanced in found
 
 
 def after(tree: str, grace: int) -> list[int]:
-    """The operations after which, or in which, the callbacks of `COALESCE` run; the last is the destruction."""
+    """Return the steps in which callbacks of `COALESCE` run: 0 is the creation, the last one is the destruction."""
     program = replace(COALESCE, vm=replace(COALESCE.vm, grace=grace))
     executor = Executor(candidate.get(tree), program)
     lines = Trace(executor)
@@ -90,16 +90,16 @@ def after(tree: str, grace: int) -> list[int]:
 
 
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
-def test_a_program_says_when_a_grace_period_ends(tree: str) -> None:
-    # The reads by which tables become blocks are operations 4 and 5; each has one reader.
+def test_a_program_determines_when_a_grace_period_ends(tree: str) -> None:
+    # Steps 4 and 5 are the reads that replace tables by blocks; each has one reader.
     assert after(version(tree), 1) == [4, 5]
     assert after(version(tree), 2) == [4, 5]
     assert after(version(tree), 3) == [5, 5]
     assert after(version(tree), 5) == [6, 6]
 
 
-def test_what_readers_use_too_long_is_seen_where_the_grace_period_is_short(tmp_path: Path) -> None:
-    """The table that was cut off is read once more after the walk."""
+def test_a_late_read_is_seen_with_a_short_grace_period(tmp_path: Path) -> None:
+    """The detached table is read once more after the walk."""
     text = HANDS_OVER + "\treturn 0;\n"
     source = (real_tree("6.12") / PGTABLE).read_text()
     for old, new in (
@@ -110,7 +110,7 @@ def test_what_readers_use_too_long_is_seen_where_the_grace_period_is_short(tmp_p
         assert source.count(old) == 1
         source = source.replace(old, new)
     tree = f"{PREFIX}{changed(real_tree('6.12'), tmp_path / 'tree', {PGTABLE: source})}"
-    # Where it is there still, it may as well be gone.
+    # Even if the table still exists, the read is a violation: the table may be freed at any time.
     assert violations(tree, COALESCE) == [HANDED] * 2
     found = violations(tree, replace(COALESCE, vm=replace(COALESCE.vm, grace=1)))
     assert "lifetime: stage2_map_walker: walk of a freed table" in found
@@ -122,7 +122,7 @@ def test_freed_at_once(tmp_path: Path) -> None:
     assert found == ["lifetime: stage2_map_walker: freed before a grace period"] * 2
 
 
-def test_handed_over_before_it_is_cut_off(tmp_path: Path) -> None:
+def test_handed_to_rcu_before_it_is_detached(tmp_path: Path) -> None:
     tree = planted("6.12", tmp_path / "tree", PGTABLE, CUTS + HANDS_OVER, HANDS_OVER + CUTS)
     assert "lifetime: stage2_map_walker: handed to RCU while reachable" in violations(tree, COALESCE)
 
@@ -143,13 +143,13 @@ WORKS_ON = {
 
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
 @pytest.mark.parametrize("what", WORKS_ON)
-def test_a_reader_in_what_another_cuts_off(what: str, tree: str) -> None:
-    """The flush is still to come, and covers what it does there."""
+def test_a_reader_in_a_table_that_another_actor_detaches(what: str, tree: str) -> None:
+    """The pending flush covers the reader's changes."""
     assert violations(version(tree), parse(f"{BESIDE}{WORKS_ON[what]}end\n")) == []
 
 
-def test_a_table_that_was_cut_off_may_be_freed_while_the_vm_is_destroyed() -> None:
-    """Its grace period ends then, before the root is unlinked."""
+def test_a_detached_table_may_be_freed_while_the_vm_is_destroyed() -> None:
+    """Its grace period ends during the destruction, before the root is unlinked."""
     text = (
         "s2fuzz 1\nvm cpus=1 haf=on grace=4\nslot a ipa=1G size=2M backing=thp\ntable map a+0 4K r\ncpu0 write a+0\n"
         "host age a+0 4K\ncpu0 read a+0\n"

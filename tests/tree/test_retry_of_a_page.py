@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fault may ask whether an invalidation of its own page came (mmu_invalidate_retry_gfn()), and ask unlocked too."""
+"""Faults that check for invalidations of their own page only (mmu_invalidate_retry_gfn()), also without the lock."""
 
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from fuzz.language.text import parse
 
 from .trees import edited, version
 
-# A page is migrated, and a fault of another one, or of the same, maps before that is over.
+# While a page is migrated, a fault maps another page, or the same one.
 BESIDE: Final = """\
 s2fuzz 1
 vm cpus=1
@@ -25,7 +25,7 @@ switch host0 to cpu0 after unlock 1
 end
 """
 ELSEWHERE, THERE = (parse(BESIDE.format(at)) for at in ("4K", "0"))
-# By tree: the question, and that for one page, at which `+ 0` is put behind the frame number.
+# By tree: the check, and the check for one page only, with `+ 0` after the frame number.
 QUESTIONS: Final = {
     "6.12": ("if (mmu_invalidate_retry(kvm, mmu_seq)) {", "if (mmu_invalidate_retry_gfn(kvm, mmu_seq, gfn + 0)) {"),
     "7.3": (
@@ -43,19 +43,19 @@ EARLY: Final = """\
 
 
 def differences(tree: str, changed: str) -> list[list[str]]:
-    """The signatures of findings that are not common, of each program."""
+    """Return, for each program, the signatures of its findings that are not common."""
     differential = Differential(candidate.get(version(tree)), candidate.get(changed))
     verdicts = [differential.run(program) for program in (ELSEWHERE, THERE)]
     return [[each.signature for each in verdict.findings if each.kind != COMMON] for verdict in verdicts]
 
 
 @pytest.mark.parametrize("tree", QUESTIONS)
-def test_of_its_own_page(tree: str, tmp_path: Path) -> None:
+def test_a_check_of_its_own_page(tree: str, tmp_path: Path) -> None:
     assert differences(tree, edited(tree, tmp_path / "tree", MMU, [QUESTIONS[tree]])) == [[], []]
 
 
 @pytest.mark.parametrize("tree", QUESTIONS)
-def test_of_another_page(tree: str, tmp_path: Path) -> None:
+def test_a_check_of_another_page(tree: str, tmp_path: Path) -> None:
     text, instead = QUESTIONS[tree]
     elsewhere, there = differences(
         tree, edited(tree, tmp_path / "tree", MMU, [(text, instead.replace("+ 0", "+ 1024"))])
@@ -65,6 +65,6 @@ def test_of_another_page(tree: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("of_a_page", [False, True])
-def test_once_more_without_the_lock(of_a_page: bool, tmp_path: Path) -> None:
+def test_an_additional_check_without_the_lock(of_a_page: bool, tmp_path: Path) -> None:
     edits = [(LOCK, EARLY + LOCK), *([QUESTIONS["6.12"]] if of_a_page else [])]
     assert differences("6.12", edited("6.12", tmp_path / "tree", MMU, edits)) == [[], []]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory with tags: what trees do for guests with MTE, and changes of it in copies."""
+"""Memory tags: trees and guests with MTE, and mistakes planted in copies."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ ONE_PAGE: Final = "s2fuzz 1\nvm cpus=1 mte=on\nslot a size=4K backing=anon\ncpu0
 
 
 class Changed(NamedTuple):
-    """A text of mmu.c that stands there first, and another; the program and the signature of what that breaks."""
+    """A change of mmu.c: a text and its replacement; a program, and the signature of the first regression."""
 
     tree: str
     text: str
@@ -30,10 +30,10 @@ class Changed(NamedTuple):
 
 
 CHANGES: Final = {
-    "not at all": Changed(
+    "never": Changed(
         "6.12", "sanitise_mte_tags(kvm, pfn, vma_pagesize);", "(void)mte_allowed;", ONE_PAGE, f"{NOT_CLEARED} L3"
     ),
-    "the first page of a block": Changed(
+    "the first page of a block only": Changed(
         "6.12",
         "sanitise_mte_tags(kvm, pfn, vma_pagesize);",
         "sanitise_mte_tags(kvm, pfn, PAGE_SIZE);",
@@ -47,7 +47,7 @@ CHANGES: Final = {
         ONE_PAGE + "table unmap a+0 4K\ncpu0 read a+0\n",
         "tags: kvm_handle_guest_abort: tags cleared again after a translation fault",
     ),
-    "the frame of the host's page, not that of the block": Changed(
+    "shifted by one frame": Changed(
         "6.12",
         "\tunsigned long i, nr_pages = size >> PAGE_SHIFT;\n\tstruct page *page = pfn_to_page(pfn);",
         "\tunsigned long i, nr_pages = size >> PAGE_SHIFT;\n\tstruct page *page = pfn_to_page(pfn + 1);",
@@ -74,7 +74,7 @@ def test_a_change_is_found(change: Changed, tmp_path: Path) -> None:
 
 
 class Cleared(Observer):
-    """Keeps the frames whose tags are cleared."""
+    """Records the frames whose tags are cleared."""
 
     def __init__(self) -> None:
         self.frames: list[int] = []
@@ -84,7 +84,7 @@ class Cleared(Observer):
 
 
 def cleared(tree: str, program: str) -> list[int]:
-    """The frames whose tags a tree clears, in order."""
+    """Return the frames whose tags a tree clears, in order."""
     executor = Executor(candidate.get(version(tree)), parse(program))
     seen = Cleared()
     executor.side.kernel.observe(seen)
@@ -118,7 +118,7 @@ def test_pages_of_hugetlb_have_tags_where_the_tree_allows_it() -> None:
     assert "memory tags (mte=) with hugetlb" in verdict.refused
 
 
-# What is no bug: a permission fault that maps what was mapped, and a page that the host has split meanwhile.
+# Not bugs: a permission fault that maps an already mapped page, and a page that the host has split meanwhile.
 SILENT: Final = (
     "slot a size=2M backing=thp log=on\ncpu0 read a+0\ncpu0 write a+0\nlog a off\ncpu0 read a+4K\n",
     "slot a size=2M backing=thp\ncpu0 read a+0\ncpu0 write a+0\nhost split a+0\ncpu0 write a+4K\n",
@@ -130,7 +130,7 @@ SILENT: Final = (
 
 @pytest.mark.parametrize("lines", SILENT)
 @pytest.mark.parametrize("tree", ["6.1", "6.12", "7.3"])
-def test_nothing_is_said_of_what_is_right(tree: str, lines: str) -> None:
+def test_correct_behaviour_is_clean(tree: str, lines: str) -> None:
     side = candidate.get(version(tree))
     assert Differential(side, side).run(parse(f"s2fuzz 1\nvm cpus=1 mte=on\n{lines}")).findings == []
 

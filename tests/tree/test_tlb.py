@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb.c of a tree: the machine executes the instructions that its own code has come to."""
+"""tlb.c of a tree: the machine executes the instructions that the tree's own code reaches."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from ..unit.console import ROOT
 from .trees import planted, real_tree, version
 
 HEADER: Final = "arch/arm64/include/asm/tlbflush.h"
-# A block that becomes a table (by page), and a slot that goes (by range, or all of a VM), with another CPU at hand.
+# A block becomes a table (flush by page) and a slot is deleted (flush by range or of the whole VM), with a second CPU.
 LOGGED: Final = """\
 cpu0 write a+0
 cpu1 read a+4K
@@ -31,12 +31,12 @@ cpu0 read a+2044K
 slot a delete
 cpu1 read a+8K
 """
-# With FEAT_S2FWB, a range that goes is flushed at once.
+# With FEAT_S2FWB, an unmapped range is flushed as a whole.
 VM: Final = "s2fuzz 1\nvm cpus=2 fwb=on ttl={} range={}\nslot a size=2M backing=thp\n"
 
 
 class Instructions(Observer):
-    """Notes the instructions of tlb.c."""
+    """Records the instructions of tlb.c."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -46,7 +46,7 @@ class Instructions(Observer):
 
 
 def instructions(name: str, program: Program) -> list[str]:
-    """The instructions of tlb.c that a version comes to."""
+    """Run a program; return the instructions of tlb.c that a version executes."""
     executor = Executor(candidate.get(name), program)
     seen = Instructions()
     executor.side.kernel.on.instruction.append(seen)
@@ -79,13 +79,13 @@ def test_a_tree_is_clean(tree: str, ttl: str, ranges: str) -> None:
     assert Differential(of_tree, of_tree).run(program).findings == []
     seen = instructions(version(tree), program)
     assert any(each.startswith("tlbi ripas2e1is" if ranges == "on" else "tlbi vmalls12e1is") for each in seen)
-    # A hint has the granule above it.
+    # The operand of a TLBI with a hint has the level and the granule in bits from 44 on.
     hinted = [each for each in seen if each.startswith("tlbi ipas2e1is") and int(each.split("0x")[1], 16) >> 44]
     assert bool(hinted) == (ttl == "on")
 
 
 class Mistake(NamedTuple):
-    """A change of tlb.c, or of its header, and the beginning of a finding that it shows; "": it shows nothing."""
+    """A change of tlb.c or of its header, and the beginning of a finding that it shows; "": it shows nothing."""
 
     path: str
     text: str
@@ -93,17 +93,17 @@ class Mistake(NamedTuple):
     found: str
 
 
-# Where one address is flushed.
+# The flush of one address.
 FLUSH: Final = "\t__tlbi_level(ipas2e1is, ipa, level);\n"
-# What combines both stages goes behind that.
+# The flush of combined entries after it.
 COMBINED: Final = "\tdsb(ish);\n\t__tlbi(vmalle1is);\n"
 ENTERS: Final = "\tdsb(ishst);\n\n\t/* Switch to requested VMID */\n"
 LOADS: Final = "\t__load_stage2(mmu, mmu->arch);\n\tval = read_sysreg(hcr_el2);\n"
 RANGE: Final = "scale, num, tlb_level);"
 MISTAKES: Final = {
     "stores are not ordered": Mistake(TLB, ENTERS, "\t/* Switch to requested VMID */\n", "regression"),
-    "stores are ordered more than they must be": Mistake(TLB, ENTERS, ENTERS.replace("ishst", "ish"), ""),
-    "one CPU alone": Mistake(TLB, FLUSH, FLUSH.replace("ipas2e1is", "ipas2e1"), "regression"),
+    "stores are ordered more than required": Mistake(TLB, ENTERS, ENTERS.replace("ishst", "ish"), ""),
+    "one CPU only": Mistake(TLB, FLUSH, FLUSH.replace("ipas2e1is", "ipas2e1"), "regression"),
     "outer shareable": Mistake(TLB, FLUSH, FLUSH.replace("ipas2e1is", "ipas2e1os"), ""),
     "nothing": Mistake(TLB, FLUSH, "", "regression"),
     "a wrong hint": Mistake(TLB, FLUSH, FLUSH.replace("level)", "level - 1)"), "regression"),
@@ -115,10 +115,10 @@ MISTAKES: Final = {
         TLB, "\twrite_sysreg(HCR_HOST_VHE_FLAGS, hcr_el2);\n", "", "regression context: tlb.c: returned in another"
     ),
     "a range that is too short": Mistake(HEADER, RANGE, RANGE.replace("num", "num - 1"), "regression"),
-    # The vCPU that runs has it.
+    # The vCPU that runs has loaded the context.
     "a context that is loaded": Mistake(TLB, LOADS, f"\tif (!vcpu || cxt->mmu)\n\t{LOADS}", ""),
     "a context that nobody has loaded": Mistake(TLB, LOADS, f"\tif (cxt->mmu)\n\t{LOADS}", "regression"),
-    "a barrier more": Mistake(TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n\tisb();\n", ""),
+    "additional barriers": Mistake(TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n\tisb();\n", ""),
 }
 
 
@@ -136,16 +136,16 @@ def test_a_change(mistake: Mistake, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pa", [48, 52])
-def test_the_cpu_has_the_tables_of_the_vcpu_that_runs(pa: int, tmp_path: Path) -> None:
-    """Wherever they lie."""
+def test_the_cpu_uses_the_tables_of_the_running_vcpu(pa: int, tmp_path: Path) -> None:
+    """The address of the tables does not matter."""
     loaded = MISTAKES["a context that is loaded"]
     name = planted("6.12", tmp_path / "tree", loaded.path, loaded.text, loaded.instead)
     program = parse(VM.format("on", "on").replace("fwb", f"pa={pa} fwb") + LOGGED)
     assert Differential(candidate.get(version("6.12")), candidate.get(name)).run(program).findings == []
 
 
-def test_registers_that_other_files_read_are_not_known(tmp_path: Path) -> None:
-    """tlb.c alone has them by name: another file that reads one has no verdict."""
+def test_registers_read_by_other_files_are_unknown(tmp_path: Path) -> None:
+    """Only tlb.c may read them by name: a tree in which another file reads one has no verdict."""
     text = "\tis_iabt = kvm_vcpu_trap_is_iabt(vcpu);\n"
     name = planted("6.12", tmp_path / "tree", MMU, text, f"{text}\tread_sysreg_el1(SYS_TCR);\n")
     verdict = Differential(candidate.get(version("6.12")), candidate.get(name)).run(
@@ -154,8 +154,8 @@ def test_registers_that_other_files_read_are_not_known(tmp_path: Path) -> None:
     assert "ALTERNATIVE" in verdict.refused
 
 
-def test_a_place_is_in_tlb_c(tmp_path: Path) -> None:
-    """Coverage and the difference of two trees have the lines of tlb.c."""
+def test_lines_of_tlb_c_are_covered(tmp_path: Path) -> None:
+    """Coverage and the difference of two trees include the lines of tlb.c."""
     name = planted("6.12", tmp_path / "tree", TLB, FLUSH, f"{FLUSH}\tdsb(ish);\n")
     verdict = Differential(candidate.get(version("6.12")), candidate.get(name)).run(
         parse(VM.format("on", "off") + LOGGED)
@@ -168,7 +168,7 @@ def test_a_place_is_in_tlb_c(tmp_path: Path) -> None:
 
 
 def test_a_flush_in_the_wrong_order_names_its_place_in_tlb_c(tmp_path: Path) -> None:
-    """The DSB between RIPAS2E1IS and VMALLE1IS is gone."""
+    """The DSB between RIPAS2E1IS and VMALLE1IS is missing."""
     source = (real_tree("6.12") / TLB).read_text()
     _, _, flush = source.partition("void __kvm_tlb_flush_vmid_range(")
     text, _, _ = flush.partition("__tlbi(vmalle1is)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM of a kernel tree ends while others go on, by the tree's own ``kvm_destroy_vm()``."""
+"""A VM of a kernel tree ends by the tree's own ``kvm_destroy_vm()`` while other VMs continue."""
 
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,7 @@ END: Final = 6
 
 
 def shown(name: str) -> list[Violation]:
-    """Everything that the program shows of a version, in order."""
+    """Return the violations that the program shows on a version, in order."""
     executor = Executor(candidate.get(name), parse(TEXT))
     found = executor.create()
     for at in range(len(executor.program.operations)):
@@ -63,11 +63,11 @@ def shown(name: str) -> list[Violation]:
 
 
 @pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])
-def test_nothing_is_wrong_with_kernels(tree: str) -> None:
+def test_kernels_are_clean(tree: str) -> None:
     assert [each.signature for each in shown(version(tree))] == []
 
 
-def test_tables_that_it_leaves_are_judged_then(tmp_path: Path) -> None:
+def test_leaked_tables_are_judged_when_the_vm_ends(tmp_path: Path) -> None:
     name = planted("6.12", tmp_path / "tree", MMU, "\t\tkvm_pgtable_stage2_destroy(pgt);\n\t\tkfree(pgt);\n", "")
     found = shown(name)
     assert (found[0].signature, found[0].at) == ("leak: kvm_free_stage2_pgd: table pages left", END)
@@ -75,7 +75,7 @@ def test_tables_that_it_leaves_are_judged_then(tmp_path: Path) -> None:
 
 
 def test_all_of_kvm_destroy_vm_runs(tmp_path: Path) -> None:
-    """A warning that stands there alone, among what is behind the release of the notifier."""
+    """A warning planted after the release of the notifier is found."""
     text = "\tkvm_arch_destroy_vm(kvm);\n\tkvm_destroy_devices(kvm);\n"
     name = planted("6.12", tmp_path / "tree", KVM_MAIN, text, f"\tWARN_ON(1);\n{text}")
     found = [(each.signature, each.at) for each in shown(name)]

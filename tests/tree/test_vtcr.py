@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine goes by the size of physical addresses that kernel code composes for VTCR_EL2."""
+"""The machine uses the size of physical addresses that kernel code sets in VTCR_EL2."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PROGRAM = parse("s2fuzz 1\nvm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0
 
 
 def test_tables_above_what_vtcr_allows(tmp_path: Path) -> None:
-    # PS stays 0, which stands for 32 bits: the walk ends at the root, whatever the fault has mapped.
+    # PS stays 0, which means 32 bits: every walk ends at the root, whatever the fault has mapped.
     text = "\tvtcr |= kvm_get_parange(mmfr0) << VTCR_EL2_PS_SHIFT;\n"
     copy = planted("6.12", tmp_path / "tree", PGTABLE, text, "")
     found = Differential(candidate.get(version()), candidate.get(copy)).run(PROGRAM).findings
