@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compares what a compiled tree does with what the port of the same version does, event by event.
+"""Comparison of a compiled tree with the port of the same version, event by event.
 
-Pages are numbered by order of allocation on both sides, so streams are equal as they are. What is left out
-is in `LEFT_OUT` and `normal`, each with its reason.
+Both sides number pages in the order of allocation, so their streams can be compared directly. `LEFT_OUT` and
+`normal` list the events that are left out, with reasons.
 """
 
 from typing import Final
@@ -27,7 +27,7 @@ Event = tuple[object, ...]
 
 
 class Log(Observer):
-    """Keeps events as tuples; of a walk its callback as well."""
+    """Records events as tuples; a walk with its callback."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -49,11 +49,11 @@ for _name in EVENT_NAMES:
         setattr(Log, _name, _method(_name))
 
 
-class Doing:
-    """An actor, as `normal` follows it.
+class ActorState:
+    """The state of an actor in `normal`.
 
-    *looking*: what it did since its sample, of which it has no look-up yet; None: it looks nothing up
-    *held*: "mmu" while it has that lock
+    *looking*: its pins since its sample, until the look-up ends; None: no look-up is in progress
+    *held*: "mmu" while it holds that lock
     """
 
     def __init__(self) -> None:
@@ -62,22 +62,22 @@ class Doing:
 
 
 def normal(events: list[Event], operation: str) -> list[Event]:
-    """The events without those that only one side can have, those of each actor by themselves.
+    """Return the events without those that only one side can have. Each actor is followed separately.
 
     * ``mmu_notifier_retry()`` has a barrier of its own.
-    * The look-up of a frame that is not mapped writable, or has no page, goes on under the mmap lock, with
-      another reference; the port's look-up is one step. What is between a sample and the look-up's result
-      is one pin on both sides.
-    * The release notifier is called within SRCU.
+    * The look-up of a frame that is not mapped writable, or has no page, continues under the mmap lock, with
+      another reference; the port's look-up is one step. The events between a sample and the look-up's result
+      are therefore reduced to one pin on both sides.
+    * The release notifier is called under SRCU.
     """
     found: list[Event] = []
-    actors = {0: Doing()}
+    actors = {0: ActorState()}
     doing = actors[0]
     for event in events:
         name = event[0]
         if name == "turn":
             assert isinstance(event[1], int)
-            doing = actors.setdefault(event[1], Doing())
+            doing = actors.setdefault(event[1], ActorState())
         looking = doing.looking
         if name == "sample":
             doing.looking = []
@@ -107,9 +107,9 @@ def normal(events: list[Event], operation: str) -> list[Event]:
 
 
 class Stream:
-    """The run of a program on a version: by operation, its outcome and its events.
+    """The run of a program on a version: the outcome and the events of each operation.
 
-    *refused*: why there is none, or ""
+    *refused*: why the program was refused, or ""
     """
 
     def __init__(self, version: str, program: Program) -> None:
@@ -123,7 +123,7 @@ class Stream:
             if executor.dead:
                 break
             outcome, _ = executor.step(at)
-            # Of a par block, the switches that did not take place too.
+            # The text of a par block's outcome includes the switches that did not take place.
             self.take(repr(operation), f"{outcome} {outcome.detail}".rstrip(), log)
         executor.destroy()
         self.take("destroy", "", log)
@@ -132,7 +132,7 @@ class Stream:
         executor.side.dismantle()
 
     def take(self, operation: str, outcome: str, log: Log) -> None:
-        """An operation is over."""
+        """Record the end of an operation."""
         self.steps.append((operation, outcome, normal(log.events, operation)))
         log.events.clear()
 
@@ -141,7 +141,7 @@ class Stream:
 
 
 def difference(port: Stream, tree: Stream) -> str:
-    """The first difference of two streams, for people; "" if they are the same."""
+    """Return a description of the first difference of two streams; "" if they are equal."""
     for at, (mine, theirs) in enumerate(zip(port.steps, tree.steps, strict=False)):
         where = f"operation {at - 1}, {mine[0]}"
         if mine[:2] != theirs[:2]:

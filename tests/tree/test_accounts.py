@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""leak: pages of tables are counted in the statistics of memory, once, and not any more when they are freed."""
+"""leak: table pages are added to the memory statistics once, and subtracted when they are freed."""
 
 from pathlib import Path
 from typing import Final
@@ -13,13 +13,13 @@ from fuzz.language.text import parse
 
 from .trees import planted, version
 
-# Tables come and go while the VM lives, for a block too, and some go with it.
+# Tables are allocated and freed while the VM lives, one of them for a block; the others are freed with the VM.
 PROGRAM: Final = parse(
     "s2fuzz 1\nvm cpus=1\nslot a size=4M backing=thp log=on\ncpu0 read a+0\ncpu0 read a+2M\nlog a off\n"
     "cpu0 write a+4K\nhost discard a+2M 2M\n"
 )
 SIGNATURE: Final = "leak: kvm_free_stage2_pgd: table pages counted wrongly"
-# What a patch may do to the counts of 6.12, and what becomes of the five pages that they have.
+# Mistakes in the counts of 6.12, and their effect on the counts of its five table pages.
 PATCHES: Final = {
     "tables are not added": (
         "\tif (virt)\n\t\tkvm_account_pgtable_pages(virt, 1);\n",

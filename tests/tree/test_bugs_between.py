@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Bugs of kernels between those that are at hand: where a copy of a tree has one again, it is asked for and explained.
+"""Bugs of kernels between the available ones: each is planted in a copy of a tree, detected there, and explained.
 
-Each is found in the tree itself where `S2FUZZ_TREES` has one of these kernels.
+Each is also detected in a kernel that had it, if `S2FUZZ_TREES` has one.
 """
 
 from pathlib import Path
@@ -20,13 +20,13 @@ from .trees import planted, real_trees, version
 
 
 class Back(NamedTuple):
-    """A bug that a copy of a tree has again.
+    """A bug planted again in a copy of a tree.
 
-    :param tree: that does not have it
-    :param path: of the file
-    :param text: in it
-    :param instead: which brings the bug back
-    :param has: kernels that have it
+    :param tree: tree that does not have the bug
+    :param path: path of the changed file
+    :param text: text in the file
+    :param instead: replacement that brings the bug back
+    :param has: kernels that have the bug
     """
 
     bug: str
@@ -37,7 +37,7 @@ class Back(NamedTuple):
     has: tuple[str, ...]
 
 
-# Those that take the size of a device mapping from the area.
+# Kernels that take the size of a device mapping from the area.
 AREA_SIZED: Final = (
     *("5.15", "5.17", "5.19", "6.0", "6.3", "6.4", "6.6", "6.8", "6.13", "6.14", "6.18", "6.19", "7.1"),
 )
@@ -76,18 +76,18 @@ each_bug = pytest.mark.parametrize("back", BACK, ids=[back.bug for back in BACK]
 
 
 def copy_with(back: Back, folder: Path) -> str:
-    """A copy of the tree that has the bug again, as a version."""
+    """Copy the tree with the bug; return the name of the version."""
     return planted(back.tree, folder / "tree", back.path, back.text, back.instead)
 
 
 @each_bug
-def test_a_tree_is_asked_for_it(back: Back, tmp_path: Path) -> None:
+def test_bug_run_detects_it(back: Back, tmp_path: Path) -> None:
     assert bug_run(candidate.get(version(back.tree)), back.bug) == ("", "")
     assert bug_run(candidate.get(copy_with(back, tmp_path)), back.bug).signature
 
 
 @each_bug
-def test_it_is_common_where_both_have_it_and_else_a_regression(back: Back, tmp_path: Path) -> None:
+def test_it_is_common_if_both_have_it_and_a_regression_otherwise(back: Back, tmp_path: Path) -> None:
     without, having = candidate.get(version(back.tree)), candidate.get(copy_with(back, tmp_path))
     program = load(program_of(back.bug))
     common = Differential(having, having).run(program).findings
@@ -97,7 +97,7 @@ def test_it_is_common_where_both_have_it_and_else_a_regression(back: Back, tmp_p
 
 
 @each_bug
-def test_kernels_of_then_have_it(back: Back) -> None:
+def test_affected_kernels_have_it(back: Back) -> None:
     there = [name for name in back.has if name in real_trees()]
     if not there:
         pytest.skip(f"needs one of the trees {', '.join(back.has)} in S2FUZZ_TREES")
@@ -118,8 +118,8 @@ def test_a_block_beyond_an_area_is_mapped_from_its_first_page_only(
     assert {each.known for each in found} == ({known} if known else set())
 
 
-def test_who_goes_by_the_block_before_the_fault_ends_follows_from_it(tmp_path: Path) -> None:
-    """The access is found before the block is judged."""
+def test_an_access_through_the_block_before_the_fault_ends_is_explained(tmp_path: Path) -> None:
+    """The access is judged before the block."""
     copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "V1"), tmp_path))
     par = "par\ncpu0 read a+0\ncpu1 read a+4K\nswitch cpu0 to cpu1 after store 2\nend\n"
     slot = "vm cpus=2\nslot a ipa=1G size=4M backing=device\nhost unmap a+4K 4K\n"
@@ -129,8 +129,8 @@ def test_who_goes_by_the_block_before_the_fault_ends_follows_from_it(tmp_path: P
 
 
 @pytest.mark.parametrize("backing", ["devicewb", "device"])
-def test_code_that_a_caller_may_not_ask_for_is_not_asked_for(backing: str, tmp_path: Path) -> None:
-    """A direct call relaxes no memory of devices to execution, whatever the program says: X4 is what happens then."""
+def test_a_direct_call_does_not_request_execution_of_device_memory(backing: str, tmp_path: Path) -> None:
+    """The right is left out even if the program names it; where the leaf may be executed, X4 then strikes."""
     program = f"vm cpus=1 fwb=on dic=on\nslot a ipa=1G size=4K backing={backing}\ncpu0 read a+0\ntable relax a+0 rx\n"
     copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "X4"), tmp_path))
     found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{program}")).findings
@@ -139,19 +139,19 @@ def test_code_that_a_caller_may_not_ask_for_is_not_asked_for(backing: str, tmp_p
 
 
 NEAR_MISSES: Final = {
-    # Nothing is put off.
+    # No flush is deferred.
     "B22": "s2fuzz 1\nvm cpus=1 fwb=on range=off\nslot a size=4K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n",
-    # No permission fault: another vCPU has mapped the page meanwhile.
+    # Not a permission fault: another vCPU has mapped the page meanwhile.
     "G1": "s2fuzz 1\nvm\nslot a ipa=1G size=4K backing=memfd\ncpu0 read a+0\ncpu1 read a+0\n",
-    # The first page of the block is in no area from the start; and one that the guest accesses is gone.
+    # The first page of the block is outside of any area from the start; a page that the guest accesses is unmapped.
     "V2": "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing=device\nhost unmap a+0 4K\npar\ncpu0 read a+8K\n"
     "host0 unmap a+16K 4K\nswitch cpu0 to host0 before lookup 1\nend\ncpu0 read a+16K\n",
-    # Execution is asked for.
+    # Execution is requested.
     "X4": "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4K backing=anon\ncpu0 fetch a+0\ntable relax a+0 rwx\n",
 }
 
 
 @pytest.mark.parametrize("back", [back for back in BACK if back.bug in NEAR_MISSES], ids=lambda back: back.bug)
-def test_nothing_is_wrong_next_to_it(back: Back, tmp_path: Path) -> None:
+def test_a_near_miss_is_clean(back: Back, tmp_path: Path) -> None:
     copy = candidate.get(copy_with(back, tmp_path))
     assert Differential(copy, copy).run(parse(NEAR_MISSES[back.bug])).findings == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz tree check``"""
+"""The command ``s2fuzz tree check``."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from fuzz.command_line import cli
 from .trees import real_tree, real_trees, small_tree
 
 
-def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describes_a_tree(common_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = real_tree()
     assert cli.main(["tree", "check", str(tree)]) == 0
     out, err = capsys.readouterr()
@@ -32,13 +32,13 @@ def test_says_what_a_tree_is(common_cache: Path, capsys: pytest.CaptureFixture[s
     for kind in ("unknown", "refused"):
         assert f"\n{kind} (a program that calls one has no verdict):\n" in out
     assert "\nhas" not in out
-    # It is reached, and must not be called unreachable. Known bugs, which come last, may name it.
+    # This function is reachable and must not be listed as unreachable. Known bugs, which come last, may name it.
     assert "user_mem_abort" not in out.partition("\nknown bugs:")[0]
     assert "create_hyp_mappings" in out
 
 
 @pytest.mark.parametrize("name", real_trees() or ["none"])
-def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_in_json(name: str, common_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = real_tree(name)
     assert cli.main(["tree", "check", str(tree), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -54,14 +54,14 @@ def test_answers_with_the_same_as_json(name: str, common_cache: Path, capsys: py
     assert "create_hyp_mappings" in answer["functions"][MMU]
 
 
-def test_each_feature_is_found_by_what_is_declared(tmp_path: Path) -> None:
+def test_a_feature_is_found_by_its_declarations(tmp_path: Path) -> None:
     tree = small_tree(tmp_path)
     assert unreachable(TreeSource(tree), []) == []
     (tree / MMU).write_text("static bool x(struct kvm *kvm)\n{\n\treturn is_protected_kvm_enabled();\n}\n")
     assert [feature.name for feature in unreachable(TreeSource(tree), [])] == ["protected VMs (pKVM)"]
 
 
-def test_a_feature_that_is_one_function_is_out_of_reach_while_nothing_calls_it(tmp_path: Path) -> None:
+def test_a_feature_of_one_function_is_unreachable_while_nothing_calls_it(tmp_path: Path) -> None:
     tree = small_tree(tmp_path)
     (tree / MMU).write_text("void stage2_unmap_vm(struct kvm *kvm)\n{\n}\n")
     assert [feature.name for feature in unreachable(TreeSource(tree), ["stage2_unmap_vm"])] == ["reset of vCPUs"]
@@ -69,21 +69,21 @@ def test_a_feature_that_is_one_function_is_out_of_reach_while_nothing_calls_it(t
 
 
 @pytest.mark.skipif(not real_trees(), reason="needs kernel trees: S2FUZZ_TREES")
-def test_no_feature_is_found_nowhere() -> None:
+def test_each_feature_is_found_in_some_tree() -> None:
     everything = [feature.function for feature in FEATURES]
     found = {feature for name in real_trees() for feature in unreachable(TreeSource(real_tree(name)), everything)}
     if {"5.12.9", "6.1", "6.12", "7.3"} <= set(real_trees()):
         assert found == set(FEATURES)
 
 
-def test_the_version_is_what_the_makefile_says(tmp_path: Path) -> None:
+def test_the_version_is_read_from_the_makefile(tmp_path: Path) -> None:
     source = TreeSource(small_tree(tmp_path))
     assert version(source) == ""
     (tmp_path / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL =\nEXTRAVERSION = -rc3\nNAME = x\n")
     assert version(source) == "6.12-rc3"
 
 
-def test_the_commit_is_that_of_the_tree_and_no_other(tmp_path: Path) -> None:
+def test_the_commit_is_that_of_the_tree_itself(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
         return subprocess.run(
@@ -94,7 +94,7 @@ def test_the_commit_is_that_of_the_tree_and_no_other(tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "inside")
     git("add", ".")
     git("commit", "--quiet", "-m", "trees")
-    # The repository around it is another project.
+    # The surrounding repository is another project.
     assert commit(TreeSource(tree)) == ""
     (tmp_path / ".git").rename(tree / ".git")
     tmp_path = tree

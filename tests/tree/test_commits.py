@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
 
 @pytest.fixture
 def repository(tmp_path: Path, cache: Path) -> Path:
-    """Three commits of a small tree, the last two with a patch to mmu.c; files of other parts of a kernel too."""
+    """Make a repository with three commits of a small tree; the last two change mmu.c. It also has unrelated files."""
     assert not cache.exists()
     tree = small_tree(tmp_path / "linux")
     git(tree, "init", "--quiet", "--initial-branch=main")
@@ -47,19 +47,19 @@ def repository(tmp_path: Path, cache: Path) -> Path:
     (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\n")
     commit_all(tree, "v6.12")
     git(tree, "tag", "v6.12")
-    commit_all_of(tree, FIRST)
-    commit_all_of(tree, SECOND)
+    commit_patch(tree, FIRST)
+    commit_patch(tree, SECOND)
     return tree
 
 
-def commit_all_of(tree: Path, text: str) -> str:
+def commit_patch(tree: Path, text: str) -> str:
     """Commit a patch to mmu.c."""
     (tree / MMU).write_text(text)
     return commit_all(tree, text)
 
 
 def text_of(version: str) -> str:
-    """The text of mmu.c of a version."""
+    """Return the text of mmu.c of a version."""
     return (root_of(version) / MMU).read_text()
 
 
@@ -82,7 +82,7 @@ def test_a_version_is_a_commit(repository: Path, name: str, text: str) -> None:
 
 
 def test_the_repository_is_not_touched(repository: Path) -> None:
-    """Not even what is changed in the work tree, or in the index."""
+    """Changes in the work tree and in the index stay."""
     (repository / MMU).write_text("int staged;\n")
     git(repository, "add", MMU)
     (repository / MMU).write_text("int edited;\n")
@@ -98,22 +98,22 @@ def test_the_repository_is_not_touched(repository: Path) -> None:
 
 
 def test_the_index_of_a_work_tree_is_not_written(repository: Path) -> None:
-    """`git diff` and `git status` would: a file that was touched is looked at, and noted as the same."""
+    """`git diff` and `git status` would write it: they examine a touched file and record that it is unchanged."""
     os.utime(repository / MMU, (1, 1))
     index = (repository / ".git" / "index").read_bytes()
     assert commit(source_of(f"{PREFIX}{repository}")) == git(repository, "rev-parse", "HEAD")
     assert (repository / ".git" / "index").read_bytes() == index
 
 
-def test_what_no_build_reads_is_left_out(repository: Path, cache: Path) -> None:
+def test_files_that_no_build_reads_are_left_out(repository: Path, cache: Path) -> None:
     root = root_of(f"{PREFIX}{repository}@HEAD")
     assert not (root / "drivers").exists()
     assert [each.name for each in (cache.parent / "commits").iterdir()] == [root.name]
-    # Nothing of git either.
+    # Files of git are left out too.
     assert {each.name for each in root.iterdir()} <= {path.partition("/")[0] for path in READ}
 
 
-def test_all_that_trees_are_compared_by_is_there() -> None:
+def test_all_files_by_which_trees_are_compared_are_checked_out() -> None:
     folders = [*outside._FOLDERS, *(folder for folder, _ in outside._PATTERNS)]
     assert [each for each in folders if not any(f"{each}/".startswith(f"{path}/") for path in READ)] == []
 
@@ -124,24 +124,24 @@ def test_a_branch_moves_and_a_pinned_name_stays(repository: Path) -> None:
     assert re.fullmatch(rf"{PREFIX}{re.escape(str(repository))}@[0-9a-f]{{12}}", name)
     assert pinned(name) == name
     assert pinned(f"{version}{SANITIZE}") == f"{name}{SANITIZE}"
-    commit_all_of(repository, "int third;\n")
+    commit_patch(repository, "int third;\n")
     assert (text_of(version), text_of(name)) == ("int third;\n", SECOND)
 
 
 @pytest.mark.parametrize("name", ["original", "rfc-v1", "./my_patch.py", f"{PREFIX}../linux", f"{PREFIX}/no/where@x"])
-def test_other_names_stay(name: str) -> None:
+def test_other_names_are_unchanged(name: str) -> None:
     assert pinned(name) == name
 
 
-def test_a_folder_whose_name_has_the_sign_is_a_folder(repository: Path) -> None:
+def test_a_folder_with_an_at_sign_in_its_name_is_a_folder(repository: Path) -> None:
     tree = small_tree(repository.parent / "linux@HEAD")
     assert root_of(f"{PREFIX}{tree}") == tree
     commits = repository.rename(repository.parent / "my@linux")
     assert text_of(f"{PREFIX}{commits}@HEAD~1") == FIRST
 
 
-def test_git_in_another_repository_means_this_one(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hook, or ``git rebase --exec``, says in the environment where it is."""
+def test_git_variables_of_another_repository_are_ignored(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook or ``git rebase --exec`` names its repository in the environment."""
     other = repository.parent / "other"
     git(repository.parent, "init", "--quiet", str(other))
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
@@ -165,8 +165,8 @@ def test_other_kinds_of_repositories(repository: Path, how: str) -> None:
     assert text_of(f"{PREFIX}{place}@main~1") == FIRST
 
 
-def test_a_partial_clone_gets_its_files_at_once(repository: Path) -> None:
-    """And not by one fetch for each, which takes an hour over a network."""
+def test_a_partial_clone_fetches_its_files_together(repository: Path) -> None:
+    """One fetch for each file would take an hour over a network."""
     (repository / "virt" / "many").mkdir()
     for number in range(30):
         (repository / "virt" / "many" / f"{number}.h").write_text(f"{number}\n")
@@ -183,7 +183,7 @@ def test_a_partial_clone_gets_its_files_at_once(repository: Path) -> None:
     assert before < len(list(packs.glob("*.pack"))) <= before + len(READ)
 
 
-def test_a_folder_of_another_version_of_s2fuzz_is_another(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_s2fuzz_uses_another_folder(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version may check out less of a commit."""
     first = root_of(f"{PREFIX}{repository}@HEAD")
     monkeypatch.setattr(commits, "_WHAT", "0" * 8)
@@ -192,8 +192,8 @@ def test_a_folder_of_another_version_of_s2fuzz_is_another(repository: Path, monk
     assert (second / MMU).read_text() == SECOND
 
 
-def test_settings_of_the_environment_hold(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that builds says there whose repositories are safe."""
+def test_git_settings_of_the_environment_apply(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build machine lists its safe repositories there."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
@@ -215,12 +215,12 @@ def no_repository(repository: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def lost(repository: Path, _: pytest.MonkeyPatch) -> None:
-    """The text of a file is not in the repository any more."""
+    """Remove the contents of a file from the repository."""
     name = git(repository, "rev-parse", f"HEAD~1:{MMU}")
     (repository / ".git" / "objects" / name[:2] / name[2:]).unlink()
 
 
-def anothers(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_owner(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
 
 
@@ -241,7 +241,7 @@ ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
         ("linux@^HEAD", None, ("linux has no commit '^HEAD'", ANY)),
         ("linux@HEAD^{tree}", None, ("linux@HEAD^{tree}: HEAD^{tree}^{commit}: expected commit type", ANY)),
         ("linux@HEAD~1", shallow, ("linux has no commit 'HEAD~1'; it is a shallow clone", "--deepen=100", ANY)),
-        ("linux@HEAD", anothers, ("dubious ownership", "allowed: after `git config --global --add safe.directory ")),
+        ("linux@HEAD", other_owner, ("dubious ownership", "allowed: after `git config --global --add safe.directory ")),
         ("linux@", None, ("linux@: the commit is empty", "allowed: tree:PATH or tree:PATH@COMMIT")),
         ("nowhere@HEAD", None, ("nowhere@HEAD: no such folder",)),
         ("linux/virt@HEAD", None, ("is the folder virt/ of a git repository", ANY)),
@@ -251,7 +251,7 @@ ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
         ("linux@HEAD~1", lost, ("cannot be checked out into ", "cache/s2fuzz/commits: ")),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(
+def test_errors_are_reported_in_one_line(
     repository: Path,
     name: str,
     change: Callable[[Path, pytest.MonkeyPatch], None] | None,
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Not below a repository of the machine that runs the tests.
+    # Ignore a repository that contains the folders of the tests.
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository.parent))
     if change is not None:
         change(repository, monkeypatch)
@@ -277,7 +277,7 @@ def test_a_commit_that_is_no_tree(repository: Path, capsys: pytest.CaptureFixtur
 
 @pytest.fixture
 def linux(tmp_path: Path, common_cache: Path) -> Path:
-    """A repository with two commits of a real tree: as it is, and with a mistake; others may have built both."""
+    """Make a repository with two commits of a real tree: unchanged, and with a mistake. Other tests may build both."""
     assert common_cache.name == "trees"
     return put_dropped(tmp_path / "linux")
 
@@ -285,7 +285,7 @@ def linux(tmp_path: Path, common_cache: Path) -> Path:
 def test_a_commit_against_the_one_before_it(
     linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From one repository: the work tree is neither, and the finding keeps both names."""
+    """Both come from one repository, not from its work tree; the finding keeps both names."""
     (tmp_path / "p.s2").write_text(PROGRAM)
     monkeypatch.chdir(linux)
     git(linux, "checkout", "--quiet", "HEAD~1")
@@ -300,7 +300,7 @@ def test_a_commit_against_the_one_before_it(
     comments = Path(shown["file"]).read_text()
     for key, name in zip(("reference", "candidate"), names, strict=True):
         assert f"# {key}: {name.replace('tree:.', f'tree:{linux}')}\n" in comments
-    # It shows the same whatever the branch is by then.
+    # A replay shows the same even if the branch has moved.
     git(linux, "branch", "--force", "master", "master~1")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run", str(linux / shown["file"])]) == WORSE
@@ -322,7 +322,7 @@ def test_the_recipe_for_a_rebase_stops_at_the_commit_that_breaks_it(
     assert "refcount: " in done.stdout
 
 
-def test_a_session_goes_on_with_the_commit_that_it_began_with(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_keeps_its_commit(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = candidate.get(pinned(f"tree:{linux}@master~1"))
     git(linux, "checkout", "--quiet", "--detach")
     git(linux, "branch", "--force", "master", "master~1")
@@ -332,10 +332,10 @@ def test_a_session_goes_on_with_the_commit_that_it_began_with(linux: Path, monke
     )
 
 
-def test_a_campaign_goes_on_and_is_read_from_any_folder(
+def test_a_campaign_is_resumed_and_read_from_any_folder(
     linux: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And it is read when the repository is gone."""
+    """It can also be read after the repository has gone."""
     for programs, folder, name in ((40, linux, "."), (400, tmp_path, "linux")):
         monkeypatch.chdir(folder)
         versions = ["--reference", f"tree:{name}@master~1", "--candidate", f"tree:{name}@master"]

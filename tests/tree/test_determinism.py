@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree's run depends on the program alone: not on where memory lies, nor on how it was compiled."""
+"""A tree's run depends only on the program, not on the addresses of memory or the options of the compiler."""
 
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,14 @@ PROGRAMS = 25
 
 
 def streams(name: str) -> list[Stream]:
-    """Return the run of a version on some random programs, in a process that ran nothing before."""
+    """Return the runs of a version on some random programs, in a process that ran nothing before."""
     pool.forget()
     generator = Generator(5)
     return [Stream(name, generator.next()) for _ in range(PROGRAMS)]
 
 
 def library(name: str) -> str:
-    """The build that a version runs, by its entry in the cache."""
+    """Return the name of the cache entry of the build that a version runs."""
     pgtable = candidate.get(name).pgtable
     assert issubclass(pgtable, TreePgtable)
     return pgtable.library(12).parent.name
@@ -53,7 +53,7 @@ def test_optimisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [difference(*each) for each in zip(one, other, strict=True)] == [""] * PROGRAMS
 
 
-def test_programs_before() -> None:
+def test_earlier_programs() -> None:
     """A program runs the same in a process that served others as in one of its own."""
     name = version(TREE)
     generator = Generator(6)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The exercise of a patch: the lines of it that programs reach, and those that none does."""
+"""The exercise of a patch: which of its lines programs reach."""
 
 import json
 import shutil
@@ -24,17 +24,17 @@ from .trees import changed, planted, real_tree, version
 
 TREE = "6.12"
 HEADER = "arch/arm64/include/asm/kvm_pgtable.h"
-# Of KVM, and in the libraries of no tree; the second has one of ours in its place.
+# Files that no build compiles: one of KVM, and one that a file of native/ replaces.
 TLB = "arch/arm64/kvm/hyp/nvhe/tlb.c"
 EXCHANGE = "arch/arm64/include/asm/cmpxchg.h"
 TEXT = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\n"
 PROGRAM = parse(TEXT)
-# Where a page is mapped.
+# Code that maps a page.
 WALKER = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret != -E2BIG)\n"
 
 
 def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
-    """The part of one change to a file ran when `PROGRAM` was judged."""
+    """Return how much of one change to a file ran when `PROGRAM` was judged."""
     copy = planted(TREE, folder / "tree", path, text, instead)
     verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
     assert verdict.findings == []
@@ -43,7 +43,7 @@ def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
     return found
 
 
-def test_what_a_kconfig_file_selects_counts_for_the_build() -> None:
+def test_a_kconfig_file_is_reported_separately() -> None:
     rules = "arch/arm64/kvm/Kconfig"
     told = f"{rules} differs: the build follows its `select` lines, but does not count them"
     assert list(exercise_lines(Exercise(0, 0, [], [], uncompiled=[rules]))) == [told]
@@ -54,7 +54,7 @@ def test_what_a_kconfig_file_selects_counts_for_the_build() -> None:
 def test_a_change_that_runs(tmp_path: Path) -> None:
     found = exercised(PGTABLE, WALKER, WALKER.replace(";\n", ";\n\tif (ret == -1234)\n\t\treturn -EPERM;\n"), tmp_path)
     assert found.exercised
-    # The compiler has one piece of code for the condition and what it leads to.
+    # The compiler merges the condition and its branch.
     assert (found.lines, found.ran, found.missing) == (1, 1, [])
 
 
@@ -92,7 +92,7 @@ def test_a_header_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [TLB, "include/kvm/arm_psci.h", EXCHANGE])
 def test_a_file_that_is_not_compiled(path: str, tmp_path: Path) -> None:
-    """Nothing here can say anything of a change to it: the two trees are not the same code."""
+    """No program exercises a change to it, but the two trees still differ."""
     source = (real_tree(TREE) / path).read_text()
     line = next(each for each in source.splitlines(keepends=True) if each.startswith("#include"))
     found = exercised(path, line, f"{line}extern int another;\n", tmp_path)
@@ -125,13 +125,13 @@ def test_comments_of_a_file_that_is_not_compiled(tmp_path: Path) -> None:
     assert "both sides run the same code" in next(exercise_lines(found))
 
 
-def test_what_an_option_that_is_off_leaves_out(tmp_path: Path) -> None:
-    """Its lines are named beside those that ran, and count as nothing."""
+def test_code_of_a_disabled_option(tmp_path: Path) -> None:
+    """Its lines are listed separately and are not counted."""
     left_out = "\tif (IS_ENABLED(CONFIG_OF_ANOTHER_KERNEL))\n\t\tdsb(ish);\n"
     found = exercised(PGTABLE, WALKER, left_out + WALKER.replace("ctx, data)", "ctx, (data))"), tmp_path)
     source = (tmp_path / "tree" / PGTABLE).read_text()
     first = source[: source.index(left_out)].count("\n") + 1
-    # The compiler has some for a condition, even one that is never true.
+    # The compiler emits code for a condition, even if it is never true.
     assert found == Exercise(2, 2, [], [f"{PGTABLE}:{first + 1}"])
     assert list(exercise_lines(found)) == [
         "2 of 2 differing lines ran",
@@ -184,7 +184,7 @@ def test_a_tree_that_changes_meanwhile(tmp_path: Path) -> None:
 
 
 def test_counts_of_a_build_that_is_gone(tmp_path: Path) -> None:
-    """Counts of a tree before it changed say nothing of the tree that it is now."""
+    """Counts from before a change of a tree say nothing about the tree as it is now."""
     copy = planted(TREE, tmp_path / "tree", PGTABLE, WALKER, WALKER.replace("ctx, data)", "ctx, (data))"))
     verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
     other = str(real_library().parent.with_name("12-O1-of-another-content") / "tree.so")
@@ -199,7 +199,7 @@ def real_library() -> Path:
 
 
 def test_lines_of_a_program() -> None:
-    """The same lines in two runs, and those of the way that the program takes."""
+    """Two runs report the same lines, which are on the program's path."""
     library = str(real_library())
     source = (real_tree(TREE) / PGTABLE).read_text().splitlines()
     first = next(at for at, line in enumerate(source, 1) if line.startswith("static int stage2_map_walk_leaf"))
@@ -233,7 +233,7 @@ LOCKED = "\tlockdep_assert_held_write(&kvm->mmu_lock);\n"
         (TLB, "\tdsb(ish);\n", "", BAD_INPUT, "not exercised", f"{TLB} differs, but is not compiled here"),
     ],
 )
-def test_run_fuzz_and_gate_say_so(
+def test_run_fuzz_and_gate_report_the_exercise(
     path: str,
     text: str,
     instead: str,
@@ -267,8 +267,8 @@ def test_run_fuzz_and_gate_say_so(
     assert said in " ".join(capsys.readouterr().out.replace("\\", "").split())
 
 
-def test_what_both_trees_show_is_no_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bug of the reference shows nothing of a patch that did not run."""
+def test_a_common_finding_is_no_exercise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug of the reference says nothing about a patch that did not run."""
     from fuzz.command_line.cli import main
 
     copy = planted(TREE, tmp_path / "tree", TLB, "\tdsb(ish);\n", "")
@@ -280,8 +280,8 @@ def test_what_both_trees_show_is_no_exercise(tmp_path: Path, capsys: pytest.Capt
     assert f"{TLB} differs, but is not compiled here" in text
 
 
-def test_ways_through_the_code_guide() -> None:
-    """A program that runs other code has features that an earlier one has not."""
+def test_paths_through_the_code_are_features() -> None:
+    """A program that runs more code has features that an earlier program lacks."""
     one = candidate.get(version(TREE))
     differential = Differential(one, one, features=True)
     ways: list[set[int]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Objects that were freed: a build without --sanitize tells as well of who reads them."""
+"""Freed objects: a build without --sanitize also finds code that reads them."""
 
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ from tests.good_bad.case import violations
 
 from .trees import planted
 
-# A slot that goes stays the one that was used last.
+# A deleted slot must not remain the last used one.
 LAST: Final = "\t\tif ((long)old == atomic_long_read(&slots->last_used_slot))\n"
 PROGRAM: Final = (
     "vm\nslot a size=2M backing=anon\nslot b size=2M backing=anon\n"
@@ -18,7 +18,7 @@ PROGRAM: Final = (
 )
 
 
-def test_a_slot_that_is_looked_up_after_its_end_is_found(tmp_path: Path) -> None:
+def test_a_look_up_of_a_deleted_slot_is_found(tmp_path: Path) -> None:
     tree = planted("7.3", tmp_path / "tree", KVM_MAIN, LAST, LAST.replace("if (", "if (new && "))
     found = violations(candidate.get(tree), PROGRAM)
     assert [each.what for each in found] == [

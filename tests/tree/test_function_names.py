@@ -24,12 +24,12 @@ from .trees import real_tree, version
 OLDEST: Final = "5.12.9"
 NEWER: Final = ("6.1", "6.12", "7.3")
 _NAME: Final = re.compile(r"\b[a-z_][a-z0-9]*(?:_+[a-z0-9]+)+\b")
-# Words that say of which kernels a name is.
+# Words that tell which kernels have a name.
 _GENERATION: Final = re.compile(r"\bin \d+\.\d+")
 
 
 def words_of(name: str) -> set[str]:
-    """The names in what findings are about: the tables' code, mmu.c, kvm_main.c, and their headers."""
+    """Return the words of the files that findings refer to: pgtable.c, mmu.c, kvm_main.c, and their headers."""
     tree = real_tree(name)
     files = [tree / file for file in (PGTABLE, MMU, KVM_MAIN)]
     files += [*(tree / "include" / "linux").glob("kvm*.h"), *(tree / "arch/arm64/include/asm").glob("kvm*.h")]
@@ -37,7 +37,7 @@ def words_of(name: str) -> set[str]:
 
 
 def literals(source: str) -> Iterator[str]:
-    """The texts of a module that are no docstrings; those in parts as a whole."""
+    """Yield the string literals of a module except docstrings; an f-string is one text."""
     tree = ast.parse(source)
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
     lone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -49,14 +49,14 @@ def literals(source: str) -> Iterator[str]:
 
 
 def texts() -> list[str]:
-    """The texts of findings: the reasons and rules of checkers, and the stories of known bugs."""
+    """Return the texts of findings: reasons and rules of checkers, and reasons of known bugs."""
     folder = Path(fuzz.checkers.__file__).parent
     found = [text for file in sorted(folder.glob("*.py")) for text in literals(file.read_text())]
     return found + [bug.reason for bug in known_bugs()]
 
 
 @pytest.mark.parametrize("name", NEWER)
-def test_names_that_a_tree_lacks_stand_with_their_kernels(name: str) -> None:
+def test_names_that_a_tree_lacks_come_with_their_kernels(name: str) -> None:
     lost = words_of(OLDEST) - words_of(name)
     assert "mmu_notifier_retry" in lost
     wrong = [
@@ -69,7 +69,7 @@ def test_names_that_a_tree_lacks_stand_with_their_kernels(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NEWER)
-def test_later_names_are_there(name: str) -> None:
+def test_later_names_exist(name: str) -> None:
     words = words_of(name)
     for function, later in LATER.items():
         assert function in words_of(OLDEST)
@@ -78,7 +78,7 @@ def test_later_names_are_there(name: str) -> None:
     assert named("find_vma") == "find_vma()"
 
 
-def test_a_trace_of_a_tree_says_in_words_what_other_kernels_name_otherwise() -> None:
+def test_a_trace_of_a_tree_describes_calls_whose_names_changed() -> None:
     program = load(ROOT / "corpus" / "regressions" / "dcache-logging-route.s2")
     versions = candidate.get("original"), candidate.get(version("7.3"))
     rows = [row for section in record(program, *versions) for row in section.rows]

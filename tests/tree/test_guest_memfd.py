@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Slots whose memory is a guest_memfd, by the tree's own guest_memfd.c."""
+"""Slots backed by a guest_memfd, with the tree's own guest_memfd.c."""
 
 from pathlib import Path
 from typing import Final
@@ -17,19 +17,19 @@ from .test_events import trace, violations
 from .trees import planted, real_tree, real_trees, version
 
 SEED: Final = load(Path(__file__).parents[2] / "corpus" / "seeds" / "guest-memfd.s2")
-# A page that both vCPUs have, and that goes.
+# A page that both vCPUs access, and that is then discarded.
 HOLE: Final = parse(
     "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=memfd\ncpu0 write a+0\ncpu1 read a+0\n"
     "host discard a+0 4K\ncpu1 read a+0\n"
 )
-# The same, in a slot that does not begin where its file does.
+# The same in a slot at an offset in its file.
 FAR: Final = parse(
     "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=memfd offset=8M\ncpu0 write a+2M\ncpu1 read a+2M\n"
     "host discard a+2M 4K\ncpu1 read a+2M\nhost poison a+2M\ncpu0 read a+2M\n"
 )
 UNMAP: Final = "\t\tflush |= kvm_mmu_unmap_gfn_range(kvm, &gfn_range);"
 BEGIN: Final = "\t\t\tkvm_mmu_invalidate_start(kvm);\n"
-# Of gmem_abort().
+# Code of gmem_abort().
 RETRY: Final = (
     "\tif (mmu_invalidate_retry(kvm, mmu_seq)) {\n\t\tret = -EAGAIN;\n\t\tgoto out_unlock;\n\t}\n\n"
     "\tif (perm_fault) {\n\t\t/*"
@@ -37,7 +37,7 @@ RETRY: Final = (
 
 
 def memfd_tree() -> str:
-    """A tree whose arm64 has guest_memfd; the test is skipped where none is at hand."""
+    """Return a tree whose arm64 has guest_memfd; skip the test if none is available."""
     for name in real_trees():
         if "HAVE_GUEST_MEMFD" in probes.found(TreeSource(real_tree(name))):
             return name
@@ -50,17 +50,17 @@ def test_a_tree_with_it_runs_the_seed() -> None:
     assert Differential(candidate.get(name), candidate.get(name)).run(SEED).findings == []
 
 
-def test_what_a_hole_does() -> None:
+def test_a_hole() -> None:
     steps = Stream(version(memfd_tree()), HOLE).steps
     (_, written, _), (_, gone, events), (_, read, again) = steps[1], steps[3], steps[4]
     assert (written, gone) == ("ok 0", "ok 0")
     names = [event[0] for event in events]
-    # The count is raised before the page goes, and the sequence after it has gone.
+    # The notifier count is raised before the page is removed, and the sequence afterwards.
     assert names.index("seq") < names.index("store") < names.index("tlbi_ipa") < len(names) - names[::-1].index("seq")
     assert names.count("seq") == 2
-    # No notifier told KVM: the host's own pages stay.
+    # No notifier ran: the host's own pages stay.
     assert "host_update" not in names
-    # Another page, which has nothing of the old one.
+    # A new page, without the contents of the old one.
     assert read == "ok 0"
     assert [event[0] for event in again].count("pin") == 1
 
@@ -117,8 +117,8 @@ def test_a_planted_mistake(tmp_path: Path, path: str, text: str, instead: str, s
     assert signature in violations(name, HOLE)
 
 
-def test_a_page_that_stays_beside_others(tmp_path: Path) -> None:
-    """In a par block as in a sequence: it is judged when the call has unmapped it."""
+def test_a_page_that_stays_mapped_in_a_par_block(tmp_path: Path) -> None:
+    """In a par block too, the page is judged after the call should have unmapped it."""
     kept = "bool kvm_unmap_gfn_range(struct kvm *kvm, struct kvm_gfn_range *range)\n{\n"
     name = planted(
         memfd_tree(), tmp_path / "tree", MMU, kept, f"{kept}\tif (kvm_slot_has_gmem(range->slot))\n\t\treturn false;\n"
@@ -129,19 +129,19 @@ def test_a_page_that_stays_beside_others(tmp_path: Path) -> None:
     assert violations(version(memfd_tree()), beside) == []
 
 
-# What a patch may make of the place of a slot in its file.
+# Mistakes in the offset of a slot in its file.
 PLACES: Final = {
     "look-up": (
         "return gfn - slot->base_gfn + slot->gmem.pgoff;",
         "return gfn - slot->base_gfn;",
         "contract: kvm_handle_guest_abort: error -5",
     ),
-    "begin of what goes": (
+    "start of the hole": (
         "slot->base_gfn + max(pgoff, start) - pgoff",
         "slot->base_gfn + max(pgoff, start)",
         "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3",
     ),
-    "end of what goes": (
+    "end of the hole": (
         "slot->base_gfn + min(pgoff + slot->npages, end) - pgoff",
         "slot->base_gfn + min(slot->npages, end - pgoff) - pgoff",
         "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3",
@@ -155,11 +155,11 @@ def test_a_slot_somewhere_in_its_file(what: str, tmp_path: Path) -> None:
     name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, text, instead)
     assert violations(version(memfd_tree()), FAR) == []
     assert signature in violations(name, FAR)
-    # It is right wherever that is 0.
+    # The code is right if the offset is 0.
     assert violations(name, HOLE) == []
 
 
-# What a patch may make of what user space is told where a page has failed.
+# Mistakes in the exit that tells user space about a failed page.
 TOLD = {
     "nothing": (
         (
@@ -178,7 +178,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize("what", TOLD)
-def test_user_space_is_told_where(what: str, tmp_path: Path) -> None:
+def test_user_space_receives_the_address_of_a_failed_page(what: str, tmp_path: Path) -> None:
     text, instead, called = TOLD[what]
     ours = candidate.get(version("7.3"))
     theirs = candidate.get(planted("7.3", tmp_path / "tree", MMU, text, instead))
@@ -199,11 +199,11 @@ def test_a_page_is_cleared_before_a_guest_has_it(tmp_path: Path) -> None:
     end = "folio_mark_uptodate(folio);\n\t}\n\n#ifdef"
     clears = f"clear_highpage(folio_page(folio, 0));\n\t\t{end}"
     name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, clears, end)
-    # The page that is there first, and the one that comes after the hole.
+    # The first page, and the new page after the hole.
     assert [each for each in violations(name, HOLE) if each == NEVER_CLEARED] == 2 * [NEVER_CLEARED]
     lines = [line for line in trace(version(memfd_tree()), HOLE) if line.startswith(("new page", "clear frame"))]
     assert [line.split(" ")[0] for line in lines] == ["new", "clear", "new", "clear"]
-    # A fault of user space has cleared the page that it has made.
+    # A fault of user space clears the page that it allocates.
     touched = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\nhost write a+0 4K\ncpu0 read a+0\n")
     assert not any(line.startswith("clear frame") for line in trace(version(memfd_tree()), touched))
     assert NEVER_CLEARED not in violations(name, touched)
@@ -220,7 +220,7 @@ def test_a_page_that_has_failed_is_not_mapped_again(tmp_path: Path) -> None:
 
 
 def test_memory_that_fails_while_a_hole_is_punched() -> None:
-    """The page that has failed goes with the hole, for which its failure waits. A guest gets another one."""
+    """The failure waits for the hole, which removes the failed page. The guest gets another page."""
     actors = "host0 discard a+0 2040K\ncpu0 read a+1568K\nhost1 poison a+1568K\n"
     block = f"par\n{actors}switch host0 to cpu0 before store 1\nend\n"
     head = "s2fuzz 1\nvm cpus=1\nslot a size=2040K backing=memfd\ncpu0 read a+0\n"
@@ -228,7 +228,7 @@ def test_memory_that_fails_while_a_hole_is_punched() -> None:
 
 
 def test_a_slot_is_unbound_as_a_whole(tmp_path: Path) -> None:
-    """A range is one entry of the array only where it is as large as slots of one node are."""
+    """A range is one entry of the XArray only if its size is that of slots of one node."""
     stored, erased = "xa_store_range(&f->bindings, start, end - 1, NULL, GFP_KERNEL);", "xa_erase(&f->bindings, start);"
     end = "\n\n\t/*\n\t * synchronize_srcu"
     name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, f"{stored}{end}", f"{erased}{end}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Bugs that later kernels had, planted again in a tree that is free of them: random programs find each.
+"""Bugs of later kernels, planted again in a tree that does not have them: random programs find each.
 
-Those of functions that the ports have are in `candidate.bugs`.
+Bugs of functions that the ports have are in `candidate.bugs`.
 """
 
 from pathlib import Path
@@ -25,9 +25,9 @@ _POST: Final = "\tmm_ops->put_page(ctx->ptep);\n\tmm_ops->put_page(childp);\n\tk
 
 
 class PlantedAgain(NamedTuple):
-    """A bug: tree, file, texts with what stands there instead, and the signature of the finding.
+    """A bug: tree, file, texts with their replacements, and the signature of the finding.
 
-    *par*: it takes several actors
+    *par*: whether only several actors show it
     """
 
     tree: str
@@ -38,22 +38,22 @@ class PlantedAgain(NamedTuple):
 
 
 HISTORY: Final = {
-    # Tables are destroyed range by range (fix 156f70afcfec, v6.19): one goes when its last entry has gone, and with it
-    # the entry that names it.
+    # Tables are destroyed range by range (fix 156f70afcfec, v6.19): a table is freed after its last entry is cleared,
+    # and the entry that points to it is cleared too.
     "a table put while entries remain": PlantedAgain(
         "7.3",
         PGTABLE,
         (("\tif (mm_ops->page_count(childp) != 1)\n\t\treturn 0;\n\n\t/*\n\t * Drop", "\t/*\n\t * Drop"),),
         "leak: kvm_free_stage2_pgd: table pages left",
     ),
-    "the entry of a table that went left": PlantedAgain(
+    "the entry of a freed table left": PlantedAgain(
         "7.3",
         PGTABLE,
         ((_POST, _POST.replace("\tkvm_clear_pte(ctx->ptep);\n", "")),),
         "lifetime: stage2_free_walker: walk of a freed table",
     ),
-    # Fix 157dbc4a321f (v6.15): an execute fault on a block of a logged slot splits it, and tops nothing up.
-    "the memory cache known only where it was topped up": PlantedAgain(
+    # Fix 157dbc4a321f (v6.15): an execute fault on a block of a logged slot splits the block without a top-up.
+    "the memory cache set only by a top-up": PlantedAgain(
         "6.12",
         MMU,
         (
@@ -65,7 +65,7 @@ HISTORY: Final = {
         ),
         "contract: kvm_handle_guest_abort: error -12",
     ),
-    # As fix 5f9466b50c1b (v6.18) says of another one: a return that does not release the page.
+    # A return that does not release the page; fix 5f9466b50c1b (v6.18) cures another one.
     "a return with the frame pinned": PlantedAgain(
         "7.3",
         MMU,

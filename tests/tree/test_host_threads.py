@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Threads of the host beside vCPUs in a kernel tree: their steps, the locks they wait for, and what is found so."""
+"""Threads of the host that run concurrently with vCPUs in a kernel tree: their steps, their locks, and findings."""
 
 from pathlib import Path
 from typing import Final
@@ -12,11 +12,12 @@ from ..unit.block_run import Run
 from .trees import planted, real_trees, version
 
 TREE: Final = "6.12"
-# A vCPU has looked the page up, and then the host takes it away; it comes back to the old frame if nobody notices.
+# The host takes a page away after a vCPU has looked it up. If the fault does not notice, it maps the old frame.
 HEAD: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\n"
 PAR: Final = "par\ncpu0 write a+0\nhost0 {}\n{}\nend\ncpu0 read a+0\n"
 PAIR: Final = HEAD + PAR
-# While a log is kept, nobody asks the host's page tables for the size of the page: nothing but the sequence tells.
+# With dirty logging, a fault does not read the page size from the host's page tables: only the notifier sequence
+# shows that the page is gone.
 LOGGED: Final = HEAD.replace("anon", "anon log=on") + PAR
 LOOKED_UP: Final = "switch cpu0 to host0 after lookup 1"
 PLACES: Final = (
@@ -33,7 +34,7 @@ OPERATIONS: Final = (
 )
 
 
-def test_a_fault_that_a_notifier_overtakes_looks_again() -> None:
+def test_a_fault_overtaken_by_a_notifier_retries() -> None:
     for name in real_trees() or [TREE]:
         run = Run(version(name), PAIR.format("discard a+0 4K", LOOKED_UP))
         assert run.violations == []
@@ -45,7 +46,7 @@ def test_a_fault_that_a_notifier_overtakes_looks_again() -> None:
 
 
 def test_steps_of_a_thread_come_in_order() -> None:
-    """Between start and change nobody has the page, and between change and end nobody gets it."""
+    """Between start and change, the page is mapped nowhere; between change and end, no fault maps it."""
     name = version(TREE)
     for step in STEPS:
         text = HEAD + f"cpu0 read a+0\npar\nhost0 migrate a+0 4K\ncpu0 write a+0\nswitch host0 to cpu0 {step}\nend\n"
@@ -54,13 +55,13 @@ def test_steps_of_a_thread_come_in_order() -> None:
         assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
 
 
-def test_who_takes_the_mmap_lock_waits_for_a_writer() -> None:
+def test_readers_of_the_mmap_lock_wait_for_a_writer() -> None:
     name = version(TREE)
     text = HEAD + "par\nhost0 {}\ncpu0 write a+0\nswitch host0 to cpu0 after start 1\nend\n"
     waits = {
         each: Run(name, text.format(each)).count("waits for the mmap lock, which host0 holds") for each in OPERATIONS
     }
-    # The first step of munmap() is that of its new boundary in the area: the lock is held for writing still.
+    # In its first step, munmap() splits the area at the new boundary, still with the lock held for writing.
     assert [each for each in OPERATIONS if waits[each]] == ["unmap a+0 4K", "share a+0 4K", "collapse a+0"]
     two = HEAD + "par\nhost0 share a+0 4K\nhost1 discard a+0 4K\nswitch host0 to host1 after start 1\nend\n"
     assert Run(name, two).count("host1 waits") == 0
@@ -71,8 +72,8 @@ UNMAP: Final = "par\nhost0 unmap {}\n{}\nswitch host0 to {} {}\nend\n"
 
 
 @pytest.mark.parametrize("name", ["original", "v5.14", *(real_trees() or [TREE])])
-def test_others_that_read_run_beside_munmap(name: str) -> None:
-    """The mmap lock is taken for writing, and held for reading when the areas are gone."""
+def test_readers_run_concurrently_with_munmap(name: str) -> None:
+    """munmap() takes the mmap lock for writing, and holds it only for reading once the areas are removed."""
     who = name if name in ("original", "v5.14") else version(name)
     for place in ("before start 2", "after start 2", "after change 2", "after end 2"):
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "cpu0 write a+0", "cpu0", place))
@@ -80,18 +81,18 @@ def test_others_that_read_run_beside_munmap(name: str) -> None:
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "efault"]
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 discard a+8K 4K\ncpu0 read a+8K", "host1", place))
         assert (place, run.violations, run.count("waits for the mmap lock")) == (place, [], 0)
-        # Who writes waits until it is over.
+        # A writer waits until it is over.
         run = Run(who, HEAD + UNMAP.format("a+0 4K", "host1 share a+8K 4K", "host1", place))
         assert (place, run.violations, run.count("waits for the mmap lock, which host0 holds")) == (place, [], 1)
-    # A boundary is put into the area, and the huge page there is split, while the lock is held for writing.
+    # The area, and the huge page at the new boundary, are split while the lock is held for writing.
     split = HEAD.replace("anon", "thp") + UNMAP.format("a+4K 4K", "cpu0 write a+0", "cpu0", "after start 1")
     run = Run(who, split)
     assert (run.violations, run.count("waits for the mmap lock, which host0 holds")) == ([], 1)
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_each_operation_beside_a_fault(name: str) -> None:
-    """An unchanged tree has no violation, wherever the vCPU is overtaken, and whatever the host does then."""
+def test_each_operation_during_a_fault(name: str) -> None:
+    """An unchanged tree has no violation, wherever the fault is interrupted and whatever the host does then."""
     tree = version(name)
     for operation in OPERATIONS:
         for place in PLACES[1:8:2] if operation != "discard a+0 4K" else PLACES:
@@ -112,12 +113,12 @@ LOOK_UP: Final = (
 
 
 def shown(name: str, text: str) -> set[str]:
-    """The signatures of the violations of a version, by a program in which the tree that it was made of has none."""
+    """Return the signatures of a version's violations in a program that is clean on the unchanged tree."""
     assert Run(version(TREE), text).violations == []
     return {violation.signature for violation in Run(name, text).violations}
 
 
-def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
+def test_a_removed_retry_check_is_found(tmp_path: Path) -> None:
     name = planted(TREE, tmp_path / "tree", MMU, RETRY, "")
     found = shown(name, LOGGED.format("discard a+0 4K", LOOKED_UP))
     assert any("isolation: " in each for each in found)
@@ -125,7 +126,7 @@ def test_a_retry_check_that_is_removed_is_found(tmp_path: Path) -> None:
 
 
 def test_pages_are_freed_when_an_operation_is_over(tmp_path: Path) -> None:
-    """A tree that does not unmap: the guest has its own page still between change and end, another's behind that."""
+    """In a tree that does not unmap, the guest reaches its own page between change and end, another's page later."""
     name = planted(TREE, tmp_path / "tree", MMU, UNMAP_RANGE, "")
     text = HEAD + "cpu0 write a+0\npar\nhost0 discard a+0 4K\ncpu0 read a+0\n{}end\n"
     within = Run(name, text.format("switch host0 to cpu0 after change 1\n"))
@@ -143,8 +144,8 @@ def test_a_sequence_that_is_sampled_after_the_look_up_is_found(tmp_path: Path) -
     assert any("isolation: " in each for each in found)
 
 
-def test_a_fault_that_gets_nowhere_gives_way_to_who_waits() -> None:
-    """The thread waits for the mmu lock that the fault holds; the fault retries, and the thread comes first."""
+def test_a_fault_without_progress_yields_to_a_waiting_thread() -> None:
+    """The thread waits for the mmu lock that the fault holds; when the fault retries, the thread runs first."""
     text = HEAD.replace("anon", "anon log=on") + (
         "cpu0 read a+4K\npar\ncpu0 write a+0\nhost0 migrate a+0 4K\nswitch cpu0 to host0 before lock 1\n"
         "switch host0 to cpu0 after unlock 1\nswitch cpu0 to host0 before unlock 1\nend\n"
@@ -162,8 +163,8 @@ def test_a_part_of_a_huge_page_that_is_split_meanwhile_is_released() -> None:
         assert Run(version(name), text).violations == []
 
 
-def test_a_log_that_overtakes_a_mark_is_followed_by_one_that_has_it() -> None:
-    """The fault has mapped the page, and marks it when it has dropped the lock: another vCPU writes in between."""
+def test_a_dirty_mark_that_one_log_misses_is_in_the_next_one() -> None:
+    """A fault marks the page that it has mapped after it drops the lock. Another vCPU writes in between."""
     text = HEAD.replace("anon", "anon log=on") + (
         "cpu1 read a+0\npar\ncpu0 write a+0\ncpu1 write a+0\nuser0 log a get\nswitch cpu0 to cpu1 after unlock 1\n"
         "switch cpu1 to user0 after fault 1\nend\nlog a get\n"
@@ -185,8 +186,8 @@ def test_a_change_of_a_slot_waits_for_faults_and_invalidations() -> None:
     assert Run(version(TREE), head + host).count("waits for another actor") == 1
 
 
-def test_hardware_comes_between_two_steps() -> None:
-    """A CPU walks while the entry is broken, and finds nothing; who was interrupted goes on."""
+def test_hardware_runs_between_two_steps() -> None:
+    """A CPU walks while the entry is invalid, and finds nothing; then the interrupted thread continues."""
     text = HEAD + (
         "cpu0 read a+0\npar\nhost0 discard a+0 4K\nhw0 cpu1 speculate a+0\ncpu1 read a+4K\n"
         "switch host0 to hw0 after store 1\nend\n"
@@ -199,7 +200,7 @@ def test_hardware_comes_between_two_steps() -> None:
 
 @pytest.mark.parametrize("name", ["original", "v5.14"])
 def test_ports_run_threads_too(name: str) -> None:
-    """Steps, locks and waits are those of trees."""
+    """Steps, locks and waits are the same as in trees."""
     run = Run(name, PAIR.format("discard a+0 4K", LOOKED_UP))
     assert run.violations == []
     assert [part.faults for part in run.outcomes[0].parts] == [2, 0]
@@ -215,7 +216,7 @@ def test_ports_run_threads_too(name: str) -> None:
     assert Run(name, head + fault).count("waits for the srcu lock, which cpu0 holds") == 1
 
 
-# A page is copied while it is discarded, and another vCPU looks at it before it is anybody's again.
+# A page is copied while it is discarded; another vCPU reads it before the invalidation ends.
 COPIED: Final = HEAD.replace("anon", "anon log=on") + (
     "host share a+0 4K\ncpu0 read a+4K\npar\nhost0 discard a+0 4K\ncpu0 write a+0\ncpu1 read a+0\n"
     "switch host0 to cpu0 after start 1\nswitch cpu0 to host0 after fault 2\nswitch host0 to cpu1 after change 1\nend\n"
@@ -223,7 +224,7 @@ COPIED: Final = HEAD.replace("anon", "anon log=on") + (
 
 
 def test_a_page_that_is_copied_while_it_is_discarded_stays_mapped_where_change_pte_maps() -> None:
-    """The bug C1 of docs/bugs-found.md: the guest reads the freed frame, and is even allowed to write it."""
+    """The bug C1 of docs/bugs-found.md: the guest reads the freed frame, and may even write it."""
     for name in ("original", "v5.14", *map(version, (each for each in real_trees() if each in ("5.12.9", "6.1")))):
         found = {violation.signature for violation in Run(name, COPIED).violations}
         assert any(each.startswith("isolation: ") for each in found)
@@ -233,7 +234,7 @@ def test_a_page_that_is_copied_while_it_is_discarded_stays_mapped_where_change_p
 
 
 def test_a_second_thread_of_user_space_waits_for_the_first() -> None:
-    """Each page that is written is in one log; those of before the block are in one of its two."""
+    """Each written page is in one log; a page written before the block is in one of the block's two logs."""
     text = HEAD.replace("anon", "anon log=on") + (
         "cpu0 write a+0\npar\nuser0 log a get\nuser1 log a get\ncpu1 write a+4K\n"
         "switch user0 to user1 {}\nend\nlog a get\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Slots that come, move and go while others are at work, in kernel trees."""
+"""Slots that are created, moved and deleted while other actors run, in kernel trees."""
 
 from pathlib import Path
 from typing import Final
@@ -17,48 +17,48 @@ TREE: Final = "6.12"
 BROKEN: Final = "after cmpxchg 1"
 
 
-def known(run: Run) -> list[str]:
-    """The signatures of violations, but for a bug that many trees have (R1 of docs/kernel-trees.md)."""
+def other_than_r1(run: Run) -> list[str]:
+    """Return the signatures of violations, except those of a bug of many trees (R1 of docs/kernel-trees.md)."""
     return [each.signature for each in run.violations if "marked accessed, not held" not in each.signature]
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_slots_change_beside_a_fault(name: str) -> None:
+def test_slots_change_during_a_fault(name: str) -> None:
     tree = version(name)
     for change in CHANGES:
         for place in (*PLACES[1::2], BROKEN):
             run = Run(tree, block("write a+0", change, f"cpu0 to user0 {place}"))
-            assert (change, place, known(run), run.refused) == (change, place, [], "")
+            assert (change, place, other_than_r1(run), run.refused) == (change, place, [], "")
         for place in USER_PLACES:
             run = Run(tree, block("write a+4K", change, f"user0 to cpu0 {place}", "user0"))
-            assert (change, place, known(run)) == (change, place, [])
+            assert (change, place, other_than_r1(run)) == (change, place, [])
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_who_waits_and_what_a_fault_finds(name: str) -> None:
+def test_waits_and_outcomes_of_faults(name: str) -> None:
     tree = version(name)
     run = Run(tree, block("write a+0", "slot a delete", "cpu0 to user0 after lookup 1"))
     assert run.count("waits for the srcu lock, which cpu0 holds") == 1
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "ok"]
     run = Run(tree, block("write a+0", "slot a delete", "user0 to cpu0 before lock 1", "user0"))
     assert [part.status for part in run.outcomes[1].parts] == ["ok", "io"]
-    # 5.12 looks the slot up again; later trees go on with the one that they have found.
+    # 5.12 looks the slot up again; later trees continue with the slot that they have found.
     run = Run(tree, block("write a+0", "slot a delete", "cpu0 to user0 before lookup 1"))
     assert run.outcomes[1].parts[0].status == ("efault" if name == "5.12.9" else "ok")
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_threads_of_the_host_beside_a_change(name: str) -> None:
+def test_host_threads_during_a_change(name: str) -> None:
     tree = version(name)
     for change in CHANGES:
         for operation in ("discard a+4K 4K", "migrate a+4K 4K", "unmap a+4K 4K"):
             for place in ("after start 1", "after change 1", "before unlock 1"):
                 text = HEAD + f"cpu1 read a+4K\npar\nhost0 {operation}\nuser0 {change}\n"
                 run = Run(tree, text + f"switch host0 to user0 {place}\nend\ncpu0 read b+0\n")
-                assert (change, operation, place, known(run)) == (change, operation, place, [])
+                assert (change, operation, place, other_than_r1(run)) == (change, operation, place, [])
 
 
-# A ring of 256 entries, of which 64 are kept back: whoever runs next has user space reset it, under the slots lock.
+# A ring of 256 entries, of which 64 are reserved. The next run of the vCPU makes user space reset it, under slots_lock.
 FULL: Final = (
     "s2fuzz 1\nvm ring=4K\nslot a size=2M backing=anon log=on\nslot b ipa=6G size=2M backing=anon\n"
     + "".join(f"cpu0 write a+{4 * page}K\n" for page in range(191))
@@ -67,7 +67,7 @@ FULL: Final = (
 
 
 def test_calls_that_change_or_read_slots_exclude_each_other() -> None:
-    """A caller that waits for a reader of SRCU goes on when its fault is over, though the vCPU waits behind it."""
+    """A caller that waits for an SRCU reader continues after the reader's fault, even if the vCPU waits for it."""
     for place, waits in (("before lock 1", 1), ("after lock 1", 1), ("after unlock 1", 1), ("after lock 9", 0)):
         run = Run(version(TREE), FULL.format(place))
         assert (place, run.violations) == (place, [])
@@ -75,14 +75,14 @@ def test_calls_that_change_or_read_slots_exclude_each_other() -> None:
         assert run.outcomes[-1].value_text() == "dirty pages 0-190, 256"
 
 
-# Slot b keeps the table there.
+# A page of slot b keeps the table.
 GOING: Final = (
     "s2fuzz 1\nvm\nslot a ipa=1G size=1M backing=anon\nslot b ipa=1025M size=1M backing=anon\ncpu0 read a+4K\n"
     "cpu0 read b+0\npar\nuser0 slot a delete\nhost0 merge a+4K\nswitch user0 to host0 after unlock 1\nend\n"
 )
 
 
-def test_a_page_of_a_slot_that_is_going_is_mapped_where_change_pte_does_not_look() -> None:
+def test_change_pte_maps_a_page_of_a_slot_that_is_being_deleted() -> None:
     """The bug C2 of docs/bugs-found.md."""
     trees = real_trees()
     for name in ("original", "v5.14", *map(version, (each for each in trees if each == "5.12.9"))):
@@ -102,7 +102,7 @@ def test_slots_that_are_installed_without_a_grace_period_are_found(tmp_path: Pat
     assert any("leaf outside of any slot" in each or "still mapped after unmapping" in each for each in found), found
 
 
-# The slots with one that is invalid are installed, and readers waited for; then the slot is unmapped.
+# The slots are installed with one marked invalid, and readers are waited for; then this slot is unmapped.
 SWAPPED: Final = "\tkvm_swap_active_memslots(kvm, old->as_id);\n\n\t/*\n\t * From this point"
 UNMAPPED: Final = "\tkvm_arch_flush_shadow_memslot(kvm, old);\n\tkvm_arch_guest_memory_reclaimed(kvm);\n"
 EARLY: Final = (SWAPPED, "\tkvm_arch_flush_shadow_memslot(kvm, old);\n" + SWAPPED)
@@ -110,10 +110,10 @@ NOT_AGAIN: Final = (UNMAPPED, "\tkvm_arch_guest_memory_reclaimed(kvm);\n")
 
 
 @pytest.mark.parametrize("change", ["delete", "move 8G"])
-def test_a_slot_that_is_unmapped_before_it_is_invalid_is_found_with_nobody_beside(tmp_path: Path, change: str) -> None:
+def test_a_slot_unmapped_before_it_is_invalid_is_found_with_one_actor(tmp_path: Path, change: str) -> None:
     text = f"s2fuzz 1\nvm\nslot a ipa=1G size=2M backing=anon\ncpu0 read a+4K\nslot a {change}\n"
     twice = edited(TREE, tmp_path / "twice", KVM_MAIN, [EARLY])
     once = edited(TREE, tmp_path / "once", KVM_MAIN, [EARLY, NOT_AGAIN])
-    assert [known(Run(name, text)) for name in (version(TREE), twice)] == [[], []]
+    assert [other_than_r1(Run(name, text)) for name in (version(TREE), twice)] == [[], []]
     expected = "fault-order: kvm_set_memory_region: slot unmapped before it was marked invalid"
-    assert known(Run(once, text)) == [expected]
+    assert other_than_r1(Run(once, text)) == [expected]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs whose times give the cost of a switch differ in switches within the tree's process alone."""
+"""The programs that measure the cost of a switch differ only in switches within the tree's process."""
 
 import candidate
 from fuzz.benchmark import tree_switches

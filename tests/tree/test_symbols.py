@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The list of symbols is that of what native/ defines, and decides what a call does."""
+"""The list of symbols matches the definitions of native/, and determines what a call does."""
 
 import ctypes
 import re
@@ -35,7 +35,7 @@ from ..unit.console import refused
 from .trees import changed, real_tree, real_trees, small_tree
 
 REMEDY: Final = "add them to [modelled], or begin a name for the driver with shim_ (docs/how-to/symbol.md)"
-# Stands in for what rt_*.c have.
+# Stands in for definitions of rt_*.c.
 COUNT: Final = "long calls; long shim_unmodelled(const char *name, void *from) { calls++; return 7; }\n"
 
 
@@ -47,7 +47,7 @@ def test_every_symbol_has_a_class_and_a_reason() -> None:
 
 
 def test_native_defines_what_is_called_modelled() -> None:
-    """By its text: the names that macros make are there too."""
+    """Search its source text, which also contains names defined by macros."""
     text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.[ch]")))
     missing = [
         name for name, symbol in listed().items() if symbol.kind == MODELLED and not re.search(rf"\b{name}\b", text)
@@ -56,8 +56,8 @@ def test_native_defines_what_is_called_modelled() -> None:
 
 
 @pytest.mark.parametrize("name", real_trees() or ["none"])
-def test_what_native_defines_for_a_tree_is_called_modelled(name: str, common_cache: Path) -> None:
-    """Its other functions are called by the driver, or by the other side of native/: their names say so."""
+def test_symbols_that_native_defines_for_a_tree_are_listed_as_modelled(name: str, common_cache: Path) -> None:
+    """Other functions, which the driver or another part of native/ calls, have prefixes of their own."""
     library = make(TreeSource(real_tree(name)), BuildSettings()).library
     lines = subprocess.run(["nm", "-lg", "--defined-only", library], capture_output=True, text=True, check=True).stdout
     ours = re.findall(r"^\S+ [A-Z] (\w+)\t\S*native/\w+\.c:\d+$", lines, re.MULTILINE)
@@ -80,7 +80,7 @@ def test_a_stub_does_what_its_class_says(tmp_path: Path) -> None:
     assert (library.loud(), calls.value) == (7, 1)
     assert (library.strange(), calls.value) == (7, 2)
     assert ctypes.c_long.in_dll(library, "zeroes").value == 0
-    # Unknown data may not be touched: nobody knows what should be there.
+    # Unknown data must not be accessed, since its contents are unknown.
     address = ctypes.addressof(ctypes.c_char.in_dll(library, "data"))
     assert access_rights(address) == "---p"
 
@@ -95,7 +95,7 @@ def access_rights(address: int) -> str:
 
 
 def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Path) -> None:
-    """A function that a patch puts into a file which is not compiled here."""
+    """A patch calls a function from a file that is not compiled here."""
     tree = real_tree()
     path = "arch/arm64/kvm/mmu.c"
     text = (tree / path).read_text()
@@ -108,8 +108,8 @@ def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Pa
     assert "patched_in" not in built.record["idle"]
 
 
-def test_what_the_tree_defines_itself_wins_over_a_model(tmp_path: Path, common_cache: Path) -> None:
-    """As after a patch that moves a function into mmu.c."""
+def test_a_definition_of_the_tree_overrides_a_model(tmp_path: Path, common_cache: Path) -> None:
+    """This happens after a patch that moves a function into mmu.c."""
     tree = real_tree()
     path = "arch/arm64/kvm/mmu.c"
     moved = "int io_mem_abort(struct kvm_vcpu *vcpu, phys_addr_t fault_ipa)\n{\n\treturn 1;\n}\n"
@@ -123,7 +123,7 @@ def test_what_the_tree_defines_itself_wins_over_a_model(tmp_path: Path, common_c
 
 @pytest.fixture
 def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A list in place of the real one; it is empty."""
+    """Replace the real list by an empty one; yield its path."""
     file = tmp_path / "other.toml"
     file.write_text("")
     monkeypatch.setattr(symbols, "FILE", file)
@@ -151,7 +151,7 @@ def test_a_mistake_in_the_list(
     refused((code, out, err), f"s2fuzz: {other_list}: ", words)
 
 
-def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) -> None:
+def test_a_symbol_listed_as_modelled_must_be_defined(other_list: Path, tmp_path: Path) -> None:
     for name, text in (
         ("tree", "void kfree(void *p); int made_up(void); int f(void) { kfree(0); return made_up(); }"),
         ("ours", "int shim;"),
@@ -160,7 +160,7 @@ def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) ->
         subprocess.run(["gcc", "-c", "-fPIC", f"{name}.c"], cwd=tmp_path, check=True)
     subprocess.run(["gcc", "-shared", "-o", "library.so", "tree.o"], cwd=tmp_path, check=True)
     objects = ["tree.o"], ["ours.o"], ["ours.o"]
-    # A file of native/ has kfree() for some trees at least.
+    # A file of native/ defines kfree(), at least for some trees.
     other_list.write_text('[modelled]\nmemory = "kfree"\n')
     assert outside(tmp_path, *objects, "library.so").kinds == {"kfree": UNKNOWN, "made_up": UNKNOWN}
     other_list.write_text('[modelled]\nmemory = "kfree made_up"\n')
@@ -172,7 +172,7 @@ def test_what_is_called_modelled_and_is_not(other_list: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", [HARMLESS, LIBRARY, ZERO, REFUSED])
-def test_what_native_defines_and_is_not_called_modelled(kind: str, other_list: Path, tmp_path: Path) -> None:
+def test_a_symbol_that_native_defines_must_be_listed_as_modelled(kind: str, other_list: Path, tmp_path: Path) -> None:
     for name, text in (
         ("tree", "void quiet(void); void f(void) { quiet(); }"),
         ("ours", "void quiet(void) { }"),

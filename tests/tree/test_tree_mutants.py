@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mutants of a tree are told from it, unless they do the same."""
+"""Mutants of a tree are distinguished from it unless they behave identically."""
 
 from candidate.tree.building.source import MMU, PGTABLE
 
@@ -9,7 +9,7 @@ from .trees import real_tree
 
 
 def only(file: str, function: str, operator: str, old: str) -> CMutant:
-    """The only mutant of 6.12 of a kind."""
+    """Return the only mutant of 6.12 with these properties."""
     there = mutants(file, (real_tree() / file).read_bytes())
     (mutant,) = [each for each in there if (each.function, each.operator, each.old) == (function, operator, old)]
     return mutant

@@ -27,7 +27,7 @@ PAGES: Final = "vm{} cpus=1 pa=52\nslot a size=1M backing=anon\n"
 @pytest.mark.parametrize("tree", TREES)
 @pytest.mark.parametrize("granule", GRANULES)
 def test_seed(granule: str, tree: str) -> None:
-    """Known bugs of a tree are found with such addresses too, and nothing else."""
+    """With these addresses, a tree shows only its known bugs."""
     both = candidate.get(version(tree))
     verdict = Differential(both, both).run(load(SEEDS / f"addresses-52-{granule}.s2"))
     if granule != "64K" and not both.main.HAS_LPA2:
@@ -56,7 +56,7 @@ def test_entries_hold_the_whole_address(granule: str) -> None:
     executor.side.dismantle()
 
 
-# File, text, what stands there instead, and a finding.
+# File, text, replacement, and the beginning of a signature.
 PLANTED: Final = {
     "upper bits dropped": (
         HEADER,
@@ -70,7 +70,7 @@ PLANTED: Final = {
         "kvm_pte_t pte = kvm_phys_to_pte(pa & GENMASK(47, 0));\n\tu64 type",
         "isolation: stage2_map_walker: access to a frame not owned",
     ),
-    "shareability in the way": (
+    "shareability over address bits": (
         PGTABLE,
         "\tif (!kvm_lpa2_is_enabled())\n\t\tattr |= FIELD_PREP(KVM_PTE_LEAF_ATTR_LO_S2_SH, sh);",
         "\tattr |= FIELD_PREP(KVM_PTE_LEAF_ATTR_LO_S2_SH, sh);",
