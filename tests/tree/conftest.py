@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each test has a cache of its own, unless it asks for the common one."""
+"""Fixtures for caches and processes of trees: a test has a cache of its own, or uses the common one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +11,26 @@ from candidate.tree.runtime import pool
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder; returns where libraries would be."""
+    """Use an empty cache; return the folder of its libraries, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "s2fuzz" / "trees"
 
 
 @pytest.fixture(scope="session")
 def common_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The value of XDG_CACHE_HOME for all tests that build the same."""
+    """Return the value of XDG_CACHE_HOME for all tests that build the same libraries."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of all tests that build the same."""
+    """Use the cache of all tests that build the same libraries; return the folder of its libraries."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(common_home))
     return common_home / "s2fuzz" / "trees"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_process_stays() -> Iterator[None]:
-    """No process of a tree outlives the module that started it: an idle one keeps what it has touched of its memory."""
+    """End the processes of trees after each module: an idle process keeps the memory that it has touched."""
     yield
     pool.forget()

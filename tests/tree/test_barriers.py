@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Barriers of a tree: each one orders what its kind orders, and nothing else."""
+"""Barriers of a tree: each one orders exactly the accesses that its kind orders."""
 
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from ..unit.block_run import Run
 from .trees import edited
 
 PROGRAM: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 write a+0\n"
-# What stands between the sample of the notifier sequence and the look-up of the frame, in 5.12.9.
+# Code between the sample of the notifier sequence and the look-up of the frame, in 5.12.9.
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_notifier_seq;\n"
 BARRIER: Final = "\t */\n\tsmp_rmb();\n\n\tpfn = gfn_to_pfn_prot("
 SEQUENCE: Final = "&vcpu->kvm->mmu_notifier_seq"
@@ -38,7 +38,7 @@ NOT_ORDERED: Final = {
 
 
 def sampling(folder: Path, sample: str, barrier: str) -> str:
-    """A copy of 5.12.9 whose faults sample the notifier sequence in another way."""
+    """Copy 5.12.9 so that faults sample the notifier sequence in another way; return the name of the version."""
     return edited("5.12.9", folder, MMU, [(SAMPLE, sample), (BARRIER, BARRIER.replace("\tsmp_rmb();\n", barrier))])
 
 
@@ -59,7 +59,7 @@ def test_sample_without_a_barrier_of_loads(name: str, tmp_path: Path) -> None:
 COUNTED: Final = "\t\tmm_ops->get_page(ctx->ptep);\n\n"
 STORED: Final = "\tsmp_store_release(ctx->ptep, new);\n"
 ONCE: Final = "\tWRITE_ONCE(*ctx->ptep, new);\n"
-# Stores to the page of a table, plainly, before the table is entered.
+# Plain stores to the page of a table, before the table's entry is written.
 WRITES: Final = (
     "\tif (new & KVM_PTE_VALID && ctx->level < KVM_PGTABLE_LAST_LEVEL && new & KVM_PTE_TYPE) {\n"
     "\t\tkvm_pte_t *childp = ctx->mm_ops->phys_to_virt(kvm_pte_to_phys(new));\n\n\t\tchildp[5] = 0xee00;\n\t}\n"

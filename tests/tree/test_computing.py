@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions of Linux that only compute, clocks, delays, and tried locks: their models do what Linux documents."""
+"""Models of Linux functions that only compute, of clocks, delays and trylocks: they do what Linux documents."""
 
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from tests.good_bad.case import violations
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")
-# Two words in memory, so that the compiler computes nothing itself.
+# The operands are in memory, so that the compiler does not evaluate the calls itself.
 TRIED: Final = """
 #include <linux/sort.h>
 #include <linux/delay.h>
@@ -101,7 +101,7 @@ RIGHT: Final = """
 	BUG_ON(!mmap_read_trylock(kvm->mm) || down_write_trylock(&kvm->mm->mmap_lock));
 	mmap_read_unlock(kvm->mm);
 """
-# What does not hold, and the violation.
+# Statements with a violation, and its signature.
 WRONG: Final = {
     "weight": ("BUG_ON(hweight64(tried_words[0]) == 4);", "contract: kvm_vm_ioctl_get_dirty_log: oops BUG() in tried"),
     "sleep": (
@@ -116,18 +116,18 @@ WRONG: Final = {
 
 
 def tree_with(name: str, folder: Path, statements: str) -> str:
-    """A copy of a tree whose dirty log runs statements first."""
+    """Copy a tree so that its dirty log first runs these statements; return the name of the version."""
     return edited(name, folder, KVM_MAIN, ((HEAD, TRIED % statements + HEAD + CALL),))
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_models_do_as_linux(name: str, tmp_path: Path) -> None:
+def test_models_do_what_linux_documents(name: str, tmp_path: Path) -> None:
     tree = tree_with(name, tmp_path / "tree", RIGHT)
     assert violations(candidate.get(tree), PROGRAM) == []
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_checkers_hear(what: str, tmp_path: Path) -> None:
+def test_checkers_are_notified(what: str, tmp_path: Path) -> None:
     statements, signature = WRONG[what]
     found = violations(candidate.get(tree_with("6.12", tmp_path / "tree", statements)), PROGRAM)
     assert [each.signature for each in found][:1] == [signature]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several vCPUs at work at once in a kernel tree, one step at a time."""
+"""Several vCPUs run concurrently in a kernel tree, one step at a time."""
 
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ DRAWN: Final = 40
 
 
 def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:
-    """The load before the exchange is the one after which another may come: a load that was told of before is none."""
+    """A switch right after the last load before the exchange makes it fail; a switch after another load does not."""
     name = version(TREE)
     lost = []
     for load in range(1, 5):
@@ -47,8 +47,8 @@ def test_a_relaxing_fault_loses_its_compare_exchange_at_one_load_only() -> None:
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_others_may_run_right_behind_each_load(name: str) -> None:
-    """Plain loads, of which the compiler tells before they happen, are no exception."""
+def test_others_may_run_right_after_each_load(name: str) -> None:
+    """This includes plain loads, which the compiler's instrumentation reports before they happen."""
     tree = version(name)
     for load in range(1, 20):
         run = Run(tree, RELAX + BOTH_RELAX.format(f"switch cpu1 to cpu0 after load {load}"))
@@ -58,7 +58,7 @@ def test_others_may_run_right_behind_each_load(name: str) -> None:
         third = [at for at, line in enumerate(run.lines) if line.startswith("-- turn")][2]
         ours = run.lines[run.lines.index("-- turn of cpu1") : third]
         assert (sum(": loaded, " in line for line in ours), ": loaded, " in ours[-1]) == (load, True)
-    # The way down is three entries long, and the last one is looked at again.
+    # The walk reads three entries, and the last one again.
     assert load > 4
     assert run.outcomes[1].detail == f"cpu1 never reaches: after load {load}"
 
@@ -66,7 +66,7 @@ def test_others_may_run_right_behind_each_load(name: str) -> None:
 @pytest.mark.parametrize("place", ["a+0", "a+4K"])
 @pytest.mark.parametrize("name", real_trees() or [TREE])
 def test_two_faults_map(name: str, place: str) -> None:
-    """Two vCPUs map the same page, or two of one table, with a switch at each kind of place: both come to an end."""
+    """Two vCPUs map the same page, or two pages of one table, with a switch at each kind of place: both finish."""
     tree = version(name)
     waited = lost = 0
     for switch in (
@@ -78,19 +78,19 @@ def test_two_faults_map(name: str, place: str) -> None:
         assert [part.status for part in run.outcomes[0].parts] == ["ok", "ok"]
         waited += run.count("waits for the mmu lock, which cpu1 holds")
         lost += run.count("compare-exchange lost")
-    # Who maps holds the lock alone, or exchanges entries.
+    # A fault that maps a page holds the lock exclusively, or exchanges entries.
     assert (waited > 0) != (lost > 0)
 
 
-def test_a_vcpu_that_gets_nowhere_gives_way() -> None:
-    """With the entry locked by another, a fault changes nothing: the other one goes on, and both come to an end."""
+def test_a_vcpu_without_progress_yields() -> None:
+    """A fault on an entry that another vCPU has locked changes nothing: the other one continues, and both finish."""
     run = Run(version(TREE), MAP + BOTH_MAP.format("a+0", "switch cpu1 to cpu0 after cmpxchg 1"))
     turns = [line.rpartition(" ")[2] for line in run.lines if line.startswith("-- turn")]
     assert turns == ["cpu0", "cpu1", "cpu0", "cpu1", "cpu0"]
     assert [part.faults for part in run.outcomes[0].parts] == [2, 1]
 
 
-def test_a_switch_whose_place_never_comes_is_told_of(
+def test_a_switch_whose_place_is_never_reached_is_reported(
     tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = version(TREE)
@@ -109,7 +109,7 @@ def test_a_switch_whose_place_never_comes_is_told_of(
 
 
 def test_one_program_one_interleaving() -> None:
-    """Events are the same again, also in a process whose memory lies elsewhere, and after other programs."""
+    """Another run has the same events, even in a process with other addresses and after other programs."""
     name = version(TREE)
     texts = [
         RELAX + BOTH_RELAX.format("switch cpu1 to cpu0 after load 3"),
@@ -126,7 +126,7 @@ def test_one_program_one_interleaving() -> None:
     assert all(len(lines) > 30 for lines in first)
 
 
-# Two vCPUs in each other's way at many places; three of which the third begins late.
+# Two vCPUs that interrupt each other at many places; three vCPUs, the third of which begins late.
 BACK_AND_FORTH: Final = "".join(
     f"switch cpu{cpu} to cpu{1 - cpu} {when} load {load}\n"
     for load in range(1, 4)
@@ -140,8 +140,8 @@ THREE: Final = (
 
 
 @pytest.mark.parametrize("name", real_trees() or [TREE])
-def test_turns_that_change_in_the_process_change_as_the_driver_has_it(name: str) -> None:
-    """Events, their order and all that follows are the same either way; schedules by chance included."""
+def test_the_process_changes_turns_as_the_driver_does(name: str) -> None:
+    """Events, their order and all results are the same either way, also with random schedules."""
     tree = version(name)
     generator = Generator(1, 4 * KIB, Offers(par=True))
     drawn = [program for program in (generator.next() for _ in range(DRAWN)) if has_blocks(program)]
@@ -165,7 +165,7 @@ def test_turns_that_change_in_the_process_change_as_the_driver_has_it(name: str)
 
 
 def test_a_callback_of_rcu_that_is_interrupted_runs_once() -> None:
-    """A vCPU that frees a table when its call is over, and one that makes a whole call meanwhile."""
+    """One vCPU frees a table at the end of its call; another one makes a whole call meanwhile."""
     text = (
         "s2fuzz 1\nvm\nslot a size=4M backing=thp log=on\ncpu0 write a+0\ncpu0 write a+4K\nlog a off\npar\n"
         "cpu0 write a+8K\ncpu1 read a+12K\nswitch cpu0 to cpu1 after fault 1\nswitch cpu1 to cpu0 after load {}\nend\n"
@@ -177,7 +177,7 @@ def test_a_callback_of_rcu_that_is_interrupted_runs_once() -> None:
 
 
 def test_two_vms() -> None:
-    """vCPUs of two VMs have nothing to wait for."""
+    """vCPUs of different VMs never wait for each other."""
     text = (
         "s2fuzz 1\nvm vms=2\nslot a size=2M backing=anon\nslot b size=2M backing=anon vm=1\npar\ncpu0 write a+0\n"
         "cpu3 write b+0\nswitch cpu0 to cpu3 after lock 1\nswitch cpu3 to cpu0 before unlock 1\nend\n"
@@ -188,7 +188,7 @@ def test_two_vms() -> None:
         assert run.count("-- turn") == 4
 
 
-def test_copy_on_write_under_another_vcpu() -> None:
+def test_copy_on_write_during_the_fault_of_another_vcpu() -> None:
     """The host's notifiers run in the middle of a fault, while another vCPU holds the lock that they need."""
     text = (
         "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu1 read a+4K\nhost share a+0 8K\npar\n"
@@ -202,7 +202,7 @@ def test_copy_on_write_under_another_vcpu() -> None:
 
 
 def test_a_page_that_another_vcpu_has_copied_meanwhile_may_be_mapped() -> None:
-    """Both break copy-on-write: what cpu1 has put in by ``change_pte()`` is there when cpu0's invalidation returns."""
+    """Both break copy-on-write: cpu1 maps its copy by ``change_pte()`` before cpu0's invalidation returns."""
     both = candidate.get(version("6.1"))
     program = parse(
         "s2fuzz 1\nvm cpus=2\nslot a size=64K backing=anon\ncpu0 read a+32K\nhost share a+0 16K\npar\ncpu0 write a+4K\n"
@@ -212,14 +212,14 @@ def test_a_page_that_another_vcpu_has_copied_meanwhile_may_be_mapped() -> None:
 
 
 def test_hardware_sets_an_access_flag_between_two_steps() -> None:
-    """Code that goes on finds what the hardware has done for another vCPU meanwhile."""
+    """Interrupted code then sees what the hardware has done meanwhile for another vCPU."""
     text = (
         "s2fuzz 1\nvm haf=on\nslot a size=2M backing=anon log=on\ncpu0 read a+0\nhost age a+0 4K\npar\ncpu0 write a+0\n"
         "cpu1 read a+0\nswitch cpu0 to cpu1 after lock 1\nend\ncpu1 write a+0\n"
     )
     for name in real_trees() or [TREE]:
         run = Run(version(name), text)
-        # A known bug of some trees, with one actor too.
+        # A known bug of some trees, which a single actor shows too.
         assert {"marked accessed, not held" in each.signature for each in run.violations} <= {True}
         assert run.count("the hardware sets the access flag") == 1
         assert [part.status for part in run.outcomes[2].parts] == ["ok", "ok"]
@@ -245,7 +245,7 @@ def test_a_failed_compare_exchange_that_is_ignored_is_found(tmp_path: Path) -> N
     assert any("table->other table without break" in finding.signature for finding in verdict.findings)
 
 
-def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
+def test_a_deadlock_names_waiting_actors_and_holders(tmp_path: Path) -> None:
     name = planted(TREE, tmp_path / "tree", MMU, LOCKED, CROSSED + LOCKED)
     text = MAP + "par\ncpu0 write a+0\ncpu1 write a+0\n{}end\n"
     switch = "switch cpu0 to cpu1 after lock 1\n"
@@ -255,13 +255,13 @@ def test_a_deadlock_says_who_waits_for_whom(tmp_path: Path) -> None:
     assert "cpu0 waits for the mmap lock, which cpu1 holds; cpu1 waits for the mmu lock, which cpu0 holds" in (
         run.violations[0].reason
     )
-    # The process serves other programs then, and without the switch nobody waits.
+    # The process then serves other programs, and without the switch no actor waits.
     assert Run(name, text.format("")).outcomes[0].status == "ok"
 
 
 @pytest.mark.parametrize("tree", ["6.1", "6.12"])
-def test_a_fault_that_asks_for_a_page_goes_on_beside_who_has_its_page_table(tree: str) -> None:
-    """In the process of a tree no other actor goes on before the answer."""
+def test_a_fault_requests_a_page_while_another_actor_holds_its_page_table(tree: str) -> None:
+    """In a tree's process, no other actor runs before the answer."""
     block = (
         "vm cpus=3\nslot b ipa=1034M size=4K backing=thp\nhost merge b+0\npar\nhost0 merge b+0\ncpu2 read b+0\n"
         "cpu0 write b+0\nswitch host0 to cpu2 before unlock 1\nswitch cpu2 to cpu0 after load 1\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No flush of pages that are made old is missed where a kernel leaves it out (CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG)."""
+"""Kernels with CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG need not flush pages that are made old."""
 
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,12 @@ def signatures(reference: str, changed: str, kind: str) -> list[str]:
     return [each.signature for each in verdict.findings if each.kind == kind and each.signature.startswith("ageing: ")]
 
 
-def test_who_selects_it(tmp_path: Path) -> None:
+def test_selecting_the_option(tmp_path: Path) -> None:
     text = "\tselect KVM_COMMON\n"
     selected = f"{text}\tselect KVM_ELIDE_TLB_FLUSH_IF_YOUNG\n"
     eliding = planted("7.3", tmp_path / "tree", "arch/arm64/kvm/Kconfig", text, selected)
     assert signatures(version("7.3"), version("7.3"), COMMON) == []
     assert signatures(eliding, eliding, COMMON) == []
-    # A patch that selects it is told.
+    # A patch that selects the option is a regression.
     (found,) = signatures(version("7.3"), eliding, REGRESSION)
     assert "cleared without flush" in found

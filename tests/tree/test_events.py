@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Events of what a tree's code does and the ports do not."""
+"""Events of code that trees have and the ports lack."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 re
 
 
 def trace(name: str, program: Program = MAPS) -> list[str]:
-    """The lines of a program's trace on a version, violations included."""
+    """Return the lines of a program's trace on a version, violations included."""
     executor = Executor(candidate.get(name), program)
     trace = Trace(executor)
     lines = trace.take(executor.create(), None)
@@ -35,7 +35,7 @@ def trace(name: str, program: Program = MAPS) -> list[str]:
 
 
 def violations(name: str, program: Program) -> list[str]:
-    """The signatures of the violations of a program on a version."""
+    """Return the signatures of the violations of a program on a version."""
     executor = Executor(candidate.get(name), program)
     found = executor.create()
     for at in range(len(program.operations)):
@@ -49,8 +49,8 @@ FETCHES = "s2fuzz 1\nvm\nslot a size=4M backing=thp\nslot b size=64K backing=ano
 
 
 @pytest.mark.parametrize("tree", real_trees())
-def test_what_is_fetched_is_invalidated_line_by_line(tree: str) -> None:
-    """Trees that ask how long a line is invalidate everything in place of a block; that stands in patched code."""
+def test_executable_pages_are_invalidated_line_by_line(tree: str) -> None:
+    """Trees that read the line length, by code patched at boot, invalidate everything instead of a block."""
     found = [line for line in trace(version(tree), parse(FETCHES)) if line.startswith("I-cache")]
     asks = "__invalidate_icache_max_range" in (real_tree(tree) / KVM_MMU).read_text()
     block = "I-cache invalidate all" if asks else "I-cache invalidate 2M at 0x100000000"
@@ -65,7 +65,7 @@ AGES = (
 
 @pytest.mark.parametrize("tree", real_trees())
 def test_pages_that_are_aged_in_one_call(tree: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are aged as they are one by one, and each that was young is reported."""
+    """The result is the same as one by one, and each young page is reported."""
     program, calls = parse(AGES), []
     call = TreeSide.call
 
@@ -112,7 +112,7 @@ RELAXES = parse(
 UNMAPS = parse(
     "s2fuzz 1\nvm cpus=2\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost migrate a+0 4K\n"
 )
-# Of a leaf that is unmapped.
+# The flush of an unmapped leaf.
 FLUSH = """\t\t\tkvm_call_hyp(__kvm_tlb_flush_vmid_ipa, mmu, ctx->addr,
 \t\t\t\t     ctx->level);"""
 
@@ -131,13 +131,13 @@ def test_a_flush_of_one_cpu_where_all_need_one(tmp_path: Path) -> None:
     assert "tlb: stage2_unmap_walker: leaf not flushed L3" in found
 
 
-# The slot lies across the boundary at which ranges are cut.
+# The slot crosses the boundary at which ranges are split.
 LOGS = "slot a ipa=0x3fe00000 size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
 DROPPED = ["cond_resched_lock", "unlock mmu", "lock mmu"]
 
 
 @pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])
-def test_the_lock_is_dropped_where_the_program_says_so(tree: str) -> None:
+def test_the_lock_is_dropped_as_the_program_specifies(tree: str) -> None:
     never, always = [parse(f"s2fuzz 1\nvm{setting}\n{LOGS}") for setting in ("", " resched=1")]
     lines = trace(version(tree), never)
     assert "cond_resched_lock" in lines
@@ -148,19 +148,19 @@ def test_the_lock_is_dropped_where_the_program_says_so(tree: str) -> None:
     assert violations(version(tree), always) == []
 
 
-def test_port_and_tree_drop_it_alike() -> None:
+def test_port_and_tree_drop_the_lock_alike() -> None:
     for setting in "resched=1", "resched=2", "contended=1", "contended=2":
         program = parse(f"s2fuzz 1\nvm {setting}\n{LOGS}log a off\nlog a on\n")
         assert difference(Stream("v5.12.9", program), Stream(version("5.12.9"), program)) == ""
 
 
-# Two blocks are split piece by piece; each piece but the first after a split finds the memory cache full.
+# Two blocks are split piece by piece. The memory cache is full for each piece except the first one after a split.
 SPLITS = "slot a size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\nlog a on\n"
 ASKED = ["unlock mmu", "cond_resched"]
 
 
 def asked(tree: str, setting: str) -> list[str]:
-    """The questions of eager splitting, and where it drops the lock."""
+    """Return the lines of a trace in which eager splitting checks for other tasks, drops the lock, or tops up."""
     if not candidate.get(version(tree)).main.SPLITS_EAGERLY:
         pytest.skip(f"{tree} does not split eagerly")
     lines = trace(version(tree), parse(f"s2fuzz 1\nvm split=4K{setting}\n{SPLITS}"))
@@ -172,7 +172,7 @@ def asked(tree: str, setting: str) -> list[str]:
 @pytest.mark.parametrize("tree", ["6.12", "7.3"])
 def test_eager_splitting_drops_the_lock_where_another_task_waits(tree: str) -> None:
     never, always, once = [asked(tree, setting) for setting in ("", " resched=1", " contended=98")]
-    # Once for each piece, by the first function that is asked.
+    # Once for each piece; the second function is called only if the first one answers no.
     assert never.count("need_resched: no") == never.count("rwlock_is_contended: no") == 1024
     assert always.count("need_resched: yes") == always.count("cond_resched") == 1024
     assert "rwlock_is_contended: no" not in always
@@ -183,7 +183,7 @@ def test_eager_splitting_drops_the_lock_where_another_task_waits(tree: str) -> N
     assert once[at + 3].startswith("topup")
     assert once[at + 4] == "lock mmu"
     assert once.count("cond_resched") == never.count("cond_resched") + 1
-    # It goes on after that, to the end.
+    # Then splitting continues to the end.
     assert once.count("need_resched: no") == 1024
     for setting in "", " resched=1", " contended=98":
         assert violations(version(tree), parse(f"s2fuzz 1\nvm split=4K{setting}\n{SPLITS}")) == []
@@ -200,12 +200,12 @@ def test_another_task_must_not_run_under_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tree", real_trees() or ["6.12"])
-def test_walks_of_nothing_are_told_of_as_one(tree: str) -> None:
+def test_empty_walks_are_reported_as_one(tree: str) -> None:
     """Some trees free the tables of a VM block by block of its address space, almost all of which are empty."""
     program = parse("s2fuzz 1\nvm ipa=44 cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\n")
     operation, _, events = Stream(version(tree), program).steps[-1]
     walks = [event for event in events if event[0] == "walk"]
     assert operation == "destroy"
     assert 0 < len(walks) < 8
-    # Together they cover all of it.
+    # Together they cover the whole address space.
     assert max(end for _, _, _, _, end in walks if isinstance(end, int)) == 1 << 44

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A gate and a report on a kernel tree: C file and line, the calls on the way, and a patch that nothing runs."""
+"""A gate and a report on a kernel tree: C file and line, and the call chain."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ PROGRAM = parse("s2fuzz 1\nvm fwb=off cpus=1\nslot a size=64K backing=anon\nhost
 
 @pytest.fixture
 def dropped(tmp_path: Path) -> str:
-    """A tree that does not clean what it maps."""
+    """Make a tree that does not clean the pages that it maps."""
     return planted("6.12", tmp_path / "tree", PGTABLE, CLEAN, CLEAN.replace("stage2_pte_cacheable(pgt, new)", "0"))
 
 
@@ -50,7 +50,7 @@ def test_a_mistake_in_a_tree(dropped: str) -> None:
     assert any(event.startswith("D-cache clean") for event in account.trail.reference)
     told = text(account)
     assert f"{MMU}:" in told or f"{PGTABLE}:" in told
-    # What happened is told without the chain, which stands below.
+    # The description of the event omits the call chain, which is printed below it.
     assert "; at stage2_make_pte" not in " ".join(told.split())
     # A path is one word, however long.
     assert [

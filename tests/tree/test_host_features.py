@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Part by part of the host, a program on kernel trees, and the events or the result that show that it works.
+"""Features of the host on kernel trees: a program for each, and the events or outcome that show that it works.
 
-A tree that declares no such part has no verdict on the program, and says why.
+If a tree does not declare a feature, there is no verdict on the program, and the reason is given.
 """
 
 from collections import Counter
@@ -24,12 +24,12 @@ TREES: Final = [name for name in real_trees() if name != "5.12.9"] or ["6.12"]
 
 @dataclass(frozen=True)
 class Feature:
-    """A part of the host.
+    """A feature of the host.
 
-    :param lines: of the program, behind ``s2fuzz 1``
-    :param at: index of the operation that is looked at
-    :param events: name of an event -> how often it happens in that operation, at least
-    :param outcome: of that operation, as text; "": any
+    :param lines: lines of the program after ``s2fuzz 1``
+    :param at: index of the operation that is checked
+    :param events: name of an event, and its minimum number in that operation
+    :param outcome: outcome of that operation, as text; "": any
     :param needs: attribute of kvm_main.c without which there is no verdict
     """
 
@@ -51,7 +51,7 @@ FEATURES: Final = {
     ),
     "memory failure": Feature(PAGES + "cpu0 read a+0\nhost poison a+0\ncpu0 read a+0", 2, (("sigbus", 1),)),
     "copy on write": Feature(PAGES + "host share a+0 4K\ncpu0 write a+0", 1, (("cow", 1),)),
-    "pages that come back": Feature(PAGES + "cpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+0", 2, (("pin", 1),)),
+    "discarded pages": Feature(PAGES + "cpu0 read a+0\nhost discard a+0 4K\ncpu0 read a+0", 2, (("pin", 1),)),
     "merged pages": Feature(PAGES + "cpu0 read a+0\nhost merge a+0\ncpu0 read a+0", 2, (("pin", 1),)),
     "hugetlb": Feature("vm\nslot a size=4M backing=hugetlb2m\ncpu0 write a+4K", 0, (("gfn_to_pfn", 1),)),
     "access flag fault": Feature(PAGES + "cpu0 read a+0\nhost age a+0 4K\ncpu0 read a+0", 2, (("store", 1),)),
@@ -88,7 +88,7 @@ FEATURES: Final = {
         outcome="ok dirty pages 0, 2",
         needs="HAS_DIRTY_RINGS",
     ),
-    "dirty ring that is written again": Feature(
+    "page in a dirty ring again": Feature(
         LOGGED.format(" ring=4K") + "cpu0 write a+0\nlog a get\ncpu1 write a+0\nlog a get\nlog a get",
         3,
         (("log_taken", 1),),
@@ -116,7 +116,7 @@ def test_feature(feature: Feature, tree: str) -> None:
 
 @pytest.mark.parametrize("tree", TREES)
 def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
-    """Linux gives pages of nothing but zeroes back since v6.12, when it splits a huge page."""
+    """Since v6.12, Linux frees pages that contain only zeroes when it splits a huge page."""
     mine = candidate.get(version(tree))
     assert mine.main.HOST.drops_zeroes is (tree in ("6.12", "7.3"))
     host = mine.main.HOST
@@ -139,8 +139,8 @@ def test_the_host_of_a_comparison_is_that_of_the_reference(tree: str) -> None:
 
 @pytest.mark.parametrize("thread", ["split", "poison", "merge"])
 @pytest.mark.parametrize("tree", TREES)
-def test_a_page_of_zeroes_that_a_split_gives_back_is_mapped_nowhere(tree: str, thread: str) -> None:
-    """A look-up finds the huge page before the split, whose notification tells, or what is there behind it."""
+def test_a_page_of_zeroes_that_a_split_frees_is_mapped_nowhere(tree: str, thread: str) -> None:
+    """A look-up finds either the huge page before the split, which the notifier invalidates, or the split pages."""
     text = "s2fuzz 1\nvm cpus=1\nslot a size=2M backing=anon\nhost discard a+0 4K\nhost collapse a+0\n"
     places = [f"{side} {step} 1" for step in ("start", "change", "end") for side in ("before", "after")]
     for place in places:
@@ -151,7 +151,7 @@ def test_a_page_of_zeroes_that_a_split_gives_back_is_mapped_nowhere(tree: str, t
 
 
 def lost(tree: str, settings: str) -> list[str]:
-    """The findings of a tree, where a page of a block is written while a log by dirty rings is on."""
+    """Return the findings of a tree in a program that writes pages of a block while dirty rings log writes."""
     name = version(tree)
     if not candidate.get(name).main.HAS_DIRTY_RINGS:
         pytest.skip(f"{tree} has no dirty rings")
@@ -162,15 +162,15 @@ def lost(tree: str, settings: str) -> list[str]:
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_a_ring_alone_loses_what_is_written_to_blocks(tree: str) -> None:
-    """``memslot_is_logging()`` asks for a bitmap: with rings and no bitmaps, logged slots are mapped by blocks."""
+def test_a_ring_without_a_bitmap_loses_writes_to_blocks(tree: str) -> None:
+    """``memslot_is_logging()`` checks for a bitmap: with rings and no bitmaps, logged slots are mapped by blocks."""
     assert lost(tree, "") == []
     assert "translation: stage2_map_walker: writable and not in the dirty log L2" in lost(tree, " bitmap=off")
 
 
 @pytest.mark.parametrize("tree", TREES)
 def test_a_ring_that_is_nearly_full_is_emptied(tree: str) -> None:
-    """A ring of 4K has 256 entries, of which 64 are kept free."""
+    """A ring of 4K has 256 entries, of which 64 are reserved."""
     name = version(tree)
     if not candidate.get(name).main.HAS_DIRTY_RINGS:
         pytest.skip(f"{tree} has no dirty rings")
@@ -181,18 +181,18 @@ def test_a_ring_that_is_nearly_full_is_emptied(tree: str) -> None:
     assert stream.steps[201][1] == "ok dirty pages 0-199"
 
 
-# Written to a slot before the other one, whose ring has 192 entries before user space empties it.
+# Writes to one slot that fill the ring: it has 192 entries before user space empties it.
 WRITES: Final = "".join(f"cpu0 write a+{page * 4}K\n" for page in range(192))
 TWO_SLOTS: Final = {
-    "asked for the log of one": "cpu0 write a+0\nlog b get\ncpu0 write a+0\n",
-    "made room for one": f"{WRITES}cpu0 write b+0\n",
+    "the log of one is read": "cpu0 write a+0\nlog b get\ncpu0 write a+0\n",
+    "the ring is full": f"{WRITES}cpu0 write b+0\n",
 }
 
 
 @pytest.mark.parametrize("tree", TREES)
 @pytest.mark.parametrize("operations", TWO_SLOTS.values(), ids=TWO_SLOTS)
 def test_rings_are_reset_for_all_slots(operations: str, tree: str) -> None:
-    """A ring has pages of all slots of its VM: what is reset for one slot write-protects pages of others too."""
+    """A ring records pages of all slots of its VM: a reset for one slot write-protects pages of other slots too."""
     name = version(tree)
     if not candidate.get(name).main.HAS_DIRTY_RINGS:
         pytest.skip(f"{tree} has no dirty rings")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernel trees are asked for the known bugs by programs, and findings on them are explained by those that they have."""
+"""Programs determine which known bugs a kernel tree has; these bugs explain findings on the tree."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from fuzz.language.text import load, parse
 from .trees import planted, real_tree, version
 
 IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
-# By release: stable kernels get fixes, and V1 and V2 are gone between these two of 6.1.
+# By release, since stable kernels get fixes: V1 and V2 were fixed between these two releases of 6.1.
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1", "O1"},
     "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "V2", "F1", "T2"},
@@ -32,20 +32,20 @@ HAVE: Final = {
 
 
 @pytest.mark.parametrize("name", ["5.12.9", "6.1", "6.12", "7.3"])
-def test_a_tree_is_asked_by_programs(name: str) -> None:
+def test_programs_determine_the_bugs_of_a_tree(name: str) -> None:
     release = facts.version(TreeSource(real_tree(name)))
     tree = candidate.get(version(name))
     found = {bug for bug in IDS if bug_run(tree, bug).signature}
     if release in HAVE:
         assert found == HAVE[release]
     else:
-        # A later one may have got fixes, and never a bug.
+        # A later release may have more fixes, but no new bugs.
         assert found <= set().union(*(bugs for each, bugs in HAVE.items() if each.startswith(f"{name}.")))
     assert not any(bug_run(tree, bug).refused for bug in IDS)
     assert {bug.id for bug in known_bugs() if has(tree, bug)} == found
 
 
-def test_the_same_bug_in_two_trees_is_common_and_has_its_story() -> None:
+def test_the_same_bug_in_two_trees_is_common_and_explained() -> None:
     reference, other = version("6.1"), version("6.12")
     verdict = Differential(candidate.get(reference), candidate.get(other)).run(load(program_of("P1")))
     assert [each.kind for each in verdict.findings] == [COMMON]
@@ -62,7 +62,7 @@ def test_a_bug_that_only_the_candidate_has_is_a_regression() -> None:
 
 
 def test_a_bug_whose_condition_is_a_walk(tmp_path: Path) -> None:
-    """B05: the range that is walked begins inside an entry."""
+    """B05: the walked range begins inside an entry."""
     rounds = "\t\tdata->addr = ALIGN_DOWN(data->addr, kvm_granule_size(level));\n"
     copy = candidate.get(planted("5.12.9", tmp_path / "tree", PGTABLE, rounds, ""))
     assert bug_run(copy, "B05").signature.startswith("translation: ")
@@ -70,7 +70,7 @@ def test_a_bug_whose_condition_is_a_walk(tmp_path: Path) -> None:
 
 
 def test_a_near_miss_of_a_bug_that_only_trees_have(tmp_path: Path) -> None:
-    """U1: a range that is flushed short, though its size is whole pages."""
+    """U1: a flush that is too short for a range of whole pages."""
     flush = "stage2_unmap_defer_tlb_flush(pgt))\n\t\t/* Perform the deferred TLB invalidations */\n\t\t"
     whole = "kvm_tlb_flush_vmid_range(pgt->mmu, addr, size);"
     name, copy = (
@@ -90,10 +90,10 @@ def test_a_near_miss_of_a_bug_that_only_trees_have(tmp_path: Path) -> None:
 
 
 def test_a_known_bug_explains_only_its_own_pages(tmp_path: Path) -> None:
-    """U1 leaves the last page in the TLBs: that the others stay there too is another bug."""
+    """U1 leaves only the last page in the TLBs; if other pages stay there too, that is another bug."""
     flush = "kvm_tlb_flush_vmid_range(pgt->mmu, addr, size);\n\n\treturn ret;"
     name, copy = version("6.12"), planted("6.12", tmp_path / "tree", PGTABLE, flush, ";\n\n\treturn ret;")
-    # A mapping that stays keeps the tables, whose flush would cover a page.
+    # A remaining mapping keeps the tables; their flush would cover a page.
     pages = "slot a size=12K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\ncpu0 read a+8K\n"
     block = "slot a size=4M backing=thp\ncpu0 read a+0\ncpu0 read a+2M\n"
     for text, known in ((pages, {"", "U1"}), (block, {""})):
@@ -104,14 +104,14 @@ def test_a_known_bug_explains_only_its_own_pages(tmp_path: Path) -> None:
 
 
 def test_a_patch_that_cures_a_bug_is_seen(tmp_path: Path) -> None:
-    """Not the version is asked: the tree calls itself the same."""
+    """The release of the tree does not matter: it stays the same."""
     condition = "\tif (!fault_is_perm || (logging_active && write_fault)) {"
     copy = candidate.get(planted("6.12", tmp_path / "tree", MMU, condition, "\tif (1) {"))
     assert bug_run(copy, "M1").signature == ""
     assert bug_run(copy, "P1").signature != ""
 
 
-def test_what_is_not_modelled_gives_no_answer(tmp_path: Path) -> None:
+def test_an_unmodelled_function_gives_no_answer(tmp_path: Path) -> None:
     place = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
     copy = planted("6.12", tmp_path / "tree", MMU, place, "\tmemunmap(NULL);\n" + place)
     assert bug_run(candidate.get(copy), "P1") == ("", "memunmap")
@@ -131,7 +131,7 @@ def test_tree_check_names_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert {each["id"] for each in bugs if each["signature"]} == have
 
 
-# Both have the mmu lock for reading: what the second one maps, the walk of the first one comes to.
+# Both vCPUs hold the mmu lock for reading: the walk of the first one reaches what the second one maps.
 BESIDE_A_READER: Final = """\
 s2fuzz 1
 vm ipa=50 pa=52
@@ -151,8 +151,8 @@ end
 """
 
 
-def test_a_page_that_is_marked_is_that_to_which_the_walk_comes() -> None:
-    """R1, where a vCPU has mapped the page again since the handler has taken the lock."""
+def test_the_marked_page_is_the_one_that_the_walk_reaches() -> None:
+    """R1: another vCPU has mapped the page again since the handler took the lock."""
     tree = candidate.get(version("6.12"))
     marked = Differential(tree, tree).run(parse(BESIDE_A_READER)).findings
     assert [each.known for each in marked] == ["R1"]
@@ -190,8 +190,8 @@ end
 
 
 @pytest.mark.parametrize(("text", "gone"), [(BESIDE_A_RELAXING_FAULT, True), (BREAKS_ITS_OWN, False)])
-def test_a_leaf_is_gone_that_others_change_under_the_lock(text: str, gone: bool) -> None:
-    """Not one that the handler takes away itself."""
+def test_a_leaf_that_others_change_under_the_lock_is_gone(text: str, gone: bool) -> None:
+    """A leaf that the handler itself removes does not count."""
     tree, program = candidate.get(version("6.12")), parse(text)
     steps = Lockstep(Differential(tree, tree), program)
     for at in range(len(program.operations)):
@@ -203,7 +203,7 @@ def test_a_leaf_is_gone_that_others_change_under_the_lock(text: str, gone: bool)
 
 
 def test_a_near_miss_of_the_bug_of_a_block_that_is_split(tmp_path: Path) -> None:
-    """D2: nothing is marked, and nobody has replaced the leaf."""
+    """D2: nothing is marked dirty, but no other actor has replaced the leaf."""
     marks = "\tif (writable && !ret) {\n\t\tkvm_set_pfn_dirty(pfn);\n"
     copy = planted("6.12", tmp_path / "tree", MMU, marks, marks.replace("!ret", "!ret && exec_fault"))
     alone = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\npar\ncpu0 read a+0\ncpu1 read a+4K\nend\n")
@@ -213,8 +213,8 @@ def test_a_near_miss_of_the_bug_of_a_block_that_is_split(tmp_path: Path) -> None
     ]
 
 
-def test_a_near_miss_of_the_bug_of_an_abort_behind_the_address_space(tmp_path: Path) -> None:
-    """F1: an abort for a walk outside of any slot has another address, too."""
+def test_a_near_miss_of_the_bug_of_an_abort_beyond_the_address_space(tmp_path: Path) -> None:
+    """F1: an abort for a walk outside of any slot also has a wrong address."""
     right = "\t\t\tkvm_inject_dabt(vcpu, kvm_vcpu_get_hfar(vcpu));\n"
     copy = planted("6.12", tmp_path / "tree", MMU, right, right.replace("kvm_vcpu_get_hfar(vcpu)", "fault_ipa"))
     text = "s2fuzz 1\nvm cpus=1\nslot a size=4K backing=anon\nslot a delete\ncpu0 walk a+0\n"
@@ -225,7 +225,7 @@ def test_a_near_miss_of_the_bug_of_an_abort_behind_the_address_space(tmp_path: P
 
 
 def test_a_near_miss_of_the_bug_of_another_address(tmp_path: Path) -> None:
-    """F1: the address that the guest is told is none of the access."""
+    """F1: the address reported to the guest is neither of the two addresses of the access."""
     wrong = "\t\t\tkvm_inject_dabt(vcpu, fault_ipa);\n"
     copy = planted("6.12", tmp_path / "tree", MMU, wrong, wrong.replace("fault_ipa", "0"))
     text = "s2fuzz 1\nvm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside read 64G\n"
@@ -234,7 +234,7 @@ def test_a_near_miss_of_the_bug_of_another_address(tmp_path: Path) -> None:
 
 
 def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
-    """T1: nobody has said of the page that it has tags, and only one part of it is cleared."""
+    """T1: the page is not yet marked as tagged, and only one part of it is cleared."""
     right = "\t\t\tfor (i = 0; i < nr_pages; i++, page++)\n\t\t\t\tmte_clear_page_tags(page_address(page));\n"
     copy = planted("7.3", tmp_path / "tree", MMU, right, "\t\t\tmte_clear_page_tags(page_address(page));\n")
     text = "s2fuzz 1\nvm cpus=1 mte=on\nslot a ipa=1G size=2M backing=hugetlb2m\ncpu0 read a+0\n"
@@ -243,7 +243,7 @@ def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
 
 
 def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
-    """D2, where the block takes the place of a table."""
+    """D2: the block replaces a table."""
     text = (
         "s2fuzz 1\nvm\nslot a size=2M backing=thp log=on\ncpu0 read a+0\nlog a off\npar\n  cpu1 write a+4K\n"
         "  cpu0 write a+0\n  user0 log a on\n  switch cpu1 to cpu0 after fault 1\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""After a change only those files of a tree are compiled that read what has changed; the library is the same."""
+"""After a change, only files that read the changed file are compiled; the library is the same as in a full build."""
 
 import os
 import shutil
@@ -21,14 +21,14 @@ from .trees import changed, real_tree, small_tree
 
 SETTINGS: Final = BuildSettings(coverage=True, plain=True)
 HEADER: Final = "include/linux/kvm_host.h"
-# In the folder that is searched before.
+# In a folder that is searched first.
 BEFORE: Final = "arch/arm64/include/linux/kvm_host.h"
 JOB: Final = CompilerJob("mmu", ["gcc", "-c", f"{TREE}/{MMU}"])
 
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the compiler runs of a build, as they come."""
+    """Record the names of a build's compiler runs, in order."""
     names: list[str] = []
 
     def noted(jobs: Sequence[CompilerJob], work: Path, done: list[CompilerJob] | None = None) -> None:
@@ -51,11 +51,11 @@ def library(tree: Path) -> bytes:
         (KVM_MAIN, {"glue"}, {"mmu", "pgtable"}),
         (HEADER, {"mmu", "pgtable", "glue"}, {"rbtree", "rt_serve"}),
         ("arch/arm64/include/asm/stage2_pgtable.h", {"mmu"}, {"rbtree", "interval_tree"}),
-        # Of it a header is made.
+        # A header is generated from this file.
         ("arch/arm64/tools/cpucaps", set(), {"rt_serve"}),
     ],
 )
-def test_only_what_a_change_concerns_is_compiled(
+def test_only_affected_files_are_compiled(
     path: str, again: set[str], not_again: set[str], tmp_path: Path, common_cache: Path, compiled: list[str]
 ) -> None:
     tree = real_tree()
@@ -66,7 +66,7 @@ def test_only_what_a_change_concerns_is_compiled(
     assert not not_again & set(compiled)
 
 
-def test_the_library_is_the_one_of_a_whole_build(
+def test_the_library_is_the_same_as_in_a_full_build(
     tmp_path: Path, common_cache: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = real_tree()
@@ -83,7 +83,7 @@ def test_the_library_is_the_one_of_a_whole_build(
     assert len(compiled) > 20
 
 
-def test_what_was_compiled_before_an_error_is_kept(
+def test_objects_compiled_before_an_error_are_kept(
     tmp_path: Path, cache: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiler, "cores", lambda: 1)
@@ -101,7 +101,7 @@ def test_what_was_compiled_before_an_error_is_kept(
 
 
 class Work:
-    """A folder of a build in which a run of the compiler has read mmu.c and a header."""
+    """A build folder in which the compiler has read mmu.c and a header."""
 
     def __init__(self, folder: Path) -> None:
         self.tree = small_tree(folder / "tree")
@@ -118,15 +118,15 @@ class Work:
         os.utime(file, (1, 1))
 
     def cache(self) -> ObjectCache:
-        """The objects as a new build sees them."""
+        """Return the objects as a new build sees them."""
         for made in self.folder.glob("mmu.*"):
             shutil.rmtree(made) if made.is_dir() else made.unlink()
         return ObjectCache(TreeSource(self.tree), "12-", self.folder)
 
     def keep(self, text: str = "object", changes: bool = False) -> None:
-        """Compile it.
+        """Compile mmu.c and keep its object.
 
-        :param changes: whether mmu.c changes meanwhile
+        :param changes: whether mmu.c changes during the compilation
         """
         cache = self.cache()
         (self.folder / "mmu.o").write_text(text)
@@ -136,7 +136,7 @@ class Work:
         cache.keep([JOB])
 
     def taken(self) -> str:
-        """Return what is taken as its object; "": it has to be compiled."""
+        """Return the cached object of mmu.c; "": it has to be compiled."""
         return (self.folder / "mmu.o").read_text() if self.cache().take(JOB) else ""
 
 
@@ -145,7 +145,7 @@ def work(tmp_path: Path, cache: Path) -> Work:
     return Work(tmp_path)
 
 
-def test_an_object_is_taken_while_all_that_it_was_made_of_is_the_same(work: Work) -> None:
+def test_an_object_is_reused_while_its_inputs_are_unchanged(work: Work) -> None:
     assert not work.taken()
     work.keep()
     assert work.taken() == "object"
@@ -170,7 +170,7 @@ def test_a_header_that_would_be_found_first_is_noticed(work: Work) -> None:
 
 
 @pytest.mark.parametrize("name", ["mmu.o", "inputs.json"])
-def test_a_damaged_object_is_made_anew(work: Work, name: str) -> None:
+def test_a_damaged_object_is_rebuilt(work: Work, name: str) -> None:
     work.keep()
     (entry,) = folder().iterdir()
     (entry / name).write_text("{}")
@@ -179,13 +179,13 @@ def test_a_damaged_object_is_made_anew(work: Work, name: str) -> None:
     assert work.taken() == "object"
 
 
-def test_what_changes_while_it_is_compiled_is_not_kept(work: Work) -> None:
+def test_an_object_whose_source_changes_meanwhile_is_not_kept(work: Work) -> None:
     work.keep(changes=True)
     assert not work.taken()
     assert list(folder().iterdir()) == []
 
 
-def test_the_last_ones_that_were_used_are_kept(work: Work) -> None:
+def test_recently_used_objects_are_kept(work: Work) -> None:
     for number in range(MOST + 3):
         work.write(MMU, f"int x{number};\n")
         work.keep(f"object {number}")
@@ -199,7 +199,7 @@ def test_the_last_ones_that_were_used_are_kept(work: Work) -> None:
     assert not work.taken()
 
 
-def test_without_a_place_for_them_all_is_compiled(work: Work) -> None:
+def test_everything_is_compiled_without_a_folder_for_objects(work: Work) -> None:
     folder().parent.mkdir(parents=True)
     folder().write_text("no folder")
     work.keep()

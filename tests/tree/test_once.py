@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judging two trees once, where they do the same, gives the verdicts of judging both."""
+"""A pair of trees judged once where both behave identically gets the same verdicts as when both are judged."""
 
 from pathlib import Path
 
@@ -22,17 +22,17 @@ PROGRAMS = 40
 MISTAKES = ("a put dropped", "a clean dropped", "an off-by-one")
 UPDATE = "\tif (!stage2_pte_needs_update(ctx->old, new))"
 SPLIT = "\t\t.arg\t= mc,\n\t};\n\tint ret;\n\n\tret = kvm_pgtable_walk(pgt, addr, size, &walker);\n\tdsb(ishst);\n"
-# Changes after which a tree does the same: code that many programs run, code that few do, and no code.
+# Changes that do not affect the behaviour of a tree: in code that programs run, in code that none runs, in no code.
 HARMLESS = {
     "code that runs": (PGTABLE, UPDATE, "\tif (ctx->level > 9 || !stage2_pte_needs_update(ctx->old, new))"),
-    # Eager splitting, which these programs do not ask for.
+    # Eager splitting, which these programs do not use.
     "code that is idle": (PGTABLE, SPLIT, SPLIT + "\tdsb(ishst);\n"),
     "lines": (MMU, "static int user_mem_abort(", "\n/* Lower. */\n\nstatic int user_mem_abort("),
 }
 
 
 def told(verdict: Verdict) -> tuple[object, ...]:
-    """Everything that a verdict says."""
+    """Return the contents of a verdict."""
     findings = [(each.kind, each.signature, each.reason, each.at) for each in verdict.findings]
     return findings, len(verdict.consequences), verdict.costs, verdict.features, verdict.refused
 
@@ -71,7 +71,7 @@ def calm(program: Program) -> bool:
             UPDATE,
             "\tdsb(ishst);\n\tif (!stage2_pte_needs_update(ctx->old, new))",
         ),
-        # User space is told this, and no record has it.
+        # User space receives this value, but no record has it.
         (KVM_MAIN, "dirty_bitmap_buffer[i] = mask;", "dirty_bitmap_buffer[i] = mask | 1UL << 63;"),
     ],
     ids=["record", "dirty log"],
@@ -110,7 +110,7 @@ def test_what_ran_is_counted_once(mistake: str, tmp_path: Path) -> None:
     generator, differential = Generator(3), Differential(reference, other)
     programs = [generator.next() for _ in range(PROGRAMS // 4)]
     counted, failed = [], 0
-    # In the first turn processes start, which counts too.
+    # In the first round, starting processes adds counts.
     for once in (False, False, True):
         differential.once = once
         before = pool.counts()
@@ -122,8 +122,8 @@ def test_what_ran_is_counted_once(mistake: str, tmp_path: Path) -> None:
     assert bool(failed) == bool(mistake)
 
 
-def test_a_script_begins_anew_where_it_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In plain Python; compiled code has the bounds of a script built in."""
+def test_a_full_script_begins_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This runs in plain Python only, since compiled code has fixed bounds of a script."""
     tree = candidate.get(version("6.12"))
     other = candidate.get(planted("6.12", tmp_path / "tree", *HARMLESS["code that runs"]))
     monkeypatch.setattr(records, "SCRIPT_END", records.STEPS_AT + 20 * records.STEP_BYTES)

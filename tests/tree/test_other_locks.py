@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""locking: locks that have no name among events, a mutex or that of a file, are balanced in a tree's code too."""
+"""locking: locks without a name in events, such as a mutex or the lock of a file, are balanced in trees too."""
 
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ MEMFD: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a
 TAKE: Final = "\tmutex_lock(&kvm->slots_lock);\n\tr = __kvm_set_memory_region(kvm, mem);\n"
 DROP: Final = "\tr = __kvm_set_memory_region(kvm, mem);\n\tmutex_unlock(&kvm->slots_lock);\n"
 FAILS: Final = "\tfilemap_invalidate_unlock_shared(mapping);\n\n\treturn MF_DELAYED;\n"
-# Tree, file, text and what stands in its place; program; end of the signature, and what the reason says.
+# Tree, file, text, replacement; program; end of the signature, and a part of the reason.
 MISTAKES: Final = {
     "a mutex is not released": (
         *("6.12", KVM_MAIN, DROP, DROP.replace("\tmutex_unlock(&kvm->slots_lock);\n", "")),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes of one change each that only two vCPUs at once show, each by a program with the race in it."""
+"""Mistakes of one change each that only concurrent actors show, each with a program that contains the race."""
 
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from ..planted_races import IN_TREES, TREE, PlantedRace, in_tree
 from ..unit.block_run import Run
 from .trees import version
 
-# Both have taken the same fault; the second one gets as far as its first exchange.
+# Both vCPUs have taken the same fault; the second one runs until its first exchange.
 BOTH: Final = (
     "par\ncpu0 write a+0\ncpu1 write a+0\nswitch cpu0 to cpu1 after fault 1\nswitch cpu1 to cpu0 {}\nend\nlog a get\n"
 )
@@ -20,10 +20,10 @@ HEAD: Final = "s2fuzz 1\nvm\nslot a size=4M backing=anon log=on\n"
 LOST: Final = "dirty-log: kvm_vm_ioctl_get_dirty_log: write through a writable leaf not reported"
 
 
-# Mistakes in the order of what is done for dirty logs.
+# Mistakes in the order of steps for dirty logs.
 _MARK: Final = "\t\tkvm_set_pfn_dirty(pfn);\n\t\tmark_page_dirty_in_slot(kvm, memslot, gfn);\n\t}\n"
 _MAP: Final = "\tread_lock(&kvm->mmu_lock);\n\tpgt = vcpu->arch.hw_mmu->pgt;\n\tif (mmu_invalidate_retry("
-# The end of the last function that does so.
+# The end of the last function with this code.
 _COPY: Final = (
     "\tif (copy_to_user(log->dirty_bitmap, dirty_bitmap_buffer, n))\n\t\treturn -EFAULT;\n\treturn 0;\n}\n\n\n/**"
 )
@@ -32,12 +32,12 @@ IN_LOGS: Final[dict[str, PlantedRace]] = {
     "marked before the map": PlantedRace(
         MMU, (("\tif (writable && !ret) {\n" + _MARK, ""), (_MAP, "\tif (writable) {\n" + _MARK + "\n" + _MAP))
     ),
-    "log taken behind the lock": PlantedRace(
+    "log taken after the lock": PlantedRace(
         KVM_MAIN,
         (("\t\t\tmask = xchg(&dirty_bitmap[i], 0);\n", "\t\t\tmask = dirty_bitmap[i];\n"), (_COPY, _LATE + _COPY)),
     ),
 }
-# The program that shows each, and what is said then.
+# The program that shows each mistake, and the beginning of the signature.
 SHOWN: Final = {
     "no locked marker": (HEAD + BOTH.format("after cmpxchg 1"), "lifetime: stage2_map_walker: root freed"),
     "lost map marks its page": (
@@ -50,7 +50,7 @@ SHOWN: Final = {
         + "par\ncpu0 write a+0\nuser0 log a get\nswitch cpu0 to user0 before lock 1\nend\ncpu0 write a+0\nlog a get\n",
         LOST,
     ),
-    "log taken behind the lock": (
+    "log taken after the lock": (
         HEAD
         + "cpu0 write a+0\npar\nuser0 log a get\ncpu1 write a+0\nswitch user0 to cpu1 after flush 1\nend\n"
         + "cpu0 write a+0\nlog a get\n",

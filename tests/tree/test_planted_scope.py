@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mistakes planted in a copy of a tree in what a function does beyond its locks; the trees themselves show nothing."""
+"""Mistakes planted in copies of a tree, in the scope of locks and beyond locking; unchanged trees are clean."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,9 +19,9 @@ TREE: Final = "6.12"
 
 
 class PlantedScope(NamedTuple):
-    """A mistake: texts and what stands there instead, a program, the signature.
+    """A mistake: texts and their replacements, a program, the signature.
 
-    *code*: the text of the line that is named, "": none is; *path*: of its file; *edited*: the file that is wrong
+    *code*: text of the named line; "": none is named; *path*: file of that line; *edited*: file with the mistake
     """
 
     edits: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ FLAGS: Final = "\tvfio_allow_any_uc = vma->vm_flags & VM_ALLOW_ANY_UNCACHED;\n"
 GONE: Final = "\tvma = NULL;\n"
 UNLOCK: Final = "\tmmap_read_unlock(current->mm);\n\n\tpfn = "
 SAMPLE: Final = "\tmmu_seq = vcpu->kvm->mmu_invalidate_seq;\n"
-# Where an entry is made.
+# The store that makes an entry.
 MAKES: Final = "smp_store_release(ctx->ptep, new)"
 READ: Final = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 read a+0\ncpu0 write a+0\n"
 HUGE: Final = "s2fuzz 1\nvm\nslot a size=2M backing=thp\ncpu0 read a+0\n"

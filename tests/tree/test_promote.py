@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A finding of one tree against another becomes a test of the registered versions, and says where it was seen."""
+"""A finding of one tree against another becomes a test of the registered versions, and records where it was seen."""
 
 import subprocess
 from pathlib import Path

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Races planted in a tree are found unaided, by random programs and by the guided engine, and stay when these shrink.
+"""Races planted in a tree are found unaided by random programs and the guided engine, and minimised programs show them.
 
-`tests.measure_races` has all of them, with both engines and several seeds; here are some, and one seed of each.
+`tests.measure_races` tries all of them with both engines and several seeds; this file tries some, with one seed.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from ..planted_races import IN_TREES, in_tree
 from ..races_found import are_small, found_by_atheris, found_by_random, shrinks
 from .trees import version
 
-# Only two vCPUs at once show these: the operations of the block, one after the other, do not.
+# Only concurrent vCPUs show these: the operations of the block, one after the other, do not.
 RACES: Final = ("failed exchange ignored, mapping", "no locked marker", "lost map takes the reference")
 GUIDED: Final = "failed exchange ignored, mapping"
-# Programs of the guided engine.
+# Number of programs of the guided engine.
 PROGRAMS: Final = 400
 
 

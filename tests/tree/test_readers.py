@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults under the mmu lock for reading: entries change by compare-exchange only, where the tree has walks for that."""
+"""Faults that hold the mmu lock for reading change entries only by compare-exchange, in trees with shared walks."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from fuzz.language.text import parse
 from .fidelity import Stream
 from .trees import planted, real_trees, version
 
-# A first map, a split, a young leaf that was old, a relaxed one.
+# A first mapping, a split, an old leaf made young, a relaxed leaf.
 PROGRAM = parse(
     "s2fuzz 1\nvm cpus=2\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\ncpu1 write a+4K\ncpu0 fetch a+4K\n"
     "host age a+4K 4K\ncpu1 read a+4K\n"
@@ -31,19 +31,19 @@ WHAT = "entry written without a compare-exchange under mmu_lock for reading"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_walk_that_does_not_say_that_it_is_shared(mistake: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_walk_without_the_flag_of_a_shared_one(mistake: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     copy = planted("6.12", tmp_path_factory.mktemp(mistake) / "tree", *MISTAKES[mistake])
     verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(PROGRAM)
     worse = [each.signature for each in verdict.findings if each.kind == REGRESSION]
     walker = "stage2_map_walker" if mistake == "map" else "stage2_attr_walker"
-    # A walk that is not shared does not enter RCU either, which lifetime tells.
+    # A walk that is not shared does not enter RCU either, which lifetime reports.
     assert any(signature.startswith(f"locking: {walker}: {WHAT}") for signature in worse)
     assert {signature.partition(":")[0] for signature in worse} <= {"locking", "lifetime"}
 
 
 @pytest.mark.parametrize("tree", real_trees() or ["6.12"])
-def test_upstream_takes_entries_by_compare_exchange(tree: str) -> None:
-    """6.1 relaxes permissions under the lock for reading, and has no compare-exchange: nothing is required there."""
+def test_upstream_changes_entries_by_compare_exchange(tree: str) -> None:
+    """6.1 relaxes permissions with the lock held for reading, but has no compare-exchange: the rule does not apply."""
     both = candidate.get(version(tree))
     exchanged = any(event[0] == "exchanged" for _, _, events in Stream(both.name, PROGRAM).steps for event in events)
     assert exchanged == both.pgtable.EXCHANGES_SHARED

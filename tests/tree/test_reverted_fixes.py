@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fixes of upstream, taken back in copies of trees: a fixed program finds each (docs/upstream-fixes.md)."""
+"""Upstream fixes, reverted in copies of trees: a fixed program finds each bug (docs/upstream-fixes.md)."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,9 +20,9 @@ ONE_PAGE: Final = "slot a size=4K backing=anon"
 
 
 class Reverted(NamedTuple):
-    """A fix: the tree that has it, its texts in a file, and what stands there without it.
+    """A fix: a tree that has it, its texts in a file, and their replacements without the fix.
 
-    *program*: its lines behind the version of the format; *signature*: of the regression that comes first
+    *program*: its lines after the format version; *signature*: signature of the first regression
     """
 
     tree: str
@@ -186,7 +186,7 @@ FIXES: Final = {
         "6.12",
         TLB,
         (("start, pages, stride,\n\t\t\t\tTLBI_TTL_UNKNOWN);", "start, pages, stride, 0);"),),
-        # The page beside it keeps the table, the flush of which would cover the page.
+        # The neighbouring page keeps the table; a flush for the table would cover the page.
         "vm cpus=1 ttl=on range=on fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\n"
         "host discard a+4K 4K",
         "tlb: stage2_unmap_walker: leaf not flushed L3",
@@ -201,7 +201,7 @@ FIXES: Final = {
 }
 
 
-# Parts of the reasons of some: where the mistake is, or what a warning is about.
+# Parts of some reasons: the place of the mistake, or the text of a warning.
 SAYS: Final = {
     "13ec9308a857": ("; at user_mem_abort (mmu.c:", " it is sampled, and at ", " the leaf is stored"),
     "85c7869e30b7": ("kvm_s2_fault_map warns (lockdep_assert_once lockdep_is_held(&kvm->mmu_lock) || unused)",),
@@ -209,7 +209,7 @@ SAYS: Final = {
 
 
 @pytest.mark.parametrize("fix", FIXES)
-def test_a_fix_that_is_taken_back_is_found(fix: str, tmp_path: Path) -> None:
+def test_a_reverted_fix_is_found(fix: str, tmp_path: Path) -> None:
     it = FIXES[fix]
     without = edited(it.tree, tmp_path / "tree", it.file, it.edits)
     program = parse(f"s2fuzz 1\n{it.program}\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree that is built with sanitizers: the same events, and memory errors are findings with their place."""
+"""A tree built with sanitizers: it has the same events, and memory errors are findings that name their place."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ FAULT: Final = "\tvma_pagesize = 1UL << vma_shift;\n"
 
 
 class Planted(NamedTuple):
-    """A mistake: file, text behind whose last place it stands, the mistake, the finding's words, C function."""
+    """A mistake: file, text after whose last occurrence it is inserted, its code, words of the finding, C function."""
 
     file: str
     text: str
@@ -55,7 +55,7 @@ PLANTED: Final = {
         "use after free of a table page, write of many bytes,",
         "stage2_unmap_walker",
     ),
-    "behind an object": Planted(
+    "past an object": Planted(
         MMU,
         INIT,
         "\t((volatile char *)pgt)[sizeof(*pgt)] = 1;\n",
@@ -114,19 +114,19 @@ def test_a_mistake_is_named(mistake: str, tmp_path: Path) -> None:
     assert finding.signature.endswith(f"oops {planted.what} in {planted.function}")
     assert f"{planted.function} ({Path(planted.file).name}:" in finding.reason
     assert finding.reason.endswith(planted.function)
-    # The tool goes on, and the next program is judged.
+    # s2fuzz continues and judges the next program.
     assert finding.signature in [each.signature for each in differential.run(parse(PROGRAM)).findings]
 
 
 def has_later_memory(text: str) -> bool:
-    """Tell whether a program has memory that 6.12 does not know: a guest_memfd, or hugetlb with tags."""
+    """Return whether a program has memory that 6.12 does not support: a guest_memfd, or hugetlb with tags."""
     return "backing=memfd" in text or ("mte=on" in text and "backing=hugetlb" in text)
 
 
 @pytest.mark.parametrize("name", ["5.12.9", "6.1", "6.12", "7.3"])
 def test_events_are_the_same_and_upstream_trees_are_clean(name: str) -> None:
     plain = version(name)
-    # A tree of each kind has random programs; one has the corpus too.
+    # Each tree runs random programs; one also runs the corpus.
     corpus = [load(path) for path in (*SEEDS, *REGRESSIONS) if not has_later_memory(path.read_text())]
     programs = corpus if name == "6.12" else []
     generator = Generator(5)
@@ -137,7 +137,7 @@ def test_events_are_the_same_and_upstream_trees_are_clean(name: str) -> None:
         assert (one.refused, other.refused) == ("", "")
 
 
-def test_the_option_means_the_trees(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_applies_to_trees(capsys: pytest.CaptureFixture[str]) -> None:
     tree, seed = version("6.12"), str(SEEDS[0])
     assert cli.main(["run", seed, "--reference", tree, "--candidate", tree, "--sanitize"]) == 0
     assert f"{tree}{SANITIZE} against {tree}{SANITIZE}: " in capsys.readouterr().out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory that was not requested as zero is not zero: code that reads it before it has written it is found."""
+"""Memory not requested as zero is not zero: code that reads it before writing it is found."""
 
 from pathlib import Path
 from typing import Final
@@ -26,13 +26,13 @@ RINGS: Final = (
 
 
 def filled(statement: str) -> str:
-    """The allocation of a root without zeroes, and a statement about its page."""
+    """Return the allocation of a root without zeroes, followed by a statement that fills its pages *p*."""
     return NO_ROOT.replace("\treturn ", "\tvoid *p = ").replace(
         ";\n}", f";\n\n\tif (p)\n\t\t{statement}\n\treturn p;\n}}", 1
     )
 
 
-# A change that uses what nobody wrote: file, text, other text, program, and the first violation.
+# Changes that use unwritten memory: file, text, replacement, program, and the first violation.
 WRONG: Final = {
     "pages of the splitting cache": (
         MMU,
@@ -57,7 +57,7 @@ WRONG: Final = {
         "lifetime: stage2_map_walker: table entered that was not zeroed",
     ),
 }
-# A change after which everything is written before it is used.
+# Changes after which all memory is written before it is used.
 RIGHT: Final = {
     "a root that memset() fills": (MMU, ROOT, filled("memset(p, 0, size);"), FAULTS),
     "a root that is filled page by page": (
@@ -72,7 +72,7 @@ RIGHT: Final = {
         filled("for (size_t o = 0; o < size; o += 8) *(u64 *)(p + o) = 0;"),
         FAULTS,
     ),
-    "pages of a cache that it fills": (
+    "pages of a cache that the code fills": (
         KVM_MAIN,
         CACHE + "\n",
         "\n",
@@ -83,7 +83,7 @@ RIGHT: Final = {
 
 @pytest.mark.parametrize("name", ["6.12", "7.3"])
 @pytest.mark.parametrize("what", WRONG)
-def test_what_nobody_wrote(name: str, what: str, tmp_path: Path) -> None:
+def test_unwritten_memory_is_found(name: str, what: str, tmp_path: Path) -> None:
     path, text, instead, program, signature = WRONG[what]
     found = violations(candidate.get(edited(name, tmp_path / "tree", path, ((text, instead),))), program)
     assert [each.signature for each in found][:1] == [signature]
@@ -91,7 +91,7 @@ def test_what_nobody_wrote(name: str, what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", RIGHT)
-def test_what_the_code_wrote_itself(what: str, tmp_path: Path) -> None:
+def test_memory_that_the_code_writes_is_clean(what: str, tmp_path: Path) -> None:
     path, text, instead, program = RIGHT[what]
     edits = [(text, instead)]
     if path == KVM_MAIN:
@@ -108,7 +108,7 @@ def test_a_field_of_a_slot(name: str, tmp_path: Path) -> None:
 
 
 def test_contents_that_the_code_wrote_into_a_cache(tmp_path: Path) -> None:
-    """They are those of the table: s2fuzz knows them although no store to the table made them."""
+    """s2fuzz knows the contents of the table, although no store to the table made them."""
     edits = ((CACHE, ""), (PAGE, f"{PAGE}\tif (page)\n\t\tmemset(page, 0xa4, PAGE_SIZE);\n"))
     found = violations(candidate.get(edited("6.12", tmp_path / "tree", KVM_MAIN, edits)), FAULTS)
     assert found
