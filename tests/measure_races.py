@@ -187,7 +187,7 @@ def main() -> None:
         if chosen.only not in f"{where}: {name}":
             continue
         if where == TREE and TREE not in real_trees():
-            print(f"left out, for S2FUZZ_TREES names no folder with a tree {TREE}: {name}")
+            print(f"left out, since S2FUZZ_TREES names no folder with a tree {TREE}: {name}")
             continue
         with tempfile.TemporaryDirectory() as folder:
             port = where == "port"

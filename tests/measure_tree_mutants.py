@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.measure_tree_mutants", description=__doc__.splitlines()[0])
     parser.add_argument("tree", type=Path, help="top folder of a kernel tree")
     parser.add_argument("--files", nargs="+", default=[MMU, PGTABLE], metavar="FILE", help="below it (%(default)s)")
-    parser.add_argument("--mutants", type=int, default=100, help="so many are tried (%(default)s)")
+    parser.add_argument("--mutants", type=int, default=100, help="number of mutants tried (%(default)s)")
     parser.add_argument("--programs", type=int, default=1500, help="for each at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of mutants and programs (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one for each core)")

@@ -23,7 +23,7 @@ from fuzz.minimizing.minimize import minimize
 from .planted_races import PlantedRace
 
 SEED: Final = 1
-# Number of programs with blocks that are judged at most, until one shows the mistake.
+# Upper bound on the programs with blocks that are judged until one shows the mistake.
 PROGRAMS: Final = 500
 # Seconds for minimising a program, and the operations and switches that it may have afterwards, in the median.
 SHRINKING: Final = 60.0

@@ -62,7 +62,7 @@ def digests(verdict: Verdict) -> list[str]:
 class Judged:
     """Judges programs on two versions, with features and costs.
 
-    :param versions: the names of the original and of the candidate
+    :param versions: the names of the reference and of the candidate
     """
 
     def __init__(self, versions: list[str]) -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each program of corpus/ is a test of its own name."""
+"""Tests of the programs of corpus/: each program is a test named after it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs of corpus/, and what a regression's comments expect of each candidate."""
+"""The programs of corpus/, and the findings that a regression's comments expect of each candidate."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _EXPECTATION: Final = re.compile(r"# expect (\S+): (.+)")
 
 
 def comments(path: Path) -> list[str]:
-    """The comment lines that the file begins with."""
+    """Return the comment lines at the beginning of a file."""
     found: list[str] = []
     for line in path.read_text().splitlines():
         if not line.startswith("#"):
@@ -27,9 +27,9 @@ def comments(path: Path) -> list[str]:
 
 
 def expectations(path: Path) -> dict[str, set[str]]:
-    """Candidate -> "KIND SIGNATURE" of each finding that a regression must have.
+    """Return, for each candidate, the "CLASS SIGNATURE" of each finding that a regression must have.
 
-    :raises ValueError: a line that is malformed, or contradicts another
+    :raises ValueError: a line is malformed, or contradicts another line
     """
     found: dict[str, set[str]] = {}
     for line in comments(path):
@@ -51,11 +51,11 @@ def expectations(path: Path) -> dict[str, set[str]]:
 
 
 def reference(path: Path) -> str:
-    """Name of the version that a regression is judged against: the original, or what a comment says."""
+    """Return the name of the version with which a regression is compared: the original, unless a comment names one."""
     said = [line.removeprefix("# reference: ") for line in comments(path) if line.startswith("# reference: ")]
     return said[0] if said else "original"
 
 
 def verdict(program: Program, name: str, against: str = "original") -> Verdict:
-    """A candidate by name, judged against another version."""
+    """Judge a candidate, given by name, against another version."""
     return Differential(candidate.get(against), candidate.get(name)).run(program)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cache maintenance of each version, which the programs show as their comments say.
+"""The cache maintenance of each version: the programs show what their comments describe.
 
-The cmo-* programs are the cells of the table "Cache maintenance when a table
-becomes a block"; the v7-* programs are the changes that v7 makes on purpose.
+The cmo-* programs are the cells of the table "Cache maintenance when a table becomes a block"; the v7-* programs show
+the changes that v7 makes on purpose.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ GIGA: Final = 1 << 30
 
 
 class Recorder(Observer):
-    """Keeps data ("D") and instruction ("I") side maintenance with its size in bytes, in order."""
+    """Records data ("D") and instruction ("I") side maintenance with its size in bytes, in order."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
@@ -49,7 +49,7 @@ def maintenance(version: str, name: str) -> list[list[tuple[str, int]]]:
     return found
 
 
-# Version -> after a translation fault on data, on a fetch; after a permission fault on data, on a fetch.
+# Version -> maintenance after a translation fault on data, on a fetch; after a permission fault on data, on a fetch.
 TABLE_BECOMES_BLOCK: Final = {
     "original": ("D", "DI", "", "I"),
     "rfc-v1-1": ("D", "ID", "D", "ID"),
@@ -85,7 +85,7 @@ def test_v7_cleans_where_a_permission_fault_splits_a_block() -> None:
     assert maintenance("v5.14", "v7-split-cleans")[at] == [("D", PAGE)]
 
 
-def test_v7_does_nothing_where_map_answers_eagain() -> None:
+def test_v7_does_nothing_if_map_returns_eagain() -> None:
     original = maintenance("original", "v7-nothing-on-eagain")[-1]
     assert original == [("I", GIGA)] * len(original) != []
     assert maintenance("v5.14", "v7-nothing-on-eagain")[-1] == []
@@ -97,5 +97,5 @@ def test_v7_maintains_each_leaf() -> None:
     assert maintenance("v5.14", "v7-each-leaf")[at] == [("D", BLOCK), ("I", BLOCK)] * (GIGA // BLOCK)
 
 
-def test_v7_invalidates_on_the_edge_to_executable_only() -> None:
+def test_v7_invalidates_only_when_a_page_becomes_executable() -> None:
     assert maintenance("v5.14", "v7-exec-edge") == [[("D", PAGE)], [], [("I", PAGE)], [], [], []]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""corpus/regressions: what the review established, and what the original does wrong, stays found."""
+"""corpus/regressions: the results of the review and the bugs of the original are still found."""
 
 import re
 from fnmatch import fnmatchcase
@@ -16,7 +16,7 @@ from .files import CORPUS, REGRESSIONS, comments, expectations, reference, verdi
 each_regression = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 
 
-# Versions without lines fail once, in a test of their own.
+# A version without lines fails once, in a test of its own.
 each_expectation = pytest.mark.parametrize(
     ("path", "name"),
     [(path, name) for path in REGRESSIONS for name in expectations(path)],
@@ -42,24 +42,24 @@ def test_expects_something_of_registered_versions_only(path: Path) -> None:
 
 
 @each_regression
-def test_known_bugs_name_those_that_have_them(path: Path) -> None:
-    """As far as known.toml names a version at all; what is new has the bugs of its functions."""
+def test_known_bugs_name_the_versions_that_have_them(path: Path) -> None:
+    """Only versions that known.toml names are checked; a new version has the bugs of its functions."""
     named = {name for bug in known_bugs() for name in bug.versions}
     for name, found in expectations(path).items():
         for kind, _, signature in (what.partition(" ") for what in found if name in named):
-            # Several bugs may have one signature: one of them is what this is about.
+            # Several bugs may have one signature; one of them must fit.
             fit = [bug for bug in known_bugs() if kind in ("common", "cured") and fnmatchcase(signature, bug.pattern)]
             ids = ", ".join(bug.id for bug in fit)
             assert not fit or any((name in bug.versions) == (kind == "common") for bug in fit), f"{ids}: {name}"
 
 
 @each_regression
-def test_says_what_it_shows(path: Path) -> None:
+def test_begins_with_a_description(path: Path) -> None:
     assert not comments(path)[0].startswith("# expect")
 
 
 @each_regression
-def test_cites_only_documents_that_are_there(path: Path) -> None:
+def test_cites_only_existing_documents(path: Path) -> None:
     for name in re.findall(r"[\w/]+\.md", "\n".join(comments(path))):
         assert (CORPUS.parent / name).exists(), name
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""corpus/seeds: programs that reach what matters, none of which a sound patch fails."""
+"""corpus/seeds: programs that reach the important code; a correct patch fails none of them."""
 
 from pathlib import Path
 
@@ -14,17 +14,17 @@ from fuzz.language.text import load, parse, print_program
 from .files import SEEDS, comments, verdict
 
 each_seed = pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.stem)
-# Without a regression or divergence on any seed: the original, and what cures it.
+# Versions without a regression or divergence on any seed: the original, and versions that only cure its bugs.
 SOUND = ("original", "rfc-v1-fixed", "v5.12.9", "v5.14")
 
 
 @each_seed
-def test_begins_with_what_it_exercises(path: Path) -> None:
+def test_begins_with_a_comment(path: Path) -> None:
     assert comments(path), "no comment"
 
 
 @each_seed
-def test_comes_back_from_its_canonical_text(path: Path) -> None:
+def test_is_parsed_from_its_canonical_text(path: Path) -> None:
     program = load(path)
     assert parse(print_program(program)) == program
 
@@ -42,13 +42,13 @@ def test_an_ipa_seed_has_the_size_of_its_name(path: Path) -> None:
     assert load(path).vm.ipa == int(path.stem.removeprefix("ipa-"))
 
 
-def test_together_they_have_every_operation() -> None:
+def test_seeds_have_every_operation() -> None:
     programs = [load(path) for path in SEEDS]
     operations = {type(operation) for program in programs for operation in program.operations}
     assert operations == set(OPERATIONS)
 
 
-def test_together_they_have_every_backing_and_setting() -> None:
+def test_seeds_have_every_backing_and_setting() -> None:
     programs = [load(path) for path in SEEDS]
     backings = {slot.backing for program in programs for slot in program.slots}
     assert backings == {*BACKINGS, MEMFD}

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Our machine against QEMU; skipped where there is none."""
+"""Tests of our machine against QEMU; skipped if there is no QEMU."""

@@ -12,7 +12,7 @@ from fuzz.hardware.session import QemuSession
 
 @pytest.fixture(scope="session")
 def installed() -> str:
-    """The path of QEMU; a test that asks for it is skipped where there is none."""
+    """Return the path of QEMU; skip the test if there is none."""
     found = shutil.which(PROGRAM)
     if found is None:
         pytest.skip(f"no {PROGRAM} on PATH (Debian: apt-get install --no-install-recommends qemu-system-arm)")
@@ -21,6 +21,6 @@ def installed() -> str:
 
 @pytest.fixture(scope="module")
 def session(installed: str) -> Iterator[QemuSession]:
-    """A QEMU that runs, with nothing asked yet."""
+    """Yield a session with a running QEMU."""
     with Qemu() as qemu:
         yield QemuSession(qemu)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Our walk and QEMU's agree on random tables; where ours is made wrong, it shows."""
+"""Our walk and QEMU's agree on random tables; mistakes planted in ours are found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +26,7 @@ real_walk = walks.walk
 
 
 def ask(session: QemuSession, seed: int, translations: int, differences: Collection) -> None:
-    """Ask about so many random translations."""
+    """Ask about this many random translations."""
     end = session.asked + translations
     for found in session.rounds(TablesGenerator(seed), lambda: session.asked < end):
         for difference in found:
@@ -34,7 +34,7 @@ def ask(session: QemuSession, seed: int, translations: int, differences: Collect
 
 
 def test_random_tables_translate_alike(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No difference, and all that can come out of a walk has come out, at every level."""
+    """There is no difference, and each possible result of a walk has occurred at every level."""
     results: Counter[tuple[int, int, int]] = Counter()
     settings: Counter[Setting] = Counter()
     ours = session.memory.walks
@@ -89,7 +89,7 @@ def permission_first(arena: Arena, regime: Regime, ipa: int, access: int) -> Wal
 
 
 def one_execute_never(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
-    """Without FEAT_XNX, as our walk was before it was compared."""
+    """Walk without FEAT_XNX, as our walk did before it was compared with QEMU's."""
     return real_walk(arena, regime, ipa, walks.FETCH if access == walks.FETCH_EL0 else access)
 
 
@@ -105,7 +105,7 @@ def narrow_address(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
 
 
 def other_type(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
-    """Device-nGnRE for Device-nGRE."""
+    """Walk with Device-nGnRE in place of Device-nGRE."""
     result = real_walk(arena, regime, ipa, access)
     if result.entry >> 2 & 0xF == 2:
         result.entry ^= 3 << 2
@@ -142,7 +142,7 @@ def test_a_mistake_in_our_walk_is_found_and_replays(
     session.memory.clear([replayed])
     assert len(found) == 1
     assert show(found[0])[0].split(":")[1:] == show_of(kind.file).split(":")[1:]
-    # Only what is on the way is left of some tens of entries.
+    # Of some tens of entries, only those on the path of the walk are left.
     assert len(replayed.entries) <= 4
     monkeypatch.undo()
     session.memory.load(replayed.entries)
@@ -151,7 +151,7 @@ def test_a_mistake_in_our_walk_is_found_and_replays(
 
 
 def show_of(file: str) -> str:
-    """The line of a saved file that says what differs."""
+    """Return the line of a saved file that describes the difference."""
     return Path(file).read_text().split("\n")[1].removeprefix("# ")
 
 

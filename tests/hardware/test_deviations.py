@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The deviations of QEMU 7.2 from the architecture are still there, and only they are left out."""
+"""The deviations of QEMU 7.2 from the architecture still exist, and no other differences are ignored."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ READ_WRITE = READ_BIT | WRITE_BIT | AF_BIT | 3 << 8
 
 @pytest.fixture
 def odd(session: QemuSession) -> QemuSession:
-    """A QEMU of the version whose deviations these are."""
+    """Return a session with QEMU 7.2, which has these deviations; skip the test for other versions."""
     said = version(session.qemu.program)
     if " 7.2" not in said:
         pytest.skip(f"deviations of QEMU 7.2; this is {said}")
@@ -29,7 +29,7 @@ def odd(session: QemuSession) -> QemuSession:
 
 
 def ask(session: QemuSession, setting: Setting, entry: int, what: int = Ask.READ) -> tuple[str, str]:
-    """Ask QEMU and our walk about address 0, under a root with this first entry; no difference is left."""
+    """Ask QEMU and our walk about address 0, with this first entry of the root; check that no difference is left."""
     tables = Tables(setting, session.memory.take(setting.root_pages, setting.page_shift), setting.vtcr(), {}, [])
     tables.root = 0
     tables.entries[0] = entry
@@ -58,7 +58,7 @@ def test_a_block_at_any_level(odd: QemuSession, setting: Setting, level: int, ad
     assert theirs == f"{address:#x}, ATTR 0xff, SH 3"
     assert ours == f"translation fault, level {level}"
     assert odd.deviations == {BLOCK_LEVEL: 1}
-    # Faults of the block are those of any other.
+    # Faults of the block are the same as those of any other block.
     assert ask(odd, setting, entry & ~WRITE_BIT, Ask.WRITE)[0] == f"permission fault, level {level}"
     assert ask(odd, setting, entry, Ask.FETCH)[0] == "fetched"
     assert odd.deviations == {BLOCK_LEVEL: 3}
@@ -76,7 +76,7 @@ def test_device_twice_with_fwb(odd: QemuSession, attr: int) -> None:
     theirs, ours = ask(odd, setting, 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert (theirs, ours) == (f"{1 << 40:#x}, ATTR {attr << 2:#04x}, SH 2", f"{1 << 40:#x}, ATTR 0x00, SH 2")
     assert odd.deviations == {FORCED_DEVICE: 1}
-    # Without FWB it takes the stricter of the two.
+    # Without FWB, QEMU takes the stricter of the two types.
     theirs, ours = ask(odd, replace(setting, fwb=False), 1 << 40 | attr << 2 | READ_WRITE | BLOCK)
     assert theirs == ours
     assert odd.deviations == {FORCED_DEVICE: 1}
@@ -109,8 +109,8 @@ ALONE = {
 
 
 @pytest.mark.parametrize("deviation", deviations.ALL, ids=[each.name for each in deviations.ALL])
-def test_nothing_else_is_left_out(odd: QemuSession, deviation: Deviation) -> None:
-    """Another address, a fault of another kind or level: a difference, though the deviation is met."""
+def test_nothing_else_is_ignored(odd: QemuSession, deviation: Deviation) -> None:
+    """Another address, or a fault of another kind or level, is a difference even if the deviation applies."""
     setting, entry = ALONE[deviation]
     tables = Tables(setting, 0, setting.vtcr(), {0: entry}, [question(Ask.READ, 0)])
     odd.memory.load(tables.entries)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tables as a folder: its script asks QEMU without s2fuzz, and says what is other than expected."""
+"""Tables as a folder: its script asks QEMU without s2fuzz, and reports unexpected answers."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ cpu2 read b+0
 
 
 def asked(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Start the script of a folder."""
+    """Run the script of a folder."""
     return subprocess.run([folder / "start.sh"], capture_output=True, text=True, check=False)
 
 
@@ -61,7 +61,7 @@ def test_qemu_answers_as_expected(
     assert sorted(each.name for each in folder.iterdir()) == before
 
 
-def test_another_entry_is_seen(installed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_entry_is_reported(installed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export(capsys, SEED, tmp_path)
     image = bytearray((tmp_path / "tables.bin").read_bytes())
     # The entry for the guest's second GiB.
@@ -115,7 +115,7 @@ def test_tables_are_those_after_the_operation(tmp_path: Path) -> None:
 
 
 class NoPages(Mmu):
-    """Has no memory for a root."""
+    """An mmu.c without memory for a root."""
 
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
         return -ENOMEM

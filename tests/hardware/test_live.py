@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The tables of programs, asked of QEMU as they stand."""
+"""Tables of running programs, about which QEMU is asked directly."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_the_corpus_translates_alike(session: QemuSession) -> None:
 
 
 def executor(text: str = MISSING_CLEAN) -> Executor:
-    """A side on which a program has run to its end."""
+    """Return a side on which a program has run to its end."""
     program = parse_program(text)
     made = Executor(original(), program)
     made.create()
@@ -84,7 +84,7 @@ def test_only_what_changed_is_asked_again(session: QemuSession) -> None:
     ids=["nowhere", "QEMU's memory", "above it"],
 )
 def test_a_pointer_to_no_table(session: QemuSession, address: int, fault: str) -> None:
-    """Wherever it leads in QEMU, on our side there is no table."""
+    """Our side has no table there, wherever the pointer leads in QEMU."""
     side = executor()
     guest = side.side.guests[0]
     side.side.computer.arena.words[guest.regime.root + 5] = address | 3
@@ -94,7 +94,7 @@ def test_a_pointer_to_no_table(session: QemuSession, address: int, fault: str) -
 
 
 def test_a_table_that_points_to_itself(session: QemuSession) -> None:
-    """It is entered at every level; at the last one its pointers are pages."""
+    """The table is entered at every level; at the last one, its pointers are pages."""
     side = executor()
     guest = side.side.guests[0]
     root = guest.regime.root
@@ -109,7 +109,7 @@ def test_a_table_that_points_to_itself(session: QemuSession) -> None:
     assert follower.look() == []
 
 
-def test_a_difference_is_told_of_with_its_operation(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_reported_with_its_operation(session: QemuSession, monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(arena: Arena, regime: Regime, ipa: int, access: int) -> Walk:
         result = real_walk(arena, regime, ipa, access)
         if result.fault == walks.NONE and result.level == 2:
@@ -138,7 +138,7 @@ def test_run_asks_about_both_sides(
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "no difference"
     assert "translations of 6 sets of tables in" in out[-2]
-    # Nothing wrong with the version: clean, unless the tables are walked otherwise.
+    # The version has no finding: it is clean unless our walk is wrong.
     command[3] = "rfc-v1-fixed"
     assert cli.main(command) == 0
     capsys.readouterr()
@@ -160,8 +160,8 @@ def test_many_questions_are_asked_in_parts(session: QemuSession, monkeypatch: py
     assert session.asked - asked == len(questions) > 7
 
 
-def test_question_of_the_end_of_the_address_space(session: QemuSession) -> None:
-    """Just outside is asked too."""
+def test_the_end_of_the_address_space_is_asked_about(session: QemuSession) -> None:
+    """The first address outside is asked about too."""
     copy = Copy(executor().side.guests[0], session.memory)
     session.memory.clear([copy.tables])
     assert question(Ask.READ, 1 << 40) in copy.tables.questions

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stored machine code is what its source says."""
+"""The stored machine code matches its source."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A QEMU that is missing, dies or hangs, and one whose s2fuzz is killed: one line, and nothing is left."""
+"""QEMU is missing, dies or hangs, or s2fuzz is killed: one line of output, and nothing is left behind."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ SHARED = Path("/dev/shm")
 
 
 def check(*arguments: str) -> tuple[int, str, str]:
-    """``s2fuzz hardware check`` in a process of its own."""
+    """Run ``s2fuzz hardware check`` in a process of its own."""
     result = process("hardware", "check", *arguments, stdout=subprocess.PIPE)
     return result.returncode, result.stdout, result.stderr
 
 
 def children(pid: int) -> list[int]:
-    """The processes that one has started, from /proc."""
+    """Return the child processes of a process, from /proc."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += map(int, (task / "children").read_text().split())
@@ -36,7 +36,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.fixture
 def running(installed: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A long ``s2fuzz hardware check``, and the process number of its QEMU, which is at work."""
+    """Start a long ``s2fuzz hardware check``; yield it, and the process number of its running QEMU."""
     command = [sys.executable, "-m", "fuzz", "hardware", "check", "--seconds", "600", "--out", str(tmp_path)]
     # Its stderr is a file, which can be read before the end.
     with (
@@ -48,7 +48,7 @@ def running(installed: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[s
         try:
             wait_for(lambda: "CPython" in (tmp_path / "err").read_text(), "the line that says in which form it runs")
             (qemu,) = [each for each in children(child.pid) if "qemu" in Path(f"/proc/{each}/cmdline").read_text()]
-            # Well into its work.
+            # Wait until the check is well under way.
             wait_for_work(lambda: [child.pid], 0.3)
             yield child, qemu
         finally:
@@ -56,7 +56,7 @@ def running(installed: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[s
 
 
 def ended(child: subprocess.Popen[str], tmp_path: Path) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr of a process, once it has ended."""
+    """Wait for the end of a process; return its exit code, stdout and stderr."""
     out, _ = child.communicate(timeout=PATIENCE)
     return child.returncode, out, (tmp_path / "err").read_text()
 
@@ -71,7 +71,7 @@ def test_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fake(folder: Path, script: str) -> str:
-    """A program that is no QEMU."""
+    """Make a program that is not QEMU; return its path."""
     file = folder / "qemu"
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
@@ -117,7 +117,7 @@ def test_never_comes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [process.poll() for process in started] == [-signal.SIGKILL]
 
 
-def test_killed_at_work(running: tuple[subprocess.Popen[str], int], tmp_path: Path) -> None:
+def test_killed_while_running(running: tuple[subprocess.Popen[str], int], tmp_path: Path) -> None:
     child, qemu = running
     os.kill(qemu, signal.SIGKILL)
     code, out, err = ended(child, tmp_path)
@@ -128,7 +128,7 @@ def test_killed_at_work(running: tuple[subprocess.Popen[str], int], tmp_path: Pa
     assert "Traceback" not in err
 
 
-def test_hangs_at_work(installed: str) -> None:
+def test_hangs_while_running(installed: str) -> None:
     with Qemu() as qemu:
         session = QemuSession(qemu)
         tables = TablesGenerator(1).make(session.memory)
@@ -141,23 +141,23 @@ def test_hangs_at_work(installed: str) -> None:
         wait_for_end(qemu.process.pid)
 
 
-def test_ends_with_us_however_we_end(running: tuple[subprocess.Popen[str], int]) -> None:
-    """SIGKILL of s2fuzz: no process and no file is left."""
+def test_ends_when_s2fuzz_is_killed(running: tuple[subprocess.Popen[str], int]) -> None:
+    """After SIGKILL of s2fuzz, no process and no file is left."""
     child, qemu = running
     before = set(SHARED.iterdir())
     held = {os.readlink(link) for link in Path(f"/proc/{qemu}/fd").iterdir()}
-    # The memory that they share has no name that could be left over.
+    # The shared memory has no name that could be left over.
     assert any(name.startswith("/memfd:s2fuzz") and name.endswith("(deleted)") for name in held)
     child.kill()
     child.wait()
     wait_for_end(qemu)
-    # Others come and go.
+    # Other processes create and remove files too.
     wait_for(lambda: set(SHARED.iterdir()) <= before, "no file that is left")
     assert not any("s2fuzz" in path.name for path in SHARED.iterdir())
 
 
 def test_interrupted(running: tuple[subprocess.Popen[str], int], tmp_path: Path) -> None:
-    """Ctrl-C: what was asked so far is told, and QEMU goes."""
+    """After Ctrl-C, the results so far are reported, and QEMU ends."""
     child, qemu = running
     child.send_signal(signal.SIGINT)
     code, out, err = ended(child, tmp_path)
@@ -168,7 +168,7 @@ def test_interrupted(running: tuple[subprocess.Popen[str], int], tmp_path: Path)
 
 
 def test_closed_in_order(installed: str) -> None:
-    """Its end of input is its end: no signal is needed."""
+    """QEMU ends at the end of its input: no signal is needed."""
     qemu = Qemu()
     qemu.close()
     assert qemu.process.returncode == 0

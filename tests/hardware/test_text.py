@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files of tables: what is written is read again, and what is wrong is refused in one line."""
+"""Files of tables: written files are read back, and wrong files are refused in one line."""
 
 import pytest
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Quality: hard things are found, and nothing else is."""
+"""Tests of quality: hard bugs are found, and there are no false alarms."""

@@ -3,10 +3,9 @@
 
     S2FUZZ_PURE=1 python -m tests.quality.reach [CANDIDATE ...]
 
-replays corpus/ and `PROGRAMS` generator programs on each version (the original
-by default) and prints, as JSON, the blocks of which nothing was executed: file,
-function, the line the block stands under, its lines. Needs the interpreted
-form, since compiled code has no lines to watch.
+replays corpus/ and `PROGRAMS` generated programs on each version (by default the original) and prints, as JSON, the
+blocks of lines that were not executed: file, function, the header line of the block, its lines. It needs the
+interpreted form, since the lines of compiled code cannot be observed.
 """
 
 import ast
@@ -19,13 +18,13 @@ import coverage
 
 ROOT: Final = Path(__file__).parent.parent.parent
 ORIGINAL_FILES: Final = (ROOT / "reference" / "pgtable.py", ROOT / "reference" / "mmu.py")
-# Of one seed, beside the corpus.
+# Number of random programs, in addition to the corpus.
 PROGRAMS: Final = 100
 SEED: Final = 1
 
 
 class Block(NamedTuple):
-    """Lines that lie together and are not reached, with what tells where they are when line numbers change."""
+    """Adjacent lines that are not reached, with a place that does not depend on line numbers."""
 
     file: str
     function: str
@@ -34,7 +33,7 @@ class Block(NamedTuple):
 
 
 class Lines(ast.NodeVisitor):
-    """Return, for each line of a source, its function, and the line that the block of its statement stands under."""
+    """The lines of a source: for each, its function, and the header line of the block that contains its statement."""
 
     def __init__(self, source: str) -> None:
         self.source = source.split("\n")
@@ -59,7 +58,7 @@ class Lines(ast.NodeVisitor):
             self.names.pop()
 
     def note(self, parent: ast.AST, statement: ast.stmt, other: bool) -> None:
-        """A statement and the line above its block; that of an else is the condition, negated."""
+        """Record the place of a statement; the header of an else block is the negated condition."""
         header = self.text(getattr(parent, "lineno", 1))
         under = f"else of {header}" if other and not isinstance(parent, ast.Module) else header
         for number in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
@@ -67,7 +66,7 @@ class Lines(ast.NodeVisitor):
 
 
 def blocks(path: Path, missing: list[int]) -> list[Block]:
-    """The lines *missing* of a file, by block."""
+    """Return the lines *missing* of a file, by block."""
     lines = Lines(path.read_text())
     found: list[Block] = []
     for number in missing:
@@ -80,11 +79,11 @@ def blocks(path: Path, missing: list[int]) -> list[Block]:
 
 
 def run(names: list[str]) -> list[Block]:
-    """Run the programs on the versions with these *names*; what was not reached."""
+    """Run the programs on the versions with these *names*; return the blocks that were not reached."""
     include = ["reference/*", "candidate/*"]
     watch = coverage.Coverage(data_file=None, config_file=False, concurrency="greenlet", include=include)
     watch.start()
-    # Only now, so that what runs at import is seen.
+    # Import these only now, so that code that runs at import is counted.
     import candidate
     from fuzz.coverage.replay import candidate_files, replay
     from fuzz.generation.generator import Generator

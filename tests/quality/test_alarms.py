@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions against themselves: known bugs explain all that is found; what they do not explain is told.
+"""Versions compared with themselves: known bugs explain all findings, and other findings are reported.
 
-`tests.measure_alarms` does it for as long as one likes.
+`tests.measure_alarms` does this for any length of time.
 """
 
 import pytest
@@ -22,7 +22,7 @@ def alarms_of(name: str, seed: int, blocks: bool) -> Alarms:
 
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("name", ["original", "v5.14"])
-def test_known_bugs_explain_all_that_versions_show(name: str, blocks: bool) -> None:
+def test_known_bugs_explain_all_findings(name: str, blocks: bool) -> None:
     alarms = alarms_of(name, 5, blocks)
     assert [told for _ in range(60) for told in alarms.judge()] == []
     assert alarms.judged == 60
@@ -30,7 +30,7 @@ def test_known_bugs_explain_all_that_versions_show(name: str, blocks: bool) -> N
     assert alarms.repeated >= blocks
 
 
-def test_what_they_do_not_explain_is_told_once() -> None:
+def test_an_unexplained_finding_is_reported_once() -> None:
     alarms = alarms_of("rfc-v1", 1, blocks=False)
     told = [each for _ in range(120) for each in alarms.judge()]
     assert len(told) == len(alarms.alarms) > 0
@@ -39,7 +39,7 @@ def test_what_they_do_not_explain_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["original", "rfc-v1"])
-def test_one_side_shows_what_both_do(name: str) -> None:
+def test_one_side_has_the_verdict_of_both(name: str) -> None:
     version = candidate.get(name)
     generator, both = Generator(6, offers=offers_of(version)), Differential(version, version)
     shown = 0

@@ -23,13 +23,13 @@ each_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 
 
 def program(bug: Bug) -> Program:
-    """The small program that shows it."""
+    """Return the small program that shows a bug."""
     return load(PROGRAMS / f"{bug.name}.s2")
 
 
 @each_bug
 def test_shows_its_signature_as_a_regression(bug: Bug) -> None:
-    """Further regressions are what the bug does besides; there is nothing else."""
+    """All other findings are regressions too: further effects of the bug."""
     found = Differential(candidate.get(bug.base), candidate.get(bug.name)).run(program(bug)).titles()
     assert found[0] == f"regression {bug.signature}"
     assert all(kind.startswith("regression ") for kind in found)
@@ -42,13 +42,13 @@ def test_shows_nothing_on_its_base(bug: Bug) -> None:
 
 
 @each_bug
-def test_shows_nothing_where_every_trial_begins(bug: Bug) -> None:
+def test_shows_nothing_in_the_first_program_of_a_trial(bug: Bug) -> None:
     assert Differential(candidate.get(bug.base), candidate.get(bug.name)).run(parse(NOTHING)).titles() == []
 
 
 @each_bug
 def test_is_small_and_planted_in_its_base(bug: Bug) -> None:
-    """It overrides one function of one of the three files."""
+    """A planted bug overrides one function of one of the three files."""
     base = candidate.get(bug.base)
     assert bug.pgtable.__bases__ == (base.pgtable,)
     assert bug.mmu.__bases__ == (base.mmu,)
@@ -62,8 +62,8 @@ def test_each_has_a_program_of_its_own() -> None:
     assert sorted(path.stem for path in PROGRAMS.iterdir()) == sorted(bug.name for bug in BUGS)
 
 
-def test_goes_by_its_name_alone() -> None:
-    """Code that goes through all versions does not meet the bugs."""
+def test_is_found_by_name_only() -> None:
+    """Code that iterates over all versions does not see the bugs."""
     for bug in BUGS:
         assert candidate.get(bug.name).mmu is bug.mmu
         assert bug.base in candidate.names()
@@ -75,7 +75,7 @@ def test_goes_by_its_name_alone() -> None:
         candidate.get("bug-x")
 
 
-def test_listed_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_listed_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list"]) == 0
     assert "bug-" not in capsys.readouterr().out
     assert cli.main(["list", "--bugs"]) == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The small changes of C functions by which checkers are measured on kernel trees."""
+"""Small changes of C functions, which serve to measure checkers on kernel trees."""
 
 from ..c_mutants import CMutant, mutants, ordered
 
@@ -41,7 +41,7 @@ def test_a_mutant_is_the_file_with_one_change() -> None:
     assert str(left_out) == "a.c:8 first (leave out): lock(all); => ;"
 
 
-def test_the_order_is_drawn_and_has_each_line_first() -> None:
+def test_the_order_is_random_with_one_mutant_of_each_line_first() -> None:
     orders = [ordered(made(), seed) for seed in range(8)]
     assert all({each.line for each in order[:2]} == {6, 8} for order in orders)
     assert len({tuple(order) for order in orders}) > 1

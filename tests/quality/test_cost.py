@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The reason that the series gives for its speed-up is measured.
+"""A measurement of the reason that the series gives for its speed-up.
 
-"While the table entry is invalid, every other vCPU that touches the range takes
-an unnecessary translation fault": how long that is, original against patched.
+"While the table entry is invalid, every other vCPU that touches the range takes an unnecessary translation fault": the
+tests compare the length of that window in the original and in the patched version.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def compared(program: Program, name: str) -> Comparison:
 
 
 def coalescing(pages: int, access: str = "read") -> Program:
-    """So many pages of a logged huge page are mapped; then a block replaces their table."""
+    """Return a program that maps this many pages of a logged huge page, and then replaces their table by a block."""
     lines = ["s2fuzz 1", "vm", "slot a size=2M backing=thp log=on"]
     lines += [f"cpu0 {access} a+{4 * page}K" for page in range(pages)]
     lines += ["log a off", f"cpu1 {access} a+{4 * pages}K"]
@@ -51,12 +51,12 @@ def test_the_window_grows_with_the_pages_and_the_series_makes_it_constant(name: 
 
 
 def window(costs: Costs) -> tuple[int, int, int]:
-    """(how many, events in the longest, entries visited in the longest)"""
+    """Return the number of invalid windows, and the events and visited entries in the longest one."""
     return costs.windows, costs.longest_window, costs.longest_window_entries
 
 
 def test_patch_1_alone_puts_the_clean_into_the_window() -> None:
-    """It moves from before the map to just before the store; the series' helper then leaves it out."""
+    """The clean moves from before the map to just before the store; the series' helper then omits it."""
     program = coalescing(64)
     costs = compared(program, "rfc-v1-1")
     assert window(costs.reference) == (1, 68, ENTRIES)
@@ -67,10 +67,10 @@ def test_patch_1_alone_puts_the_clean_into_the_window() -> None:
 
 
 def test_the_clean_that_the_logging_route_lacks_is_in_the_cost() -> None:
-    """A page, then the block; with patches 1-3/4 the page only. The flushes are the same."""
+    """The original cleans a page, then the block; patches 1-3/4 clean the page only. The flushes are the same."""
     costs = compared(load(CORPUS / "regressions" / "dcache-logging-route.s2"), "rfc-v1-3")
     assert costs.reference.bytes_cleaned == BLOCK + PAGE
     assert costs.candidate.bytes_cleaned == PAGE
     for side in (costs.reference, costs.candidate):
-        # One when the slot is made with logging on, one when the table goes.
+        # One when the slot is created with logging on, one when the table is removed.
         assert (side.flushes_vmid, side.flushes_ipa, side.flushes_ipa_hint) == (2, 0, 0)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The random engine finds what is there, unaided and soon, and reports nothing that is not.
+"""The random engine finds existing bugs, unaided and soon, and reports nothing else.
 
-A tenth of the random programs shows the missing clean of RFC v1, a fifth a
-wrong reference count when a table becomes a block: of thirty seeds the slowest
-took 22 and 14 programs. `ENOUGH` is several times that.
+A tenth of the random programs show the missing clean of RFC v1, a fifth a wrong reference count when a table becomes a
+block. Of thirty seeds, the slowest took 22 and 14 programs. `ENOUGH` is several times that.
 """
 
 from collections.abc import Iterator
@@ -23,12 +22,12 @@ ORIGINAL: Final = candidate.get("original")
 SEEDS: Final = range(1, 11)
 ENOUGH: Final = 100
 MISSING_CLEAN: Final = "dcache: stage2_map_walker: table->block after a translation fault, not cleaned"
-# Also run where the finding came sooner.
+# Minimum number of programs, even if the finding comes sooner.
 AT_LEAST: Final = 40
 
 
 def findings(version: Candidate, seed: int, programs: int) -> Iterator[list[Finding]]:
-    """The findings of one program after the other."""
+    """Yield the findings of each program."""
     differential = Differential(ORIGINAL, version)
     generator = Generator(seed)
     for _ in range(programs):
@@ -36,13 +35,13 @@ def findings(version: Candidate, seed: int, programs: int) -> Iterator[list[Find
 
 
 def checkers(found: list[Finding]) -> set[str]:
-    """The checkers behind the regressions of a program."""
+    """Return the checkers of the regressions among the findings of a program."""
     return {finding.signature.partition(":")[0] for finding in found if finding.kind == REGRESSION}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_missing_clean_of_rfc_v1(seed: int) -> None:
-    """It is found; what the review asked about instead, a missing put, never is."""
+    """It is found. The missing put that the review asked about instead is never found."""
     seen = False
     for number, found in enumerate(findings(candidate.get("rfc-v1"), seed, ENOUGH)):
         signatures = [finding.signature for finding in found if finding.kind == REGRESSION]
@@ -56,7 +55,7 @@ def test_missing_clean_of_rfc_v1(seed: int) -> None:
 @pytest.mark.parametrize("version", [Coalesce.without("put"), broken(CoalesceFirst)], ids=["missing", "too-many"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_wrong_put_is_found_as_refcount(seed: int, version: Candidate) -> None:
-    """Before anything that follows from it."""
+    """It is found before its consequences."""
     for found in findings(version, seed, ENOUGH):
         if checkers(found) & {"refcount", "lifetime", "leak"}:
             assert "refcount" in checkers(found)
@@ -77,7 +76,7 @@ def test_what_only_cures_does_not_regress(name: str) -> None:
 
 
 def test_every_class_of_finding_but_divergence_occurs() -> None:
-    """The tests above can fail: they see a bug that is there."""
+    """The tests above can fail: they detect an existing bug."""
     kinds: set[str] = set()
     for name in ("rfc-v1-1", "rfc-v1"):
         for found in findings(candidate.get(name), 12, ENOUGH):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Hard programs shrink to what a person would have written, with few runs."""
+"""Hard programs are minimised, with few runs, to what a person would have written."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ from fuzz.minimizing.minimizer import Judge, judge_here
 
 ORIGINAL: Final = candidate.get("original")
 LONG: Final = 100
-# Programs in which a finding is looked for; the rarest one here took 68.
+# Upper bound on the programs searched for a finding; the rarest one here took 68.
 ENOUGH: Final = 300
 # Of nineteen long programs tried, the one that took the most needed 149 runs.
 RUNS: Final = 500
@@ -37,7 +37,7 @@ def keys(judge: Judge, program: Program) -> set[Key]:
 
 
 def shows(judge: Judge, generator: Generator, wanted: str) -> tuple[Program, Key]:
-    """The next program that shows a finding which begins so."""
+    """Return the next program that shows a finding whose title begins with a text, and the finding's key."""
     for _ in range(ENOUGH):
         program = generator.next()
         for key in sorted(keys(judge, program)):
@@ -47,7 +47,7 @@ def shows(judge: Judge, generator: Generator, wanted: str) -> tuple[Program, Key
 
 
 def pieces(generator: Generator, random: Random, program: Program) -> Iterator[list[Any]]:
-    """Some operations of other programs, on the slots and vCPUs of this one."""
+    """Yield some operations of other programs, on the slots and vCPUs of this one."""
     names = [slot.name for slot in program.slots]
     while True:
         other = generator.next().operations
@@ -64,7 +64,7 @@ def pieces(generator: Generator, random: Random, program: Program) -> Iterator[l
 
 
 def long_program(judge: Judge, wanted: str, seed: int) -> tuple[Program, Key]:
-    """A program of `LONG` operations that shows a finding, somewhere."""
+    """Return a program of `LONG` operations that shows a finding somewhere, and the finding's key."""
     generator, random = Generator(seed), Random(seed)
     program, key = shows(judge, generator, wanted)
     for piece in pieces(generator, random, program):
@@ -117,5 +117,5 @@ def test_findings_of_random_programs_shrink_to_a_few_operations(name: str, wante
     assert len(small.operations) <= most
     assert len(small.slots) == 1
     assert measure(small) < measure(program)
-    # Nothing more can be done, whoever tries.
+    # Minimising it again changes nothing.
     assert minimized(small, key, judge, seconds=None).program == small

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every line of the ports is reached by the corpus and a few random programs, or stands in unreached.toml."""
+"""The corpus and a few random programs reach every line of the ports, except those listed in unreached.toml."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LISTED: Final = tomllib.loads(LIST.read_text())["block"]
 
 @pytest.fixture(scope="module")
 def unreached() -> list[Block]:
-    """Return the lines that the interpreted form does not reach, found in a process of its own."""
+    """Return the lines that no program reaches in the interpreted form, determined in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.quality.reach"],
         cwd=ROOT,
@@ -31,12 +31,12 @@ def unreached() -> list[Block]:
 
 
 def differences(listed: list[Block], found: list[Block]) -> list[str]:
-    """Return the lines not reached and not listed; those that are listed, and are reached or no longer there."""
+    """Describe blocks that are not reached and not listed, and listed blocks that are reached or gone."""
     wrong = [f"not reached: {block}" for block in found if block not in listed]
     return wrong + [f"listed, but reached or gone: {block}" for block in listed if block not in found]
 
 
-def test_what_is_not_reached_is_listed_and_the_other_way_round(unreached: list[Block]) -> None:
+def test_the_list_matches_the_lines_not_reached(unreached: list[Block]) -> None:
     listed = [Block(block["file"], block["function"], block["under"], block["lines"]) for block in LISTED]
     assert differences(listed, unreached) == []
 
@@ -68,9 +68,7 @@ class A:
 """
 
 
-def test_blocks_are_named_by_function_and_by_what_they_stand_under(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_are_named_by_function_and_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.quality.reach.ROOT", tmp_path)
     path = tmp_path / "a.py"
     path.write_text(SOURCE)

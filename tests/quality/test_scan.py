@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The incremental checkers and the full scan say the same, after every operation."""
+"""The incremental checkers and the full scan agree after every operation."""
 
 import pytest
 
@@ -12,33 +12,33 @@ PROGRAMS = 60
 
 
 def key(violation: Violation) -> tuple[str, str]:
-    """Return the key in which a scan and an incremental check agree: the checker and the rule."""
+    """Return the key by which a scan and an incremental check are compared: checker and event description."""
     return violation.checker, violation.what
 
 
-# Rules about what an operation does, which a look at the tables afterwards cannot tell.
+# Violations during an operation, which a scan of the tables afterwards cannot detect.
 DYNAMIC = ("still ", "change outside", "reserved encoding")
 
 
 def of_the_state(violation: Violation) -> bool:
-    """Tell whether a scan must see it too."""
+    """Return whether a scan must report a violation too."""
     return violation.checker in ("refcount", "translation") and not violation.what.startswith(DYNAMIC)
 
 
-def spoken_of(violation: Violation, places: set[tuple[str, int]]) -> bool:
-    """Tell whether its checker has reported all of its places before."""
+def reported_before(violation: Violation, places: set[tuple[str, int]]) -> bool:
+    """Return whether the checker of a violation has reported all of its places before."""
     return bool(violation.places) and all((violation.checker, place) in places for place in violation.places)
 
 
 def disagreements(name: str, seed: int, programs: int) -> list[str]:
-    """Return the violations of one of the two alone: new ones of a scan, those of checkers that no scan sees."""
+    """Return violations that only one of the two reports: new ones of a scan, and those that a scan misses."""
     found: list[str] = []
     generator = Generator(seed)
     for _ in range(programs):
         program = generator.next()
         executor = Executor(candidate.get(name), program)
         told = {key(violation) for violation in executor.create()}
-        # Leaves that a checker has spoken of: what is left there may break other rules later.
+        # Leaves that a checker has reported: they may break other rules later.
         places: set[tuple[str, int]] = set()
         for at in range(len(program.operations)):
             if executor.dead:
@@ -49,7 +49,7 @@ def disagreements(name: str, seed: int, programs: int) -> list[str]:
             executor.checkers.scan()
             scanned = executor.checkers.take(at)
             seen = {key(violation) for violation in scanned}
-            only_scan = [each for each in scanned if key(each) not in told and not spoken_of(each, places)]
+            only_scan = [each for each in scanned if key(each) not in told and not reported_before(each, places)]
             only_checkers = [each for each in violations if of_the_state(each) and key(each) not in seen]
             where = f"program {generator.number}, operation {at}"
             found += [f"{where}: {each.signature}: {each.reason}" for each in only_scan + only_checkers]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The state machine finds what is there and makes it small; where nothing is, it is silent."""
+"""The state machine finds and minimises existing bugs; where there are none, it is silent."""
 
 import io
 from contextlib import redirect_stdout
@@ -68,27 +68,27 @@ def test_every_disturbance_has_a_rule() -> None:
 
 
 def failure(version: type[SideBySide], chosen: settings) -> tuple[str, Program]:
-    """The first line of what a run of the machine ends with, and the program."""
+    """Run the machine; return the first line of its error, and the program."""
     with redirect_stdout(io.StringIO()), pytest.raises(WorseError) as caught:
         run_state_machine_as_test(seed(3)(version), settings=chosen)
     error = str(caught.value)
     return error.splitlines()[0], parse(error[error.index("s2fuzz 1\n") :])
 
 
-def test_what_destruction_leaves_behind_is_told() -> None:
-    """It is seen after the last step."""
+def test_a_leak_at_destruction_is_reported() -> None:
+    """It is detected after the last step."""
     key, program = failure(Leaking, FEW)
     assert key.startswith("regression leak: ")
     assert len(program.operations) <= 1
 
 
-def test_what_is_wrong_with_rfc_v1_shrinks_to_one_operation() -> None:
+def test_a_finding_of_rfc_v1_shrinks_to_one_operation() -> None:
     key, program = failure(RfcV1, FEW)
     assert len(program.operations) == 1
     assert key in DIFFERENTIAL.run(program).titles()
 
 
-def test_missing_clean_of_rfc_v1_is_found_behind_what_is_accepted() -> None:
+def test_missing_clean_of_rfc_v1_is_found_among_accepted_findings() -> None:
     key, program = failure(NotCleaned, settings(FEW, max_examples=300, phases=[Phase.generate]))
     assert key.startswith("regression dcache: stage2_map_walker: ")
     assert key in DIFFERENTIAL.run(program).titles()
