@@ -2,8 +2,8 @@
 """Judge versions against themselves, and show findings that no known bug explains: new bugs or false alarms.
 
 ``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. Versions run one after the other, in this
-process. Both sides of a program do the same, so one side is judged for both. Some programs are judged on both sides.
-Those of them with par blocks are run again: their events must be the same.
+process. Both sides of a program do the same, so one side is judged for both. Some programs are judged on both sides. If
+such a program has par blocks, it is run again and must have the same events.
 """
 
 import argparse

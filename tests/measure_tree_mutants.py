@@ -2,8 +2,8 @@
 """Try small changes of a kernel tree's functions, and show those that nothing distinguishes from the tree itself.
 
 ``python -m tests.measure_tree_mutants ../linux --mutants 200``, with the packages of ``pip install -e '.[mutation]'``.
-A mutant is a copy of the tree with one changed place in a C file. It runs beside the tree on the corpus, then on random
-programs with pages of 4K, until a finding distinguishes the two. Lines that no program reaches are not mutated.
+A mutant is a copy of the tree with one changed place in a C file. It is compared with the tree on the corpus, then on
+random programs with pages of 4K, until a finding distinguishes the two. Lines that no program reaches are not mutated.
 """
 
 import argparse

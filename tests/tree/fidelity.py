@@ -15,12 +15,12 @@ from reference.kernel import Kernel
 
 # Events that are not compared, and why.
 LEFT_OUT: Final = {
-    "walk_table": "C reads entries again where the port does not, and neither reads what the other does not (lifetime)",
-    "isb": "kvm_call_hyp() ends with one where the host runs at EL2; the port has the hypercall",
+    "walk_table": "C reads some entries more often than the port; apart from that, both read the same ones (lifetime)",
+    "isb": "kvm_call_hyp() ends with an ISB if the host runs at EL2; the port has the hypercall",
     "dmb": "the notifiers of the port have no smp_wmb()",
     "kvm_err": "printk() is compiled out",
-    "sea": "apei_claim_sea() is compiled out, and says so by its answer",
-    "set_af": "the hardware's own, told of on the Python side for both",
+    "sea": "apei_claim_sea() is compiled out, which its result shows",
+    "set_af": "an event of the hardware, reported by the Python side for both",
 }
 
 Event = tuple[object, ...]
@@ -152,7 +152,7 @@ def difference(port: Stream, tree: Stream) -> str:
                 return f"{where}, event {number}: port {one}, tree {other}, after {before}"
         if len(mine[2]) != len(theirs[2]):
             rest = max(mine[2], theirs[2], key=len)[min(len(mine[2]), len(theirs[2])) :]
-            return f"{where}: {'port' if len(mine[2]) > len(theirs[2]) else 'tree'} goes on with {rest[:3]}"
+            return f"{where}: {'port' if len(mine[2]) > len(theirs[2]) else 'tree'} continues with {rest[:3]}"
     if len(port.steps) != len(tree.steps):
         return f"port does {len(port.steps)} operations, tree {len(tree.steps)}"
     return ""

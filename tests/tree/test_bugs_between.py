@@ -130,7 +130,7 @@ def test_an_access_through_the_block_before_the_fault_ends_is_explained(tmp_path
 
 @pytest.mark.parametrize("backing", ["devicewb", "device"])
 def test_a_direct_call_does_not_request_execution_of_device_memory(backing: str, tmp_path: Path) -> None:
-    """The right is left out even if the program names it; where the leaf may be executed, X4 then strikes."""
+    """The execute right is left out even if the program names it; if the leaf is executable, X4 then strikes."""
     program = f"vm cpus=1 fwb=on dic=on\nslot a ipa=1G size=4K backing={backing}\ncpu0 read a+0\ntable relax a+0 rx\n"
     copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "X4"), tmp_path))
     found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{program}")).findings

@@ -91,4 +91,4 @@ def test_found(bug: str, tmp_path: Path) -> None:
         found = [each.signature for each in differential.run(generator.next()).findings if each.kind == REGRESSION]
         if planted.signature in found:
             return
-    pytest.fail(f"nothing in {PROGRAMS} programs")
+    pytest.fail(f"not found in {PROGRAMS} programs")
