@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* VMs and vCPUs: one entry of the guest for each operation of a vCPU. */
+/* VMs and vCPUs. Each operation of a vCPU enters the guest once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,7 +14,7 @@
 
 #include "init.h"
 
-/* Of kernels that are newer than the headers. */
+/* Missing in older kernel headers. */
 #ifndef KVM_CAP_ARM_MTE
 #define KVM_CAP_ARM_MTE 205
 #endif
@@ -25,8 +25,9 @@
 extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stub_setway[], stub_tags[], stub_vectors[], stub_end[];
 
 /*
- * Behind the code: the root of the guest's own tables, and tables of level 1. The last one is for addresses behind the guest's address
- * space: blocks of 1G, as they are needed, at one of two places, which is not their own.
+ * The root of the guest's own tables and the tables of level 1 follow the code. The last table maps addresses beyond the
+ * guest's address space, in blocks of 1G, on demand. Two root entries refer to it, so that each block has a virtual
+ * address that differs from its physical address.
  */
 #define ROOT 0x2000UL
 #define TABLES 0x3000UL
@@ -43,21 +44,21 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 /* Control registers with MMU and caches on, and off. */
 #define SCTLR_ON 0x30d01805UL
 #define SCTLR_OFF 0x30d00800UL
-/* With access to tags too, of normal memory that has some. */
+/* The same as SCTLR_ON, plus access to tags of tagged normal memory. */
 #define SCTLR_TAGS (SCTLR_ON | 1UL << 43)
 #define NORMAL 0xff
 #define NORMAL_TAGGED 0xf0
 #define CORE(field) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(field))
 
-/* Microseconds after which a guest that has not come back is looked at. */
+/* Microseconds between checks of a guest that has not returned. */
 #define SLICE 250000
-/* Seconds that it may take; where the kernel does not count exits. */
+/* Time limits of a guest in seconds: if the kernel counts exits, and if it does not. */
 #define PATIENCE 40
 #define UNCOUNTED 4
-/* A vCPU that leaves the guest so often, timer interrupts (some hundred a second) put aside, gets nowhere. */
+/* A vCPU is stuck after EXITS exits, plus TICKS per second to allow for timer interrupts (a few hundred per second). */
 #define EXITS 1000
 #define TICKS 1000
-/* No count of exits. */
+/* Exits were not counted yet. */
 #define NEVER (-2)
 
 struct vm vms[MAX_VMS];
@@ -108,7 +109,7 @@ int init_vcpu(int vm, int cpu)
 	return 0;
 }
 
-/* The slot with our code, and tables by which the guest maps all addresses to themselves in blocks of 1G. */
+/* Create the slot with our code and the guest's own tables, which map all addresses to themselves in blocks of 1G. */
 static int make_stub(int vm, int bits)
 {
 	u64 roots = bits > ROOT_SHIFT ? 1UL << (bits - ROOT_SHIFT) : 1;
@@ -183,7 +184,7 @@ int make_vms(int bits, int manual, u64 split)
 	return ret;
 }
 
-/* The times that a vCPU has left the guest, from the kernel's own statistics; -1: it has none. */
+/* Return the number of exits of a vCPU from the kernel's statistics; -1: the kernel has none. */
 static long exits_of(struct vcpu *vcpu)
 {
 	struct kvm_stats_header header;
@@ -208,7 +209,7 @@ static long exits_of(struct vcpu *vcpu)
 	return found;
 }
 
-/* Run the vCPU until it has something to say. Returns 0, an errno, or EINTR: it gets nowhere, in so many exits. */
+/* Run the vCPU until it reports a result. Returns 0 or an errno. EINTR: the vCPU is stuck, after *exits exits. */
 static int run(struct vcpu *vcpu, long *exits)
 {
 	struct itimerval slice = { { 0, SLICE }, { 0, SLICE } }, never = { { 0, 0 }, { 0, 0 } };
@@ -232,7 +233,7 @@ static int run(struct vcpu *vcpu, long *exits)
 	return error;
 }
 
-/* An instruction or data abort, of EL0 or EL1, with FAR_EL1 valid (FnV clear). */
+/* Return whether a syndrome is an instruction or data abort from EL0 or EL1 with a valid FAR_EL1 (FnV clear). */
 static int tells_address(u64 esr)
 {
 	u64 class = esr >> 26 & 0x3f;
@@ -269,7 +270,7 @@ static void report(char kind, struct vcpu *vcpu, u64 asked)
 		else
 			result("abort", "at %#lx in place of %#lx", told, asked);
 	} else if (address == mmio_ipa + 16 && kind == 'F' && !(data >> 26 & 0x3f))
-		/* A page of zeroes is no instruction. */
+		/* Zeroes are not a valid instruction: the guest fetched from a zero page. */
 		result("ok", "0");
 	else if (address == mmio_ipa + 16)
 		result("abort", "esr:%lx", data);
@@ -311,25 +312,25 @@ static void enter_at(int number, char kind, char *routine, u64 address, u64 data
 		result("exit", "%u", vcpu->run->exit_reason);
 	else {
 		report(kind, vcpu, address);
-		/* Completes the access, and does not enter the guest. */
+		/* Complete the access without entering the guest. */
 		vcpu->run->immediate_exit = 1;
 		ioctl(vcpu->fd, KVM_RUN, 0);
 	}
 }
 
-/* Reads (R), writes (W) or fetches (F). */
+/* Return the routine that reads (R), writes (W) or fetches (F). */
 static char *routine_of(char kind)
 {
 	return kind == 'R' ? stub_read : kind == 'W' ? stub_write : stub_fetch;
 }
 
-/* vCPU number so and so, through all VMs, makes an access of this kind. */
+/* Make a vCPU access an address. vCPUs are numbered across all VMs. */
 void enter(int number, char kind, u64 address)
 {
 	enter_at(number, kind, routine_of(kind), address, VERSION(operation + 1));
 }
 
-/* Where the guest's own tables lead to an address behind its address space; 0: there is no room for more such addresses. */
+/* Map an address beyond the guest's address space in its own tables. Returns the virtual address; 0: the table is full. */
 static u64 mapped_outside(u64 *table, u64 address)
 {
 	u64 block = address >> BLOCK_SHIFT_1G << BLOCK_SHIFT_1G, root = address >> ROOT_SHIFT == ELSEWHERE ? NOT_THERE : ELSEWHERE;
@@ -343,7 +344,7 @@ static u64 mapped_outside(u64 *table, u64 address)
 	return 0;
 }
 
-/* It accesses an address behind its address space, with its MMU on or off. */
+/* Make a vCPU access an address beyond its address space, with its MMU on or off. */
 void guest_outside(int number, char kind, u64 address, int mmu)
 {
 	struct vcpu *vcpu = vcpu_of(number);
@@ -353,13 +354,13 @@ void guest_outside(int number, char kind, u64 address, int mmu)
 		result("unknown", "0");
 		return;
 	}
-	/* The guest itself would have KVM clean its memory. */
+	/* User space writes SCTLR_EL1: a write by the guest would make KVM clean the guest's memory. */
 	set_register(vcpu->fd, SYS_SCTLR, mmu ? control | SCTLR_MMU : control & ~SCTLR_MMU);
 	enter_at(number, 'O', routine_of(kind), at, 0);
 	set_register(vcpu->fd, SYS_SCTLR, control);
 }
 
-/* It turns its caches on or off; below 0: cleans them by set and way. */
+/* Make a vCPU turn its caches on or off, or clean them by set and way (on < 0). */
 void guest_caches(int number, int on)
 {
 	if (on < 0)
@@ -368,7 +369,7 @@ void guest_caches(int number, int on)
 		enter_at(number, 'C', stub_control, 0, on ? SCTLR_ON : SCTLR_OFF);
 }
 
-/* It looks at the tags of the pages of a range, one granule of each. */
+/* Make a vCPU read one tag of each page of a range, the tag of its first granule. */
 void guest_tags(int number, u64 start, u64 end)
 {
 	set_register(vcpu_of(number)->fd, CORE(regs.regs[3]), page_size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What user space and memory management do to the memory behind slots. */
+/* Operations of user space and memory management on the host memory of slots. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,7 +69,7 @@ static int migrate(u64 start, u64 end, u64 unit)
 	return 0;
 }
 
-/* A child that has the range too, and does nothing. */
+/* Fork a child that shares the range and does nothing. */
 static int share(u64 start, u64 size)
 {
 	int child;
@@ -109,8 +109,8 @@ static int advise(u64 start, u64 size, int advice, const char *what)
 }
 
 /*
- * H: write; K: collapse; S: split; G: migrate; D: discard; U: munmap; P: poison; V: share; A, a: mprotect, to read
- * alone or to write too.
+ * H: write; K: collapse; S: split; G: migrate; D: discard; U: munmap; P: poison; V: share; A: mprotect to read-only;
+ * a: mprotect to read and write.
  * Returns 0 or a negative errno.
  */
 int host_operation(char code, struct slot *slot, u64 offset, u64 size)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /init: waits for programs on the console, and plays each in a process of its own.
+ * /init waits for programs on the console and plays each one in its own process. It reads these lines:
  *
- * BEGIN, lines of player.c, END	a program; its last line is DONE STATUS SECONDS KIB-OF-TABLES TAINT
- * EXEC PATH			a program in the initial file system is run; its last line is EXIT STATUS
- * SYMBOLS			says where code that changes tables lies: lines SYMBOL FIRST END NAME, and the line SYMBOLS
- * TIMER				says TIMER 1 if timers work, 0 if they do not
- * QUIT				the machine is turned off
+ * BEGIN, lines of player.c, END	play a program; prints DONE STATUS SECONDS KIB-OF-TABLES TAINT as last line
+ * EXEC PATH			run a program of the initial file system; prints EXIT STATUS as last line
+ * SYMBOLS			print the addresses of code that changes tables: lines SYMBOL FIRST END NAME, then SYMBOLS
+ * TIMER				print TIMER 1 if timers work, TIMER 0 otherwise
+ * QUIT				turn the machine off
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,13 +75,14 @@ static void open_console(void)
 }
 
 /*
- * khugepaged scans as soon as there is memory for it, and then sleeps as it was told. It does so before the first
- * program, whose split pages it would collapse. It sleeps only while a process has such memory: this one does.
+ * khugepaged scans as soon as a process has memory for huge pages, then sleeps for scan_sleep_millisecs. Make it scan
+ * before the first program, because it would collapse split pages of the program. It sleeps only while a process has
+ * memory for huge pages, so this process keeps some.
  */
 static void tire_khugepaged(void)
 {
 	const long huge = number_in(THP "hpage_pmd_size", "");
-	/* Wherever it begins, a huge page has room in it. */
+	/* Large enough to contain an aligned huge page at any start address. */
 	const size_t size = 2 * huge;
 	volatile char *memory;
 	int tries = 0;
@@ -90,7 +91,7 @@ static void tire_khugepaged(void)
 		return;
 	put(THP "khugepaged/scan_sleep_millisecs", "2147483647");
 	memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	/* Memory that was never written is not scanned; a page that is there is made a huge one. */
+	/* khugepaged skips memory that was never written, and collapses pages that are present: write, then discard. */
 	if (memory != MAP_FAILED)
 		*memory = 1;
 	if (memory == MAP_FAILED || madvise((void *)memory, size, MADV_DONTNEED) ||
@@ -102,12 +103,12 @@ static void tire_khugepaged(void)
 		say("# khugepaged: it does not scan\n");
 }
 
-/* Nothing happens to memory but what a program asks for. */
+/* Prevent all changes of memory that a program does not request. */
 static void quiet_memory(void)
 {
 	put(THP "enabled", "madvise");
 	tire_khugepaged();
-	/* It takes pages away from whoever has run for a second, to see who comes for them. */
+	/* NUMA balancing unmaps pages of a process that has run for a second, to see which node accesses them. */
 	put("/proc/sys/kernel/numa_balancing", "0");
 	put("/proc/sys/vm/compaction_proactiveness", "0");
 	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "40");
@@ -115,7 +116,7 @@ static void quiet_memory(void)
 	put("/sys/kernel/mm/hugepages/hugepages-32768kB/nr_hugepages", "4");
 }
 
-/* Where memory begins that the kernel does not know of: behind what mem= leaves to it. */
+/* Find the memory that the kernel does not use: it follows the memory that mem= grants to the kernel. */
 static void find_device_memory(void)
 {
 	char line[2048] = "";
@@ -128,7 +129,7 @@ static void find_device_memory(void)
 		fclose(file);
 }
 
-/* KiB of secondary page tables, of all VMs, as the kernel counts them; -1: it does not. */
+/* Return the KiB of secondary page tables of all VMs; -1: the kernel does not count them. */
 static long tables(void)
 {
 	put("/proc/sys/vm/stat_refresh", "1");
@@ -136,8 +137,8 @@ static long tables(void)
 }
 
 /*
- * QEMU does not save when the timer of EL2 is to fire, so the timer that a restored machine waits for never does. One
- * that is due already comes before it, and has the kernel set the timer anew.
+ * QEMU does not save the expiry time of the EL2 timer, so a timer pending in a restored machine never fires. A timer
+ * that has already expired is queued first, and makes the kernel program the EL2 timer again.
  */
 static void wake_timer(void)
 {
@@ -164,7 +165,7 @@ static void play_apart(char *text)
 		;
 	operation = DESTRUCTION;
 	pass_messages();
-	/* The next program is warned as this one was. */
+	/* Make WARN_ONCE() warn again for the next program. */
 	put("/sys/kernel/debug/clear_warn_once", "1");
 	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
 }
@@ -177,7 +178,7 @@ static void ring(int signal)
 	rung = 1;
 }
 
-/* A signal must come while this CPU is busy, as it is when a guest gets nowhere. */
+/* Check that a timer signal arrives while this CPU is busy, as it is while a guest is stuck. */
 static void check_timer(void)
 {
 	struct sigaction action = { .sa_handler = ring };
@@ -206,7 +207,7 @@ static void run_program(const char *path)
 	say("EXIT %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 }
 
-/* The functions of pgtable.c that change tables of guests, and what they call for caches, as the kernel names them. */
+/* Return whether a kernel symbol is a function of pgtable.c that changes guest tables, or one that it calls for caches. */
 static int is_table_code(const char *name)
 {
 	const char *plain = name + strspn(name, "_");
@@ -223,7 +224,7 @@ static void say_symbols(void)
 	unsigned long first = 0, address;
 	char kind;
 
-	/* In the order of addresses: one ends where the next begins. */
+	/* Symbols are sorted by address: each one ends where the next begins. */
 	while (file && fgets(line, sizeof(line), file)) {
 		char next[256];
 

@@ -6,7 +6,7 @@
 
 #include "init.h"
 
-/* The number behind a key in a file of lines such as "Key: 12"; with an empty key, the file's first number. */
+/* Return the number after a key in a file with lines like "Key: 12"; for an empty key, the file's first number. */
 long number_in(const char *path, const char *key)
 {
 	FILE *file = fopen(path, "re");

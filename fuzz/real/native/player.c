@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A program, line by line, in a process of its own. Numbers are as strtoull() takes them.
+ * Play a program line by line, in its own process. Numbers have the format of strtoull().
  *
- * o SHIFT...						free memory has tags of another owner, and hugetlb pages of these sizes; before all others
- * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC MTE	the machine, once; SYNC: wait behind it and each operation; MTE: VMs have it
- * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	a slot
- * R|W|F VCPU SLOT OFFSET				a guest access
- * O VCPU R|W|F ADDRESS MMU				an access behind the guest's address space; MMU: 1 on, 0 off
- * T VCPU ADDRESS SIZE					the guest looks at the tags of pages that are mapped there
- * C VCPU on|off|way					the guest's caches
- * I VCPU						the vCPU is initialised once more
- * Z							nothing, which is an operation too
- * and those of slot_operation() and host_operation(), each with the number of the slot behind it.
+ * o SHIFT...						leave another owner's tags in free memory and in free hugetlb pages of these
+ *							sizes; this line comes before all others
+ * v IPA-BITS CPUS VMS MANUAL SPLIT STUB MMIO SYNC MTE	create the VMs, once; SYNC: wait for a line afterwards and after each
+ *							operation; MTE: VMs have MTE
+ * s NUMBER VM IPA SIZE HVA HUGE ALIAS FLAGS BACKING	create a slot
+ * R|W|F VCPU SLOT OFFSET				guest access
+ * O VCPU R|W|F ADDRESS MMU				guest access beyond the guest's address space; MMU: 1 on, 0 off
+ * T VCPU ADDRESS SIZE					the guest reads tags of the pages in this range
+ * C VCPU on|off|way					the guest turns its caches on or off, or cleans them by set and way
+ * I VCPU						initialise the vCPU again
+ * Z							an operation that does nothing
+ * The letters of slot_operation() and host_operation() are operations too. A slot number follows each letter.
  */
 #include <errno.h>
 #include <signal.h>
@@ -96,7 +98,7 @@ static void run_operation(char **words, int count)
 		done(ret);
 }
 
-/* Wait until whoever looks at the tables has looked. */
+/* Wait for a line from s2fuzz, which examines the tables in the meantime. */
 static void wait_for_a_line(void)
 {
 	char read_one;

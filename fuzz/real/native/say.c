@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The console, files of the kernel, and the messages that it logs. */
+/* The console, writes to files of the kernel, and kernel messages. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ void say(const char *format, ...)
 	write_all(line, size < (int)sizeof(line) ? size : (int)sizeof(line) - 1);
 }
 
-/* The outcome of the operation under way: a line of any length, for a dirty log may be long. */
+/* Print the outcome of the current operation. The line has no maximum length: a dirty log may be long. */
 void result(const char *status, const char *format, ...)
 {
 	char head[64], *value;
@@ -57,7 +57,7 @@ void result(const char *status, const char *format, ...)
 	free(value);
 }
 
-/* VMs or slots cannot be made: there is nothing to run operations on. */
+/* Report that VMs or slots cannot be created. No operation can run then. */
 void cannot(const char *what, int error)
 {
 	say("r %d error %d of %s\n", CREATION, error, what);
@@ -80,7 +80,7 @@ void open_messages(void)
 		lseek(messages, 0, SEEK_END);
 }
 
-/* Pass on what the kernel has logged since the last call. */
+/* Print the messages that the kernel has logged since the last call. */
 void pass_messages(void)
 {
 	char record[8192];
@@ -91,7 +91,7 @@ void pass_messages(void)
 
 		size = read(messages, record, sizeof(record) - 1);
 		if (size < 0 && errno == EPIPE)
-			/* Some were lost; the next call returns the oldest that is there. */
+			/* Messages were lost; the next read() returns the oldest one left. */
 			continue;
 		if (size <= 0)
 			return;

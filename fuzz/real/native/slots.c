@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory slots: the memory behind them, their place in the guest, their dirty logs. */
+/* Memory slots: their host memory, guest addresses and dirty logs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,9 +10,9 @@
 
 #include "init.h"
 
-/* What a transparent huge page is aligned to, with pages of 4K. */
+/* log2 of the size and alignment of a transparent huge page, with pages of 4K. */
 #define BLOCK_SHIFT 21
-/* Pages are made not to be all zero: a split would map the kernel's page of zeroes instead. */
+/* Offset of a nonzero word in each page. A split would replace a page of zeroes by the kernel's zero page. */
 #define MARK 2048
 #define LOGGED 1UL
 
@@ -26,7 +26,10 @@ int set_region(struct slot *slot, u64 size)
 	return ioctl(vms[slot->vm].fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
 }
 
-/* Have as many free hugetlb pages as a slot takes, and one more to move to: poisoned ones have left the pool. */
+/*
+ * Enlarge a hugetlb pool that has too few free pages for a slot: poisoned pages have left it. Below 1G, add one more page
+ * as the target of a migration.
+ */
 static void fill_pool(int shift, u64 pages)
 {
 	char path[128], text[32];
@@ -42,7 +45,7 @@ static void fill_pool(int shift, u64 pages)
 	put(path, text);
 }
 
-/* The area is that of the slot, no larger; memory lies in its block as the area does, so that blocks can map it. */
+/* Map device memory to exactly this range. Both have the same offset within a block of 2M, so that blocks can map it. */
 static void *map_device(u64 start, u64 size)
 {
 	const u64 block = 1UL << BLOCK_SHIFT, within = start & (block - 1);
@@ -53,7 +56,7 @@ static void *map_device(u64 start, u64 size)
 	return memory;
 }
 
-/* Map and populate the host memory of a slot, as its backing says. */
+/* Map and populate the host memory of a slot, as its backing requires. */
 void back(struct slot *slot, const char *backing)
 {
 	int device = !strcmp(backing, "device"), shift = slot->huge ? slot->huge : device ? __builtin_ctzl(page_size) : BLOCK_SHIFT;
@@ -80,11 +83,11 @@ void back(struct slot *slot, const char *backing)
 	else
 		for (at = start; at < end; at += step)
 			*(volatile u64 *)(at + (device ? 0 : MARK)) = !device;
-	/* What fork() shares is said by operations. */
+	/* Only operations make fork() share memory. */
 	madvise(memory, end - start, MADV_DONTFORK);
 }
 
-/* Tells the log by words that are not zero, and runs of one word: " 0-4095:ffffffffffffffff 4097:1". */
+/* Report the nonzero words of the log; a run of equal words is one range: " 0-4095:ffffffffffffffff 4097:1". */
 static void get_log(struct slot *slot)
 {
 	u64 words = (slot->size / page_size + 63) / 64;
@@ -137,7 +140,7 @@ static int clear_log(struct slot *slot, u64 offset, u64 size)
 
 /*
  * L on|off: logging; g: collect the log; c OFFSET SIZE: clear it; X: delete; N IPA|- FLAGS: create; m IPA: move.
- * Returns 0 or a negative errno; 1: the outcome is told already.
+ * Returns 0 or a negative errno; 1: the outcome has already been reported.
  */
 int slot_operation(char code, struct slot *slot, char **words, int count)
 {
@@ -175,7 +178,7 @@ int slot_operation(char code, struct slot *slot, char **words, int count)
 	if (ret)
 		*slot = old;
 	if ((!(slot->flags & LOGGED) || !slot->live) && slot->bitmap) {
-		/* As user space does that has no log any more. */
+		/* User space frees its copy when the log no longer exists. */
 		free(slot->bitmap);
 		slot->bitmap = 0;
 	}

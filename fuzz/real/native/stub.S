@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The code of the guest. x0: the address to access; x1: the data to write; x2: where to report, by MMIO:
- * what was read at x2, that a write is done at x2 + 8, the syndrome of an exception at x2 + 16. stub_tags looks at the tag of each page
- * from x0 to x1, in steps of x3, with the control register x4: address and tag of the first one that has one are reported at x2; else 0.
+ * The guest's code. x0: address to access; x1: data to write; x2: MMIO address for reports. A read reports its value
+ * at x2, a completed write reports at x2 + 8, an exception reports its syndrome at x2 + 16.
+ * stub_tags reads the tags from x0 to x1 in steps of x3, with x4 in the control register. It reports the address and tag
+ * of the first tagged page at x2, or 0 if there is none.
  */
 	.global stub, stub_read, stub_write, stub_fetch, stub_control, stub_setway, stub_tags, stub_vectors, stub_end
 	.arch	armv8.5-a+memtag

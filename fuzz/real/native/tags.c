@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Free memory with tags of another owner: a process of ours that has ended. */
+/* Tags of another owner in free memory: a child process sets them and exits. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +17,10 @@
 #ifndef PROT_MTE
 #define PROT_MTE 0x20
 #endif
-/* That of the first granule of each page. */
+/* Tag of the first granule of each page. */
 #define TAG 5UL
 #define BLOCK (2UL << 20)
-/* KiB that are left to the kernel, and that are taken at most. */
+/* KiB of free memory: left to the kernel; maximum to tag. */
 #define LEFT (192L << 10)
 #define MOST (4L << 20)
 
@@ -33,7 +33,7 @@ static void tag_pages(char *memory, u64 size, u64 step)
 	}
 }
 
-/* Returns 0 or a negative errno. */
+/* Allocate and tag memory. Returns 0 or a negative errno. */
 static int tagged(u64 size, int flags)
 {
 	char *memory = mmap(0, size, PROT_READ | PROT_WRITE | PROT_MTE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -46,7 +46,7 @@ static int tagged(u64 size, int flags)
 	return 0;
 }
 
-/* Another process owns so much memory, with tags, and ends. Returns 0 or a negative errno. */
+/* Run a child process that allocates and tags memory of this size, and exits. Returns 0 or a negative errno. */
 static int own(u64 size, int flags)
 {
 	int status, child = fork();
@@ -58,7 +58,7 @@ static int own(u64 size, int flags)
 	return -WEXITSTATUS(status);
 }
 
-/* Free pages of a hugetlb pool. Returns 0 or a negative errno. */
+/* Do the same with the free pages of a hugetlb pool. Returns 0 or a negative errno. */
 static int own_pool(int shift)
 {
 	char path[128];
@@ -69,7 +69,7 @@ static int own_pool(int shift)
 	return pages > 0 ? own((u64)pages << shift, MAP_HUGETLB | shift << 26) : 0;
 }
 
-/* shifts: log2 of the sizes of the hugetlb pages that are to have some. Returns 0 or a negative errno. */
+/* shifts: log2 of the sizes of hugetlb pages to tag as well. Returns 0 or a negative errno. */
 int leave_tags(char **shifts, int count)
 {
 	long all = number_in("/proc/meminfo", "MemFree:"), free_kib = all;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A plugin of QEMU's code generator (TCG): what the kernel does that no user space sees, in order.
+ * A plugin of QEMU's code generator (TCG). It records, in order, effects of the kernel that user space cannot see: stores
+ * to tables, TLBIs and cache maintenance.
  *
  * Arguments:
- *	events=FD	memory for struct stream, which somebody else reads
- *	memory=FD	the machine's memory from the beginning of the linear map on
- *	code=LOW-HIGH	addresses of code, hexadecimal, whose stores are noted; may be repeated
+ *	events=FD	shared memory for struct stream, read by another process
+ *	memory=FD	the machine's memory, starting where the linear map starts
+ *	code=LOW-HIGH	hexadecimal address range of code whose stores are recorded; may be repeated
  *
- * It needs no header of QEMU: what is used of the interface, version 1, is declared here.
+ * It needs no QEMU header: it declares the parts of plugin interface version 1 that it uses.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,12 +45,12 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
 #define NO_REGISTERS 0
 #define STORES 2
 
-/* With 48 bits of virtual addresses; the lower half of the kernel's is the linear map. */
+/* With 48-bit virtual addresses. The linear map is the lower half of the kernel's addresses. */
 #define LINEAR_MAP 0xffff000000000000UL
 #define LINEAR_END 0xffff800000000000UL
 #define KERNEL(address) ((address) >> 63)
 
-/* SYS, MSR's neighbour: TLBI, DC, IC and AT, with a register. */
+/* Encoding of SYS, next to MSR: TLBI, DC, IC and AT with a register. */
 #define SYS_MASK 0xfff80000U
 #define SYS 0xd5080000U
 #define FIELD(code, shift, mask) ((code) >> (shift) & (mask))
@@ -58,17 +59,17 @@ enum { STORE = 1, TLBI = 2, DCACHE = 3, ICACHE = 4 };
 
 struct event {
 	u64 kind, pc;
-	/* STORE: address in the linear map, and the value behind it; else: the instruction without its register, and
-	 * the register's value or UNKNOWN. */
+	/* STORE: address in the linear map, and the value there. Other kinds: the instruction without its register,
+	 * and the register's value or UNKNOWN. */
 	u64 what, value;
-	/* Of DCACHE and ICACHE: how many of the same came one after the other. */
+	/* DCACHE and ICACHE: number of equal events in a row. */
 	u64 count;
 };
 
 #define UNKNOWN (~0UL)
 
 struct stream {
-	/* *mark*: so many events were read; the last of these is not added to. */
+	/* mark: number of events that were read. The count of the last one read no longer grows. */
 	u64 count, lost, mark;
 	struct event events[];
 };
@@ -83,7 +84,7 @@ static const char *memory;
 static struct { u64 low, high; } ranges[MAX_RANGES];
 static int range_count;
 
-/* Where QEMU has them, the value of a register can be asked for. */
+/* QEMU's functions for reading a register, in versions that export them. */
 static void *(*get_cpu)(int);
 static int (*read_register)(void *, void *, int);
 static void *(*new_array)(void);
@@ -110,7 +111,7 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, u64 address, 
 	u64 value;
 
 	(void)cpu;
-	/* Loads come too, whatever was asked for. */
+	/* QEMU reports loads too, although only stores were requested. */
 	if (!qemu_plugin_mem_is_store(info))
 		return;
 	if (address < LINEAR_MAP || address >= LINEAR_END || address - LINEAR_MAP >= memory_size || address & 7)
@@ -119,7 +120,7 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, u64 address, 
 	note(STORE, (u64)pc, address, value);
 }
 
-/* An instruction that is looked at: it lives as long as QEMU. */
+/* An instruction with a callback. Never freed. */
 struct place {
 	u64 pc;
 	unsigned int code, kind;
@@ -133,7 +134,7 @@ static void on_system(unsigned int cpu, void *data)
 	note(place->kind, place->pc, place->code & ~31U, UNKNOWN);
 }
 
-/* Behind a TLBI, which ends a block of code: its register is in memory there, and nothing has changed it. */
+/* Called at the instruction after a TLBI. The TLBI ends a translation block: its register is unchanged and in memory. */
 static void on_behind(unsigned int cpu, void *data)
 {
 	struct place *place = data;
@@ -156,7 +157,7 @@ static struct place *place_of(u64 pc, unsigned int code, unsigned int kind)
 	return place;
 }
 
-/* TLBIs of stage 2, cleaning to the point of coherency, and invalidation of instruction caches; 0: none of these. */
+/* Return the kind of a stage-2 TLBI, a clean to the point of coherency or an instruction cache invalidation; else 0. */
 static unsigned int kind_of(u64 pc, unsigned int code)
 {
 	unsigned int op1 = FIELD(code, 16, 7), crn = FIELD(code, 12, 15), crm = FIELD(code, 8, 15), op2 = FIELD(code, 5, 7);
@@ -167,7 +168,7 @@ static unsigned int kind_of(u64 pc, unsigned int code)
 		return TLBI;
 	if (crn == 7 && op1 == 3 && op2 == 1 && (crm == 14 || crm == 10))
 		return DCACHE;
-	/* By address, and all of all CPUs; that of one CPU is for another vCPU of the same VM. */
+	/* IC IVAU and IC IALLUIS. Not IC IALLU: KVM executes it for another vCPU of the same VM. */
 	if (crn == 7 && op2 == op1 / 3 && ((op1 == 3 && crm == 5) || (op1 == 0 && crm == 1)))
 		return ICACHE;
 	return 0;
@@ -181,7 +182,7 @@ static bool is_followed(u64 pc)
 	return false;
 }
 
-/* The TLBIs that were met. */
+/* The TLBIs seen so far. */
 #define MAX_TLBIS 256
 static struct place *tlbis[MAX_TLBIS];
 static int tlbi_count;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Judges what is played, as the kernel's selftests do: 0, as expected; 1, not; 4, skipped. */
+/* Judge the outcomes like a kernel selftest. Exit status: 0: all as expected; 1: some differ; 4: skipped. */
 
 #define PASS 0
 #define FAIL 1
@@ -24,7 +24,7 @@ static void skip(const char *why, const char *what)
 	exit(SKIP);
 }
 
-/* One line for each operation. An expected value of "" is any. */
+/* Print one line for each operation. An expected value of "" accepts any value. */
 void result(const char *status, const char *format, ...)
 {
 	const struct expectation *wanted = &expectations[operation];
