@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs on which each entry of known.toml strikes, and near misses.
+"""Programs on which the entries of known.toml strike, and near misses.
 
 A near miss is a version with a bug of its own, in a function that the entry does
 not name, and a program on which that bug has the entry's signature while the
-entry's condition does not hold. Nothing but the condition tells the two apart.
+entry's condition does not hold. Only the condition distinguishes the two bugs.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ ATTR: Final = 4
 
 
 class LeavesTheLastPage(Pgtable):
-    """Every range ends a page early."""
+    """Ends every range a page early."""
 
     def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
         return super().kvm_pgtable_stage2_unmap(pgt, addr, size - self.PAGE_SIZE)
@@ -45,7 +45,7 @@ class LeavesTheLastPage(Pgtable):
 
 
 class AbortsToUserSpace(KvmHost):
-    """Sends user space what it should inject."""
+    """Exits to user space instead of injecting an abort."""
 
     def inject(self, what: str, address: int) -> None:
         self.io_mem_abort(address)
@@ -57,7 +57,7 @@ class EmulatesAborts(Mmu):
 
 
 class BlocksOverPages(Mmu):
-    """A page that the host maps by itself counts as part of a huge one."""
+    """Treats a page as part of a huge page although the host maps it as a single page."""
 
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
@@ -71,7 +71,7 @@ class BlocksOverPages(Mmu):
 
 
 class RelaxMapsTheNextBlock(Pgtable):
-    """Maps the next block too, uncleaned, where a block is relaxed."""
+    """Also maps the next block, without cleaning it, when it relaxes a block."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         ret, pte, level = self.stage2_update_leaf_attrs(pgt, addr, 1, 0, 0)
@@ -82,7 +82,7 @@ class RelaxMapsTheNextBlock(Pgtable):
 
 
 class MapsTheNextFrameFirst(Pgtable):
-    """Maps the frame behind the one that it is given, and mends that, uncleaned, where permissions are relaxed."""
+    """Maps the frame after the given one. Relaxing permissions corrects this, without cleaning the frame."""
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -98,7 +98,7 @@ class MapsTheNextFrameFirst(Pgtable):
 
 
 class RelaxesTheNextPageToo(Pgtable):
-    """Gives the page behind the one that is asked for the same rights."""
+    """Gives the next page the same permissions."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         super().kvm_pgtable_stage2_relax_perms(pgt, addr + self.PAGE_SIZE, prot)
@@ -106,7 +106,7 @@ class RelaxesTheNextPageToo(Pgtable):
 
 
 class MapsTheNextPageToo(Pgtable):
-    """Maps the page behind the one that is asked for, to the same frame, as well."""
+    """Also maps the next page, to the same frame."""
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -116,7 +116,7 @@ class MapsTheNextPageToo(Pgtable):
 
 
 class EmptyTablesUnflushed(Pgtable):
-    """A table that has become empty is cut off and freed without any flush."""
+    """Detaches and frees an empty table without a flush."""
 
     def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
         if data.walker.number != UNMAP or flag != KVM_PGTABLE_WALK_TABLE_POST:
@@ -130,28 +130,28 @@ class EmptyTablesUnflushed(Pgtable):
 
 
 class AgesOddSizes(Mmu):
-    """The handler is given all but the last page of each range."""
+    """Passes each range to the handler without its last page."""
 
     def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
         return super().kvm_age_hva(kvm, start, end - self.PAGE_SIZE)
 
 
 class TopsUpNothing(Mmu):
-    """No object is asked for."""
+    """Requests no pages for the memory cache."""
 
     def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
         return 0
 
 
 class NeverMaps(Pgtable):
-    """Every new leaf counts as there already."""
+    """Treats every new leaf as already present."""
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         return -EAGAIN
 
 
 class SkipsOddPages(Pgtable):
-    """The access flag of every other page is never cleared."""
+    """Never clears the access flag of odd pages."""
 
     def kvm_pgtable_visitor_cb(self, data: kvm_pgtable_walk_data, addr: int, level: int, ptep: int, flag: int) -> int:
         clears = data.walker.number == ATTR and data.walker.arg.attr_clr & KVM_PTE_LEAF_ATTR_LO_S2_AF
@@ -161,7 +161,7 @@ class SkipsOddPages(Pgtable):
 
 
 class AgesEachPage(Mmu):
-    """Huge pages are mapped by their pages, and every page of a range is handled, which A2 lacks."""
+    """Maps huge pages by single pages and ages every page of a range, unlike versions with bug A2."""
 
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
@@ -176,7 +176,7 @@ class AgesEachPage(Mmu):
 
 
 class RefusesWalks(Mmu):
-    """A fault of a stage-1 walk ends like an instruction fetch of device memory."""
+    """Treats a fault of a stage-1 walk like an instruction fetch from device memory."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -185,7 +185,7 @@ class RefusesWalks(Mmu):
 
 
 class MarksAnotherFrame(Pgtable):
-    """Leaves are made without the access flag; what comes back of its fault names the frame behind."""
+    """Creates leaves without the access flag. The access flag fault then marks the next frame."""
 
     def stage2_map_set_prot_attr(self, prot: int, data: stage2_map_data) -> int:
         ret = super().stage2_map_set_prot_attr(prot, data)
@@ -199,11 +199,11 @@ class MarksAnotherFrame(Pgtable):
 
 @dataclass(frozen=True)
 class Struck:
-    """One entry of known.toml, by its pattern.
+    """One entry of known.toml, identified by its pattern.
 
     :param met: a program, without its first line, on which the original shows the entry's signature
     :param version: the near miss
-    :param missed: its program
+    :param missed: the program of the near miss
     """
 
     pattern: str
@@ -217,7 +217,7 @@ UNFLUSHED: Final = broken(EmptyTablesUnflushed)
 SKIPPING: Final = broken(SkipsOddPages, AgesEachPage)
 AGED: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\ncpu0 read a+4K\n"
 HUGE: Final = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\n"
-# A page is merged when its slot is unmapped, and still in the list.
+# A page is merged after its slot was unmapped, while the slot is still in the list of slots.
 MERGED: Final = (
     "vm cpus=1\nslot a ipa=1G size=4K backing=anon\nslot b ipa=1048580K size=4K backing=anon\ncpu0 read a+0\n"
     "cpu0 read b+0\npar\n  user0 slot a delete\n  host0 merge a+0\n  switch user0 to host0 after unlock 1\nend\n"

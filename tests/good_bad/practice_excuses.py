@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions with a bug of their own beside a known one, or where one rule's excuse might cover another's breach."""
+"""Versions with their own bug in addition to a known one, or with a violation that another rule's excuse might hide."""
 
 from collections.abc import Callable
 
@@ -21,14 +21,14 @@ from .practice_log_order import ProtectBeforeLogMmu
 
 
 class ProtectsByUnmapping(Mmu):
-    """Right: what is to be write-protected is unmapped. B05 and B21 strike here by another walker than elsewhere."""
+    """Right: unmaps memory instead of write-protecting it. B05 and B21 then strike in another walker than usual."""
 
     def stage2_wp_range(self, kvm: kvm, addr: int, end: int) -> None:
         self.stage2_apply_range_resched(kvm, addr, end, self.p.kvm_pgtable_stage2_unmap)
 
 
 class AlwaysWritable(Pgtable):
-    """Wrong: all memory is mapped writable, logged or not."""
+    """Wrong: maps all normal memory writable, logged or not."""
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -39,7 +39,7 @@ class AlwaysWritable(Pgtable):
 
 
 class ReadsAgain(ProtectBeforeLogMmu):
-    """Wrong: pages are protected before the log is there, and only looked at afterwards."""
+    """Wrong: protects pages before the log is in place, and only reads their entries afterwards."""
 
     def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
         if change != KVM_MR_FLAGS_ONLY:
@@ -55,7 +55,7 @@ class ReadsAgain(ProtectBeforeLogMmu):
 
 
 class MapsNextOfHugePage(MmuV5_14):
-    """Right: a fault maps the next page of a transparent huge page too, under the reference and check of the first."""
+    """Right: a fault also maps the next page of a transparent huge page, under the first page's reference and check."""
 
     checked = True
     next_pfn = -1
@@ -65,7 +65,7 @@ class MapsNextOfHugePage(MmuV5_14):
     ) -> tuple[int, int, int]:
         size, pfn, ipa = super().transparent_hugepage_adjust(memslot, hva, pfn, ipa)
         end = (memslot.base_gfn + memslot.npages) << self.PAGE_SHIFT
-        # In the same huge page, and in the same table, for which the top-up was.
+        # The next page is in the same huge page, and in the same table: the top-up suffices for one table.
         inside = pfn + 1 & (self.PMD_SIZE >> self.PAGE_SHIFT) - 1 and ipa + self.PAGE_SIZE & self.PMD_SIZE - 1
         if size == self.PAGE_SIZE and inside and ipa + self.PAGE_SIZE < end and self.h.kvm_is_transparent_hugepage(pfn):
             self.next_pfn = pfn + 1
@@ -94,7 +94,7 @@ class MapsNextOfHugePage(MmuV5_14):
 
 
 class MapsNextUnchecked(MapsNextOfHugePage):
-    """Wrong: the next page is mapped under another hold of the lock, with no check: a reference keeps but the frame."""
+    """Wrong: maps the next page under another hold of the lock, without a check. A reference keeps only the frame."""
 
     checked = False
 
@@ -110,7 +110,7 @@ class MapsNextUnchecked(MapsNextOfHugePage):
 
 
 class OldLeavesUnflushed(Pgtable):
-    """Skips the flush of a leaf whose access flag is clear: right only where the hardware never sets the flag."""
+    """Skips the flush of a leaf whose access flag is clear. Right only if the hardware never sets the flag."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -124,7 +124,7 @@ class OldLeavesUnflushed(Pgtable):
 
 
 class DataAbortForFetch(Mmu):
-    """Wrong: an instruction fetch where there is no memory is answered with a data abort."""
+    """Wrong: answers an instruction fetch outside memory with a data abort."""
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
         if is_iabt and self.h.gfn_to_memslot(vcpu.kvm, fault_ipa >> self.PAGE_SHIFT) is None:
@@ -134,7 +134,7 @@ class DataAbortForFetch(Mmu):
 
 
 class ReschedulesAtFirst(Mmu):
-    """Wrong: it reschedules after each page of the first 2M, and never after that."""
+    """Wrong: reschedules after each page of the first 2M, and never afterwards."""
 
     def stage2_apply_range(
         self, kvm: kvm, addr: int, end: int, fn: Callable[[kvm_pgtable, int, int], int], resched: bool
@@ -149,7 +149,7 @@ class ReschedulesAtFirst(Mmu):
 
 
 class WarnsOfItsOwn(Pgtable):
-    """Wrong: ageing warns, of something else than bug A1."""
+    """Wrong: ageing warns for another reason than bug A1."""
 
     def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
         self.k.WARN_ON(pgt.pgd != NULL, "kvm_pgtable_stage2_mkold")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fault handler made of steps, in right and wrong orders; notifiers; a design that maps without a look-up."""
+"""A fault handler with its steps in right and wrong orders, wrong notifiers, and designs that map the next page too."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ from reference.syndrome import FSC_PERM, kvm_is_write_fault, kvm_vcpu_trap_is_ex
 
 
 class Steps(Mmu):
-    """Maps by pages. The steps of `user_mem_abort` run in *order*; 5.12's is this one."""
+    """Maps single pages. `user_mem_abort` runs its steps in *order*; the default is the order of 5.12."""
 
     order = "mmap vma munmap topup sample rmb look-up lock retry map mark unlock release"
 
@@ -106,7 +106,7 @@ class Steps(Mmu):
 
 
 def steps(text: str) -> Candidate:
-    """A version whose faults take these steps."""
+    """Return a version whose faults run these steps."""
 
     class Ordered(Steps):
         order = text
@@ -115,7 +115,7 @@ def steps(text: str) -> Candidate:
 
 
 class KeepsLock(Steps):
-    """The first fault of the VM returns with the mmu lock held, so the next one begins with it."""
+    """Returns from the VM's first fault with the mmu lock held, so the next fault begins with it."""
 
     order = "mmap vma munmap topup sample rmb look-up retry map mark unlock release"
 
@@ -132,7 +132,7 @@ class KeepsLockAndSamplesLate(KeepsLock):
     order = "mmap vma munmap topup look-up sample rmb retry map mark unlock release"
 
 
-# Right orders, by what is special about them.
+# Right orders, keyed by their peculiarity.
 GOOD: Final = {
     "5.12": Steps.order,
     "6.1": "topup mmap vma sample munmap look-up lock retry map mark unlock release",
@@ -152,7 +152,7 @@ ASKED: Final = "mapped without mmu_notifier_retry()"
 ANOTHER: Final = "mapped under another hold of mmu_lock than mmu_notifier_retry()"
 LATE: Final = "notifier sequence sampled after the look-up"
 NO_BARRIER: Final = "notifier sequence sampled without a barrier"
-# Wrong orders, by what they are reported as.
+# Wrong orders, each with the event that is reported.
 BAD: Final = (
     (ASKED, "mmap vma munmap topup sample rmb look-up lock map mark unlock release"),
     (ASKED, "mmap vma munmap topup sample rmb look-up lock map retry mark unlock release"),
@@ -169,7 +169,7 @@ BAD: Final = (
     (NO_BARRIER, "mmap vma munmap topup sample dsb-ishst look-up lock retry map mark unlock release"),
     (NO_BARRIER, "mmap vma munmap topup sample dsb-nsh look-up lock retry map mark unlock release"),
 )  # fmt: skip
-# The mark is in time in none of these.
+# Orders that mark the page dirty too early.
 MARKED_EARLY: Final = (
     "mmap vma munmap topup sample rmb look-up mark lock retry map unlock release",
     "mmap vma munmap topup sample rmb look-up lock mark unlock lock retry map unlock release",
@@ -178,7 +178,7 @@ IGNORED: Final = "mmap vma munmap topup sample rmb look-up lock ignored-retry ma
 
 
 class KeepsCount(KvmMain):
-    """The end of an invalidation takes nothing back."""
+    """Leaves the notifier count raised at the end of an invalidation."""
 
     def invalidate_range_end(self) -> None:
         super().invalidate_range_end()
@@ -186,7 +186,7 @@ class KeepsCount(KvmMain):
 
 
 class CountsLate(KvmMain):
-    """Raises the notifier count when everything is unmapped."""
+    """Raises the notifier count after it has unmapped everything."""
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.k.lock("srcu")
@@ -200,7 +200,7 @@ class CountsLate(KvmMain):
 
 
 class MapsNeighbourUnchecked(Mmu):
-    """Wrong: looks the page behind up when the fault is done, and maps it with no check."""
+    """Wrong: looks up the next page after the fault, and maps it without a check."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -235,7 +235,7 @@ class MapsNeighbourUnchecked(Mmu):
 
 
 class MapsNeighbourChecked(MapsNeighbourUnchecked):
-    """Right: with the check."""
+    """Right: checks before it maps the next page."""
 
     def may_map(self, kvm: kvm, seq: int) -> bool:
         return not self.h.mmu_notifier_retry(kvm, seq)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: arch/arm64/kvm/hyp/pgtable.c.
-"""Versions from practice that flush TLBs in another way than the original does: right designs, and wrong ones."""
+"""Versions from practice that flush TLBs differently from the original: right and wrong designs."""
 
 from typing import ClassVar, Final
 
@@ -20,7 +20,7 @@ from .case import broken
 
 
 class CollapseFlushesOneAddress(Pgtable):
-    """Wrong: a table becomes a block, and one address is flushed where the VMID is meant."""
+    """Wrong: flushes one address instead of the whole VMID when a block replaces a table."""
 
     def flush_for_block(self, addr: int, level: int, pte: int, mmu: kvm_s2_mmu) -> None:
         self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, 0)
@@ -36,14 +36,14 @@ class CollapseFlushesOneAddress(Pgtable):
 
 
 class CollapseFlushesPages(CollapseFlushesOneAddress):
-    """Right: each leaf of the table is flushed by its address, as is each table below."""
+    """Right: flushes each leaf of the table, and each empty table, by address."""
 
-    # Leaves that are left out, from the last.
+    # Number of leaves at the end that are not flushed.
     left_out: ClassVar[int] = 0
     hint = False
 
     def leaves_below(self, addr: int, level: int, pte: int) -> list[tuple[int, int]]:
-        """(level, address) of the leaves below a table entry, and of the tables that are empty."""
+        """Return (level, address) of the leaves below a table entry, and of empty tables with level 0."""
         found: list[tuple[int, int]] = []
         granule = self.kvm_granule_size(level + 1)
         childp = self.kvm_pte_follow(pte)
@@ -76,7 +76,7 @@ class CollapseForgetsAPage(CollapseFlushesPages):
 
 
 class CollapseFlushesRange(CollapseFlushesOneAddress):
-    """Right: the whole block is flushed as a range, where the CPU can."""
+    """Right: flushes the whole block as a range if the CPU can."""
 
     def flush_for_block(self, addr: int, level: int, pte: int, mmu: kvm_s2_mmu) -> None:
         if self.k.cpus_have_const_cap(ARM64_HAS_TLB_RANGE):
@@ -95,7 +95,7 @@ class CollapseAfterResched(CollapseFlushesOneAddress):
 
 
 class CollapseAges(CollapseFlushesOneAddress):
-    """Right: the leaves of a table that was cut off lose their access flags after the flush."""
+    """Right: clears the access flags of a detached table's leaves after the flush."""
 
     early = False
 
@@ -106,7 +106,7 @@ class CollapseAges(CollapseFlushesOneAddress):
             if self.kvm_pte_table(entry, level + 1):
                 self.age(entry, level + 1)
             elif self.kvm_pte_valid(entry):
-                # Valid as before: the walk that comes puts a reference for each.
+                # The entry stays valid: the walk that follows puts one reference for each valid entry.
                 self.k.WRITE_ONCE(childp + index, entry & ~KVM_PTE_LEAF_ATTR_LO_S2_AF)
 
     def flush_for_block(self, addr: int, level: int, pte: int, mmu: kvm_s2_mmu) -> None:
@@ -118,13 +118,13 @@ class CollapseAges(CollapseFlushesOneAddress):
 
 
 class CollapseAgesEarly(CollapseAges):
-    """Wrong: they lose them before the flush."""
+    """Wrong: clears the access flags before the flush."""
 
     early = True
 
 
 class InOrder(Pgtable):
-    """stage2_unmap_walker with its steps in another order; *flush* is what differs."""
+    """stage2_unmap_walker with its steps in another order. Derived classes replace `flush` or `clean`."""
 
     def flush(self, mmu: kvm_s2_mmu, addr: int, level: int, pte: int, childp: int) -> None:
         self.k.__kvm_tlb_flush_vmid_ipa__(mmu, addr, level)
@@ -159,7 +159,7 @@ class FlushWithoutLock(InOrder):
 
 
 class StoreIntoDetachedTable(InOrder):
-    """Wrong: a table that was cut off is written before the flush: the hardware may still walk it."""
+    """Wrong: writes to a detached table before the flush, while the hardware may still walk it."""
 
     def flush(self, mmu: kvm_s2_mmu, addr: int, level: int, pte: int, childp: int) -> None:
         if childp != NULL:

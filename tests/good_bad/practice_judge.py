@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions on which the judge was once wrong, and more of their kinds: what excuses, what counts, what is allowed."""
+"""Versions that the judge once judged wrongly, and similar ones. They test excuses, counting and permitted designs."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from reference.syndrome import FSC_FAULT, kvm_is_write_fault, kvm_vcpu_trap_is_e
 
 
 class ExecNoFlush(PgtableV5_14):
-    """Everything but devices is mapped executable (right); nothing that is unmapped is flushed (fatal)."""
+    """Maps everything except devices executable (right), and flushes nothing that it unmaps (fatal)."""
 
     def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
         if self.kvm_pte_valid(self.mem[ptep]):
@@ -31,7 +31,7 @@ class ExecNoFlush(PgtableV5_14):
 
 
 class FreesTablesEarly(Pgtable):
-    """Wrong: the table under an entry that stays is freed as soon as it is empty."""
+    """Wrong: frees a table as soon as it is empty, while an entry still refers to it."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -42,7 +42,7 @@ class FreesTablesEarly(Pgtable):
 
 
 class PutsTwice(PgtableV5_14):
-    """Wrong: an entry that is cleared drops two references of its table, which is freed with entries in it."""
+    """Wrong: clearing an entry drops two references of its table, so the table is freed with entries in it."""
 
     def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
         super().stage2_put_pte(ptep, mmu, addr, level)
@@ -50,16 +50,16 @@ class PutsTwice(PgtableV5_14):
 
 
 class SetWayUnmaps(Mmu):
-    """Right: a set/way operation, or a toggle of the caches, unmaps the guest's memory, which leaves it clean."""
+    """Right: a set/way operation or a toggle of the caches unmaps the guest's memory, which cleans it."""
 
     def stage2_flush_vm(self, kvm: kvm) -> None:
         self.stage2_unmap_vm(kvm)
 
 
 class MapsNeighbours(MmuV5_14):
-    """Right: a read that faults maps the pages behind it as well, each as a fault of its own would.
+    """Right: a read fault also maps the pages after it, each like a fault of its own.
 
-    That one of those is poisoned is nobody's business yet.
+    It sends no signal if one of these pages is poisoned.
     """
 
     window: ClassVar[int] = 3
@@ -87,7 +87,7 @@ class MapsNeighbours(MmuV5_14):
 
 
 class DropsAPageBehind(Mmu):
-    """Wrong: a fault unmaps what lies 4M behind it, in the same slot."""
+    """Wrong: a fault unmaps the page 4M after it, in the same slot."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions that write-protect before the log that is to see the writes, and right ones that look alike."""
+"""Versions that write-protect pages before the dirty log is in place, and similar versions that are right."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ V5_14: Final = candidate.get("v5.14")
 
 
 class ProtectTwiceMmu(MmuV5_14):
-    """Right: a slot's pages are write-protected before its log is in place, and once more after."""
+    """Right: write-protects a slot's pages before its log is in place, and again afterwards."""
 
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
         ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
@@ -27,7 +27,7 @@ class ProtectTwiceMmu(MmuV5_14):
 
 
 class ProtectBeforeLogMmu(ProtectTwiceMmu):
-    """Wrong: only before."""
+    """Wrong: write-protects them only before."""
 
     def early(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         if not kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET:
@@ -39,7 +39,7 @@ class ProtectBeforeLogMmu(ProtectTwiceMmu):
 
 
 class UnmapBeforeLogMmu(ProtectBeforeLogMmu):
-    """Wrong: what is unmapped so that each page is logged when it is touched again may be mapped again at once."""
+    """Wrong: unmaps the pages so that their next access is logged, but they may be mapped again at once, unlogged."""
 
     def early(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         self.k.lock("mmu")
@@ -48,7 +48,7 @@ class UnmapBeforeLogMmu(ProtectBeforeLogMmu):
 
 
 class UnmapThenProtectMmu(UnmapBeforeLogMmu):
-    """Right: unmapped early, write-protected late."""
+    """Right: unmaps early and write-protects late."""
 
     def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
         if change != KVM_MR_DELETE:
@@ -56,7 +56,7 @@ class UnmapThenProtectMmu(UnmapBeforeLogMmu):
 
 
 class HalfAgainMmu(ProtectBeforeLogMmu):
-    """Wrong: after the log is in place, only the first half of the slot is write-protected again."""
+    """Wrong: write-protects only the first half of the slot again after the log is in place."""
 
     def kvm_arch_commit_memory_region(self, kvm: kvm, slot: int, flags: int, change: int) -> None:
         if change != KVM_MR_FLAGS_ONLY:
@@ -83,7 +83,7 @@ UNMAP_THEN_PROTECT: Final = version("unmap-then-protect", UnmapThenProtectMmu)
 
 
 class TakesLate(KvmMain):
-    """Takes the bits when everything is write-protected and flushed, and the lock is dropped."""
+    """Takes the dirty bits after it has write-protected and flushed everything and dropped the lock."""
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
         memslot = self.mmu.h.id_to_memslot(self.kvm, id)
@@ -114,7 +114,7 @@ class TakesLate(KvmMain):
 
 
 class TakesUnderTheLock(TakesLate):
-    """Right: takes them last, but no fault can have come between."""
+    """Right: takes the bits last, but no fault can run in between."""
 
     def between(self) -> None:
         pass
@@ -128,14 +128,14 @@ class TakesUnderTheLock(TakesLate):
 
 
 class TakesAfterResched(TakesUnderTheLock):
-    """Wrong: the lock may be dropped between."""
+    """Wrong: the lock may be dropped before it takes the bits."""
 
     def between(self) -> None:
         self.k.cond_resched_lock()
 
 
 class TakesThenProtectsAgain(TakesLate):
-    """Right: protects once more after it took the bits."""
+    """Right: protects again after it has taken the bits."""
 
     def after(self, memslot: kvm_memory_slot) -> None:
         self.k.lock("mmu")
@@ -149,7 +149,7 @@ class TakesThenProtectsAgain(TakesLate):
 
 
 class ClearsLate(KvmMain):
-    """KVM_CLEAR_DIRTY_LOG that protects and flushes before it clears the bits."""
+    """Handles KVM_CLEAR_DIRTY_LOG: protects and flushes before it clears the bits."""
 
     def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
         memslot = self.mmu.h.id_to_memslot(self.kvm, id)

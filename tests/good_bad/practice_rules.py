@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions on which the verdict was wrong before there was a rule for what they break, and their relatives."""
+"""Versions whose verdict was wrong until a rule covered their bug, and similar versions."""
 
 from candidate.rfc_v1_fixed import PgtableRfcV1Fixed
 from reference.pgtable import NULL, Pgtable, stage2_map_data
@@ -7,7 +7,7 @@ from reference.services.structs import kvm_s2_mmu
 
 
 class FreesGuestMemory(PgtableRfcV1Fixed):
-    """The old child is not saved before the block is stored: POST takes the block for a table and frees it."""
+    """Does not save the old child before it stores the block: POST takes the block for a table and frees it."""
 
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor != NULL or not self.kvm_block_mapping_supported(addr, end, data.phys, level):
@@ -28,7 +28,7 @@ class FreesGuestMemory(PgtableRfcV1Fixed):
 
 
 class PutsLeaves(Pgtable):
-    """An unmapped leaf is taken for a table: the guest's page loses the reference."""
+    """Takes an unmapped leaf for a table: the guest's page loses a reference."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -39,7 +39,7 @@ class PutsLeaves(Pgtable):
 
 
 class GetsLeaves(Pgtable):
-    """The page that a leaf maps gets the reference that its table should get."""
+    """Gives the page that a leaf maps the reference that the table should get."""
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         phys = data.phys
@@ -51,7 +51,7 @@ class GetsLeaves(Pgtable):
 
 
 class CountsLeaves(Pgtable):
-    """Asks of the page that a leaf maps, too, whether it can be freed."""
+    """Checks the reference count of the page that a leaf maps, as if it were a table."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -61,7 +61,7 @@ class CountsLeaves(Pgtable):
 
 
 class FreesBeyondTheRoot(Pgtable):
-    """One page more is freed with the root than it has."""
+    """Frees one page more than the root has."""
 
     def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
         pages = super().kvm_pgd_pages(ia_bits, start_level)
@@ -69,28 +69,28 @@ class FreesBeyondTheRoot(Pgtable):
 
 
 class OneRootPage(Pgtable):
-    """Concatenated roots are forgotten."""
+    """Forgets that roots may be concatenated tables."""
 
     def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
         return 1
 
 
 class RootOfOneMore(Pgtable):
-    """The size is rounded up once too often."""
+    """Rounds the size of the root up once too often."""
 
     def kvm_pgd_pages(self, ia_bits: int, start_level: int) -> int:
         return super().kvm_pgd_pages(ia_bits, start_level) + 1
 
 
 class LinksGuestMemory(Pgtable):
-    """The type of a leaf is that of a page at every level: a block is an entry that names guest memory as a table."""
+    """Gives leaves the type of a page at every level, so that a block is a table entry that refers to guest memory."""
 
     def kvm_init_valid_leaf_pte(self, pa: int, attr: int, level: int) -> int:
         return super().kvm_init_valid_leaf_pte(pa, attr, level) | 1 << 1
 
 
 class FillsWithGuestMemory(Pgtable):
-    """A new table has an entry that names guest memory as a table, from before it is linked."""
+    """Links a new table that already contains a table entry that refers to guest memory."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.WRITE_ONCE(childp + 1, 0x100000000 | 3)
@@ -98,7 +98,7 @@ class FillsWithGuestMemory(Pgtable):
 
 
 class LinksTheTableItself(Pgtable):
-    """A level 2 table becomes its own child: what is mapped by pages there are tables to the level above."""
+    """Makes a level 2 table its own child: entries that map pages in it are table entries at level 2."""
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if level != 2 or self.kvm_block_mapping_supported(addr, end, data.phys, level):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions that loop without an event, where nothing in their own process can end them."""
+"""Versions that loop without an event, so that nothing in their own process can stop them."""
 
 import time
 from collections import deque
@@ -14,13 +14,13 @@ from reference.services.structs import kvm_s2_mmu
 from reference.syndrome import kvm_is_write_fault
 
 
-def for_ever() -> None:
-    """Loop in C: no signal handler runs and no other thread, as in a compiled loop."""
+def loop_forever() -> None:
+    """Loop in C, where no signal handler and no other thread runs, as in a compiled loop."""
     deque(repeat(0), maxlen=0)
 
 
 class EventlessLoop(Pgtable):
-    """An entry that is not valid is waited for, with the mmu lock held."""
+    """Waits with the mmu lock held until an invalid entry is valid."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         while not self.mem[ptep] & KVM_PTE_VALID:
@@ -29,34 +29,34 @@ class EventlessLoop(Pgtable):
 
 
 class EventlessAbort(Mmu):
-    """A read fault does not come as far as its first event."""
+    """Loops in a read fault before its first event."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         if not kvm_is_write_fault(vcpu):
-            for_ever()
+            loop_forever()
         return super().kvm_handle_guest_abort(vcpu)
 
 
 class EventlessSplit(Mmu):
-    """The write-protection of a slot that is logged from now on: after a walk of its own, under a lock."""
+    """Loops when logging of a slot starts: after the walk that write-protects it, under a lock."""
 
     def kvm_mmu_wp_memory_region(self, kvm: kvm, slot: int) -> None:
         super().kvm_mmu_wp_memory_region(kvm, slot)
-        for_ever()
+        loop_forever()
 
 
 class EventlessDestroy(Pgtable):
-    """The end of the VM."""
+    """Loops when the VM is destroyed."""
 
     def kvm_pgtable_stage2_destroy(self, pgt: kvm_pgtable) -> None:
-        for_ever()
+        loop_forever()
 
 
 class EventlessCreation(Mmu):
-    """Nothing runs at all."""
+    """Loops when a slot is created, so no operation runs."""
 
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
-        for_ever()
+        loop_forever()
         return 0
 
 
@@ -65,7 +65,7 @@ SCAN: Final = 0.3
 
 
 class LongScan(Pgtable):
-    """Right: before anything is unmapped, the root is read for `SCAN` seconds, without an event."""
+    """Right: reads the root for `SCAN` seconds without an event before it unmaps anything."""
 
     def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
         end = time.process_time() + SCAN

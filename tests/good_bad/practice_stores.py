@@ -1,34 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions that store to tables without WRITE_ONCE(), which was not seen. Apart: the source of a module decides."""
+"""Versions that store to tables without WRITE_ONCE(), which once went unnoticed.
+
+They have a module of their own: s2fuzz searches the source of a whole module for plain stores.
+"""
 
 from reference.machine.words import Words
 from reference.pgtable import NULL, Pgtable, hyp_map_data, stage2_attr_data
 
 
 class _Plain(Pgtable):
-    """Stores to tables as C can too."""
+    """Stores to tables without WRITE_ONCE(), as C code can."""
 
     def clear(self, ptep: int) -> None:
-        """``*ptep = 0``"""
+        """Execute ``*ptep = 0``."""
         self.mem[ptep] = 0
 
 
 class PlainStore(_Plain):
-    """An entry that is unmapped is cleared by a plain store."""
+    """Clears an unmapped entry by a plain store."""
 
     def kvm_set_invalid_pte(self, ptep: int) -> None:
         self.clear(ptep)
 
 
 class PlainBit(Pgtable):
-    """``*ptep &= ~KVM_PTE_VALID``"""
+    """Executes ``*ptep &= ~KVM_PTE_VALID``."""
 
     def kvm_set_invalid_pte(self, ptep: int) -> None:
         self.mem[ptep] &= ~1
 
 
 class PlainAlias(Pgtable):
-    """Attributes change by a plain store through another name of table memory, and no flush follows."""
+    """Changes attributes by a plain store through another name of table memory, without a flush."""
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
         words = self.k.words
@@ -39,7 +42,7 @@ class PlainAlias(Pgtable):
 
 
 class PlainRange(Pgtable):
-    """``memcpy()`` of one entry."""
+    """Stores one entry as ``memcpy()`` does."""
 
     def kvm_set_invalid_pte(self, ptep: int) -> None:
         words = self.mem
@@ -48,7 +51,7 @@ class PlainRange(Pgtable):
 
 
 class PlainNull(Pgtable):
-    """A plain store through NULL."""
+    """Executes a plain store through NULL."""
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
         self.mem[NULL] = 0
@@ -56,7 +59,7 @@ class PlainNull(Pgtable):
 
 
 class PlainHyp(Pgtable):
-    """Leaves of the hypervisor are stored plainly."""
+    """Writes leaves of the hypervisor by plain stores."""
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
         phys = data.phys
@@ -68,7 +71,7 @@ class PlainHyp(Pgtable):
 
 
 class FillsPlainly(Pgtable):
-    """Right: a table is cleared once more before it is linked, as ``memset()`` may."""
+    """Right: clears a table again before it links it, as ``memset()`` may."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         words = self.mem

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Derived from Linux: arch/arm64/kvm/hyp/pgtable.c.
-"""Versions from practice that unmap with other flushes than the original: right designs, and wrong ones."""
+"""Versions from practice that unmap with other flushes than the original: right and wrong designs."""
 
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
@@ -15,17 +15,17 @@ from .case import broken
 
 
 def flush_range(k: Kernel, mmu: kvm_s2_mmu, addr: int, pages: int) -> None:
-    """``kvm_tlb_flush_vmid_range()`` of v6.6: in pieces as large as a TLBI by range can be."""
+    """Flush a range like ``kvm_tlb_flush_vmid_range()`` of v6.6: in the largest pieces that one range TLBI covers."""
     for first in range(0, pages, MAX_TLBI_RANGE_PAGES):
         here = min(pages - first, MAX_TLBI_RANGE_PAGES)
         k.__kvm_tlb_flush_vmid_range__(mmu, addr + (first << k.granule.page_shift), here)
 
 
 class BatchedUnmap(PgtableV5_14):
-    """Right: one flush for all that an unmap clears; the tables below are freed, and leaves cleaned, after it."""
+    """Right: flushes once for all entries that an unmap clears, then frees tables and cleans leaves."""
 
     batch: list[tuple[int, int]] | None = None
-    # Of what was cleared, in guest addresses.
+    # Range of guest addresses whose entries were cleared.
     start = end = 0
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
@@ -47,7 +47,7 @@ class BatchedUnmap(PgtableV5_14):
         self.k.__kvm_tlb_flush_vmid__(mmu)
 
     def finish(self, mmu: kvm_s2_mmu) -> None:
-        """Flush, clean and free what was cleared."""
+        """Flush the cleared entries, then free their tables and clean their leaves."""
         batch, self.batch = self.batch, None
         if batch:
             self.flush(mmu)
@@ -65,7 +65,7 @@ class BatchedUnmap(PgtableV5_14):
 
 
 class RangeUnmap(BatchedUnmap):
-    """Right: as `BatchedUnmap`, with one flush of the range where the CPU can."""
+    """Right: like `BatchedUnmap`, with one flush of the range if the CPU can."""
 
     short = 0
 
@@ -84,7 +84,7 @@ class RangeUnmapShort(RangeUnmap):
 
 
 class CleansBeforeFlush(BatchedUnmap):
-    """Wrong: the leaves are cleaned before the one flush, when guests can still write to them."""
+    """Wrong: cleans the leaves before the flush, while guests can still write to them."""
 
     def flush(self, mmu: kvm_s2_mmu) -> None:
         for pte, level in self.batch or ():
@@ -102,7 +102,7 @@ class CleansBeforeFlush(BatchedUnmap):
 
 
 class OneCleanForAll(BatchedUnmap):
-    """Right: as `BatchedUnmap`, with one clean for frames that lie in a row."""
+    """Right: like `BatchedUnmap`, with one clean for adjacent frames."""
 
     def finish(self, mmu: kvm_s2_mmu) -> None:
         batch, self.batch = self.batch, None
@@ -127,7 +127,7 @@ class OneCleanForAll(BatchedUnmap):
 
 
 class FlushOwedOverResched(BatchedUnmap):
-    """Wrong: the flush comes after the last part of a range: cond_resched_lock() drops the lock with it owed."""
+    """Wrong: flushes after the last part of a range: cond_resched_lock() drops the lock with the flush pending."""
 
     outer = False
 
@@ -148,7 +148,7 @@ class FlushOwedOverReschedMmu(MmuV5_14):
 
 
 class UnmapWholeTables(PgtableV5_14):
-    """Right: an unmap that covers all of a last table cuts it off with its pages; flush, clean, free."""
+    """Right: an unmap that covers a whole last-level table detaches it with its pages. Flush, clean and free follow."""
 
     def whole(self, addr: int, end: int, level: int, pte: int) -> bool:
         granule = self.kvm_granule_size(level)
@@ -181,7 +181,7 @@ class UnmapWholeTables(PgtableV5_14):
         return super().kvm_pgtable_stage2_unmap(pgt, addr, size)
 
     def entry_of(self, pgt: kvm_pgtable, addr: int) -> int:
-        """Index of the level-2 entry that translates *addr*; -1: there is none."""
+        """Return the index of the level-2 entry that translates *addr*; -1 if there is none."""
         table = pgt.pgd
         level = pgt.start_level
         index = addr >> self.kvm_granule_shift(level)
@@ -196,7 +196,7 @@ class UnmapWholeTables(PgtableV5_14):
 
 
 class UnmapWholeTablesUncleaned(UnmapWholeTables):
-    """Wrong: what the table mapped is not cleaned."""
+    """Wrong: does not clean the pages that the table mapped."""
 
     def clean_below(self, childp: int) -> None:
         for index in range(self.PTRS_PER_PTE):
@@ -205,5 +205,5 @@ class UnmapWholeTablesUncleaned(UnmapWholeTables):
 
 
 def on_v5_14(pgtable: type[PgtableV5_14]) -> Candidate:
-    """A change of v5.14's pgtable.c."""
+    """Return a version that changes v5.14's pgtable.c."""
     return broken(pgtable, MmuV5_14)

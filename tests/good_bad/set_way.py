@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Right, and as another hypervisor does it: a set/way operation invalidates all entries, and faults restore them."""
+"""A right design of another hypervisor: a set/way operation invalidates all entries, and faults restore them."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from reference.syndrome import FSC_PERM
 
 
 class SetWayInvalidates(PgtableV5_14):
-    """Clears VALID everywhere and flushes; the next fault at a place cleans it, and restores VALID there."""
+    """Clears VALID in all entries and flushes. The next fault at an entry cleans its memory and restores VALID."""
 
     def invalidate_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.mem[ptep]

@@ -2,7 +2,7 @@
 # Derived from Linux: arch/arm64/kvm/hyp/pgtable.c.
 """Functions of the original with steps that can be left out, by name.
 
-With nothing left out they do what the original's do: `test_switched` holds them to it.
+With no step left out they behave like the original's functions, as `test_switched` checks.
 """
 
 from typing import ClassVar
@@ -19,13 +19,13 @@ from .case import broken
 
 
 class Switched(Pgtable):
-    """*steps* are what can be left out, *out* what is."""
+    """*steps* can be left out; *out* are left out."""
 
     steps: ClassVar[frozenset[str]] = frozenset()
     out: ClassVar[frozenset[str]] = frozenset()
 
     def break_leaf(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
-        """Break before make of a leaf, but for what is out."""
+        """Break a leaf before it is replaced, without the steps in *out*."""
         if "break" not in self.out:
             self.kvm_set_invalid_pte(ptep)
         if "flush" not in self.out:
@@ -35,13 +35,13 @@ class Switched(Pgtable):
 
     @classmethod
     def without(cls, *steps: str) -> Candidate:
-        """A candidate that lacks *steps*."""
+        """Return a candidate that lacks *steps*."""
         assert cls.steps >= set(steps)
         return broken(type(cls.__name__, (cls,), {"out": frozenset(steps)}))
 
 
 class Map(Switched):
-    """A leaf is written."""
+    """Writes a leaf."""
 
     steps = frozenset({"get"})
 
@@ -62,7 +62,7 @@ class Map(Switched):
 
 
 class Split(Switched):
-    """A block becomes a table."""
+    """Replaces a block by a table."""
 
     steps = frozenset({"break", "flush", "put"})
 
@@ -82,7 +82,7 @@ class Split(Switched):
 
 
 class Coalesce(Switched):
-    """A table becomes a block."""
+    """Replaces a table by a block."""
 
     steps = frozenset({"flush", "put", "free"})
 
@@ -109,7 +109,7 @@ class Coalesce(Switched):
 
 
 class CoalesceFirst(PgtableRfcV1_3):
-    """RFC v1 3/4 with the put for the anchor that its review asked about: one too many."""
+    """RFC v1 3/4 plus the put for the anchor that its review asked about: one put too many."""
 
     def stage2_map_walk_table_post(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         anchor = data.anchor == ptep
@@ -120,7 +120,7 @@ class CoalesceFirst(PgtableRfcV1_3):
 
 
 class Unmap(Switched):
-    """A leaf, or a table that has become empty, is removed."""
+    """Removes a leaf or an empty table."""
 
     steps = frozenset({"leaf flush", "table flush", "put", "clean", "free"})
 
@@ -145,12 +145,12 @@ class Unmap(Switched):
 
 
 class Root(Mmu):
-    """*forgets*: the structure is not freed where the root cannot be had."""
+    """*forgets*: the structure is not freed if the root cannot be allocated."""
 
     forgets: ClassVar[bool] = False
 
     def root(self, kvm: kvm) -> kvm_pgtable | None:
-        """Take the structure and the root of a VM, as `kvm_init_stage2_mmu` begins; None: they cannot be had."""
+        """Allocate the structure and the root of a VM, as `kvm_init_stage2_mmu` does first; None if that fails."""
         if not self.k.kzalloc():
             return None
         pgt = kvm_pgtable()

@@ -16,7 +16,7 @@ from reference.pgtable import Pgtable
 from reference.services.structs import kvm_s2_mmu
 
 from .case import ORIGINAL
-from .practice_silence import ABORT, CREATION, DESTROY, EVENTLESS, LONG_SCAN, SCAN, SPLIT, for_ever
+from .practice_silence import ABORT, CREATION, DESTROY, EVENTLESS, LONG_SCAN, SCAN, SPLIT, loop_forever
 
 UNLOCKED = "slot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\ncpu0 read a+0\n"
 READ = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4K\ncpu0 read a+0\n"
@@ -96,7 +96,7 @@ def test_one_silent_run_decides_nothing(tmp_path: Path) -> None:
         def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
             if not seen.exists():
                 seen.touch()
-                for_ever()
+                loop_forever()
             return super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
 
     for trace in (False, True):
@@ -113,7 +113,7 @@ def test_time_on_the_wall_decides_nothing() -> None:
         Path("/proc/self/stat").read_text()
         os.read(os.pipe()[0], 1)
 
-    for work in (wait, lambda _: for_ever()):
+    for work in (wait, lambda _: loop_forever()):
         with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="made no progress for 2 s") as lost:
             forked.ask(None)
         assert (lost.value.position, lost.value.status) == (None, None)
