@@ -148,17 +148,17 @@ GOOD: Final = {
     " release",
     "marked before, and after": "mmap vma munmap topup sample rmb look-up lock mark retry map mark unlock release",
 }
-ASKED: Final = "mapped without mmu_notifier_retry()"
-ANOTHER: Final = "mapped under another hold of mmu_lock than mmu_notifier_retry()"
+UNCHECKED: Final = "mapped without mmu_notifier_retry()"
+OTHER_HOLD: Final = "mapped under another hold of mmu_lock than mmu_notifier_retry()"
 LATE: Final = "notifier sequence sampled after the look-up"
 NO_BARRIER: Final = "notifier sequence sampled without a barrier"
 # Wrong orders, each with the event that is reported.
 BAD: Final = (
-    (ASKED, "mmap vma munmap topup sample rmb look-up lock map mark unlock release"),
-    (ASKED, "mmap vma munmap topup sample rmb look-up lock map retry mark unlock release"),
-    (ANOTHER, "mmap vma munmap topup sample rmb look-up retry lock map mark unlock release"),
-    (ANOTHER, "mmap vma munmap topup sample rmb look-up lock retry unlock lock map mark unlock release"),
-    (ANOTHER, "mmap vma munmap topup sample rmb look-up lock retry resched map mark unlock release"),
+    (UNCHECKED, "mmap vma munmap topup sample rmb look-up lock map mark unlock release"),
+    (UNCHECKED, "mmap vma munmap topup sample rmb look-up lock map retry mark unlock release"),
+    (OTHER_HOLD, "mmap vma munmap topup sample rmb look-up retry lock map mark unlock release"),
+    (OTHER_HOLD, "mmap vma munmap topup sample rmb look-up lock retry unlock lock map mark unlock release"),
+    (OTHER_HOLD, "mmap vma munmap topup sample rmb look-up lock retry resched map mark unlock release"),
     (LATE, "mmap vma munmap topup look-up sample rmb lock retry map mark unlock release"),
     (LATE, "mmap vma munmap topup look-up lock sample rmb retry map mark unlock release"),
     (LATE, "mmap vma munmap topup look-up release look-up sample rmb lock retry map mark unlock release"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ageing: what the hardware recorded of accesses is told, and cleared on request."""
+"""ageing: recorded accesses are reported, and cleared on request."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from .case import EVERYWHERE, ORIGINAL, Case, broken, each, violations
 
 
 class AgesTheRange(Mmu):
-    """Each page of the range counts, as with upstream's fix df6556adf27b (v6.5)."""
+    """Ages each page of the range, like the fix df6556adf27b (v6.5)."""
 
     def kvm_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:
         ret = 0
@@ -28,7 +28,7 @@ class AgesTheRange(Mmu):
 
 
 class Silent(Mmu):
-    """The original's without its warning."""
+    """Ages like the original, without its warning."""
 
     def kvm_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:
         return super().kvm_age_hva_handler(kvm, gpa, self.PAGE_SIZE)
@@ -53,14 +53,14 @@ class AlwaysYoung(Mmu):
 
 
 class LooksOnly(Mmu):
-    """Ageing does what testing should."""
+    """Ageing only tests the access flag."""
 
     def kvm_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:
         return super().kvm_test_age_hva_handler(kvm, gpa, size)
 
 
 class ClearsToTest(Mmu):
-    """Testing does what ageing should."""
+    """Testing also clears the access flag."""
 
     def kvm_test_age_hva_handler(self, kvm: kvm, gpa: int, size: int) -> int:
         return super().kvm_age_hva_handler(kvm, gpa, size)
@@ -92,7 +92,7 @@ class WriteProtectsAndAges(Pgtable):
 
 
 class Ageless(Pgtable):
-    """The functions of pgtable.c change nothing and know nothing."""
+    """pgtable.c neither changes nor reports the access flag."""
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
         return self.stage2_update_leaf_attrs(pgt, addr, 1, 0, 0)[1]
@@ -185,7 +185,7 @@ CASES = (
     Case(
         "a huge page that the slot covers in part",
         CLEAR + "still young after clearing, beyond the first leaf of a huge page L3",
-        # The warning of bug A1 is another matter.
+        # Bug A1's warning is a separate violation.
         broken(mmu=Silent),
         "vm cpus=1 fwb=on\nslot a size=8K backing=thp\ncpu0 read a+4K\nhost age a+0 4K flush=off\n",
         broken(mmu=AgesTheRange),
@@ -262,14 +262,14 @@ def test_no_false_alarm(text: str) -> None:
     assert [found.signature for found in violations(ORIGINAL, text) if found.signature != EVERYWHERE] == []
 
 
-def test_what_the_host_is_told_and_what_stays_are_both_judged() -> None:
+def test_reported_age_and_remaining_flag_are_both_judged() -> None:
     told = "young page reported old, beyond the first leaf of a huge page L3"
     stays = "still young after clearing, beyond the first leaf of a huge page L3"
     found = [violation.signature for violation in violations(ORIGINAL, HUGE + "host age a+0 4K\n")]
     assert found == [FLUSH + stays, FLUSH + told]
 
 
-def test_places_are_those_of_the_vm() -> None:
+def test_places_name_the_right_vm() -> None:
     text = "vm cpus=1 vms=2 fwb=on\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1 alias=a\n"
     text += "cpu1 read b+4K\nhost age a+0 8K flush=off\n"
     found = violations(broken(mmu=FirstVmOnly), text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""bbm: an entry that needs it goes through break, flush, make."""
+"""bbm: changes that require it are made by break, flush, make."""
 
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from .switched import Coalesce, Split, Unmap
 
 
 class MapsInTwoSteps(Pgtable):
-    """A page is mapped as *xor* makes it first, then as it should be, then flushed."""
+    """Maps a page by an entry changed by *xor*, then by the right entry, then flushes."""
 
     xor = 0
 
@@ -51,7 +51,7 @@ class PermissionsLater(MapsInTwoSteps):
 
 
 class SplitInPlace(Split):
-    """The table goes over the block, valid as it is."""
+    """Overwrites the block, which is still valid, with the table."""
 
     out = frozenset({"break"})
 
@@ -61,7 +61,7 @@ class SplitInPlace(Split):
 
 
 class CoalesceInPlace(PgtableRfcV1_3):
-    """The block goes over the table, valid as it is."""
+    """Overwrites the table, which is still valid, with the block."""
 
     steps: ClassVar[tuple[str, ...]] = ("flush",)
 
@@ -90,7 +90,7 @@ class CoalesceFlushes(CoalesceInPlace):
 
 
 class PagesFirst(Coalesce):
-    """The pages below are broken, then their table, with a flush for the table only."""
+    """Breaks the pages below, then their table, and flushes only for the table."""
 
     flush_pages = False
 
@@ -115,21 +115,21 @@ class PagesFirstFlushed(PagesFirst):
 
 
 class SplitWithWrongHint(Split):
-    """The flush names the level of the pages, not of the block that goes."""
+    """The flush names the level of the pages, not of the block that is replaced."""
 
     def break_leaf(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         super().break_leaf(addr, level + 1, ptep, data)
 
 
 class PlainTable(Pgtable):
-    """A table entry is an ordinary store."""
+    """Writes a table entry by an ordinary store."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.WRITE_ONCE(ptep, self.kvm_phys_to_pte(self.k.__pa__(childp)) | KVM_PTE_TYPE | KVM_PTE_VALID)
 
 
 class PlainTableAfterBarrier(PlainTable):
-    """Legal: a barrier orders what the table holds before the entry that names it."""
+    """Legal: a barrier orders the table's contents before the entry that refers to it."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.dsb("ishst")
@@ -137,7 +137,7 @@ class PlainTableAfterBarrier(PlainTable):
 
 
 class PlainTableAfterWmb(PlainTable):
-    """Legal: as generic code of Linux does it."""
+    """Legal: the barrier of generic Linux code."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.smp_wmb()
@@ -153,7 +153,7 @@ class PlainTableAfterMb(PlainTable):
 
 
 class PlainTableAfterRmb(PlainTable):
-    """A barrier of loads orders no stores."""
+    """A barrier for loads does not order stores."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.dmb("ishld")
@@ -161,7 +161,7 @@ class PlainTableAfterRmb(PlainTable):
 
 
 class PlainTableAfterLocalBarrier(PlainTable):
-    """The barrier orders the stores for the CPU itself."""
+    """The barrier orders the stores only for the CPU itself."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.dmb("nshst")
@@ -180,7 +180,7 @@ class PlainTableAfterAnothersBarrier(PlainTable):
 
 
 class PlainTableBeforeBarrier(PlainTable):
-    """The barrier comes after the table is stored."""
+    """The barrier comes after the store of the table entry."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         super().kvm_set_table_pte(ptep, childp)
@@ -188,7 +188,7 @@ class PlainTableBeforeBarrier(PlainTable):
 
 
 class TableWrittenAfterBarrier(PlainTable):
-    """The barrier comes before what the table holds is written."""
+    """The barrier comes before a store to the table."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.dsb("ishst")
@@ -197,7 +197,7 @@ class TableWrittenAfterBarrier(PlainTable):
 
 
 class TableWrittenAfterWmb(PlainTable):
-    """Likewise, with a data memory barrier."""
+    """The same with a data memory barrier."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.smp_wmb()
@@ -206,9 +206,9 @@ class TableWrittenAfterWmb(PlainTable):
 
 
 class TableOutAndIn(Pgtable):
-    """Asking for the access flag takes the last table out and puts it back, its leaves moved by *xor*.
+    """Detaches the last-level table when it reads an access flag, changes its leaves by *xor*, and links it again.
 
-    While it is out, the neighbour of the page that was asked for is flushed, and with it the walk caches.
+    While the table is detached, it flushes the next page, and with it the walk caches.
     """
 
     xor = 0
@@ -253,7 +253,7 @@ CASES = (
         "bbm: stage2_map_walker: page->page of another memory type without break L3",
         broken(OtherTypeFirst),
         LOGGED + "cpu0 read a+0\n",
-        # Read-only, and both frames are cleared: the address may change.
+        # The page is read-only, and both frames are zeroed: the address may change.
         broken(NeighbourFirst),
     ),
     Case(

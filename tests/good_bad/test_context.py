@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""context: tlb.c comes back in the host's context, and no walk mixes two."""
+"""context: tlb.c returns in the host's context, and no walk mixes two contexts."""
 
 from dataclasses import replace
 
@@ -17,19 +17,19 @@ from reference.tlb import HCR_HOST_VHE_FLAGS, TlbNvhe, TlbVhe, tlb_inv_context
 from .case import ORIGINAL, Case, each
 
 UNMAP = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 read a+0\nhost unmap a+0 4K\n"
-# cpu1 of the VM comes to the CPU on which cpu0 was.
+# cpu1 of the VM moves to the CPU on which cpu0 ran.
 MOVE = "vm cpus=2\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu1 move 0\n"
 
 
 class Stays(TlbVhe):
-    """The CPU stays in the guest's context."""
+    """Leaves the CPU in the guest's context."""
 
     def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
         pass
 
 
 class NotInEffect(TlbVhe):
-    """The host's context is written, and in effect only some time later."""
+    """Writes the host's context without an ISB, so that it takes effect later."""
 
     def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
         self.a.write_sysreg(0, VTTBR_EL2)
@@ -37,7 +37,7 @@ class NotInEffect(TlbVhe):
 
 
 class WithoutE2h(TlbVhe):
-    """All bits of HCR_EL2 go."""
+    """Clears all bits of HCR_EL2."""
 
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
         self.__load_guest_stage2__(mmu)
@@ -46,7 +46,7 @@ class WithoutE2h(TlbVhe):
 
 
 class Walks(TlbVhe):
-    """Stage-1 walks are on while contexts mix."""
+    """Enables stage-1 walks while contexts mix."""
 
     def __tlb_switch_to_guest__(self, mmu: kvm_s2_mmu, cxt: tlb_inv_context) -> None:
         super().__tlb_switch_to_guest__(mmu, cxt)
@@ -54,7 +54,7 @@ class Walks(TlbVhe):
 
 
 class WalksAtEl1(TlbNvhe):
-    """They are on again before the host's VMID is in effect."""
+    """Enables stage-1 walks again before the host's VMID is in effect."""
 
     def __tlb_switch_to_host__(self, cxt: tlb_inv_context) -> None:
         self.a.write_sysreg(0, VTTBR_EL2)
@@ -67,7 +67,7 @@ class KeepsLines(TlbNvhe):
 
 
 class KeepsCombined(TlbVhe):
-    """VMALLE1 means the host's entries here."""
+    """Executes VMALLE1 in the host's context, where it flushes the host's entries."""
 
     def __kvm_flush_cpu_context__(self, mmu: kvm_s2_mmu) -> None:
         self.__tlbi__(VMALLE1)
@@ -75,7 +75,7 @@ class KeepsCombined(TlbVhe):
 
 
 class LinesOfAll(TlbVhe):
-    """Lines of a VPIPT cache stay when VMIDs run out."""
+    """Keeps lines of a VPIPT cache when VMIDs run out."""
 
     def __kvm_flush_vm_context__(self) -> None:
         self.a.dsb(ISHST)
@@ -84,7 +84,7 @@ class LinesOfAll(TlbVhe):
 
 
 class LinesToCome(TlbVhe):
-    """They are invalidated, and nobody waits until they are."""
+    """Invalidates these lines without waiting for completion."""
 
     def __kvm_flush_vm_context__(self) -> None:
         self.a.dsb(ISHST)
@@ -94,16 +94,16 @@ class LinesToCome(TlbVhe):
 
 
 def vhe(tlb: type[TlbVhe], caps: int = 0) -> Candidate:
-    """The original with another vhe/tlb.c."""
+    """Return the original with another vhe/tlb.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", tlb=tlb, caps=caps)
 
 
 def nvhe(tlb: type[TlbNvhe], caps: int) -> Candidate:
-    """The original at EL1, with another nvhe/tlb.c."""
+    """Return the original at EL1, with another nvhe/tlb.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", nvhe=tlb, caps=caps | NO_VHE)
 
 
-# Any VM that has a VMID after they have run out may have that of another one.
+# After VMIDs have run out, a VM may get a VMID that belonged to another VM.
 ROLLOVER = "vm cpus=2\nslot a size=4K backing=anon\ncpu0 read a+0\ncpu1 rollover\ncpu0 read a+0\n"
 LEFT = "context: tlb.c: entries of TLBs stay when VMIDs run out"
 LINES = "context: tlb.c: lines of a VPIPT cache stay when VMIDs run out"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: no warning, no error that a correct caller would not get, no access refused that the slot allows."""
+"""contract: no warning, no error for a correct caller, no refusal of an access that the slot allows."""
 
 import pytest
 
@@ -89,7 +89,7 @@ class SignalsBlocks(Mmu):
 
 
 class SignalsHugetlb(Mmu):
-    """The size of the page of hugetlb, also where stage 2 maps by smaller ones."""
+    """Signals the size of the hugetlb page, even if stage 2 maps smaller pages."""
 
     def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
         vma = self.h.mm.vma_at(address)
@@ -203,19 +203,19 @@ cpu0 walk a+0
 """
 
 
-def test_what_slot_or_memory_type_forbids_may_be_refused() -> None:
+def test_accesses_forbidden_by_slot_or_memory_type_may_be_refused() -> None:
     assert violations(ORIGINAL, REFUSED) == []
 
 
 @pytest.mark.parametrize("first", ["walk a+0", "read a+0\nhost age a+0 4K\ncpu0 walk a+0"])
-def test_a_walk_that_reads_is_no_write(first: str) -> None:
+def test_a_reading_walk_is_not_a_write(first: str) -> None:
     found = violations(ORIGINAL, f"vm cpus=1\nslot a size=4K backing=anon ro=on\ncpu0 {first}\n")
     assert [violation.signature for violation in found] == [
         "contract: kvm_handle_guest_abort: walk of memory answered with an abort"
     ]
 
 
-# Blocks; logged; the slot has only a part of a page; host and guest are not aligned alike; half of a page of 1G; pages.
+# Slots, keyed by the property that makes stage 2 map blocks or pages.
 SIGNALS = {
     "blocks": "slot a size=4M backing=hugetlb2m\n",
     "logged": "slot a size=4M backing=hugetlb2m log=on\n",
@@ -245,6 +245,6 @@ def test_signals_of_the_right_size(slot: str, mmu: type[Mmu]) -> None:
         ("more than a page", SignalsBlocks),
     ],
 )
-def test_signals_of_another_size(slot: str, mmu: type[Mmu]) -> None:
+def test_signals_of_the_wrong_size(slot: str, mmu: type[Mmu]) -> None:
     text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{POISON}"
     assert [violation.signature for violation in violations(broken(mmu=mmu), text)] == [OTHER_SIZE]

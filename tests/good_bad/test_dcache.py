@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dcache: host data is cleaned before a guest without caches can look at it."""
+"""dcache: host data is cleaned before a guest without caches can read it."""
 
 import pytest
 
@@ -24,7 +24,7 @@ class CleanOnePage(Mmu):
 
 
 class CleanFourK(Mmu):
-    """Takes a page for 4K."""
+    """Assumes pages of 4K."""
 
     def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
         super().clean_dcache_guest_page(pfn, 4 << 10)
@@ -43,7 +43,7 @@ class FlushNothing(Pgtable):
 
 
 class SetWayDoesNotTrap(Mmu):
-    """Flushes, and forgets to trap the cache controls from then on."""
+    """Flushes, but does not trap the cache controls afterwards."""
 
     def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
         super().kvm_set_way_flush(vcpu)
@@ -51,7 +51,7 @@ class SetWayDoesNotTrap(Mmu):
 
 
 class CleanAnything(Pgtable):
-    """Does as RFC v2 1/3: whatever is mapped first is cleaned, device frames too."""
+    """Cleans every frame that it maps, even device frames, like RFC v2 1/3."""
 
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         phys = data.phys
@@ -87,7 +87,7 @@ CASES = (
         "new frame by change_pte",
         "dcache: stage2_map_walker: leaf->page, not cleaned L3",
         broken(mmu=ChangeWithoutClean),
-        # The other page keeps the table, without which change_pte maps nothing.
+        # The other page keeps the table: change_pte maps nothing without one.
         "vm cpus=1\nslot a size=8K backing=anon\nhost share a+0 4K\ncpu0 read a+4K\ncpu0 read a+0\nhost write a+0 4K\n",
     ),
     Case(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dirty-log: what the guest writes to a logged slot is in the next log.
+"""dirty-log: guest writes to a logged slot are in the next log.
 
-The tables that let a write go unreported are a violation of their own, and
-come first; what counts here is that the write itself is missed.
+Tables that let a write go unreported are a separate violation, which comes
+first. These cases only require that the missed write itself is found.
 """
 
 import pytest
@@ -111,7 +111,7 @@ def test_no_false_alarm(text: str) -> None:
     assert violations(ORIGINAL, text) == []
 
 
-def test_a_moved_slot_keeps_what_was_written() -> None:
+def test_a_moved_slot_keeps_its_dirty_pages() -> None:
     text = "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n"
     text += "cpu0 write a+2044K\nslot a move 3G\nlog a get\n"
     found = [violation for violation in violations(ORIGINAL, text) if violation.checker == "dirty-log"]
@@ -122,9 +122,9 @@ def test_a_moved_slot_keeps_what_was_written() -> None:
     ("text", "pages"),
     [
         (WRITE + "log a get\nlog a get\n", 0),
-        # All 512 pages start dirty, one was written.
+        # All 512 pages start dirty; the guest wrote one.
         ("vm cpus=1 manual=set\nslot a size=2M backing=thp log=on\ncpu0 write a+4K\nlog a get\n", 511),
-        # Reported until it is cleared, and written since it was cleared last.
+        # A page is reported until it is cleared; this one was written after the last clear.
         (MANUAL + "cpu0 write a+12K\nlog a get\nlog a get\n", 0),
     ],
 )

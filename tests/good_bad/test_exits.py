@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: what kvm_handle_guest_abort() answers, and which address it tells of, after each way out of a fault."""
+"""contract: return values and reported addresses of kvm_handle_guest_abort() for each way out of a fault."""
 
 from fuzz.findings.severity import Severity, severity
 from reference.kvm import kvm_vcpu
@@ -11,7 +11,7 @@ from .case import ORIGINAL, Case, broken, each, violations
 
 
 class PassesZeroOn(Mmu):
-    """Returns the result of user_mem_abort() on success to the caller, who takes it for an exit to user space."""
+    """Returns the 0 of user_mem_abort() to the caller, which takes it for an exit to user space."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         return min(super().kvm_handle_guest_abort(vcpu), 0)
@@ -30,7 +30,7 @@ class FailsAfterSignal(Mmu):
 
 
 class FailsAfterAbort(Mmu):
-    """User space gets an error for an abort that the guest has got already."""
+    """Returns an error to user space for an abort that the guest has already received."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         ret = super().kvm_handle_guest_abort(vcpu)
@@ -45,7 +45,7 @@ class FailsAfterExternalAbort(Mmu):
 
 
 class EmulatesThePage(Mmu):
-    """The lowest 12 bits, which HPFAR does not have, are left out."""
+    """Omits the lowest 12 bits of the address, which HPFAR does not contain."""
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
         vcpu.hfar &= -4096
@@ -53,7 +53,7 @@ class EmulatesThePage(Mmu):
 
 
 class EmulatesTheVirtualAddress(Mmu):
-    """All of HFAR is joined to HPFAR, which shows only where the guest's MMU is on."""
+    """Combines HPFAR with all of HFAR, which is wrong only if the guest's MMU is on."""
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
         if self.h.gfn_to_memslot(vcpu.kvm, fault_ipa >> self.PAGE_SHIFT) is None and not is_iabt:
@@ -62,7 +62,7 @@ class EmulatesTheVirtualAddress(Mmu):
 
 
 class InjectsAtTheGuestAddress(Mmu):
-    """The guest is told of a physical address where it knows virtual ones."""
+    """Injects an abort at a physical address, although the guest uses virtual addresses."""
 
     def _abort_in_slot(self, vcpu: kvm_vcpu, fault_ipa: int, is_iabt: bool, fault_status: int) -> int:
         if is_iabt and fault_status == FSC_FAULT:
@@ -160,12 +160,12 @@ cpu0 clean a+8
 """
 
 
-def test_the_original_answers_and_tells_rightly() -> None:
+def test_the_original_handles_all_aborts_correctly() -> None:
     for granule in ("4K", "16K", "64K"):
         text = ALL_WAYS_OUT.replace("cpus=1", f"cpus=1 granule={granule}").replace("8K", "128K").replace("=4K", "=64K")
         assert violations(ORIGINAL, text) == []
 
 
-def test_emulation_of_another_register_is_wrong_data() -> None:
+def test_emulation_at_another_address_is_corruption() -> None:
     assert severity(CALL + "I/O exit at another address") == Severity.CORRUPTION
     assert severity(CALL + "returns 0 after a fault") == Severity.CONTRACT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""fault-order: sample, look-up, lock, retry, map, mark; and the notifier's count before it unmaps."""
+"""fault-order: sample, look-up, lock, retry, map, mark; a notifier raises its count before it unmaps."""
 
 import pytest
 
@@ -31,7 +31,7 @@ V5_14 = candidate.get("v5.14")
 PAGE = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\n"
 LOGGED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon log=on\ncpu0 write a+0\n"
 RELAXED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\nlog a on\ncpu0 write a+0\n"
-# The look-up breaks copy-on-write, and the notifier of that comes between sample and check.
+# The look-up breaks copy-on-write. The notifier for this runs between sample and check.
 COW = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\nhost share a+0 8K\ncpu0 write a+0\n"
 MANY = (
     "vm cpus=2\nslot a size=2M backing=thp\nslot b size=64K backing=anon log=on\nslot d size=8K backing=device\n"
@@ -45,8 +45,8 @@ LEFT = "fault-order: kvm_mmu_notifier_invalidate_range_end: invalidation left in
 AFTER = " after a translation fault"
 
 
-def told(version: candidate.Candidate, text: str) -> list[str]:
-    """The signatures of this checker."""
+def signatures(version: candidate.Candidate, text: str) -> list[str]:
+    """Return the signatures of this checker's violations."""
     found = [violation.signature for violation in violations(version, text)]
     return [signature for signature in found if signature.startswith("fault-order")]
 
@@ -54,21 +54,21 @@ def told(version: candidate.Candidate, text: str) -> list[str]:
 @pytest.mark.parametrize("name", GOOD)
 @pytest.mark.parametrize("text", [PAGE, LOGGED, RELAXED, COW, MANY], ids=["page", "logged", "relaxed", "cow", "many"])
 def test_right_orders(name: str, text: str) -> None:
-    assert told(steps(GOOD[name]), text) == []
+    assert signatures(steps(GOOD[name]), text) == []
 
 
 @pytest.mark.parametrize(("what", "order"), BAD)
 def test_wrong_orders(what: str, order: str) -> None:
-    assert told(steps(order), PAGE) == [NAME + what + AFTER]
+    assert signatures(steps(order), PAGE) == [NAME + what + AFTER]
 
 
 @pytest.mark.parametrize(("what", "order"), BAD)
 def test_wrong_orders_that_relax(what: str, order: str) -> None:
-    assert told(steps(order), RELAXED)[1:] == [NAME + what + " after a permission fault"]
+    assert signatures(steps(order), RELAXED)[1:] == [NAME + what + " after a permission fault"]
 
 
-def test_nothing_else_is_told_of_a_wrong_order() -> None:
-    """All of it goes well as long as nobody comes between."""
+def test_a_wrong_order_causes_no_other_violation() -> None:
+    """The wrong order does no harm unless another actor interferes."""
     for what, order in BAD:
         found = [violation.signature for violation in violations(steps(order), PAGE)]
         assert found == [NAME + what + AFTER]
@@ -79,10 +79,10 @@ def test_nothing_else_is_told_of_a_wrong_order() -> None:
     [
         (GOOD["6.1"], []),
         (Steps.order, [NAME + "notifier sequence sampled after the mmap lock was dropped" + AFTER]),
-        # A second sample of the same value may be the one that is passed on; no VMA has said anything.
+        # The second sample may be the one that is passed on. In the next order, no VMA was looked up.
         ("topup mmap vma sample munmap sample rmb look-up lock retry map mark unlock release", []),
         ("topup mmap munmap sample rmb look-up lock retry map mark unlock release", []),
-        # Another look-up under another hold of the lock.
+        # The VMA is looked up again under another hold of the lock.
         ("topup mmap vma munmap mmap vma sample munmap look-up lock retry map mark unlock release", []),
     ],
 )
@@ -91,21 +91,21 @@ def test_the_sample_comes_before_the_mmap_lock_is_dropped(order: str, expected: 
         SAMPLES_UNDER_MMAP = True
 
     Under.order = order
-    assert told(broken(mmu=Under), PAGE) == expected
-    assert told(steps(order), PAGE) == []
+    assert signatures(broken(mmu=Under), PAGE) == expected
+    assert signatures(steps(order), PAGE) == []
 
 
-def test_a_fault_that_begins_with_the_lock_of_an_earlier_one() -> None:
-    """The sample comes before the look-up, although the lock is held."""
-    assert told(broken(mmu=KeepsLock), PAGE) == []
-    assert told(broken(mmu=KeepsLockAndSamplesLate), PAGE) == [NAME + LATE + AFTER]
+def test_a_fault_that_begins_with_the_lock_held() -> None:
+    """The sample must come before the look-up even if the lock is held."""
+    assert signatures(broken(mmu=KeepsLock), PAGE) == []
+    assert signatures(broken(mmu=KeepsLockAndSamplesLate), PAGE) == [NAME + LATE + AFTER]
 
 
 @pytest.mark.parametrize("order", MARKED_EARLY)
 def test_marked_too_early(order: str) -> None:
     found = [violation.signature for violation in violations(steps(order), LOGGED)]
     assert found == [NAME + "marked dirty before it was mapped writable" + AFTER]
-    assert told(steps(order), PAGE) == []
+    assert signatures(steps(order), PAGE) == []
 
 
 CASES = (
@@ -136,9 +136,9 @@ def test_fault_order_bad(case: Case) -> None:
     assert case.signature in [violation.signature for violation in violations(case.bad, case.text)]
 
 
-def test_what_no_look_up_gave_needs_no_check() -> None:
+def test_a_frame_without_a_look_up_needs_no_check() -> None:
     text = "vm cpus=1\nslot a size=8K backing=anon log=on\ncpu0 cache on\ncpu0 write a+0\ncpu0 setway\ncpu0 read a+0\n"
-    assert told(SETWAY, text + "host discard a+0 4K\ncpu0 write a+0\ncpu0 setway\ncpu0 read a+0\n") == []
+    assert signatures(SETWAY, text + "host discard a+0 4K\ncpu0 write a+0\ncpu0 setway\ncpu0 read a+0\n") == []
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_no_look_up_gave_needs_no_check() -> None:
     ],
 )
 @pytest.mark.parametrize("what", ["host discard a+0 2M", "host share a+0 4K\ncpu0 write a+0"])
-def test_the_count_is_raised_first_and_taken_back(main: type[KvmMain], expected: list[str], what: str) -> None:
+def test_the_count_is_raised_first_and_lowered_at_the_end(main: type[KvmMain], expected: list[str], what: str) -> None:
     text = f"s2fuzz 1\nvm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 write a+0\n{what}\n"
     program = parse(text)
     executor = Executor(ORIGINAL, program)
@@ -164,19 +164,19 @@ def test_the_count_is_raised_first_and_taken_back(main: type[KvmMain], expected:
     assert [signature for signature in found if signature.startswith("fault-order")] == expected
 
 
-def test_an_actor_that_is_done_beside_a_notifier() -> None:
-    """The notifier goes on, and takes its count back."""
+def test_a_vcpu_that_finishes_during_a_notifier() -> None:
+    """The notifier continues and lowers its count."""
     text = (
         "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 write a+0\ncpu0 write a+4K\npar\nhost0 discard a+0 4K\n"
         "cpu0 read a+4K\nswitch host0 to cpu0 before change 1\nend\n"
     )
-    assert told(ORIGINAL, text) == []
+    assert signatures(ORIGINAL, text) == []
 
 
-def test_a_table_for_the_page_behind_is_no_leaf_of_the_fault() -> None:
-    """The last page of a table: the one behind it gets a table of its own when the fault is marked dirty already."""
+def test_a_table_for_the_next_page_is_not_a_leaf_of_the_fault() -> None:
+    """The fault maps the last page of a table. The next page gets a new table after the fault is marked dirty."""
     text = "vm cpus=1\nslot a size=4M backing=anon log=on\ncpu0 write a+2044K\n"
-    assert told(broken(mmu=MapsNeighbourChecked), text) == []
+    assert signatures(broken(mmu=MapsNeighbourChecked), text) == []
 
 
 def test_right_versions_show_nothing() -> None:

@@ -18,10 +18,10 @@ HYP = "vm cpus=1\nslot a size=4K backing=anon\nhyp map 0x1000 0x80001000 0x1000 
 
 
 def stage2(clear: int, bits: int) -> Candidate:
-    """A version whose leaves of stage 2 have other bits.
+    """Return a version whose stage-2 leaves have other bits.
 
-    :param clear: bits that go
-    :param bits: bits that come
+    :param clear: bits that it clears
+    :param bits: bits that it sets
     """
 
     class Other(Pgtable):
@@ -32,7 +32,7 @@ def stage2(clear: int, bits: int) -> Candidate:
 
 
 def stage1(flips: int) -> Candidate:
-    """A version whose leaves of EL2 have some bits the other way."""
+    """Return a version that inverts some bits of EL2 leaves."""
 
     class Other(Pgtable):
         def hyp_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: hyp_map_data) -> int:
@@ -65,7 +65,7 @@ def reasons(version: Candidate, text: str) -> Sequence[str]:
         (2, 0, PAGE.format("on"), "descriptor type at level 3 is 0b01 (reserved), allowed: 0b11 (page)"),
     ],
 )
-def test_of_a_leaf_of_stage_2(clear: int, bits: int, text: str, fields: str) -> None:
+def test_fields_of_a_stage_2_leaf(clear: int, bits: int, text: str, fields: str) -> None:
     assert any(f": {fields}" in reason for reason in reasons(stage2(clear, bits), text))
 
 
@@ -83,7 +83,7 @@ def test_of_a_leaf_of_stage_2(clear: int, bits: int, text: str, fields: str) -> 
         (1 << 13, "rw", "0x80003000, asked for: 0x80001000"),
     ],
 )
-def test_of_a_leaf_of_the_hypervisor(flips: int, prot: str, fields: str) -> None:
+def test_fields_of_a_hyp_leaf(flips: int, prot: str, fields: str) -> None:
     assert any(f": {fields}" in reason for reason in reasons(stage1(flips), HYP.format(prot)))
 
 

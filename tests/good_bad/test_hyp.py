@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""hyp: the hypervisor's own tables map what was asked for, and go when it is done."""
+"""hyp: the hypervisor's own tables map the requested ranges, and are freed at the end."""
 
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from .case import ORIGINAL, Case, broken, each, violations
 
 
 class FlipsAttributes(Pgtable):
-    """Some bits of every leaf are the other way round."""
+    """Inverts some bits of every leaf."""
 
     FLIP: ClassVar[int] = 0
 
@@ -35,12 +35,12 @@ class FlipsAttributes(Pgtable):
 
 
 def flips(bits: int) -> Candidate:
-    """A version whose leaves differ from the original's in *bits*."""
+    """Return a version whose leaves differ from the original's in *bits*."""
     return broken(type("Flips", (FlipsAttributes,), {"FLIP": bits}))
 
 
 class TakesAnything(Pgtable):
-    """Writable code is made, not refused."""
+    """Accepts writable code instead of refusing it."""
 
     def hyp_map_set_prot_attr(self, prot: int, data: hyp_map_data) -> int:
         ret = super().hyp_map_set_prot_attr(prot, data)
@@ -48,7 +48,7 @@ class TakesAnything(Pgtable):
 
 
 class BlocksAnywhere(Pgtable):
-    """A block is made where the physical address does not allow it."""
+    """Maps a block even if the physical address is not aligned."""
 
     def kvm_block_mapping_supported(self, addr: int, end: int, phys: int, level: int) -> bool:
         return super().kvm_block_mapping_supported(addr, end, addr, level)
@@ -60,14 +60,14 @@ class BlocksBeyondTheEnd(Pgtable):
 
 
 class BlocksAtLevel0(Pgtable):
-    """Level 0 has no blocks."""
+    """Maps blocks at level 0, which has none."""
 
     def kvm_block_mapping_supported(self, addr: int, end: int, phys: int, level: int) -> bool:
         return level == 0 or super().kvm_block_mapping_supported(addr, end, phys, level)
 
 
-class PhysStands(Pgtable):
-    """The physical address does not go on."""
+class PhysDoesNotAdvance(Pgtable):
+    """Does not advance the physical address."""
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
         phys = data.phys
@@ -77,7 +77,7 @@ class PhysStands(Pgtable):
 
 
 class SkipsEveryOther(Pgtable):
-    """Leaves holes."""
+    """Skips every other page."""
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
         if addr & self.PAGE_SIZE:
@@ -92,7 +92,7 @@ class MapsOneMore(Pgtable):
 
 
 class WritesAgain(Pgtable):
-    """The same mapping is made anew: broken, then made."""
+    """Breaks an existing leaf and writes the same leaf again."""
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
         if self.kvm_pte_valid(self.mem[ptep]) and level == 3:
@@ -101,7 +101,7 @@ class WritesAgain(Pgtable):
 
 
 class OneTableForAll(Pgtable):
-    """The second table that is needed is the first once more."""
+    """Links the first table wherever a table is needed."""
 
     first = NULL
 
@@ -118,7 +118,7 @@ class FreesNoTables(Pgtable):
 
 
 class FreesTablesFirst(Pgtable):
-    """The parent goes before its children."""
+    """Frees the root before the tables below it."""
 
     def kvm_pgtable_hyp_destroy(self, pgt: kvm_pgtable) -> None:
         self.k.free_page(pgt.pgd)
@@ -126,7 +126,7 @@ class FreesTablesFirst(Pgtable):
 
 
 class FreesOnMap(Pgtable):
-    """A table is freed again as soon as it is in use."""
+    """Frees a table as soon as it is in use."""
 
     def kvm_pgtable_hyp_map(self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int) -> int:
         ret = super().kvm_pgtable_hyp_map(pgt, addr, size, phys, prot)
@@ -135,7 +135,7 @@ class FreesOnMap(Pgtable):
 
 
 class Counts(Pgtable):
-    """Takes a reference for each valid entry, which this version does not do."""
+    """Takes a reference for each valid entry, unlike the original."""
 
     def hyp_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: hyp_map_data) -> bool:
         old = self.mem[ptep]
@@ -146,7 +146,7 @@ class Counts(Pgtable):
 
 
 class CountsAsLater(Counts):
-    """The hyp half of v5.13: every valid entry counts, and destruction drops that."""
+    """The hyp half of v5.13: takes a reference for each valid entry, and drops it at destruction."""
 
     COUNTS_HYP: ClassVar[bool] = True
 
@@ -194,7 +194,7 @@ CASES = (
     Case("writable code", "hyp: hyp_map_walker: accepted, must be refused", broken(TakesAnything), REFUSED),
     Case("alignment", "hyp: hyp_map_walker: output address not aligned L2", broken(BlocksAnywhere), SKEWED),
     Case("encoding", "hyp: hyp_map_walker: reserved encoding L0", broken(BlocksAtLevel0), PAGES),
-    Case("address", "hyp: hyp_map_walker: wrong output address L3", broken(PhysStands), PAGES),
+    Case("address", "hyp: hyp_map_walker: wrong output address L3", broken(PhysDoesNotAdvance), PAGES),
     Case("hole", "hyp: hyp_map_walker: not mapped", broken(SkipsEveryOther), PAGES),
     Case("one page more", "hyp: hyp_map_walker: mapped, never asked for L3", broken(MapsOneMore), PAGES),
     Case(
@@ -223,7 +223,7 @@ def test_hyp_bad(case: Case) -> None:
 
 
 @pytest.mark.parametrize("page", ["4K", "16K", "64K"])
-def test_every_page_size_start_and_failure_is_judged_clean(page: str) -> None:
+def test_all_page_sizes_starts_and_failures_are_clean(page: str) -> None:
     calls = [
         f"hyp map {start:#x} {start + skew:#x} {size:#x} {prot}{fail}\n" * 2
         for number, (prot, fail) in enumerate([("rw", ""), ("rx", " fail=2"), ("device", " fail=1"), ("r", "")])
@@ -235,7 +235,7 @@ def test_every_page_size_start_and_failure_is_judged_clean(page: str) -> None:
 
 
 def test_a_range_that_starts_inside_of_an_entry_is_mapped_to_its_end() -> None:
-    """Bug B05 does not reach hyp tables: what a leaf cannot map becomes a table, and is walked into."""
+    """Bug B05 does not affect hyp tables: if a leaf does not fit, a table is created and the walk descends into it."""
     starts = "".join(f"hyp map {block + 0x1FF000:#x} {block:#x} 0x203000 rw\n" for block in (0, 1 << 30, 511 << 30))
     assert violations(ORIGINAL, VM + starts) == []
 

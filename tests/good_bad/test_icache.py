@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""icache: what becomes executable was invalidated, and after its data side was cleaned."""
+"""icache: memory that becomes executable was invalidated, after its data side was cleaned."""
 
 import pytest
 
@@ -23,7 +23,7 @@ class InvalidateOnePage(Mmu):
 
 
 class InvalidateFourK(Mmu):
-    """Takes a page for 4K."""
+    """Assumes pages of 4K."""
 
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         super().invalidate_icache_guest_page(pfn, 4 << 10)
@@ -37,7 +37,7 @@ class RelaxWithoutInvalidation(PgtableV5_14):
 
 
 class SplitsAtOnce(Pgtable):
-    """Makes a table of the block of 2M at the beginning of a range, with all its pages, and links it."""
+    """Replaces the 2M block at the start of a range by a table that already maps all its pages."""
 
     executable = False
 
@@ -119,7 +119,7 @@ def test_icache_bad(case: Case) -> None:
 
 
 def test_icache_good_with_dic() -> None:
-    """Nothing is owed where nothing need be invalidated."""
+    """DIC makes invalidation unnecessary."""
     case = CASES[0]
     assert Case("", "", case.bad, case.text, case.bad).all_good() != []
     with_dic = case.text.replace("cpus=1", "cpus=1 dic=on")
@@ -130,13 +130,13 @@ def test_icache_good_with_dic() -> None:
     ("version", "access", "expected"),
     [
         (SplitsAtOnce, "read", []),
-        # What the host has written since is the guest's affair.
+        # The guest must handle data that the host has written since.
         (SplitsAtOnce, "fetch", []),
         (SplitsIntoCode, "fetch", []),
         (SplitsIntoCode, "read", ["icache: kvm_pgtable_stage2_wrprotect: executable, not invalidated L3"]),
     ],
 )
-def test_what_a_table_brings_with_it(version: type[Pgtable], access: str, expected: list[str]) -> None:
+def test_leaves_of_a_newly_linked_table(version: type[Pgtable], access: str, expected: list[str]) -> None:
     text = f"vm cpus=1\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 {access} a+0\nhost write a+0 4K\n"
     found = [violation.signature for violation in violations(broken(version), text + "table wrprotect a+0 2M\n")]
     assert [signature for signature in found if signature.startswith("icache: ")] == expected

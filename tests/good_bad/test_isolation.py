@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """isolation: no access reaches a frame that its slot does not own.
 
-What breaks this rule most often breaks another before: a stale TLB entry or
-a leaf that is still mapped is found when it stays, not when it is used. So two
-of the bad cases ask only that the access is found as well.
+A version that breaks this rule usually breaks another one first: a stale TLB
+entry or a stale leaf is found when it is left behind, not when it is used. Two
+of the bad cases therefore only require that the access is found too.
 """
 
 import candidate
@@ -22,7 +22,7 @@ class NextFrame(Pgtable):
 
 
 class BlockAnyway(Mmu):
-    """Takes a block although guest and host address lie differently within it."""
+    """Maps a block although guest and host address have different offsets in it."""
 
     def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
         return True
@@ -45,7 +45,7 @@ CASES = (
 THROUGH_TLB = (
     "vm fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\nhost migrate a+0 4K\ncpu0 read a+0\n"
 )
-# VM 1 gets the VMID by which a CPU has entries of VM 0.
+# VM 1 gets the VMID of VM 0, for which a CPU still has TLB entries.
 ROLLOVER = (
     "vm vms=2 fwb=on\nslot a ipa=1G size=4K backing=anon\nslot b ipa=1G size=4K backing=anon vm=1\n"
     "cpu0 read a+0\ncpu1 rollover\ncpu2 read b+0\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known bugs explain what they cause, and nothing that only looks like it."""
+"""Known bugs explain the violations that they cause, and no similar ones."""
 
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -30,7 +30,7 @@ each_entry = pytest.mark.parametrize("struck", ALL, ids=[struck.pattern.rstrip("
 
 
 def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tuple[Verdict, list[Violation]]:
-    """The verdict on a program, and the violations of the candidate."""
+    """Return the verdict on a program, and the candidate's violations."""
     program = parse("s2fuzz 1\n" + text)
     run = Lockstep(Differential(reference, version), program)
     for at in range(len(program.operations)):
@@ -39,14 +39,14 @@ def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tu
 
 
 def entry_of(struck: Struck) -> int:
-    """The number of an entry."""
+    """Return the index of an entry in known.toml."""
     alike = [at for at, bug in enumerate(known_bugs()) if bug.pattern == struck.pattern and bug.versions]
-    # Two bugs may look alike, and differ in their conditions.
+    # Two entries may have the same pattern and different conditions.
     return alike[[each for each in ALL if each.pattern == struck.pattern].index(struck)]
 
 
 def test_every_entry_has_a_near_miss() -> None:
-    """Of a bug that only trees have, tests/tree/test_known_bugs.py has it."""
+    """tests/tree/test_known_bugs.py has the near misses of bugs that only kernel trees have."""
     assert [struck.pattern for struck in ALL] == [bug.pattern for bug in known_bugs() if bug.versions]
 
 
@@ -71,8 +71,8 @@ def test_a_near_miss_is_a_regression(struck: Struck) -> None:
 
 
 @each_entry
-def test_only_the_condition_tells_a_near_miss_apart(struck: Struck) -> None:
-    """The version has the entry's functions as they are."""
+def test_only_the_condition_distinguishes_a_near_miss(struck: Struck) -> None:
+    """The version does not change the entry's functions."""
     assert has(struck.version, known_bugs()[entry_of(struck)])
 
 
@@ -81,7 +81,7 @@ def test_an_entry_is_well_formed(entry: KnownBug) -> None:
     assert set(entry.versions) <= set(candidate.names())
     assert entry.functions
     for name in entry.functions:
-        # Of a bug that only trees have, they are in C alone.
+        # The functions of a bug that only kernel trees have exist only in C.
         assert name.isidentifier()
         assert not entry.versions or any(definitions(candidate.get(version), name) for version in entry.versions), name
     assert entry.condition
@@ -94,8 +94,8 @@ def test_an_entry_is_well_formed(entry: KnownBug) -> None:
 
 
 @pytest.mark.parametrize("bug", dict.fromkeys(bug.id for bug in known_bugs()))
-def test_the_program_of_a_bug_shows_it_where_it_is(bug: str) -> None:
-    """By these programs kernel trees are asked."""
+def test_the_program_of_a_bug_shows_it_on_affected_versions(bug: str) -> None:
+    """These programs determine whether a kernel tree has the bug."""
     versions = next(each.versions for each in known_bugs() if each.id == bug)
     assert program_of(bug).is_file()
     assert all(bug_run(candidate.get(name), bug).signature for name in versions)
@@ -103,8 +103,8 @@ def test_the_program_of_a_bug_shows_it_where_it_is(bug: str) -> None:
     assert not any(bug_run(candidate.get(name), bug).signature for name in without)
 
 
-def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
-    """A block of poison, by which a guest reaches what nobody owns."""
+def test_accesses_through_a_freed_table_follow_from_the_free() -> None:
+    """The poison in the table acts as a block, through which a guest reaches memory that nobody owns."""
     text = (
         "vm cpus=1 ttl=on\nslot a ipa=1G size=4M backing=thp\ncpu0 read a+2M\npar\n  host0 discard a+2M 4K\n"
         "  cpu0 write a+0\n  switch host0 to cpu0 after flush 1\nend\n"
@@ -114,7 +114,7 @@ def test_what_a_freed_table_gave_follows_from_its_being_freed() -> None:
     assert {each.known for each in verdict.findings} == {"B21"}
 
 
-def test_a_leaf_that_is_wrong_stays_so_with_other_permissions() -> None:
+def test_a_wrong_leaf_stays_wrong_with_other_permissions() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\n"
     verdict, found = judged(ORIGINAL, text + "cpu0 fetch a+2M\ncpu0 read a+2M\ncpu0 evict a+2M\ncpu0 read a+2M\n")
     assert max(each.at for each in found if each.checker == "isolation") == 5
@@ -122,7 +122,7 @@ def test_a_leaf_that_is_wrong_stays_so_with_other_permissions() -> None:
 
 
 def test_a_range_that_begins_inside_an_entry_above_blocks() -> None:
-    """B05 where the range begins at a block, within an entry of level 1 that maps nothing, and ends behind others."""
+    """B05: the range begins at a block, in a level 1 entry that maps nothing, and ends after other entries."""
     verdict, _ = judged(
         ORIGINAL,
         "vm cpus=1 ipa=45 fwb=on\nslot a ipa=1030M size=8G backing=thp offset=6M\n"
@@ -131,8 +131,8 @@ def test_a_range_that_begins_inside_an_entry_above_blocks() -> None:
     assert {each.known for each in verdict.findings} == {"B05"}
 
 
-def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
-    """A later one takes nothing from what is known of the first."""
+def test_tables_detached_in_turn_at_the_same_entry() -> None:
+    """A table detached later does not replace the facts known about the first one."""
     text = (
         "vm ttl=on\nslot a ipa=1G size=36K backing=anon\nhost share a+32K 4K\ncpu0 read a+32K\npar\n"
         "  cpu0 write a+32K\n  cpu1 read a+0\n  host0 discard a+0 36K\n  switch cpu0 to cpu1 after flush 2\nend\n"
@@ -142,8 +142,8 @@ def test_tables_that_were_cut_off_at_one_place_one_after_the_other() -> None:
     assert {each.known for each in verdict.findings} == {"B21"}
 
 
-def test_a_fault_that_maps_beside_two_invalidations_is_not_explained(tmp_path: Path) -> None:
-    """C1 explains what change_pte() maps."""
+def test_a_fault_that_maps_during_two_invalidations_is_not_explained(tmp_path: Path) -> None:
+    """C1 explains only leaves that change_pte() maps."""
     no_retry = candidate.get(in_port(IN_PORTS["retry check removed"], tmp_path))
     text = (
         "vm cpus=1\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read a+4K\nhost discard a+0 4K\npar\n"
@@ -155,11 +155,11 @@ def test_a_fault_that_maps_beside_two_invalidations_is_not_explained(tmp_path: P
     assert REGRESSION in [each.kind for each in verdict.findings]
 
 
-def test_a_page_that_was_copied_beside_an_invalidation_settles() -> None:
-    """C1 explains a wrong frame as long as the leaf of the copy stays, and none that comes to the page later."""
+def test_a_copy_during_an_invalidation_explains_no_later_frame() -> None:
+    """C1 explains a wrong frame while the leaf of the copy remains, but no later wrong frame of the page."""
 
     class Deaf(Mmu):
-        """Unmaps pages no more once there was a write behind the block."""
+        """Stops unmapping pages if the last fault was outside the `par` block."""
 
         def kvm_unmap_hva_range(self, kvm: kvm, start: int, end: int, blockable: bool) -> int:
             deaf = kvm.mmu.vmid == 1 and self.k.entry == "kvm_mmu_notifier_invalidate_range_start" and self.deaf
@@ -188,8 +188,8 @@ def test_a_page_that_was_copied_beside_an_invalidation_settles() -> None:
     assert not any(each.known for each in wrong)
 
 
-def test_the_condition_of_a_bug_is_that_of_one_actor() -> None:
-    """R1 is about an access flag fault: of the actor that marks the page, and not of another one of the block."""
+def test_the_condition_of_a_bug_concerns_one_actor() -> None:
+    """R1 requires an access flag fault of the actor that marks the page, not of another actor in the `par` block."""
     text = (
         "vm\nslot a size=2M backing=anon\ncpu0 read a+0\nhost age a+0 4K flush=on\npar\ncpu0 {}\ncpu1 fetch a+8K\n"
         "switch cpu0 to cpu1 after fault 1\nend\n"
@@ -208,8 +208,8 @@ def test_the_condition_of_a_bug_is_that_of_one_actor() -> None:
         assert not conditions.held(fault, marked)
 
 
-def test_a_page_that_is_marked_is_that_which_the_handler_has_found() -> None:
-    """R1, where the page has moved since the fault: another vCPU has mapped it again, and it is aged again."""
+def test_the_marked_page_is_the_one_that_the_handler_found() -> None:
+    """R1, if the page has moved since the fault: another vCPU has mapped it again, and it is aged again."""
     text = (
         "vm\nslot a size=2M backing=anon\ncpu0 read a+0\nhost age a+0 4K flush=on\npar\ncpu0 read a+0\n"
         "host0 migrate a+0 4K\ncpu1 read a+0\nswitch cpu0 to host0 before lock 1\n"
@@ -222,8 +222,8 @@ def test_a_page_that_is_marked_is_that_which_the_handler_has_found() -> None:
     assert {each.known for each in verdict.findings} == {"R1"}
 
 
-def test_a_leaf_that_stays_is_the_same_with_another_access_flag() -> None:
-    """B05 leaves it, and before the pages change another vCPU makes it young."""
+def test_a_remaining_leaf_is_the_same_with_another_access_flag() -> None:
+    """B05 leaves the leaf mapped, and the vCPU makes it young before the pages change."""
     text = (
         "vm cpus=1\nslot a ipa=1050620K size=2044K backing=anon\ncpu0 read a+1M\nhost age a+1M 4K\npar\n"
         "  host0 discard a+0 2044K\n  cpu0 read a+1M\n  switch host0 to cpu0 after unlock 1\nend\n"
@@ -233,7 +233,7 @@ def test_a_leaf_that_stays_is_the_same_with_another_access_flag() -> None:
     assert {each.known for each in verdict.findings} == {"B05", "R1"}
 
 
-def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
+def test_a_version_that_replaces_the_functions_does_not_have_the_bug() -> None:
     class Other(Pgtable):
         def __kvm_pgtable_visit__(self, data: kvm_pgtable_walk_data, ptep: int, level: int) -> int:
             return super().__kvm_pgtable_visit__(data, ptep, level)
@@ -252,7 +252,7 @@ def test_a_version_with_functions_of_its_own_does_not_have_the_bug() -> None:
 
 
 class SticksOut(Mmu):
-    """Maps blocks where the slot has only a part of one."""
+    """Maps a block even if the slot contains only a part of it."""
 
     def fault_supports_stage2_huge_mapping(self, memslot: kvm_memory_slot, hva: int, map_size: int) -> bool:
         return True
@@ -279,16 +279,16 @@ cpu0 write c+0
     ("before", "between"),
     [("cpu0 read b+0\n", "slot a create\nslot a delete\nslot b delete\n"), ("slot b delete\n", "")],
 )
-def test_c2_explains_its_leaf_as_long_as_that_stays(before: str, between: str) -> None:
-    """A block that sticks out of a slot, later and at the same place, is a bug of its own."""
+def test_c2_explains_its_leaf_while_it_remains(before: str, between: str) -> None:
+    """A later block at the same place that extends beyond its slot is another bug."""
     sticks = Candidate("sticks-out", Pgtable, SticksOut, "blocks stick out")
     found = Differential(candidate.get("original"), sticks).run(parse(MERGED.format(before, between)))
     assert "regression translation: stage2_map_walker: leaf outside of any slot L2" in found.titles()
 
 
 @pytest.mark.parametrize("places", [("before lock 1", "after lock 1"), ("after unlock 1", "before lock 2")])
-def test_a_slot_that_comes_back_before_its_pages_are_aged(places: tuple[str, str]) -> None:
-    """A1 is about what the handler finds, not about the slots that there are when the host begins."""
+def test_a_slot_created_again_before_its_pages_are_aged(places: tuple[str, str]) -> None:
+    """A1 depends on the slots that the handler finds, not on the slots at the start of the host's operation."""
     verdict, _ = judged(
         ORIGINAL,
         "vm cpus=1 fwb=on\nslot a size=8K backing=thp\npar\nuser0 slot a delete\nuser0 slot a create\n"
@@ -299,8 +299,8 @@ def test_a_slot_that_comes_back_before_its_pages_are_aged(places: tuple[str, str
     ]
 
 
-def test_what_a_freed_table_has_left_in_the_tlb_follows_from_the_same_bug() -> None:
-    """A walk goes through a table that B21 freed too early; a second access finds in the TLB what it read there."""
+def test_tlb_entries_from_a_freed_table_follow_from_the_same_bug() -> None:
+    """A walk reads a table that B21 freed too early. A second access then hits the resulting TLB entry."""
     text = (
         "s2fuzz 1\nvm ttl=on\nslot a ipa=1G size=2M backing=thp\npar\n  cpu0 read a+0\n  host0 merge a+0\n"
         "  host1 discard a+0 4K\n  cpu1 write a+0\n  cpu1 write a+0\n  switch host0 to host1 after flush 1\nend\n"

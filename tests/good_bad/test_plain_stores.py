@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stores without WRITE_ONCE(): seen, ordered and judged like any other, and named where the hardware may walk."""
+"""Stores without WRITE_ONCE() are judged like any other, and reported if the hardware may walk the entry."""
 
 import pytest
 
@@ -52,18 +52,18 @@ def test_plain_stores_bad(case: Case) -> None:
     assert not any(violation.taints for violation in found)
 
 
-def test_the_case_from_practice_is_a_regression_and_no_mistake_of_ours() -> None:
+def test_the_case_from_practice_is_a_regression_and_not_a_bug_of_s2fuzz() -> None:
     verdict = Differential(ORIGINAL, broken(PlainStore)).run(parse("s2fuzz 1\n" + UNMAP))
     assert {finding.kind for finding in verdict.findings} == {REGRESSION}
     assert {finding.signature.rsplit(" ", 1)[0] for finding in verdict.findings} == {CASES[0].signature[:-3]}
 
 
-def test_a_table_that_is_being_made_may_be_filled_plainly() -> None:
+def test_an_unlinked_table_may_be_filled_by_plain_stores() -> None:
     assert violations(broken(FillsPlainly), UNMAP) == violations(ORIGINAL, UNMAP) == []
 
 
-def test_what_a_plain_store_does_is_judged() -> None:
-    """Ageing writes an entry without the flush that write-protection owes; a store is seen wherever it comes from."""
+def test_the_effect_of_a_plain_store_is_judged() -> None:
+    """Ageing by plain stores shows the original's violations, besides the plain stores themselves."""
     text = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 write a+0\ntable mkold a+0\nhost age a+0 4K\n"
     ours = [violation.signature for violation in violations(ORIGINAL, text)]
     theirs = [each.signature for each in violations(broken(PlainAlias), text) if NOT_ONCE not in each.signature]
@@ -76,7 +76,7 @@ def test_a_plain_store_through_null_is_a_crash() -> None:
     assert found.signature.startswith("contract: kvm_pgtable_stage2_mkyoung: oops IndexError")
 
 
-def test_the_trace_names_it() -> None:
+def test_the_trace_names_a_plain_store() -> None:
     executor = Executor(broken(PlainStore), parse("s2fuzz 1\n" + UNMAP))
     trace = Trace(executor)
     executor.create()
@@ -90,8 +90,8 @@ def test_the_trace_names_it() -> None:
 
 
 @pytest.mark.parametrize("pgtable", [PlainBit, PlainRange, FillsPlainly])
-def test_nothing_but_the_name_differs_from_the_original(pgtable: type[Pgtable]) -> None:
-    """The plain store is in order in programs of any kind, and no full scan finds what was not seen."""
+def test_plain_stores_cause_no_other_regression(pgtable: type[Pgtable]) -> None:
+    """s2fuzz records plain stores in order: no full scan of the tables finds a store that it missed."""
     generator = Generator(61)
     for _ in range(40):
         program = generator.next()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Each checker is registered, declares its rule, stands in the documentation, and has a good and a bad case.
+"""Each checker is registered, declares its rule, is documented, and has a good and a bad case.
 
 docs/how-to/checker.md tells a contributor what to do when a test here fails.
 """
@@ -28,14 +28,14 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
 BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, RefusalChecker, VisibleLeaves)
-# With what checkers say; the judge says what the two versions show.
+# Files with the descriptions of violations. The judge's file describes differences of two versions.
 CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
-# That have the table of rules.
+# Pages with the table of rules.
 PAGES: Final = (ROOT / "docs" / "findings.md",)
 
 
 def defined() -> list[type[Checker]]:
-    """All classes of checkers in fuzz/checkers."""
+    """Return all checker classes in fuzz/checkers except base classes."""
     found: list[type[Checker]] = []
     for module in pkgutil.iter_modules(fuzz.checkers.__path__):
         if module.name == "__main__":
@@ -47,7 +47,7 @@ def defined() -> list[type[Checker]]:
 
 
 def cases() -> list[Case]:
-    """Every case of this folder, as far as a module has it by a name."""
+    """Return the cases that module-level names of this folder contain."""
     found: list[Case] = []
     for path in sorted(HERE.glob("test_*.py")):
         values: list[Any] = []
@@ -58,7 +58,7 @@ def cases() -> list[Case]:
 
 
 def unregistered(kinds: Iterable[type[Checker]], registry: tuple[type[Checker], ...]) -> list[str]:
-    """The classes that judge nothing, each as a line that says what to do."""
+    """Return a message for each class that is not registered."""
     return [f"{kind.__name__}: missing in fuzz/checkers/registry.py" for kind in kinds if kind not in registry]
 
 
@@ -80,7 +80,7 @@ def undeclared(kind: type[Checker]) -> list[str]:
 
 
 def untested(rule: Rule, known: Iterable[Case]) -> str:
-    """Say what is missing where no case shows that a rule is held, and broken; "" if one does."""
+    """Return a message if no case shows a rule both held and broken; "" if one does."""
     mine = [case for case in known if case.signature.startswith(f"{rule.name}: ")]
     if not mine:
         return f"{rule.name}: no case in tests/good_bad has a signature that begins with it"
@@ -93,7 +93,7 @@ def untested(rule: Rule, known: Iterable[Case]) -> str:
 
 
 def unsaid(rule: Rule) -> list[str]:
-    """Patterns of clauses with words that no checker says."""
+    """Return the patterns of clauses with words that no checker uses."""
     sources = "".join(path.read_text() for path in CHECKER_FILES)
     return [
         pattern
@@ -104,7 +104,7 @@ def unsaid(rule: Rule) -> list[str]:
 
 
 def misplaced(pages: Iterable[Path], table: str) -> str:
-    """Say what is wrong with the table in the documentation; "" if nothing."""
+    """Return a message if the table in the documentation is missing or outdated; "" if it is right."""
     shown = [page for page in pages if page.is_file() and HEADER in page.read_text()]
     if not shown:
         return f"no page has the table of rules: {', '.join(page.name for page in pages)}"
@@ -123,12 +123,12 @@ def test_every_class_declares_its_rule(kind: type[Checker]) -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
-def test_clauses_have_patterns_of_what_checkers_say(rule: Rule) -> None:
+def test_patterns_of_clauses_use_words_of_checkers(rule: Rule) -> None:
     assert unsaid(rule) == []
 
 
 def test_a_violation_breaks_one_clause() -> None:
-    """The rule of `contract` has many, and each finding shows the one that concerns it."""
+    """The rule of `contract` has many clauses, and each finding shows the clause that it breaks."""
     (contract,) = (rule for rule in rules() if rule.name == "contract")
     assert contract.broken("contract: f: WARN in g") == "no warning"
     assert contract.broken("contract: f: error -22") == "no undeserved error"
@@ -136,7 +136,7 @@ def test_a_violation_breaks_one_clause() -> None:
     assert len(contract.clauses) == len(contract.holds.split("; "))
 
 
-def test_a_name_stands_for_one_rule() -> None:
+def test_each_name_denotes_one_rule() -> None:
     assert len({kind.rule.name for kind in CHECKERS}) == len({id(kind.rule) for kind in CHECKERS})
 
 
@@ -150,11 +150,11 @@ def test_the_documentation_has_every_rule() -> None:
 
 
 class NewChecker(Checker):
-    """In no registry, without a rule."""
+    """Is not registered and declares no rule."""
 
 
 class ManyClauses(Checker):
-    """Nobody knows what breaks which."""
+    """Has no patterns that assign a violation to a clause."""
 
     rule = Rule("many", (Clause("nothing is new"), Clause("all is old")), "nobody would know", Severity.HANG)
 
@@ -162,7 +162,7 @@ class ManyClauses(Checker):
 NEW: Final = Rule("new", "nothing is new", "nobody would know", Severity.HANG)
 
 
-def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+def test_missing_parts_are_named(tmp_path: Path) -> None:
     assert unregistered([NewChecker], CHECKERS) == ["NewChecker: missing in fuzz/checkers/registry.py"]
     assert undeclared(NewChecker) == ["NewChecker: declares no rule; give it `rule = Rule(...)`"]
     assert undeclared(ManyClauses) == [
