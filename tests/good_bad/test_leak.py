@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""leak: after the VM is gone nothing is left of it."""
+"""leak: nothing is left of a VM after its destruction."""
 
 from reference.pgtable import Pgtable, kvm_pgtable
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""locking: balanced, rightly nested, no sleep under the mmu lock, no live entry written without it."""
+"""locking: balanced and nested correctly, no sleep under the mmu lock, no store to a live entry without it."""
 
 from typing import ClassVar
 
@@ -110,7 +110,7 @@ class AreasWithoutMmap(Mmu):
 
 
 class FlushWithoutLock(Mmu):
-    """The tables are not written, but the loop over the slots drops the lock now and then."""
+    """Does not write to tables, but the loop over the slots drops the lock from time to time."""
 
     def stage2_flush_vm(self, kvm: kvm) -> None:
         self.k.lock("srcu")
@@ -147,7 +147,7 @@ class RunOthersUnderLock(Mmu):
 
 
 class TablesFromTheAllocator(Pgtable):
-    """Takes tables with GFP_KERNEL while the mmu lock is held."""
+    """Allocates tables with GFP_KERNEL while the mmu lock is held."""
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor != NULL or self.kvm_block_mapping_supported(addr, end, data.phys, level):
@@ -180,7 +180,7 @@ class ProtectWithoutLock(Mmu):
 
 
 class ClearsWhatItFrees(Pgtable):
-    """Destruction writes entries, with no lock and rightly so."""
+    """Writes entries during destruction, correctly without a lock."""
 
     def stage2_free_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: None) -> int:
         pte = self.mem[ptep]
@@ -191,7 +191,7 @@ class ClearsWhatItFrees(Pgtable):
 
 
 class MadeWithEntries(Pgtable):
-    """Creation writes entries, with no lock and rightly so."""
+    """Writes entries during creation, correctly without a lock."""
 
     def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: object) -> int:
         ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ class MadeWithEntries(Pgtable):
 
 
 class BlocksAlways(Mmu):
-    """Offers to drop the lock whatever the notifier may do."""
+    """May drop the lock even if the notifier must not block."""
 
     def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
         return super().kvm_unmap_hva_handler(kvm, gpa, size, True)
@@ -244,7 +244,7 @@ class UnlinkWithoutLock(Mmu):
 
 
 class UnlinkAfterUnlock(Mmu):
-    """Looks at the root under the lock, and takes it away when it no longer holds that."""
+    """Reads the root under the lock, and unlinks it after dropping the lock."""
 
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         self.k.lock("mmu")
@@ -380,7 +380,7 @@ def test_locking_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_a_lock_that_nobody_holds_is_named() -> None:
+def test_the_reason_names_the_locks_held() -> None:
     (found, *_) = violations(broken(mmu=UnlockTwice), AGED)
     assert found.reason == "the mmu lock is released without being held, with srcu held"
     (found, *_) = violations(broken(mmu=LockTwice), AGED)
@@ -393,25 +393,25 @@ class Readers(Pgtable):
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
-        # As read_lock() leaves it.
+        # Same effect as read_lock().
         self.k.mmu_shared = True
         return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
 
 
 class Exchanges(Readers):
-    """Has walks that change entries by compare-exchange, and stores to them all the same."""
+    """Has walks that change entries by compare-exchange, but also stores to entries."""
 
     EXCHANGES_SHARED: ClassVar[bool] = True
 
 
 class ExchangesAlone(Pgtable):
-    """Has such walks, and maps with the lock held for writing."""
+    """Has walks that change entries by compare-exchange, and maps with the lock held for writing."""
 
     EXCHANGES_SHARED: ClassVar[bool] = True
 
 
 class MarksFirst(Exchanges):
-    """Takes each entry by a compare-exchange that leaves a marker, as ``stage2_try_break_pte()`` does."""
+    """Locks each entry by a compare-exchange that leaves a marker, as ``stage2_try_break_pte()`` does."""
 
     def stage2_map_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_map_data) -> int:
         if self.mem[ptep] == 0:
@@ -420,7 +420,7 @@ class MarksFirst(Exchanges):
 
 
 class NobodyWaits(KvmMain):
-    """Installs slots, and forgets those who read the ones before."""
+    """Installs slots without waiting for readers of the old slots."""
 
     def update_memslots(self, memslot: kvm_memory_slot, change: int) -> None:
         self.kvm.memslots = [memslot]
@@ -446,11 +446,11 @@ AMONG_READERS = "locking: stage2_map_walker: entry written without a compare-exc
 READ = "vm cpus=1 ipa=39\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 
 
-def test_entries_among_readers() -> None:
+def test_stores_under_the_lock_for_reading() -> None:
     signatures = [each.signature for each in violations(broken(Exchanges), READ)]
     assert signatures == [f"{AMONG_READERS}{level}" for level in (1, 2, 3)]
     assert violations(broken(ExchangesAlone), READ) == []
-    # Mapping under the lock for reading is wrong in a version without shared walks, too.
+    # A version without shared walks must not map under the lock for reading either.
     assert [each.signature for each in violations(broken(Readers), READ)] == signatures
 
 
@@ -465,12 +465,12 @@ class RelaxesAsReader(Pgtable):
 
 
 class RelaxesAmongExchanges(RelaxesAsReader):
-    """Does so where others change entries by compare-exchange."""
+    """Does the same in a version in which concurrent walks change entries by compare-exchange."""
 
     EXCHANGES_SHARED: ClassVar[bool] = True
 
 
-def test_rights_are_relaxed_among_readers() -> None:
+def test_permissions_relaxed_under_the_lock_for_reading() -> None:
     program = "vm cpus=1\nslot a size=4K backing=anon\ncpu0 write a+0\nlog a on\ncpu0 write a+0\n"
     found = [each.signature for each in violations(broken(RelaxesAmongExchanges), program)]
     stored = "entry written without a compare-exchange under mmu_lock for reading L3"
@@ -478,7 +478,7 @@ def test_rights_are_relaxed_among_readers() -> None:
     assert violations(broken(RelaxesAsReader), program) == []
 
 
-def test_a_marker_is_its_owner_s() -> None:
+def test_the_owner_of_a_marker_may_store() -> None:
     found = violations(broken(MarksFirst), READ)
     assert [each.signature for each in found if each.checker == "locking"] == []
 
@@ -497,7 +497,7 @@ class ExchangesFlags(Pgtable):
 
 
 class TakesARight(ExchangesFlags):
-    """Takes the right to write with the access flag."""
+    """Clears write permission together with the access flag."""
 
     TAKES: ClassVar[int] = KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
 
@@ -525,7 +525,7 @@ class AgesAsReader(KvmMain):
 
 
 class AgesUnprotected(AgesAsReader):
-    """Nothing keeps the tables meanwhile."""
+    """Does not keep the tables from being freed."""
 
     def begin(self) -> None:
         return None
@@ -535,7 +535,7 @@ class AgesUnprotected(AgesAsReader):
 
 
 class AgesUnasked(AgesAsReader):
-    """Does so in a version that does not say that it does."""
+    """Does the same in a version that does not declare it."""
 
     AGES_WITHOUT_LOCK: ClassVar[bool] = False
 
@@ -561,7 +561,7 @@ def test_violations_that_follow_from_a_lock_still_held() -> None:
     assert (first.signature, first.follows) == (HELD, None)
     assert "locking: kvm_handle_guest_abort: srcu entered under mmu_lock" in [each.signature for each in others]
     assert {each.follows for each in others} == {first}
-    # Without an imbalance, the same violation is one of its own.
+    # Without an imbalance, the same violation does not follow from another one.
     assert [each.follows for each in violations(broken(mmu=MmapUnderLock), RESET)] == [None]
 
 
@@ -573,5 +573,5 @@ GOOD = (
 
 
 @each(GOOD)
-def test_what_needs_no_lock(case: Case) -> None:
+def test_stores_that_need_no_lock(case: Case) -> None:
     assert case.first_bad() == case.signature

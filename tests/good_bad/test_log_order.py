@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dirty-log: what is write-protected for a log is so after the log is in place, and after its bits are taken."""
+"""dirty-log: pages are write-protected after the log is in place, and after its bits are taken."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_log_order_bad(case: Case) -> None:
 
 
 def test_the_case_from_practice() -> None:
-    """Wrong without a race: nothing is lost in the program itself."""
+    """The order is wrong even without a race: the program itself loses no write."""
     text = "s2fuzz 1\n" + BLOCK + "cpu0 write a+0\ncpu0 write a+4K\nlog a get\n"
     found = Differential(V5_14, PROTECT_BEFORE_LOG).run(parse(text)).findings
     assert [(finding.kind, finding.signature) for finding in found] == [("regression", EARLY + "L2")]
@@ -116,8 +116,8 @@ BESIDE = "par\nuser0 log a {}\ncpu0 write a+0\n{}end\ncpu0 write a+0\nlog a get\
 
 
 @pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
-def test_collections_beside_a_vcpu_are_judged(main: type[KvmMain], expected: list[str]) -> None:
-    """The vCPU comes between, or does not; the last collection has nobody beside it."""
+def test_collections_during_a_vcpus_writes_are_judged(main: type[KvmMain], expected: list[str]) -> None:
+    """The vCPU runs in between or not. Nothing runs concurrently with the last collection."""
     assert with_main(main, LOGGED + BESIDE.format("get", "")) == expected * 2
     text = LOGGED + BESIDE.format("get", "switch user0 to cpu0 after flush 1\n")
     found = with_main(main, text)
@@ -125,13 +125,13 @@ def test_collections_beside_a_vcpu_are_judged(main: type[KvmMain], expected: lis
     assert [each for each in found if each.startswith("dirty-log")] == expected + [lost] * bool(expected)
 
 
-def test_what_others_take_away_meanwhile_is_not_the_callers() -> None:
+def test_concurrent_unmaps_of_others_are_not_attributed_to_the_caller() -> None:
     text = LOGGED + "par\nuser0 log a get\nhost0 discard a+0 4K\nswitch user0 to host0 {}\nend\nlog a get\n"
     for place in ("before lock 1", "after unlock 1"):
         assert (place, with_main(KvmMain, text.format(place))) == (place, [])
 
 
-def test_a_log_that_begins_beside_a_vcpu_is_judged() -> None:
+def test_a_log_that_begins_during_a_vcpus_writes_is_judged() -> None:
     text = "s2fuzz 1\n" + PAGES.replace("log a on\n", "") + BESIDE.format("on", "")
     found = [violation.signature for violation in all_found(PROTECT_BEFORE_LOG, parse(text))]
     assert EARLY + "L3" in found
@@ -139,8 +139,8 @@ def test_a_log_that_begins_beside_a_vcpu_is_judged() -> None:
         assert [violation.signature for violation in all_found(version, parse(text))] == []
 
 
-def test_a_word_that_lies_across_two_root_entries() -> None:
-    """The lock may be dropped in the middle of a word, behind bits that were taken before."""
+def test_a_bitmap_word_across_two_root_entries() -> None:
+    """The lock may be dropped in the middle of a word, after some of its bits were taken."""
     text = "s2fuzz 1\nvm cpus=1 fwb=on\nslot a ipa=1022M size=4M backing=thp\ncpu0 write a+0\ncpu0 write a+2M\n"
     text += "log a on\n"
     text += "cpu0 write a+2044K\ncpu0 write a+2M\ncpu0 write a+2052K\nlog a get\nlog a get\n"
@@ -157,8 +157,8 @@ def test_correct_versions_show_nothing() -> None:
 
 
 @pytest.mark.parametrize(("actor", "owing"), [(1, True), (2, False)])
-def test_only_what_the_call_itself_takes_and_installs_is_owed(actor: int, owing: bool) -> None:
-    """A vCPU beside it may have the dirty rings emptied: what the call has protected is not owed for that."""
+def test_only_the_calls_own_bits_and_slots_require_protection(actor: int, owing: bool) -> None:
+    """A concurrent vCPU may empty the dirty rings, which must not count for the pages that the call has protected."""
     for event in ("taken", "installed"):
         executor = Executor(ORIGINAL, parse("s2fuzz 1\nvm\nslot a size=4K backing=anon\nlog a on\n"))
         executor.create()
@@ -179,8 +179,8 @@ def test_only_what_the_call_itself_takes_and_installs_is_owed(actor: int, owing:
 
 
 @pytest.mark.parametrize(("main", "expected"), [(TakesLate, LATE), (TakesUnderTheLock, []), (KvmMain, [])])
-def test_two_collections_at_once_are_judged_one_after_the_other(main: type[KvmMain], expected: list[str]) -> None:
-    """The second waits for the first, and is judged by what it does itself."""
+def test_concurrent_collections_are_judged_separately(main: type[KvmMain], expected: list[str]) -> None:
+    """The second collection waits for the first, and is judged only by its own actions."""
     slots = LOGGED.replace("log=on\n", "log=on\nslot b ipa=3G size=4M backing=anon log=on\n")
     block = "cpu0 write b+0\npar\nuser0 log b get\nuser1 log a get\nswitch user0 to user1 {}\nend\n"
     for place in ("after lock 1", "after unlock 1"):

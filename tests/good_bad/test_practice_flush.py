@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Versions from practice that flush in another way: what is right stays silent, what is wrong is named."""
+"""Versions from practice that flush differently: right ones show no violation, wrong ones show theirs."""
 
 from collections import Counter
 from typing import Final
@@ -149,7 +149,7 @@ CASES: Final = (
 
 @each(CASES)
 def test_practice_good(case: Case) -> None:
-    # An access flag fault, which only follows from more flushes, shows bug R1.
+    # More flushes may cause an access flag fault, which shows bug R1.
     assert [signature for signature in case.all_good() if not signature.startswith("page-reference")] == []
 
 
@@ -166,7 +166,7 @@ def test_one_address_names_the_stale_leaf() -> None:
 
 
 def test_a_lock_that_is_not_the_vms_own_does_not_count() -> None:
-    """The lock of another VM, taken and dropped, says nothing of this VM's flushes."""
+    """Taking and dropping another VM's lock does not affect this VM's flushes."""
 
     class OtherVmsLock(practice.InOrder):
         def flush(self, mmu: kvm_s2_mmu, addr: int, level: int, pte: int, childp: int) -> None:
@@ -184,8 +184,8 @@ def test_lost_permissions_may_be_flushed_after_the_lock() -> None:
 
 
 @pytest.mark.parametrize("name", practice.DESIGNS)
-def test_right_designs_show_nothing_of_their_own(name: str) -> None:
-    """Random programs show nothing on the design that the version below it does not show too."""
+def test_right_designs_show_no_violations_of_their_own(name: str) -> None:
+    """Random programs show no violation of the design that its base version does not show too."""
     version, base = practice.DESIGNS[name]
     generator = Generator(41)
     more: Counter[str] = Counter()
@@ -193,5 +193,5 @@ def test_right_designs_show_nothing_of_their_own(name: str) -> None:
         program = generator.next()
         theirs = {violation.signature for violation in all_found(candidate.get(base), program)}
         more.update({violation.signature for violation in all_found(version, program)} - theirs)
-    # An access flag fault shows bug R1, and where one is taken depends on what is flushed.
+    # An access flag fault shows bug R1. The flushes determine where such faults occur.
     assert [signature for signature in more if not signature.startswith("page-reference")] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Verdicts that were once wrong: an excuse that held too much, and right designs that raised an alarm."""
+"""Verdicts that were once wrong: excuses that applied too widely, and false alarms for right designs."""
 
 import pytest
 
@@ -29,21 +29,21 @@ TOUCHED_AGAIN = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4
 
 
 def kinds(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> list[str]:
-    """Classes and signatures of a verdict."""
+    """Return the classes and signatures of a verdict."""
     return Differential(reference, version).run(parse("s2fuzz 1\n" + text)).titles()
 
 
 @pytest.mark.parametrize("ttl", ["off", "on"])
-def test_other_mappings_excuse_no_missing_flush(ttl: str) -> None:
+def test_other_mappings_do_not_excuse_a_missing_flush(ttl: str) -> None:
     found = kinds(EXEC_NO_FLUSH, f"vm ttl={ttl}\n" + TOUCHED_AGAIN, V5_14)
     assert "regression isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
-    # With hints v5.14 has B21, which shows at the same point.
+    # With hints, v5.14 shows B21 at the same point.
     what = "lifetime: stage2_unmap_walker: freed before the flush"
     assert f"{'regression' if ttl == 'off' else 'common'} {what}" in found
 
 
-def test_the_access_that_a_known_bug_leads_to_carries_its_story() -> None:
-    """The original alone has B05: the guest reaches a page that the host took back."""
+def test_an_access_that_follows_from_a_known_bug_names_it() -> None:
+    """Only the original has B05: the guest reaches a page that the host has reclaimed."""
     text = "vm cpus=1\nslot a size=2052K backing=anon\ncpu0 read a+2M\nhost discard a+4K 2M\ncpu0 read a+2M\n"
     verdict = Differential(ORIGINAL, V5_14).run(parse("s2fuzz 1\n" + text))
     (grave,) = [finding for finding in verdict.findings if finding.signature.startswith("isolation")]
@@ -66,8 +66,8 @@ def test_the_access_that_a_known_bug_leads_to_carries_its_story() -> None:
         ),
     ],
 )
-def test_so_does_the_one_that_it_leads_to_once_more(text: str) -> None:
-    """The page that B05 left has gone since, and another one stays mapped in the same way."""
+def test_a_later_access_that_follows_from_a_known_bug_names_it(text: str) -> None:
+    """The page that B05 left mapped is gone, and another page stays mapped in the same way."""
     verdict = Differential(ORIGINAL, ORIGINAL).run(parse("s2fuzz 1\nvm cpus=1\n" + text))
     assert [finding.signature.partition(":")[0] for finding in verdict.findings] == ["translation", "isolation"]
     assert [finding.known for finding in verdict.findings] == ["B05", "B05"]
@@ -86,7 +86,7 @@ end
 """
 
 
-# A fault of the old place goes on while user space waits for it.
+# A fault at the old place continues while user space waits for it.
 COPIES_MEANWHILE = """\
 vm cpus=1
 slot a ipa=1G size=8K backing=anon
@@ -99,20 +99,20 @@ par
   switch cpu0 to user0 after unlock 1
 end
 """
-# A block of the old place lies where the page that the host takes away will be.
+# A block at the old place overlaps the new place of the page that the host takes away.
 TAKES_MEANWHILE = (
     "vm cpus=2\nslot a ipa=1G size=4M backing=thp\nslot a move 1030M\ncpu0 read a+0\nhost share a+3068K 4K\n"
     "cpu0 read a+3068K\npar\ncpu1 write a+3068K\nuser0 slot a move 1028M\nswitch cpu1 to user0 after load 3\n"
     "switch user0 to cpu1 after lock 1\nend\n"
 )
-# The page that is written has another number in the old place than in the new one.
+# The written page has different guest frame numbers at the old and the new place.
 LOGS_MEANWHILE = (
     "vm cpus=1\nslot a ipa=1G size=8K backing=anon log=on\nslot a move 1050628K\npar\ncpu0 write a+0\n"
     "user0 slot a move 1026M\nswitch cpu0 to user0 after store 1\nend\nlog a get\n"
 )
 
 
-def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_unmapped() -> None:
+def test_a_slot_moved_over_its_old_place_is_accessible_until_it_is_unmapped() -> None:
     assert kinds(ORIGINAL, MOVES_OVER_ITSELF) == []
     assert kinds(ORIGINAL, COPIES_MEANWHILE) == []
     assert kinds(ORIGINAL, TAKES_MEANWHILE) == []
@@ -121,8 +121,8 @@ def test_a_slot_that_moves_over_its_own_place_is_reached_as_it_was_until_it_is_u
     assert "regression isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in found
 
 
-def test_a_fault_goes_on_with_the_log_that_its_slot_had() -> None:
-    """M1: user space ends the log in between, but the fault has the slot as it was."""
+def test_a_fault_continues_with_the_old_log_state_of_its_slot() -> None:
+    """M1: user space turns the log off in between, but the fault uses the slot as it was."""
     text = "vm cpus=1\nslot a ipa=1G size=2M backing=thp\ncpu0 read a+0\nlog a on\n"
     block = "par\n  cpu0 fetch a+0\n  user0 log a off\n  switch cpu0 to user0 before lock 1\nend\n"
     (finding,) = Differential(ORIGINAL, ORIGINAL).run(parse("s2fuzz 1\n" + text + block)).findings
@@ -138,7 +138,7 @@ def test_a_use_after_free_counts_after_a_violation_that_taints() -> None:
     assert kinds(ORIGINAL, text) == []
 
 
-def test_a_freed_table_that_is_used_again_and_again_counts_once() -> None:
+def test_a_freed_table_that_is_used_repeatedly_counts_once() -> None:
     differential = Differential(V5_14, Candidate("puts-twice", PutsTwice, V5_14.mmu, ""))
     generator = Generator(1)
     ones = 0
@@ -172,7 +172,7 @@ def test_a_fault_may_map_its_neighbours() -> None:
     assert kinds(NEIGHBOURS, text, V5_14) == ["divergence map"]
 
 
-def test_a_fault_takes_nothing_away_elsewhere() -> None:
+def test_a_fault_must_not_unmap_other_pages() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=8M backing=anon\ncpu0 read a+4M\ncpu0 read a+0\n"
     assert "regression translation: stage2_unmap_walker: change outside the range L3" in kinds(
         broken(mmu=DropsAPageBehind), text

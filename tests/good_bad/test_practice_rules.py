@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rules that versions from practice broke before there was a rule; each with a relative of ours."""
+"""Rules that were added because versions from practice broke them, with similar versions of our own."""
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
+def test_freed_guest_memory_is_reported_and_the_leak_follows_from_it() -> None:
     verdict = Differential(FIXED, broken(FreesGuestMemory, MmuRfcV1Fixed)).run(parse("s2fuzz 1\n" + COALESCE))
     assert verdict.titles() == [f"{REGRESSION} {CASES[0].signature}"]
     (finding,) = verdict.findings
@@ -109,7 +109,7 @@ def test_freed_guest_memory_is_told_of_and_the_leak_follows_from_it() -> None:
     assert "leak: kvm_free_stage2_pgd: table pages left" in {each.signature for _, each in verdict.consequences}
 
 
-def test_whose_memory_is_said_of_the_second_vm_too() -> None:
+def test_the_owner_of_the_memory_is_named_for_the_second_vm_too() -> None:
     vms = "vm cpus=1 vms=2 fwb=on\nslot a size=4K backing=anon\nslot b size=8K backing=anon vm=1\n"
     found = violations(broken(PutsLeaves), vms + "cpu1 read b+4K\nhost discard b+4K 4K\n")
     assert found[0].grave
@@ -117,8 +117,8 @@ def test_whose_memory_is_said_of_the_second_vm_too() -> None:
     assert list(found[0].places) == [(1 << 52) + 0x80001000]
 
 
-def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
-    """A table that is being filled, or was cut off, is no concern of the hardware's."""
+def test_a_table_is_reported_when_the_hardware_can_reach_it() -> None:
+    """The hardware does not walk a table that is not linked yet, or that is detached."""
     executor = Executor(
         broken(FillsWithGuestMemory), parse("s2fuzz 1\nvm cpus=1 fwb=on ipa=39\nslot a size=4K backing=anon\n")
     )
@@ -138,18 +138,18 @@ def test_a_table_is_told_of_when_the_hardware_reaches_it() -> None:
 
 @pytest.mark.parametrize("granule", ["4K", "16K", "64K"])
 @pytest.mark.parametrize("ipa", range(32, 49))
-def test_the_root_is_as_vtcr_says(granule: str, ipa: int) -> None:
+def test_the_root_has_the_size_that_vtcr_specifies(granule: str, ipa: int) -> None:
     assert violations(ORIGINAL, f"vm granule={granule} ipa={ipa}\nslot a size=64K backing=anon\n") == []
 
 
 @pytest.mark.parametrize("setting", ["", " ipa=32", " ipa=48", " granule=16K", " granule=64K"])
 @pytest.mark.parametrize("pgtable", [LinksTheTableItself, LinksGuestMemory])
-def test_walks_that_leave_the_tables_are_lost(pgtable: type[Pgtable], setting: str) -> None:
-    """An entry of a walk cache may lie outside of all tables: a fault, and no crash of ours."""
+def test_walks_that_leave_the_tables_are_reported(pgtable: type[Pgtable], setting: str) -> None:
+    """A walk cache entry may refer to memory outside all tables: a fault, not a crash of s2fuzz."""
     text = f"vm cpus=2{setting}\nslot a size=64M backing=anon\nslot b size=64M backing=thp ipa=3G\n"
     for number, kind in enumerate(("read", "write", "fetch")):
         text += "".join(f"cpu{number % 2} {kind} {slot}+{step}M\n" for slot in "ab" for step in (0, 32, 0, 1))
     text += "cpu0 speculate a+0\ncpu1 speculate b+0\nhost discard a+0 64M\ncpu0 read a+0\ncpu0 read b+0\n"
     verdict = Differential(ORIGINAL, broken(pgtable)).run(parse("s2fuzz 1\n" + text))
-    # With 64K pages nothing here is as large as a block.
+    # With 64K pages, these slots are too small for a block.
     assert verdict.failed == (pgtable is LinksTheTableItself or setting != " granule=64K")

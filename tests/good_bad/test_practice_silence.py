@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""progress: kernel code that makes no event for seconds of CPU time is ended, and is a finding."""
+"""progress: kernel code that causes no event for seconds of CPU time is stopped, and is a finding."""
 
 import os
 from pathlib import Path
@@ -21,14 +21,14 @@ from .practice_silence import ABORT, CREATION, DESTROY, EVENTLESS, LONG_SCAN, SC
 UNLOCKED = "slot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\ncpu0 read a+0\n"
 READ = "slot a size=4K backing=anon\ncpu0 write a+0\nhost discard a+0 4K\ncpu0 read a+0\n"
 LOGGED = "slot a size=4K backing=anon\ncpu0 write a+0\nlog a on\n"
-# Enough for what is right here, also as plain Python.
+# Enough for the right versions here, even as plain Python.
 SECONDS = 0.5
 
 
 def judged(
     version: Candidate, text: str, reference: Candidate = ORIGINAL, trace: bool = False, seconds: float = SECONDS
 ) -> Run:
-    """Judge a program."""
+    """Judge a program and return the run."""
     programs = [("p.s2", parse(f"s2fuzz 1\nvm\n{text}"))]
     with Judging(programs, reference, [version], trace, seconds) as judging:
         return judging.run(0, 0)
@@ -45,7 +45,7 @@ def judged(
     ],
     ids=["walker", "before the first event", "after a walk", "destruction", "creation"],
 )
-def test_code_that_does_not_come_back(version: Candidate, text: str, function: str, at: int, said: str) -> None:
+def test_code_that_does_not_return(version: Candidate, text: str, function: str, at: int, said: str) -> None:
     run = judged(version, text)
     (found,) = [each for each in run.findings() if each.signature == f"progress: {function}: does not return"]
     assert (found.kind, found.at) == (REGRESSION, at)
@@ -62,24 +62,24 @@ def test_the_original_comes_first() -> None:
     assert "eventless-loop: no event" in run.findings()[0].reason
 
 
-def test_what_was_found_before_stays() -> None:
-    """The access flag fault of bug R1, which both have, comes before."""
+def test_earlier_violations_are_kept() -> None:
+    """Both versions have bug R1: its access flag fault comes first."""
     text = "slot a size=8K backing=anon\ncpu0 read a+0\nhost age a+0 4K\ncpu0 read a+0\nhost discard a+0 8K\n"
     run = judged(EVENTLESS, text)
     assert [(each.kind, each.at) for each in run.findings()] == [(REGRESSION, 3), (COMMON, 2)]
 
 
-def test_long_stretches_without_an_event_are_no_finding() -> None:
-    """Together they are longer than the limit; each leaves most of it for what a loaded machine makes slow."""
+def test_long_periods_without_an_event_are_no_finding() -> None:
+    """Together they exceed the limit. Each one leaves most of the limit as a reserve for a loaded machine."""
     text = "slot a size=2M backing=anon\n" + "cpu0 write a+0\nhost discard a+0 2M\n" * 5
     limit = 4 * SCAN
     before = os.times()
     assert [each.kind for each in judged(LONG_SCAN, text, seconds=limit).findings() if each.kind == REGRESSION] == []
-    # User and system time of the process that judged.
+    # User and system time of the judging process.
     assert sum(os.times()[2:4]) - sum(before[2:4]) > limit
 
 
-def test_the_trace_goes_up_to_there() -> None:
+def test_the_trace_ends_at_the_silent_operation() -> None:
     trace = judged(EVENTLESS, UNLOCKED, trace=True).trace
     assert trace is not None
     assert "operation 2: cpu0 write a+4K" in trace
@@ -89,7 +89,7 @@ def test_the_trace_goes_up_to_there() -> None:
 
 
 def test_one_silent_run_decides_nothing(tmp_path: Path) -> None:
-    """Silent the first time only, in whichever process that is: no finding."""
+    """A version that loops only in the first run, in any process, is no finding."""
     seen = tmp_path / "seen"
 
     class Once(Pgtable):
@@ -106,8 +106,8 @@ def test_one_silent_run_decides_nothing(tmp_path: Path) -> None:
         assert (run.word, run.error, run.trace is not None) == (judged(ORIGINAL, UNLOCKED).word, "", trace)
 
 
-def test_time_on_the_wall_decides_nothing() -> None:
-    """A process that waits, or works outside of kernel code, gets on: only the patience for all of it ends that."""
+def test_wall_clock_time_decides_nothing() -> None:
+    """Waiting, or running outside kernel code, is no finding: only the total time limit stops the process."""
 
     def wait(_: object) -> None:
         Path("/proc/self/stat").read_text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases that checkers once got wrong: false alarms that must not come back, and bugs that went unseen."""
+"""Cases that checkers once got wrong: false alarms that must not return, and bugs that went unnoticed."""
 
 import pytest
 
@@ -27,7 +27,7 @@ TOGGLE = "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 cache on\
 
 
 def verdict(name: str, text: str) -> list[str]:
-    """Classes and signatures of a candidate against the original."""
+    """Return the classes and signatures of a candidate compared with the original."""
     return Differential(ORIGINAL, candidate.get(name)).run(parse("s2fuzz 1\n" + text)).titles()
 
 
@@ -58,7 +58,7 @@ cpu1 fetch a+2M mmu=off
 
 
 class ClearsBelowTheAnchor(Pgtable):
-    """Legal: the leaves of a detached table are cleared before they are put."""
+    """Legal: clears the leaves of a detached table before it puts their references."""
 
     def stage2_map_walk_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         if data.anchor != NULL and self.kvm_pte_valid(self.mem[ptep]):
@@ -68,7 +68,7 @@ class ClearsBelowTheAnchor(Pgtable):
         return super().stage2_map_walk_leaf(addr, end, level, ptep, data)
 
 
-def test_what_was_mapped_is_what_was_mapped_when_the_table_was_cut_off() -> None:
+def test_leaves_of_a_detached_table_count_as_mapped_at_that_time() -> None:
     text = """vm cpus=1
 slot a size=2M backing=hugetlb2m
 cpu0 read a+0
@@ -83,7 +83,7 @@ cpu0 fetch a+0
 
 class NoFlushOfTheVm(Mmu):
     def stage2_flush_vm(self, kvm: kvm) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class NoFlush(Pgtable):
@@ -92,7 +92,7 @@ class NoFlush(Pgtable):
 
 
 @pytest.mark.parametrize("bad", [broken(mmu=NoFlushOfTheVm), broken(NoFlush)])
-def test_a_flush_that_is_left_out_altogether(bad: candidate.Candidate) -> None:
+def test_a_missing_flush_of_the_whole_vm(bad: candidate.Candidate) -> None:
     assert [v.signature for v in violations(bad, TOGGLE)] == ["dcache: kvm_toggle_cache: flushed, not cleaned L3"]
     assert violations(ORIGINAL, TOGGLE) == []
 
@@ -127,7 +127,7 @@ def test_with_fwb_nothing_traps() -> None:
 
 
 class ForgetsFollow(PgtableRfcV1_3):
-    """RFC v1 3/4 without saving the table that is to be freed."""
+    """RFC v1 3/4, but does not save the table to free."""
 
     def stage2_map_walk_table_pre(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         ret = super().stage2_map_walk_table_pre(addr, end, level, ptep, data)
@@ -146,7 +146,7 @@ class NoVm(Mmu):
         return -12
 
 
-def test_a_vm_that_cannot_be_made_runs_nothing() -> None:
+def test_a_vm_that_cannot_be_created_runs_nothing() -> None:
     found = [v.signature for v in violations(broken(mmu=NoVm), TOGGLE)]
     assert found == ["contract: kvm_init_stage2_mmu: error -12"]
     difference = Differential(ORIGINAL, broken(mmu=NoVm)).run(parse("s2fuzz 1\n" + TOGGLE))
@@ -155,12 +155,12 @@ def test_a_vm_that_cannot_be_made_runs_nothing() -> None:
 
 class KeepsTheCache(Mmu):
     def kvm_phys_addr_ioremap(self, kvm: kvm, guest_ipa: int, pa: int, size: int, writable: bool) -> int:
-        # A second cache, filled and forgotten.
+        # A second cache that is filled and never freed.
         self.k.kvm_mmu_topup_memory_cache(kvm_mmu_memory_cache(), self.kvm_mmu_cache_min_pages(kvm))
         return super().kvm_phys_addr_ioremap(kvm, guest_ipa, pa, size, writable)
 
 
-def test_a_memory_cache_that_nobody_gives_back() -> None:
+def test_a_memory_cache_that_is_never_freed() -> None:
     text = "vm cpus=1\nslot a size=4K backing=device\n"
     found = [v.signature for v in violations(broken(mmu=KeepsTheCache), text)]
     assert found == ["leak: kvm_free_stage2_pgd: memory cache left"]
@@ -179,7 +179,7 @@ def test_an_invalidation_that_unmaps_nothing() -> None:
 
 
 class UnmapsUnderAnotherName(Pgtable):
-    """Lacks the clean, and calls its walker something else."""
+    """Does not clean, and its walker has another name."""
 
     def stage2_flush_dcache(self, addr: int, size: int) -> None:
         if self.k.walker != "stage2_teardown_walker":
@@ -204,7 +204,7 @@ class ForgetsFwb(Pgtable):
         return (0x1 if device else 0xF) << 2
 
 
-def test_the_memory_type_must_be_the_one_that_forces_write_back() -> None:
+def test_the_memory_type_must_force_write_back() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ncpu0 read a+0\n"
     found = [v.signature for v in violations(broken(ForgetsFwb), text)]
     assert set(found) == {"translation: stage2_map_walker: normal frame not mapped write-back L3"}
@@ -216,8 +216,8 @@ def test_a_known_bug_excuses_only_against_a_version_that_has_it() -> None:
     assert "regression translation: stage2_unmap_walker: still mapped after invalidation L3" in found.titles()
 
 
-def test_a_flush_is_owed_by_the_function_that_took_the_entry_away() -> None:
-    """The write copies a page: one walker frees the table without a flush (B21), the next one maps again."""
+def test_the_function_that_removed_the_entry_must_flush() -> None:
+    """The write copies a page: one walker frees the table without a flush (B21), the next walker maps the page."""
     text = "vm cpus=1 ttl=on fwb=on\nslot a size=4K backing=anon\nhost share a+0 4K\ncpu0 read a+0\ncpu0 write a+0\n"
     found = {v.signature for v in violations(ORIGINAL, text)}
     assert "tlb: stage2_unmap_walker: table not flushed L2" in found
@@ -225,7 +225,7 @@ def test_a_flush_is_owed_by_the_function_that_took_the_entry_away() -> None:
 
 
 class NeverYoungNorHuge(Mmu):
-    """Differs in two ways at once."""
+    """Differs from the original in two ways."""
 
     def kvm_test_age_hva(self, kvm: kvm, hva: int) -> int:
         return 0
@@ -245,7 +245,7 @@ def test_one_difference_does_not_hide_another() -> None:
     assert "block(2M)@" in next(finding.reason for finding in found.findings if finding.signature == "map")
 
 
-def test_a_difference_names_the_rule_that_says_who_is_wrong() -> None:
+def test_a_difference_names_the_rule_that_decides_which_side_is_wrong() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nhost testage a+0\n"
     found = Differential(ORIGINAL, broken(mmu=NeverYoungNorHuge)).run(parse("s2fuzz 1\n" + text))
     reasons = {finding.signature: finding.reason for finding in found.findings}
@@ -266,12 +266,12 @@ slot a delete
 """
 
 
-def test_user_space_tries_again_where_the_program_made_a_slot_fail() -> None:
+def test_user_space_retries_a_slot_that_the_program_made_fail() -> None:
     assert violations(ORIGINAL, RETRIED) == []
 
 
 class KeepsTheLock(Mmu):
-    """Wrong: a slot that cannot be made leaves the mmu lock held."""
+    """Wrong: leaves the mmu lock held if a slot cannot be created."""
 
     def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
         ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
@@ -280,20 +280,20 @@ class KeepsTheLock(Mmu):
         return ret
 
 
-def test_what_a_failed_slot_leaves_is_judged_before_it_is_made_again() -> None:
+def test_a_failed_slot_is_judged_before_it_is_created_again() -> None:
     text = "vm cpus=1\nslot a size=16K backing=device\nslot a delete\nslot a create fail=1\n"
     assert violations(ORIGINAL, text) == []
     found = [violation.signature for violation in violations(broken(mmu=KeepsTheLock), text)]
     assert found == ["locking: kvm_set_memory_region: lock still held"]
 
 
-def test_a_slot_that_moves_to_where_it_is_keeps_its_pages() -> None:
+def test_a_slot_moved_to_its_own_place_keeps_its_pages() -> None:
     text = "vm cpus=1\nslot a ipa=1G size=2M backing=anon\ncpu0 write a+4K\nslot a move 1G\n"
     assert violations(ORIGINAL, text) == []
 
 
-def test_a_hyp_call_that_found_no_root_asks_for_nothing() -> None:
-    """The pages of the call that failed are mapped elsewhere later, and what must be refused need not be by then."""
+def test_a_hyp_call_that_found_no_root_requires_no_mapping() -> None:
+    """A later call may map the failed call's pages elsewhere. A failed call need not refuse invalid permissions."""
     text = "vm cpus=1\nslot a size=4K backing=anon\n"
     for prot in ("rw", "w"):
         calls = f"hyp map 1024G 4G 2M {prot} fail=1\nhyp map 1024G 8G 4K rw\n"
@@ -301,7 +301,7 @@ def test_a_hyp_call_that_found_no_root_asks_for_nothing() -> None:
 
 
 class BreaksForAttributes(Pgtable):
-    """Legal: break, flush, make, for a change of permissions or the access flag too."""
+    """Legal: uses break, flush, make even to change permissions or the access flag."""
 
     def kvm_pgtable_walk(self, pgt: kvm_pgtable, addr: int, size: int, walker: kvm_pgtable_walker) -> int:
         self.walked = pgt
@@ -320,14 +320,14 @@ class BreaksForAttributes(Pgtable):
 
 
 @pytest.mark.parametrize("access", ["read", "fetch"])
-def test_a_leaf_that_a_fault_breaks_and_makes_again_needs_no_reference(access: str) -> None:
+def test_a_leaf_that_a_fault_breaks_and_restores_needs_no_reference(access: str) -> None:
     text = f"vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 write a+0\nhost age a+0 4K\ncpu0 {access} a+0\n"
     found = [violation.signature for violation in violations(broken(BreaksForAttributes), text)]
     assert [signature for signature in found if signature != EVERYWHERE] == []
 
 
 class UnmapsBeforeDestruction(Mmu):
-    """Legal: what is mapped is unmapped before the tables are destroyed."""
+    """Legal: unmaps everything before the tables are destroyed."""
 
     def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:
         if kvm.pgt is not None:
@@ -337,13 +337,13 @@ class UnmapsBeforeDestruction(Mmu):
         super().kvm_arch_flush_shadow_all(kvm)
 
 
-def test_the_destruction_may_change_all() -> None:
+def test_destruction_may_change_all_entries() -> None:
     text = "vm cpus=1 fwb=on\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 write a+2M\ncpu0 read a+2M\n"
     assert violations(broken(mmu=UnmapsBeforeDestruction), text) == []
 
 
 class NeverHuge(Mmu):
-    """Legal: a transparent huge page is mapped by its pages."""
+    """Legal: maps a transparent huge page by single pages."""
 
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
@@ -351,16 +351,16 @@ class NeverHuge(Mmu):
         return self.PAGE_SIZE, pfn, ipa
 
 
-def test_a_known_bug_that_the_original_is_not_put_to_is_no_regression() -> None:
-    """A2: only the first leaf of a huge page is aged. The original maps it by one."""
+def test_a_known_bug_that_the_original_does_not_trigger_is_no_regression() -> None:
+    """A2 ages only the first leaf of a huge page. The original maps the huge page by one leaf."""
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+4K\nhost age a+0 2M\n"
     found = Differential(ORIGINAL, broken(mmu=NeverHuge)).run(parse("s2fuzz 1\n" + text)).findings
     assert {finding.signature.partition(":")[0] for finding in found if finding.kind == "common"} == {"ageing"}
     assert not [finding for finding in found if finding.kind == "regression"]
 
 
-def test_what_a_moved_slot_left_comes_before_what_follows_from_it() -> None:
-    """Write-protecting the slot at its new place touches the leaf that bug B05 left there."""
+def test_leftovers_of_a_moved_slot_are_reported_before_their_consequences() -> None:
+    """Write-protecting the slot at its new place changes the leaf that bug B05 left there."""
     text = """vm granule=16K ipa=48 cpus=1
 slot a ipa=2162704K size=32784K backing=hugetlb32m offset=16M log=on
 cpu0 write a+32752K

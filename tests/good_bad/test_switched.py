@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The switched functions, nothing left out, are the original's: else their bad cases prove nothing."""
+"""The switched functions with no step left out behave like the original's; otherwise their bad cases prove nothing."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from .switched import Coalesce, Map, Split, Switched, Unmap
 
 
 @pytest.mark.parametrize("which", [Map, Split, Coalesce, Unmap])
-def test_nothing_left_out_is_the_original(which: type[Switched]) -> None:
+def test_no_step_left_out_behaves_like_the_original(which: type[Switched]) -> None:
     differential = Differential(ORIGINAL, which.without())
     generator = Generator(5)
     for _ in range(60):

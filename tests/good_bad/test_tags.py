@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tags: frames of a guest with MTE have their tags cleared before it gets them, and once.
+"""tags: a frame's tags are cleared once before a guest with MTE gets it.
 
-No registered version knows MTE: the good candidate is the original with what kernels since v5.14 do.
+No registered version supports MTE: the good candidate is the original plus the code of kernels since v5.14.
 """
 
 from typing import ClassVar, Final
@@ -56,14 +56,14 @@ class Careless(Sanitising):
 
 
 class FirstPageOnly(Sanitising):
-    """Takes the first page for all."""
+    """Clears only the first page."""
 
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         super().sanitise_mte_tags(pfn, 1)
 
 
 class WholeFolioFlagged(Sanitising):
-    """Takes the flag of a page for that of all of its huge page, as the bug T1 does."""
+    """Treats a huge page as cleared if one of its pages is flagged, like bug T1."""
 
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         super().sanitise_mte_tags(pfn, pages)
@@ -71,7 +71,7 @@ class WholeFolioFlagged(Sanitising):
 
 
 class Forgetful(Sanitising):
-    """Flags nothing."""
+    """Does not keep the flags."""
 
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         super().sanitise_mte_tags(pfn, pages)
@@ -79,7 +79,7 @@ class Forgetful(Sanitising):
 
 
 class StaleFrame(Sanitising):
-    """Clears the tags of the frame that it has mapped first."""
+    """Always clears the tags of the first frame that it mapped."""
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -91,7 +91,7 @@ class StaleFrame(Sanitising):
 
 
 class Late(Sanitising):
-    """Clears tags when the guest can see them already."""
+    """Clears tags when the guest can already see them."""
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -102,7 +102,7 @@ class Late(Sanitising):
 
 
 def tagging(pgtable: type[Pgtable]) -> Candidate:
-    """The original with MTE, and another pgtable.c."""
+    """Return the original with MTE and another pgtable.c."""
     return Candidate("tagging", pgtable, Mmu, "for a test", main=TagsMain)
 
 
@@ -136,7 +136,7 @@ CASES: Final = (
         GOOD,
     ),
 )
-# Nothing is wrong with what a leaf has mapped before, nor with what a direct call maps.
+# Frames that a leaf has mapped before and frames that a direct call maps break no rule.
 SILENT: Final = (
     BLOCK + "cpu0 write a+0\nlog a on\ncpu0 write a+4K\n",
     BLOCK + "cpu0 write a+0\nhost split a+0\ncpu0 read a+8K\ncpu0 write a+8K\n",
