@@ -14,7 +14,7 @@ from .recorder import Recorder
 
 
 class StubKernel(Kernel):
-    """Use the page allocator as the memory cache, like the harness that made the streams."""
+    """Uses the page allocator as the memory cache, like the harness that produced the streams."""
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
         return self.zeroed_page()
@@ -38,7 +38,7 @@ class PgtableReplay:
         self.pgt = kvm_pgtable()
 
     def operation(self, op: dict[str, Any]) -> dict[str, Any]:
-        """Run one operation; what the stream would say of it: ret, events."""
+        """Run one operation and return what the stream would contain for it: ret, events."""
         port, pgt, name = self.port, self.pgt, op["op"]
         number = {key: int(op[key], 16) for key in ("addr", "size", "phys") if key in op}
         ret: Any = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Our events in the words of the golden streams (tests/data/golden/README.md)."""
+"""Our events in the format of the golden streams (tests/data/golden/README.md)."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -8,16 +8,16 @@ from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
 from reference.machine.arena import BASE, unwrap
 
-# Where our layer names an event differently, or carries more than the
-# stream: our event -> what the stream writes. Everything not named here is
-# written as it is, numbers plain.
+# Error values of page frame numbers, and their names in the streams.
 PFN_ERRORS: Final = {-1: "hwpoison", -2: "fault", -3: "ro_fault", -4: "noslot"}
 
 
 class Recorder(Observer):
-    """Collects events as the lists that the streams hold.
+    """Collects events as lists like those in the streams.
 
-    :param kernel: whose events; entries are decoded with its arena
+    Methods convert the events that the streams write differently. `_plain` records all others.
+
+    :param kernel: kernel whose events are recorded; its arena decodes entries
     :param warn_labels: whether the stream names warnings (golden/vm does)
     """
 
@@ -32,7 +32,7 @@ class Recorder(Observer):
         return events
 
     def entry(self, pte: int) -> Any:
-        """Hex, or ["t", page, other bits] where it names a table page."""
+        """Return an entry in hex, or ["t", page, other bits] if it refers to a table page."""
         pa = pte & self.mask
         arena = self.kernel.arena
         if arena.holds(pa):
@@ -40,28 +40,28 @@ class Recorder(Observer):
         return hex(unwrap(pte))
 
     def walk(self, vmid: int, start: int, end: int) -> None:
-        """Ignore our own notice that a range is walked: the streams do not have it."""
+        """Ignore our own event for the walk of a range, which the streams lack."""
 
     def walk_table(self, table: int, level: int) -> None:
-        """Ignore our own notice that a table is read: the streams do not have it."""
+        """Ignore our own event for a read table, which the streams lack."""
 
     def sample(self, sequence: int) -> None:
-        """The recordings have the barrier behind it."""
+        """Ignore this event: the streams contain the barrier after it."""
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
-        """The recordings lack it."""
+        """Ignore this event, which the streams lack."""
 
     def synchronize_srcu(self) -> None:
-        """The recordings lack it."""
+        """Ignore this event, which the streams lack."""
 
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        """The recordings lack it."""
+        """Ignore this event, which the streams lack."""
 
     def root_linked(self, vmid: int, linked: bool) -> None:
-        """The recordings lack it."""
+        """Ignore this event, which the streams lack."""
 
     def instruction(self, op: int, operand: int) -> None:
-        """The recordings end at the helper calls."""
+        """Ignore this event: the streams end at the helper calls."""
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.kernel.entries)
@@ -90,7 +90,7 @@ class Recorder(Observer):
         self.events.append(["warn", label] if self.warn_labels else ["warn"])
 
     def lock(self, name: str, vmid: int) -> None:
-        # The streams are of one VM each.
+        # Each stream has one VM.
         self.events.append(["lock", name])
 
     def unlock(self, name: str, vmid: int) -> None:
@@ -132,8 +132,7 @@ def _plain(name: str, numbers_in_hex: bool) -> Callable[..., None]:
     return record
 
 
-# Events with the stream's name and fields: frames and addresses in hex,
-# counts plain.
+# Events whose numbers are frames or addresses, which the streams write in hex.
 IN_HEX: Final = {"pin", "get_pfn", "release", "set_accessed", "set_dirty", "io", "sea"}
 for _name in EVENT_NAMES:
     if _name not in vars(Recorder):

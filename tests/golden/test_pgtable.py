@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The port of pgtable.c does, event for event, what the C file did."""
+"""The port of pgtable.c behaves like the C file, event for event."""
 
 import gzip
 import json
@@ -36,5 +36,5 @@ def test_replay(path: Path) -> None:
         assert replay.pages_left() == sequence["pages_left"]
 
 
-def test_there_are_streams() -> None:
+def test_streams_exist() -> None:
     assert {path.name for path in STREAMS} >= {"original-4k.jsonl.gz", "rfc-v1-1-4k.jsonl.gz", "rfc-v1-3-4k.jsonl.gz"}

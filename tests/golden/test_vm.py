@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ports of mmu.c and pgtable.c together do, event for event, what the C files did."""
+"""The ports of mmu.c and pgtable.c together behave like the C files, event for event."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def sequences(path: Path) -> list[dict[str, Any]]:
 
 
 def compare(want: dict[str, Any], got: dict[str, Any], where: str) -> None:
-    """Every field the replay answers, events one by one for a readable difference."""
+    """Compare every field of the replay, and events one by one for a readable difference."""
     for key, value in got.items():
         if key in ("events", "before"):
             for i, (a, b) in enumerate(zip(want[key], value, strict=False)):
@@ -40,7 +40,7 @@ def compare(want: dict[str, Any], got: dict[str, Any], where: str) -> None:
     assert not missing, f"{where}: not answered: {missing}"
 
 
-# The fields of an operation that are its input, not its outcome.
+# Fields of an operation that are its input, not its outcome.
 ARGUMENTS = {
     *("op", "slot", "flags", "gpa", "size", "hva", "topup_gets", "vcpu", "ipa", "kind", "start", "end", "blockable"),
     *("reason", "backing", "pfn", "bracketed", "flush", "word", "mask", "was", "now", "pa", "writable"),
@@ -60,7 +60,7 @@ def test_replay(path: Path) -> None:
         assert replay.pages_left() == sequence["pages_left"]
 
 
-def test_there_are_streams() -> None:
+def test_streams_exist() -> None:
     names = {path.name for path in STREAMS}
     for source in ("original", "rfc-v1"):
         assert {f"{source}-4k.jsonl.gz", f"directed-{source}-4k.jsonl.gz"} <= names

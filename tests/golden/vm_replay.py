@@ -117,7 +117,7 @@ class VmReplay:
         self.back(op.get("backing", []))
 
     def operation(self, op: dict[str, Any]) -> dict[str, Any]:
-        """Run one operation, and return what the stream would have for it."""
+        """Run one operation and return what the stream would contain for it."""
         out: dict[str, Any] = getattr(self, "op_" + op["op"])(op)
         if "events" in op:
             out["events"] = self.recorder.take()
@@ -199,7 +199,7 @@ class VmReplay:
         first = op["word"] * 64
         pages = min(64, slot.npages - first)
         ret = self.main.kvm_clear_dirty_log_protect(op["slot"], first, pages, [int(op["mask"], 16)])
-        # The stream's ret tells whether the call flushed.
+        # In the stream, ret is whether the call flushed.
         flushed = any(event[0] == "tlbi_vmid" for event in self.recorder.events)
         return {"ret": int(flushed) if ret == 0 else ret}
 
@@ -232,7 +232,7 @@ class VmReplay:
         return {"ret": ret}
 
     def walk(self, ipa: int, kind: str) -> list[Any]:
-        """[status, level, descriptor] as a CPU would report it."""
+        """Return [status, level, descriptor] as a CPU would report it."""
         pgt = self.vm.pgt
         assert pgt is not None
         regime = walk.Regime(self.kernel.granule, pgt.ia_bits, pgt.start_level, pgt.pgd)
@@ -256,7 +256,7 @@ class VmReplay:
             for other in self.vcpus:
                 self.kernel.kvm_mmu_free_memory_cache(other.mmu_page_cache)
             out["before"] = self.recorder.take()
-        # A first walk that succeeds delivers no fault, but lets 'meanwhile' run.
+        # A first walk that succeeds causes no fault, but 'meanwhile' still runs.
         attempts: list[dict[str, Any]] = []
         for number, expected in enumerate(op["attempts"] or [None]):
             reported = self.walk(ipa, kind)
@@ -311,7 +311,7 @@ class VmReplay:
         self.main.invalidate_range_end()
 
     def leaves(self) -> list[list[Any]]:
-        """[ipa, level, descriptor] of every leaf, as the hardware would find them."""
+        """Return [ipa, level, descriptor] of every leaf, as the hardware would find them."""
         pgt = self.vm.pgt
         assert pgt is not None
         granule = self.kernel.granule

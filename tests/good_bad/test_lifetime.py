@@ -14,7 +14,7 @@ from .switched import Coalesce, Root, Unmap
 
 
 class FreeFirst(Pgtable):
-    """Frees a table while its parent still names it."""
+    """Frees a table while its parent still refers to it."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -47,7 +47,7 @@ class EnterUnzeroed(Pgtable):
 
 
 class ReadUnzeroed(Pgtable):
-    """Reads a table whose memory was not cleared, and clears it then."""
+    """Reads a table whose memory was not cleared, and clears it afterwards."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.found_contents(childp, self.k.entries, UNWRITTEN)
@@ -58,7 +58,7 @@ class ReadUnzeroed(Pgtable):
 
 
 class ClearUnzeroed(Pgtable):
-    """Clears such a table before it reads or enters it."""
+    """Clears a table whose memory was not cleared before it reads or enters it."""
 
     def kvm_set_table_pte(self, ptep: int, childp: int) -> None:
         self.k.found_contents(childp, self.k.entries, UNWRITTEN)
@@ -68,7 +68,7 @@ class ClearUnzeroed(Pgtable):
 
 
 class FreeBeforeWalk(Coalesce):
-    """Frees the detached table in PRE, when the walker has not been there yet."""
+    """Frees the detached table in PRE, before the walker has visited it."""
 
     out = frozenset({"free"})
 
@@ -83,7 +83,7 @@ class FreeBeforeWalk(Coalesce):
 
 
 class KeepOneTable(Pgtable):
-    """Hands out the same page whenever a table is needed."""
+    """Uses the same page whenever a table is needed."""
 
     kept = NULL
 
@@ -99,7 +99,7 @@ class KeepOneTable(Pgtable):
 
 
 class StoreAfterFree(Pgtable):
-    """Clears a table that it has given back."""
+    """Clears a table that it has freed."""
 
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
@@ -118,7 +118,7 @@ class FreeRoot(Pgtable):
 
 
 class UnlinkLast(Mmu):
-    """Unlinks the root when the tables are gone."""
+    """Unlinks the root after the tables are gone."""
 
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         pgt = kvm.pgt
@@ -132,7 +132,7 @@ class UnlinkLast(Mmu):
 
 
 class DestroyUnderLock(Mmu):
-    """Destroys the tables of a root that is linked, with the lock held."""
+    """Destroys the tables of a linked root with the lock held."""
 
     def kvm_free_stage2_pgd(self, kvm: kvm) -> None:
         self.k.lock("mmu")
@@ -146,7 +146,7 @@ class DestroyUnderLock(Mmu):
 
 
 class LinkFirst(Root):
-    """Links the root before all of the VM is there, and takes it back late where that fails, as Linux 7.3 does."""
+    """Links the root before the VM is complete, and unlinks it late if creation fails, like Linux 7.3."""
 
     def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
         pgt = self.root(kvm)
@@ -162,9 +162,10 @@ class LinkFirst(Root):
 
 
 class BesideWalks(Coalesce):
-    """Maps beside other walks, as a reader of RCU: what becomes a block is freed after a grace period.
+    """Maps concurrently with other walks, as an RCU reader: a table replaced by a block is freed after a grace period.
 
-    *out*: "reader": the walk is none; "grace": the table is freed at once; "cut": it is handed to RCU too early
+    *out*: "reader": the walk is not an RCU reader; "grace": the table is freed at once; "cut": it is handed to RCU
+    too early
     """
 
     WALKS_UNDER_RCU = True
@@ -177,11 +178,11 @@ class BesideWalks(Coalesce):
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
-        # As read_lock() leaves it.
+        # Same effect as read_lock().
         self.k.mmu_shared = True
         if "reader" not in self.out:
             self.k.rcu_read_lock()
-        # The order of compare-exchanges is another rule's business.
+        # Another rule checks the order of compare-exchanges.
         self.k.exchanging = True
         ret = super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
         self.k.exchanging = False

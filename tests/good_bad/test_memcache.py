@@ -23,7 +23,7 @@ class OneTooFew(Mmu):
 
 
 class NotForPermissions(Mmu):
-    """Asks for nothing in a permission fault, be it a write that splits a block."""
+    """Requests nothing in a permission fault, even for a write that splits a block."""
 
     permission = False
 
@@ -38,7 +38,7 @@ class NotForPermissions(Mmu):
 
 
 class Ioremap(Mmu):
-    """The original's, but for what a subclass does wrong."""
+    """Maps like the original, except for the mistake of a subclass."""
 
     once: ClassVar[bool] = False
     goes_on: ClassVar[bool] = False
@@ -104,26 +104,26 @@ def test_memcache_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_what_a_call_of_its_own_tops_up_is_enough() -> None:
-    """Direct calls ask for as many tables as the whole range may take."""
+def test_the_top_up_of_a_direct_call_is_enough() -> None:
+    """A direct call requests as many tables as the whole range may need."""
     case = Case("", "", broken(), "vm cpus=1\nslot a size=8M backing=anon\ntable map a+1M 6M rw\ntable unmap a+0 8M\n")
     assert case.all_good() == []
 
 
-def test_a_block_that_no_fault_would_have_made() -> None:
-    """The frames lie in a row, so a direct call may map them by a block; the host maps pages."""
+def test_a_block_that_only_a_direct_call_makes() -> None:
+    """The frames are adjacent, so a direct call may map them by a block although the host maps pages."""
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=anon\ntable map a+0 2M r\ncpu0 fetch a+0\n"
     assert Case("", "", broken(), text).all_good() == []
 
 
-def test_a_block_of_device_memory_that_no_fault_would_have_made() -> None:
-    """A direct call maps by a block what user space maps by one, and KVM by pages."""
+def test_a_block_of_device_memory_that_only_a_direct_call_makes() -> None:
+    """A direct call maps a block where user space maps one. KVM maps pages there."""
     text = "vm cpus=1 fwb=on\nslot a size=2M backing=devicehuge\n"
     text += "table unmap a+0 2M\ntable map a+0 2M r\ncpu0 write a+64K\n"
     assert Case("", "", broken(), text).all_good() == []
 
 
 def test_leftovers_and_an_empty_cache_are_the_same_bug() -> None:
-    """M1: cpu0 has filled its cache before, cpu1 never has."""
+    """M1: cpu0 has filled its cache before; cpu1 never has."""
     found = [[v.signature for v in violations(broken(), BLOCK + f"cpu{cpu} fetch a+0\n")] for cpu in (0, 1)]
     assert found == [[NONE + " after a permission fault"]] * 2

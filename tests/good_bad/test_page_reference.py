@@ -15,7 +15,7 @@ from .case import EVERYWHERE, ORIGINAL, Case, broken, each, violations
 
 
 class Hosted(Mmu):
-    """mmu.c as it is, linked with other functions below it."""
+    """The original's mmu.c with other functions below it."""
 
     host: ClassVar[type[KvmHost]] = KvmHost
 
@@ -26,7 +26,7 @@ class Hosted(Mmu):
 
 
 def with_host(host: type[KvmHost]) -> Candidate:
-    """A candidate that calls *host*'s functions."""
+    """Return a candidate that calls *host*'s functions."""
     return broken(mmu=type("Hosted", (Hosted,), {"host": host}))
 
 
@@ -42,7 +42,7 @@ class NotDirtyAfterPermissionFault(KvmHost):
 
 
 class DirtyTooLate(KvmHost):
-    """Marks the page once nothing holds it any more."""
+    """Marks the page after its reference is dropped."""
 
     late = -1
 
@@ -56,7 +56,7 @@ class DirtyTooLate(KvmHost):
 
 
 class AccessedTooLate(KvmHost):
-    """Marks the page once nothing holds it any more."""
+    """Marks the page after its reference is dropped."""
 
     def kvm_set_pfn_accessed(self, pfn: int) -> None:
         pass
@@ -67,7 +67,7 @@ class AccessedTooLate(KvmHost):
 
 
 class MarksWhatTheLockHolds(KvmHost):
-    """Drops the reference, then marks the page: whoever would free it waits for the mmu lock."""
+    """Drops the reference, then marks the page. Freeing the page would have to wait for the mmu lock."""
 
     def kvm_set_pfn_dirty(self, pfn: int) -> None:
         super().kvm_release_pfn_clean(pfn)
@@ -93,7 +93,7 @@ class NotAccessedAfterAgeing(KvmHost):
 
 
 class AccessedNextFrame(KvmHost):
-    """Marks another page."""
+    """Marks the next frame."""
 
     def kvm_set_pfn_accessed(self, pfn: int) -> None:
         super().kvm_set_pfn_accessed(pfn + 1)
@@ -124,7 +124,7 @@ class KeepAfterPermissionFault(KvmHost):
 
 
 class KeepOnRetry(Mmu):
-    """Keeps the frame where a notifier came in between: the guest faults again, and that pins another one."""
+    """Keeps the frame if a notifier ran in between. The guest then faults again, which pins another frame."""
 
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
@@ -139,7 +139,7 @@ class KeepOnRetry(Mmu):
 
 
 class KeepTail(Mmu):
-    """Takes the head of a huge page without giving the tail back."""
+    """Pins the head of a huge page without releasing the tail."""
 
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
@@ -151,7 +151,7 @@ class KeepTail(Mmu):
 
 
 class TailOnly(Mmu):
-    """The pin does not move to the head, but the release does."""
+    """Releases the head of a huge page although the pin stays on the tail."""
 
     def transparent_hugepage_adjust(
         self, memslot: kvm_memory_slot, hva: int, pfn: int, ipa: int
@@ -185,7 +185,7 @@ class ReleaseAtOnce(KvmHost):
 
 
 class PinInNotifier(Mmu):
-    """``change_pte`` takes a reference that nobody drops."""
+    """Takes a reference in ``change_pte`` that is never dropped."""
 
     def kvm_set_spte_hva(self, kvm: kvm, hva: int, pfn: int) -> int:
         self.h.kvm_get_pfn(pfn)
@@ -298,34 +298,34 @@ OWES_NOTHING = (
 
 
 @each(OWES_NOTHING)
-def test_what_owes_no_reference_and_no_mark(case: Case) -> None:
+def test_mappings_that_need_no_reference_and_no_mark(case: Case) -> None:
     assert case.all_good() == []
 
 
-def test_a_stale_leaf_is_told_of_as_that() -> None:
-    """B05 leaves a page mapped that has moved: the fault marks the frame that it looked up, and grants the old one."""
+def test_a_stale_leaf_is_not_also_a_reference_violation() -> None:
+    """B05 leaves a moved page mapped: the fault marks the frame that it looked up, but grants the old frame."""
     text = "vm cpus=1\nslot a size=4M backing=anon\ncpu0 write a+2M\nhost discard a+4K 2M\ncpu0 fetch a+2M\n"
     found = {violation.checker for violation in violations(ORIGINAL, text)}
     assert "isolation" in found
     assert "page-reference" not in found
 
 
-def test_a_reference_that_was_left_over_holds_nothing() -> None:
+def test_a_leaked_reference_does_not_count_as_held() -> None:
     found = violations(with_host(KeepAfterPermissionFault), LOGGED + "host age a+0 4K\ncpu0 read a+0\n")
     assert [violation.signature for violation in found] == [f"{RULE}frame still pinned{PERMISSION}", EVERYWHERE]
 
 
-def test_who_sets_an_access_flag_need_not_mark_the_page() -> None:
-    """2362506f7cff (v6.13) leaves that to ageing, which asks for the access flag."""
+def test_an_access_flag_fault_need_not_mark_the_page() -> None:
+    """2362506f7cff (v6.13) leaves marking to ageing, which reads the access flag."""
     version = with_host(NotAccessedAfterAgeing)
     assert Case("", "", version, AGED, version).all_good() == []
 
 
 @pytest.mark.parametrize(("host", "mark"), [(DirtyTooLate, "dirty"), (AccessedTooLate, "accessed")])
-def test_a_mark_that_comes_after_the_release_is_not_missed_as_well(host: type[KvmHost], mark: str) -> None:
+def test_a_mark_after_the_release_is_not_also_missing(host: type[KvmHost], mark: str) -> None:
     found = violations(with_host(host), READ)
     assert [violation.signature for violation in found] == [f"{RULE}marked {mark}, not held{TRANSLATION}"]
 
 
-def test_a_mark_after_the_release_and_under_the_lock_is_in_order() -> None:
+def test_a_mark_after_the_release_but_under_the_lock_is_right() -> None:
     assert violations(with_host(MarksWhatTheLockHolds), READ) == []

@@ -65,7 +65,7 @@ def test_progress_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_a_stale_tlb_is_told() -> None:
+def test_a_stale_tlb_entry_is_named() -> None:
     stuck = {case.name: violations(case.bad, case.text)[0].reason for case in CASES if case.signature == STUCK}
     told = {name for name, reason in stuck.items() if "by an entry in the TLB of the CPU: page@" in reason}
     assert told == {"the TLB is not flushed"}

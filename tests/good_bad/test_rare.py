@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rare ways through mmu.c: each has an outcome of its own, and a version that gets it wrong shows."""
+"""Rare paths through mmu.c: each has its own outcome, and a version that gets it wrong is found."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_outcome(operations: str, outcome: str) -> None:
 
 
 class WalksAreReads(Mmu):
-    """Only the bit of the syndrome says whether it was a write."""
+    """Ignores S1PTW: only the write bit of the syndrome determines whether an access is a write."""
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         vcpu.esr &= ~(1 << 7)
@@ -69,21 +69,21 @@ class SendsNoSignal(Mmu):
 
 
 class KeepsHoles(Mmu):
-    """Unmaps only where there still is an area: too late for munmap()."""
+    """Does not unmap in notifiers, so memory stays mapped after munmap()."""
 
     def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
         return 0
 
 
 class NoTables(Mmu):
-    """Notifications take it for granted that there are tables."""
+    """Assumes in a notifier that tables exist."""
 
     def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
         return self.handle_hva_to_gpa(kvm, start, end, self.kvm_age_hva_handler)
 
 
 class KeepsWhatFailed(Root):
-    """Forgets the structure when the root cannot be had."""
+    """Does not free the structure if the root cannot be allocated."""
 
     forgets = True
 
@@ -161,5 +161,5 @@ def test_rare_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_a_structure_that_cannot_be_had_is_asked_for_again() -> None:
+def test_a_failed_allocation_of_the_structure_is_retried() -> None:
     assert violations(broken(mmu=KeepsWhatFailed), "vm fail=1\nslot a size=4K backing=anon\ncpu0 read a+0\n") == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""refcount: 1 + the number of valid entries, or (v5.13 on) of entries that are not zero."""
+"""refcount: 1 + the number of valid entries, or of nonzero entries since v5.13."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ UNMAP = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\ncpu0 read
 
 
 class LeavesAddressBits(PgtableV5_14):
-    """Clears the valid bit only, as before v5.13: what remains still counts."""
+    """Clears only the valid bit, as before v5.13: the rest of the entry still counts."""
 
     def kvm_clear_pte(self, ptep: int) -> None:
         self.kvm_set_invalid_pte(ptep)
@@ -32,7 +32,7 @@ class CountsMoreThanValid(Pgtable):
 
 
 class KeepsTheReference(PgtableV5_14):
-    """Clears an entry and forgets its reference."""
+    """Clears an entry without dropping its reference."""
 
     def stage2_put_pte(self, ptep: int, mmu: kvm_s2_mmu, addr: int, level: int) -> None:
         super().stage2_put_pte(ptep, mmu, addr, level)
@@ -51,7 +51,7 @@ class KeepsTheAnchorsReference(PgtableV5_14):
 
 
 class PinsWhatItAges(Pgtable):
-    """Takes a reference on the table of each leaf that it looks at, and stores nothing."""
+    """Takes a reference to the table of each leaf that it reads, even if it stores nothing."""
 
     def stage2_attr_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: stage2_attr_data) -> int:
         self.k.get_page(self.k.virt_to_page(ptep))
@@ -130,7 +130,7 @@ def test_refcount_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-# What comes behind the mistake writes to the same table, or counts it.
+# Later operations write to the same table, or check its count.
 LATER = {
     "mapped again": f"{UNMAP}cpu0 read a+0\n",
     "write-protected": f"{UNMAP}log a on\n",
@@ -140,14 +140,14 @@ LATER = {
 
 
 @pytest.mark.parametrize("text", LATER.values(), ids=LATER)
-def test_a_wrong_count_is_that_of_who_made_it(text: str) -> None:
-    """However late it is seen, and whoever has written to the table by then."""
+def test_a_wrong_count_is_attributed_to_its_cause(text: str) -> None:
+    """The wrong count may be seen later, after other functions have written to the table."""
     assert violations(Unmap.without(), text) == []
     assert set(counted(Unmap.without("put"), text)) == {"refcount: stage2_unmap_walker: too many references L3"}
 
 
 class Uneven(Map, Unmap):
-    """Maps without a get, unmaps without a put, and has one get too many where it write-protects."""
+    """Maps without a get, unmaps without a put, and write-protects with an extra get."""
 
     out = frozenset({"get", "put"})
 
@@ -159,13 +159,13 @@ class Uneven(Map, Unmap):
 
 
 def counted(version: Candidate, text: str) -> list[str]:
-    """The violations of the rule, each once, in order."""
+    """Return the signatures of this rule in order, without duplicates."""
     found = [each.signature for each in violations(version, text)]
     return [each for each in dict.fromkeys(found) if each.startswith("refcount: ")]
 
 
-def test_a_count_that_is_right_again_is_of_nobody() -> None:
-    """The next mistake is that of who makes it."""
+def test_a_count_that_is_right_again_is_attributed_to_nobody() -> None:
+    """The next wrong count is attributed to its own cause."""
     text = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\nlog a on\nhost discard a+0 4K\n"
     assert counted(broken(Uneven), text) == [
         "refcount: stage2_map_walker: too few references L3",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""translation: relaxing permissions takes no right away, be it called directly or by a fault."""
+"""translation: relaxing permissions removes no right, in direct calls and in faults."""
 
 from fuzz.findings.severity import Severity, severity
 from reference import pgtable as constants
@@ -11,7 +11,7 @@ from .case import Case, broken, each, violations
 
 
 class SetsWhatIsAskedFor(Pgtable):
-    """The permissions become those asked for, and no others."""
+    """Sets exactly the requested permissions."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         bits = (
@@ -30,7 +30,7 @@ class SetsWhatIsAskedFor(Pgtable):
 
 
 class WritableIsNotExecutable(Pgtable):
-    """No leaf is both: what becomes writable loses execution."""
+    """Makes no leaf writable and executable: a leaf that becomes writable loses execution."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         if prot & constants.KVM_PGTABLE_PROT_W and not prot & constants.KVM_PGTABLE_PROT_X:
@@ -39,7 +39,7 @@ class WritableIsNotExecutable(Pgtable):
 
 
 class DropsTheLeaf(Pgtable):
-    """Relaxing unmaps: the next fault will map it as it should be."""
+    """Unmaps the leaf instead of relaxing it: the next fault maps it with the right permissions."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         if self.k.entry == "kvm_pgtable_stage2_relax_perms":
@@ -48,7 +48,7 @@ class DropsTheLeaf(Pgtable):
 
 
 class YoungWithoutWrite(Pgtable):
-    """An access flag fault makes the leaf young, and read-only."""
+    """Makes the leaf young but read-only in an access flag fault."""
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
         pte = super().kvm_pgtable_stage2_mkyoung(pgt, addr)
@@ -61,7 +61,7 @@ FAULT = "translation: stage2_attr_walker: right removed while a fault is handled
 RELAX = "translation: stage2_attr_walker: right removed by relaxing "
 HEAD = "vm cpus=1 fwb=on\nslot a size=8K backing=anon"
 BLOCK = HEAD.replace("8K", "2M").replace("anon", "thp") + "\ncpu0 read a+0\ntable relax a+0 rx\n"
-# A fetch is no write, and must not ask for one while pages are logged.
+# A fetch is not a write, and must not request write permission while pages are logged.
 LOGGED = HEAD + " log=on\ncpu0 write a+0\ncpu0 fetch a+0\n"
 
 CASES = (
@@ -105,7 +105,7 @@ def test_rights_bad(case: Case) -> None:
 
 
 class ClosesBeforeItUnmaps(Mmu):
-    """Right, if slow: a notifier takes execution away, then the mapping."""
+    """Right but slow: a notifier first removes execution, then the mapping."""
 
     def kvm_unmap_hva_handler(self, kvm: kvm, gpa: int, size: int, may_block: bool) -> int:
         assert kvm.pgt is not None
@@ -113,11 +113,11 @@ class ClosesBeforeItUnmaps(Mmu):
         return super().kvm_unmap_hva_handler(kvm, gpa, size, may_block)
 
 
-def test_what_a_notifier_takes_away_in_a_fault_is_apart() -> None:
-    """The write breaks copy-on-write: the page that may be executed goes, through a notification in the fault."""
+def test_a_notifier_may_remove_a_right_during_a_fault() -> None:
+    """The write breaks copy-on-write: a notifier within the fault unmaps the executable page."""
     shared = "cpu0 write a+0\nhost share a+0 8K\ncpu0 fetch a+0\ncpu0 write a+0\n"
     assert violations(broken(mmu=ClosesBeforeItUnmaps), HEAD + "\n" + shared) == []
 
 
-def test_a_right_less_is_a_matter_of_contract() -> None:
+def test_a_removed_right_has_severity_contract() -> None:
     assert severity(FAULT + "L3") == Severity.CONTRACT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""fault-order: a slot that goes is marked invalid, and its readers are waited for, before it is unmapped."""
+"""fault-order: a deleted or moved slot is unmapped after it is marked invalid and its readers were waited for."""
 
 import pytest
 
@@ -22,7 +22,7 @@ VALID, READ = NAME + "it was marked invalid", NAME + "its readers were waited fo
 
 
 class UnmapsFirst(KvmMain):
-    """Unmaps a slot that goes, and then tells the faults."""
+    """Unmaps a deleted or moved slot before it marks the slot invalid."""
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in GOES:
@@ -46,7 +46,7 @@ class UnmapsFirst(KvmMain):
 
 
 class UnmapsTwice(UnmapsFirst):
-    """Legal: most of it goes early, and all that faults have mapped since goes later."""
+    """Legal: unmaps early, and unmaps again whatever faults have mapped since."""
 
     def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         return KvmMain.kvm_set_memslot(self, old, new, change)
@@ -64,7 +64,7 @@ class UnmapsHalfAgain(UnmapsFirst):
 
 
 class WaitsLate(UnmapsFirst):
-    """Marks a slot that goes, unmaps it, and waits for readers then."""
+    """Marks the slot invalid, unmaps it, and waits for readers only afterwards."""
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in GOES:
@@ -78,7 +78,7 @@ class WaitsLate(UnmapsFirst):
 
 
 class ReplacesAtOnce(UnmapsFirst):
-    """Legal: the slot is gone, or elsewhere, for each fault when the place at which it was is unmapped."""
+    """Legal: removes or moves the slot for all faults before it unmaps the old place."""
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is None or change not in GOES:
@@ -89,7 +89,7 @@ class ReplacesAtOnce(UnmapsFirst):
 
 
 def on(main: type[KvmMain]) -> Candidate:
-    """The original on another kvm_main.c."""
+    """Return the original with another kvm_main.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", main=main)
 
 
@@ -122,13 +122,13 @@ def test_each_part_that_was_not_unmapped_again_is_named() -> None:
 
 
 @pytest.mark.parametrize("change", [DELETE, MOVE])
-def test_what_is_not_mapped_is_not_unmapped_too_early(change: str) -> None:
+def test_unmapping_an_empty_slot_early_is_no_violation(change: str) -> None:
     assert violations(on(UnmapsFirst), "vm\nslot a ipa=1G size=4M backing=anon\n" + change) == []
 
 
 @pytest.mark.parametrize(("main", "expected"), [(KvmMain, []), (UnmapsTwice, []), (UnmapsFirst, [VALID])])
-def test_in_a_block_the_order_of_the_caller_counts(main: type[KvmMain], expected: list[str]) -> None:
-    """A thread of the host unmaps meanwhile: that is no deletion. The vCPU comes when all is done."""
+def test_in_a_par_block_only_the_callers_order_counts(main: type[KvmMain], expected: list[str]) -> None:
+    """A host thread unmaps concurrently, which is not the deletion. The vCPU runs after both."""
     text = PAGES + "par\nuser0 slot a delete\nhost0 discard a+0 4K\ncpu0 read a+2M\n"
     text += "switch user0 to host0 before lock 1\nend\n"
     found = all_found(on(main), parse("s2fuzz 1\n" + text))

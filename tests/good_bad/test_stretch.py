@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""contract: the mmu lock is not held over what the other side holds it for piece by piece."""
+"""contract: the mmu lock is not held for long work during which the other side reschedules."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ class NeverReschedules(Mmu):
 
 
 class OneWalk(Mmu):
-    """Reschedules as often as there are root entries, when all is done in one walk."""
+    """Does all work in one walk, and then reschedules once for each root entry."""
 
     def stage2_apply_range(
         self, kvm: kvm, addr: int, end: int, fn: Callable[[kvm_pgtable, int, int], int], resched: bool
@@ -42,7 +42,7 @@ class OneWalk(Mmu):
 
 
 class UnmapsAtOnce(Mmu):
-    """Reschedules, but not where a slot goes."""
+    """Reschedules, but not when a slot is removed."""
 
     def kvm_arch_flush_shadow_memslot(self, kvm: kvm, slot: kvm_memory_slot) -> None:
         start = slot.base_gfn << self.PAGE_SHIFT
@@ -59,7 +59,7 @@ class ReschedulesMore(Mmu):
 
 
 class Asks(Mmu):
-    """Asks whether another task waits, and drops the lock itself."""
+    """Checks whether another task waits, and drops the lock itself."""
 
     def stage2_apply_range(
         self, kvm: kvm, addr: int, end: int, fn: Callable[[kvm_pgtable, int, int], int], resched: bool
@@ -78,10 +78,10 @@ class Asks(Mmu):
         return 0
 
 
-# A page in each 2M: 36 tables. They start at level 2: each root entry is 2M, and the lock may be dropped behind it.
+# One page in each 2M, so 36 tables. The start level is 2: a root entry covers 2M, and the lock may be dropped after it.
 PAGES = "vm cpus=1 fwb=on ipa=32\nslot a ipa=1G size=72M backing=anon\n"
 PAGES += "".join([f"table map a+{offset}M 4K rw\n" for offset in range(0, 72, 2)])
-# The same in one root entry.
+# The same within one root entry.
 ONE_ENTRY = PAGES.replace("ipa=32", "ipa=40")
 HELD = "contract: {}: mmu_lock held 4 times as long, without rescheduling"
 REGION = HELD.format("kvm_set_memory_region")
@@ -146,7 +146,7 @@ def test_no_false_alarm(text: str) -> None:
 
 
 def test_pages_instead_of_blocks_are_no_regression() -> None:
-    """The longer stretch has as many reschedules in it."""
+    """The longer hold contains the same number of reschedules."""
 
     class NeverHuge(Mmu):
         def transparent_hugepage_adjust(
@@ -162,10 +162,10 @@ def test_pages_instead_of_blocks_are_no_regression() -> None:
     assert [kind for kind, _ in findings(broken(mmu=NeverHuge), text)] == ["divergence"]
 
 
-def test_the_cost_table_has_the_longest() -> None:
+def test_the_cost_table_has_the_longest_hold() -> None:
     costs = judged(broken(mmu=NeverReschedules), PAGES + "log a on\n").costs
     assert costs is not None
-    # Page by page, or all of it write-protected under one hold.
+    # Write-protected in parts, or all under one hold.
     assert (costs.reference.longest_hold_entries, costs.candidate.longest_hold_entries) == (513, 18468)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb: on return no CPU can hold what the tables do not justify."""
+"""tlb: on return, no CPU can hold an entry that the tables do not justify."""
 
 from reference.kvm import kvm
 from reference.mmu import Mmu
@@ -17,7 +17,7 @@ class WriteProtectWithoutFlush(Mmu):
 
 
 class CoalesceFlushesOneAddress(Coalesce):
-    """Keeps the tables, so that nothing but the leaves in TLBs is at stake."""
+    """Keeps the tables, so that only leaves in TLBs can be wrong."""
 
     out = frozenset({"free"})
 
@@ -62,7 +62,7 @@ CASES = (
     ),
 )
 
-# The flush was missing before the new entry was made, too: that is the first violation.
+# The first violation is that the flush is missing before the new entry is made.
 LATER = (
     Case(
         "split without flush",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tlb: what the instructions of tlb.c achieve counts, not the name of the helper."""
+"""tlb: the effect of tlb.c's instructions counts, not the name of the helper."""
 
 import pytest
 
@@ -24,12 +24,12 @@ LEAF = "tlb: stage2_unmap_walker: leaf not flushed L3"
 
 
 def by(tlb: type[AnyTlb]) -> Candidate:
-    """The original with another tlb.c."""
+    """Return the original with another tlb.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", tlb=tlb)
 
 
 class ByInstructions(TlbVhe):
-    """Flushes an address by what *between* has, in the right context."""
+    """Flushes an address by the instructions of *between*, in the right context."""
 
     def between(self, ipa: int, level: int) -> None:
         raise NotImplementedError
@@ -42,7 +42,7 @@ class ByInstructions(TlbVhe):
 
 
 class WholeVmid(ByInstructions):
-    """Right: more than asked for goes."""
+    """Right: flushes more than requested."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISHST)
@@ -51,7 +51,7 @@ class WholeVmid(ByInstructions):
 
 
 class StrongerBarrier(ByInstructions):
-    """Right: as v6.12 does at EL1, a barrier of loads too comes first."""
+    """Right: begins with a barrier that also orders loads, like v6.12 at EL1."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISH)
@@ -62,7 +62,7 @@ class StrongerBarrier(ByInstructions):
 
 
 class BothStagesTwice(ByInstructions):
-    """Right: the first VMALLE1IS is of no use, the second one is."""
+    """Right: the first VMALLE1IS is useless, but the second one is effective."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISHST)
@@ -85,7 +85,7 @@ class LastLevel(ByInstructions):
 
 
 class StoresAlone(ByInstructions):
-    """Wrong: no barrier of stores alone completes a TLBI."""
+    """Wrong: a barrier that orders only stores does not complete a TLBI."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISHST)
@@ -94,7 +94,7 @@ class StoresAlone(ByInstructions):
 
 
 class OneCpu(TlbVhe):
-    """Wrong: other CPUs keep what they have of the VM."""
+    """Wrong: other CPUs keep their entries of the VM."""
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
         cxt = tlb_inv_context()
@@ -106,7 +106,7 @@ class OneCpu(TlbVhe):
 
 
 class EvenRange(TlbVhe):
-    """Wrong: the odd page at the end of a range, which needs a TLBI by address, is left out."""
+    """Wrong: does not flush the odd page at the end of a range, which needs a TLBI by address."""
 
     def __flush_s2_tlb_range_op__(self, op: int, start: int, pages: int, stride: int, tlb_level: int) -> None:
         super().__flush_s2_tlb_range_op__(op, start, pages & ~1, stride, tlb_level)
@@ -149,7 +149,7 @@ def test_right_ways_to_flush_an_address(design: type[AnyTlb], text: str) -> None
 
 
 class NothingBetween(ByInstructions):
-    """Wrong: by VMALLE1IS, combined entries may go first, and come back by what stage 2 still has."""
+    """Wrong: VMALLE1IS may remove combined entries first, which remaining stage-2 entries then restore."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISHST)
@@ -159,7 +159,7 @@ class NothingBetween(ByInstructions):
 
 
 class OneStage(ByInstructions):
-    """Wrong: combined entries stay."""
+    """Wrong: keeps combined entries."""
 
     def between(self, ipa: int, level: int) -> None:
         self.a.dsb(ISHST)
@@ -174,7 +174,7 @@ class OneStage(ByInstructions):
         (OneStage, "combined entries were not invalidated after that (TLBI VMALLE1)"),
     ],
 )
-def test_what_was_flushed_by_address_and_stays_has_a_reason_of_its_own(design: type[AnyTlb], order: str) -> None:
+def test_entries_left_by_a_flush_by_address_have_their_own_reason(design: type[AnyTlb], order: str) -> None:
     (found, *_) = violations(by(design), "vm cpus=1\n" + PAGE)
     assert found.signature == LEAF
     assert f"may still hold it: it was flushed by IPA, but {order}, so a combined entry may stay" in found.reason
@@ -185,21 +185,21 @@ def test_what_was_flushed_by_address_and_stays_has_a_reason_of_its_own(design: t
 @pytest.mark.parametrize(
     ("name", "slot", "first", "shown"),
     [
-        # 8G are one instruction; by mistake it flushes 512M.
+        # One instruction should flush 8G, but flushes 512M.
         ("bug-tlb-range-most", "size=8G", "508K", False),
         ("bug-tlb-range-most", "size=8G", "524284K", False),
         ("bug-tlb-range-most", "size=8G", "512M", True),
         ("bug-tlb-range-most", "size=16G", "15G", True),
         ("bug-tlb-range-most", "size=8388604K", "512M", False),
         ("bug-tlb-range-most", "size=8388612K", "8G", False),
-        # By address where one page is left.
+        # A single remaining page is flushed by address.
         ("bug-tlb-range-hint", "size=4K", "0", True),
         ("bug-tlb-range-hint", "size=8K", "0", False),
         ("bug-tlb-range-hint", "size=12K", "8K", True),
         ("bug-tlb-range-hint", "size=12K", "0", False),
     ],
 )
-def test_what_a_wrong_flush_of_a_range_leaves(name: str, slot: str, first: str, shown: bool) -> None:
+def test_entries_left_by_a_wrong_range_flush(name: str, slot: str, first: str, shown: bool) -> None:
     text = f"vm ttl=on range=on\nslot a {slot} backing=anon\ncpu0 write a+{first}\nlog a on\n"
     assert any(each.checker == "tlb" for each in violations(candidate.get(name), text)) == shown
     assert violations(candidate.get("v6.6-range"), text) == []
@@ -218,15 +218,15 @@ def test_the_last_level_alone_is_right_for_leaves() -> None:
 @pytest.mark.parametrize(
     "name", ["bug-tlb-stage-two", "bug-tlb-unpaired", "bug-tlb-shift", "bug-tlb-vmid", "bug-tlb-host"]
 )
-def test_a_guest_goes_on_by_what_was_not_flushed(name: str) -> None:
-    """The machine executes the instructions: an access finds the translation that is gone."""
+def test_a_guest_uses_a_translation_that_was_not_flushed(name: str) -> None:
+    """The machine executes the instructions, so an access hits the stale translation."""
     found = violations(candidate.get(name), "vm cpus=1\n" + PAGE + "cpu0 read a+0\n")
     assert "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB L3" in {
         each.signature for each in found
     }
 
 
-def test_another_cpu_goes_on_where_one_alone_was_flushed() -> None:
+def test_another_cpu_uses_its_translation_after_a_local_flush() -> None:
     two = "vm cpus=2\nslot a size=8K backing=anon\ncpu1 read a+0\ncpu0 read a+4K\nhost discard a+0 4K\n"
     found = violations(candidate.get("bug-tlb-local"), two + "cpu1 read a+0\n")
     assert any(each.checker == "isolation" for each in found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""translation: what the tables say stays within what host and slots allow."""
+"""translation: the tables map only what host and slots allow."""
 
 import candidate
 from reference.kvm import kvm, kvm_memory_slot
@@ -238,14 +238,14 @@ def test_translation_bad(case: Case) -> None:
 
 
 class UnmapsDevices(Mmu):
-    """A vCPU that is reset unmaps device memory as other memory."""
+    """Unmaps device memory like other memory when a vCPU is reset."""
 
     def stage2_unmap_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         self.unmap_stage2_range(kvm, memslot.base_gfn << self.PAGE_SHIFT, memslot.npages << self.PAGE_SHIFT)
 
 
 def test_a_reset_may_unmap_device_memory() -> None:
-    """A fault maps it again."""
+    """A fault maps the device memory again."""
     text = "vm fwb=off\nslot a size=64K backing=device\ncpu0 read a+0\ncpu0 reset\ncpu0 read a+0\n"
     found = [each.signature for each in violations(broken(mmu=UnmapsDevices), text)]
     assert found == [each.signature for each in violations(ORIGINAL, text)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""walk-order: barriers stand behind what walkers are to find."""
+"""walk-order: barriers follow the stores that walkers must see."""
 
 from typing import ClassVar
 
@@ -44,7 +44,7 @@ class AgesWithoutBarrier(Pgtable):
 
 
 class RelaxesYoung(Pgtable):
-    """Makes a leaf executable and young at once, and flushes by ``__kvm_tlb_flush_vmid_ipa_nsh()``."""
+    """Makes a leaf executable and young in one step, and flushes by ``__kvm_tlb_flush_vmid_ipa_nsh()``."""
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
         ret, _, level = self.stage2_update_leaf_attrs(
@@ -58,7 +58,7 @@ class AgesForItself(Pgtable):
     """Orders an access flag before the walks of the CPU that sets it."""
 
     DOMAIN: ClassVar[str] = "nshst"
-    # Rights that go when the flag is set.
+    # Rights that are removed when the flag is set.
     TAKES: ClassVar[int] = 0
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
@@ -71,13 +71,13 @@ class AgesForItself(Pgtable):
 
 
 class AgesBehindLoads(AgesForItself):
-    """Waits for loads alone."""
+    """Waits only for loads."""
 
     DOMAIN: ClassVar[str] = "nshld"
 
 
 class AgesElsewhere(AgesForItself):
-    """Another CPU waits."""
+    """Executes the barrier on another CPU."""
 
     def wait(self) -> None:
         self.k.cpu ^= 1
@@ -86,7 +86,7 @@ class AgesElsewhere(AgesForItself):
 
 
 class AgesAndProtects(AgesForItself):
-    """Takes the right to write away as well, which other CPUs have to know."""
+    """Also removes write permission, which other CPUs must see."""
 
     TAKES: ClassVar[int] = KVM_PTE_LEAF_ATTR_LO_S2_S2AP_W
 
@@ -103,7 +103,7 @@ class MapsForItself(MapsWithoutBarrier):
 
 
 class RootBehindBarrier(Pgtable):
-    """The root that the barrier orders is not the one that the VM gets."""
+    """Replaces the root after the barrier."""
 
     def kvm_pgtable_stage2_init(self, pgt: kvm_pgtable, vtcr: int, mmu: kvm_s2_mmu) -> int:
         ret = super().kvm_pgtable_stage2_init(pgt, vtcr, mmu)
@@ -215,14 +215,14 @@ def test_walk_order_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-def test_who_makes_a_leaf_young_needs_a_barrier_of_its_own_cpu() -> None:
-    """Another CPU takes an access flag fault more, at worst."""
+def test_making_a_leaf_young_needs_only_a_local_barrier() -> None:
+    """At worst, another CPU takes one more access flag fault."""
     text = "vm cpus=1 haf=on\nslot a size=4K backing=anon\ncpu0 write a+0\nhost age a+0 4K flush=off\ncpu0 fetch a+0\n"
     relaxed = [each.signature for each in violations(broken(RelaxesYoung), text)]
     assert relaxed == [each.signature for each in violations(ORIGINAL, text)]
     assert not any(each.startswith("walk-order") for each in relaxed)
 
 
-def test_who_takes_a_right_away_needs_a_barrier_for_all_cpus() -> None:
-    """It needs a flush too, which is told first."""
+def test_removing_a_right_needs_a_barrier_for_all_cpus() -> None:
+    """It also needs a flush, which is reported first."""
     assert NOT_ORDERED in [each.signature for each in violations(broken(AgesAndProtects), AGED)]

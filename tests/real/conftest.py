@@ -16,12 +16,12 @@ from fuzz.real.kernels import RealKernel
 from fuzz.real.model import model_for
 from fuzz.real.session import RealSession
 
-# One of each series that is at hand.
+# Kernel series. The tests use one available kernel of each.
 SERIES: Final = ("7.3", "6.12", "6.1")
 
 
 def missing() -> str:
-    """Name what this machine lacks; "": nothing."""
+    """Return what this machine lacks; "" if nothing."""
     if shutil.which(os.environ.get(VARIABLE) or PROGRAM) is None:
         return f"no {PROGRAM} on PATH (Debian: qemu-system-arm)"
     if shutil.which(os.environ.get(initrd.VARIABLE) or initrd.COMPILER) is None:
@@ -31,7 +31,7 @@ def missing() -> str:
 
 @pytest.fixture(scope="session", params=SERIES)
 def kernel(request: pytest.FixtureRequest) -> RealKernel:
-    """A kernel of each series."""
+    """Return a kernel of each series."""
     lack = missing()
     if lack:
         pytest.skip(lack)
@@ -43,7 +43,7 @@ def kernel(request: pytest.FixtureRequest) -> RealKernel:
 
 @pytest.fixture
 def tree(kernel: RealKernel) -> Candidate:
-    """The tree of the kernel's version, for what ports do otherwise."""
+    """Return the tree of the kernel's version, for behaviour that differs from the ports."""
     name = model_for(kernel.name)
     if not name.startswith("tree:"):
         pytest.skip("no tree of this version (S2FUZZ_TREES names a folder of trees)")
@@ -52,7 +52,7 @@ def tree(kernel: RealKernel) -> Candidate:
 
 @pytest.fixture(scope="session")
 def newest() -> RealKernel:
-    """The newest kernel at hand."""
+    """Return the newest available kernel."""
     lack = missing()
     if lack:
         pytest.skip(lack)
@@ -61,6 +61,6 @@ def newest() -> RealKernel:
 
 @pytest.fixture(scope="module")
 def machine(kernel: RealKernel) -> Iterator[RealSession]:
-    """A machine with a kernel of each series, which plays one program after another."""
+    """Yield a machine with a kernel of each series, which plays one program after another."""
     with RealSession(kernel) as session:
         yield session

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exported programs, compiled, in the initial file system of a machine that runs them."""
+"""Compiled exported programs in the initial file system of a machine that runs them."""
 
 import shutil
 import subprocess
@@ -12,10 +12,10 @@ from fuzz.real.session import BOOT_PATIENCE, PLAY_PATIENCE
 
 
 def archive_of(texts: Mapping[str, str], folder: Path) -> Path:
-    """An initial file system with programs, by their names.
+    """Return an initial file system with programs.
 
-    :param texts: of the C files
-    :param folder: for all that is made
+    :param texts: C files, keyed by program name
+    :param folder: folder for all files that it creates
     """
     compiler = shutil.which(initrd.compiler())
     assert compiler is not None
@@ -31,13 +31,13 @@ def archive_of(texts: Mapping[str, str], folder: Path) -> Path:
 
 
 def wait_until_ready(machine: RealMachine) -> None:
-    """Wait until it takes commands."""
+    """Wait until the machine accepts commands."""
     while not machine.line(BOOT_PATIENCE).startswith("READY "):
         pass
 
 
 def executed(machine: RealMachine, name: str) -> tuple[int, list[str]]:
-    """Run a program of the file system; its exit code, and what it says."""
+    """Run a program of the file system, and return its exit code and output."""
     machine.send(f"EXEC /{name}\n")
     said: list[str] = []
     while not (line := machine.line(PLAY_PATIENCE)).startswith("EXIT "):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Machines that die, hang, or do not boot, and one whose s2fuzz is killed: one line, and nothing is left."""
+"""Machines that die, hang or do not boot, and a killed s2fuzz: one error line, and nothing is left behind."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SHARED = Path("/dev/shm")
 
 
 def children(pid: int) -> list[int]:
-    """The QEMUs that a process has started, from /proc."""
+    """Return the QEMUs that a process has started, according to /proc."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += map(int, (task / "children").read_text().split())
@@ -35,9 +35,9 @@ def children(pid: int) -> list[int]:
 
 @pytest.fixture
 def running(newest: RealKernel, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A ``s2fuzz real run`` of many programs, and the process number of its QEMU."""
+    """Yield a running ``s2fuzz real run`` of many programs, and the process ID of its QEMU."""
     with RealSession(newest):
-        # Booted and saved.
+        # Boot and save the machine.
         pass
     command = [sys.executable, "-m", "fuzz", "real", "run", *[str(ROOT / P1)] * 50, "--kernel", newest.name, "--json"]
     with subprocess.Popen(
@@ -55,7 +55,7 @@ def running(newest: RealKernel, tmp_path: Path) -> Iterator[tuple[subprocess.Pop
             child.kill()
 
 
-def test_killed_at_work(running: tuple[subprocess.Popen[str], int]) -> None:
+def test_qemu_killed_while_it_runs(running: tuple[subprocess.Popen[str], int]) -> None:
     child, qemu = running
     os.kill(qemu, signal.SIGKILL)
     out, err = child.communicate(timeout=PATIENCE)
@@ -66,14 +66,14 @@ def test_killed_at_work(running: tuple[subprocess.Popen[str], int]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left(running: tuple[subprocess.Popen[str], int], number: signal.Signals) -> None:
+def test_no_qemu_and_no_memory_is_left(running: tuple[subprocess.Popen[str], int], number: signal.Signals) -> None:
     child, qemu = running
     held = set()
     for link in Path(f"/proc/{qemu}/fd").iterdir():
-        # QEMU opens and closes others meanwhile.
+        # QEMU opens and closes other descriptors in the meantime.
         with suppress(FileNotFoundError):
             held.add(os.readlink(link))
-    # The memory that they share has no name that could be left over.
+    # Their shared memory has no name, so no file can be left over.
     assert any(name.startswith("/memfd:s2fuzz-real") and name.endswith("(deleted)") for name in held)
     child.send_signal(number)
     child.communicate(timeout=PATIENCE)
@@ -82,8 +82,8 @@ def test_nothing_is_left(running: tuple[subprocess.Popen[str], int], number: sig
     assert not any("s2fuzz" in path.name for path in SHARED.iterdir())
 
 
-def test_restored_soon(newest: RealKernel) -> None:
-    """A machine that nobody else disturbs takes a third of a second."""
+def test_a_machine_is_restored_quickly(newest: RealKernel) -> None:
+    """An undisturbed machine takes a third of a second."""
     with RealSession(newest) as session:
         assert session.restored < 5.0
         began = time.monotonic()
@@ -91,7 +91,7 @@ def test_restored_soon(newest: RealKernel) -> None:
         assert time.monotonic() - began < 5.0
 
 
-def test_hangs_at_work(newest: RealKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qemu_hangs_while_it_runs(newest: RealKernel, monkeypatch: pytest.MonkeyPatch) -> None:
     with RealSession(newest) as session:
         assert session.machine is not None
         process = session.machine.process
@@ -115,8 +115,8 @@ def test_a_file_that_is_no_kernel(newest: RealKernel, tmp_path: Path, monkeypatc
         RealSession(RealKernel(tmp_path / "Image", "Image"), progress=lambda _: None)
 
 
-def test_a_saved_machine_that_is_damaged(newest: RealKernel) -> None:
-    """Of a kernel parameter of its own, so that no other test has it."""
+def test_a_damaged_saved_machine(newest: RealKernel) -> None:
+    """The machine has its own kernel parameter, so that no other test uses it."""
     told: list[str] = []
     with RealSession(newest, "quiet", progress=told.append) as session:
         saved = entry(sessions.PART, session.name())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Rule by rule of the host model, a program whose tables are those of the real kernel behind each operation."""
+"""A program for each rule of the host model: the tables equal those of the real kernel after each operation."""
 
 import sys
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from fuzz.real.session import RealSession
 from reference.machine.host import Host
 from reference.machine.host_pages import HostPages
 
-# A huge page of which the guest has written page 0, and the host has taken page 1: small entries map what is left.
+# A huge page: the guest has written page 0, and the host has discarded page 1. Small entries map the rest.
 PART: Final = ("cpu0 write a+0", "host discard a+4K 4K")
-# Each rule, the backing, and the program.
+# Backing and program, keyed by rule.
 SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "page of zeroes": ("anon", ("host discard a+0 8K", "cpu0 read a+0", "cpu0 write a+0", "cpu0 read a+4K")),
     "huge page of zeroes": (
@@ -92,35 +92,35 @@ SHOWN: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ),
     ),
 }
-# A race: one in ten programs lost it on 6.1.
+# Number of runs for a race that one in ten programs lost on 6.1.
 FIRST_PROGRAMS: Final = 25
-# What later kernels do otherwise than the port, whose change_pte() maps the new page: it went in v6.10.
+# Rules for which later kernels differ from the port. Its change_pte(), which v6.10 removed, maps the new page.
 OF_TREES: Final = ("huge page of zeroes", "split of pages of nothing but zeroes")
 
 
 def result(kernel: RealKernel, session: RealSession, backing: str, lines: tuple[str, ...]) -> RealRun:
-    """A program beside the model of the kernel, with its tables."""
+    """Run a program, and compare it and its tables with the model of the kernel."""
     text = "\n".join(["s2fuzz 1", "vm cpus=1", f"slot a size=2M backing={backing}", *lines, ""])
     return run(session, candidate.get(model_for(kernel.name)), "x", parse(text), tables=True)
 
 
 @pytest.mark.parametrize("rule", SHOWN)
-def test_the_tables_are_those_of_the_kernel(kernel: RealKernel, machine: RealSession, rule: str) -> None:
+def test_the_tables_equal_those_of_the_kernel(kernel: RealKernel, machine: RealSession, rule: str) -> None:
     if rule in OF_TREES and not model_for(kernel.name).startswith("tree:"):
         pytest.skip("the port's KVM does otherwise than this kernel's (S2FUZZ_TREES names a folder of trees)")
     found = result(kernel, machine, *SHOWN[rule])
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
 
 
-def test_nobody_makes_a_huge_page_of_what_a_program_splits(kernel: RealKernel, machine: RealSession) -> None:
-    """khugepaged, which is woken when a machine has its first program, has scanned before."""
+def test_khugepaged_does_not_collapse_split_pages(kernel: RealKernel, machine: RealSession) -> None:
+    """A machine's first program wakes khugepaged, which has already scanned by then."""
     for _ in range(FIRST_PROGRAMS):
         machine.start()
         assert result(kernel, machine, "thp", ("host split a+0", "cpu0 write a+0", "cpu0 read a+4K")).tables == []
 
 
 def populated(self: HostPages, hva: int, write: bool, real: Callable[..., None] = HostPages.populate) -> None:
-    """A host that knows no page of zeroes."""
+    """Populate memory like a host without a zero page."""
     real(self, hva, True)
 
 
@@ -133,7 +133,7 @@ def populated(self: HostPages, hva: int, write: bool, real: Callable[..., None] 
         ("large folio that moves", Host, ("move_folio", lambda self, block: self.move_page(block, self.page_size))),
     ],
 )
-def test_another_host_differs(
+def test_a_wrong_host_model_differs(
     kernel: RealKernel,
     machine: RealSession,
     monkeypatch: pytest.MonkeyPatch,
@@ -141,7 +141,7 @@ def test_another_host_differs(
     where: type[HostPages],
     other: tuple[str, Callable[..., None]],
 ) -> None:
-    """The comparison sees it."""
+    """The comparison detects a wrong host model."""
     if str(sys.modules[where.__module__].__file__).endswith(tuple(EXTENSION_SUFFIXES)):
         pytest.skip("compiled code calls its methods past what is set here (S2FUZZ_PURE=1 runs the plain form)")
     monkeypatch.setattr(where, *other)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``s2fuzz real run`` on real kernels: known bugs of theirs, and a program on which all is well."""
+"""``s2fuzz real run`` on real kernels: their known bugs, and a program without findings."""
 
 import json
 from pathlib import Path
@@ -25,17 +25,17 @@ P1: Final = "corpus/regressions/livelock-two-levels.s2"
 M1: Final = "corpus/regressions/m1-cache-empty.s2"
 NVHE: Final = "kvm-arm.mode=nvhe"
 CLEAN: Final = "corpus/seeds/thp-blocks.s2"
-# Its fix is in this one.
+# Series with the fix for M1.
 WITHOUT_M1: Final = ("7.3",)
 
 
 def has_m1(kernel: RealKernel) -> bool:
-    """Tell whether a kernel has M1."""
+    """Return whether a kernel has M1."""
     return series(kernel.name) not in WITHOUT_M1
 
 
 def answer(kernel: RealKernel, capture: pytest.CaptureFixture[str], *files: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and results of the command, beside the port."""
+    """Return the exit code and results of the command with the port as model."""
     paths = [str(ROOT / file) for file in files]
     code, out, _ = in_process(capture, "real", "run")(*paths, "--kernel", kernel.name, "--model", PORT, "--json")
     results: list[dict[str, Any]] = json.loads(out)["programs"]
@@ -43,7 +43,7 @@ def answer(kernel: RealKernel, capture: pytest.CaptureFixture[str], *files: str)
 
 
 def test_known_bugs_are_confirmed(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:
-    """P1: a guest that hangs; M1: a warning. Each program gets a machine of its own."""
+    """P1 is a guest that hangs, M1 a warning. Each program gets its own machine."""
     code, (hang, warning) = answer(kernel, capsys, P1, M1)
     assert code == 1
     assert hang["result"] == "finding confirmed"
@@ -61,7 +61,7 @@ def test_known_bugs_are_confirmed(kernel: RealKernel, capsys: pytest.CaptureFixt
 
 
 def test_without_vhe(newest: RealKernel, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The kernel has the same bug, and of its tables and streams nothing is known."""
+    """The kernel has the same bug, but its tables and streams are unknown."""
     file = tmp_path / "x.s2"
     file.write_text(f"# signature: tlb: stage2_unmap_walker: something\n{(ROOT / P1).read_text()}")
     run = in_process(capsys, "real", "run", str(file), "--kernel", newest.name, "--model", PORT, "--append", NVHE)
@@ -73,26 +73,26 @@ def test_without_vhe(newest: RealKernel, capsys: pytest.CaptureFixture[str], tmp
     refused(run("--tables"), "VTTBR_EL2", "use --tables with VHE")
 
 
-def test_nothing_is_wrong(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clean_program_has_no_findings(kernel: RealKernel, capsys: pytest.CaptureFixture[str]) -> None:
     code, (clean,) = answer(kernel, capsys, CLEAN)
     assert (code, clean["result"], clean["complaints"]) == (0, "as the model says", [])
     assert clean["kernel"] == kernel.name
 
 
-def test_without_a_livelock_the_same_guest_goes_on(machine: RealSession) -> None:
-    """The program of P1 with tables of three levels: the same accesses, and no hang."""
+def test_without_a_livelock_the_same_guest_continues(machine: RealSession) -> None:
+    """The program of P1 with tables of three levels makes the same accesses without a hang."""
     program = load(str(ROOT / P1))
     text = [line.replace("v 32 ", "v 40 ") for line in played(program, machine.page_size).lines]
     assert parse(machine.play(text)).outcomes == {0: RealOutcome("ok", "0"), 1: RealOutcome("ok", "0")}
 
 
 def result(session: RealSession, file: str) -> RealRun:
-    """A program beside the port."""
+    """Run a program, and compare it with the port."""
     return run(session, candidate.get(PORT), file, load(str(ROOT / file)))
 
 
 def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison sees a version that is one too high, and a log with one page less."""
+    """The comparison detects a wrong value of a read, and a log with a missing page."""
     real = ModelRun.finish
     for at, value in ((2, 7), (4, [0])):
 
@@ -110,24 +110,24 @@ def test_a_wrong_model_differs(machine: RealSession, monkeypatch: pytest.MonkeyP
     assert result(machine, "tests/data/real/log.s2").word() == "as the model says"
 
 
-def test_a_log_of_any_length_is_told(machine: RealSession) -> None:
-    """A whole one of 1G had more text than /init had room for."""
+def test_a_log_of_any_length_is_reported(machine: RealSession) -> None:
+    """The full log of 1G was once longer than /init's buffer."""
     assert result(machine, "tests/data/real/full-log.s2").word() == "as the model says"
 
 
 @pytest.mark.parametrize("file", ["device-area", "one-cpu"])
-def test_tables_are_those_of_the_tree(tree: Candidate, machine: RealSession, file: str) -> None:
-    """Ports do otherwise.
+def test_tables_equal_those_of_the_tree(tree: Candidate, machine: RealSession, file: str) -> None:
+    """The ports behave differently.
 
     device-area: a boundary in the area of a device notifies for nothing else, unless it has a whole block. /init mapped
-    the block. one-cpu: the fetch relaxes a block and flushes the TLB of its own CPU alone; the other vCPU is on it too.
+    the block. one-cpu: the fetch relaxes a block and flushes only its own CPU's TLB; the other vCPU runs there too.
     """
     found = run(machine, tree, "x", load(str(ROOT / f"tests/data/real/{file}.s2")), tables=True)
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
 
 
 def test_one_machine_plays_many_programs(kernel: RealKernel, machine: RealSession) -> None:
-    """Nothing of one program is left for the next, no tables of VMs either."""
+    """Nothing of one program is left for the next one, not even VM tables."""
     for _ in range(3):
         found = result(machine, M1)
         assert len(found.complaints) == has_m1(kernel)
@@ -135,7 +135,7 @@ def test_one_machine_plays_many_programs(kernel: RealKernel, machine: RealSessio
 
 
 def test_tables_are_compared(machine: RealSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model's are alike behind each operation; those of one that lags behind are not."""
+    """The model's tables are equal after each operation; those of a model that lags behind are not."""
     program = load(str(ROOT / "corpus/seeds/split-by-write.s2"))
     looks: list[int] = []
     real = RealTables.compare

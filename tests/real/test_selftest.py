@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exported programs on real kernels: those of known bugs fail, a clean one passes, one that lacks memory is skipped."""
+"""Exported programs on real kernels: known bugs fail, a clean program passes, one that lacks memory is skipped."""
 
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ LARGE: Final = "s2fuzz 1\nvm\nslot a size=2G backing=hugetlb1g\nslot b size=1G b
 
 @pytest.fixture
 def archive(kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An initial file system with exported programs."""
+    """Return an initial file system with exported programs."""
     monkeypatch.setattr("fuzz.real.lines.MOST", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
     programs = {"p1": load(str(ROOT / P1)), "m1": load(str(ROOT / M1)), "clean": load(str(ROOT / CLEAN))}
     programs["large"] = parse(LARGE)
@@ -33,7 +33,7 @@ def archive(kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_on_a_real_kernel(kernel: RealKernel, archive: Path) -> None:
-    """In an order in which no warning comes before what asks for one."""
+    """In this order, no kernel warning occurs before the first program that expects one."""
     results: dict[str, int] = {}
     said: dict[str, list[str]] = {}
     with RealMachine(kernel.image, archive) as machine:
@@ -42,7 +42,7 @@ def test_on_a_real_kernel(kernel: RealKernel, archive: Path) -> None:
             last, said[name] = executed(machine, name)
             results.setdefault(name, last)
     assert results == {"clean": 0, "p1": 1, "large": 4, "m1": int(has_m1(kernel))}
-    # Who has been warned already cannot tell.
+    # After an earlier warning, the program cannot judge, and is skipped.
     assert last == (4 if has_m1(kernel) else 0)
     assert any(line.startswith("not ok 2 cpu0 fetch a+0 # the vCPU has left the guest") for line in said["p1"])
     assert said["clean"][:2] == ["TAP version 13", "1..6"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stream of stores, flushes and cache operations of a real kernel, beside that of a tree of the same version."""
+"""The stream of stores, flushes and cache operations of a real kernel, compared with a tree of the same version."""
 
 import json
 import os
@@ -26,25 +26,25 @@ from ..tree.trees import planted, version
 from ..unit.console import ROOT, in_process
 
 PROGRAMS: Final = ("split-by-write", "thp-blocks", "copy-on-write", "split-by-exec", "hugetlb-1g-blocks", "outside")
-# Kernels that notify twice when a large folio is split: for its block, and for what is left of it. The model does so
-# once; ranges that are flushed tell.
+# Kernels that notify twice when a large folio is split: for its block, and for the rest of it. The model notifies
+# once. The flushed ranges show the difference.
 TWICE: Final = ("6.1", "6.12")
-# A large folio of which user space has unmapped the first page.
+# A large folio whose first page user space has unmapped.
 FOLIO: Final = (
     "s2fuzz 1\nvm cpus=1\nslot a size=4M backing=thp\n"
     "cpu0 write a+2M\nhost unmap a+2M 4K\ncpu0 write a+2052K\nhost split a+2052K\n"
 )
-# A block that nobody cleans, and one that is cleaned.
+# A block that must be cleaned.
 EXPOSED: Final = "s2fuzz 1\nvm cpus=1 fwb=off\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 read a+0\n"
 CLEANER: Final = "clean_dcache_guest_page"
 RETURN: Final = bytes.fromhex("c0035fd6")
-# Where 6.12 has its image, with pages of 4K and nokaslr.
+# Address of the image of 6.12, with pages of 4K and nokaslr.
 KERNEL: Final = 0xFFFF_8000_8000_0000
 
 
 @pytest.mark.parametrize("cpu", [CPU, OLD_CPU], ids=["fwb", "no-fwb"])
-def test_it_is_that_of_the_tree(kernel: RealKernel, cpu: EmulatedCpu) -> None:
-    """Store by store, flush by flush, with their hints and ranges."""
+def test_the_stream_equals_that_of_the_tree(kernel: RealKernel, cpu: EmulatedCpu) -> None:
+    """Compare all stores and flushes, with their hints and ranges."""
     model = candidate.get(version(series(kernel.name)))
     kinds: set[str] = set()
     with RealSession(kernel, progress=lambda _: None, cpu=cpu, plugin=make()) as session:
@@ -60,9 +60,9 @@ def test_it_is_that_of_the_tree(kernel: RealKernel, cpu: EmulatedCpu) -> None:
 
 
 def planted_in_memory(monkeypatch: pytest.MonkeyPatch, kernel: RealKernel) -> None:
-    """From now on the cleaning function of this kernel does nothing, in each machine that is restored.
+    """Make the cleaning function of this kernel do nothing in each machine that is restored from now on.
 
-    On the CPU without forced write-back, which knows neither BTI nor pointer authentication.
+    The CPU without forced write-back has neither BTI nor pointer authentication.
     """
     load_memory = RealMemory.load
 
@@ -70,17 +70,17 @@ def planted_in_memory(monkeypatch: pytest.MonkeyPatch, kernel: RealKernel) -> No
         load_memory(self, folder)
         symbols = [line.split() for line in (folder / sessions.SYMBOLS).read_text().splitlines()]
         (start,) = [int(first, 16) for first, _, name in symbols if name == CLEANER]
-        # The image lies at a multiple of 2M, and has a magic number in its header.
+        # The image starts at a multiple of 2M, and has a magic number in its header.
         image = next(at for at in range(0, 64 << 20, 2 << 20) if os.pread(self.files[0], 4, at + 56) == b"ARM\x64")
         os.pwrite(self.files[0], RETURN, image + start - KERNEL)
 
     monkeypatch.setattr(RealMemory, "load", load)
 
 
-def test_a_bug_of_caches_is_confirmed_or_not(
+def test_a_cache_bug_is_confirmed_or_not(
     kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A tree that does not clean, beside a kernel that does, and beside one that does not."""
+    """Compare a tree that does not clean with a kernel that cleans, and with one that does not."""
     if series(kernel.name) != "6.12":
         pytest.skip("the kernel is not one of 6.12")
     body = "\t__clean_dcache_guest_page(va, size);\n"
@@ -99,7 +99,7 @@ def test_a_bug_of_caches_is_confirmed_or_not(
     assert found["stamp"] == NOT_CONFIRMED
     assert found["why"] == f"4 stores, DC 2M, where {model} has 4 stores, no DC"
     assert f"# real: not confirmed on Linux {kernel.name}: 4 stores, DC 2M" in file.read_text()
-    # The tree as it is does not have the bug, and does what the kernel does.
+    # The unchanged tree does not have the bug, and behaves like the kernel.
     assert real("--model", version("6.12"))[0] == 0
     assert "# real: not confirmed on Linux 6.12" in file.read_text()
 

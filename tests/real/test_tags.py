@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guests with MTE on real kernels: the tags of another owner that known bugs show them, and none where all is well."""
+"""Guests with MTE on real kernels: known bugs show them another owner's tags, a clean program shows none."""
 
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from .exported import archive_of, executed, wait_until_ready
 T1: Final = "corpus/regressions/t1-tags-of-hugetlb.s2"
 T2: Final = "corpus/regressions/t2-tags-permission-fault.s2"
 CLEAN: Final = "s2fuzz 1\nvm cpus=1 mte=on\nslot a size=2M backing=thp\ncpu0 write a+0\n"
-# Their hugetlb has no tags.
+# Series whose hugetlb pages have no tags.
 WITHOUT_T1: Final = ("6.1", "6.12")
 
 
@@ -42,13 +42,13 @@ def test_tags_of_another_owner_are_confirmed(
 
 
 def test_a_guest_sees_no_tags_of_pages_that_were_cleared(machine: RealSession) -> None:
-    """The same memory, and a whole block that is mapped at once."""
+    """The memory is tagged too, and a whole block is mapped at once."""
     lines = played(parse(CLEAN), machine.page_size).lines
     answers = answers_of(machine.play([tags.leave_line(parse(CLEAN)), *lines, "T 0 0x40000000 0x200000"]))
     assert answers.outcomes == {0: RealOutcome("ok", "0"), 1: RealOutcome("ok", tags.NONE)}
 
 
-def test_an_exported_program_shows_them(kernel: RealKernel, tree: Candidate, tmp_path: Path) -> None:
+def test_an_exported_program_shows_the_tags(kernel: RealKernel, tree: Candidate, tmp_path: Path) -> None:
     file = archive_of({"t2": selftest(load(str(ROOT / T2)), tree, "t2")}, tmp_path)
     with RealMachine(kernel.image, file) as machine:
         wait_until_ready(machine)
