@@ -119,8 +119,9 @@ def test_a_log_of_any_length_is_reported(machine: RealSession) -> None:
 def test_tables_equal_those_of_the_tree(tree: Candidate, machine: RealSession, file: str) -> None:
     """The ports behave differently.
 
-    device-area: a boundary in the area of a device notifies for nothing else, unless it has a whole block. /init mapped
-    the block. one-cpu: the fetch relaxes a block and flushes only its own CPU's TLB; the other vCPU runs there too.
+    device-area: a boundary within a device area notifies for nothing else, unless the area contains the whole block.
+    /init once mapped the whole block. one-cpu: the fetch relaxes a block and flushes only its own CPU's TLB; the other
+    vCPU runs there too.
     """
     found = run(machine, tree, "x", load(str(ROOT / f"tests/data/real/{file}.s2")), tables=True)
     assert ([each.text() for each in found.tables], found.differences) == ([], [])
