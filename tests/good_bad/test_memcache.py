@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""memcache: nothing is taken beyond what was topped up, whatever a cache happens to hold."""
+"""memcache: a call takes no more objects than its top-up guarantees, even if the cache holds more."""
 
 from typing import ClassVar
 

@@ -65,7 +65,7 @@ def test_a_walk_that_counts_as_a_read_is_a_divergence() -> None:
 
 class SendsNoSignal(Mmu):
     def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class KeepsHoles(Mmu):

@@ -30,7 +30,7 @@ class UnmapsFirst(KvmMain):
         return self.finish(old, new, change)
 
     def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
-        """Do what is left."""
+        """Do the remaining steps of the change."""
         if old is not None and change in GOES:
             self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
         ret = self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
@@ -38,7 +38,7 @@ class UnmapsFirst(KvmMain):
         return ret
 
     def invalid(self, old: kvm_memory_slot) -> kvm_memory_slot:
-        """A copy that no fault takes."""
+        """Return a copy of the slot that is marked invalid."""
         flags = old.flags | KVM_MEMSLOT_INVALID
         slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
         slot.dirty_bitmap = old.dirty_bitmap

@@ -126,7 +126,7 @@ class HypWithoutIsb(Pgtable):
         return ret
 
     def barriers(self) -> None:
-        """Order the stores, and no more."""
+        """Order the stores only."""
         self.k.dsb("ishst")
 
 
@@ -151,7 +151,7 @@ class TlbWithoutBarrier(TlbVhe):
         self.__tlb_switch_to_host__(cxt)
 
     def before(self) -> None:
-        """Execute the barrier that comes first."""
+        """Execute the first barrier."""
 
 
 class TlbWithBarrier(TlbWithoutBarrier):
