@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Everything happens in a virtual environment in the checkout; needs python3 (3.11 or later) with venv.
+# Everything is installed into a virtual environment in the checkout; this needs python3 (3.11 or later) with venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,23 +7,23 @@ SEED ?= 1
 CANDIDATE ?= rfc-v1
 DURATION ?= 30
 OUT ?= findings
-# Kernel trees to test with, by version; fetched if the folder is not there.
+# Folder of kernel trees for the tests, one sub-folder per version; fetched if it does not exist.
 TREES ?= $(HOME)/.cache/s2fuzz/kernels
-# What `make bench-bugs` measures: --full for all bugs.
+# The bugs that `make bench-bugs` measures; --full: all of them.
 BUGS ?= --deepest 10
-# What `make bench-mutants` tries: so many mutants; 100000 is all of them.
+# The number of mutants that `make bench-mutants` tries; 100000 is more than there are.
 MUTANTS ?= 300
-# Tests that run at a time.
+# The number of tests that run in parallel.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Made anew whenever what is installed may have changed.
+# Touched after each installation, so that a changed requirement installs again.
 BASE := $(VENV)/.stamp
 TEST := $(VENV)/.stamp-test
 BUILD := $(VENV)/.stamp-build
 
-# Hundreds of processes are started by the tests: without bytecode that is kept, a start takes twice as long.
+# The tests start hundreds of processes. Without cached bytecode, each start would take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -32,21 +32,21 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make fuzz    fuzz $(CANDIDATE) for $(DURATION) s (SEED=, CANDIDATE=, DURATION=, OUT=)"
 	@echo "make test    run the tests that need neither kernel trees nor real kernels"
-	@echo "make test-trees  run those that need kernel trees (TREES=; some 180 MB are unpacked there)"
+	@echo "make test-trees  run the tests that need kernel trees (TREES=; unpacks about 180 MB there)"
 	@echo "make check   ruff (mistakes, layout) and mypy --strict"
-	@echo "make hardware  ask QEMU whether the machine translates as it does"
+	@echo "make hardware  compare the machine's translations with QEMU's"
 	@echo "make real    play known bugs on real kernels under QEMU (fetches kernels and packages)"
 	@echo "make bench   measure speed and memory, and how soon engines find planted bugs"
-	@echo "make bench-bugs  measure it for the deepest bugs (BUGS=--full: all), and go on with what docs/bug-bank.json has"
-	@echo "make bench-mutants  try small changes of the original (MUTANTS=), and go on with docs/mutation-score.jsonl"
-	@echo "make build   compile the hot modules, for speed (test, bench and hardware try it too)"
+	@echo "make bench-bugs  measure that for the deepest bugs (BUGS=--full: all); continues docs/bug-bank.json"
+	@echo "make bench-mutants  try small changes of the original (MUTANTS=); continues docs/mutation-score.jsonl"
+	@echo "make build   compile the hot modules, for speed (test, bench and hardware do it too, if possible)"
 	@echo "make venv    only install, into $(VENV)"
 	@echo "make clean   remove $(VENV) and caches; findings stay"
 
 $(BASE): setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --editable '.[atheris]' || \
-	{ echo "This goes on without the package atheris, and without the engine of that name."; $(PIP) install --editable .; }
+	{ echo "The package atheris cannot be installed: continuing without it and its engine."; $(PIP) install --editable .; }
 	@touch $@
 
 $(TEST): $(BASE)
@@ -62,13 +62,14 @@ venv: $(BASE)
 build: $(BUILD)
 	$(BIN)/s2fuzz build
 
-# As build, where it can be done. Where not, `s2fuzz build` says why, and everything runs as plain Python.
+# Build if there is a C compiler and the packages can be installed. Otherwise everything runs as plain Python, or, with
+# STRICT=1, this fails.
 compiled: $(BASE)
-	@if command -v $${CC:-cc} >/dev/null; then $(MAKE) --silent $(BUILD) >/dev/null 2>&1; fi; \
-	$(BIN)/s2fuzz build || true
+	@if command -v $${CC:-cc} >/dev/null && $(MAKE) --silent $(BUILD) >/dev/null 2>&1; then $(BIN)/s2fuzz build; \
+	else echo "Not compiled: no C compiler, or the packages of [build] cannot be installed." >&2; test -z "$(STRICT)"; fi
 
-# 0 and 1 are both results: only bad usage (2) and mistakes of s2fuzz (3) fail.
-# Nothing is compiled first: the session runs in the form that is there.
+# Exit codes 0 and 1 are both results; bad usage (2) and mistakes of s2fuzz (3) are failures.
+# This does not compile first: the session runs in the existing form.
 fuzz: $(BASE)
 	@status=0; \
 	$(BIN)/s2fuzz fuzz --candidate $(CANDIDATE) --seconds $(DURATION) --seed $(SEED) --out $(OUT) || status=$$?; \
@@ -79,13 +80,13 @@ fuzz: $(BASE)
 	*) exit $$status;; \
 	esac
 
-# Everything as plain Python; then, where it compiles, what holds the compiled code to the same results.
-# What judges thousands of programs is run in that second part alone, in whichever form there is: verdicts are the same.
-# The tests of a file share what they made, and run one after the other, those that take longest first (tests/conftest.py).
+# The first part runs as plain Python. The second part runs in compiled form, if there is one: the tests that check the
+# results of compiled code, and the tests that judge thousands of programs. One process runs all tests of a file, because
+# they share fixtures; the files that take longest come first (tests/conftest.py).
 MANY := $(addprefix tests/unit/engines/test_,atheris.py engine.py hypothesis_engine.py supervisor.py) \
 	tests/quality/test_finds.py tests/quality/test_state_machine.py \
 	tests/unit/features/test_features.py tests/unit/generation/test_generator_pairs.py
-# Of those that are run in the second part anyway.
+# Tests in the folders of the second part that need not run twice.
 ONCE := $(addprefix tests/good_bad/test_practice_,excuses.py flush.py judge.py) tests/unit/compilation/test_native.py
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 test: $(TEST) compiled
@@ -104,7 +105,7 @@ check: $(TEST)
 hardware: compiled
 	$(BIN)/s2fuzz hardware check --out $(OUT)
 
-# Kernels and tools that are missing are fetched first; tests/real needs them. Exit code 1 of `run`: the bugs are shown.
+# Missing kernels and tools are fetched first. Exit code 1 of `run` is the expected result: the kernels have these bugs.
 KERNELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/s2fuzz/real/kernels
 KNOWN := $(addprefix corpus/regressions/,livelock-two-levels.s2 m1-cache-empty.s2 t2-tags-permission-fault.s2 f1-far-outside.s2)
 CHECK ?= --seconds 60
