@@ -3,7 +3,8 @@
  * /init waits for programs on the console and plays each one in its own process. It reads these lines:
  *
  * BEGIN, lines of player.c, END	play a program; prints DONE STATUS SECONDS KIB-OF-TABLES TAINT as last line
- * EXEC PATH			run a program of the initial file system; prints EXIT STATUS as last line
+ * EXEC PATH			run a program of the initial file system; prints EXIT STATUS as last line; STATUS 127: it
+ *				could not be run
  * SYMBOLS			print the addresses of code that changes tables: lines SYMBOL FIRST END NAME, then SYMBOLS
  * TIMER				print TIMER 1 if timers work, TIMER 0 otherwise
  * QUIT				turn the machine off
@@ -30,8 +31,10 @@
 #define CONSOLE "/dev/ttyAMA0"
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 #define RAM 0x40000000UL
+/* Bytes of a program, and of a line. A program that exceeds them is not played. */
 #define MAX_TEXT (4 << 20)
 #define MAX_LINE 4096
+#define NOT_RUN 127
 /* Microseconds, and seconds. */
 #define TIMER_DELAY 20000
 #define TIMER_PATIENCE 5
@@ -147,6 +150,16 @@ static void wake_timer(void)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &past, 0);
 }
 
+/* Print the last line of a program. */
+static void end_program(int status, double start)
+{
+	operation = DESTRUCTION;
+	pass_messages();
+	/* Make WARN_ONCE() warn again for the next program. */
+	put("/sys/kernel/debug/clear_warn_once", "1");
+	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
+}
+
 static void play_apart(char *text)
 {
 	double start;
@@ -160,14 +173,11 @@ static void play_apart(char *text)
 		play(text);
 		_exit(0);
 	}
-	waitpid(child, &status, 0);
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		cannot("the process of the program", -errno);
 	while (waitpid(-1, 0, WNOHANG) > 0)
 		;
-	operation = DESTRUCTION;
-	pass_messages();
-	/* Make WARN_ONCE() warn again for the next program. */
-	put("/sys/kernel/debug/clear_warn_once", "1");
-	say("DONE %d %f %ld %ld\n", status, now() - start, tables(), number_in("/proc/sys/kernel/tainted", ""));
+	end_program(status, start);
 }
 
 static volatile int rung;
@@ -201,9 +211,13 @@ static void run_program(const char *path)
 
 	if (!child) {
 		execl(path, path, (char *)0);
-		_exit(127);
+		_exit(NOT_RUN);
 	}
-	waitpid(child, &status, 0);
+	if (child < 0 || waitpid(child, &status, 0) < 0) {
+		say("# %s: %s\n", path, strerror(errno));
+		say("EXIT %d\n", NOT_RUN);
+		return;
+	}
 	say("EXIT %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 }
 
@@ -243,33 +257,54 @@ static void say_symbols(void)
 	say("SYMBOLS\n");
 }
 
-static void serve(void)
+/*
+ * Read a line of the console, without its end. Returns its length; MAX_LINE: it is longer than line can hold, and line is
+ * empty.
+ */
+static int read_line(char *line)
 {
-	static char text[MAX_TEXT], line[MAX_LINE], input[4096];
-	int size = 0, length = 0, inside = 0, have = 0, at = 0;
+	static char input[4096];
+	static int have, at;
+	int length = 0;
 
 	for (;;) {
 		if (at == have) {
 			have = read(0, input, sizeof(input));
 			at = 0;
-			if (have <= 0)
-				continue;
-		}
-		if (input[at] != '\n') {
-			if (length < MAX_LINE - 1)
-				line[length++] = input[at];
-			at++;
+			if (have < 0)
+				have = 0;
 			continue;
 		}
-		at++;
-		line[length] = 0;
+		if (input[at++] == '\n')
+			break;
+		if (length < MAX_LINE)
+			line[length++] = input[at - 1];
+	}
+	line[length < MAX_LINE ? length : 0] = 0;
+	return length;
+}
+
+static void serve(void)
+{
+	static char text[MAX_TEXT], line[MAX_LINE];
+	int size = 0, inside = 0, too_long = 0;
+
+	for (;;) {
+		int length = read_line(line);
+
 		if (!strcmp(line, "BEGIN")) {
 			inside = 1;
+			too_long = 0;
 			size = 0;
 			text[0] = 0;
 		} else if (!strcmp(line, "END") && inside) {
 			inside = 0;
-			play_apart(text);
+			if (too_long) {
+				cannot("a program of this length", -E2BIG);
+				end_program(0, now());
+			} else {
+				play_apart(text);
+			}
 		} else if (!strncmp(line, "EXEC ", 5)) {
 			run_program(line + 5);
 		} else if (!strcmp(line, "SYMBOLS")) {
@@ -278,13 +313,14 @@ static void serve(void)
 			check_timer();
 		} else if (!strcmp(line, "QUIT")) {
 			reboot(RB_POWER_OFF);
-		} else if (inside && size + length + 2 < MAX_TEXT) {
+		} else if (length == MAX_LINE || size + length + 2 > MAX_TEXT) {
+			too_long = 1;
+		} else if (inside) {
 			memcpy(text + size, line, length);
 			size += length;
 			text[size++] = '\n';
 			text[size] = 0;
 		}
-		length = 0;
 	}
 }
 

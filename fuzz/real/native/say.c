@@ -57,7 +57,7 @@ void result(const char *status, const char *format, ...)
 	free(value);
 }
 
-/* Report that VMs or slots cannot be created. No operation can run then. */
+/* Report what cannot be created or received: the process of a program, its text, its VMs or slots. No operation can run then. */
 void cannot(const char *what, int error)
 {
 	say("r %d error %d of %s\n", CREATION, error, what);
