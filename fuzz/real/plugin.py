@@ -29,7 +29,8 @@ PATIENCE: Final = 60
 
 # Stands for the value of a register that could not be read.
 UNKNOWN: Final = (1 << 64) - 1
-_HEAD: Final = struct.Struct("<3Q")
+# As struct stream and struct event in stream.c.
+_HEAD: Final = struct.Struct("<4Q")
 _EVENT: Final = struct.Struct("<5Q")
 _COUNT: Final = 0
 _MARK: Final = 16
@@ -159,11 +160,13 @@ class EventMemory(Closing):
     def take(self) -> list[RawEvent]:
         """Return the events since the last call, while the machine waits.
 
-        :raises NoStreamError: there were more events than fit
+        :raises NoStreamError: there were more events, or more instructions with events, than fit
         """
-        count, lost, _ = _HEAD.unpack_from(self.map, _COUNT)
+        count, lost, _, unwatched = _HEAD.unpack_from(self.map, _COUNT)
         if lost:
             raise NoStreamError(f"more than {MOST} events")
+        if unwatched:
+            raise NoStreamError("the kernel has more flushes and cache operations than the plugin can watch")
         found = [
             RawEvent(*_EVENT.unpack_from(self.map, _HEAD.size + at * _EVENT.size)) for at in range(self.taken, count)
         ]

@@ -236,13 +236,16 @@ def test_each_rule_concerns_one_kind_of_event() -> None:
 def test_memory_of_events() -> None:
     with EventMemory() as events:
         assert events.take() == []
-        struct.pack_into("<3Q5Q5Q", events.map, 0, 2, 0, 0, *(1, 2, 3, 4, 5), *(6, 7, 8, 9, 10))
+        struct.pack_into("<4Q5Q5Q", events.map, 0, 2, 0, 0, 0, *(1, 2, 3, 4, 5), *(6, 7, 8, 9, 10))
         assert events.take() == [RawEvent(1, 2, 3, 4, 5), RawEvent(6, 7, 8, 9, 10)]
         # Events that were read are not appended to.
-        assert struct.unpack_from("<3Q", events.map, 0) == (2, 0, 2)
+        assert struct.unpack_from("<4Q", events.map, 0) == (2, 0, 2, 0)
         assert events.take() == []
         struct.pack_into("<2Q", events.map, 0, MOST, 1)
-        with pytest.raises(NoStreamError, match="more than"):
+        with pytest.raises(NoStreamError, match=f"more than {MOST} events"):
+            events.take()
+        struct.pack_into("<4Q", events.map, 0, 2, 0, 2, 1)
+        with pytest.raises(NoStreamError, match="than the plugin can watch"):
             events.take()
         given = events.arguments(Path("/x/stream.so"), 7, [(0x10, 0x20), (0x30, 0x40)])
         assert given == f"/x/stream.so,events={events.file},memory=7,code=10-20,code=30-40"

@@ -69,8 +69,11 @@ struct event {
 #define UNKNOWN (~0UL)
 
 struct stream {
-	/* mark: number of events that were read. The count of the last one read no longer grows. */
-	u64 count, lost, mark;
+	/*
+	 * lost: number of events that did not fit. mark: number of events that were read; the count of the last one read no
+	 * longer grows. unwatched: number of translations of instructions whose events are not recorded.
+	 */
+	u64 count, lost, mark, unwatched;
 	struct event events[];
 };
 
@@ -120,11 +123,15 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, u64 address, 
 	note(STORE, (u64)pc, address, value);
 }
 
-/* An instruction with a callback. Never freed. */
+/* An instruction with a callback. */
 struct place {
 	u64 pc;
 	unsigned int code, kind;
 };
+
+#define MAX_PLACES 4096
+static struct place places[MAX_PLACES];
+static int place_count;
 
 static void on_system(unsigned int cpu, void *data)
 {
@@ -135,7 +142,7 @@ static void on_system(unsigned int cpu, void *data)
 }
 
 /* Called at the instruction after a TLBI. The TLBI ends a translation block: its register is unchanged and in memory. */
-static void on_behind(unsigned int cpu, void *data)
+static void on_after_tlbi(unsigned int cpu, void *data)
 {
 	struct place *place = data;
 	struct event *last = stream->count ? &stream->events[stream->count - 1] : NULL;
@@ -149,12 +156,33 @@ static void on_behind(unsigned int cpu, void *data)
 	free_array(array, 1);
 }
 
+/*
+ * Return the place of an instruction; NULL: there are too many. QEMU translates a block again at any time, so the place may
+ * exist already. The kernel may have patched its code in the meantime.
+ */
 static struct place *place_of(u64 pc, unsigned int code, unsigned int kind)
 {
-	struct place *place = malloc(sizeof(*place));
+	int i;
 
-	*place = (struct place){ pc, code, kind };
-	return place;
+	for (i = 0; i < place_count && places[i].pc != pc; i++)
+		;
+	if (i == MAX_PLACES) {
+		stream->unwatched++;
+		return NULL;
+	}
+	if (i == place_count)
+		place_count++;
+	places[i] = (struct place){ pc, code, kind };
+	return &places[i];
+}
+
+/* Return the place of the TLBI before an address; NULL: there is none. */
+static struct place *tlbi_before(u64 pc)
+{
+	for (int i = 0; i < place_count; i++)
+		if (places[i].kind == TLBI && places[i].pc + 4 == pc)
+			return &places[i];
+	return NULL;
 }
 
 /* Return the kind of a stage-2 TLBI, a clean to the point of coherency or an instruction cache invalidation; else 0. */
@@ -182,11 +210,6 @@ static bool is_followed(u64 pc)
 	return false;
 }
 
-/* The TLBIs seen so far. */
-#define MAX_TLBIS 256
-static struct place *tlbis[MAX_TLBIS];
-static int tlbi_count;
-
 static void on_block(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
@@ -195,22 +218,17 @@ static void on_block(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	for (size_t i = 0; i < count; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		u64 pc = qemu_plugin_insn_vaddr(insn);
+		struct place *place;
 		unsigned int code, kind;
 
 		memcpy(&code, qemu_plugin_insn_data(insn), sizeof(code));
-		for (int j = 0; !i && read_register && j < tlbi_count; j++)
-			if (tlbis[j]->pc + 4 == pc) {
-				qemu_plugin_register_vcpu_insn_exec_cb(insn, on_behind, NO_REGISTERS, tlbis[j]);
-				break;
-			}
+		place = !i && read_register ? tlbi_before(pc) : NULL;
+		if (place)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_after_tlbi, NO_REGISTERS, place);
 		kind = kind_of(pc, code);
-		if (kind) {
-			struct place *place = place_of(pc, code, kind);
-
-			if (kind == TLBI && tlbi_count < MAX_TLBIS)
-				tlbis[tlbi_count++] = place;
+		place = kind ? place_of(pc, code, kind) : NULL;
+		if (place)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_system, NO_REGISTERS, place);
-		}
 		if (is_followed(pc))
 			qemu_plugin_register_vcpu_mem_cb(insn, on_store, NO_REGISTERS, STORES, (void *)pc);
 	}
