@@ -35,8 +35,8 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 #define ENTRIES 512
 #define BLOCK_SHIFT_1G 30
 #define ROOT_SHIFT 39
-#define ELSEWHERE 511
-#define NOT_THERE 510
+#define OUTSIDE_ROOT 511
+#define OUTSIDE_ROOT_ALT 510
 #define MAPPED_BLOCK 0x701UL
 #define SCTLR_MMU 1UL
 #define SYS_SCTLR ARM64_SYS_REG(3, 0, 1, 0, 0)
@@ -127,9 +127,9 @@ static int make_stub(int vm, int bits)
 		for (u64 j = 0; j < ENTRIES; j++)
 			level1[j] = i << ROOT_SHIFT | j << BLOCK_SHIFT_1G | MAPPED_BLOCK;
 	}
-	if (roots <= NOT_THERE) {
+	if (roots <= OUTSIDE_ROOT_ALT) {
 		vms[vm].outside = (u64 *)(memory + TABLES + roots * TABLE);
-		for (u64 i = NOT_THERE; i <= ELSEWHERE; i++)
+		for (u64 i = OUTSIDE_ROOT_ALT; i <= OUTSIDE_ROOT; i++)
 			((u64 *)(memory + ROOT))[i] = (stub_ipa + TABLES + roots * TABLE) | 3;
 	}
 	return ioctl(vms[vm].fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
@@ -234,17 +234,17 @@ static int run(struct vcpu *vcpu, long *exits)
 }
 
 /* Return whether a syndrome is an instruction or data abort from EL0 or EL1 with a valid FAR_EL1 (FnV clear). */
-static int tells_address(u64 esr)
+static int has_valid_far(u64 esr)
 {
 	u64 class = esr >> 26 & 0x3f;
 
 	return (class == 0x20 || class == 0x21 || class == 0x24 || class == 0x25) && !(esr >> 10 & 1);
 }
 
-static void report(char kind, struct vcpu *vcpu, u64 asked)
+static void report(char kind, struct vcpu *vcpu, u64 address_used)
 {
 	struct kvm_run *run = vcpu->run;
-	u64 data = 0, address = run->mmio.phys_addr, told;
+	u64 data = 0, address = run->mmio.phys_addr, far;
 
 	memcpy(&data, run->mmio.data, sizeof(data));
 	if (address == mmio_ipa && kind == 'T' && !data)
@@ -262,13 +262,13 @@ static void report(char kind, struct vcpu *vcpu, u64 asked)
 	else if (address == mmio_ipa + 8)
 		result("ok", "0");
 	else if (address == mmio_ipa + 16 && kind == 'O') {
-		told = get_register(vcpu->fd, SYS_FAR);
-		if (!tells_address(data))
+		far = get_register(vcpu->fd, SYS_FAR);
+		if (!has_valid_far(data))
 			result("abort", "esr:%lx", data);
-		else if (told == asked)
+		else if (far == address_used)
 			result("abort", "at its address");
 		else
-			result("abort", "at %#lx in place of %#lx", told, asked);
+			result("abort", "at %#lx in place of %#lx", far, address_used);
 	} else if (address == mmio_ipa + 16 && kind == 'F' && !(data >> 26 & 0x3f))
 		/* Zeroes are not a valid instruction: the guest fetched from a zero page. */
 		result("ok", "0");
@@ -333,7 +333,8 @@ void enter(int number, char kind, u64 address)
 /* Map an address beyond the guest's address space in its own tables. Returns the virtual address; 0: the table is full. */
 static u64 mapped_outside(u64 *table, u64 address)
 {
-	u64 block = address >> BLOCK_SHIFT_1G << BLOCK_SHIFT_1G, root = address >> ROOT_SHIFT == ELSEWHERE ? NOT_THERE : ELSEWHERE;
+	u64 block = address >> BLOCK_SHIFT_1G << BLOCK_SHIFT_1G;
+	u64 root = address >> ROOT_SHIFT == OUTSIDE_ROOT ? OUTSIDE_ROOT_ALT : OUTSIDE_ROOT;
 
 	for (u64 i = 0; table && i < ENTRIES; i++) {
 		if (table[i] && table[i] != (block | MAPPED_BLOCK))

@@ -154,8 +154,8 @@ int slot_operation(char code, struct slot *slot, char **words, int count)
 	if (code == 'c')
 		return count > 3 ? clear_log(slot, strtoull(words[2], 0, 0), strtoull(words[3], 0, 0)) : -EINVAL;
 	if (slot->live == (code == 'N')) {
-		/* An earlier creation failed. */
-		result("ok", "no such slot");
+		/* An earlier creation or deletion failed. */
+		result("ok", "nothing to do");
 		return 1;
 	}
 	if (code == 'X') {

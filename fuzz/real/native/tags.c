@@ -20,9 +20,9 @@
 /* Tag of the first granule of each page. */
 #define TAG 5UL
 #define BLOCK (2UL << 20)
-/* KiB of free memory: left to the kernel; maximum to tag. */
-#define LEFT (192L << 10)
-#define MOST (4L << 20)
+/* Free memory that the kernel keeps, and the maximum to tag. */
+#define RESERVED_KIB (192L << 10)
+#define MAX_TAGGED_KIB (4L << 20)
 
 static void tag_pages(char *memory, u64 size, u64 step)
 {
@@ -47,7 +47,7 @@ static int tagged(u64 size, int flags)
 }
 
 /* Run a child process that allocates and tags memory of this size, and exits. Returns 0 or a negative errno. */
-static int own(u64 size, int flags)
+static int tag_free_memory(u64 size, int flags)
 {
 	int status, child = fork();
 
@@ -59,14 +59,14 @@ static int own(u64 size, int flags)
 }
 
 /* Do the same with the free pages of a hugetlb pool. Returns 0 or a negative errno. */
-static int own_pool(int shift)
+static int tag_pool(int shift)
 {
 	char path[128];
 	long pages;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB/free_hugepages", (1UL << shift) >> 10);
 	pages = number_in(path, "");
-	return pages > 0 ? own((u64)pages << shift, MAP_HUGETLB | shift << 26) : 0;
+	return pages > 0 ? tag_free_memory((u64)pages << shift, MAP_HUGETLB | shift << 26) : 0;
 }
 
 /* shifts: log2 of the sizes of hugetlb pages to tag as well. Returns 0 or a negative errno. */
@@ -77,13 +77,13 @@ int leave_tags(char **shifts, int count)
 
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_MTE))
 		return -ENOSYS;
-	if (free_kib > LEFT + MOST)
-		free_kib = LEFT + MOST;
-	if (free_kib <= LEFT)
+	if (free_kib > RESERVED_KIB + MAX_TAGGED_KIB)
+		free_kib = RESERVED_KIB + MAX_TAGGED_KIB;
+	if (free_kib <= RESERVED_KIB)
 		return -ENOMEM;
-	ret = own(((u64)(free_kib - LEFT) << 10) & -BLOCK, 0);
+	ret = tag_free_memory(((u64)(free_kib - RESERVED_KIB) << 10) & -BLOCK, 0);
 	for (int i = 0; !ret && i < count; i++)
-		ret = own_pool(atoi(shifts[i]));
-	say("# %ld of %ld KiB of free memory had tags before\n", ret ? 0 : free_kib - LEFT, all);
+		ret = tag_pool(atoi(shifts[i]));
+	say("# %ld of %ld KiB of free memory had tags before\n", ret ? 0 : free_kib - RESERVED_KIB, all);
 	return ret;
 }

@@ -7,7 +7,7 @@
 #define TAINTED "/proc/sys/kernel/tainted"
 #define TAINT_WARN 512
 
-static int told, failed;
+static int reported, failed;
 
 void say(const char *format, ...)
 {
@@ -40,12 +40,12 @@ void result(const char *status, const char *format, ...)
 	good = !strcmp(status, wanted->status) && (!*wanted->value || !strcmp(value, wanted->value));
 	printf("%sok %d %s", good ? "" : "not ", operation + 1, wanted->title);
 	if (!good && !strcmp(status, "stuck"))
-		printf(" # the vCPU has left the guest %s times, and gets nowhere", value);
+		printf(" # the vCPU has left the guest %s times without progress", value);
 	else if (!good)
 		printf(" # %s %s, expected %s %s", status, value, wanted->status, wanted->value);
 	printf("\n");
 	free(value);
-	told++;
+	reported++;
 	failed += !good;
 }
 
@@ -84,9 +84,9 @@ int main(void)
 	after = number_in(TAINTED, "") & TAINT_WARN;
 	printf("%sok %d the kernel does not warn%s\n", after > before ? "not " : "", count + 1,
 	       before ? " # it has warned before" : "");
-	if (failed || told < count || after > before)
+	if (failed || reported < count || after > before)
 		return FAIL;
 	if (before && WARNING_IS_EXPECTED)
-		skip("the kernel has warned before,", "and nobody could tell");
+		skip("the kernel has already warned,", "so a new warning cannot be detected");
 	return PASS;
 }
