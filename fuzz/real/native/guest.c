@@ -62,7 +62,9 @@ extern char stub[], stub_read[], stub_write[], stub_fetch[], stub_control[], stu
 #define NEVER (-2)
 
 struct vm vms[MAX_VMS];
-int vm_count = 1, cpu_count = 2, has_tags;
+/* 0 until the VMs are created. */
+int vm_count, cpu_count;
+int has_tags;
 u64 stub_ipa, mmio_ipa;
 static int kvm = -1, run_size;
 

@@ -44,12 +44,12 @@ static int split(u64 at)
 	return 0;
 }
 
-/* Move each page to the other memory node. */
-static int migrate(u64 start, u64 end, u64 unit)
+/*
+ * Move each page to the other memory node.
+ * pages, nodes and status: arrays of count entries
+ */
+static void move(void **pages, int *nodes, int *status, u64 first, u64 unit, u64 count)
 {
-	u64 first = start & -unit, count = (end - first + unit - 1) / unit;
-	void **pages = malloc(count * sizeof(*pages));
-	int *nodes = malloc(count * sizeof(*nodes)), *status = malloc(count * sizeof(*status));
 	long ret;
 
 	for (u64 i = 0; i < count; i++) {
@@ -63,10 +63,23 @@ static int migrate(u64 start, u64 end, u64 unit)
 		ret = syscall(SYS_move_pages, 0, count, pages, nodes, status, MOVE_ALL);
 	if (ret)
 		say("# migrate: %ld %s\n", ret, ret < 0 ? strerror(errno) : "pages stay");
+}
+
+static int migrate(u64 start, u64 end, u64 unit)
+{
+	u64 first = start & -unit, count = (end - first + unit - 1) / unit;
+	void **pages = calloc(count, sizeof(*pages));
+	int *nodes = calloc(count, sizeof(*nodes)), *status = calloc(count, sizeof(*status));
+	int ret = pages && nodes && status ? 0 : -ENOMEM;
+
+	if (ret)
+		say("# migrate: %s\n", strerror(-ret));
+	else
+		move(pages, nodes, status, first, unit, count);
 	free(pages);
 	free(nodes);
 	free(status);
-	return 0;
+	return ret;
 }
 
 /* Fork a child that shares the range and does nothing. */

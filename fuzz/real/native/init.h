@@ -9,6 +9,7 @@
 
 typedef uint64_t u64;
 
+/* Limits of programs, as in fuzz/language/bounds.py. MAX_CPUS: vCPUs of a VM. */
 #define MAX_SLOTS 8
 #define MAX_VMS 4
 #define MAX_CPUS 8
@@ -77,7 +78,7 @@ int leave_tags(char **shifts, int count);
 
 /* slots.c: memory slots and their logs */
 int set_region(struct slot *slot, u64 size);
-void back(struct slot *slot, const char *backing);
+int back(struct slot *slot, const char *backing);
 int slot_operation(char code, struct slot *slot, char **words, int count);
 
 /* host.c: operations on the host memory of slots */

@@ -14,6 +14,9 @@
  * I VCPU						initialise the vCPU again
  * Z							an operation that does nothing
  * The letters of slot_operation() and host_operation() are operations too. A slot number follows each letter.
+ *
+ * vCPUs are numbered across all VMs, slots across all lines s. The outcome of an operation with a number that does not
+ * exist, or with too few words, is "unknown".
  */
 #include <errno.h>
 #include <signal.h>
@@ -27,7 +30,7 @@
 
 int operation = CREATION;
 sigjmp_buf bad_memory;
-static int synchronous;
+static int synchronous, slot_count;
 
 static void on_bad_memory(int signal)
 {
@@ -51,16 +54,42 @@ static u64 number(const char *text)
 	return strtoull(text, 0, 0);
 }
 
+/* Return a number below a limit; -1: the text is not one. */
+static int index_of(const char *text, int limit)
+{
+	char *end;
+	long value = strtol(text, &end, 0);
+
+	return end != text && !*end && value >= 0 && value < limit ? value : -1;
+}
+
 static void done(int ret)
 {
 	result(ret ? "error" : "ok", "%d", ret);
 }
 
+static void unknown(void)
+{
+	result("unknown", "0");
+}
+
+static void access_slot(int vcpu, char **words)
+{
+	int slot = index_of(words[2], slot_count);
+
+	if (slot < 0)
+		unknown();
+	else
+		enter(vcpu, *words[0], (slots[slot].ipa + number(words[3])) & -page_size);
+}
+
 static void vcpu_operation(char **words, int count)
 {
-	int vcpu = atoi(words[1]);
+	int vcpu = index_of(words[1], vm_count * cpu_count);
 
-	if (*words[0] == 'I')
+	if (vcpu < 0)
+		unknown();
+	else if (*words[0] == 'I')
 		done(init_vcpu(vcpu / cpu_count, vcpu % cpu_count));
 	else if (*words[0] == 'C' && count > 2)
 		guest_caches(vcpu, !strcmp(words[2], "way") ? -1 : !strcmp(words[2], "on"));
@@ -68,32 +97,37 @@ static void vcpu_operation(char **words, int count)
 		guest_outside(vcpu, *words[2], number(words[3]), atoi(words[4]));
 	else if (*words[0] == 'T' && count > 3)
 		guest_tags(vcpu, number(words[2]), number(words[2]) + number(words[3]));
-	else if (count > 3)
-		enter(vcpu, *words[0], (slots[atoi(words[2])].ipa + number(words[3])) & -page_size);
+	else if (strchr("RWF", *words[0]) && count > 3)
+		access_slot(vcpu, words);
+	else
+		unknown();
 }
 
 static void run_operation(char **words, int count)
 {
-	struct slot *slot;
-	int ret;
+	int slot, ret;
 
 	if (*words[0] == 'Z') {
 		done(0);
 		return;
 	}
 	if (count < 2) {
-		result("unknown", "0");
+		unknown();
 		return;
 	}
 	if (strchr("RWFCIOT", *words[0])) {
 		vcpu_operation(words, count);
 		return;
 	}
-	slot = &slots[atoi(words[1])];
+	slot = index_of(words[1], slot_count);
+	if (slot < 0) {
+		unknown();
+		return;
+	}
 	if (strchr("LgcXNm", *words[0]))
-		ret = slot_operation(*words[0], slot, words, count);
+		ret = slot_operation(*words[0], &slots[slot], words, count);
 	else
-		ret = host_operation(*words[0], slot, count > 2 ? number(words[2]) : 0, count > 3 ? number(words[3]) : 0);
+		ret = host_operation(*words[0], &slots[slot], count > 2 ? number(words[2]) : 0, count > 3 ? number(words[3]) : 0);
 	if (ret <= 0)
 		done(ret);
 }
@@ -110,17 +144,21 @@ static void wait_for_a_line(void)
 
 static int machine(char **words, int count)
 {
-	int ret;
+	int ret = -EINVAL, cpus = 0, machines = 0;
 
-	if (count < 10)
-		return -EINVAL;
-	cpu_count = atoi(words[2]);
-	vm_count = atoi(words[3]);
-	stub_ipa = number(words[6]);
-	mmio_ipa = number(words[7]);
-	synchronous = atoi(words[8]);
-	has_tags = atoi(words[9]);
-	ret = make_vms(atoi(words[1]), atoi(words[4]), number(words[5]));
+	if (count > 9) {
+		cpus = index_of(words[2], MAX_CPUS + 1);
+		machines = index_of(words[3], MAX_VMS + 1);
+	}
+	if (cpus > 0 && machines > 0) {
+		cpu_count = cpus;
+		vm_count = machines;
+		stub_ipa = number(words[6]);
+		mmio_ipa = number(words[7]);
+		synchronous = atoi(words[8]);
+		has_tags = atoi(words[9]);
+		ret = make_vms(atoi(words[1]), atoi(words[4]), number(words[5]));
+	}
 	if (ret)
 		cannot("the VM", ret);
 	return ret;
@@ -137,14 +175,22 @@ static int leave(char **words, int count)
 
 static int make_slot(char **words, int count)
 {
+	int at = -1, vm = -1, ret = 0;
 	struct slot *slot;
-	int ret;
 
-	if (count < 10)
+	if (count > 9) {
+		at = index_of(words[1], MAX_SLOTS);
+		vm = index_of(words[2], vm_count);
+	}
+	if (at < 0 || vm < 0) {
+		cannot("a slot", -EINVAL);
 		return -EINVAL;
-	slot = &slots[atoi(words[1])];
-	slot->number = atoi(words[1]);
-	slot->vm = atoi(words[2]);
+	}
+	if (at >= slot_count)
+		slot_count = at + 1;
+	slot = &slots[at];
+	slot->number = at;
+	slot->vm = vm;
 	slot->ipa = number(words[3]);
 	slot->size = number(words[4]);
 	slot->hva = number(words[5]);
@@ -152,7 +198,11 @@ static int make_slot(char **words, int count)
 	slot->flags = number(words[8]);
 	slot->live = 1;
 	if (atoi(words[7]) < 0)
-		back(slot, words[9]);
+		ret = back(slot, words[9]);
+	if (ret) {
+		cannot(words[9], ret);
+		return ret;
+	}
 	ret = set_region(slot, slot->size);
 	if (ret)
 		cannot("a slot", ret);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "init.h"
 
@@ -51,20 +52,36 @@ static void *map_device(u64 start, u64 size)
 	const u64 block = 1UL << BLOCK_SHIFT, within = start & (block - 1);
 	int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
 	void *memory = mmap((void *)start, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, device_memory + within);
+	int error = errno;
 
+	if (fd >= 0)
+		close(fd);
+	errno = error;
 	device_memory += (within + size + block - 1) & -block;
 	return memory;
 }
 
-/* Map and populate the host memory of a slot, as its backing requires. */
-void back(struct slot *slot, const char *backing)
+/* Write the same word to a range, one per step. Returns 0 or a negative errno. */
+static int populate(u64 start, u64 end, u64 step, u64 value)
+{
+	volatile u64 at;
+
+	if (sigsetjmp(bad_memory, 1))
+		return -EFAULT;
+	for (at = start; at < end; at += step)
+		*(volatile u64 *)at = value;
+	return 0;
+}
+
+/* Map and populate the host memory of a slot, as its backing requires. Returns 0 or a negative errno. */
+int back(struct slot *slot, const char *backing)
 {
 	int device = !strcmp(backing, "device"), shift = slot->huge ? slot->huge : device ? __builtin_ctzl(page_size) : BLOCK_SHIFT;
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (slot->huge ? MAP_HUGETLB | slot->huge << 26 : 0);
-	volatile u64 at;
 	const u64 start = slot->hva & -(1UL << shift), end = (slot->hva + slot->size + (1UL << shift) - 1) & -(1UL << shift);
 	u64 step = slot->huge ? 1UL << shift : page_size;
 	void *memory;
+	int ret;
 
 	if (slot->huge)
 		fill_pool(shift, (end - start) >> shift);
@@ -72,39 +89,50 @@ void back(struct slot *slot, const char *backing)
 		memory = map_device(start, end - start);
 	else
 		memory = mmap((void *)start, end - start, PROT_READ | PROT_WRITE, flags, -1, 0);
-	if (memory == MAP_FAILED) {
-		cannot(backing, -errno);
-		return;
-	}
+	if (memory == MAP_FAILED)
+		return -errno;
 	if (!strcmp(backing, "thp"))
 		madvise(memory, end - start, MADV_HUGEPAGE);
-	if (sigsetjmp(bad_memory, 1))
-		cannot(backing, 0);
-	else
-		for (at = start; at < end; at += step)
-			*(volatile u64 *)(at + (device ? 0 : MARK)) = !device;
+	ret = device ? populate(start, end, step, 0) : populate(start + MARK, end, step, 1);
 	/* Only operations make fork() share memory. */
 	madvise(memory, end - start, MADV_DONTFORK);
+	return ret;
 }
 
-/* Report the nonzero words of the log; a run of equal words is one range: " 0-4095:ffffffffffffffff 4097:1". */
-static void get_log(struct slot *slot)
+static u64 words_of(struct slot *slot)
 {
-	u64 words = (slot->size / page_size + 63) / 64;
+	return (slot->size / page_size + 63) / 64;
+}
+
+/* Allocate the bitmap of a slot. Returns 0 or a negative errno. */
+static int need_bitmap(struct slot *slot)
+{
+	if (!slot->bitmap)
+		slot->bitmap = calloc(words_of(slot), sizeof(u64));
+	return slot->bitmap ? 0 : -ENOMEM;
+}
+
+/*
+ * Report the nonzero words of the log; a run of equal words is one range: " 0-4095:ffffffffffffffff 4097:1".
+ * Returns a negative errno; 1: the outcome has been reported.
+ */
+static int get_log(struct slot *slot)
+{
+	u64 words = words_of(slot);
 	struct kvm_dirty_log log = { .slot = slot->number };
 	char *text;
 	size_t size;
-	FILE *told;
+	FILE *stream;
 
-	if (!slot->bitmap)
-		slot->bitmap = calloc(words, sizeof(u64));
+	if (need_bitmap(slot))
+		return -ENOMEM;
 	memset(slot->bitmap, 0, words * sizeof(u64));
 	log.dirty_bitmap = slot->bitmap;
-	if (ioctl(vms[slot->vm].fd, KVM_GET_DIRTY_LOG, &log)) {
-		result("error", "%d", -errno);
-		return;
-	}
-	told = open_memstream(&text, &size);
+	if (ioctl(vms[slot->vm].fd, KVM_GET_DIRTY_LOG, &log))
+		return -errno;
+	stream = open_memstream(&text, &size);
+	if (!stream)
+		return -ENOMEM;
 	for (u64 i = 0; i < words; i++) {
 		u64 first = i;
 
@@ -112,25 +140,29 @@ static void get_log(struct slot *slot)
 			continue;
 		while (i + 1 < words && slot->bitmap[i + 1] == slot->bitmap[first])
 			i++;
-		fprintf(told, " %lu", first);
+		fprintf(stream, " %lu", first);
 		if (i > first)
-			fprintf(told, "-%lu", i);
-		fprintf(told, ":%lx", slot->bitmap[first]);
+			fprintf(stream, "-%lu", i);
+		fprintf(stream, ":%lx", slot->bitmap[first]);
 	}
-	fclose(told);
+	if (fclose(stream)) {
+		free(text);
+		return -ENOMEM;
+	}
 	result("ok", "log%s", text);
 	free(text);
+	return 1;
 }
 
 static int clear_log(struct slot *slot, u64 offset, u64 size)
 {
-	u64 words = (slot->size / page_size + 63) / 64, first = offset / page_size / 64;
+	u64 words = words_of(slot), first = offset / page_size / 64;
 	u64 count = (size / page_size + 63) / 64;
 	struct kvm_clear_dirty_log log = { slot->number, size / page_size, offset / page_size, { 0 } };
 	int ret;
 
-	if (!slot->bitmap)
-		slot->bitmap = calloc(words, sizeof(u64));
+	if (need_bitmap(slot))
+		return -ENOMEM;
 	log.dirty_bitmap = slot->bitmap + first;
 	ret = ioctl(vms[slot->vm].fd, KVM_CLEAR_DIRTY_LOG, &log) ? -errno : 0;
 	for (u64 i = first; i < first + count && i < words; i++)
@@ -147,10 +179,8 @@ int slot_operation(char code, struct slot *slot, char **words, int count)
 	struct slot old = *slot;
 	int ret = 0;
 
-	if (code == 'g') {
-		get_log(slot);
-		return 1;
-	}
+	if (code == 'g')
+		return get_log(slot);
 	if (code == 'c')
 		return count > 3 ? clear_log(slot, strtoull(words[2], 0, 0), strtoull(words[3], 0, 0)) : -EINVAL;
 	if (slot->live == (code == 'N')) {
