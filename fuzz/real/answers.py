@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+_NUMBER: Final = re.compile(r"-?[0-9]+")
+# Status, seconds, KiB of tables, taint.
+_DONE: Final = re.compile(r"DONE (-?[0-9]+) ([0-9.]+) (-?[0-9]+) -?[0-9]+")
 # Prefix of a remark of /init.
 REMARK: Final = "# "
 # Prefixes of the last line of a program: the program ended; the kernel panicked.
@@ -79,11 +82,24 @@ class RealAnswers:
     def complaints(self, at: int | None = None) -> list[str]:
         """Return the complaints of the kernel, one line each.
 
-        :param at: only those during this operation; None: all
+        :param at: only those during this operation, which was reached; None: all
         """
         places = [at] if at is not None else sorted(self.kernel_log)
         lines = [line for place in places for line in self.kernel_log.get(place, ())]
-        return [*map(complaint, filter(_COMPLAINT.search, lines)), *([self.panic] if self.panic else [])]
+        # The operation during which the kernel panics has no outcome.
+        panics = self.panic and at not in self.outcomes
+        return [*map(complaint, filter(_COMPLAINT.search, lines)), *([self.panic] if panics else [])]
+
+    def reached(self, at: int, operations: int) -> bool:
+        """Return whether an operation was played; the kernel may have panicked during it.
+
+        :param at: number of the operation, or `DESTRUCTION`
+        :param operations: number of operations of the program
+        """
+        done = max((place for place in self.outcomes if place >= 0), default=-1) + 1
+        if at == DESTRUCTION:
+            return done == operations
+        return at < done or (at == done and bool(self.panic or at in self.kernel_log))
 
 
 def complaint(line: str) -> str:
@@ -100,19 +116,15 @@ def parse(lines: Iterable[str]) -> RealAnswers:
     for line in lines:
         kind, _, rest = line.partition(" ")
         words = rest.split(" ", 2)
-        if kind == "r" and len(words) > 1 and _is_number(words[0]):
+        done = _DONE.match(line)
+        if kind == "r" and len(words) > 1 and _NUMBER.fullmatch(words[0]):
             answers.outcomes[int(words[0])] = RealOutcome(words[1], words[2] if len(words) > 2 else "")
-        elif kind == "k" and _is_number(words[0]):
+        elif kind == "k" and _NUMBER.fullmatch(words[0]):
             answers.kernel_log.setdefault(int(words[0]), []).append(rest.partition(" ")[2])
         elif line.startswith(PANIC):
             answers.panic = rest
-        elif line.startswith(DONE):
-            status, seconds, tables, *_ = rest.split()
-            answers.status, answers.seconds, answers.tables = int(status), float(seconds), int(tables)
+        elif done:
+            answers.status, answers.seconds, answers.tables = int(done[1]), float(done[2]), int(done[3])
         else:
             answers.notes.append(line.removeprefix(REMARK))
     return answers
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").isdigit()

@@ -50,7 +50,11 @@ def stamp_of(violation: Violation, answers: RealAnswers, differs: bool, operatio
     if violation.checker in HIDDEN_RULES:
         return Stamp(HIDDEN, "")
     judge = JUDGES.get(violation.checker)
-    return judge(violation, answers, differs, at) if judge else Stamp(INVISIBLE, "")
+    if judge is None:
+        return Stamp(INVISIBLE, "")
+    if not answers.reached(at, operations):
+        return Stamp(INVISIBLE, "the operation was not reached")
+    return judge(violation, answers, differs, at)
 
 
 def stamp_of_absent(checker: str, model: str) -> Stamp:
@@ -83,7 +87,7 @@ def progress(violation: Violation, answers: RealAnswers, differs: bool, at: int)
     """Judge a guest that hangs."""
     real = answers.outcomes.get(at)
     if real is None:
-        return Stamp(INVISIBLE, "the operation was not reached")
+        return Stamp(INVISIBLE, "the operation has no outcome")
     return Stamp(CONFIRMED if real.status == "stuck" else NOT_CONFIRMED, str(real))
 
 
@@ -119,7 +123,7 @@ def by_outcome(violation: Violation, answers: RealAnswers, differs: bool, at: in
     """Judge a wrong outcome: the kernel must have the same outcome as the model."""
     real = answers.outcomes.get(at)
     if real is None:
-        return Stamp(INVISIBLE, "the operation was not reached")
+        return Stamp(INVISIBLE, "the operation has no outcome")
     return Stamp(NOT_CONFIRMED if differs else CONFIRMED, str(real))
 
 

@@ -73,8 +73,10 @@ class StreamRun:
         :param model: name of the model, for messages
         """
         wanted = RULES[violation.checker]
-        if not 0 <= violation.at < len(self.real):
+        if not 0 <= violation.at < len(self.part.places):
             return Stamp(HIDDEN, "only operations are watched")
+        if violation.at >= len(self.real):
+            return Stamp(HIDDEN, "the operation was not reached")
         if wanted == CLEANED and isinstance(self.part.program.operations[violation.at], CLEANS_ALL):
             return Stamp(HIDDEN, "our own code in the guest is cleaned too")
         ours, theirs = (
@@ -98,6 +100,8 @@ class StreamRun:
             ours, theirs = ([each for each in side if each.kind in (STORED, RULES[checker])] for side in found)
             if ours != theirs:
                 return Stamp(HIDDEN, f"{model} behaves differently at operation {at + 1}: {difference(ours, theirs)}")
+        if len(self.real) < len(self.part.places):
+            return Stamp(HIDDEN, f"only {len(self.real)} of {len(self.part.places)} operations were reached")
         return Stamp(NOT_CONFIRMED, f"it does the same as {model}, in the same order, and breaks no such rule")
 
 

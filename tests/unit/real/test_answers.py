@@ -11,7 +11,7 @@ from fuzz.language.text import parse as parse_program
 from fuzz.real.answers import DESTRUCTION, PANIC, RealAnswers, RealOutcome, complaint, parse
 from fuzz.real.compare import differences
 from fuzz.real.model import Expected
-from fuzz.real.stamp import CONFIRMED, HIDDEN, HIDDEN_RULES, INVISIBLE, JUDGES, NOT_CONFIRMED, stamp_of
+from fuzz.real.stamp import CONFIRMED, HIDDEN, HIDDEN_RULES, INVISIBLE, JUDGES, NOT_CONFIRMED, Stamp, stamp_of
 from fuzz.sides.outcome import Outcome
 
 FUNCTION: Final = "kvm_mmu_memory_cache_alloc"
@@ -82,9 +82,45 @@ def test_a_panic_is_a_complaint() -> None:
     assert answers.complaints() == ["Kernel panic - not syncing: Oops"]
 
 
-@pytest.mark.parametrize("line", ["", "r", "r x", "k", "Unhandled fault", "r one two three"])
+@pytest.mark.parametrize("at", range(3))
+def test_a_panic_belongs_to_the_operation_without_an_outcome(at: int) -> None:
+    """The kernel panics during operation 1 of 3."""
+    answers = parse(["r 0 ok 0", f"{PANIC}Kernel panic - not syncing: Oops"])
+    stamps = {
+        0: Stamp(NOT_CONFIRMED, "no warning"),
+        1: Stamp(CONFIRMED, "Kernel panic - not syncing: Oops"),
+        2: Stamp(INVISIBLE, "the operation was not reached"),
+    }
+    assert stamp_of(violation("contract", "WARN", at=at), answers, False, 3) == stamps[at]
+
+
+@pytest.mark.parametrize("checker", [*JUDGES])
+@pytest.mark.parametrize("at", [1, 3])
+def test_what_was_not_reached_is_not_judged(checker: str, at: int) -> None:
+    """Neither the operation nor the end of the VMs: the machine could not create the VM."""
+    answers = parse(["r -1 error -12 of the VM", "DONE 0 0.1 0 0"])
+    stamp = stamp_of(violation(checker, "WARN", at=at), answers, False, 3)
+    assert stamp == Stamp(INVISIBLE, "the operation was not reached")
+
+
+OTHER_LINES: Final = (
+    "",
+    "r",
+    "r x",
+    "k",
+    "Unhandled fault",
+    "r one two three",
+    "r --1 ok 0",
+    "r \u00b2 ok 0",
+    "DONE",
+    "DONE x",
+)
+
+
+@pytest.mark.parametrize("line", OTHER_LINES)
 def test_any_other_line_is_a_remark(line: str) -> None:
-    assert parse([line]).outcomes == {}
+    answers = parse([line])
+    assert (answers.outcomes, answers.notes) == ({}, [line])
 
 
 def compared(lines: tuple[str, ...], outcomes: list[Outcome], real: dict[int, RealOutcome]) -> list[int]:

@@ -203,7 +203,9 @@ def test_events_that_are_not_watched() -> None:
     assert run(unknown, unknown).stamp(violation("tlb"), "m").word == HIDDEN
     assert run(unknown, unknown).stamp(violation("dcache"), "m").word == CONFIRMED
     assert run([], [], 2).stamp(violation("dcache", 2), "m").word == HIDDEN
-    assert run([], []).stamp(violation("dcache", 3), "m").word == HIDDEN
+    assert run([], []).stamp(violation("dcache", 3), "m") == Stamp(HIDDEN, "only operations are watched")
+    ended = StreamRun(played(PROGRAM, 4096, True, OLD_CPU), [], [[]], [[]])
+    assert ended.stamp(violation("dcache", 2), "m") == Stamp(HIDDEN, "the operation was not reached")
     # Flushes by our own code involve no cleaning.
     assert run([BLOCK], [BLOCK], 2).stamp(violation("tlb", 2), "m").word == CONFIRMED
 
@@ -213,6 +215,8 @@ def test_a_finding_that_the_model_does_not_have() -> None:
     found = run([BLOCK, CLEAN], [BLOCK]).stamp_of_absent("dcache", "m")
     assert found == Stamp(HIDDEN, "m behaves differently at operation 2: nothing instead of DC 2M")
     assert run([BLOCK, CLEAN], [BLOCK]).stamp_of_absent("tlb", "m").word == NOT_CONFIRMED
+    ended = StreamRun(played(PROGRAM, 4096, True, OLD_CPU), [], [[]], [[]])
+    assert ended.stamp_of_absent("tlb", "m") == Stamp(HIDDEN, "only 1 of 3 operations were reached")
 
 
 def test_our_own_code_in_the_guest_does_not_count() -> None:
