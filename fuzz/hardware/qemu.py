@@ -84,18 +84,21 @@ class Qemu(Closing):
         self.patience = patience
         self.busy = False
         with ExitStack() as stack:
-            # Stays open as long as QEMU; everything is released if QEMU does not start.
-            self.errors = stack.enter_context(tempfile.TemporaryFile())
-            file = os.memfd_create("s2fuzz")
-            try:
-                os.ftruncate(file, layout.RAM_SIZE)
-                self.memory = stack.enter_context(mmap.mmap(file, layout.RAM_SIZE))
+            # Only QEMU keeps the file of its memory open.
+            with ExitStack() as until_started:
+                try:
+                    # Stays open as long as QEMU; everything is released if QEMU does not start.
+                    self.errors = stack.enter_context(tempfile.TemporaryFile())
+                    file = os.memfd_create("s2fuzz")
+                    until_started.callback(os.close, file)
+                    os.ftruncate(file, layout.RAM_SIZE)
+                    self.memory = stack.enter_context(mmap.mmap(file, layout.RAM_SIZE))
+                except OSError as error:
+                    raise QemuError(f"QEMU: no memory or files for it: {error.strerror}; free some") from None
                 code = assemble.stored()
                 start = layout.CODE - layout.RAM
                 self.memory[start : start + len(code)] = code
                 self.process = self.start(file)
-            finally:
-                os.close(file)
             stack.callback(self.end)
             self.wait()
             whole = stack.enter_context(memoryview(self.memory))

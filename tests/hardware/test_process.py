@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """QEMU is missing, dies or hangs, or s2fuzz is killed: one line of output, and nothing is left behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -209,3 +210,14 @@ def test_replays_a_file(installed: str, tmp_path: Path) -> None:
     assert code == 0
     assert "2 translations of 1 sets of tables" in out
     assert out.endswith("no difference\n")
+
+
+def test_no_memory_for_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    (tmp_path / "qemu").touch(0o755)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "qemu"))
+    monkeypatch.setattr(os, "memfd_create", fails)
+    with pytest.raises(QemuError, match="no memory or files for it: Too many open files; free some"):
+        Qemu()
