@@ -6,7 +6,7 @@ An entry is created in a temporary folder beside its place and renamed, so it is
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,22 @@ def entry(part: str, name: str) -> Path | None:
         return None
     with suppress(OSError):
         os.utime(found)
+    return found
+
+
+def entry_made(part: str, name: str, make: Callable[[Path], None]) -> Path:
+    """Return the entry of this name, and mark it as used now; create it first if there is none.
+
+    :param make: fills a new folder, which becomes the entry; its errors are passed on
+    :raises RealError: the cache cannot be written
+    """
+    found = entry(part, name)
+    if found is None:
+        with making(part, name) as work:
+            if entry(part, name) is None:
+                make(work)
+        found = entry(part, name)
+        assert found is not None
     return found
 
 

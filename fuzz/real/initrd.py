@@ -11,7 +11,7 @@ from typing import Final
 from ..processes.programs import program_path
 from .compiling import compile_c
 from .errors import RealError
-from .folder import entry, making
+from .folder import entry_made
 
 PART: Final = "init"
 NAME: Final = "initrd.cpio"
@@ -49,27 +49,19 @@ def make() -> Path:
     digest = hashlib.sha256(" ".join(FLAGS).encode())
     for path in sources():
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    name = digest.hexdigest()[:16]
-    found = entry(PART, name)
-    if found is None:
-        program = compiler()
-        with making(PART, name) as work:
-            if entry(PART, name) is None:
-                _compile(program, work / "init")
-                (work / NAME).write_bytes(archive((work / "init").read_bytes()))
-        found = entry(PART, name)
-        assert found is not None
-    return found / NAME
+    return entry_made(PART, digest.hexdigest()[:16], _build) / NAME
 
 
-def _compile(program: str, target: Path) -> None:
-    """Compile and link /init.
+def _build(folder: Path) -> None:
+    """Compile and link /init, and write the file system.
 
-    :raises RealError: the compiler fails
+    :raises RealError: there is no compiler, or it fails
     """
+    target = folder / "init"
     files = [str(path) for path in sources() if path.suffix != ".h"]
-    command = [program, *FLAGS, "-o", str(target), *files]
+    command = [compiler(), *FLAGS, "-o", str(target), *files]
     compile_c(command, "/init", PATIENCE, lambda said: RealError(f"real: {said}; {WANTED}"))
+    (folder / NAME).write_bytes(archive(target.read_bytes()))
 
 
 def archive(program: bytes, others: Mapping[str, bytes] = MappingProxyType({})) -> bytes:

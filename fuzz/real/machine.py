@@ -40,6 +40,10 @@ APPEND: Final = (
 PATIENCE: Final = 60.0
 # Timeout in seconds for a process to end after it has closed its sockets.
 MOMENT: Final = 2.0
+# Names of the connections to QEMU, as QEMU has them.
+CONSOLE: Final = "console"
+MONITOR: Final = "monitor"
+REGISTERS: Final = "registers"
 # Number of console lines kept to explain the end of the machine.
 LAST_LINES: Final = 40
 _CHUNK: Final = 65536
@@ -86,24 +90,28 @@ class RealMachine(Closing):
         self.rest = b""
         self.last: list[str] = []
         with ExitStack() as stack:
-            self.errors = stack.enter_context(tempfile.TemporaryFile())
-            self.memory = stack.enter_context(RealMemory())
-            if saved is not None:
-                self.memory.load(saved)
-            self.console, console = socket.socketpair()
-            stack.enter_context(self.console)
-            ours, monitor = socket.socketpair()
-            stack.enter_context(ours)
-            registers, stub = socket.socketpair()
-            stack.enter_context(registers)
-            with console, monitor, stub:
+            ours: dict[str, socket.socket] = {}
+            # Only QEMU keeps the other ends open.
+            with ExitStack() as until_started:
+                theirs: dict[str, int] = {}
+                try:
+                    self.errors = stack.enter_context(tempfile.TemporaryFile())
+                    for name in (CONSOLE, MONITOR, REGISTERS):
+                        own, other = socket.socketpair()
+                        ours[name] = stack.enter_context(own)
+                        theirs[name] = until_started.enter_context(other).fileno()
+                except OSError as error:
+                    raise RealError(f"real: no files for the emulated machine: {error.strerror}; free some") from None
+                self.memory = stack.enter_context(RealMemory())
+                if saved is not None:
+                    self.memory.load(saved)
                 command = command_of(self.program, kernel, initrd, append, cpu)
-                sockets = {"console": console.fileno(), "monitor": monitor.fileno(), "registers": stub.fileno()}
-                self.process = self.start(command, sockets, saved is not None, watch)
-            self.registers = Registers(registers, PATIENCE)
-            self.has_stub = False
+                self.process = self.start(command, theirs, saved is not None, watch)
             stack.callback(self.kill)
-            self.monitor = Monitor(ours, PATIENCE)
+            self.console = ours[CONSOLE]
+            self.registers = Registers(ours[REGISTERS], PATIENCE)
+            self.has_stub = False
+            self.monitor = Monitor(ours[MONITOR], PATIENCE)
             try:
                 self.monitor.begin()
             except MonitorError as error:
@@ -133,7 +141,7 @@ class RealMachine(Closing):
             parts += ["-object", backend, "-numa", f"node,nodeid={node},memdev=node{node}"]
         for name, file in sockets.items():
             parts += ["-chardev", f"socket,id={name},fd={file}"]
-        parts += ["-serial", "chardev:console", "-mon", "chardev=monitor,mode=control"]
+        parts += ["-serial", f"chardev:{CONSOLE}", "-mon", f"chardev={MONITOR},mode=control"]
         files = [*self.memory.files, *sockets.values()]
         if watch is not None:
             parts += ["-plugin", watch.events.arguments(watch.plugin, self.memory.files[0], watch.code)]
@@ -204,7 +212,7 @@ class RealMachine(Closing):
         try:
             if not self.has_stub:
                 # The gdbstub stops the machine when a client connects; our end is already connected.
-                self.monitor.ask("human-monitor-command", command_line="gdbserver chardev:registers")
+                self.monitor.ask("human-monitor-command", command_line=f"gdbserver chardev:{REGISTERS}")
                 self.has_stub = True
             value = self.registers.read(name)
             self.monitor.ask("cont")

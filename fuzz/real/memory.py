@@ -4,6 +4,7 @@
 There are two, since the machine has two memory nodes: pages migrate between them.
 """
 
+import errno
 import mmap
 import os
 from contextlib import ExitStack
@@ -99,13 +100,18 @@ class RealMemory(Closing):
 
 
 def _data(file: int, size: int) -> list[tuple[int, int]]:
-    """Return [start, end) of the parts of a file that have been written."""
+    """Return [start, end) of the parts of a file that have been written.
+
+    :raises OSError: the file cannot be read
+    """
     found: list[tuple[int, int]] = []
     at = 0
     while at < size:
         try:
             start = os.lseek(file, at, os.SEEK_DATA)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
             # Only a hole is left.
             break
         at = os.lseek(file, start, os.SEEK_HOLE)

@@ -16,7 +16,7 @@ from ..closing import Closing
 from ..hardware.qemu import QemuError, find
 from .compiling import compile_c
 from .errors import RealError
-from .folder import entry, making
+from .folder import entry_made
 from .initrd import NATIVE
 
 PART: Final = "plugin"
@@ -74,26 +74,19 @@ def make() -> Path:
     :raises RealError: the cache cannot be written
     """
     digest = hashlib.sha256(" ".join(FLAGS).encode() + SOURCE.read_bytes())
-    name = digest.hexdigest()[:16]
-    found = entry(PART, name)
-    if found is None:
-        program = shutil.which(COMPILER)
-        if program is None:
-            raise NoStreamError(f"no {COMPILER} to compile the plugin with")
-        with making(PART, name) as work:
-            if entry(PART, name) is None:
-                compile_plugin(program, work / NAME)
-        found = entry(PART, name)
-        assert found is not None
-    return found / NAME
+    return entry_made(PART, digest.hexdigest()[:16], _build) / NAME
 
 
-def compile_plugin(program: str, target: Path) -> None:
+def _build(folder: Path) -> None:
     """Compile and link the plugin.
 
-    :raises NoStreamError: the compiler fails
+    :raises NoStreamError: there is no compiler, or it fails
     """
-    compile_c([program, *FLAGS, "-o", str(target), str(SOURCE), "-ldl"], "the plugin", PATIENCE, NoStreamError)
+    program = shutil.which(COMPILER)
+    if program is None:
+        raise NoStreamError(f"no {COMPILER} to compile the plugin with")
+    command = [program, *FLAGS, "-o", str(folder / NAME), str(SOURCE), "-ldl"]
+    compile_c(command, "the plugin", PATIENCE, NoStreamError)
 
 
 def require_plugins() -> None:

@@ -55,7 +55,7 @@ class Registers:
                 more = part.startswith("m")
             for tag in re.findall(r"<reg [^>]*>", text):
                 found = dict(re.findall(r'(\w+)="([^"]*)"', tag))
-                if "regnum" in found:
+                if {"name", "regnum"} <= found.keys():
                     self.numbers[found["name"]] = int(found["regnum"])
 
     def ask(self, request: str) -> str:
@@ -64,6 +64,7 @@ class Registers:
         return self.packet()
 
     def send(self, request: str) -> None:
+        """Send a request as one packet."""
         data = request.encode()
         self.connection.sendall(b"$" + data + b"#%02x" % (sum(data) & 0xFF))
 

@@ -14,7 +14,7 @@ from ..hardware.qemu import find as find_qemu
 from . import initrd
 from .answers import DONE, PANIC, REMARK
 from .errors import RealError, RealPanic
-from .folder import entry, making, refused
+from .folder import entry_made, refused
 from .kernels import RealKernel
 from .left_out import CPU, EmulatedCpu
 from .machine import RealMachine, command_of
@@ -68,7 +68,12 @@ class RealSession(Closing):
         self.machine: RealMachine | None = None
         self.restored = 0.0
         self.fresh = True
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Nobody can close a session that was not created.
+            self.close()
+            raise
 
     def start(self) -> None:
         """Restore the machine from its saved state; if there is none, boot and save it first.
@@ -78,12 +83,7 @@ class RealSession(Closing):
         self.close()
         name = self.name()
         for _ in range(SAVES):
-            if entry(PART, name) is None:
-                with making(PART, name) as work:
-                    if entry(PART, name) is None:
-                        self.boot(work)
-            saved = entry(PART, name)
-            assert saved is not None
+            saved = entry_made(PART, name, self.boot)
             began = time.monotonic()
             self.machine = self.restore(saved)
             self.restored = time.monotonic() - began

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Parts of the machine: kernels by name, the cache folder, the archive of /init, the memory."""
 
+import errno
 import os
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from candidate.tree.building.cache_folder import UNUSED
+from fuzz.hardware.qemu import VARIABLE
 from fuzz.real import initrd, kernels
+from fuzz.real import session as sessions
 from fuzz.real.errors import RealError
-from fuzz.real.folder import UNFINISHED, entry, folder, making
+from fuzz.real.folder import UNFINISHED, entry, entry_made, folder, making
+from fuzz.real.kernels import RealKernel
+from fuzz.real.left_out import CPU
 from fuzz.real.memory import BASE, NODES, RealMemory
+from fuzz.real.session import RealSession
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +151,87 @@ def test_memory_is_saved_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "memory1").write_bytes(b"")
     with RealMemory() as memory, pytest.raises(OSError, match="another size"):
         memory.load(tmp_path)
+
+
+def test_memory_that_cannot_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image with missing parts must not be saved."""
+
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with RealMemory() as memory:
+        os.pwrite(memory.files[0], b"\1", 0)
+        monkeypatch.setattr(os, "lseek", fails)
+        with pytest.raises(OSError, match="Input/output error"):
+            memory.save(tmp_path)
+
+
+def test_an_entry_is_made_once(cache: Path) -> None:
+    made: list[Path] = []
+
+    def make(work: Path) -> None:
+        made.append(work)
+        (work / "file").touch()
+
+    assert [entry_made("init", "a", make) for _ in range(2)] == [cache / "init" / "a"] * 2
+    assert len(made) == 1
+    with pytest.raises(FileNotFoundError):
+        entry_made("init", "b", lambda work: (work / "none").rmdir())
+    assert entry("init", "b") is None
+
+
+@pytest.fixture
+def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RealKernel:
+    """Make a QEMU that ends at once, an empty archive, and a file that is no kernel."""
+    for name in ("qemu", "Image"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no such machine >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "qemu"))
+    monkeypatch.setattr(initrd, "make", lambda: tmp_path / "Image")
+    return RealKernel(tmp_path / "Image", "Image")
+
+
+def open_files() -> list[str]:
+    """Return what the open files of this process are."""
+    return sorted(os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd") if open_now(each))
+
+
+def open_now(number: str) -> bool:
+    """Return whether a file is open; the one that lists them is not any more."""
+    return os.path.lexists(f"/proc/self/fd/{number}")
+
+
+def test_a_session_that_does_not_start_leaves_nothing(qemu: RealKernel, tmp_path: Path) -> None:
+    """A saved machine has memory for its events before it is restored."""
+    saved = entry_made(sessions.PART, name_of(qemu), write_saved)
+    assert (saved / sessions.STATE).exists()
+    before = open_files()
+    with pytest.raises(RealError, match="no such machine"):
+        RealSession(qemu, plugin=tmp_path / "stream.so")
+    assert open_files() == before
+
+
+def name_of(kernel: RealKernel) -> str:
+    """Return the name of a saved machine."""
+    session = RealSession.__new__(RealSession)
+    session.kernel, session.append, session.cpu, session.initrd = kernel, "", CPU, initrd.make()
+    return session.name()
+
+
+def write_saved(work: Path) -> None:
+    """Write a saved machine without contents."""
+    for name in (sessions.STATE, sessions.SYMBOLS):
+        (work / name).touch()
+    with RealMemory() as memory:
+        memory.save(work)
+
+
+def test_no_files_for_a_machine(qemu: RealKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = open_files()
+    monkeypatch.setattr(socket, "socketpair", fails)
+    with pytest.raises(RealError, match="no files for the emulated machine: Too many open files; free some"):
+        RealSession(qemu, progress=lambda _: None)
+    assert open_files() == before
