@@ -64,12 +64,12 @@ class Collection:
 
         :raises QemuError: QEMU died or does not answer
         """
+        if self.folder is None:
+            return
         for key, kind in self.kinds.items():
             small = reduced(session, kind.first)
             comments = [line.strip() for line in show(small)]
             text = print_tables(small.tables, [small.asked], comments)
-            if self.folder is None:
-                continue
             file = self.folder / file_name(key)
             try:
                 write_atomically(file, text)

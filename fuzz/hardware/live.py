@@ -151,14 +151,16 @@ def follow(session: QemuSession, version: Candidate, program: Program) -> list[t
     :raises QemuError: QEMU died or does not answer, or the tables exceed its memory
     """
     executor = Executor(version, program)
-    follower = Follower(session, executor)
-    executor.create()
-    found = [(-1, difference) for difference in follower.look()]
-    for at in range(len(program.operations)):
-        if executor.dead:
-            break
-        executor.step(at)
-        found += [(at, difference) for difference in follower.look()]
-    executor.destroy()
-    executor.side.kernel.arena.words.clear()
+    try:
+        follower = Follower(session, executor)
+        executor.create()
+        found = [(-1, difference) for difference in follower.look()]
+        for at in range(len(program.operations)):
+            if executor.dead:
+                break
+            executor.step(at)
+            found += [(at, difference) for difference in follower.look()]
+        executor.destroy()
+    finally:
+        executor.dismantle()
     return found

@@ -9,7 +9,7 @@ from candidate import Candidate
 
 from ..distribution import home_folder
 from ..language.program import Program
-from ..language.text import load
+from ..language.text import headings, load
 from .differences import Collection
 from .live import follow
 from .qemu import Qemu, version
@@ -30,9 +30,10 @@ def ask_programs(
     :raises QemuError: QEMU died or does not answer
     """
     for name, program in programs:
+        places = headings(program)
         for each in versions:
             for at, difference in follow(session, each, program):
-                differences.add(difference, f"{name} on {each.name}, operation {at}")
+                differences.add(difference, f"{name} on {each.name}, {places[at + 1]}")
 
 
 def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candidate]) -> Report:

@@ -126,6 +126,10 @@ def test_a_difference_is_reported_with_its_operation(session: QemuSession, monke
     session.memory.load(again.entries)
     assert len(session.ask([again])) == 1
     session.memory.clear([again])
+    differences = Collection()
+    ask_programs(session, [("x.s2", parse_program(MISSING_CLEAN))], [original()], differences)
+    places = {kind.where for kind in differences.kinds.values()}
+    assert places == {"x.s2 on original, operation 4: cpu1 read a+20K mmu=off"}
 
 
 def test_run_asks_about_both_sides(
@@ -145,7 +149,7 @@ def test_run_asks_about_both_sides(
     monkeypatch.setattr(table_memory, "walk", lambda *_: Walk(walks.TRANSLATION, 3, -1, 0, 0))
     assert cli.main(command) == 1
     out = capsys.readouterr().out.splitlines()
-    assert any(line.startswith(f"difference in {file} on original, operation -1: read of") for line in out)
+    assert any(line.startswith(f"difference in {file} on original, creation of the VM: read of") for line in out)
     assert out[-1].endswith(" kinds")
 
 
