@@ -113,8 +113,8 @@ class RealRun:
 
         The keys are ``file``, ``kernel`` (release), ``model``, ``result``, ``findings`` (for each ``signature``,
         ``operation``, ``stamp``, ``why``), ``differences`` (for each ``operation``, ``model``, ``kernel``), ``tables``
-        (for each ``operation``, ``leaf``: guest address, ``model``, ``kernel``), ``complaints``, ``left_out``,
-        ``outcomes`` (of the kernel, for each operation played).
+        (for each ``operation``, ``leaf``: guest address, ``model``, ``kernel``), ``complaints``, ``exit_status``
+        (of the process that played it), ``left_out``, ``outcomes`` (of the kernel, for each operation played).
         """
         return {
             "file": self.file,
@@ -139,6 +139,7 @@ class RealRun:
                 for each in self.tables
             ],
             "complaints": self.complaints,
+            "exit_status": self.answers.status,
             "left_out": list(self.played.left_out),
             "outcomes": [str(self.answers.outcomes[at]) for at in sorted(self.answers.outcomes)],
         }

@@ -124,9 +124,8 @@ def with_tag_looks(part: Played, violations: list[Violation]) -> tuple[Played, i
         return part, 0
     lines = tags.look_lines(found, part.program)
     program = replace(part.program, operations=part.program.operations[: found.at + 1])
-    return replace(part, program=program, lines=(tags.leave_line(program), *tags.up_to(part, found.at), *lines)), len(
-        lines
-    )
+    played_lines = (tags.leave_line(program), *tags.up_to(part, found.at), *lines)
+    return replace(part, program=program, lines=played_lines), len(lines)
 
 
 def data(part: Played, outcomes: list[Outcome], warning: bool, looked: int) -> str:

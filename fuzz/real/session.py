@@ -84,6 +84,7 @@ class RealSession(Closing):
         name = self.name()
         for _ in range(SAVES):
             saved = entry_made(PART, name, self.boot)
+            release, self.page_size = ready_line(saved)
             began = time.monotonic()
             self.machine = self.restore(saved)
             self.restored = time.monotonic() - began
@@ -94,10 +95,8 @@ class RealSession(Closing):
             shutil.rmtree(saved, ignore_errors=True)
         else:
             raise RealError(f"real: {self.kernel.name} was saved {SAVES} times, but its timers do not fire; try again")
-        words = (saved / READY).read_text().split()
         # Results of different configurations need different names.
-        self.release = f"{words[1]} ({self.append})" if self.append else words[1]
-        self.page_size = int(words[2])
+        self.release = f"{release} ({self.append})" if self.append else release
         self.fresh = True
 
     def name(self) -> str:
@@ -196,11 +195,10 @@ class RealSession(Closing):
                 machine.monitor.wait_until("completed")
             # It was saved while stopped.
             machine.monitor.ask("cont")
-        except (MonitorError, OSError) as error:
+        except (MonitorError, OSError, ValueError) as error:
             if machine is not None:
                 machine.close()
-            why = getattr(error, "strerror", None) or str(error)
-            raise RealError(f"real: the saved machine {saved} cannot be used: {why}; remove that folder") from None
+            raise unusable(saved, error) from None
         return machine
 
     def timers_work(self, machine: RealMachine) -> bool:
@@ -266,3 +264,21 @@ class RealSession(Closing):
         if self.events is not None:
             self.events.close()
             self.events = None
+
+
+def ready_line(saved: Path) -> tuple[str, int]:
+    """Return the release and the page size of a saved machine.
+
+    :raises RealError: its folder is damaged
+    """
+    try:
+        _, release, page_size, _ = (saved / READY).read_text().split()
+        return release, int(page_size)
+    except (OSError, ValueError) as error:
+        raise unusable(saved, error) from None
+
+
+def unusable(saved: Path, error: Exception) -> RealError:
+    """Return the error for a saved machine that cannot be restored."""
+    why = getattr(error, "strerror", None) or str(error)
+    return RealError(f"real: the saved machine {saved} cannot be used: {why}; remove that folder")

@@ -52,7 +52,10 @@ def test_kinds() -> None:
     text = "operation 2: cpu0 read a+0: model ok 1, kernel ok 0"
     assert kinds_of(done(STALE)) == {"GuestAccess: ok ok": text}
     assert list(kinds_of(done(GOOD, ("WARNING: CPU: 0 PID: 1 at a/b.c:7 f+0x1/0x2",)))) == ["WARNING at a/b.c:N f()"]
-    assert list(kinds_of(done(GOOD, status=11))) == ["status 11"]
+    crashed = done(GOOD, status=11)
+    assert list(kinds_of(crashed)) == ["status 11"]
+    assert (crashed.answer()["exit_status"], done(GOOD).answer()["exit_status"]) == (11, 0)
+    assert "the process that played it exited with status 0xb\n" in crashed.text()
     assert generic("slot abc has 12M at 0x1f") == "slot has N at N"
 
 

@@ -222,8 +222,26 @@ def write_saved(work: Path) -> None:
     """Write a saved machine without contents."""
     for name in (sessions.STATE, sessions.SYMBOLS):
         (work / name).touch()
+    (work / sessions.READY).write_text("READY 6.0 4096 kvm")
     with RealMemory() as memory:
         memory.save(work)
+
+
+@pytest.mark.parametrize("damage", [sessions.READY, sessions.SYMBOLS, sessions.STATE, "memory0"])
+@pytest.mark.parametrize("text", [None, "READY"])
+def test_a_damaged_saved_machine(qemu: RealKernel, tmp_path: Path, damage: str, text: str | None) -> None:
+    """A machine that is interrupted while it is written may leave empty files."""
+    saved = entry_made(sessions.PART, name_of(qemu), write_saved)
+    (saved / damage).unlink()
+    if text is not None:
+        (saved / damage).write_text(text)
+    before = open_files()
+    with pytest.raises(RealError) as caught:
+        RealSession(qemu, plugin=tmp_path / "stream.so")
+    # The state is used only after QEMU has started.
+    wanted = "no such machine" if damage == sessions.STATE else f"the saved machine {saved} cannot be used: "
+    assert wanted in str(caught.value)
+    assert open_files() == before
 
 
 def test_no_files_for_a_machine(qemu: RealKernel, monkeypatch: pytest.MonkeyPatch) -> None:
