@@ -13,7 +13,7 @@ from .answers import ANOTHER_ADDRESS, AT_ANOTHER, CREATION, RealAnswers, RealOut
 from .model import Expected
 
 # Operations without a result for user space: only their success is compared.
-SILENT: Final = (ops.HostOperation, ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)
+WITHOUT_RESULT: Final = (ops.HostOperation, ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset)
 # The model gives the reason of an error, while the kernel only returns errno.
 _SAME_STATUS: Final = {"efault": "error"}
 
@@ -57,14 +57,14 @@ def differences(program: Program, expected: Expected, answers: RealAnswers) -> l
 
 def same(program: Program, op: ops.Operation, outcome: Outcome, real: RealOutcome) -> bool:
     """Return whether user space sees the same result of an operation on both sides."""
-    if isinstance(op, SILENT):
+    if isinstance(op, WITHOUT_RESULT):
         return real.status == "ok"
     if _SAME_STATUS.get(outcome.status, outcome.status) != real.status:
         return False
     if real.status != "ok":
         return True
     if isinstance(op, ops.GetLog):
-        return isinstance(outcome.value, list) and words(outcome.value) == real.value
+        return isinstance(outcome.value, list) and log_text(outcome.value) == real.value
     if isinstance(op, ops.GuestAccess) and op.kind != "write":
         # The initial contents of device memory are unknown.
         unknown = outcome.value == -1 and backing(program, op.slot) in DEVICES
@@ -87,7 +87,7 @@ def backing(program: Program, name: str) -> str:
     return next(slot.backing for slot in program.slots if slot.name == name)
 
 
-def words(log: list[int]) -> str:
+def log_text(log: list[int]) -> str:
     """Return a dirty log in /init's format: words that are not zero, with runs of equal words combined."""
     shown = ["log"]
     first = 0
@@ -101,5 +101,5 @@ def words(log: list[int]) -> str:
 
 def shown(outcome: Outcome) -> str:
     """Return an outcome of the model in /init's format."""
-    value = words(outcome.value) if isinstance(outcome.value, list) else outcome.value
+    value = log_text(outcome.value) if isinstance(outcome.value, list) else outcome.value
     return f"{outcome.status} {value}" if outcome.status == "ok" else outcome.status

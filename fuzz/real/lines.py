@@ -30,7 +30,7 @@ SLOT_CODES: Final[dict[type, str]] = {
     ops.SlotCreate: "N",
 }
 # Upper bound of memory per backing: the size of the machine's pools, and what the machine populates in a second.
-MOST: Final = {
+MAX_BACKED: Final = {
     "anon": 512 * MIB,
     "thp": 512 * MIB,
     "device": 96 * MIB,
@@ -77,7 +77,7 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
     numbers = {slot.name: number for number, slot in enumerate(program.slots)}
     addresses = host_addresses(program)
     for number, slot in enumerate(program.slots):
-        if slot.backing not in MOST:
+        if slot.backing not in MAX_BACKED:
             blocks = "device memory that user space maps by blocks"
             names = {
                 MEMFD: "a guest_memfd",
@@ -95,8 +95,8 @@ def machine_lines(program: Program, synchronous: bool) -> list[str]:
         huge = HUGE_SHIFT.get(slot.backing, 0)
         lines.append(f"s {number} {slot.vm} {place} {huge} {alias} {flags} {slot.backing}")
     for backing, size in total.items():
-        if size > MOST[backing]:
-            most = f"the emulated machine has {show_bytes(MOST[backing])}"
+        if size > MAX_BACKED[backing]:
+            most = f"the emulated machine has {show_bytes(MAX_BACKED[backing])}"
             raise UnplayableError(f"its slots have {show_bytes(size)} of {backing} memory, and {most}")
     return lines
 

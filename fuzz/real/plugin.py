@@ -35,7 +35,7 @@ _EVENT: Final = struct.Struct("<5Q")
 _COUNT: Final = 0
 _MARK: Final = 16
 # Maximum number of events per program.
-MOST: Final = 1 << 18
+MAX_EVENTS: Final = 1 << 18
 
 
 class NoStreamError(Exception):
@@ -129,7 +129,7 @@ class EventMemory(Closing):
     """
 
     def __init__(self) -> None:
-        size = _HEAD.size + MOST * _EVENT.size
+        size = _HEAD.size + MAX_EVENTS * _EVENT.size
         with ExitStack() as stack:
             try:
                 self.file = os.memfd_create("s2fuzz-real-events")
@@ -157,7 +157,7 @@ class EventMemory(Closing):
         """
         count, lost, _, unwatched = _HEAD.unpack_from(self.map, _COUNT)
         if lost:
-            raise NoStreamError(f"more than {MOST} events")
+            raise NoStreamError(f"more than {MAX_EVENTS} events")
         if unwatched:
             raise NoStreamError("the kernel has more flushes and cache operations than the plugin can watch")
         found = [

@@ -20,7 +20,7 @@ from ..language.text import headings, print_program
 from ..sides.outcome import Outcome
 from . import tags
 from .answers import AT_ITS_ADDRESS
-from .compare import SILENT, words
+from .compare import WITHOUT_RESULT, log_text
 from .errors import UnplayableError
 from .initrd import NATIVE
 from .model import ModelRun
@@ -155,11 +155,11 @@ def wanted(op: Operation, outcome: Outcome) -> tuple[str, str]:
     """Return the right status and value; the value "" accepts any."""
     if isinstance(op, GuestOutside):
         return "abort", AT_ITS_ADDRESS
-    if isinstance(op, SILENT) or outcome.status == "stuck":
+    if isinstance(op, WITHOUT_RESULT) or outcome.status == "stuck":
         return "ok", ""
     status = "error" if outcome.status == "efault" else outcome.status
     if status == "ok" and isinstance(op, GetLog) and isinstance(outcome.value, list):
-        return status, words(outcome.value)
+        return status, log_text(outcome.value)
     if status == "ok" and isinstance(op, GuestAccess) and op.kind != "write" and outcome.predictable:
         return status, str(outcome.value) if outcome.value != -1 else ""
     return status, ""

@@ -25,7 +25,7 @@ LARGE: Final = "s2fuzz 1\nvm\nslot a size=2G backing=hugetlb1g\nslot b size=1G b
 @pytest.fixture
 def archive(kernel: RealKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an initial file system with exported programs."""
-    monkeypatch.setattr("fuzz.real.lines.MOST", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
+    monkeypatch.setattr("fuzz.real.lines.MAX_BACKED", {"thp": 1 << 40, "hugetlb1g": 1 << 40})
     programs = {"p1": load(str(ROOT / P1)), "m1": load(str(ROOT / M1)), "clean": load(str(ROOT / CLEAN))}
     programs["large"] = parse(LARGE)
     version = candidate.get(PORT)

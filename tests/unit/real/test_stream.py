@@ -33,7 +33,7 @@ from fuzz.real.events import (
 from fuzz.real.kernels import RealKernel
 from fuzz.real.left_out import CPU, OLD_CPU
 from fuzz.real.model import ModelRun
-from fuzz.real.plugin import MOST, UNKNOWN, EventKind, EventMemory, NoStreamError, RawEvent
+from fuzz.real.plugin import MAX_EVENTS, UNKNOWN, EventKind, EventMemory, NoStreamError, RawEvent
 from fuzz.real.stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
 from fuzz.real.stream import RULES, StreamRun, Streams, StreamWitness, cpu_for
 from fuzz.real.translate import played
@@ -245,8 +245,8 @@ def test_memory_of_events() -> None:
         # Events that were read are not appended to.
         assert struct.unpack_from("<4Q", events.map, 0) == (2, 0, 2, 0)
         assert events.take() == []
-        struct.pack_into("<2Q", events.map, 0, MOST, 1)
-        with pytest.raises(NoStreamError, match=f"more than {MOST} events"):
+        struct.pack_into("<2Q", events.map, 0, MAX_EVENTS, 1)
+        with pytest.raises(NoStreamError, match=f"more than {MAX_EVENTS} events"):
             events.take()
         struct.pack_into("<4Q", events.map, 0, 2, 0, 2, 1)
         with pytest.raises(NoStreamError, match="than the plugin can watch"):
