@@ -7,6 +7,7 @@ from ..checkers.registry import rules
 from ..files import write_atomically
 from ..findings.found import comments_of
 from ..findings.witness import with_stamp
+from .answers import CREATION
 from .run import RealRun
 from .stamp import Stamp, stamp_of_absent
 
@@ -48,10 +49,13 @@ def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
 def stamp_for(done: RealRun, signature: str, absent: Stamp | None = None) -> Stamp | None:
     """Return the stamp of a finding; None if the signature belongs to no rule (such as a divergence), or none is known.
 
-    A finding of another version need not be a finding of the model.
+    A finding of another version need not be a finding of the model. A machine that could not play the program gives no
+    stamp, which would replace an earlier one.
 
     :param absent: as in `file_stamp`
     """
+    if CREATION in done.answers.outcomes:
+        return None
     for violation, stamp in done.stamps:
         if violation.signature == signature:
             return stamp

@@ -81,7 +81,7 @@ def take(found: Expected, at: int, violations: list[Violation]) -> None:
 
 def available_trees() -> dict[str, Path]:
     """Return kernel trees by version, such as ``6.12``."""
-    homes = [os.environ.get(TREES_VARIABLE, ""), str(Path("~/.cache/s2fuzz/kernels").expanduser())]
+    homes = [os.environ.get(TREES_VARIABLE, ""), os.path.expanduser("~/.cache/s2fuzz/kernels")]
     found: dict[str, Path] = {}
     for home in filter(None, homes):
         try:

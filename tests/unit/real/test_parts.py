@@ -20,6 +20,7 @@ from fuzz.real.folder import UNFINISHED, entry, entry_made, folder, making
 from fuzz.real.kernels import RealKernel
 from fuzz.real.left_out import CPU
 from fuzz.real.memory import BASE, NODES, RealMemory
+from fuzz.real.model import TREES_VARIABLE, available_trees
 from fuzz.real.session import RealSession
 
 
@@ -65,6 +66,13 @@ def test_a_kernel_that_is_not_there(three: Path, wanted: str, words: str) -> Non
 def test_no_kernel_at_all() -> None:
     with pytest.raises(RealError, match=r"no kernel at hand, there is none in .*; `make real` fetches"):
         kernels.find("")
+
+
+def test_no_trees_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TREES_VARIABLE, raising=False)
+    # As for a user ID without an entry.
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert available_trees() == {}
 
 
 def test_a_kernel_image_from_a_file(tmp_path: Path) -> None:

@@ -124,6 +124,17 @@ def test_never_not_confirmed_without_a_stream(real: Real, tmp_path: Path, rule: 
     assert ("no cc to compile the plugin with" in stamp) == (rule != "locking")
 
 
+def test_a_program_that_was_not_played_keeps_its_stamp(
+    real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stamp, file = stamped(real, tmp_path, "livelock-two-levels", HANG)
+    before = file.read_text()
+    assert f"# real: {stamp}\n" in before
+    monkeypatch.setattr(Recorded, "finish", lambda *_: ["r -1 error -12 of the VM", "DONE 0 0.1 0 0"])
+    assert real(str(file))[0] == 1
+    assert file.read_text() == before
+
+
 def test_a_divergence_gets_no_stamp(real: Real, tmp_path: Path) -> None:
     assert stamped(real, tmp_path, "m1-cache-empty", "map")[1] == ""
     file = tmp_path / "plain.s2"
