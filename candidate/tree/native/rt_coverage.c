@@ -10,21 +10,21 @@
 static shim_u64 *now, *total, *shared_total;
 static size_t count;
 
-/* Map the counters into the shared memory, before kernel code runs. fd, at: file and offset of the shared memory. */
-void shim_count_code(int fd, char *shared, long at)
+/* Map the counters into the shared memory, before kernel code runs. fd: the file of the shared memory. */
+void shim_count_code(int fd, char *shared)
 {
 	size_t bytes = (char *)shim_counters_end - (char *)shim_counters;
 
 	if (!bytes)
 		return;
 	if (bytes > SHIM_COUNTERS * sizeof(*now) ||
-	    mmap(shim_counters, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, at) == MAP_FAILED) {
+	    mmap(shim_counters, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, SHIM_COUNTERS_AT) == MAP_FAILED) {
 		fprintf(stderr, "s2fuzz: no memory for counters\n");
 		exit(2);
 	}
-	now = (shim_u64 *)(shared + at);
-	total = now + SHIM_COUNTERS;
-	shared_total = total + SHIM_COUNTERS;
+	now = (shim_u64 *)(shared + SHIM_COUNTERS_AT);
+	total = (shim_u64 *)(shared + SHIM_TOTALS_AT);
+	shared_total = (shim_u64 *)(shared + SHIM_SHARED_TOTALS_AT);
 	count = bytes / sizeof(*now);
 	shim_control->ncounter = (unsigned int)count;
 }

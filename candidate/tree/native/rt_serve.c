@@ -438,11 +438,8 @@ static void serve(void)
 static void run(void)
 {
 	struct rlimit core = { 0, 0 };
-	size_t size = sizeof(struct shim_control);
 	char *shared;
-	long at;
 
-	size = (size + 4095) & ~4095UL;
 	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
 	if (shared == MAP_FAILED) {
 		fprintf(stderr, "s2fuzz: no shared memory\n");
@@ -453,12 +450,11 @@ static void run(void)
 	signal(SIGINT, SIG_IGN);
 	sched_getaffinity(0, sizeof(cores), &cores);
 	shim_control = (struct shim_control *)shared;
-	shim_names = shared + size;
-	shim_chains = (struct shim_chain *)(shim_names + SHIM_NAME_BYTES);
-	shim_records = (struct shim_record *)(shim_chains + SHIM_CHAINS);
-	shim_chain_table = (unsigned int *)(shim_records + SHIM_RECORDS);
-	at = (char *)(shim_chain_table + (1 << SHIM_CHAIN_BITS)) - shared;
-	shim_count_code(shared_fd, shared, (at + 4095) & ~4095L);
+	shim_names = shared + SHIM_NAMES_AT;
+	shim_chains = (struct shim_chain *)(shared + SHIM_CHAINS_AT);
+	shim_records = (struct shim_record *)(shared + SHIM_RECORDS_AT);
+	shim_chain_table = (unsigned int *)(shared + SHIM_CHAIN_TABLE_AT);
+	shim_count_code(shared_fd, shared);
 	script = (struct shim_script *)(shared + SHIM_SCRIPT_AT);
 	answers = (struct shim_answers *)(shared + SHIM_ANSWERS_AT);
 	shim_remember_names();

@@ -14,10 +14,8 @@ enum { S_NONE, S_DONE, S_FULL, S_HOST, S_CRASH, S_REFUSED, S_SWITCHED, S_BLOCKED
 #define SHIM_NAME_BYTES	(1u << 15)
 
 #define SHIM_COUNTERS	(1u << 15)
-/* Offsets in the shared memory of the steps of a twin, and of the answers, which extend to its end. */
-#define SHIM_SCRIPT_AT	(3UL << 20)
-#define SHIM_ANSWERS_AT	(4UL << 20)
-#define SHIM_SHARED_BYTES	(SHIM_ANSWERS_AT + (32UL << 10))
+#define SHIM_SCRIPT_BYTES	(1UL << 20)
+#define SHIM_ANSWER_BYTES	(32UL << 10)
 struct shim_record { unsigned short kind, name; unsigned int chain; shim_u64 a, b, c; };
 struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image */
 
@@ -50,6 +48,24 @@ struct shim_answers {
 	shim_u64 count;
 	struct shim_answer each[SHIM_ANSWERS];
 };
+
+/* The areas of the shared memory by offset, each after the other. It begins with struct shim_control. */
+#define SHIM_WHOLE_PAGES(n)	(((n) + 4095UL) & ~4095UL)
+#define SHIM_NAMES_AT		SHIM_WHOLE_PAGES(sizeof(struct shim_control))
+#define SHIM_CHAINS_AT		(SHIM_NAMES_AT + SHIM_NAME_BYTES)
+#define SHIM_RECORDS_AT		(SHIM_CHAINS_AT + SHIM_CHAINS * sizeof(struct shim_chain))
+#define SHIM_CHAIN_TABLE_AT	(SHIM_RECORDS_AT + SHIM_RECORDS * sizeof(struct shim_record))
+/* The counters of one program, of all programs, and of the programs that count for another tree too (rt_coverage.c). */
+#define SHIM_COUNTERS_AT	SHIM_WHOLE_PAGES(SHIM_CHAIN_TABLE_AT + (sizeof(unsigned int) << SHIM_CHAIN_BITS))
+#define SHIM_TOTALS_AT		(SHIM_COUNTERS_AT + SHIM_COUNTERS * sizeof(shim_u64))
+#define SHIM_SHARED_TOTALS_AT	(SHIM_TOTALS_AT + SHIM_COUNTERS * sizeof(shim_u64))
+/* The steps of a twin, and the answers. */
+#define SHIM_SCRIPT_AT		SHIM_WHOLE_PAGES(SHIM_SHARED_TOTALS_AT + SHIM_COUNTERS * sizeof(shim_u64))
+#define SHIM_ANSWERS_AT		(SHIM_SCRIPT_AT + SHIM_SCRIPT_BYTES)
+#define SHIM_SHARED_BYTES	(SHIM_ANSWERS_AT + SHIM_ANSWER_BYTES)
+_Static_assert(sizeof(struct shim_answers) <= SHIM_ANSWER_BYTES, "the answers fit in their area");
+_Static_assert(SHIM_CHAINS_AT % 8 == 0 && SHIM_RECORDS_AT % 8 == 0, "areas are aligned");
+
 extern int shim_following;			/* this process is a twin: its records are not read */
 
 extern struct shim_record *shim_records;
@@ -70,7 +86,7 @@ void shim_compare_arena(int all);
 /* native/counters.ld; none where the library is built without counters */
 extern shim_u64 shim_counters[] __attribute__((weak, visibility("hidden")));
 extern shim_u64 shim_counters_end[] __attribute__((weak, visibility("hidden")));
-void shim_count_code(int fd, char *shared, long at);
+void shim_count_code(int fd, char *shared);
 void shim_add_counters(int for_both);
 void shim_clear_counters(void);
 void shim_forget_locks(void);

@@ -221,11 +221,13 @@ RECORD_WORDS: Final = 4
 # programs, and of the programs that count for another tree too.
 COUNTERS_AT: Final = (RECORDS_AT + (1 << 15) * RECORD.size + (4 << 15) + 4095) & -4096
 COUNTER_BYTES: Final = 8
-TOTALS_AT: Final = COUNTERS_AT + (1 << 15) * COUNTER_BYTES
-SHARED_TOTALS_AT: Final = TOTALS_AT + (1 << 15) * COUNTER_BYTES
+# Maximum number of counters.
+COUNTERS: Final = 1 << 15
+TOTALS_AT: Final = COUNTERS_AT + COUNTERS * COUNTER_BYTES
+SHARED_TOTALS_AT: Final = TOTALS_AT + COUNTERS * COUNTER_BYTES
 # struct shim_script: number of bytes of steps, whether the script is over, the steps. A step is a request and its
 # answer, in the layout of the beginning of the shared memory, then the knobs before the request, and the digest.
-SCRIPT_AT: Final = 3 << 20
+SCRIPT_AT: Final = (SHARED_TOTALS_AT + COUNTERS * COUNTER_BYTES + 4095) & -4096
 SCRIPT_HEAD: Final = struct.Struct("<2Q")
 SCRIPT_FILLED: Final = struct.Struct("<Q")
 OVER_AT: Final = SCRIPT_AT + 8
@@ -233,7 +235,7 @@ STEPS_AT: Final = SCRIPT_AT + 16
 STEP_HEAD: Final = KNOBS_AT + KNOBS.size
 STEP_KNOBS: Final = struct.Struct("<3i")
 STEP_BYTES: Final = STEP_HEAD + STEP_KNOBS.size + 8
-SCRIPT_END: Final = 4 << 20
+SCRIPT_END: Final = SCRIPT_AT + (1 << 20)
 # struct shim_answers: the number of answers, then for each one the beginning of the shared memory, and the digest.
 ANSWERS_AT: Final = SCRIPT_END
 ANSWER_HEAD: Final = STEP_HEAD

@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,13 @@ LAYOUT: Final = {
     "CONTROL_BYTES": "sizeof(struct shim_control)",
     "NAMES_BYTES": "SHIM_NAME_BYTES",
     "CHAIN": "SHIM_CHAIN",
+    "NAMES_AT": "SHIM_NAMES_AT",
+    "CHAINS_AT": "SHIM_CHAINS_AT",
+    "RECORDS_AT": "SHIM_RECORDS_AT",
+    "COUNTERS": "SHIM_COUNTERS",
+    "COUNTERS_AT": "SHIM_COUNTERS_AT",
+    "TOTALS_AT": "SHIM_TOTALS_AT",
+    "SHARED_TOTALS_AT": "SHIM_SHARED_TOTALS_AT",
     "SCRIPT_AT": "SHIM_SCRIPT_AT",
     "OVER_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, over)",
     "STEPS_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, steps)",
@@ -126,6 +134,25 @@ def test_the_largest_program_fits() -> None:
     assert VMS[-1] <= r.MAX_VMS
     # The driver counts faults and steps of the host's threads.
     assert set(POINTS) == {"fault", *STEPS_OF_HOST, *r.POINTS[1:]}
+
+
+def test_areas_of_the_shared_memory_do_not_overlap() -> None:
+    """Each area ends before the next one begins, with as many elements as it may have."""
+    counters = r.COUNTERS * r.COUNTER_BYTES
+    areas = [
+        (0, r.CONTROL_BYTES),
+        (r.NAMES_AT, r.NAMES_BYTES),
+        (r.CHAINS_AT, (1 << 13) * r.CHAIN_WORDS.size),
+        (r.RECORDS_AT, (1 << 15) * r.RECORD.size),
+        (r.COUNTERS_AT, counters),
+        (r.TOTALS_AT, counters),
+        (r.SHARED_TOTALS_AT, counters),
+        (r.SCRIPT_AT, r.SCRIPT_END - r.SCRIPT_AT),
+        (r.FIRST_ANSWER_AT, r.ANSWERS * r.ANSWER_BYTES),
+        (r.SHARED_BYTES, 0),
+    ]
+    for (start, size), (following, _) in pairwise(areas):
+        assert start + size <= following, (start, following)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="takes gcc")
