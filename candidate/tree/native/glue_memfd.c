@@ -46,7 +46,6 @@ static struct memfd *memfd_of(const struct address_space *mapping)
 		if (files[i].file && files[i].mapping == mapping)
 			return &files[i];
 	shim_refuse("a file that is not a guest_memfd");
-	return NULL;
 }
 
 /* ---- files and inodes ---- */

@@ -65,7 +65,6 @@ static void *next_vcpu(struct xarray *xa, unsigned long *index, unsigned long fr
 		return vms[i].vcpus[from];
 	}
 	shim_refuse("memory attributes");
-	return NULL;
 }
 void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
 {
@@ -89,7 +88,6 @@ static long ring(struct vm *v, int op, int cpu)
 void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
 {
 	shim_refuse("the list of vCPUs");
-	return NULL;
 }
 void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
 {

@@ -377,10 +377,8 @@ void call_rcu(void *head, void (*f)(void *))
 {
 	int in_page = (unsigned long)head - SHIM_VMEMMAP < rt_vmemmap_size;
 
-	if (nrcu - rcu_done == RCU_QUEUE) {
+	if (nrcu - rcu_done == RCU_QUEUE)
 		shim_refuse("more RCU callbacks than the queue holds");
-		return;
-	}
 	RCUQ(nrcu).f = f;
 	RCUQ(nrcu).head = head;
 	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);

@@ -74,10 +74,8 @@ void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **fram
 		rt_emit(kind, -1, nr, 0, name, frame);
 		return 0;
 	}
-	if (nr > RT_ARENA_PAGES - i) {
+	if (nr > RT_ARENA_PAGES - i)
 		shim_refuse("more table pages than the arena has");
-		return 0;
-	}
 	rt_arena_next += nr;
 	for (unsigned int j = 0; j < nr; j++)
 		rt_counts[i + j] = 1;
@@ -118,10 +116,8 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 
 unsigned long shim_host_page(void)	/* a page for user page tables; returns its physical address */
 {
-	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES)
 		shim_refuse("more host pages than there are");
-		return 0;
-	}
 	return SHIM_PA_BASE + ((unsigned long)(RT_ARENA_PAGES + rt_host_next++) << RT_PAGE_SHIFT);
 }
 
@@ -195,10 +191,8 @@ void *rt_stock_page(int zero)
 		va = rt_page(stock[--stock_free]);
 		return zero ? zeroed(va) : left_over(va);
 	}
-	if (rt_host_next + rt_stock_next == RT_HOST_PAGES) {
+	if (rt_host_next + rt_stock_next == RT_HOST_PAGES)
 		shim_refuse("more host pages than there are");
-		return 0;
-	}
 	va = rt_page(RT_ARENA_PAGES + RT_HOST_PAGES - ++rt_stock_next);
 	return zero ? va : left_over(va);
 }

@@ -22,10 +22,8 @@ void *rt_small(unsigned long n)
 {
 	char *p = small_next;
 
-	if (n > RT_SMALL_BYTES || p + n + 32 > small + RT_SMALL_BYTES) {
+	if (n > RT_SMALL_BYTES || p + n + 32 > small + RT_SMALL_BYTES)
 		shim_refuse("more small allocations than the heap holds");
-		return 0;
-	}
 	*(unsigned long *)p = n;
 	small_next += (n + 31) & ~15UL;
 	return p + 16;
