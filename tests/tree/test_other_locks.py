@@ -50,3 +50,27 @@ def test_mistake(mistake: str, tmp_path: Path) -> None:
     assert first.signature.startswith("locking: ")
     assert reason in first.reason
     assert Differential(ours, ours).run(parse(program)).findings == []
+
+
+# More locks than a process remembers.
+MANY: Final = "\t{\n\t\tstatic spinlock_t many[300];\n\t\tint i;\n\n\t\tfor (i = 0; i < 300; i++)"
+EACH_IN_TURN: Final = MANY + " {\n\t\t\tspin_lock(&many[i]);\n\t\t\tspin_unlock(&many[i]);\n\t\t}\n\t}\n"
+ALL_AT_ONCE: Final = (
+    f"{MANY}\n\t\t\tspin_lock(&many[i]);\n\t\tfor (i = 0; i < 300; i++)\n\t\t\tspin_unlock(&many[i]);\n\t}}\n"
+)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_a_held_lock_is_not_forgotten(released: bool, tmp_path: Path) -> None:
+    """Each of many locks is taken and released while a mutex is held."""
+    done = DROP.partition("\n")[0] + "\n" + EACH_IN_TURN + (DROP.partition("\n")[2] if released else "")
+    ours = candidate.get(version("6.12"))
+    theirs = candidate.get(planted("6.12", tmp_path / "tree", KVM_MAIN, DROP, done))
+    found = Differential(ours, theirs).run(parse(SLOT)).findings
+    assert [each.signature.endswith("another lock still held") for each in found[:1]] == [True] * (not released)
+
+
+def test_too_many_locks_held_at_once(tmp_path: Path) -> None:
+    theirs = planted("6.12", tmp_path / "tree", KVM_MAIN, DROP, ALL_AT_ONCE + DROP)
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(theirs)).run(parse(SLOT))
+    assert verdict.refused == "more locks held than are remembered"

@@ -2,29 +2,49 @@
 /* Locks, and RCU. */
 #include "rt.h"
 
+/* Maximum number of locks that are remembered. Memory is never reused, so each new object with a lock has an entry of its own. */
+#define MAX_LOCKS	256
+
 static struct lock {
 	const void *p;
 	int readers, writer, kind, vm;
 	unsigned int taken;	/* the chain of the place that took it, for a lock without a kind */
 	/* By actor; element 0 is used if there is only one. */
 	unsigned char reads[SHIM_MAX_ACTORS + 1], writes[SHIM_MAX_ACTORS + 1];
-} locks[256];
-static int nlocks, lost;	/* lost: there were too many locks to remember all */
+} locks[MAX_LOCKS];
+static int nlocks;
+
+/* An entry for a lock that is not known yet. If all are in use, a lock that nobody holds is forgotten. */
+static struct lock *new_lock(void)
+{
+	static unsigned int next;
+
+	if (nlocks < MAX_LOCKS)
+		return &locks[nlocks++];
+	for (int i = 0; i < MAX_LOCKS; i++) {
+		struct lock *l = &locks[next++ % MAX_LOCKS];
+
+		if (!l->readers && !l->writer)
+			return l;
+	}
+	shim_refuse("more locks held than are remembered");
+}
+
+/* The entry of a lock. It is valid until another actor runs, or longer if the lock is held. */
 static struct lock *lock_at(const void *p)
 {
+	struct lock *l;
+
 	for (int i = 0; i < nlocks; i++)
 		if (locks[i].p == p) {
 			if (!locks[i].readers && !locks[i].writer)
 				locks[i].kind = shim_lock_kind_of(p, &locks[i].vm);
 			return &locks[i];
 		}
-	if (nlocks == 256) {
-		nlocks = 0;
-		lost = 1;
-	}
-	locks[nlocks] = (struct lock){ .p = p, .vm = -1 };
-	locks[nlocks].kind = shim_lock_kind_of(p, &locks[nlocks].vm);
-	return &locks[nlocks++];
+	l = new_lock();
+	*l = (struct lock){ .p = p, .vm = -1 };
+	l->kind = shim_lock_kind_of(p, &l->vm);
+	return l;
 }
 
 /* The actor that keeps this one from taking a lock; -1: none. */
@@ -69,7 +89,7 @@ void rt_may_sleep(const char *function, void **frame)
 static void take(struct lock *l, int write, void **frame)
 {
 	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
-	if (l->kind == LOCK_OTHER && rt_recording && !lost) {
+	if (l->kind == LOCK_OTHER && rt_recording) {
 		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 			rt_emit(EV_OTHER_LOCK, WRONG_TWICE, l->taken, 0, 0, frame);
 		l->taken = shim_following ? 0 : shim_chain_of(0, frame);
@@ -94,13 +114,15 @@ static void lock(const void *p, int write, void **frame)
 		int holder;
 
 		RT_LOADED();
+		l = lock_at(p);
 		if (l->kind == LOCK_MMU)
 			rt_reached(POINT_LOCK);
-		while ((holder = holder_of(lock_at(p), write)) >= 0)
+		while ((holder = holder_of(l = lock_at(p), write)) >= 0)
 			rt_wait(l->kind, l->vm, holder);
-		while (write && l->kind == LOCK_MMAP && (holder = other_holds(LOCK_VMA)) >= 0)
+		while (write && l->kind == LOCK_MMAP && (holder = other_holds(LOCK_VMA)) >= 0) {
 			rt_wait(LOCK_VMA, -1, holder);
-		l = lock_at(p);
+			l = lock_at(p);
+		}
 	}
 	take(l, write, frame);
 }
@@ -108,12 +130,14 @@ static void lock(const void *p, int write, void **frame)
 /* Take a lock if it is free; return whether it was. */
 static int try_lock(const void *p, int write, void **frame)
 {
-	struct lock *l = lock_at(p);
+	struct lock *l;
 
 	RT_LOADED();
-	if (rt_actor >= 0 && l->kind == LOCK_MMU)
-		rt_reached(POINT_LOCK);
 	l = lock_at(p);
+	if (rt_actor >= 0 && l->kind == LOCK_MMU) {
+		rt_reached(POINT_LOCK);
+		l = lock_at(p);
+	}
 	if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 		return 0;
 	if (rt_actor >= 0 && (holder_of(l, write) >= 0 || (write && l->kind == LOCK_MMAP && other_holds(LOCK_VMA) >= 0)))
@@ -127,14 +151,19 @@ static int dropped;
 
 static void unlock(const void *p, int write, void **frame)
 {
-	struct lock *l = lock_at(p);
+	struct lock *l;
+	int kind;
 
 	RT_LOADED();
-	if (l->kind == LOCK_MMU)
+	l = lock_at(p);
+	kind = l->kind;
+	if (kind == LOCK_MMU)
 		dropped = 1;
-	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+	if (rt_actor >= 0 && kind == LOCK_MMU) {
 		rt_reached(POINT_UNLOCK);
-	if (l->kind == LOCK_OTHER && rt_recording && !lost && !(write ? l->writes : l->reads)[rt_actor + 1])
+		l = lock_at(p);
+	}
+	if (kind == LOCK_OTHER && rt_recording && !(write ? l->writes : l->reads)[rt_actor + 1])
 		rt_emit(EV_OTHER_LOCK, WRONG_FREE, 0, 0, 0, frame);
 	if (write && l->writer) {
 		l->writer--;
@@ -143,12 +172,12 @@ static void unlock(const void *p, int write, void **frame)
 		l->readers--;
 		l->reads[rt_actor + 1] -= l->reads[rt_actor + 1] > 0;
 	}
-	if (l->kind == LOCK_MMAP && !l->reads[rt_actor + 1] && !l->writes[rt_actor + 1])
+	if (kind == LOCK_MMAP && !l->reads[rt_actor + 1] && !l->writes[rt_actor + 1])
 		rt_mmap_dropped();
-	if (l->kind == LOCK_VMA && !l->reads[rt_actor + 1])
+	if (kind == LOCK_VMA && !l->reads[rt_actor + 1])
 		rt_vma_dropped(p, held(LOCK_MMAP) != 0);
-	rt_emit_visited(EV_UNLOCK, l->kind, l->vm, write, frame);
-	if (rt_actor >= 0 && l->kind == LOCK_MMU)
+	rt_emit_visited(EV_UNLOCK, kind, l->vm, write, frame);
+	if (rt_actor >= 0 && kind == LOCK_MMU)
 		rt_passed(POINT_UNLOCK);
 }
 
@@ -205,7 +234,7 @@ void shim_call_ends(void)
 {
 	const int me = rt_actor + 1;
 
-	if (--calls[me] || lost)
+	if (--calls[me])
 		return;
 	for (int i = 0; i < nlocks; i++)
 		if (locks[i].kind == LOCK_OTHER && (locks[i].reads[me] || locks[i].writes[me]))
