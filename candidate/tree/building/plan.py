@@ -61,7 +61,7 @@ _COMMON: Final = (
     *("-ffunction-sections", "-fdata-sections"),
 )
 # Flags of our files that use no kernel types, and of the stubs for symbols that no file defines.
-_HOST: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
+HOST_FLAGS: Final = ("-std=gnu11", "-O2", "-fno-builtin-malloc")
 _STUBS: Final = ("-std=gnu11", "-O1", "-fno-builtin", "-w")
 # Plain loads and stores of table entries become calls. rt_plain.c defines them instead of this sanitizer's runtime.
 _PLAIN: Final = (
@@ -194,7 +194,7 @@ class BuildPlan:
     def _host_job(self, name: str, path: str) -> CompilerJob:
         defined = ["-DSHIM_SANITIZE"] if self.settings.sanitize else []
         defined.append(f"-DSHIM_GRANULE_SHIFT={self.settings.granule}")
-        command = [*self.compiler.command, *_HOST, *_COMMON, *self._names, *defined, "-I", "native"]
+        command = [*self.compiler.command, *HOST_FLAGS, *_COMMON, *self._names, *defined, "-I", "native"]
         return CompilerJob(name, [*command, "-c", path, "-o", f"{name}.o"])
 
     def counted(self) -> tuple[list[str], list[str]]:

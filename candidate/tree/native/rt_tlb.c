@@ -10,7 +10,7 @@ extern void real___kvm_tlb_flush_vmid(void *mmu) WEAK;
 
 /* Registers that tlb.c reads back hold the value that was written last. HCR_EL2 initially has E2H and TGE. */
 static struct { const char *name; unsigned long value; } registers[] = {
-	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2" }, { "SYS_TCR_EL12" }, { "SYS_SCTLR_EL12" },
+	{ "hcr_el2", 1UL << 34 | 1UL << 27 }, { "vttbr_el2", 0 }, { "SYS_TCR_EL12", 0 }, { "SYS_SCTLR_EL12", 0 },
 };
 #define VTTBR registers[1].value
 
