@@ -145,10 +145,12 @@ static long clear_log(struct vm *v, int id, u64 first, u64 pages)
 	return kvm_vm_ioctl_clear_dirty_log(v->kvm, &log);
 }
 
-static void load_vcpu(struct vm *v, int cpu, u64 state)	/* state: caches enabled | traps on << 1 */
+static void load_vcpu(struct vm *v, u64 cpu, u64 state)	/* state: caches enabled | traps on << 1 */
 {
+	struct kvm_vcpu *c = vcpu_of(v, cpu);
+
 	v->cache_enabled[cpu] = state & 1;
-	v->vcpus[cpu]->arch.hcr_el2 = HCR_RW | HCR_VM | (state & 2 ? HCR_TVM : 0);
+	c->arch.hcr_el2 = HCR_RW | HCR_VM | (state & 2 ? HCR_TVM : 0);
 }
 
 /* Replaces the one of inject_fault.c, which is not compiled and determines the reported address itself; here, none. */

@@ -75,13 +75,13 @@ void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, 
 	return next_vcpu(xa, index, *index + 1, max);
 }
 
-static long ring(struct vm *v, int op, int cpu)
+static long ring(struct vm *v, int op, u64 cpu)
 {
 	if (op == OP_RING_HARVEST)
 		return harvest(v);
 	if (op == OP_RING_RESET)
 		return kvm_vm_ioctl_reset_dirty_pages(v->kvm);
-	return kvm_dirty_ring_check_request(v->vcpus[cpu]);
+	return kvm_dirty_ring_check_request(vcpu_of(v, cpu));
 }
 #else
 /* Other walks of the list of vCPUs wake them or make requests of them, but vCPUs run in Python. */

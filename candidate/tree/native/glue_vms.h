@@ -14,6 +14,22 @@ static int making;		/* the VM that is being created */
 static int changing;		/* the slot that is being changed */
 static int ringed;		/* vCPUs have dirty rings */
 
+/* A VM of a request, by number. */
+static struct vm *vm_of(u64 number)
+{
+	if (number >= SHIM_MAX_VMS)
+		shim_refuse("an unknown VM");
+	return &vms[number];
+}
+
+/* A vCPU of a request, by number. */
+static struct kvm_vcpu *vcpu_of(const struct vm *v, u64 number)
+{
+	if (number >= SHIM_MAX_CPUS || !v->vcpus[number])
+		shim_refuse("an unknown vCPU");
+	return v->vcpus[number];
+}
+
 /* The VM whose struct kvm contains an address; -1: none. */
 static int vm_around(const void *p)
 {

@@ -295,6 +295,8 @@ static long age(void)
 	return ret;
 }
 
+#define STEPS_OF_A_COPY	3
+
 /*
  * The host copies pages of a VM, one by one, to consecutive frames. Each page is three steps (struct shim_answers). The caller
  * answers the very last step.
@@ -305,15 +307,17 @@ static void copy_pages(void)
 	const shim_u64 pfn = shim_control->args[4];
 	shim_u64 start = shim_control->args[1];
 
+	if (count > SHIM_ANSWERS / STEPS_OF_A_COPY)
+		shim_refuse("more pages copied at once than there is room for answers");
 	several = 1;
 	for (shim_u64 i = 0; i < count; i++, start += size) {
-		const shim_u64 each[][5] = {
+		const shim_u64 each[STEPS_OF_A_COPY][5] = {
 			{ OP_INVALIDATE_START, vm, start, start + size, 1 },
 			{ OP_CHANGE_PTE, vm, start, 0, pfn + i },
 			{ OP_INVALIDATE_END, vm, start, start + size },
 		};
 
-		for (unsigned int j = 0; j < sizeof(each) / sizeof(*each); j++) {
+		for (unsigned int j = 0; j < STEPS_OF_A_COPY; j++) {
 			if (i || j)
 				answer(S_DONE);
 			memset(shim_control->args, 0, sizeof(shim_control->args));
