@@ -82,12 +82,22 @@ void kvm_mmu_free_memory_cache(void *mc)
 
 /* ---- small memory ---- */
 
+/* This size cannot be allocated. It stands for all sizes that are too large for a word, as in the kernel. */
+#define TOO_LARGE	(~0UL)
+
+static unsigned long product(unsigned long a, unsigned long b)
+{
+	unsigned long bytes;
+
+	return __builtin_mul_overflow(a, b, &bytes) ? TOO_LARGE : bytes;
+}
+
 /* Allocate an object, with contents that show if it is used before it was written, unless zeroed memory was requested. */
 static void *object_of(unsigned long n, int zero)
 {
 	char *p = rt_object(n);
 
-	if (p && !zero)
+	if (!zero)
 		memset(p, (unsigned char)RT_UNWRITTEN_WORD, n);
 	return p;
 }
@@ -95,8 +105,8 @@ static void *object_of(unsigned long n, int zero)
 static void *small(unsigned long n, int zero, int kind, void **frame)
 {
 	if (rt_in_cache)
-		return object_of(n, zero);
-	if (rt_fails(&shim_control->fail_small)) {
+		return n == TOO_LARGE ? 0 : object_of(n, zero);
+	if (n == TOO_LARGE || rt_fails(&shim_control->fail_small)) {
 		rt_emit(kind, n, 0, 0, 0, frame);
 		return 0;
 	}
@@ -126,8 +136,8 @@ void *__kvmalloc_node_noprof(unsigned long n, unsigned long flags_or_align, unsi
 
 	return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME);
 }
-ZEROED(__vcalloc, (unsigned long n, unsigned long s, unsigned g), n * s)
-ZEROED(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), n * s)
+ZEROED(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s))
+ZEROED(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s))
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
@@ -136,10 +146,10 @@ SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
 SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
 ZEROED(vzalloc, (unsigned long n), n)
 ZEROED(vzalloc_noprof, (unsigned long n), n)
-void *__alloc_percpu(unsigned long n, unsigned long al) { return small(n * 64, 1, EV_PERCPU, FRAME); }
+void *__alloc_percpu(unsigned long n, unsigned long al) { return small(product(n, 64), 1, EV_PERCPU, FRAME); }
 void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
 {
-	return small(n * 64, 1, EV_PERCPU, FRAME);
+	return small(product(n, 64), 1, EV_PERCPU, FRAME);
 }
 void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }

@@ -88,11 +88,10 @@ void rt_check(const volatile void *p, unsigned long n, int write, void **frame)
 
 void *rt_object(unsigned long n)
 {
-	char *p = rt_small(n + 2 * REDZONE);
+	/* With red zones, a size near the largest number would become a small one. */
+	char *p = rt_small(n > RT_SMALL_BYTES ? n : n + 2 * REDZONE);
 	unsigned long at, i;
 
-	if (!p)
-		return 0;
 	p += REDZONE;
 	at = p - heap;
 	for (i = 0; i < n; i += 8)
