@@ -18,6 +18,16 @@ from .trees import planted, version
 PROGRAM: Final = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 write a+0\n")
 # This code runs when a slot is set.
 PLACE: Final = "\tr = __kvm_set_memory_region(kvm, mem);\n"
+TEXTS: Final = """\t{
+		static char texts[1100][8];
+		int i;
+
+		for (i = 0; i < 1100; i++) {
+			__builtin_memcpy(texts[i], "ish", 4);
+			shim_emit(EV_DSB, 0, 0, 0, texts[i]);
+		}
+	}
+"""
 PRODUCT: Final = "\tBUG_ON(__vcalloc(1UL << 63, 2, GFP_KERNEL));\n"
 ALL_BITS: Final = "\tBUG_ON(vzalloc(~0UL));\n"
 NEARLY_ALL_BITS: Final = "\t{ volatile size_t size = -8UL; kfree(kmalloc(size, GFP_KERNEL)); }\n"
@@ -27,6 +37,11 @@ def judged(code: str, folder: Path, suffix: str = "") -> Verdict:
     """Return the verdict on a program that runs additional code."""
     changed = planted("6.12", folder / "tree", KVM_MAIN, PLACE, code + PLACE)
     return Differential(candidate.get(version("6.12")), candidate.get(changed + suffix)).run(PROGRAM)
+
+
+def test_a_text_at_many_addresses(tmp_path: Path) -> None:
+    verdict = judged(TEXTS, tmp_path)
+    assert (verdict.findings, verdict.refused) == ([], "")
 
 
 @pytest.mark.parametrize("code", [PRODUCT, ALL_BITS], ids=["product", "all bits"])

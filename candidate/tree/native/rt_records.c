@@ -2,7 +2,11 @@
 /* Records of events: names, backtraces, stores to tables, and watched words, whose plain accesses are recorded. */
 #include "rt.h"
 
-static struct known { const char *p; unsigned int id; } *known;
+/* The texts that have had a number, by address. A text may have several addresses. */
+#define KNOWN_BITS	10
+#define KNOWN		(1u << KNOWN_BITS)
+static struct { unsigned int count; struct { const char *p; unsigned int id; } slots[KNOWN]; } *known;
+#define MAX_NAMES	900u
 static shim_u64 *text_digests;	/* digests of texts, by number */
 /*
  * Pages that the current operation has touched are marked with its number, which increases for the lifetime of the process.
@@ -13,8 +17,8 @@ static unsigned int touched_low, touched_high;
 
 void shim_remember_names(void)
 {
-	known = rt_keep(1024 * sizeof(*known));
-	text_digests = rt_keep(1024 * sizeof(*text_digests));
+	known = rt_keep(sizeof(*known));
+	text_digests = rt_keep((MAX_NAMES + 1) * sizeof(*text_digests));
 	touched = rt_keep(sizeof(*touched));
 }
 
@@ -39,26 +43,29 @@ void shim_digest_log(void)
 
 static unsigned int name_id(const char *name)
 {
-	unsigned int h = (unsigned int)((unsigned long)name >> 3) * 2654435761u >> 22, id;
+	unsigned int h = (unsigned int)((unsigned long)name >> 3) * 2654435761u >> (32 - KNOWN_BITS), id;
 	const char *s;
 
 	if (!name)
 		return 0;
-	for (; known[h].p; h = (h + 1) % 1024)
-		if (known[h].p == name)
-			return known[h].id;
-	/* The same text may have several addresses. */
+	for (; known->slots[h].p; h = (h + 1) % KNOWN)
+		if (known->slots[h].p == name)
+			return known->slots[h].id;
 	for (id = 1, s = shim_names; id <= shim_control->nname; id++, s += strlen(s) + 1)
 		if (!strcmp(s, name))
 			break;
 	if (id > shim_control->nname) {
-		if (s + strlen(name) + 1 > shim_names + SHIM_NAME_BYTES || shim_control->nname > 900)
+		if (s + strlen(name) + 1 > shim_names + SHIM_NAME_BYTES || shim_control->nname == MAX_NAMES)
 			return 0;
 		strcpy((char *)s, name);
 		shim_control->nname++;
 	}
-	known[h].p = name;
-	known[h].id = id;
+	/* A slot is always free, where the search ends. */
+	if (known->count < KNOWN - 1) {
+		known->count++;
+		known->slots[h].p = name;
+		known->slots[h].id = id;
+	}
 	text_digests[id] = 0;
 	for (s = name; *s; s++)
 		text_digests[id] = mixed(text_digests[id], (unsigned char)*s);
@@ -421,7 +428,7 @@ unsigned long rt_watch_low = -1UL, rt_watch_high;
 void shim_watch(const void *p, enum shim_watch what, int vm)
 {
 	if (nwatch == sizeof(watches) / sizeof(*watches))
-		return;
+		shim_refuse("more words than are watched");
 	watches[nwatch].p = p;
 	watches[nwatch].what = what;
 	watches[nwatch].dirty = 0;
