@@ -9,9 +9,13 @@ import candidate
 from ...distribution import home_folder
 from ...findings.digests import digest, sources, version_digest
 
-_PARTS: Final = ("language", "generation", "sides", "checkers", "execution", "features", "judging")
-# The folders of the code that judges programs and of the code that generates them.
-_TOOL: Final = ("reference", "candidate/tree/runtime", *(f"fuzz/{name}" for name in _PARTS))
+# The folders of the code that judges programs and of the code that generates them. The code that builds kernel trees is
+# in the digests of candidate and reference.
+TOOL: Final = (
+    *("reference", "candidate/tree/runtime", "candidate/tree/lines"),
+    *("fuzz/language", "fuzz/sides", "fuzz/checkers", "fuzz/execution", "fuzz/features", "fuzz/judging"),
+    *("fuzz/scheduling", "fuzz/generation", "fuzz/properties", "fuzz/engines"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def digests_of(reference: str, candidate_name: str) -> Code:
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()
-    tool = {path for folder in _TOOL for kind in ("*.py", "*.toml") for path in (home / folder).rglob(kind)}
+    tool = {path for folder in TOOL for kind in ("*.py", "*.toml") for path in (home / folder).rglob(kind)}
     for name in (candidate_name, reference):
         # A kernel tree may have been edited.
         candidate.renewed(name)
