@@ -15,6 +15,7 @@ from ..language.text import load
 from .store import database, log
 from .store.database import CampaignError, connect, failure
 from .store.log import Log
+from .store.parts import OpenCampaign
 from .store.settings import Settings, settle
 from .view.overview import Overview, read
 from .work.coordinator import Coordinator
@@ -39,15 +40,15 @@ def run(
     :raises CampaignError: the directory belongs to something else, cannot be written, or is in use
     :raises candidate.UnknownCandidate: one of the names is no version
     """
-    with opened(folder, settings) as (db, lines, corpus, seed):
-        coordinator = Coordinator(folder, db, lines, corpus, settings, seed, accepted, screen)
-        begin()
-        why = coordinator.run()
-        return why, read(db, folder)
+    with opened(folder, settings) as parts:
+        with Coordinator(folder, parts, settings, accepted, screen) as coordinator:
+            begin()
+            why = coordinator.run()
+        return why, read(parts.db, folder)
 
 
 @contextmanager
-def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connection, Log, Corpus, int]]:
+def opened(folder: Path, settings: Settings) -> Iterator[OpenCampaign]:
     """Open the parts of a campaign for exclusive use by this process."""
     make(folder)
     lines = Log(folder)
@@ -57,7 +58,7 @@ def opened(folder: Path, settings: Settings) -> Iterator[tuple[sqlite3.Connectio
             seed = settle(db, str(folder), settings)
             corpus = corpus_of(folder, lines)
             sweep(folder / FINDINGS)
-            yield db, lines, corpus, seed
+            yield OpenCampaign(db, lines, corpus, seed)
         except sqlite3.Error as error:
             raise failure(folder / database.NAME, error) from None
         except CorpusError as error:

@@ -14,16 +14,17 @@ from typing import Final
 import candidate
 from candidate.tree import TreeError
 
-from ...corpus import Corpus, CorpusError
+from ...closing import Closing
+from ...corpus import CorpusError
 from ...engines.supervisor import EngineError
 from ...engines.unit import Unit
 from ...execution.mistakes import CandidateMistake
 from ...findings.accepted import Accepted
 from ..store.code import digests_of
 from ..store.database import NAME, CampaignError, failure
-from ..store.findings import FILED, GONE, Replayed
-from ..store.log import Log
+from ..store.findings import Replayed
 from ..store.outcomes import Notice, UnitOutcome
+from ..store.parts import OpenCampaign
 from ..store.records import Records
 from ..store.settings import Settings
 from .filing import Filer
@@ -31,7 +32,8 @@ from .hook import Hook
 from .limits import Limit, Limits
 from .plan import Planner
 from .pool import Cluster, Local, Pool
-from .refiling import Refiled, Wanted
+from .refiling import Refiled
+from .replays import Replays
 from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
@@ -51,53 +53,49 @@ _LOSS_DELAY: Final = 0.1
 Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Refiled
 
 
-class Coordinator:
+class Coordinator(Closing):
     """One session of a campaign.
 
+    Its pool and its filer begin with it, and `close` ends them.
+
     :param folder: of the campaign
-    :param log: of the campaign, locked by this process
-    :param seed: of the campaign
+    :param parts: of the campaign, open in this process only
     :param accepted: the entries of the user's file of accepted findings
     :raises CampaignError: there is no scheduler, or the directory cannot be written
     """
 
     def __init__(
-        self,
-        folder: Path,
-        db: sqlite3.Connection,
-        log: Log,
-        corpus: Corpus,
-        settings: Settings,
-        seed: int,
-        accepted: Accepted,
-        screen: Screen,
+        self, folder: Path, parts: OpenCampaign, settings: Settings, accepted: Accepted, screen: Screen
     ) -> None:
         self.folder = folder
-        self.db = db
-        self.log = log
+        self.db, self.log, corpus, seed = parts
         self.settings = settings
         self.screen = screen
         self.events: SimpleQueue[Event] = SimpleQueue()
         self.stopping = Stopping(settings.seconds)
         self.limits = Limits(tuple(Limit(*each) for each in settings.until))
-        self.hook = Hook(settings.on_finding, folder, log)
         self.flying: dict[int, Unit] = {}
         self.attempts: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
         self.losses = 0
         # The number of slots of the pool at the last check.
         self.slots = 1
-        self.planner = Planner(db, corpus, settings, seed)
+        self.planner = Planner(self.db, corpus, settings, seed)
         self.again = self.planner.open()
         code = digests_of(settings.reference, settings.candidate)
-        self.records = Records(db, corpus, settings, code, accepted)
+        self.records = Records(self.db, corpus, settings, code, accepted)
         self.say_code()
-        self.upkeep = Upkeep(folder, self.records, log, screen)
-        self.pool: Pool
+        self.upkeep = Upkeep(folder, self.records, self.log, screen)
+        self.pool = self.make_pool()
+        self.filer = Filer(folder / "findings", settings.reference, settings.candidate, self.events.put)
+        self.hook = Hook(settings.on_finding, folder, self.log)
+        self.replays = Replays(self.records, self.filer, self.hook, self.log)
+
+    def make_pool(self) -> Pool:
+        settings = self.settings
         if settings.scheduler:
-            self.pool = Cluster(settings.scheduler, settings.workers)
-        else:
-            self.pool = Local(settings.workers, self.note)
+            return Cluster(settings.scheduler, settings.workers)
+        return Local(settings.workers, self.note)
 
     def say_code(self) -> None:
         """Log which code has changed since the last session."""
@@ -125,16 +123,11 @@ class Coordinator:
         :raises CampaignError: it cannot continue; the outcomes of the units in flight are lost, and they will be
           repeated
         """
-        filer: Filer | None = None
         try:
             with self.stopping.signals():
                 self.records.begin(self.pool.slots())
                 self.say_begin()
-                filer = Filer(
-                    self.folder / "findings", self.settings.reference, self.settings.candidate, self.events.put
-                )
-                self.filer = filer
-                self.ask_waiting()
+                self.replays.ask_waiting()
                 self.upkeep.list_corpus()
                 while not self.stopping.over():
                     self.fill()
@@ -151,14 +144,15 @@ class Coordinator:
             raise self.cannot_continue(failure(path, error)) from None
         except (CampaignError, CorpusError, TreeError) as error:
             raise self.cannot_continue(error) from None
-        finally:
-            self.stopping.event.set()
-            with suppress(OSError):
-                self.screen.close()
-            self.pool.close()
-            if filer is not None:
-                filer.close(_REPLAY_TIMEOUT)
         return self.stopping.why
+
+    def close(self) -> None:
+        """End the units and the replays in flight, and release the terminal."""
+        self.stopping.event.set()
+        with suppress(OSError):
+            self.screen.close()
+        self.pool.close()
+        self.filer.close(_REPLAY_TIMEOUT)
 
     def cannot_continue(self, error: Exception) -> CampaignError:
         """Log and record the reason, if possible, and return the error to raise."""
@@ -206,9 +200,9 @@ class Coordinator:
             return False
         while True:
             if isinstance(event, Replayed):
-                self.process_replayed(event)
+                self.replays.process_replayed(event)
             elif isinstance(event, Refiled):
-                self.process_refiled(event)
+                self.replays.process_refiled(event)
             else:
                 self.process_unit(*event)
             try:
@@ -244,14 +238,6 @@ class Coordinator:
         for each in pending:
             self.filer.ask(each, outcome.code)
 
-    def ask_waiting(self) -> None:
-        """Request the replays that are due, and smaller programs for filed findings."""
-        version = self.records.version
-        for pending in self.records.findings.waiting(version):
-            self.filer.ask(pending, self.records.codes[pending.version])
-        for finding, file in self.records.findings.filed(version):
-            self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
-
     def switch_code(self, outcome: UnitOutcome) -> None:
         """Switch to the new code version that a unit ran on."""
         assert outcome.code is not None
@@ -263,7 +249,7 @@ class Coordinator:
         self.records.code = outcome.code
         self.records.version = number = self.records.version_of(outcome.code)
         # Code that was gone may be back, after a change that was undone.
-        self.ask_waiting()
+        self.replays.ask_waiting()
         self.log.say(
             f"{outcome.worker}: the code of {changes} has changed:"
             f" findings from unit {outcome.number} on count as version {number}"
@@ -303,37 +289,6 @@ class Coordinator:
             raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; check the workers")
         # The cause, such as too many processes, may be temporary.
         self.stopping.event.wait(self.losses * _LOSS_DELAY)
-
-    def process_replayed(self, replayed: Replayed) -> None:
-        """Process the outcome of a replay."""
-        finding = replayed.pending.record.finding
-        if replayed.trouble:
-            raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
-        new = self.records.findings.file(replayed)
-        self.filer.answered(replayed)
-        accepted = self.records.findings.accepted_text(*finding.key)
-        if replayed.state == FILED and not accepted:
-            version = replayed.pending.version
-            self.filer.want_smaller(Wanted(finding, self.records.codes[version], version, replayed.file))
-        if not new:
-            return
-        if replayed.state == FILED:
-            known = f" (accepted: {accepted})" if accepted else ""
-            self.log.say(f"found: {finding.title}{known}: {replayed.file}")
-            if not accepted:
-                self.hook.found(finding, replayed.file)
-        elif replayed.state == GONE:
-            self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
-        else:
-            self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
-
-    def process_refiled(self, refiled: Refiled) -> None:
-        """Record that minimising the program of a filed finding has ended."""
-        if refiled.trouble:
-            raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
-        self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
-        if refiled.how:
-            self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
 
     def wind_down(self) -> None:
         """Collect the results so far of the units in flight, and the replays that end in time."""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The coordinator's side of replaying: requests to the filer, and records of its answers."""
+
+from ..store.database import CampaignError
+from ..store.findings import FILED, GONE, Replayed
+from ..store.log import Log
+from ..store.records import Records
+from .filing import Filer
+from .hook import Hook
+from .refiling import Refiled, Wanted
+
+
+class Replays:
+    """The replays of a session.
+
+    :param records: of the campaign
+    :param filer: replays and files the programs
+    :param hook: receives new findings
+    :param log: of the campaign
+    """
+
+    def __init__(self, records: Records, filer: Filer, hook: Hook, log: Log) -> None:
+        self.records = records
+        self.filer = filer
+        self.hook = hook
+        self.log = log
+
+    def ask_waiting(self) -> None:
+        """Request the replays that are due, and smaller programs for filed findings."""
+        version = self.records.version
+        for pending in self.records.findings.waiting(version):
+            self.filer.ask(pending, self.records.codes[pending.version])
+        for finding, file in self.records.findings.filed(version):
+            self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
+
+    def process_replayed(self, replayed: Replayed) -> None:
+        """Process the outcome of a replay."""
+        finding = replayed.pending.record.finding
+        if replayed.trouble:
+            raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
+        new = self.records.findings.file(replayed)
+        self.filer.answered(replayed)
+        accepted = self.records.findings.accepted_text(*finding.key)
+        if replayed.state == FILED and not accepted:
+            version = replayed.pending.version
+            self.filer.want_smaller(Wanted(finding, self.records.codes[version], version, replayed.file))
+        if not new:
+            return
+        if replayed.state == FILED:
+            known = f" (accepted: {accepted})" if accepted else ""
+            self.log.say(f"found: {finding.title}{known}: {replayed.file}")
+            if not accepted:
+                self.hook.found(finding, replayed.file)
+        elif replayed.state == GONE:
+            self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
+        else:
+            self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
+
+    def process_refiled(self, refiled: Refiled) -> None:
+        """Record that minimising the program of a filed finding has ended."""
+        if refiled.trouble:
+            raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
+        self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
+        if refiled.how:
+            self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
