@@ -113,7 +113,7 @@ class Coordinator(Closing):
         :raises Stop: the unit is to end
         """
         self.upkeep.notices[notice.worker] = notice
-        if self.stopping.event.is_set():
+        if self.stopping.units_end():
             raise Stop
 
     def run(self) -> str:
@@ -148,7 +148,7 @@ class Coordinator(Closing):
 
     def close(self) -> None:
         """End the units and the replays in flight, and release the terminal."""
-        self.stopping.event.set()
+        self.stopping.ended = True
         with suppress(OSError):
             self.screen.close()
         self.pool.close()
@@ -288,11 +288,10 @@ class Coordinator(Closing):
         if self.losses >= _MAX_LOSSES:
             raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; check the workers")
         # The cause, such as too many processes, may be temporary.
-        self.stopping.event.wait(self.losses * _LOSS_DELAY)
+        self.stopping.wait(self.losses * _LOSS_DELAY)
 
     def wind_down(self) -> None:
         """Collect the results so far of the units in flight, and the replays that end in time."""
-        self.stopping.event.set()
         interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_TIMEOUT
         while self.flying and (left := deadline - time.monotonic()) > 0:

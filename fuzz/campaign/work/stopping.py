@@ -2,7 +2,6 @@
 """The end of a campaign: by a signal, after its time, or at a limit."""
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from ...processes.signals import heeded, interrupt, note
 
 INTERRUPTED: Final = "interrupted"
 TIME_OVER: Final = "time limit reached"
+# Seconds between two checks during a wait.
+_SLICE: Final = 0.05
 
 
 class Stopping:
@@ -25,8 +26,8 @@ class Stopping:
         self.end = None if seconds is None else time.monotonic() + seconds
         # One of the constants above, or a reason of `fuzz.campaign.work.limits`; "" while the campaign continues.
         self.why = ""
-        # Notifies threads that are waiting or working.
-        self.event = threading.Event()
+        # Set when the session ends for any reason, also for an error.
+        self.ended = False
 
     def over(self) -> bool:
         """Tell whether the campaign is to end."""
@@ -39,6 +40,16 @@ class Stopping:
         if not self.why:
             self.why = why
 
+    def units_end(self) -> bool:
+        """Return whether units in flight are to end; any thread may ask."""
+        return self.ended or bool(self.why)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or return earlier if the campaign is to end."""
+        end = time.monotonic() + seconds
+        while not self.over() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+
     @contextmanager
     def signals(self) -> Iterator[None]:
         """Let Ctrl-C and the like end it in order, a second signal at once; signals ignored on entry stay ignored."""
@@ -47,8 +58,8 @@ class Stopping:
             if self.why == INTERRUPTED:
                 interrupt(number, frame)
             note(number)
+            # The interrupted code may hold any lock, so a handler takes none.
             self.why = INTERRUPTED
-            self.event.set()
 
         handled = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if heeded(name)]
         before = {number: signal.signal(number, stop) for number in handled}
