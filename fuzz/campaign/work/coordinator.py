@@ -3,7 +3,6 @@
 
 import sqlite3
 import time
-from collections import Counter
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -34,6 +33,7 @@ from .plan import Planner
 from .pool import Cluster, Local, Pool
 from .refiling import Refiled
 from .replays import Replays
+from .retries import Retries
 from .stopping import INTERRUPTED, Stopping
 from .upkeep import Screen, Upkeep
 from .worker import Stop
@@ -43,12 +43,6 @@ _UNITS_TIMEOUT: Final = 1.0
 _REPLAY_TIMEOUT: Final = 0.2
 # Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
-# Limits on consecutive failures.
-_MAX_ATTEMPTS: Final = 3
-_MAX_ENGINE_FAILURES: Final = 4
-_MAX_LOSSES: Final = 10
-# Seconds, multiplied by the number of consecutive losses.
-_LOSS_DELAY: Final = 0.1
 
 Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Refiled
 
@@ -75,16 +69,13 @@ class Coordinator(Closing):
         self.stopping = Stopping(settings.seconds)
         self.limits = Limits(tuple(Limit(*each) for each in settings.until))
         self.flying: dict[int, Unit] = {}
-        self.attempts: Counter[int] = Counter()
-        self.failures: Counter[str] = Counter()
-        self.losses = 0
         # The number of slots of the pool at the last check.
         self.slots = 1
         self.planner = Planner(self.db, corpus, settings, seed)
-        self.again = self.planner.open()
         code = digests_of(settings.reference, settings.candidate)
         self.records = Records(self.db, corpus, settings, code, accepted)
         self.say_code()
+        self.retries = Retries(folder, self.planner, self.records, self.log, self.stopping)
         self.upkeep = Upkeep(folder, self.records, self.log, screen)
         self.pool = self.make_pool()
         self.filer = Filer(folder / "findings", settings.reference, settings.candidate, self.events.put)
@@ -163,7 +154,7 @@ class Coordinator(Closing):
         return CampaignError(f"{error}; the campaign has stopped; the same command resumes it")
 
     def say_begin(self) -> None:
-        settings, repeated = self.settings, len(self.again)
+        settings, repeated = self.settings, len(self.retries.queue)
         where = f"on {settings.scheduler}" if settings.scheduler else f"{self.pool.slots()} workers"
         rest = f"; resumes {repeated} units in flight" if repeated else ""
         what = f"{settings.candidate} against {settings.reference}, engines {' '.join(settings.engines)}, {where}"
@@ -176,7 +167,7 @@ class Coordinator(Closing):
             self.log.say("no worker of the cluster answers; waiting for one")
         self.slots = slots
         while len(self.flying) < slots:
-            number = self.again.pop(0) if self.again else self.planner.plan()
+            number = self.retries.next_unit()
             unit = self.planner.unit(number)
             self.upkeep.report_aside()
             self.records.begin_unit(number)
@@ -218,12 +209,10 @@ class Coordinator(Closing):
         except Exception as error:
             self.process_failure(number, unit, error)
             return
-        self.losses = 0
-        self.failures[unit.engine] = 0
+        self.retries.succeeded(unit.engine)
         self.upkeep.notices.pop(outcome.worker, None)
         if outcome.code is None:
-            self.log.say(f"unit {number}: the code changed meanwhile; it is repeated")
-            self.again.append(number)
+            self.retries.repeat(number, unit.engine, "the code changed meanwhile")
             return
         if outcome.interrupted and not outcome.state.programs:
             return
@@ -255,40 +244,20 @@ class Coordinator(Closing):
             f" findings from unit {outcome.number} on count as version {number}"
         )
 
-    def process_failure(self, number: int, unit: Unit, error: BaseException) -> None:
-        """Process the failure of a unit."""
+    def process_failure(self, number: int, unit: Unit, error: Exception) -> None:
+        """Process the failure of a unit.
+
+        :raises CampaignError: the campaign cannot continue
+        """
         if self.stopping.why:
             return
         if isinstance(error, CandidateMistake | TreeError):
             raise CampaignError(str(error))
         why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
         if why:
-            self.process_loss(number, why)
+            self.retries.lost(number, unit, why)
             return
-        self.attempts[number] += 1
-        self.failures[unit.engine] += 1
-        text = str(error) if isinstance(error, EngineError) else repr(error)
-        for_good = self.attempts[number] >= _MAX_ATTEMPTS
-        self.records.fail_unit(number, text, for_good)
-        self.log.say(f"unit {number}: {text}; it is {'given up' if for_good else 'repeated'}")
-        if not for_good:
-            self.again.append(number)
-        if self.failures[unit.engine] >= _MAX_ENGINE_FAILURES and unit.engine in self.planner.engines:
-            self.planner.engines = [engine for engine in self.planner.engines if engine != unit.engine]
-            self.again = [each for each in self.again if each != number]
-            self.log.say(f"engine {unit.engine} does not work and is disabled: {text}")
-            if not self.planner.engines:
-                raise CampaignError(f"{self.folder}: {text}; use an engine that works")
-
-    def process_loss(self, number: int, why: str) -> None:
-        """Process the loss of a unit for a reason unrelated to the unit."""
-        self.losses += 1
-        self.log.say(f"unit {number}: {why}; it is repeated")
-        self.again.append(number)
-        if self.losses >= _MAX_LOSSES:
-            raise CampaignError(f"{self.folder}: {why}, {self.losses} times in a row; check the workers")
-        # The cause, such as too many processes, may be temporary.
-        self.stopping.wait(self.losses * _LOSS_DELAY)
+        self.retries.failed(number, unit, str(error) if isinstance(error, EngineError) else repr(error))
 
     def wind_down(self) -> None:
         """Collect the results so far of the units in flight, and the replays that end in time."""

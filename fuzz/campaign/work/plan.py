@@ -100,6 +100,11 @@ class Planner:
                 digests.append(digest)
         return digests
 
+    def engine(self, number: int) -> str:
+        """Return the engine of a recorded unit."""
+        (engine,) = self.db.execute("SELECT engine FROM units WHERE number = ?", (number,)).fetchone()
+        return str(engine)
+
     def unit(self, number: int) -> Unit:
         """Return a recorded unit; programs that were removed from the corpus meanwhile are left out."""
         row = self.db.execute(
