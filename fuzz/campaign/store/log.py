@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The log of a campaign: one line per event. Its lock also excludes other processes."""
+"""The log of a campaign: one line per event, and the tracebacks of our own mistakes.
+
+Its lock excludes other processes that would run the campaign.
+"""
 
 import fcntl
 import os
+import traceback
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +17,40 @@ from .database import CampaignError, failure
 
 NAME: Final = "log"
 _LAST: Final = 8
+
+
+def entries(lines: Iterable[str]) -> bytes:
+    """Return lines as the log has them, each with the current time."""
+    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    return "".join(f"{stamp} {line}\n" for line in lines).encode(errors="backslashreplace")
+
+
+def mistake_text(error: BaseException) -> str:
+    """Return the line that reports a mistake of ours."""
+    return " ".join(f"a mistake of s2fuzz: {type(error).__name__}: {error}".split())
+
+
+def trace_lines(error: BaseException) -> list[str]:
+    """Return the traceback of an error, one string for each of its lines."""
+    return "".join(traceback.format_exception(error)).splitlines()
+
+
+def append_mistake(folder: Path, where: str, error: BaseException) -> None:
+    """Write a mistake of ours with its traceback to the log of a campaign that another process runs.
+
+    :param folder: of the campaign; nothing is written if it has no log
+    :param where: the part of s2fuzz that failed
+    :raises OSError: the log cannot be written
+    """
+    try:
+        fd = os.open(folder / NAME, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        # One write, so that lines of the coordinator do not come between.
+        os.write(fd, entries([f"{where}: {mistake_text(error)}", *trace_lines(error)]))
+    finally:
+        os.close(fd)
 
 
 class Log:
@@ -43,10 +82,17 @@ class Log:
         :raises OSError: it cannot be written
         """
         line = " ".join(message.split())
-        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        self.last.append(f"{stamp[11:19]} {line}")
+        self.last.append(f"{datetime.now():%H:%M:%S} {line}")
         self.news.append(line)
-        os.write(self.fd, f"{stamp} {line}\n".encode(errors="backslashreplace"))
+        os.write(self.fd, entries([line]))
+
+    def mistake(self, error: BaseException) -> None:
+        """Write a mistake of ours as a line; its traceback follows in the file only.
+
+        :raises OSError: it cannot be written
+        """
+        self.say(mistake_text(error))
+        os.write(self.fd, entries(trace_lines(error)))
 
     def take(self) -> list[str]:
         """Return the lines since the last call."""

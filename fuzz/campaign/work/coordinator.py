@@ -22,6 +22,7 @@ from ...findings.accepted import Accepted
 from ..store.code import digests_of
 from ..store.database import NAME, CampaignError, failure
 from ..store.findings import Replayed
+from ..store.log import mistake_text
 from ..store.outcomes import Notice, UnitOutcome
 from ..store.parts import OpenCampaign
 from ..store.records import Records
@@ -113,6 +114,7 @@ class Coordinator(Closing):
         :returns: why it ended
         :raises CampaignError: it cannot continue; the outcomes of the units in flight are lost, and they will be
           repeated
+        :raises Exception: a mistake of ours, likewise; the log has its traceback
         """
         try:
             with self.stopping.signals():
@@ -135,6 +137,9 @@ class Coordinator(Closing):
             raise self.cannot_continue(failure(path, error)) from None
         except (CampaignError, CorpusError, TreeError) as error:
             raise self.cannot_continue(error) from None
+        except Exception as error:
+            self.note_mistake(error)
+            raise
         return self.stopping.why
 
     def close(self) -> None:
@@ -152,6 +157,13 @@ class Coordinator(Closing):
         with suppress(OSError, sqlite3.Error):
             self.records.end(str(error))
         return CampaignError(f"{error}; the campaign has stopped; the same command resumes it")
+
+    def note_mistake(self, error: Exception) -> None:
+        """Log and record, if possible, that a mistake of ours ends the session."""
+        with suppress(OSError, sqlite3.Error):
+            self.log.mistake(error)
+        with suppress(OSError, sqlite3.Error):
+            self.records.end(mistake_text(error))
 
     def say_begin(self) -> None:
         settings, repeated = self.settings, len(self.retries.queue)
@@ -248,16 +260,27 @@ class Coordinator(Closing):
         """Process the failure of a unit.
 
         :raises CampaignError: the campaign cannot continue
+        :raises Exception: *error* itself, if it is a mistake of ours
         """
-        if self.stopping.why:
-            return
-        if isinstance(error, CandidateMistake | TreeError):
-            raise CampaignError(str(error))
-        why = f"no process for it: {error.strerror or error}" if isinstance(error, OSError) else self.pool.lost(error)
-        if why:
-            self.retries.lost(number, unit, why)
-            return
-        self.retries.failed(number, unit, str(error) if isinstance(error, EngineError) else repr(error))
+        if isinstance(error, CandidateMistake | TreeError | candidate.UnknownCandidate):
+            if not self.stopping.why:
+                raise CampaignError(str(error))
+        elif isinstance(error, EngineError):
+            if not self.stopping.why:
+                self.retries.failed(number, unit, str(error))
+        elif why := self.lost(error):
+            if not self.stopping.why:
+                self.retries.lost(number, unit, why)
+        else:
+            raise error
+
+    def lost(self, error: Exception) -> str:
+        """Return why a unit was lost, if the reason is the system or the pool; "" if it is a mistake of ours."""
+        if isinstance(error, OSError):
+            return f"no process for it: {error.strerror or error}"
+        if isinstance(error, MemoryError):
+            return "no memory for it"
+        return self.pool.lost(error)
 
     def wind_down(self) -> None:
         """Collect the results so far of the units in flight, and the replays that end in time."""

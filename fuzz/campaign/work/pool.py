@@ -38,7 +38,7 @@ class Pool(Protocol):
         """Submit a unit."""
 
     def lost(self, error: BaseException) -> str:
-        """Return why a unit failed, if the reason is unrelated to the unit; "" if it may be the unit's fault."""
+        """Return why a unit was lost, if the pool is the reason; "" for any other error."""
 
     def close(self) -> None:
         """End the pool without waiting."""
@@ -137,6 +137,8 @@ class Cluster:
             return "the workers that ran it were killed"
         if isinstance(error, CancelledError):
             return "the scheduler lost it"
+        if isinstance(error, ImportError):
+            return f"a worker lacks a module: {error}"
         return ""
 
     def close(self) -> None:

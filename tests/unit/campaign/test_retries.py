@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Failures of units: they are repeated, until they or their engine are given up."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.campaign import opened
-from fuzz.campaign.store.database import CampaignError
+from candidate import UnknownCandidate
+from fuzz.campaign.campaign import opened, run
+from fuzz.campaign.store.database import CampaignError, reading
 from fuzz.campaign.view.lines import NoOutput
+from fuzz.campaign.view.overview import read
 from fuzz.campaign.work.coordinator import Coordinator
+from fuzz.campaign.work.stopping import TIME_OVER
 from fuzz.engines.supervisor import EngineError
 from fuzz.findings.accepted import Accepted
 
@@ -73,3 +77,33 @@ def test_a_campaign_without_a_working_engine_ends(coordinator: Coordinator) -> N
         fail(coordinator, broken)
     with pytest.raises(CampaignError, match="use an engine that works"):
         fail(coordinator, broken)
+
+
+def test_a_version_that_is_gone_ends_the_campaign(coordinator: Coordinator) -> None:
+    with pytest.raises(CampaignError, match="no such file"):
+        fail(coordinator, 1, UnknownCandidate("my.py: no such file"))
+
+
+@pytest.mark.parametrize("stopping", ["", TIME_OVER])
+def test_a_mistake_of_ours_is_no_failure_of_an_engine(coordinator: Coordinator, stopping: str) -> None:
+    coordinator.stopping.why = stopping
+    mistake = AssertionError("impossible")
+    with pytest.raises(AssertionError) as raised:
+        fail(coordinator, 1, mistake)
+    assert raised.value is mistake
+    assert states(coordinator)[1] == "open"
+
+
+def test_the_log_has_the_traceback_of_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> None:
+        raise AssertionError("impossible")
+
+    monkeypatch.setattr("fuzz.campaign.work.pool.do_unit", wrong)
+    folder = tmp_path / "campaign"
+    with pytest.raises(AssertionError, match="impossible"):
+        run(folder, SETTINGS, Accepted(), NoOutput())
+    log = (folder / "log").read_text()
+    assert "a mistake of s2fuzz: AssertionError: impossible\n" in log
+    assert re.search(r'^\d{4}-\d\d-\S+   File ".*test_retries.py", line \d+, in wrong$', log, re.M)
+    with reading(folder) as db:
+        assert read(db, folder).why == "a mistake of s2fuzz: AssertionError: impossible"
