@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The pages of a campaign, served on this machine: an overview, and each finding with its traces.
 
-The campaign is read again for each request, and nothing is written.
+The campaign is read again for each request. Nothing in it is changed; mistakes of ours are reported.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,10 +38,11 @@ Start = Callable[..., Any]
 Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 
-def application(folder: Path) -> Application:
+def application(folder: Path, report: Callable[[BaseException], None]) -> Application:
     """Return the pages of a campaign as a WSGI application.
 
     :param folder: folder of the campaign, which need not exist yet
+    :param report: called with a mistake of ours; the client receives only the status
     """
     app: Any = bottle.Bottle()
 
@@ -61,6 +62,8 @@ def application(folder: Path) -> Application:
         return f"{text}\n"
 
     def failed(error: Any) -> str:
+        if error.exception is not None:
+            report(error.exception)
         bottle.response.content_type = _PLAIN
         return f"{error.status_line}\n"
 

@@ -6,11 +6,13 @@ forks, which is safe only in a process with one thread.
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from ..campaign.store.log import append_mistake
 from ..processes.parent import parent_of
 from .application import application, guarded
 from .listening import READY
@@ -23,11 +25,16 @@ _CLIENT_TIMEOUT: Final = 5.0
 class Server(WSGIServer):
     """A server for clients on this machine only.
 
+    :param folder: of the campaign, whose log gets our mistakes
     :raises OSError: the port is not available
     """
 
     # Length of the queue of clients that wait for the current request.
     request_queue_size = 16
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__((LOOPBACK, port), Handler)
+        self.folder = folder
 
     def server_bind(self) -> None:
         """Bind without looking up the name of the machine, which may be slow."""
@@ -36,7 +43,15 @@ class Server(WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing, as the client has disconnected."""
+        """Log the current exception, unless the client has disconnected or is silent."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError | TimeoutError):
+            self.report(error)
+
+    def report(self, error: BaseException) -> None:
+        """Write a mistake of ours to the log of the campaign, if possible."""
+        with suppress(OSError):
+            append_mistake(self.folder, "the server of the pages", error)
 
 
 class Handler(WSGIRequestHandler):
@@ -55,12 +70,12 @@ def main(arguments: list[str]) -> int:
     """
     parent, (folder, port) = parent_of(arguments)
     try:
-        server = Server((LOOPBACK, int(port)), Handler)
+        server = Server(Path(folder), int(port))
     except OSError as error:
         parent.tell(f"{error.strerror or error}".encode())
         return 1
     with server:
-        server.set_app(guarded(application(Path(folder)), server.server_port))
+        server.set_app(guarded(application(Path(folder), server.report), server.server_port))
         parent.tell(f"{READY}{server.server_port}".encode())
         server.serve_forever()
     return 0

@@ -5,6 +5,7 @@ it serves this machine only, changes nothing, and does not run the hostile text 
 """
 
 import http.client
+import io
 import re
 import signal
 import socket
@@ -33,6 +34,7 @@ pytest.importorskip("bottle", reason="bottle is not installed: a campaign is not
 
 from fuzz.web.application import application, guarded
 from fuzz.web.listening import CannotServeError, serving
+from fuzz.web.serve import Server
 
 HOSTILE = '<script>document.title = "run"</script><img src=x onerror="document.title=1">"\'{{ 7 * 7 }}'
 PORT = 8000
@@ -56,6 +58,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     kill(family(folder))
 
 
+def unexpected(error: BaseException) -> None:
+    """Receive a mistake of ours that a test does not expect."""
+    raise AssertionError from error
+
+
 def ask(folder: Path, path: str = "/", host: str = f"127.0.0.1:{PORT}", method: str = "GET") -> Answer:
     """Send a request to the application, without a server."""
     answer: list[Any] = []
@@ -69,12 +76,13 @@ def ask(folder: Path, path: str = "/", host: str = f"127.0.0.1:{PORT}", method: 
         "SERVER_PORT": str(PORT),
         "SERVER_PROTOCOL": "HTTP/1.0",
         "wsgi.url_scheme": "http",
+        "wsgi.errors": io.StringIO(),
     }
 
     def start(status: str, headers: list[tuple[str, str]], *more: Any) -> None:
         answer[:] = [status, dict(headers)]
 
-    body = b"".join(guarded(application(folder), PORT)(environ, start))
+    body = b"".join(guarded(application(folder, unexpected), PORT)(environ, start))
     return answer[0], answer[1], body.decode()
 
 
@@ -160,6 +168,38 @@ def test_the_server_listens_on_the_loopback_only(folder: Path) -> None:
         with pytest.raises(CannotServeError, match="Address already in use; use a free port, or 0"):
             serving(folder, port)
     assert listeners(port) == []
+
+
+def wrong(*_: object, **__: object) -> str:
+    raise AssertionError("impossible")
+
+
+def test_a_mistake_in_a_page_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported = list[BaseException]()
+    monkeypatch.setattr("fuzz.web.application.page", wrong)
+    monkeypatch.setattr(f"{__name__}.unexpected", reported.append)
+    status, headers, text = ask(folder)
+    assert status == "500 Internal Server Error"
+    assert headers["Content-Type"].startswith("text/plain")
+    assert "impossible" not in text
+    assert [str(each) for each in reported] == ["impossible"]
+
+
+@pytest.mark.parametrize("error", [AssertionError("impossible"), ConnectionResetError(), TimeoutError()])
+def test_the_log_has_mistakes_of_the_server(error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    before = (folder / "log").read_text()
+    monkeypatch.setattr(Server, "finish_request", fail)
+    with Server(folder, 0) as server, closing(socket.create_connection(("127.0.0.1", server.server_port))):
+        server.handle_request()
+    more = (folder / "log").read_text().removeprefix(before)
+    if isinstance(error, AssertionError):
+        assert "the server of the pages: a mistake of s2fuzz: AssertionError: impossible\n" in more
+        assert "test_server.py" in more
+    else:
+        assert more == ""
 
 
 def test_a_campaign_is_shown_while_it_runs(tmp_path: Path) -> None:
