@@ -86,7 +86,7 @@ class Coordinator(Closing):
     def make_pool(self) -> Pool:
         settings = self.settings
         if settings.scheduler:
-            return Cluster(settings.scheduler, settings.workers)
+            return Cluster(settings.scheduler, settings.workers, self.log.mistake)
         return Local(settings.workers, self.note)
 
     def say_code(self) -> None:

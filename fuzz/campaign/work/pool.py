@@ -74,12 +74,17 @@ class Cluster:
 
     :param address: of the scheduler
     :param workers: maximum number of concurrent units; None: the number of its threads
+    :param report: called once, by `slots`, with an unexpected error of reading the size of the cluster
     :raises CampaignError: Dask is not installed, or there is no scheduler
     """
 
-    def __init__(self, address: str, workers: int | None) -> None:
+    def __init__(self, address: str, workers: int | None, report: Callable[[Exception], None]) -> None:
         self.address = address
         self.workers = workers
+        self.report = report
+        # The first unexpected error of the thread that counts, and whether `slots` has reported it.
+        self.failure: Exception | None = None
+        self.reported = False
         self.threads = 0
         self.closed = threading.Event()
         self.client = self._connect()
@@ -116,11 +121,17 @@ class Cluster:
         """Read the size of the cluster; 0 while it does not answer."""
         try:
             self.threads = sum(self.client.nthreads().values())
-        except Exception:
-            # Whatever the reason, the cluster may return; if it does not, the client closes itself.
+        except (OSError, RuntimeError):
+            # No connection, or its loop is closed: the cluster may return; if it does not, the client closes itself.
             self.threads = 0
+        except Exception as error:
+            self.threads = 0
+            self.failure = self.failure or error
 
     def slots(self) -> int:
+        if self.failure is not None and not self.reported:
+            self.reported = True
+            self.report(self.failure)
         if self.client.status == "closed":
             raise CampaignError(f"--scheduler {self.address}: it is gone; start a Dask scheduler")
         if self.client.status != "running":
