@@ -2,6 +2,7 @@
 """A user's command that runs for each new finding."""
 
 import os
+import signal
 import subprocess
 import time
 from collections import deque
@@ -14,13 +15,15 @@ from ..store.log import Log
 
 # Seconds for the remaining commands when the campaign ends.
 _LAST_RUNS_TIMEOUT: Final = 1.0
+# Seconds that the command may take for one finding: docs/campaigns.md names them.
+MAX_SECONDS: Final = 600.0
 
 
 class Hook:
     """A runner of the command, for one finding at a time, while the campaign continues.
 
     The command is a shell command. It receives the finding through environment variables, never as part of its text,
-    because a signature may contain any character.
+    because a signature may contain any character. A command that runs longer than `MAX_SECONDS` is killed.
 
     :param command: "": there is none
     :param folder: of the campaign
@@ -32,6 +35,8 @@ class Hook:
         self.log = log
         self.waiting: deque[dict[str, str]] = deque()
         self.running: subprocess.Popen[bytes] | None = None
+        # When the running command began.
+        self.begun = 0.0
 
     def found(self, finding: Finding, file: str) -> None:
         """Queue a run of the command.
@@ -44,17 +49,20 @@ class Hook:
             self.waiting.append({f"S2FUZZ_{key}": value.replace("\0", "") for key, value in about.items()})
 
     def tick(self) -> None:
-        """Reap a command that has ended, and start the next one."""
+        """Reap a command that has ended, kill one that takes too long, and start the next one."""
         if self.running is not None:
             code = self.running.poll()
-            if code is None:
+            if code is None and time.monotonic() - self.begun < MAX_SECONDS:
                 return
-            self.running = None
-            if code:
+            if code is None:
+                self.kill(self.running)
+            elif code:
                 self.log.say(f"--on-finding: the command ended with exit status {code}")
+            self.running = None
         if self.waiting:
             about = self.waiting.popleft()
             quiet = subprocess.DEVNULL
+            self.begun = time.monotonic()
             try:
                 self.running = subprocess.Popen(
                     ["/bin/sh", "-c", self.command],
@@ -66,6 +74,13 @@ class Hook:
                 )
             except OSError as error:
                 self.log.say(f"--on-finding: the command cannot run: {error.strerror}")
+
+    def kill(self, command: "subprocess.Popen[bytes]") -> None:
+        """Kill the process group of a command, which includes the processes that it started, and reap the command."""
+        self.log.say(f"--on-finding: the command did not end within {MAX_SECONDS:g} s and was killed")
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
 
     def close(self) -> None:
         """Run the queued commands for up to a second; a command still running then continues on its own."""

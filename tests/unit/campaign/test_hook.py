@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command that runs for each new finding."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fuzz.campaign.store.log import Log
+from fuzz.campaign.work.hook import Hook
+from fuzz.judging.finding import Finding
+
+from ..processes import wait_for
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    with closing(Log(tmp_path)) as made:
+        yield made
+
+
+def running(pid: int) -> bool:
+    """Return whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_command_that_hangs_does_not_stop_the_next_ones(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let the command hang at the first finding, in a process that it has started."""
+    monkeypatch.setattr("fuzz.campaign.work.hook.MAX_SECONDS", 1000.0)
+    pids, told = tmp_path / "pids", tmp_path / "told"
+    hang = f"sleep 1000 & echo $$ $! >{pids}; wait"
+    hook = Hook(
+        f'if [ "$S2FUZZ_SIGNATURE" = first ]; then {hang}; else echo "$S2FUZZ_SIGNATURE" >>{told}; fi', tmp_path, log
+    )
+    for signature in ("first", "second", "third"):
+        hook.found(Finding("regression", signature, "why"), "findings/x.s2")
+    hook.tick()
+    wait_for(lambda: pids.exists() and pids.read_text().endswith("\n"), "the command that hangs")
+    hook.tick()
+    assert len(hook.waiting) == 2
+    monkeypatch.setattr("fuzz.campaign.work.hook.MAX_SECONDS", 0.0)
+    hook.tick()
+    monkeypatch.setattr("fuzz.campaign.work.hook.MAX_SECONDS", 1000.0)
+    wait_for(lambda: not any(running(int(pid)) for pid in pids.read_text().split()), "the end of its processes")
+
+    def all_told() -> bool:
+        hook.tick()
+        return told.exists() and told.read_text() == "second\nthird\n"
+
+    wait_for(all_told, "the other findings")
+    hook.close()
+    assert "--on-finding: the command did not end within 0 s and was killed" in (tmp_path / "log").read_text()
