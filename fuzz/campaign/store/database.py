@@ -72,7 +72,8 @@ CREATE TABLE pending (
 );
 -- The corpus. unit: null for programs that another process added.
 CREATE TABLE programs (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, unit INTEGER, elapsed REAL NOT NULL);
--- program: the first one that showed the feature. hits: number of programs of the corpus that showed it.
+-- program: the first one that showed the feature; 0: it is no longer in the corpus, and its id may belong to another
+-- program. hits: number of programs of the corpus that showed it.
 CREATE TABLE features (
     id INTEGER PRIMARY KEY, feature INTEGER NOT NULL UNIQUE, program INTEGER NOT NULL,
     elapsed REAL NOT NULL, hits INTEGER NOT NULL
@@ -188,7 +189,7 @@ def has_table(db: sqlite3.Connection, name: str) -> bool:
 
 
 def connect_to_read(folder: Path) -> sqlite3.Connection:
-    """Open the database read-only, even while others write to it; nothing is changed.
+    """Open the database for reading, even while others write to it; nothing is changed.
 
     :raises CampaignError: there is none, it is not a campaign's, or it cannot be read
     """
@@ -198,13 +199,17 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     where = f"file:{quote(str(path.resolve()))}"
     with _closed_on_failure(path) as opened:
         try:
-            # Readers of a write-ahead log leave files of their own; without a log there is nothing to share.
-            still = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
-            db = sqlite3.connect(f"{where}?mode=ro{still}", uri=True, timeout=10, isolation_level=None)
+            # SQLite makes a write-ahead log and its index even for readers. A connection that may write removes them
+            # when it is the last one. A log that exists already belongs to a session that runs or was killed.
+            mode = "ro" if path.with_name(f"{NAME}-wal").exists() else "rw"
+            db = sqlite3.connect(f"{where}?mode={mode}", uri=True, timeout=10, isolation_level=None)
             opened.callback(_close, db)
+            db.execute("PRAGMA query_only = 1")
             version, _ = _head(db)
-        except sqlite3.OperationalError:
-            # Even readers write files beside a database with a write-ahead log; this is for where they cannot.
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise
+            # These files cannot be made, as on a read-only file system.
             db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
             opened.callback(_close, db)
             version, _ = _head(db)
