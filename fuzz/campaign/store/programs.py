@@ -77,6 +77,8 @@ class Programs:
             self.db.executemany("INSERT INTO programs (digest, elapsed) VALUES (?, ?)", new)
             gone = [(number,) for digest, number in known.items() if digest not in there and number <= newest]
             self.db.executemany("DELETE FROM programs WHERE id = ?", gone)
+            # SQLite gives the id of a deleted program to a later one. Older releases did not clear these references.
+            self.db.execute("UPDATE features SET program = 0 WHERE program NOT IN (SELECT id FROM programs)")
 
     def new_bad_files(self) -> list[str]:
         """Return a line for each bad file found in the corpus since the last call; each file is reported only once."""

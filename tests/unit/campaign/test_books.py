@@ -19,7 +19,7 @@ from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.work.worker import Stop, do_unit
 from fuzz.engines.drivers import run_here
-from fuzz.engines.unit import Result, Unit
+from fuzz.engines.unit import Fresh, Result, Unit
 from fuzz.findings.record import FindingRecord
 from fuzz.judging.finding import Finding
 from fuzz.language.text import parse, print_program
@@ -109,6 +109,34 @@ def test_snapshots_are_bounded_and_include_rare_features(records: tuple[Records,
     assert len(unit.corpus) == 64
     assert unit.corpus[0] == print_program(parse(texts[0]))
     assert unit.seen == (7,)
+
+
+def test_features_of_a_removed_program_belong_to_no_other_program(records: tuple[Records, Planner]) -> None:
+    """Remove the newest program, as `s2fuzz corpus minimize` may do: SQLite gives its id to the next one."""
+    programs = records[0].programs
+    text = "s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 read a+{}K\n"
+    programs.sync_with_folder(set(programs.corpus.digests()), 0, 0.0)
+
+    def added(at: int, unit: int, features: tuple[int, ...]) -> int:
+        """Add a program of a unit; return its id."""
+        kept = programs.keep([Fresh(text.format(at), features)])
+        programs.add(kept, unit, 0.0)
+        return programs.newest()
+
+    def shown() -> list[tuple[int, int]]:
+        """Return each feature of a program in the corpus, with the unit that found it."""
+        query = "SELECT feature, unit FROM features JOIN programs ON programs.id = features.program ORDER BY feature"
+        return list(programs.db.execute(query))
+
+    first, last = added(4, 1, (1, 2)), added(8, 2, (3, 4))
+    assert shown() == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    digests = dict(programs.db.execute("SELECT id, digest FROM programs"))
+    programs.sync_with_folder({digest for number, digest in digests.items() if number != last}, last, 0.0)
+    assert shown() == [(1, 1), (2, 1)]
+    assert added(12, 3, (5,)) == last > first
+    assert shown() == [(1, 1), (2, 1), (5, 3)]
+    # The removed features are still known, so that a program that shows only them is not new.
+    assert programs.keep([Fresh(text.format(16), (3, 4))]) == []
 
 
 def test_an_unexplained_program_is_pending_beside_a_smaller_explained_one(records: tuple[Records, Planner]) -> None:
