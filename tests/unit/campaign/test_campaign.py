@@ -10,7 +10,7 @@ import shutil
 import signal
 import sqlite3
 import sys
-import time
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from fuzz.campaign.view.lines import Lines, NoOutput, answer, duration, progress
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.screen import RichScreen
 from fuzz.campaign.work import filing
+from fuzz.campaign.work.plan import Planner
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
 from fuzz.campaign.work.upkeep import Screen
 from fuzz.command_line import cli
@@ -39,7 +40,7 @@ from fuzz.findings.witness import with_stamp
 from ..console import MISSING_CLEAN, ROOT, refused
 from ..console import Result as Refused
 from ..pages import blocks
-from ..processes import wait_for
+from ..processes import PATIENCE, wait_for
 from .campaigns import SETTINGS, Running, check, family, kill, units_done
 
 
@@ -88,15 +89,21 @@ def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
 
 
 def test_a_file_being_written_at_the_end_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filed = filing.file
+    filed, join, abandoned = filing.file, threading.Thread.join, threading.Event()
 
     def slowly(*arguments: Any) -> Replayed:
         replayed = filed(*arguments)
-        # An interrupted session does not wait this long for replays.
-        time.sleep(1.0)
+        assert abandoned.wait(PATIENCE)
         return replayed
 
+    def joined(thread: threading.Thread, timeout: float | None = None) -> None:
+        join(thread, timeout)
+        if thread.name == "filer":
+            # The time for replays is over.
+            abandoned.set()
+
     monkeypatch.setattr(filing, "file", slowly)
+    monkeypatch.setattr(threading.Thread, "join", joined)
     screen = Until(lambda overview: overview.waiting > 0 and any((folder / "findings").glob("*.s2")))
     _, overview = run(folder, SETTINGS, Accepted(), screen)
     files = {str(Path("findings", path.name)) for path in (folder / "findings").glob("*.s2")}
@@ -123,11 +130,17 @@ def test_the_files_of_a_campaign(done: tuple[Path, Overview]) -> None:
 
 
 def test_the_same_command_continues_the_campaign(begun: Overview, folder: Path) -> None:
-    second = go_on(folder, begun.units + 2)
+    with opened(folder, SETTINGS) as (db, _, corpus, seed):
+        planner = Planner(db, corpus, SETTINGS, seed)
+        last = planner.plan()
+        left = planner.open()
+    second = go_on(folder, begun.units + len(left))
     assert second.sessions == 2
     assert second.programs > begun.programs
     assert second.elapsed > begun.elapsed
-    assert "; resumes" in (folder / "log").read_text() or not begun.open_units
+    assert f"; resumes {len(left)} units in flight" in (folder / "log").read_text()
+    with closing(connect_to_read(folder)) as db:
+        assert db.execute("SELECT state FROM units WHERE number = ?", (last,)).fetchone() == ("done",)
 
 
 def test_a_campaign_ends_when_its_time_is_over(folder: Path) -> None:
