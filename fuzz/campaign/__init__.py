@@ -11,8 +11,3 @@ The directory holds the whole state: after any kill, the same command continues 
 A unit is recorded before it begins. It counts once its outcome is recorded, which happens exactly once, in one
 transaction. Until then it is repeated.
 """
-
-from typing import Final
-
-# Target time of a unit in seconds: long compared with a process start, short compared with what a kill may lose.
-UNIT_SECONDS: Final = 15.0

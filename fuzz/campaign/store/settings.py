@@ -9,7 +9,7 @@ from typing import Final
 from candidate import anywhere
 
 from ...engines.registry import DEFAULT
-from .. import UNIT_SECONDS
+from . import UNIT_SECONDS
 from .database import CampaignError, transaction
 
 DEFAULT_SEED: Final = 1

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ...campaign import UNIT_SECONDS
+from ...campaign.store import UNIT_SECONDS
 from ...engines.registry import DEFAULT, PUBLIC, engine_of
 from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
