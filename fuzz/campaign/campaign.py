@@ -17,7 +17,8 @@ from .store.database import CampaignError, connect, failure
 from .store.log import Log
 from .store.parts import OpenCampaign
 from .store.settings import Settings, settle
-from .view.overview import Overview, read
+from .view.overview import Overview
+from .view.queries import read
 from .work.coordinator import Coordinator
 from .work.upkeep import Screen
 

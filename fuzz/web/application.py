@@ -14,7 +14,8 @@ from candidate.tree import TreeError
 
 from ..campaign.store.database import CampaignError, reading
 from ..campaign.view.history import Moment, history
-from ..campaign.view.overview import Overview, read
+from ..campaign.view.overview import Overview
+from ..campaign.view.queries import read
 from ..execution.mistakes import CandidateMistake
 from .page import page
 

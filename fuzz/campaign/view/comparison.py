@@ -11,7 +11,8 @@ from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION
 from ...reports.report import legend, plural
 from ..store.database import reading
 from .lines import duration, finding_lines, fitted, rate, state_of
-from .overview import CampaignFinding, Overview, read
+from .overview import CampaignFinding, Overview
+from .queries import read
 
 # A campaign with fewer than this many expected programs of a finding may have missed it by chance (about 1 in 20).
 _SURE: Final = 3.0

@@ -1,33 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign at one moment, read from its database: for the screen, the plain lines, and ``s2fuzz status``."""
+"""A campaign at one moment: for the screen, the plain lines, and ``s2fuzz status``."""
 
 import dataclasses
-import os
-import socket
-import sqlite3
-import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from candidate.tree.lines.difference import Exercise
 
 from ...coverage.exercised import only_one_is_tree
 from ...engines.refused import says_nothing
-from ...engines.registry import DEFAULT
 from ...findings.accepted import Accepted
-from ...findings.found import CRASH, rank
+from ...findings.found import CRASH
 from ...judging.finding import CLASSES, DIVERGENCE, REGRESSION, Finding
-from ..store.database import snapshot
-from ..store.exercise import read_exercise
-from ..store.findings import GONE, TO_REPLAY, UNREPLAYED
-from ..store.refused import read_refused
-from ..store.shares import shares
-
-# Current rates are averaged over this many seconds.
-_RECENT: Final = 60.0
-_CURVE: Final = 60
+from ..store.findings import GONE, UNREPLAYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +89,9 @@ class EngineRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The overview that `read` returns. Except totals, curve and gone findings, it covers only the newest code version.
+    """The overview of a campaign; `fuzz.campaign.view.queries.read` returns it.
+
+    Except totals, curve and gone findings, it covers only the newest code version.
 
     :param running: a coordinator runs on this machine, or reported less than a minute ago
     :param why: why the last session ended; "" if it runs or was killed
@@ -112,7 +100,7 @@ class Overview:
     :param programs: number judged, over all code versions
     :param programs_now: programs per second, lately
     :param since_feature: seconds of campaign time since the last new feature; None: there was none
-    :param curve: campaign time and number of features, at most `_CURVE` points
+    :param curve: campaign time and number of features, at most `fuzz.campaign.view.queries.CURVE` points
     :param open_units: begun, but their outcome is not recorded yet
     :param waiting: number of programs to be replayed
     :param gone: findings that were not replayed before the code that they were found on was gone
@@ -209,129 +197,3 @@ def accepted_by(overview: Overview, accepted: Accepted) -> Overview:
         entry = accepted.match(*each.finding.key)
         found.append(dataclasses.replace(each, accepted=entry.text) if entry is not None else each)
     return dataclasses.replace(overview, findings=found)
-
-
-def read(db: sqlite3.Connection, folder: Path | str) -> Overview:
-    """Read the overview of a campaign."""
-    with snapshot(db):
-        return _read(db, str(folder))
-
-
-def _read(db: sqlite3.Connection, folder: str) -> Overview:
-    def one(query: str, *values: object) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = db.execute(query, values).fetchone()
-        return row or ()
-
-    settings = dict(db.execute("SELECT key, value FROM settings"))
-    (versions,) = one("SELECT count(*) FROM versions")
-    session = one(
-        "SELECT id, seen, elapsed, ended, why, version, engines, scheduler, form, host, pid FROM sessions"
-        " ORDER BY id DESC LIMIT 1"
-    ) or (0, 0.0, 0.0, 0.0, "", 1, DEFAULT, "", "", "", 0)
-    _, seen, _, ended, why, version, engines, scheduler, form, host, pid = session
-    now = time.time()
-    running = ended is None and alive(host, pid, now - seen)
-    (elapsed,) = one("SELECT coalesce(sum(elapsed), 0.0) FROM sessions")
-    elapsed += min(max(now - seen, 0.0), _RECENT) if running else 0.0
-    workers = [WorkerRow(*row) for row in db.execute("SELECT * FROM workers ORDER BY name")] if running else []
-    programs, operations = one("SELECT coalesce(sum(programs), 0), coalesce(sum(operations), 0) FROM totals")
-    programs += sum(worker.programs for worker in workers)
-    operations += sum(worker.operations for worker in workers)
-    recent = one(
-        "SELECT elapsed, programs, operations FROM statistics WHERE elapsed <= ? AND session = ?"
-        " ORDER BY elapsed DESC LIMIT 1",
-        *(elapsed - _RECENT, session[0]),
-    ) or one(
-        "SELECT elapsed, programs, operations FROM statistics WHERE session = ? ORDER BY elapsed LIMIT 1", session[0]
-    )
-    since = elapsed - recent[0] if recent and running else 0.0
-    units = dict(db.execute("SELECT state, count(*) FROM units GROUP BY state"))
-    (corpus,) = one("SELECT count(*) FROM programs")
-    (aside,) = one("SELECT count(*) FROM aside")
-    features, last = one("SELECT count(*), max(elapsed) FROM features")
-    (waiting,) = one(
-        f"SELECT count(*) FROM pending JOIN findings USING (kind, signature, version) WHERE {TO_REPLAY} AND state != ?",
-        *(version, GONE),
-    )
-    findings = [
-        CampaignFinding(Finding(*row[:3]), *row[3:])
-        for row in db.execute(
-            "SELECT kind, signature, reason, state, count, engine, unit, elapsed, file, operations, accepted, version,"
-            # Campaign time does not advance between sessions, so the point before is of the same session.
-            " (SELECT at + findings.elapsed - past.elapsed FROM statistics AS past"
-            " WHERE past.elapsed <= findings.elapsed ORDER BY past.elapsed DESC LIMIT 1)"
-            " FROM findings WHERE version = ? OR state = ? ORDER BY version",
-            (version, GONE),
-        )
-    ]
-    findings.sort(key=lambda each: rank(each.finding))
-    share = shares(db, engines.split())
-    by_engine = [
-        EngineRow(engine, units, programs, operations, seconds, features, share.get(engine))
-        for engine, units, programs, operations, seconds, features in db.execute(
-            "SELECT engine, units, programs, operations, seconds, features FROM totals WHERE version = ?"
-            " ORDER BY engine",
-            (version,),
-        )
-    ]
-    return Overview(
-        folder=folder,
-        candidate=settings.get("candidate", ""),
-        reference=settings.get("reference", ""),
-        seed=int(settings.get("seed", 0)),
-        engines=engines,
-        scheduler=scheduler,
-        form=form,
-        running=running,
-        why=why if ended is not None else "",
-        versions=versions,
-        sessions=session[0],
-        elapsed=elapsed,
-        programs=programs,
-        operations=operations,
-        programs_now=max(0, programs - recent[1]) / since if since > 0 else 0.0,
-        operations_now=max(0, operations - recent[2]) / since if since > 0 else 0.0,
-        units=units.get("done", 0),
-        open_units=units.get("open", 0),
-        failed_units=units.get("failed", 0),
-        corpus=corpus,
-        aside=aside,
-        features=features,
-        since_feature=None if last is None else max(0.0, elapsed - last),
-        curve=curve(db, elapsed, features),
-        findings=[each for each in findings if each.version == version],
-        gone=[each for each in findings if each.state == GONE],
-        waiting=waiting,
-        workers=workers,
-        by_engine=by_engine,
-        exercise=read_exercise(db, version),
-        refused=read_refused(db, version),
-    )
-
-
-def alive(host: str, pid: int, silent: float) -> bool:
-    """Tell whether the coordinator of an unfinished session is alive.
-
-    :param silent: seconds since it last reported
-    """
-    if host != socket.gethostname():
-        return silent < _RECENT
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    # The process id may have been reused.
-    return silent < _RECENT
-
-
-def curve(db: sqlite3.Connection, elapsed: float, features: int) -> list[tuple[float, int]]:
-    """Return the number of features over time, in steps of the same length."""
-    step = max(elapsed / _CURVE, 0.001)
-    rows = db.execute(
-        "SELECT max(elapsed), max(features) FROM statistics WHERE elapsed <= ? GROUP BY CAST(elapsed / ? AS INTEGER)"
-        " ORDER BY 1",
-        (elapsed, step),
-    ).fetchall()
-    return [*((float(at), int(count)) for at, count in rows), (elapsed, features)][-_CURVE:]

@@ -11,7 +11,8 @@ from ...engines.unit import Unit
 from ..store.log import Log
 from ..store.outcomes import Notice
 from ..store.records import Records
-from ..view.overview import Overview, read
+from ..view.overview import Overview
+from ..view.queries import read
 
 # Intervals in seconds; _SHOW_SHARE is a factor on the time that showing takes.
 _BEAT_EVERY: Final = 2.0

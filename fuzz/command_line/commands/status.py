@@ -43,7 +43,8 @@ def status(arguments: Namespace) -> int:
     """
     from ...campaign.store.database import CampaignError, reading
     from ...campaign.view.history import history
-    from ...campaign.view.overview import accepted_by, read
+    from ...campaign.view.overview import accepted_by
+    from ...campaign.view.queries import read
     from ..inputs import known_findings
 
     if arguments.cover and not arguments.html:

@@ -12,7 +12,7 @@ from candidate import UnknownCandidate
 from fuzz.campaign.campaign import opened, run
 from fuzz.campaign.store.database import CampaignError, reading
 from fuzz.campaign.view.lines import NoOutput
-from fuzz.campaign.view.overview import read
+from fuzz.campaign.view.queries import read
 from fuzz.campaign.work.coordinator import Coordinator
 from fuzz.campaign.work.stopping import TIME_OVER
 from fuzz.engines.supervisor import EngineError

@@ -11,7 +11,7 @@ from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.overview import read
+from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.screen import render
 from fuzz.findings.accepted import Accepted, load_accepted
 

@@ -17,7 +17,7 @@ from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
 from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.view.lines import answer, summary
-from fuzz.campaign.view.overview import read
+from fuzz.campaign.view.queries import read
 from fuzz.files import write_together
 from fuzz.findings import finding_files
 from fuzz.findings.accepted import Accepted
