@@ -104,9 +104,13 @@ def _remove_left(home: Path, unfinished: str) -> None:
 
 
 def remove_unused(home: Path) -> None:
-    """Remove entries that were not used for `UNUSED` seconds."""
+    """Remove entries that were not used for `UNUSED` seconds; skip an entry that another process removes meanwhile."""
     before = time.time() - UNUSED
-    with suppress(OSError):
-        for entry in home.iterdir():
+    try:
+        entries = list(home.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        with suppress(OSError):
             if entry.stat().st_mtime < before:
                 shutil.rmtree(entry, ignore_errors=True)

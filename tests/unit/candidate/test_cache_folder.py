@@ -4,6 +4,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.building.cache_folder import making_entry
+from candidate.tree.building.cache_folder import UNUSED, making_entry, remove_unused
 
 BEGINNING: Final = ".making-"
 
@@ -107,3 +108,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         pass
     with pytest.raises(RefusedError, match="File exists"), making(tmp_path / f"{BEGINNING}a", "b"):
         pass
+
+
+def test_an_entry_that_vanishes_does_not_end_the_cleaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused, used = tmp_path / "unused", tmp_path / "used"
+    unused.mkdir()
+    used.mkdir()
+    long_ago = time.time() - UNUSED - 60
+    os.utime(unused, (long_ago, long_ago))
+    # Another process has removed the first entry since the folder was read.
+    listed = [tmp_path / "vanished", unused, used]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
+    remove_unused(tmp_path)
+    assert os.listdir(tmp_path) == ["used"]
+
+
+def test_nothing_is_cleaned_without_a_folder(tmp_path: Path) -> None:
+    remove_unused(tmp_path / "none")
