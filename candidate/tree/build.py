@@ -107,7 +107,7 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
     symbols.listed()
     try:
         _lay_out(source, declared, work)
-        plan = BuildPlan(source, settings, compiler, work)
+        plan = BuildPlan(source, settings, compiler)
         kept = ObjectCache(source, start, work)
         jobs = [job for job in plan.jobs if not kept.take(job)]
         done: list[CompilerJob] = []

@@ -21,6 +21,8 @@ WALK: Final = "kvm_pgtable_walk"
 GENERATED: Final = "generated"
 GRANULES: Final = (12, 14, 16)
 COUNTERS_SCRIPT: Final = "native/counters.ld"
+# The object of native/glue.c, which includes the tree's kvm_main.c.
+_MAIN_OBJECT: Final = "glue.o"
 
 # Include folders in search order: our headers first, then as in a kernel build.
 INCLUDES: Final = (
@@ -138,11 +140,9 @@ class BuildPlan:
 
     *tree*: objects of the tree's files; *mixed*: objects of our files that include files of the tree; *host*: objects
     of our files that use libc; *files*: object -> file of the tree, for its stage-2 code
-
-    :param work: folder of the build
     """
 
-    def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler, work: Path) -> None:
+    def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler) -> None:
         self.settings, self.compiler = settings, compiler
         # Debug information has paths relative to the tree, without the locations of the tree and the build.
         self._names = [f"-ffile-prefix-map={HERE}=.", f"-ffile-prefix-map={TREE}/="]
@@ -164,7 +164,7 @@ class BuildPlan:
         self.tree = [f"{name}.o" for name in (*units, *support)]
         self.mixed = [f"{file.stem}.o" for file in kernel_side]
         self.host = [f"{file.stem}.o" for file in host_side]
-        self.files = {f"{name}.o": path for name, path in units.items()} | {self.mixed[0]: KVM_MAIN}
+        self.files = {f"{name}.o": path for name, path in units.items()} | {_MAIN_OBJECT: KVM_MAIN}
 
     def _kernel_flags(self) -> list[str]:
         flags = ["-nostdinc", "-isystem", self.compiler.headers()]
@@ -199,7 +199,7 @@ class BuildPlan:
 
     def counted(self) -> tuple[list[str], list[str]]:
         """Return the objects whose functions have counters, if the settings ask for any, and the other objects."""
-        counting = [*self.files, *self.mixed[1:]]
+        counting = [*self.files, *(name for name in self.mixed if name != _MAIN_OBJECT)]
         return counting, [name for name in (*self.tree, *self.host, "stubs.o") if name not in counting]
 
     def weaken(self) -> CompilerJob:
