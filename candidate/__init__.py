@@ -13,7 +13,7 @@ from reference.tlb import AnyTlb, TlbVhe
 
 from . import bugs
 from . import tree as kernel_tree
-from .inspection import Changes, Inspection, RefusedCandidate
+from .inspection import Changes, Inspection, RefusedCandidateError
 from .registry.declaration import CANDIDATE, Candidate
 from .registry.files import anywhere, beside, canonical, load, path_of, portable
 from .registry.folder import declared_by, declared_in
@@ -21,8 +21,8 @@ from .registry.folder import declared_by, declared_in
 __all__ = [
     "Candidate",
     "Changes",
-    "RefusedCandidate",
-    "UnknownCandidate",
+    "RefusedCandidateError",
+    "UnknownCandidateError",
     "anywhere",
     "changes",
     "declared",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-class UnknownCandidate(ValueError):
+class UnknownCandidateError(ValueError):
     """No candidate has this name; the message lists the known names."""
 
 
@@ -78,9 +78,9 @@ def get(name: str) -> Candidate:
     """Return the version *name* (registered, a planted bug, or the kernel tree of ``tree:PATH``), to be run.
 
     :param name: a name that contains a ``/`` or ends in ``.py`` is a file, which declares the version
-    :raises UnknownCandidate: there is none
+    :raises UnknownCandidateError: there is none
     :raises candidate.tree.TreeError: the tree cannot be built
-    :raises RefusedCandidate: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
+    :raises RefusedCandidateError: it is not what its author thinks (`candidate.inspection`), or a file cannot be used
     """
     changes(name)
     return declared(name)
@@ -89,7 +89,7 @@ def get(name: str) -> Candidate:
 def declared(name: str) -> Candidate:
     """Return the version called *name* as declared: for comparison with others, not to be run.
 
-    :raises UnknownCandidate: there is none
+    :raises UnknownCandidateError: there is none
     """
     return _tree(name) if name.startswith(kernel_tree.PREFIX) else _known(name)
 
@@ -106,7 +106,7 @@ def other_than(versions: Sequence[Candidate], contents: Sequence[str]) -> str:
 def renewed(name: str) -> Candidate:
     """Return a version as `get` does, but reopen a kernel tree that has changed; `get` then returns the new one too.
 
-    :raises UnknownCandidate, candidate.tree.TreeError, RefusedCandidate: as in `get`
+    :raises UnknownCandidateError, candidate.tree.TreeError, RefusedCandidateError: as in `get`
     """
     known = _TREES.get(name)
     if known is not None:
@@ -134,8 +134,8 @@ def _tree(name: str) -> Candidate:
 def changes(name: str) -> Changes:
     """Return the changes that the version *name* makes to the version that it derives from.
 
-    :raises UnknownCandidate: there is none
-    :raises RefusedCandidate: as in `get`
+    :raises UnknownCandidateError: there is none
+    :raises RefusedCandidateError: as in `get`
     """
     if name.startswith(kernel_tree.PREFIX):
         # A tree is defined by its own files; it inherits nothing.
@@ -152,7 +152,7 @@ def changes(name: str) -> Changes:
 def origin(name: str) -> str:
     """Return the origin of the version called *name*, even if `get` refuses the version.
 
-    :raises UnknownCandidate: there is none
+    :raises UnknownCandidateError: there is none
     """
     return declared(name).origin
 
@@ -172,7 +172,7 @@ def _known(name: str) -> Candidate:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         if tree := kernel_tree.meant(name):
             hint = f" (a kernel tree is `{tree}`)"
-        raise UnknownCandidate(f"no candidate {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
+        raise UnknownCandidateError(f"no candidate {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
     return found
 
 

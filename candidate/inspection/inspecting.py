@@ -48,7 +48,7 @@ class Changes:
         return f"{on} overrides {', '.join(overridden) or 'nothing'}; adds {', '.join(added) or 'nothing'}{sets}"
 
 
-class RefusedCandidate(ValueError):
+class RefusedCandidateError(ValueError):
     """A candidate is not what its author thinks; one line that gives the reason and what is allowed."""
 
 
@@ -124,7 +124,7 @@ class Inspection:
     def check(self) -> None:
         """Check that the candidate is what its author thinks.
 
-        :raises RefusedCandidate: it is not
+        :raises RefusedCandidateError: it is not
         """
         foreign = [
             each
@@ -135,7 +135,7 @@ class Inspection:
             kinds = " and ".join(f"{each.place}: {each.own.__name__}" for each in foreign)
             wants = "first a class that derives from Pgtable, then one that derives from Mmu"
             wants += ", and tlb= one that derives from AnyTlb" if len(self.parts) > 2 else ""
-            raise RefusedCandidate(f"candidate {self.name!r} is refused: {kinds}; declare {wants}")
+            raise RefusedCandidateError(f"candidate {self.name!r} is refused: {kinds}; declare {wants}")
         wrong = [*self.misspelt(), *self.incompatible()]
         unknown = [name for name in self.adds if all(name not in each.added for each in self.parts)]
         added = [name for each in self.parts for name in each.added]
@@ -146,7 +146,7 @@ class Inspection:
         if not wrong:
             wrong = self.unchanged()
         if wrong:
-            raise RefusedCandidate(f"candidate {self.name!r} is refused: {'; '.join(wrong)}")
+            raise RefusedCandidateError(f"candidate {self.name!r} is refused: {'; '.join(wrong)}")
 
     def misspelt(self) -> Iterator[str]:
         """Report methods that were meant to override another."""

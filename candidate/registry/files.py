@@ -21,7 +21,7 @@ from typing import Final
 
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 
-from ..inspection import RefusedCandidate
+from ..inspection import RefusedCandidateError
 from ..tree import PREFIX, absolute, meant
 from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
 from .places import note, shown_path, source_of
@@ -29,7 +29,7 @@ from .places import note, shown_path, source_of
 _WANTED: Final = "the path of a Python file that ends in its declaration"
 
 
-class RefusedFile(RefusedCandidate):
+class RefusedFileError(RefusedCandidateError):
     """A file cannot be a candidate; one line: file and line, what is wrong, and what to do."""
 
 
@@ -97,7 +97,7 @@ def canonical(name: str) -> str:
 def path_of(name: str) -> Path:
     """Return the file that a name means, relative to the current directory, or else to the checkout.
 
-    :raises RefusedFile: there is none
+    :raises RefusedFileError: there is none
     """
     try:
         here = Path(os.path.abspath(name))
@@ -109,7 +109,7 @@ def path_of(name: str) -> Path:
     if wrong:
         tree = meant(name)
         hint = f"; a kernel tree is `{tree}`" if tree else ""
-        raise RefusedFile(f"candidate {name}: {wrong}{hint}; give {_WANTED}")
+        raise RefusedFileError(f"candidate {name}: {wrong}{hint}; give {_WANTED}")
     return path.resolve()
 
 
@@ -131,16 +131,16 @@ def load(path: Path, name: str) -> Candidate:
 
     :param path: as returned by `path_of`
     :param name: name of the version
-    :raises RefusedFile: the file cannot be imported, or does not declare one version
+    :raises RefusedFileError: the file cannot be imported, or does not declare one version
     """
     module = _imported(_FINDER.add(path))
     place = f"{shown_path(path)}:{_declaration_line(path)}"
     try:
         found = declarations(module, Candidate, CANDIDATE, place)
     except DeclarationError as error:
-        raise RefusedFile(str(error)) from None
+        raise RefusedFileError(str(error)) from None
     if len(found) != 1:
-        raise RefusedFile(f"{place}: {len(found)} declarations: a candidate file must declare exactly one version")
+        raise RefusedFileError(f"{place}: {len(found)} declarations: a candidate file must declare exactly one version")
     return _named(found[0], name)
 
 
@@ -171,7 +171,7 @@ def portable(name: str) -> str:
         return anywhere(name)
     try:
         path = path_of(name)
-    except RefusedFile:
+    except RefusedFileError:
         return name
     return f"./{path.relative_to(HOME).as_posix()}" if path.is_relative_to(HOME) else str(path)
 
@@ -197,7 +197,7 @@ def _imported(module: str) -> ModuleType:
         place = _failed_at(error, source_of(module))
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
-        raise RefusedFile(f"{place}: {wrong}; the file must import without an error; fix that line") from error
+        raise RefusedFileError(f"{place}: {wrong}; the file must import without an error; fix that line") from error
 
 
 def _failed_at(error: BaseException, path: Path) -> str:
@@ -214,7 +214,7 @@ def _failed_at(error: BaseException, path: Path) -> str:
 def _declaration_line(path: Path) -> int:
     """Return the line of a file's declaration.
 
-    :raises RefusedFile: there are two
+    :raises RefusedFileError: there are two
     """
     lines = [
         node.lineno
@@ -225,5 +225,5 @@ def _declaration_line(path: Path) -> int:
     ]
     if len(lines) > 1:
         shown = shown_path(path)
-        raise RefusedFile(f"{shown}:{lines[1]}: a second declaration, the first is in line {lines[0]}: keep one")
+        raise RefusedFileError(f"{shown}:{lines[1]}: a second declaration, the first is in line {lines[0]}: keep one")
     return lines[0] if lines else 1

@@ -25,7 +25,7 @@ from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TLB
-from .runtime.errors import TreeRefused
+from .runtime.errors import TreeRefusedError
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -115,7 +115,7 @@ def opened(name: str) -> Opened:
                     built[granule] = _beside(first, name, settings_of(granule, sanitize))
                 except TreeError as error:
                     # The tree itself can be built, but may lack this page size.
-                    raise TreeRefused(f"pages of {(1 << granule) >> 10}K: {error}") from error
+                    raise TreeRefusedError(f"pages of {(1 << granule) >> 10}K: {error}") from error
             return built[granule]
 
     class BoundMmu(TreeMmu):

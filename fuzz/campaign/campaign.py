@@ -39,7 +39,7 @@ def run(
     :param begin: called once nothing can be refused any more
     :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview at that point
     :raises CampaignError: the directory belongs to something else, cannot be written, or is in use
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     with opened(folder, settings) as parts:
         with Coordinator(folder, parts, settings, accepted, screen) as coordinator:

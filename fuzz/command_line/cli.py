@@ -50,14 +50,14 @@ def dispatch(arguments: Namespace) -> int:
         if getattr(arguments, "sanitize", False) and hasattr(arguments, "candidate"):
             sanitize_trees(arguments)
         return COMMANDS[arguments.command].action(arguments)
-    except candidate.UnknownCandidate as error:
+    except candidate.UnknownCandidateError as error:
         complain(unknown(arguments, str(error)))
         return BAD_INPUT
     except BadInputError as error:
         for line in error.args:
             complain(line)
         return BAD_INPUT
-    except (CandidateMistake, candidate.RefusedCandidate, TreeError) as error:
+    except (CandidateMistake, candidate.RefusedCandidateError, TreeError) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
     except (NoVerdictError, NoProcessError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)

@@ -22,7 +22,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Run ``s2fuzz expect``.
 
     :raises BadInputError: a name is not that of a registered version; a regression cannot be read, judged or written
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     versions = [candidate.get(name).name for name in arguments.name]
     files = [name for name in versions if candidate.is_file(name)]

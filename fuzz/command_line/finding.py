@@ -48,7 +48,7 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
 
     :raises BadInputError: the program cannot be read, or does not show what is asked for
     :raises NoVerdictError: no process can judge it, or it needs something that is not modelled
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     given = read_given(arguments.program)
     file, program, comments = given.file, given.program, given.comments

@@ -60,14 +60,15 @@ class Given:
 
         :param what: as in `version`; likewise *flag*
         :raises BadInputError: as in `version`
-        :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: as in `candidate.get`
+        :raises candidate.UnknownCandidateError, candidate.RefusedCandidateError: as in `candidate.get`
+        :raises candidate.tree.TreeError: likewise
         """
         name = option or self.version(what, flag)
         if option or not name:
             return candidate.get(option or default)
         try:
             return candidate.get(name)
-        except (candidate.UnknownCandidate, candidate.RefusedCandidate, TreeError) as error:
+        except (candidate.UnknownCandidateError, candidate.RefusedCandidateError, TreeError) as error:
             told = f"{self.file}: its comment `# {what}: {name}`: {error}"
             raise type(error)(f"{told}; or name another version with {flag or f'--{what}'}") from error.__cause__
 

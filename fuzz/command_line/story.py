@@ -103,7 +103,7 @@ class FindingPrinter:
 def command(arguments: argparse.Namespace) -> int:
     """Run ``s2fuzz demo``.
 
-    :raises candidate.UnknownCandidate: a version of the story is gone
+    :raises candidate.UnknownCandidateError: a version of the story is gone
     """
     say_form(argparse.Namespace(command="demo", json=False))
     try:

@@ -15,7 +15,7 @@ from .messages import complain
 def open_versions(arguments: Namespace) -> tuple[Candidate, Candidate]:
     """Return the versions of ``--reference`` and ``--candidate``; kernel trees are built for all page sizes.
 
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     names = arguments.reference, arguments.candidate

@@ -42,7 +42,7 @@ def build_with(name: str, force: bool = False, thorough: bool = False) -> str:
     :param thorough: optimise for speed
     :returns: one line on what was done
     :raises BuildError: it is not possible, or it failed
-    :raises candidate.RefusedCandidate: the file cannot be a candidate
+    :raises candidate.RefusedCandidateError: the file cannot be a candidate
     """
     version = candidate.get(name)
     if not candidate.is_file(version.name):

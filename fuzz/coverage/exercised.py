@@ -35,7 +35,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts, unjudged: CodeCou
         return None
     try:
         return _exercise((reference, patched), (counts, unjudged or CodeCounts()))
-    except (TreeError, candidate.UnknownCandidate) as error:
+    except (TreeError, candidate.UnknownCandidateError) as error:
         return _unknown(str(error))
     except OSError as error:
         return _unknown(f"{error.filename}: {error.strerror}")

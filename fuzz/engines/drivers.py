@@ -13,7 +13,7 @@ def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
 
     The atheris engine ends the process.
 
-    :raises candidate.UnknownCandidate: one of the unit's names is no version
+    :raises candidate.UnknownCandidateError: one of the unit's names is no version
     """
     session = Session(unit, tell)
     session.begin()

@@ -74,7 +74,7 @@ class Session:
     :param tell: called with each message
     :param flight: holds the program in flight; None: not needed
     :param numbers: the numbers of its programs; by default those of the unit in order
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     :raises fuzz.language.program.ProgramError: an entry of the unit's corpus is not a program
     :raises candidate.tree.TreeError: a kernel tree cannot be built, or no longer has the unit's content
     """

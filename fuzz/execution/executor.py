@@ -6,7 +6,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.registry.places import shown_module
-from candidate.tree.runtime.errors import TreeOops, TreeRefused, TwinDiffers
+from candidate.tree.runtime.errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
 
@@ -171,12 +171,12 @@ class Executor:
         except Runaway:
             self.dead = True
             return Outcome("stuck")
-        except TwinDiffers:
+        except TwinDiffersError:
             raise
-        except TreeOops as crash:
+        except TreeOopsError as crash:
             self.dead = True
             return Outcome("oops", crash.what, detail=crash.detail)
-        except TreeRefused as refusal:
+        except TreeRefusedError as refusal:
             self.dead = True
             self.refused = str(refusal)
             return Outcome("refused")

@@ -21,7 +21,7 @@ _AGAINST: Final = " against "
 def version_digest(name: str) -> str:
     """Return the digest of a version's sources; for a tree, the name of its library, a digest of what was compiled.
 
-    :raises candidate.UnknownCandidate: there is no version with this name
+    :raises candidate.UnknownCandidateError: there is no version with this name
     """
     version = candidate.get(name)
     return version.content if version.is_tree else digest(sources(name))

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from candidate import RefusedCandidate, UnknownCandidate, get, names, portable
+from candidate import RefusedCandidateError, UnknownCandidateError, get, names, portable
 from candidate.tree import TreeError
 
 from ..distribution import home_folder
@@ -67,7 +67,7 @@ def known_text(finding: Finding, reference: str) -> str:
     """
     try:
         return _known_text(finding, reference)
-    except (TreeError, UnknownCandidate, RefusedCandidate) as error:
+    except (TreeError, UnknownCandidateError, RefusedCandidateError) as error:
         if finding.kind not in (COMMON, CURED):
             return ""
         return f"cannot tell whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
@@ -76,7 +76,7 @@ def known_text(finding: Finding, reference: str) -> str:
 def _known_text(finding: Finding, reference: str) -> str:
     """Return the text of a known bug, as `known_text` does.
 
-    :raises candidate.UnknownCandidate, candidate.RefusedCandidate, candidate.tree.TreeError: the version is unavailable
+    :raises candidate.UnknownCandidateError, candidate.RefusedCandidateError, candidate.tree.TreeError: the version is unavailable
     """
     bug = known_of(finding, reference)
     if bug is not None:

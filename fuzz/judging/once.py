@@ -10,7 +10,7 @@ functions and lines.
 
 from candidate import Candidate
 from candidate.tree.lines.code import code_lines
-from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.errors import TwinDiffersError
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
 from reference.zero_runs import DECLARATION
@@ -68,7 +68,7 @@ class SideAlone:
         """Run the program to its end; return whether it got that far.
 
         :param seen: collects features, with this side as both sides
-        :raises TwinDiffers: the twin behaves differently
+        :raises TwinDiffersError: the twin behaves differently
         """
         executor = self.executor
         found = self.explained(executor.create())
@@ -120,7 +120,7 @@ def judge_once(
         if left.run(seen):
             tree.settle()
             same = True
-    except TwinDiffers:
+    except TwinDiffersError:
         pass
     finally:
         left.dismantle()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from candidate import Candidate
-from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.errors import TwinDiffersError
 
 from ..checkers import Violation
 from ..execution.executor import Executor
@@ -64,7 +64,7 @@ class PortOnce:
         pair = PortPair(self.reference, self.candidate, program, measure, features)
         try:
             same = pair.run()
-        except TwinDiffers:
+        except TwinDiffersError:
             same = False
         finally:
             pair.dismantle()
@@ -99,7 +99,7 @@ class PortPair:
     def run(self) -> bool:
         """Run the program to its end; return whether both got that far, and did the same.
 
-        :raises TwinDiffers: the candidate does more
+        :raises TwinDiffersError: the candidate does more
         """
         if not self.both(self.left.create, self.right.create):
             return False

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.errors import TwinDiffersError
 from reference.compiled.annotations import i64
 from reference.compiled.choice import CHOICE
 from reference.events import Observer
@@ -52,7 +52,7 @@ class Stream(Observer):
         """Add an event to the digest.
 
         :param kind: its number
-        :raises TwinDiffers: the other side had fewer events
+        :raises TwinDiffersError: the other side had fewer events
         """
         kernel = self.kernel
         if kernel.walker is not self.walker or kernel.cause is not self.cause or kernel.entry is not self.entry:
@@ -68,7 +68,7 @@ class Stream(Observer):
         if not self.count & BEAT:
             PULSE.beat()
         if self.count > self.most >= 0:
-            raise TwinDiffers
+            raise TwinDiffersError
 
     def note_more(self, kind: int, first: int, second: int, third: int, fourth: int, fifth: int) -> None:
         """Add an event with more than two operands to the digest; see `note`."""

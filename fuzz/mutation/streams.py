@@ -4,7 +4,7 @@
 from typing import Final, NamedTuple
 
 from candidate import Candidate
-from candidate.tree.runtime.errors import TwinDiffers
+from candidate.tree.runtime.errors import TwinDiffersError
 
 from ..execution.executor import Executor
 from ..execution.mistakes import CandidateMistake
@@ -66,7 +66,7 @@ def same_events(base: Candidate, mutant: Candidate, program: Program, points: tu
             if here.events != point.events or here.digest != point.digest or not equal(here.outcome, point.outcome):
                 return False
         return not executor.refused
-    except (TwinDiffers, CandidateMistake):
+    except (TwinDiffersError, CandidateMistake):
         return False
     finally:
         executor.dismantle()

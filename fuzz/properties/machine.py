@@ -66,7 +66,7 @@ class SteppedBuilder(ChosenBuilder):
 def version(named: str | Candidate) -> Candidate:
     """Return the version, given itself or its name.
 
-    :raises candidate.UnknownCandidate: no version of this name
+    :raises candidate.UnknownCandidateError: no version of this name
     """
     return get(named) if isinstance(named, str) else named
 

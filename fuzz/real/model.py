@@ -105,7 +105,7 @@ def model_for(release: str) -> str:
 def get(name: str) -> Candidate:
     """Return the version of this name.
 
-    :raises candidate.UnknownCandidate: there is none
+    :raises candidate.UnknownCandidateError: there is none
     :raises candidate.tree.TreeError: a tree cannot be built
     """
     return candidate.get(name)

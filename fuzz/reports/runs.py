@@ -88,7 +88,7 @@ class Run:
 def chosen(name: str, reference: Candidate) -> list[Candidate]:
     """Return the candidates that ``--candidate`` names: one, or with `ALL` every version but the reference.
 
-    :raises candidate.UnknownCandidate: there is no version with this name
+    :raises candidate.UnknownCandidateError: there is no version with this name
     """
     if name != ALL:
         return [candidate.get(name)]

@@ -57,7 +57,7 @@ def covered(corpus: Path, reference: str, patched: str) -> list[CoveredFile]:
     :raises ImportError: coverage.py is not installed, and no version is a kernel tree
     :raises fuzz.corpus.CorpusError: the corpus cannot be read
     :raises fuzz.coverage.shares.MeasuringError: a process failed
-    :raises candidate.UnknownCandidate: there is no version of one of the names
+    :raises candidate.UnknownCandidateError: there is no version of one of the names
     """
     programs = list(gather(str(corpus), lambda bad: None))
     versions = [candidate.get(name) for name in dict.fromkeys((reference, patched))]

@@ -88,7 +88,7 @@ def trace(overview: Overview, chosen: Sequence[tuple[PageEntry, Program]]) -> No
         return
     try:
         versions = candidate.get(overview.reference), candidate.get(overview.candidate)
-    except candidate.UnknownCandidate as error:
+    except candidate.UnknownCandidateError as error:
         for entry, _ in chosen:
             entry.trace = f"No traces: {error}"
         return

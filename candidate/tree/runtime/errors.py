@@ -2,7 +2,7 @@
 """The exceptions by which a call into a tree ends without a result."""
 
 
-class TreeOops(Exception):
+class TreeOopsError(Exception):
     """Raised when the tree's code crashed, called ``BUG()``, or did not return.
 
     :param what: what happened and in which C function, without addresses
@@ -15,9 +15,9 @@ class TreeOops(Exception):
         self.detail = detail
 
 
-class TwinDiffers(Exception):
+class TwinDiffersError(Exception):
     """Raised when two trees that run one program no longer do the same."""
 
 
-class TreeRefused(Exception):
+class TreeRefusedError(Exception):
     """Raised when a program needs a part of a tree that is not modelled, so it has no verdict; the message names it."""

@@ -21,7 +21,7 @@ from reference.machine.instructions import (
 from reference.services.structs import kvm_s2_mmu
 from reference.tlb import HCR_HOST_VHE_FLAGS, TlbVhe
 
-from .errors import TreeRefused
+from .errors import TreeRefusedError
 
 # The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
@@ -65,7 +65,7 @@ class TreeTlb(TlbVhe):
 
         :param name: in assembler syntax, without its operand; or `BEGINS`, with the operand *loaded*
         :param place: its place in the tree's code
-        :raises TreeRefused: the machine does not model the instruction
+        :raises TreeRefusedError: the machine does not model the instruction
         """
         if name == BEGINS:
             self.noted.clear()
@@ -75,7 +75,7 @@ class TreeTlb(TlbVhe):
         if number >= 0:
             self.noted.append((number, operand, place))
         elif name not in _NOTHING:
-            raise TreeRefused(f"tlb.c has an instruction that is not modelled: {name}")
+            raise TreeRefusedError(f"tlb.c has an instruction that is not modelled: {name}")
 
     def execute(self) -> None:
         """Execute the recorded instructions of a call."""

@@ -15,7 +15,7 @@ from reference.turns import Anchor
 from . import records as r
 from . import tallies
 from .driver_core import DRIVER
-from .errors import TreeOops, TreeRefused, TwinDiffers
+from .errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from .host_pages import NO_ANSWER, PEEK, Page, page_of
 from .places import places_of
 from .pool import give_back, take
@@ -95,7 +95,7 @@ class TreeSide:
         """Begin the program in a process unless it has begun, and return the replay of its events.
 
         :raises TreeError: the process does not start
-        :raises TreeRefused: there is no library for this page size
+        :raises TreeRefusedError: there is no library for this page size
         """
         if self.replay is None:
             assert self.host is not None
@@ -144,15 +144,15 @@ class TreeSide:
     def settle(self) -> None:
         """Wait for the twin, and check that it has done the same.
 
-        :raises TwinDiffers: it has done something else
+        :raises TwinDiffersError: it has done something else
         """
         if self.script is not None and not self.script.end():
-            raise TwinDiffers
+            raise TwinDiffersError
 
     def go(self, op: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> bool:
         """Have the process do an operation, and add it to the twin's script; return what `Process.receive` returns.
 
-        :raises TwinDiffers: the twin has done something else
+        :raises TwinDiffersError: the twin has done something else
         """
         assert self.process is not None
         self.process.send(op, a, b, c, d, e, 0, 0, 0)
@@ -166,7 +166,7 @@ class TreeSide:
     def add_answer(self, lives: bool) -> bool:
         """Add an answer to the twin's script; return and raise as `go` does."""
         if self.script is not None and lives and not self.script.add(self.knobs):
-            raise TwinDiffers
+            raise TwinDiffersError
         return lives
 
     def set_knobs(self, pages: int, small: int, topup: int) -> None:
@@ -199,8 +199,8 @@ class TreeSide:
     ) -> int:
         """Call the tree, and return its result.
 
-        :raises TreeOops: the tree's code crashed
-        :raises TreeRefused: the call needs something that is not modelled
+        :raises TreeOopsError: the tree's code crashed
+        :raises TreeRefusedError: the call needs something that is not modelled
         """
         replay, kernel, process = self.start(), self.kernel, self.process
         assert process is not None
@@ -336,9 +336,9 @@ class TreeSide:
     def raise_end(self, lives: bool) -> None:
         """Raise the exception that fits the end of the child process.
 
-        :raises TreeOops: the tree's code crashed
-        :raises TreeRefused: the call needs something that is not modelled
-        :raises TwinDiffers: a twin is compared, which decides without the reason
+        :raises TreeOopsError: the tree's code crashed
+        :raises TreeRefusedError: the call needs something that is not modelled
+        :raises TwinDiffersError: a twin is compared, which decides without the reason
         """
         process, replay = self.process, self.replay
         assert process is not None
@@ -348,13 +348,13 @@ class TreeSide:
             process.wait_for_end()
         self.ended = True
         if self.script is not None:
-            raise TwinDiffers
+            raise TwinDiffersError
         if not lives:
-            raise TreeOops("process died", "the process that runs the tree's code was killed")
+            raise TreeOopsError("process died", "the process that runs the tree's code was killed")
         place = replay.place(chain)
         if status == r.REFUSED:
-            raise TreeRefused(text)
-        raise TreeOops(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
+            raise TreeRefusedError(text)
+        raise TreeOopsError(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
 
     def send_host(self) -> None:
         """Send the host's areas and device frames to the process if they have changed."""
@@ -410,8 +410,8 @@ def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -
     :param row: the layout of one row
     :param most: the maximum number of rows
     :param what: names the rows in the message
-    :raises TreeRefused: there are more rows than *most*
+    :raises TreeRefusedError: there are more rows than *most*
     """
     if len(values) > most:
-        raise TreeRefused(f"more than {most} {what}")
+        raise TreeRefusedError(f"more than {most} {what}")
     return b"".join([row.pack(*each) for each in values])

@@ -17,7 +17,7 @@ from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.syndrome import FSC_ACCESS, ESR_ELx_FSC_TYPE
 
 from . import records as r
-from .errors import TreeRefused
+from .errors import TreeRefusedError
 from .tree import TreeSide
 
 # Maximum number of pages that the host ages in one call of the process, whose time is limited.
@@ -36,7 +36,7 @@ class TreePgtable(Pgtable):
     def library(granule: int) -> Path:
         """Return the library to run, for a log2 of the page size in bytes.
 
-        :raises TreeRefused: it cannot be built for this page size
+        :raises TreeRefusedError: it cannot be built for this page size
         """
         raise NotImplementedError
 
@@ -107,7 +107,7 @@ class TreeMmu(Mmu):
         replay = tree.start()
         number = tree.number(kvm)
         if number >= r.MAX_VMS:
-            raise TreeRefused(f"more than {r.MAX_VMS} VMs")
+            raise TreeRefusedError(f"more than {r.MAX_VMS} VMs")
         if kvm not in replay.vms:
             replay.vms.append(kvm)
         bits = kvm.phys_size.bit_length() - 1
@@ -281,7 +281,7 @@ class TreeMain(KvmMain):
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
         words = self.log_words(id)
         if words > r.LOG_WORDS:
-            raise TreeRefused(f"a dirty log of more than {r.LOG_WORDS} words")
+            raise TreeRefusedError(f"a dirty log of more than {r.LOG_WORDS} words")
         ret = self.tree.call(r.OP_GET_LOG, self.number, id)
         return (ret, []) if ret else (0, self.log(words))
 

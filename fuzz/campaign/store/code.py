@@ -42,7 +42,7 @@ class Code:
 def digests_of(reference: str, candidate_name: str) -> Code:
     """Return the digests of the sources as they are on disk now.
 
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     :raises candidate.tree.TreeError: a kernel tree cannot be built
     """
     home = home_folder()

@@ -120,7 +120,7 @@ def campaign(arguments: Namespace) -> int:
     """Fuzz until somebody stops it, or compare two campaigns.
 
     :raises BadInputError: DIR, an engine, the accepted findings or the scheduler cannot be used
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     if arguments.action == "compare":
         return compare_campaigns(arguments)

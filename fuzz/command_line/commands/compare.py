@@ -63,7 +63,7 @@ def compare(arguments: Namespace) -> int:
 
     :raises BadInputError: the picture cannot be made
     :raises NoVerdictError: a version does not complete the workload
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 

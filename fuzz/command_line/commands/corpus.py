@@ -84,7 +84,7 @@ def corpus(arguments: Namespace) -> int:
     """Run one of the actions.
 
     :raises BadInputError: a folder is no corpus, or cannot be written
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     from ...corpus import CorpusError
 

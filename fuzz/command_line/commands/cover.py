@@ -56,7 +56,7 @@ def cover(arguments: Namespace) -> int:
     """Replay programs and report what they reach.
 
     :raises BadInputError: coverage.py is missing, a program or a line is invalid, or pages cannot be written
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 

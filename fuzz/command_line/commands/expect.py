@@ -22,7 +22,7 @@ def expect(arguments: Namespace) -> int:
     """Write the expectations of versions into the regression tests.
 
     :raises BadInputError: a name is not that of a registered version; a regression cannot be read, judged or written
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     from ..expectations import command
 

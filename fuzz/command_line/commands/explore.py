@@ -70,7 +70,7 @@ def explore(arguments: Namespace) -> int:
 
     :raises BadInputError: the program cannot be read, or has no block or several; both arguments or neither are given;
         no candidate is named
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 

@@ -110,7 +110,7 @@ def export(arguments: Namespace) -> int:
     :raises fuzz.command_line.messages.BadInputError: the program cannot be read, *output* cannot be written, or options
       exclude each other
     :raises NoVerdictError: the program cannot be written in this form
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 

@@ -73,7 +73,7 @@ def fuzz(arguments: Namespace) -> int:
 
     :raises BadInputError: the engine cannot run here, or the output directory or the accepted findings cannot be used
     :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     from ...coverage.exercised import exercise
     from ...engines.lanes import run_lanes

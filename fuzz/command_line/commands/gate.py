@@ -64,7 +64,7 @@ def gate(arguments: Namespace) -> int:
 
     :raises BadInputError: accepted findings or baseline cannot be read, or a file cannot be written
     :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     from ...engines.summary import Summary
     from ...gate.answer import answer

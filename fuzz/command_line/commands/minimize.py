@@ -40,7 +40,7 @@ def minimize(arguments: Namespace) -> int:
 
     :raises BadInputError: the program cannot be read or shows nothing, or *output* cannot be written
     :raises NoVerdictError: no process can judge the program, or it needs something that is not modelled
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     from ...findings.replay import Replayer
     from ...findings.witness import STAMP_PREFIX

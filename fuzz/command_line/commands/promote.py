@@ -54,7 +54,7 @@ def promote(arguments: Namespace) -> int:
 
     :raises BadInputError: the finding cannot be read, does not replay, or exists already; the name is not valid
     :raises NoVerdictError: no process can judge the program, or it needs something that is not modelled
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     from ...minimizing.expecting import PromotionError
 

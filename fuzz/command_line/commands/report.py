@@ -47,7 +47,7 @@ def report(arguments: Namespace) -> int:
 
     :raises BadInputError: the program or the accepted findings cannot be read, or the program shows nothing
     :raises NoVerdictError: no process can judge the program, or it needs something that is not modelled
-    :raises candidate.UnknownCandidate: one of the names is no version
+    :raises candidate.UnknownCandidateError: one of the names is no version
     """
     from ...findings.replay import Replayer
     from ...reports.account import account_of

@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
 
     :raises BadInputError: a program or the accepted findings cannot be read; with ``--qemu``: QEMU is missing, died or
       does not answer
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     :raises CandidateMistake: the Python of a version has a mistake
     """
     from ...hardware.qemu import QemuError
@@ -129,7 +129,7 @@ def batches_of(programs: "list[Given]", arguments: Namespace) -> list[RunBatch]:
     """Return the programs, in order, with the versions that options or comments name.
 
     :raises BadInputError: a program from standard input names code outside of s2fuzz
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 

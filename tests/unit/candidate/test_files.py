@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate import RefusedCandidate
+from candidate import RefusedCandidateError
 from candidate.registry.files import canonical
 from fuzz.campaign.store.code import digests_of
 from fuzz.command_line import cli
@@ -184,7 +184,7 @@ def test_a_path_that_is_no_file_is_refused(
 
 def test_an_import_that_fails_beside_the_file_is_named(here: Path) -> None:
     (here / "mine.py").write_text(MINE.replace("pass", "pas"))
-    with pytest.raises(RefusedCandidate, match=r"^mine\.py:11: NameError: "):
+    with pytest.raises(RefusedCandidateError, match=r"^mine\.py:11: NameError: "):
         candidate.get("./top.py")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import candidate
-from candidate import RefusedCandidate
+from candidate import RefusedCandidateError
 from candidate.bugs import BUGS
 from candidate.inspection.names import near_names, one_edit_away
 from candidate.inspection.sources import source_signature
@@ -40,7 +40,7 @@ def changes(
 
 
 def refusal(pgtable: type = Pgtable, mmu: type = Mmu, adds: tuple[str, ...] = (), tlb: type = TlbVhe) -> str:
-    with pytest.raises(RefusedCandidate) as refused:
+    with pytest.raises(RefusedCandidateError) as refused:
         changes(pgtable, mmu, adds, tlb)
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -310,7 +310,7 @@ candidate.register("mine", Bad, Mmu, "a test")
 told = [candidate.changes(name).text() for name in [*candidate.names()[:-1], *candidate._BUGS]]
 try:
     candidate.changes("mine")
-except candidate.RefusedCandidate as error:
+except candidate.RefusedCandidateError as error:
     told.append(str(error))
 print(json.dumps(told))
 """

@@ -62,7 +62,7 @@ def test_text_that_is_no_program_is_a_crash(replayer: Replayer) -> None:
 def test_an_unknown_version_is_a_crash(replayer: Replayer) -> None:
     ((kind, signature),) = replayer.keys(MISSING_CLEAN, "original", "rfc-v9")
     assert kind == CRASH
-    assert signature.startswith("UnknownCandidate")
+    assert signature.startswith("UnknownCandidateError")
 
 
 def test_a_lost_server_is_replaced(replayer: Replayer) -> None:

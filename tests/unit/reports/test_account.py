@@ -253,7 +253,7 @@ def test_a_process_without_an_answer_is_reported(missing_clean: Account) -> None
     assert trail.unknown
     assert not trail.calls
     failed = seek(missing_clean.program, "original", "no-such-version", missing_clean.finding)
-    assert "UnknownCandidate" in failed.unknown
+    assert "UnknownCandidateError" in failed.unknown
 
 
 def test_a_way_survives_json(missing_clean: Account) -> None:
