@@ -14,7 +14,7 @@ from typing import Final
 
 from reference.compiled.choice import HOME
 
-from ..registry.places import shown_module, shown_path, source_of
+from ..registry.source_paths import shown_module, shown_path, source_of
 
 # Code below candidates that calls their methods from outside of their classes.
 _CALLERS: Final = ("reference/*.py", "fuzz/execution/*.py")

@@ -24,7 +24,7 @@ from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_fil
 from ..inspection import RefusedCandidateError
 from ..tree import PREFIX, absolute, meant
 from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
-from .places import note, shown_path, source_of
+from .source_paths import note, shown_path, source_of
 
 _WANTED: Final = "the path of a Python file that ends in its declaration"
 

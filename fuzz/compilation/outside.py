@@ -20,7 +20,7 @@ import candidate
 from candidate import Candidate
 from candidate.registry.files import modules_of
 from candidate.registry.imports import imported
-from candidate.registry.places import shown_path, source_of
+from candidate.registry.source_paths import shown_path, source_of
 from reference.compiled import choice as native
 from reference.stores import plain_store
 

@@ -15,7 +15,7 @@ import coverage
 from coverage import CoverageData
 
 from candidate import Candidate
-from candidate.registry.places import shown_path
+from candidate.registry.source_paths import shown_path
 
 from ..distribution import home_folder
 from ..language.program import Program

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from candidate import Candidate
 from candidate.registry.files import modules_of
-from candidate.registry.places import source_of
+from candidate.registry.source_paths import source_of
 
 from ..execution.executor import Executor
 from ..language.program import Program

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from candidate import Candidate
-from candidate.registry.places import shown_module
+from candidate.registry.source_paths import shown_module
 from candidate.tree.runtime.errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable

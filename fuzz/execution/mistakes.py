@@ -15,7 +15,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.inspection.sources import method_line, parsed, shown_file, source_file
-from candidate.registry.places import shown_module
+from candidate.registry.source_paths import shown_module
 from reference.pgtable import Pgtable
 from reference.services.structs import kvm_s2_mmu
 

@@ -9,7 +9,7 @@ from typing import Final
 import candidate
 from candidate.registry.files import modules_of
 from candidate.registry.imports import imported
-from candidate.registry.places import shown_path, source_of
+from candidate.registry.source_paths import shown_path, source_of
 
 from ..distribution import PACKAGES, home_folder
 

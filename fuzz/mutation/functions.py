@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from candidate.registry.places import source_of
+from candidate.registry.source_paths import source_of
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb, TlbNvhe, TlbVhe

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from candidate import Candidate
 from candidate.registry.files import modules_of
-from candidate.registry.places import shown_module
+from candidate.registry.source_paths import shown_module
 from candidate.tree.building.source import (
     DIRTY_RING,
     GUEST_MEMFD,
@@ -22,7 +22,7 @@ from candidate.tree.building.source import (
 )
 from reference.kernel import Kernel
 
-# The format in which `candidate.tree.runtime.places` writes a place.
+# The format in which `candidate.tree.runtime.code_places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")

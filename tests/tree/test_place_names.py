@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from candidate.tree.runtime.places import CodePlaces
+from candidate.tree.runtime.code_places import CodePlaces
 
 SOURCE: Final = "int counter;\nvoid real_mark_page_dirty(void)\n{\n\tcounter++;\n}\n"
 

@@ -6,7 +6,7 @@ from typing import Final
 from reference.last_places import LastPlaces
 
 from . import records as r
-from .places import CodePlace
+from .code_places import CodePlace
 from .words import Words, word, word_count
 
 # Maximum number of words of records that are kept: 8 MiB.

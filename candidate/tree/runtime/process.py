@@ -15,9 +15,9 @@ from typing import Final
 from ..building.errors import TreeError
 from ..lines.alike import translated
 from . import tallies
+from .code_places import CodePlace
 from .driver_core import DRIVER
 from .exchange import ANSWERED, HALF, Exchange
-from .places import CodePlace
 from .records import (
     CORE_AT,
     COUNTER_BYTES,

@@ -13,8 +13,8 @@ from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache
 
 from . import records as r
+from .code_places import CodePlace, CodePlaces
 from .history import History
-from .places import CodePlace, CodePlaces
 from .process import Process
 from .tlb import TreeTlb
 

@@ -14,10 +14,10 @@ from reference.turns import Anchor
 
 from . import records as r
 from . import tallies
+from .code_places import places_of
 from .driver_core import DRIVER
 from .errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from .host_pages import NO_ANSWER, PEEK, Page, page_of
-from .places import places_of
 from .pool import give_back, take
 from .process import Process
 from .replay import MirrorError, Replay, unwanted

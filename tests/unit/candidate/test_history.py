@@ -6,8 +6,8 @@ import struct
 import pytest
 
 from candidate.tree.runtime import records as r
+from candidate.tree.runtime.code_places import CodePlace, Frame
 from candidate.tree.runtime.history import History
-from candidate.tree.runtime.places import CodePlace, Frame
 from candidate.tree.runtime.words import Words, word, word_count, words_of
 from reference.last_places import LastPlaces
 

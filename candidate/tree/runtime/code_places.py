@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The places of events in the tree: C functions and lines from the debug information, cached by address."""
+"""The code places of events in the tree: C functions and lines from the debug information, cached by address."""
 
 import os
 import subprocess
