@@ -13,8 +13,9 @@ from reference.tlb import AnyTlb, TlbVhe
 
 from . import bugs
 from . import tree as kernel_tree
-from .inspection import Changes, Inspection, RefusedCandidateError
+from .inspection import Changes, Inspection
 from .registry.declaration import CANDIDATE, Candidate
+from .registry.errors import RefusedCandidateError, UnknownCandidateError
 from .registry.files import anywhere, beside, canonical, load, path_of, portable
 from .registry.folder import declared_by, declared_in
 
@@ -35,10 +36,6 @@ __all__ = [
     "register",
     "renewed",
 ]
-
-
-class UnknownCandidateError(ValueError):
-    """No candidate has this name; the message lists the known names."""
 
 
 # Kinds of names that need no registration.

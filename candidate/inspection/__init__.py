@@ -5,6 +5,6 @@ Works on plain and on compiled classes. Compiled classes have no code objects, s
 lines and calls are read from the sources. None of this package is compiled.
 """
 
-from .inspecting import Changes, Inspection, RefusedCandidateError
+from .inspecting import Changes, Inspection
 
-__all__ = ["Changes", "Inspection", "RefusedCandidateError"]
+__all__ = ["Changes", "Inspection"]

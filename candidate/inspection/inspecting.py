@@ -9,6 +9,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb
 
+from ..registry.errors import RefusedCandidateError
 from .methods import Method, is_constant, methods
 from .names import near_names
 from .signatures import counts, exchanged, misfit_of_base, misfit_of_call, names_of, signature
@@ -46,10 +47,6 @@ class Changes:
         added = [f"{each} to {self.files[each][1]}" if each in self.files else each for each in self.adds]
         sets = f"; sets {', '.join(self.sets)}" if self.sets else ""
         return f"{on} overrides {', '.join(overridden) or 'nothing'}; adds {', '.join(added) or 'nothing'}{sets}"
-
-
-class RefusedCandidateError(ValueError):
-    """A candidate is not what its author thinks; one line that gives the reason and what is allowed."""
 
 
 class Inspected:

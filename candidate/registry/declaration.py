@@ -11,6 +11,7 @@ from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb, TlbNvhe, TlbVhe
 
 from ..tree import PREFIX
+from .errors import DeclarationError
 
 # The name of the declaration in a module of each kind.
 CANDIDATE: Final = "CANDIDATE"
@@ -90,17 +91,6 @@ class Bug(NamedTuple):
 
 
 Declared = TypeVar("Declared", Candidate, Bug)
-
-
-class DeclarationError(ValueError):
-    """A module declares no version, or an invalid one; one line.
-
-    :param place: ``file:line``
-    """
-
-    def __init__(self, place: str, wrong: str) -> None:
-        super().__init__(f"{place}: {wrong}")
-        self.place = place
 
 
 def declarations(module: ModuleType, kind: type[Declared], name: str, place: str) -> tuple[Declared, ...]:

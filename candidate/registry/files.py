@@ -21,16 +21,12 @@ from typing import Final
 
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 
-from ..inspection import RefusedCandidateError
 from ..tree import PREFIX, absolute, meant
-from .declaration import CANDIDATE, Candidate, DeclarationError, declarations
+from .declaration import CANDIDATE, Candidate, declarations
+from .errors import DeclarationError, RefusedFileError
 from .source_paths import note, shown_path, source_of
 
 _WANTED: Final = "the path of a Python file that ends in its declaration"
-
-
-class RefusedFileError(RefusedCandidateError):
-    """A file cannot be a candidate; one line: file and line, what is wrong, and what to do."""
 
 
 class _Loader(SourceFileLoader):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reference.compiled.choice import HOME
 
-from .declaration import BUG, CANDIDATE, Bug, Candidate, DeclarationError, Declared, declarations
+from .declaration import BUG, CANDIDATE, Bug, Candidate, Declared, declarations
+from .errors import DeclarationError
 
 
 def declared_in(package: str, kind: type[Declared], name: str) -> list[Declared]:

@@ -8,7 +8,8 @@ import pytest
 
 import candidate
 from candidate.bugs import BUGS
-from candidate.registry.declaration import BUG, CANDIDATE, Bug, Candidate, DeclarationError, declarations
+from candidate.registry.declaration import BUG, CANDIDATE, Bug, Candidate, declarations
+from candidate.registry.errors import DeclarationError
 from candidate.registry.folder import declared_in, depth
 from candidate.rfc_v1 import MmuRfcV1, PgtableRfcV1
 from candidate.rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
