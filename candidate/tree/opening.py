@@ -19,12 +19,12 @@ from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb
 
 from . import source_of
-from .build import BuiltTree, TreeError, is_built, make
 from .building import cache, facts, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
 from .building.source import ARM, MMU, PGTABLE, TLB
+from .library import BuiltTree, TreeError, is_built, make
 from .runtime.errors import TreeRefusedError
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable

@@ -10,12 +10,12 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.build import TreeError, build, make
 from candidate.tree.building.cache import LIBRARY, building, folder, look_up, prefix, publish
 from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.plan import BuildSettings
 from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from candidate.tree.building.symbols import UNKNOWN
+from candidate.tree.library import TreeError, build, make
 
 from .trees import changed, real_tree, real_trees, small_tree
 

@@ -9,8 +9,8 @@ import pytest
 
 import candidate
 from candidate.tree import PREFIX, SANITIZE
-from candidate.tree.build import build
 from candidate.tree.building.source import MMU, NESTED, PGTABLE
+from candidate.tree.library import build
 from candidate.tree.lines.code import CodeLines, code_lines
 from candidate.tree.lines.difference import Exercise
 from candidate.tree.runtime import pool

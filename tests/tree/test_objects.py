@@ -10,12 +10,12 @@ from typing import Final
 import pytest
 
 from candidate.tree import build as building
-from candidate.tree.build import TreeError, make
 from candidate.tree.building import compiler
 from candidate.tree.building.compiler import CompilerJob, run_all
 from candidate.tree.building.objects import MOST, ObjectCache, folder
 from candidate.tree.building.plan import TREE, BuildSettings
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE, TreeSource
+from candidate.tree.library import TreeError, make
 
 from .trees import changed, real_tree, small_tree
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from candidate.tree import PREFIX, SANITIZE, TreeError, opening
-from candidate.tree.build import BuiltTree
 from candidate.tree.building import cache as entries
 from candidate.tree.building.compiler import Compiler
 from candidate.tree.building.plan import BuildSettings
 from candidate.tree.building.source import MMU, TreeSource
+from candidate.tree.library import BuiltTree
 
 from .trees import small_tree
 

@@ -10,7 +10,6 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.build import TreeError, make
 from candidate.tree.building import symbols
 from candidate.tree.building.plan import NATIVE, BuildSettings
 from candidate.tree.building.source import TreeSource
@@ -29,6 +28,7 @@ from candidate.tree.building.symbols import (
     reason,
     stubs,
 )
+from candidate.tree.library import TreeError, make
 from fuzz.command_line import cli
 
 from ..unit.console import refused

@@ -47,7 +47,13 @@ def folder() -> Path:
 def prefix(settings: BuildSettings, compiler: Compiler) -> str:
     """Return the first part of the names of entries, which covers the settings, the compiler and our own files."""
     ours = hashlib.sha256(compiler.identity.encode())
-    files = [*NATIVE.rglob("*.[ch]"), *NATIVE.glob("*.ld"), *_BUILDER.glob("*.py"), _BUILDER.parent / "build.py", FILE]
+    files = [
+        *NATIVE.rglob("*.[ch]"),
+        *NATIVE.glob("*.ld"),
+        *_BUILDER.glob("*.py"),
+        _BUILDER.parent / "library.py",
+        FILE,
+    ]
     for file in sorted(files):
         ours.update(file.relative_to(_BUILDER.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return f"{settings.name()}-{ours.hexdigest()[:16]}-"

@@ -17,7 +17,7 @@ from .git import GitError, git
 
 # Separates the folder of a repository and a commit in the name of a tree.
 AT: Final = "@"
-# Paths that `candidate.tree.build` may read, or in which trees are compared (`candidate.tree.lines.outside`).
+# Paths that `candidate.tree.library` may read, or in which trees are compared (`candidate.tree.lines.outside`).
 READ: Final = (
     *("Makefile", "Kconfig", "include", "virt", "lib/rbtree.c", "lib/interval_tree.c"),
     *("arch/arm64/Kconfig", "arch/arm64/kvm", "arch/arm64/include", "arch/arm64/tools"),

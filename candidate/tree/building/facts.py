@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ..build import BuiltTree
+from ..library import BuiltTree
 from . import symbols
 from .git import GitError, git
 from .reach import UnreachedFeature, unreachable

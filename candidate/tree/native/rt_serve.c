@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #if !defined(__x86_64__)
-#error "kernel trees run on x86-64 hosts only: candidate/tree/build.py must refuse this machine before it compiles anything"
+#error "kernel trees run on x86-64 hosts only: candidate/tree/library.py must refuse this machine before it compiles anything"
 #endif
 
 struct shim_control *shim_control;

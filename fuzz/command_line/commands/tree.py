@@ -13,8 +13,8 @@ from ..options import add_json
 from ..parser import Once, Parser, add_action
 
 if TYPE_CHECKING:
-    from candidate.tree.build import BuiltTree
     from candidate.tree.building.facts import TreeFacts
+    from candidate.tree.library import BuiltTree
 
 # Page sizes as users write them -> log2.
 GRANULES: Final = {"4K": 12, "16K": 14, "64K": 16}
@@ -86,8 +86,8 @@ def tree_check(arguments: Namespace) -> int:
     :raises candidate.tree.TreeError: the tree cannot be built
     """
     from candidate.tree import PREFIX, SANITIZE, path_of, source_of
-    from candidate.tree.build import make
     from candidate.tree.building.facts import facts
+    from candidate.tree.library import make
     from candidate.tree.opening import settings_of
 
     from ...reports.answers import head
