@@ -12,9 +12,21 @@ from reference.compiled.choice import TREE as PREFIX
 
 from .building.commits import AT, checked_out, parts_of, resolved, short
 from .building.errors import TreeError
-from .building.source import TreeSource
+from .building.source import COMPILED, MMU, TreeSource
 
-__all__ = ["PREFIX", "SANITIZE", "TreeError", "absolute", "meant", "path_of", "pinned", "root_of", "source_of"]
+__all__ = [
+    "COMPILED",
+    "MMU",
+    "PREFIX",
+    "SANITIZE",
+    "TreeError",
+    "absolute",
+    "meant",
+    "path_of",
+    "pinned",
+    "root_of",
+    "source_of",
+]
 
 _ALLOWED: Final = f"allowed: {PREFIX}PATH or {PREFIX}PATH{AT}COMMIT, with the top folder of a Linux tree"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .building import cache, callgraph, counters, digests, headers, probes, stack, symbols
+from .building.cache import folder
 from .building.compiler import CompileFailedError, Compiler, CompilerJob, run_all
 from .building.dependencies import record_reads
 from .building.errors import TreeError
@@ -23,7 +24,7 @@ from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
 from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TLB, TreeSource
 from .building.wrong import compile_message, missing_message
 
-__all__ = ["BuiltTree", "TreeError", "build", "is_built", "make"]
+__all__ = ["BuiltTree", "TreeError", "build", "folder", "is_built", "look_up", "make"]
 
 _MACHINES: Final = ("x86_64", "amd64")
 # The files in which trees differ most often.
@@ -44,6 +45,11 @@ class BuiltTree:
     library: Path
     record: dict[str, Any]
     cached: bool
+
+    @property
+    def entry(self) -> str:
+        """Return the name of its cache entry, which changes with the sources, the settings and the compiler."""
+        return self.library.parent.name
 
 
 def build(
@@ -86,6 +92,16 @@ def make(source: TreeSource, settings: BuildSettings) -> BuiltTree:
             if entry is None:
                 return _compile(source, settings, compiler, start, work)
     return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=True)
+
+
+def look_up(source: TreeSource, settings: BuildSettings) -> BuiltTree | None:
+    """Return the library of a tree if the cache has it.
+
+    :raises TreeError: there is no compiler, or no such tree
+    :raises OSError, ValueError: the record of the build cannot be read
+    """
+    entry = cache.look_up(source, cache.prefix(settings, Compiler()))
+    return BuiltTree(entry / cache.LIBRARY, cache.read(entry), cached=True) if entry is not None else None
 
 
 def is_built(source: TreeSource, settings: BuildSettings) -> bool:

@@ -18,8 +18,8 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb
 
-from . import source_of
-from .building import cache, facts, probes
+from . import facts, source_of
+from .building import cache, probes
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
@@ -164,7 +164,7 @@ def opened(name: str) -> Opened:
     how = " with sanitizers" if sanitize else ""
     called = f" (Linux {number})" if number else ""
     origin = f"the kernel tree {source.name}{called}, compiled{how}"
-    return Opened(Bound, BoundMmu, BoundMain, BoundTlb, origin, first.library.parent.name)
+    return Opened(Bound, BoundMmu, BoundMain, BoundTlb, origin, first.entry)
 
 
 def content_of(version: str) -> str:
@@ -174,7 +174,7 @@ def content_of(version: str) -> str:
     :raises candidate.tree.TreeError: the tree cannot be built
     """
     settings = settings_of(GRANULES[0], version.endswith(SANITIZE))
-    return _made(version, settings).library.parent.name
+    return _made(version, settings).entry
 
 
 def has_changed(version: str, content: str) -> bool:

@@ -5,10 +5,8 @@ from functools import cache
 from pathlib import Path
 
 import candidate
-from candidate.tree import PREFIX, SANITIZE, root_of, source_of
-from candidate.tree.building import cache as built_trees
-from candidate.tree.building.compiler import Compiler
-from candidate.tree.building.errors import TreeError
+from candidate.tree import PREFIX, SANITIZE, TreeError, root_of, source_of
+from candidate.tree.library import BuiltTree, folder, look_up
 from candidate.tree.lines.code import Lines, code_lines
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise, TreeDifference
@@ -40,7 +38,7 @@ def exercise(reference: str, patched: str, counts: CodeCounts, unjudged: CodeCou
     except OSError as error:
         return _unknown(f"{error.filename}: {error.strerror}")
     except (ValueError, LookupError) as error:
-        return _unknown(f"{built_trees.folder()}: the built library is damaged ({error!r}); remove that folder")
+        return _unknown(f"{folder()}: the built library is damaged ({error!r}); remove that folder")
 
 
 def _unknown(why: str) -> Exercise:
@@ -63,11 +61,11 @@ def _exercise(names: tuple[str, str], counts: tuple[CodeCounts, CodeCounts]) -> 
     known: set[str] = set()
     for granule in sorted(granules):
         for side, version in enumerate(versions):
-            entry = _entry(version.name, version.content, granule)
-            known.add(entry.name)
+            built = _built(version.name, version.content, granule)
+            known.add(built.entry)
             for lines, counters in zip(ran, by_entry, strict=True):
-                if (ran_there := counters.get(entry.name)) is not None:
-                    _add(lines[side], code_lines(str(entry / built_trees.LIBRARY)).ran(ran_there))
+                if (ran_there := counters.get(built.entry)) is not None:
+                    _add(lines[side], code_lines(str(built.library)).ran(ran_there))
     if not known.issuperset(entries):
         raise TreeError("a tree has changed since the programs ran; run them again")
     contents = versions[0].content, versions[1].content
@@ -83,17 +81,18 @@ def _by_entry(counts: CodeCounts) -> dict[str, bytes]:
 
 
 @cache
-def _entry(name: str, content: str, granule: int) -> Path:
-    """Return the cache entry that contains the library of a tree.
+def _built(name: str, content: str, granule: int) -> BuiltTree:
+    """Return the library of a tree from the cache.
 
     :param content: the name of its entry for 4K pages, which changes with the tree
     :raises TreeError: the tree is missing or has changed
+    :raises OSError, ValueError: the record of the build cannot be read
     """
-    source, settings = source_of(name), settings_of(granule, name.endswith(SANITIZE))
-    entry = built_trees.look_up(source, built_trees.prefix(settings, Compiler()))
-    if entry is None or (granule == 12 and entry.name != content):
+    source = source_of(name)
+    built = look_up(source, settings_of(granule, name.endswith(SANITIZE)))
+    if built is None or (granule == 12 and built.entry != content):
         raise TreeError(f"{source.name} has changed since it was built; run it again")
-    return entry
+    return built
 
 
 @cache
@@ -110,14 +109,13 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
         digests.append({})
         dropped.append({})
         for granule in granules:
-            entry = _entry(name, content, granule)
-            built = code_lines(str(entry / built_trees.LIBRARY))
-            _add(lines, built.lines)
-            _add(more, built.instructions)
-            record = built_trees.read(entry)
-            digests[-1].update(record["files"])
+            built = _built(name, content, granule)
+            compiled = code_lines(str(built.library))
+            _add(lines, compiled.lines)
+            _add(more, compiled.instructions)
+            digests[-1].update(built.record["files"])
             # Builds for different granules drop the same functions, or nearly so.
-            for path, functions in record["unreached"].items():
+            for path, functions in built.record["unreached"].items():
                 dropped[-1].setdefault(path, set()).update(functions)
     one, other = digests
     read = {path for path in one | other if path.endswith((".c", ".h"))}

@@ -7,7 +7,7 @@ from typing import Final
 
 import candidate
 from candidate.inspection.sources import method_line, shown_file
-from candidate.tree.building.source import MMU
+from candidate.tree import MMU
 
 from ..engines.summary import Summary
 from ..findings.accepted import Entry

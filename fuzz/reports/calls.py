@@ -9,27 +9,14 @@ from typing import Final, NamedTuple
 from candidate import Candidate
 from candidate.registry.files import modules_of
 from candidate.registry.source_paths import shown_module
-from candidate.tree.building.source import (
-    DIRTY_RING,
-    GUEST_MEMFD,
-    INTERVAL_TREE,
-    KVM_MAIN,
-    MMU,
-    NESTED,
-    PGTABLE,
-    RBTREE,
-    TLB,
-)
+from candidate.tree import COMPILED
 from reference.kernel import Kernel
 
 # The format in which `candidate.tree.runtime.code_places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
-_FILES: Final = {
-    path.rpartition("/")[2]: path
-    for path in (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
-}
+_FILES: Final = {path.rpartition("/")[2]: path for path in COMPILED}
 
 
 class KernelCall(NamedTuple):

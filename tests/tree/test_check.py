@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.building.facts import commit, version
 from candidate.tree.building.reach import FEATURES, unreachable
 from candidate.tree.building.source import KVM_MAIN, MMU, NESTED, TreeSource
+from candidate.tree.facts import commit, version
 from fuzz.command_line import cli
 
 from .trees import real_tree, real_trees, small_tree

@@ -17,8 +17,8 @@ import candidate
 from candidate.tree import PREFIX, SANITIZE, pinned, root_of, source_of
 from candidate.tree.building import commits
 from candidate.tree.building.commits import READ
-from candidate.tree.building.facts import commit
 from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.facts import commit
 from candidate.tree.lines import outside
 from candidate.tree.opening import has_changed
 from fuzz.command_line import cli

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building import facts
+from candidate.tree import facts
 from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from candidate.tree import build as building
+from candidate.tree import library as building
 from candidate.tree.building import compiler
 from candidate.tree.building.compiler import CompilerJob, run_all
 from candidate.tree.building.objects import MOST, ObjectCache, folder

@@ -21,6 +21,8 @@ DIRTY_RING: Final = "virt/kvm/dirty_ring.c"
 GUEST_MEMFD: Final = "virt/kvm/guest_memfd.c"
 RBTREE: Final = "lib/rbtree.c"
 INTERVAL_TREE: Final = "lib/interval_tree.c"
+# The C files that a build compiles if the tree has them.
+COMPILED: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
 # Included before anything else, as in a kernel build.
 FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types.h")
 

@@ -128,7 +128,7 @@ def shown_on(chosen: "Chosen") -> str:
 def named(version: str) -> str:
     """Return a version's name; for a kernel tree in git also its commit, with ``+`` if files were changed since."""
     from candidate.tree import PREFIX, source_of
-    from candidate.tree.building.facts import commit
+    from candidate.tree.facts import commit
 
     if not version.startswith(PREFIX):
         return version

@@ -13,7 +13,7 @@ from ..options import add_json
 from ..parser import Once, Parser, add_action
 
 if TYPE_CHECKING:
-    from candidate.tree.building.facts import TreeFacts
+    from candidate.tree.facts import TreeFacts
     from candidate.tree.library import BuiltTree
 
 # Page sizes as users write them -> log2.
@@ -86,7 +86,7 @@ def tree_check(arguments: Namespace) -> int:
     :raises candidate.tree.TreeError: the tree cannot be built
     """
     from candidate.tree import PREFIX, SANITIZE, path_of, source_of
-    from candidate.tree.building.facts import facts
+    from candidate.tree.facts import facts
     from candidate.tree.library import make
     from candidate.tree.opening import settings_of
 
@@ -136,7 +136,8 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     ``program``, ``signature`` (null: the tree does not have it), ``refused`` (why the program has no verdict, or
     null), ``reason``, ``link`` (the upstream fix, or null); [] if the bugs were not checked.
     """
-    classes = (*symbol_classes(), "unknown")
+    from candidate.tree.facts import KINDS
+
     return {
         "tree": found.tree,
         "version": found.version or None,
@@ -149,7 +150,7 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
         "cached": built.cached,
         "seconds": built.record["seconds"],
         "compiler": built.record["compiler"],
-        "symbols": {kind: found.named(kind) for kind in classes},
+        "symbols": {kind: found.named(kind) for kind in KINDS},
         "idle": found.idle,
         "refused": found.refused(),
         "features": [{"name": each.name, "why": each.why} for each in found.features],
@@ -166,12 +167,6 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
             for each in bugs
         ],
     }
-
-
-def symbol_classes() -> tuple[str, ...]:
-    from candidate.tree.building.symbols import CLASSES
-
-    return CLASSES
 
 
 def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
@@ -206,11 +201,8 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
 
 
 def features(found: "TreeFacts") -> list[str]:
-    """Return the parts of KVM that this tree has and some trees lack, under the names that users know."""
-    from candidate.tree.building.probes import PROBES
-
-    known = [probe.feature for probe in PROBES if probe.feature and probe.name in found.probes]
-    return [", ".join(known) or "none of those that came after Linux 5.12"]
+    """Return one line with the optional parts of KVM that this tree has."""
+    return [", ".join(found.optional()) or "none of those that came after Linux 5.12"]
 
 
 def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
@@ -230,9 +222,10 @@ def bug_lines(bugs: Sequence[KnownBugAnswer]) -> list[str]:
 
 def counted(found: "TreeFacts") -> str:
     """Return the number of symbols of each class."""
+    from candidate.tree.facts import KINDS
+
     words = {"library": "from the C library", "zero": "zeroed data"}
-    kinds = (*symbol_classes(), "unknown")
-    return ", ".join(f"{len(found.named(kind))} {words.get(kind, kind)}" for kind in kinds)
+    return ", ".join(f"{len(found.named(kind))} {words.get(kind, kind)}" for kind in KINDS)
 
 
 def uncalled(path: str, names: list[str]) -> str:

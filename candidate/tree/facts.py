@@ -5,15 +5,16 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ..library import BuiltTree
-from . import symbols
-from .git import GitError, git
-from .reach import UnreachedFeature, unreachable
-from .source import DIRTY_RING, GUEST_MEMFD, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TLB, TreeSource
+from .building import symbols
+from .building.git import GitError, git
+from .building.probes import PROBES
+from .building.reach import UnreachedFeature, unreachable
+from .building.source import COMPILED, TreeSource
+from .library import BuiltTree
 
+# All classes of symbols, in the order in which they are shown.
+KINDS: Final = (*symbols.CLASSES, symbols.UNKNOWN)
 _NUMBER: Final = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", re.MULTILINE)
-# The compiled files of a tree.
-_COMPILED: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
 # Paths that a build may read.
 _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interval_tree.c")
 
@@ -28,7 +29,7 @@ class TreeFacts:
     :param compiled: compiled C file -> number of lines
     :param read: number of other files of the tree that were read
     :param probes: names of the probes that match
-    :param kinds: symbol outside of its files -> class of `candidate.tree.building.symbols`
+    :param kinds: symbol outside of its files -> one of `KINDS`
     :param idle: the symbols that no request of the driver can call
     :param unreached: C file -> its functions that no request of the driver can call
     :param features: parts that no operation can reach
@@ -49,6 +50,10 @@ class TreeFacts:
         """Return the symbols of a class."""
         return [name for name, each in self.kinds.items() if each == kind]
 
+    def optional(self) -> list[str]:
+        """Return the parts of KVM that this tree has and some trees lack, under the names that users know."""
+        return [probe.feature for probe in PROBES if probe.feature and probe.name in self.probes]
+
     def refused(self) -> dict[str, list[str]]:
         """Return the refused symbols that a request of the driver may call: reason -> names."""
         found: dict[str, list[str]] = {}
@@ -61,7 +66,7 @@ class TreeFacts:
 def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
     """Return the facts about a tree and the library that was built from it."""
     record = built.record
-    compiled = {path: source.text(path).count("\n") for path in _COMPILED if path in record["files"]}
+    compiled = {path: source.text(path).count("\n") for path in COMPILED if path in record["files"]}
     return TreeFacts(
         source.name,
         version(source),
