@@ -15,7 +15,7 @@ ROOTS: Final = (
     "fuzz/generation/generator.py",
     "fuzz/generation/mutations.py",
 )
-# Always plain Python: modules that are imported before the choice, that find data files beside
+# Always plain Python: modules that are imported before the choice, that work on files only, that find data files beside
 # themselves, that add methods to an existing class, whose objects are pickled between processes,
 # that compiled code must call through Python, and enumerations.
 PLAIN: Final = frozenset(
@@ -23,6 +23,7 @@ PLAIN: Final = frozenset(
         *(
             "reference/compiled/annotations.py",
             "reference/compiled/choice.py",
+            "reference/cache_folder.py",
             "fuzz/distribution.py",
             "fuzz/suggestions.py",
         ),

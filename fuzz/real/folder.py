@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from candidate.tree.building.cache_folder import cache_folder, making_entry, remove_unused
+from reference.cache_folder import cache_folder, making_entry, remove_unused
 
 from .errors import RealError
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from .cache_folder import cache_folder, making_entry, remove_unused
+from reference.cache_folder import cache_folder, making_entry, remove_unused
+
 from .compiler import Compiler
 from .errors import TreeChangedError, TreeError, cannot_write
 from .plan import NATIVE, BuildSettings

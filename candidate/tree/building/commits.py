@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .cache_folder import cache_folder, making_entry, remove_unused
+from reference.cache_folder import cache_folder, making_entry, remove_unused
+
 from .errors import TreeError, cannot_write
 from .git import GitError, git
 

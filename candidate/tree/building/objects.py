@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from .cache_folder import cache_folder, remove_unused
+from reference.cache_folder import cache_folder, remove_unused
+
 from .compiler import CompilerJob
 from .dependencies import earlier, read_by
 from .plan import BELOW, NATIVE

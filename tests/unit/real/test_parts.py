@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.building.cache_folder import UNUSED
 from fuzz.hardware.qemu import VARIABLE
 from fuzz.real import initrd, kernels
 from fuzz.real import session as sessions
@@ -22,6 +21,7 @@ from fuzz.real.left_out import CPU
 from fuzz.real.memory import BASE, NODES, RealMemory
 from fuzz.real.model import TREES_VARIABLE, available_trees
 from fuzz.real.session import RealSession
+from reference.cache_folder import UNUSED
 
 
 @pytest.fixture(autouse=True)

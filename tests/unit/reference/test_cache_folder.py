@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.building.cache_folder import UNUSED, making_entry, remove_unused
+from reference.cache_folder import UNUSED, making_entry, remove_unused
 
 BEGINNING: Final = ".making-"
 
