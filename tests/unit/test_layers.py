@@ -103,6 +103,15 @@ def test_the_table_has_every_package() -> None:
     assert len(order) == len(set(order))
 
 
+def test_fuzz_uses_the_interface_of_builds() -> None:
+    """Check that fuzz/ uses `candidate.tree`, never the parts by which a tree is built."""
+    parts = "candidate.tree.building"
+    wrong = [
+        each for each in imports(ROOT) if each.user.startswith("fuzz.") and f"{each.used}.".startswith(f"{parts}.")
+    ]
+    assert wrong == []
+
+
 def test_no_two_modules_import_each_other() -> None:
     graph: dict[str, set[str]] = {}
     for each in imports(ROOT):
