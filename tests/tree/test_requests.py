@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from candidate.tree.build import build
+from candidate.tree.library import build
 from candidate.tree.runtime import records as r
 from candidate.tree.runtime.process import Process
 

@@ -262,7 +262,7 @@ class Coordinator(Closing):
         :raises CampaignError: the campaign cannot continue
         :raises Exception: *error* itself, if it is a mistake of ours
         """
-        if isinstance(error, CandidateMistake | TreeError | candidate.UnknownCandidate):
+        if isinstance(error, CandidateMistake | TreeError | candidate.UnknownCandidateError):
             if not self.stopping.why:
                 raise CampaignError(str(error))
         elif isinstance(error, EngineError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from candidate import UnknownCandidate
+from candidate import UnknownCandidateError
 from fuzz.campaign.campaign import opened, run
 from fuzz.campaign.store.database import CampaignError, reading
 from fuzz.campaign.view.lines import NoOutput
@@ -81,7 +81,7 @@ def test_a_campaign_without_a_working_engine_ends(coordinator: Coordinator) -> N
 
 def test_a_version_that_is_gone_ends_the_campaign(coordinator: Coordinator) -> None:
     with pytest.raises(CampaignError, match="no such file"):
-        fail(coordinator, 1, UnknownCandidate("my.py: no such file"))
+        fail(coordinator, 1, UnknownCandidateError("my.py: no such file"))
 
 
 @pytest.mark.parametrize("stopping", ["", TIME_OVER])
