@@ -3,10 +3,15 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..building.errors import TreeError
+
+# Translates addresses to functions and lines.
+TOOL: Final = "addr2line"
 # Prefixes of the names of our own C files, which model the environment of the tree's code.
 OURS: Final = ("rt_", "glue")
 # Prefix of the tree's functions that a function of ours wraps.
@@ -89,31 +94,73 @@ class CodePlaces:
         return found
 
     def ask(self, address: int) -> list[Frame]:
-        """Ask addr2line for the functions at an address; it stays running, as it reads the debug information once."""
+        """Ask addr2line for the functions at an address; start it again if it has ended.
+
+        :raises TreeError: it cannot be started, or ends again
+        """
+        try:
+            lines = self.answer(address)
+        except BrokenPipeError:
+            self.close()
+            try:
+                lines = self.answer(address)
+            except BrokenPipeError:
+                self.close()
+                raise TreeError(f"{TOOL} {self.library}: it ends without an answer; build the tree again") from None
+        frames: list[Frame] = []
+        for function, where in zip(lines[1::2], lines[2::2], strict=False):
+            file, _, number = where.partition(" ")[0].partition(":")
+            frames.append(Frame(function.removeprefix(WRAPPED), file, int(number) if number.isdigit() else 0))
+        return frames
+
+    def answer(self, address: int) -> list[str]:
+        """Return the lines of addr2line on an address; it stays running, as it reads the debug information once.
+
+        :raises BrokenPipeError: it has ended
+        :raises TreeError: it cannot be started
+        """
         if self.tool is None or self.owner != os.getpid():
             # A forked process must not share the pipes of its parent.
             self.owner = os.getpid()
-            self.tool = subprocess.Popen(
-                ["addr2line", "-f", "-i", "-s", "-a", "-e", str(self.library)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            self.tool = self.start_tool()
         assert self.tool.stdin is not None
         assert self.tool.stdout is not None
         # The answer to the second address marks the end of the answer to the first.
         self.tool.stdin.write(f"{address:#x}\n0\n")
         self.tool.stdin.flush()
         lines: list[str] = []
-        while not (line := self.tool.stdout.readline()).startswith("0x0000000000000000") and line:
+        while not (line := self.tool.stdout.readline()).startswith("0x0000000000000000"):
+            if not line:
+                raise BrokenPipeError
             lines.append(line.strip())
         self.tool.stdout.readline()
         self.tool.stdout.readline()
-        frames: list[Frame] = []
-        for function, where in zip(lines[1::2], lines[2::2], strict=False):
-            file, _, number = where.partition(" ")[0].partition(":")
-            frames.append(Frame(function.removeprefix(WRAPPED), file, int(number) if number.isdigit() else 0))
-        return frames
+        return lines
+
+    def close(self) -> None:
+        """End addr2line; the next question starts it again."""
+        tool, self.tool = self.tool, None
+        if tool is not None:
+            # It ends when its input is closed.
+            with suppress(BrokenPipeError), tool:
+                pass
+
+    def start_tool(self) -> subprocess.Popen[str]:
+        """Start addr2line.
+
+        :raises TreeError: this failed
+        """
+        try:
+            return subprocess.Popen(
+                [TOOL, "-f", "-i", "-s", "-a", "-e", str(self.library)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                # Ctrl-C in a terminal must not end it: findings are still reported afterwards.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TreeError(f"{TOOL}: {error.strerror or error}; install binutils") from error
 
 
 @cache
