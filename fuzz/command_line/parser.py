@@ -37,6 +37,12 @@ class Parser(argparse.ArgumentParser):
             extra = []
         return found, extra
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # A script whose variable is not set would silently get the default, or every version.
+        if action.option_strings and "" in arg_strings:
+            raise argparse.ArgumentError(action, "an empty value; give one, or leave the option out")
+        return super()._get_values(action, arg_strings)
+
     def take(self, found: argparse.Namespace, words: list[str]) -> None:
         """Add words that follow options to the last positional list: argparse ends the list at the first option.
 
