@@ -3,6 +3,7 @@
 
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ...exit_codes import BAD_INPUT, FINE, INTERRUPTED, NO_VERDICT, WORSE
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from candidate import Candidate
 
     from ...language.program import Program
+    from ...real.check import RealCheck
     from ...real.run import RealRun
     from ...real.session import RealSession
     from ...real.stream import StreamWitness
@@ -51,7 +53,7 @@ _CHECK_CODES: Final = _EXIT_CODES.replace(
     0  the kernel behaves as the model predicts; findings that it confirms are counted
     1  its outcomes differ, or it complains of something that the model does not predict
 """,
-)
+).replace("or does not answer\n", "or does not answer; the results so far are printed\n")
 _KEYS: Final = "fuzz/real/run.py"
 
 
@@ -199,11 +201,13 @@ def stamp_one(
 def check(arguments: Namespace) -> int:
     """Play the corpus and random programs.
 
-    :raises RealError: something is missing, died, or does not answer
+    :raises RealError: something is missing
+    :raises BadInputError: QEMU died or does not answer; the results so far are printed
     """
     import candidate
 
     from ...real.check import RealCheck, corpus, random_programs
+    from ...real.errors import RealError
     from ...real.kernels import find
     from ...real.model import model_for
     from ...real.session import RealSession
@@ -213,7 +217,7 @@ def check(arguments: Namespace) -> int:
     kernel = find(arguments.kernel)
     if arguments.model:
         candidate.get(arguments.model)
-    interrupted = False
+    interrupted, failure = False, ""
     with RealSession(kernel, arguments.append, complain) as session:
         version = candidate.get(arguments.model or model_for(session.release))
         out = make_out(arguments.out, "real")
@@ -222,18 +226,22 @@ def check(arguments: Namespace) -> int:
         try:
             for where, program in corpus():
                 done.play(program, where)
-            end, last = time.monotonic() + arguments.seconds, done.programs + (arguments.programs or 0)
+            more = limit(done, arguments)
             for where, program in random_programs(arguments.seed, session.page_size):
-                if done.programs >= last if arguments.programs else time.monotonic() >= end:
+                if not more():
                     break
                 done.play(program, where)
             done.save(out)
         except KeyboardInterrupt:
             interrupted = True
+        except RealError as error:
+            failure = str(error)
     if arguments.json:
         dump({**answers.head(), **done.answer()})
     else:
         print(done.text(), end="")
+    if failure:
+        raise BadInputError(failure)
     if done.trouble:
         complain(f"{done.trouble}; not all differences could be written")
         return BAD_INPUT
@@ -241,6 +249,15 @@ def check(arguments: Namespace) -> int:
         complain("interrupted")
         return INTERRUPTED
     return WORSE if done.kinds else FINE
+
+
+def limit(done: "RealCheck", arguments: Namespace) -> Callable[[], bool]:
+    """Return the function that tells whether to continue: by seconds, or by the number of random programs."""
+    if arguments.programs:
+        last = done.programs + arguments.programs
+        return lambda: done.programs < last
+    end = time.monotonic() + arguments.seconds
+    return lambda: time.monotonic() < end
 
 
 COMMAND: Final = Command(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Many programs on a simulated machine beside the model: counted, saved, tried again."""
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,11 +15,13 @@ from fuzz.real import check as module
 from fuzz.real.answers import RealAnswers, RealOutcome
 from fuzz.real.check import MOST_HANGS, RealCheck, corpus, generic, kinds_of, random_programs
 from fuzz.real.compare import differences
-from fuzz.real.errors import RealSilent, UnplayableError
+from fuzz.real.errors import RealError, RealSilent, UnplayableError
 from fuzz.real.model import Expected, ModelRun
 from fuzz.real.run import RealRun
 from fuzz.real.session import RealSession
 from fuzz.real.translate import played
+
+from ..console import in_process
 
 PAGE: Final = 4096
 PROGRAM: Final = parse("s2fuzz 1\nvm cpus=1\nslot a size=2M backing=thp\ncpu0 write a+0\ncpu0 read a+0\n")
@@ -123,6 +127,30 @@ def test_a_machine_that_hangs_is_a_difference(pretended: tuple[RealCheck, list[A
         take(check)
     with pytest.raises(RealSilent):
         take(check)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_the_results_before_qemu_died_are_printed(
+    pretended: tuple[RealCheck, list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: list[str],
+) -> None:
+    check, results = pretended
+    monkeypatch.setattr("fuzz.real.kernels.find", lambda _: None)
+    monkeypatch.setattr("fuzz.real.session.RealSession", lambda *_: nullcontext(check.session))
+    monkeypatch.setattr(module, "corpus", lambda: [("one", PROGRAM)])
+    results += [done(STALE), done(GOOD), RealError("real: QEMU: it died; use another")]
+    real = in_process(capsys, "real", "check", "--out", str(tmp_path), "--programs", "9", "--model", "v5.14")
+    code, out, err = real(*form)
+    assert (code, err.splitlines()[-1]) == (2, "s2fuzz: real: QEMU: it died; use another")
+    if form:
+        answer = json.loads(out)
+        assert (answer["programs"], answer["agree"], answer["differences"][0]["file"]) == (2, 1, None)
+    else:
+        assert "1 of 2 programs agree" in out
+        assert out.startswith("difference in one: operation 2: cpu0 read a+0")
 
 
 def test_a_folder_that_cannot_be_written(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
