@@ -10,6 +10,7 @@ import pytest
 import candidate
 from fuzz.judging.known import known_bugs
 from fuzz.language.text import load
+from fuzz.minimizing.expecting import with_expectations
 
 from .files import CORPUS, REGRESSIONS, comments, expectations, reference, verdict
 
@@ -51,6 +52,15 @@ def test_known_bugs_name_the_versions_that_have_them(path: Path) -> None:
             fit = [bug for bug in known_bugs() if kind in ("common", "cured") and fnmatchcase(signature, bug.pattern)]
             ids = ", ".join(bug.id for bug in fit)
             assert not fit or any((name in bug.versions) == (kind == "common") for bug in fit), f"{ids}: {name}"
+
+
+@each_regression
+def test_expectations_are_as_the_command_writes_them(path: Path) -> None:
+    """Check that `s2fuzz expect` changes nothing but what a version changes: otherwise its diff misleads."""
+    text = path.read_text(encoding="utf-8")
+    for name, found in expectations(path).items():
+        lines = [f"# expect {name}: {what}" for what in sorted(found) or ["nothing"]]
+        assert with_expectations(text, name, lines) == text, f"run `s2fuzz expect {name}`"
 
 
 @each_regression
