@@ -79,6 +79,8 @@ def unknown(arguments: Namespace, message: str) -> str:
     if "'all'" not in message:
         return message
     there = message.partition("; ")[2]
+    if getattr(arguments, "reference", None) == "all":
+        return f"{arguments.command} --reference all: candidates are compared with one version; {there}"
     return f"{arguments.command}: one candidate at a time, `s2fuzz run --candidate all PROGRAM` takes all; {there}"
 
 

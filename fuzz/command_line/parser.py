@@ -83,6 +83,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}{self.hint(message)} (--help shows what is allowed)\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse ignores errors of writing, also those of help and version.
+        if message and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
     def hint(self, message: str) -> str:
         """Suggest a command, an option's value, or an option that may have been meant."""
         choice = _CHOICE.search(message)

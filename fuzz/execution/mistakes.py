@@ -70,7 +70,8 @@ def mistake_text(place: str, error: BaseException) -> str:
     """Return the line of a mistake; "" where *place* is ""."""
     if not place:
         return ""
-    wrong = " ".join(f"{type(error).__name__}: {error}{suggestion(error)}".split())
+    about = f"{error}{suggestion(error)}".strip()
+    wrong = " ".join(f"{type(error).__name__}: {about}".split()) if about else type(error).__name__
     return f"{place}: {wrong}; a mistake in the candidate's Python, nothing was judged; fix that line"
 
 

@@ -228,6 +228,9 @@ def export(arguments: Namespace) -> int:
 
     corpus = Corpus(arguments.corpus, change=False)
     target = Path(arguments.target)
+    if target.resolve().is_relative_to(Path(arguments.corpus).resolve()):
+        # Its readers would move the files aside.
+        raise BadInputError(f"{shown_name(target)}: in the corpus itself; name a directory outside of it")
     written = there = 0
     try:
         target.mkdir(parents=True, exist_ok=True)

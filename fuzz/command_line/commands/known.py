@@ -54,7 +54,8 @@ def pattern_of(finding: str) -> str:
     try:
         comments = comments_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"known: {finding}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        wrong = getattr(error, "strerror", None) or "not UTF-8"
+        raise BadInputError(f"known: {finding}: {wrong}; name a file with a finding, or a pattern") from None
     if "signature" not in comments:
         raise BadInputError(f"known: {finding}: its comments name no finding; give the pattern itself")
     return f"{comments.get('kind', '')} {comments['signature']}".strip()
@@ -82,7 +83,8 @@ def known(arguments: Namespace) -> int:
     except AcceptedError as error:
         raise BadInputError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"known: {file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+        wrong = getattr(error, "strerror", None) or "not UTF-8"
+        raise BadInputError(f"known: {file}: {wrong}; name a TOML file that can be read and written") from None
     complain(f"{file}: accepts {pattern}")
     return FINE
 
