@@ -234,7 +234,7 @@ static int first_area(unsigned long a)
 {
 	int i, best = -1;
 
-	for (i = 0; i < shim_control->nvma; i++)
+	for (i = 0; i < shim_control->host.nvma; i++)
 		if (shim_control->vma[i].end > a && (best < 0 || shim_control->vma[i].start < shim_control->vma[best].start))
 			best = i;
 	return best;

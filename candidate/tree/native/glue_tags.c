@@ -65,7 +65,7 @@ static unsigned int huge_order(unsigned long hva)
 {
 	int i;
 
-	for (i = 0; i < shim_control->nvma; i++)
+	for (i = 0; i < shim_control->host.nvma; i++)
 		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start)
 			return shim_control->vma[i].flags >> 8 ? (shim_control->vma[i].flags >> 8) - PAGE_SHIFT : 0;
 	return 0;

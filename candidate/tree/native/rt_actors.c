@@ -22,7 +22,8 @@ static struct actor {
 	void *sp;
 	enum state state;
 	unsigned int status;		/* why it does not run */
-	shim_u64 op, args[8], info[8];
+	struct shim_request request;
+	shim_u64 info[8];
 	long long ret;
 	unsigned int nanchor, count[POINT_NR];
 	struct shim_anchor anchors[SHIM_MAX_ANCHORS];
@@ -133,7 +134,7 @@ static void entry(void)
 
 	shim_new_operation();
 	shim_become(rt_actor);
-	a->ret = shim_dispatch(a->op, a->args, a->info);
+	a->ret = shim_dispatch(a->request.op, a->request.args, a->info);
 	RT_LOADED();
 	a->state = IDLE;
 	leave(S_DONE);
@@ -154,8 +155,7 @@ unsigned int rt_run_actor(unsigned int i)
 	if (a->state == IDLE) {
 		void **sp = (void **)(top_of(i) - TOP_BYTES);
 
-		a->op = shim_control->op;
-		memcpy(a->args, shim_control->args, sizeof(a->args));
+		a->request = shim_control->request;
 		memset(a->info, 0, sizeof(a->info));
 		a->nanchor = shim_control->nanchor < SHIM_MAX_ANCHORS ? shim_control->nanchor : SHIM_MAX_ANCHORS;
 		memcpy(a->anchors, shim_control->anchors, sizeof(a->anchors));
@@ -185,8 +185,8 @@ unsigned int rt_run_actor(unsigned int i)
 /* Whether turns are changed here, as the driver would: its state of the actors stays valid until one of them answers. */
 static int direct(void)
 {
-	return shim_control->direct && shim_control->fail_pages < 0 && shim_control->fail_small < 0 &&
-	       shim_control->fail_topup < 0;
+	return shim_control->direct && shim_control->left.pages < 0 && shim_control->left.small < 0 &&
+	       shim_control->left.topup < 0;
 }
 
 /* Continue with actor *i*, which has left its stack or is this one; *what* is that of EV_TURN. Returns at the next turn. */

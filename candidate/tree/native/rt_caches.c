@@ -13,7 +13,7 @@ static int topped_up(void *mc, int min, int had, int ret, void **frame)
 	shim_u64 has = real_kvm_mmu_memory_cache_nr_free_objects(mc);
 
 	rt_in_cache--;
-	shim_control->fail_topup = had < min ? -1 : shim_control->fail_topup;
+	shim_control->left.topup = had < min ? -1 : shim_control->left.topup;
 	rt_emit(EV_TOPUP, min, had, has | (shim_u64)(ret != 0) << 32, 0, frame);
 	return ret;
 }
@@ -106,7 +106,7 @@ static void *small(unsigned long n, int zero, int kind, void **frame)
 {
 	if (rt_in_cache)
 		return n == TOO_LARGE ? 0 : object_of(n, zero);
-	if (n == TOO_LARGE || rt_fails(&shim_control->fail_small)) {
+	if (n == TOO_LARGE || rt_fails(&shim_control->left.small)) {
 		rt_emit(kind, n, 0, 0, 0, frame);
 		return 0;
 	}

@@ -64,7 +64,7 @@ void mte_clear_page_tags(void *va) { rt_emit(EV_TAGS, ((unsigned long)va - SHIM_
 
 static int is_device(unsigned long pfn)
 {
-	for (unsigned int i = 0; i < shim_control->ndevice; i++)
+	for (unsigned int i = 0; i < shim_control->host.ndevice; i++)
 		if (pfn - shim_control->device[i].pfn < shim_control->device[i].pages)
 			return 1;
 	return 0;

@@ -296,9 +296,9 @@ ALIAS(synchronize_srcu, synchronize_srcu_expedited)
 static unsigned int questions;
 static int waits(void)
 {
-	unsigned int n = ++questions, every = shim_control->resched_every;
+	unsigned int n = ++questions, every = shim_control->host.resched_every;
 
-	return n == shim_control->contended_at || (every && n % every == 0);
+	return n == shim_control->host.contended_at || (every && n % every == 0);
 }
 
 /* The VM whose mmu lock this actor holds; -1: none. */

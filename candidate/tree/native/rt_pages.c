@@ -70,7 +70,7 @@ void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **fram
 	void *va;
 
 	/* alloc_pages_exact(0) fails: get_order(0) is larger than any allocation. */
-	if (!nr || rt_fails(&shim_control->fail_pages)) {
+	if (!nr || rt_fails(&shim_control->left.pages)) {
 		rt_emit(kind, -1, nr, 0, name, frame);
 		return 0;
 	}
@@ -185,7 +185,7 @@ void *rt_stock_page(int zero)
 {
 	void *va;
 
-	if (rt_fails(&shim_control->fail_topup))
+	if (rt_fails(&shim_control->left.topup))
 		return 0;
 	if (stock_free) {
 		va = rt_page(stock[--stock_free]);

@@ -5,7 +5,7 @@
  * A crash only ends the child: the next program gets another one.
  *
  * Arguments: file descriptors of the shared memory, of the pipe from the driver, of the pipe to the driver. All messages are
- * single bytes. From the driver: 'P': a program begins; 'G': do the operation shim_control->op. From the child: 'R': look at
+ * single bytes. From the driver: 'P': a program begins; 'G': do shim_control->request. From the child: 'R': look at
  * shim_control->status; 'X': the program is over. From the parent, 'X' means that the child has ended; shim_control->ret is
  * its wait status.
  *
@@ -118,14 +118,16 @@ static char request(void)
 		if (steps_done < __atomic_load_n(&script->filled, __ATOMIC_ACQUIRE)) {
 			step = (struct shim_step *)(script->steps + steps_done);
 			steps_done += sizeof(*step);
-			if (step->op == OP_WRITE) {
-				memcpy((char *)shim_control + step->args[0], step + 1, step->args[1]);
-				steps_done += (step->args[1] + 7) & ~7UL;
+			if (step->request.op == OP_WRITE) {
+				const shim_u64 *args = step->request.args;
+
+				memcpy((char *)shim_control + args[0], step + 1, args[1]);
+				steps_done += (args[1] + 7) & ~7UL;
 				continue;
 			}
-			memcpy(&shim_control->op, &step->op, sizeof(step->op) + sizeof(step->args));
-			memcpy(&shim_control->fail_pages, step->fail, sizeof(step->fail));
-			memcpy(&shim_control->nvma, &step->nvma, 4 * sizeof(step->nvma));
+			shim_control->request = step->request;
+			shim_control->left = step->before;
+			shim_control->host = step->host;
 			shim_control->nrec = 0;
 			return 'G';
 		}
@@ -161,7 +163,7 @@ static void reply(unsigned int status)
 		send_byte('R');
 	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
 		 memcmp(step->info, shim_control->info, sizeof(step->info)) ||
-		 memcmp(step->left, &shim_control->fail_pages, sizeof(step->left)))
+		 memcmp(&step->left, &shim_control->left, sizeof(step->left)))
 		end(S_DIFFERS, 0, 0);
 }
 
@@ -173,12 +175,12 @@ static void ask(unsigned int status)
 		request();
 		answers->count = 0;
 		rt_turn_began = shim_control->nrec;
-		if (shim_control->op == OP_QUIT)
+		if (shim_control->request.op == OP_QUIT)
 			_exit(0);
-		if (shim_control->op == OP_RESUME)
+		if (shim_control->request.op == OP_RESUME)
 			break;
 		/* The host changes while a vCPU waits for a page: a call within the call. */
-		shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+		shim_control->ret = shim_dispatch(shim_control->request.op, shim_control->request.args, shim_control->info);
 		shim_compare_arena(shim_control->actor != 0);
 		reply(S_DONE);
 	}
@@ -207,13 +209,13 @@ int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *pa
 	shim_control->info[0] = hva;
 	shim_control->info[1] = write;
 	ask(S_HOST);
-	page->hva = shim_control->args[1];
-	page->pfn = shim_control->args[2];
-	page->level = shim_control->args[3];
-	page->writable = shim_control->args[4] & 1;
-	page->device = shim_control->args[4] >> 1 & 1;
-	page->thp = shim_control->args[4] >> 2 & 1;
-	return (int)shim_control->args[0];
+	page->hva = shim_control->request.args[1];
+	page->pfn = shim_control->request.args[2];
+	page->level = shim_control->request.args[3];
+	page->writable = shim_control->request.args[4] & 1;
+	page->device = shim_control->request.args[4] >> 1 & 1;
+	page->thp = shim_control->request.args[4] >> 2 & 1;
+	return (int)shim_control->request.args[0];
 }
 
 void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
@@ -283,9 +285,9 @@ static long one_more(shim_u64 op, const shim_u64 *args)
 /* The host ages its pages, one by one. */
 static long age(void)
 {
-	const shim_u64 size = shim_control->args[2], count = shim_control->args[3];
-	const shim_u64 op = shim_control->args[4] ? OP_FLUSH_YOUNG : OP_CLEAR_YOUNG;
-	shim_u64 args[8] = { shim_control->args[0], shim_control->args[1] };
+	const shim_u64 *asked = shim_control->request.args;
+	const shim_u64 size = asked[2], count = asked[3], op = asked[4] ? OP_FLUSH_YOUNG : OP_CLEAR_YOUNG;
+	shim_u64 args[8] = { asked[0], asked[1] };
 	long ret = 0;
 
 	for (shim_u64 i = 0; i < count; i++, args[1] += size) {
@@ -303,26 +305,25 @@ static long age(void)
  */
 static void copy_pages(void)
 {
-	const shim_u64 vm = shim_control->args[0], size = shim_control->args[2], count = shim_control->args[3];
-	const shim_u64 pfn = shim_control->args[4];
-	shim_u64 start = shim_control->args[1];
+	const shim_u64 *asked = shim_control->request.args;
+	const shim_u64 vm = asked[0], size = asked[2], count = asked[3], pfn = asked[4];
+	shim_u64 start = asked[1];
 
 	if (count > SHIM_ANSWERS / STEPS_OF_A_COPY)
 		shim_refuse("more pages copied at once than there is room for answers");
 	several = 1;
 	for (shim_u64 i = 0; i < count; i++, start += size) {
-		const shim_u64 each[STEPS_OF_A_COPY][5] = {
-			{ OP_INVALIDATE_START, vm, start, start + size, 1 },
-			{ OP_CHANGE_PTE, vm, start, 0, pfn + i },
-			{ OP_INVALIDATE_END, vm, start, start + size },
+		const struct shim_request each[STEPS_OF_A_COPY] = {
+			{ OP_INVALIDATE_START, { vm, start, start + size, 1 } },
+			{ OP_CHANGE_PTE, { vm, start, 0, pfn + i } },
+			{ OP_INVALIDATE_END, { vm, start, start + size } },
 		};
 
 		for (unsigned int j = 0; j < STEPS_OF_A_COPY; j++) {
 			if (i || j)
 				answer(S_DONE);
-			memset(shim_control->args, 0, sizeof(shim_control->args));
-			memcpy(&shim_control->op, each[j], sizeof(each[j]));
-			shim_control->ret = one_more(shim_control->op, shim_control->args);
+			shim_control->request = each[j];
+			shim_control->ret = one_more(each[j].op, each[j].args);
 		}
 	}
 }
@@ -330,21 +331,18 @@ static void copy_pages(void)
 /* Notifications that arrive late, when the VM has been released. */
 static void notify_late(void)
 {
-	const shim_u64 vm = shim_control->args[0], start = shim_control->args[1], end = shim_control->args[2];
-	const shim_u64 each[][6] = {
-		{ OP_INVALIDATE_START, vm, start, end, 1 },
-		{ OP_CHANGE_PTE, vm, start, 0, shim_control->args[3] },
-		{ OP_INVALIDATE_END, vm, start, end },
-		{ OP_FLUSH_YOUNG, vm, start, end },
-		{ OP_TEST_YOUNG, vm, start },
+	const shim_u64 *asked = shim_control->request.args;
+	const shim_u64 vm = asked[0], start = asked[1], end = asked[2];
+	const struct shim_request each[] = {
+		{ OP_INVALIDATE_START, { vm, start, end, 1 } },
+		{ OP_CHANGE_PTE, { vm, start, 0, asked[3] } },
+		{ OP_INVALIDATE_END, { vm, start, end } },
+		{ OP_FLUSH_YOUNG, { vm, start, end } },
+		{ OP_TEST_YOUNG, { vm, start } },
 	};
 
-	for (unsigned int i = 0; i < sizeof(each) / sizeof(*each); i++) {
-		shim_u64 args[8] = { 0 };
-
-		memcpy(args, each[i] + 1, sizeof(each[i]) - sizeof(each[i][0]));
-		shim_control->ret = one_more(each[i][0], args);
-	}
+	for (unsigned int i = 0; i < sizeof(each) / sizeof(*each); i++)
+		shim_control->ret = one_more(each[i].op, each[i].args);
 }
 
 /* The cores that this process may use. */
@@ -406,8 +404,8 @@ static void serve(void)
 				follow();
 			continue;
 		}
-		if (shim_control->op == OP_QUIT) {
-			shim_add_counters(shim_control->args[0]);
+		if (shim_control->request.op == OP_QUIT) {
+			shim_add_counters(shim_control->request.args[0]);
 			if (log_used)
 				memset(shim_control->log, 0, sizeof(shim_control->log));
 			shim_restore();
@@ -417,21 +415,21 @@ static void serve(void)
 		}
 		if (shim_control->actor) {
 			status = rt_run_actor(shim_control->actor - 1);
-		} else if (shim_control->op == OP_LATE) {
+		} else if (shim_control->request.op == OP_LATE) {
 			notify_late();
-		} else if (shim_control->op == OP_AGE) {
+		} else if (shim_control->request.op == OP_AGE) {
 			shim_control->ret = age();
-		} else if (shim_control->op == OP_COPY) {
+		} else if (shim_control->request.op == OP_COPY) {
 			copy_pages();
 		} else {
 			shim_new_operation();
-			shim_control->ret = shim_dispatch(shim_control->op, shim_control->args, shim_control->info);
+			shim_control->ret = shim_dispatch(shim_control->request.op, shim_control->request.args, shim_control->info);
 		}
 		/* Compare all pages if actors may touch pages in each other's operations, or after the last operation of a VM. */
-		shim_compare_arena(shim_control->actor || shim_control->op == OP_RELEASE);
-		log_used |= shim_control->op == OP_GET_LOG || shim_control->op == OP_CLEAR_LOG ||
-			    shim_control->op == OP_RING_HARVEST;
-		if (shim_control->op == OP_GET_LOG || shim_control->op == OP_RING_HARVEST)
+		shim_compare_arena(shim_control->actor || shim_control->request.op == OP_RELEASE);
+		log_used |= shim_control->request.op == OP_GET_LOG || shim_control->request.op == OP_CLEAR_LOG ||
+			    shim_control->request.op == OP_RING_HARVEST;
+		if (shim_control->request.op == OP_GET_LOG || shim_control->request.op == OP_RING_HARVEST)
 			shim_digest_log();
 		reply(status);
 		new_call();

@@ -24,13 +24,13 @@ struct shim_chain { unsigned int n, pc[SHIM_CHAIN]; };	/* offsets in the image *
  * by the data to write.
  */
 struct shim_step {
-	shim_u64 op, args[8];
+	struct shim_request request;
 	long long ret;
 	shim_u64 info[8];
 	unsigned int status, counts[3];
-	int left[3];				/* allocations that still succeed after the step */
-	unsigned int nvma, ndevice, resched_every, contended_at;
-	int fail[3];				/* the same before the step */
+	struct shim_left left;			/* after the step */
+	struct shim_host host;
+	struct shim_left before;		/* before the step */
 	shim_u64 digest;
 };
 struct shim_script {

@@ -23,7 +23,7 @@ SERVE: Final = (NATIVE / "rt_serve.h").read_text()
 # Sizes and offsets in the shared memory -> their expressions in C.
 LAYOUT: Final = {
     "RESULT_AT": "offsetof(struct shim_control, ret)",
-    "KNOBS_AT": "offsetof(struct shim_control, fail_pages)",
+    "KNOBS_AT": "offsetof(struct shim_control, left)",
     "COUNTER_COUNT_AT": "offsetof(struct shim_control, ncounter)",
     "TEXT_AT": "offsetof(struct shim_control, text)",
     "TEXT_BYTES": "sizeof(shim_control->text)",
@@ -53,7 +53,7 @@ LAYOUT: Final = {
     "SCRIPT_AT": "SHIM_SCRIPT_AT",
     "OVER_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, over)",
     "STEPS_AT": "SHIM_SCRIPT_AT + offsetof(struct shim_script, steps)",
-    "STEP_HEAD": "offsetof(struct shim_step, fail)",
+    "STEP_HEAD": "offsetof(struct shim_step, before)",
     "STEP_BYTES": "sizeof(struct shim_step)",
     "SCRIPT_END": "SHIM_ANSWERS_AT",
     "ANSWERS_AT": "SHIM_ANSWERS_AT",
