@@ -101,6 +101,7 @@ extern unsigned long rt_small_start HIDDEN;
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
 void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
+void rt_cannot_start(const char *why) __attribute__((noreturn));
 /* Small memory, surrounded by red zones in a build with --sanitize. */
 void *rt_object(unsigned long n);
 void rt_object_free(const void *p, void **frame);

@@ -42,10 +42,8 @@ unsigned int rt_turn_began;
 /* Register a variable of which each actor has a value of its own; an actor starts with the current value. */
 void rt_own(void *at, unsigned int bytes)
 {
-	if (nowned == MAX_OWN || (bytes != sizeof(shim_u64) && bytes != sizeof(unsigned int))) {
-		fprintf(stderr, "s2fuzz: no room for a per-actor variable\n");
-		exit(2);
-	}
+	if (nowned == MAX_OWN || (bytes != sizeof(shim_u64) && bytes != sizeof(unsigned int)))
+		rt_cannot_start("no room for a per-actor variable");
 	owned[nowned].at = at;
 	owned[nowned++].bytes = bytes;
 }
@@ -73,7 +71,8 @@ void rt_make_stacks(void)
 {
 	stacks = rt_keep(SHIM_MAX_ACTORS * (STACK_BYTES + GUARD_BYTES) + NOTHING_BYTES);
 	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
-		mprotect(top_of(i) - STACK_BYTES - GUARD_BYTES, GUARD_BYTES, PROT_NONE);
+		if (mprotect(top_of(i) - STACK_BYTES - GUARD_BYTES, GUARD_BYTES, PROT_NONE))
+			rt_cannot_start("no guard pages below the stacks");
 }
 
 /* At the end of a program: restore the initial state of the stacks. */
@@ -81,7 +80,7 @@ void rt_forget_stacks(void)
 {
 	for (int i = 0; i < SHIM_MAX_ACTORS; i++)
 		if (used >> i & 1)
-			madvise(top_of(i) - STACK_BYTES, STACK_BYTES, MADV_DONTNEED);
+			rt_give_back(top_of(i) - STACK_BYTES, STACK_BYTES);
 }
 
 /* Switch to the stack *to*, which was left here or laid out by rt_run_actor(); store the current one in *save*. */

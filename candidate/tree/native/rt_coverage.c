@@ -18,10 +18,8 @@ void shim_count_code(int fd, char *shared)
 	if (!bytes)
 		return;
 	if (bytes > SHIM_COUNTERS * sizeof(*now) ||
-	    mmap(shim_counters, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, SHIM_COUNTERS_AT) == MAP_FAILED) {
-		fprintf(stderr, "s2fuzz: no memory for counters\n");
-		exit(2);
-	}
+	    mmap(shim_counters, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, SHIM_COUNTERS_AT) == MAP_FAILED)
+		rt_cannot_start("no memory for counters");
 	now = (shim_u64 *)(shared + SHIM_COUNTERS_AT);
 	total = (shim_u64 *)(shared + SHIM_TOTALS_AT);
 	shared_total = (shim_u64 *)(shared + SHIM_SHARED_TOTALS_AT);

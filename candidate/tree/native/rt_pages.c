@@ -303,10 +303,8 @@ static void place(unsigned long at, size_t n)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
 
-	if (mmap((void *)at, n, PROT_READ | PROT_WRITE, flags, -1, 0) != (void *)at) {
-		fprintf(stderr, "s2fuzz: no address space for table memory\n");
-		exit(4);
-	}
+	if (mmap((void *)at, n, PROT_READ | PROT_WRITE, flags, -1, 0) != (void *)at)
+		rt_cannot_start("no address space for table memory");
 }
 
 void shim_memory(void)

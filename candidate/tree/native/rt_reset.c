@@ -34,15 +34,20 @@ void rt_small_free(void *p)
 	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
 }
 
+/* End a process in which no program can run. */
+void rt_cannot_start(const char *why)
+{
+	fprintf(stderr, "s2fuzz: %s\n", why);
+	exit(2);
+}
+
 /* Allocate memory that the reset leaves alone: it lives as long as the process. */
 void *rt_keep(unsigned long n)
 {
 	void *p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (p == MAP_FAILED) {
-		fprintf(stderr, "s2fuzz: no memory\n");
-		exit(2);
-	}
+	if (p == MAP_FAILED)
+		rt_cannot_start("no memory");
 	return p;
 }
 
@@ -87,10 +92,8 @@ void shim_snapshot(void)
 	rt_zones(small, RT_SMALL_BYTES);
 #endif
 	shim_start();
-	if (!dl_iterate_phdr(find_variables, 0)) {
-		fprintf(stderr, "s2fuzz: this library cannot find its variables\n");
-		exit(2);
-	}
+	if (!dl_iterate_phdr(find_variables, 0))
+		rt_cannot_start("this library cannot find its variables");
 	small_saved = small_next - small;
 #ifdef SHIM_SANITIZE
 	rt_zones_save(small_saved);
@@ -133,6 +136,6 @@ void shim_restore(void)
 #endif
 	zero(small + small_saved, small_next - small - small_saved);
 	memcpy(small, saved + variable_bytes, small_saved);
-	madvise((void *)SHIM_VMEMMAP, rt_vmemmap_size, MADV_DONTNEED);
+	rt_give_back((char *)SHIM_VMEMMAP, rt_vmemmap_size);
 	memcpy(variables, saved, variable_bytes);
 }

@@ -76,7 +76,8 @@ static void start_clock(void)
 {
 	struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
 
-	setitimer(ITIMER_VIRTUAL, &second, 0);
+	if (setitimer(ITIMER_VIRTUAL, &second, 0))
+		rt_cannot_start("no timer");
 }
 
 int shim_following;
@@ -265,9 +266,11 @@ static void catch_signals(void)
 	stack_t stack = { .ss_sp = rt_keep(1 << 16), .ss_size = 1 << 16 };
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
-	sigaltstack(&stack, 0);
+	if (sigaltstack(&stack, 0))
+		rt_cannot_start("no stack for signals");
 	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		sigaction(numbers[i], &action, 0);
+		if (sigaction(numbers[i], &action, 0))
+			rt_cannot_start("a signal cannot be caught");
 }
 
 /* Do one of several operations of one request. */
@@ -443,10 +446,8 @@ static void run(void)
 	char *shared;
 
 	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
-	if (shared == MAP_FAILED) {
-		fprintf(stderr, "s2fuzz: no shared memory\n");
-		exit(2);
-	}
+	if (shared == MAP_FAILED)
+		rt_cannot_start("no shared memory");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CORE, &core);
 	signal(SIGINT, SIG_IGN);
@@ -492,10 +493,8 @@ void __attribute__((used, noreturn)) shim_main(long *stack)
 {
 	char **argument = (char **)(stack + 1);
 
-	if (stack[0] != 4) {
-		fprintf(stderr, "s2fuzz: only s2fuzz can start this library\n");
-		exit(2);
-	}
+	if (stack[0] != 4)
+		rt_cannot_start("only s2fuzz can start this library");
 	shared_fd = atoi(argument[1]);
 	from_driver = atoi(argument[2]);
 	to_driver = atoi(argument[3]);
