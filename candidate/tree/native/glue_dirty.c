@@ -4,7 +4,7 @@
  * are write-protected.
  */
 #include "probe.h"
-#include <shim.h>
+#include "glue.h"
 #include <linux/kvm_host.h>
 
 #ifdef HAVE_DIRTY_RING

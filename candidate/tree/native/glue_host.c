@@ -4,24 +4,18 @@
  * pages. HAVE_... come from probe.h.
  */
 #include "probe.h"
-#include <shim.h>
+#include "glue.h"
 #include <linux/kvm_host.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <asm/kvm_pgtable.h>
 
-unsigned long shim_host_page(void);
-void *shim_zalloc(unsigned long n);
 struct mm_struct *shim_mm;
-void rt_read_beside(const void *lock, int take);	/* rt_locks.c */
-unsigned long shim_vma_tags(int device, int huge);	/* glue_tags.c */
-void shim_huge_folio(unsigned long pfn, unsigned long hva);
-void shim_follow_copies(void);
+int shim_looked_up_write, shim_looked_up_writable;
 
 #define SOFT_RO		BIT(7)
 #define SOFT_DEV	BIT(55)
-int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 
 /* The field of a descriptor that holds the high address bits. */
 #if PAGE_SHIFT == 16

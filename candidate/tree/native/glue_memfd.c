@@ -5,7 +5,7 @@
  * matches the slot's host address.
  */
 #include "probe.h"
-#include <shim.h>
+#include "glue.h"
 #include <linux/kvm_host.h>
 
 #ifdef HAVE_GUEST_MEMFD
@@ -20,12 +20,6 @@
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
-
-void *shim_zalloc(unsigned long n);
-void shim_within_cache(int by);
-int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);	/* glue_host.c */
-void shim_user_zap(unsigned long start, unsigned long end);
-extern int shim_looked_up_write;
 
 /* One for each slot: MEMFD() of glue.c. */
 #define FILES (SHIM_MAX_VMS << 6)

@@ -4,7 +4,7 @@
  * HAVE_... come from probe.h.
  */
 #include "probe.h"
-#include <shim.h>
+#include "glue.h"
 #include <linux/hugetlb.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>

@@ -3,13 +3,8 @@
  * Records every table walk. The tree's kvm_pgtable_walk() is weak and has a second name (plan.py), so its callers, also those in
  * pgtable.c, call the function here. Its types differ between trees, the calling convention does not.
  */
-#include <shim.h>
+#include "glue.h"
 
-void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame);
-void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
-int shim_vmid_of_walk(const void *pgt);		/* glue_tables.h */
-int shim_walks_user_tables(const void *pgt);
-extern unsigned long shim_irqs_on;		/* rt_locks.c */
 long real_kvm_pgtable_walk(void *pgt, shim_u64 addr, shim_u64 size, void *walker, shim_u64, shim_u64)
 	__attribute__((weak));
 

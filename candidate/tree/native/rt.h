@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "shim.h"
+#include "glue.h"
 #include "rt_serve.h"
 
 /* Backtraces follow frame pointers, also through these files. */
@@ -31,10 +31,6 @@
 #define RT_HOST_PAGES	(1u << 16)
 
 #define RT_PAGE_SHIFT	SHIM_GRANULE_SHIFT
-extern const unsigned long shim_sizeof_page;	/* glue.c */
-extern const unsigned int shim_pg_dirty, shim_page_flags;
-extern const unsigned int shim_gfp_zero;
-extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns;
 extern unsigned long rt_vmemmap_size;
 extern int *rt_counts;			/* reference counts of arena pages */
 extern char *rt_shadow;			/* contents of the arena according to the recorded stores */
@@ -63,7 +59,6 @@ static inline shim_u64 *rt_shadow_at(const volatile void *p)
 }
 
 /* frame: the frame of the function that kernel code called */
-void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame);
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_settle(void);
@@ -116,7 +111,6 @@ void rt_zones_restore(unsigned long bytes);
 /* Actors: rt_actor is the one that runs; -1: there is only one. */
 extern int rt_actor HIDDEN;
 extern unsigned int rt_turn_began HIDDEN;	/* number of records when the actor got its turn, or an answer */
-void rt_own(void *at, unsigned int bytes);
 void rt_own_locks(void);
 void rt_own_records(void);
 void rt_make_stacks(void);

@@ -6,7 +6,6 @@ typedef long (*any_function)(long, long, long, long, long, long, long, long);
 extern long real_gfn_to_pfn_prot(long, long, long, long, long, long, long, long) WEAK;
 extern long real___gfn_to_pfn_memslot(long, long, long, long, long, long, long, long) WEAK;
 extern long real___kvm_faultin_pfn(long, long, long, long, long, long, long, long) WEAK;
-extern int shim_looked_up_write, shim_looked_up_writable;	/* glue_host.c */
 
 /* Lookups forward all registers and stack words that may be arguments, because these differ between trees. */
 #define LOOK_UP(name) \

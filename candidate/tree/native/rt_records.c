@@ -451,8 +451,6 @@ void shim_unwatch(int vm)
 	nwatch = left;
 }
 
-extern int shim_notifying;	/* glue.c: a notifier runs, which accesses the sequence itself */
-
 void rt_own_records(void)
 {
 	rt_own(&last_read, sizeof(last_read));

@@ -79,8 +79,6 @@ void shim_full(void);				/* returns after the driver has taken the records */
 void shim_crash(const char *what, void **frame, void *pc) __attribute__((noreturn));
 unsigned int shim_chain_of(void *pc, void **frame);
 void shim_memory(void);
-void shim_note(int on);
-void shim_count_failures(int on);
 void shim_new_operation(void);
 void shim_compare_arena(int all);
 /* native/counters.ld; none where the library is built without counters */
@@ -89,10 +87,6 @@ extern shim_u64 shim_counters_end[] __attribute__((weak, visibility("hidden")));
 void shim_count_code(int fd, char *shared);
 void shim_add_counters(int for_both);
 void shim_clear_counters(void);
-void shim_forget_locks(void);
-void shim_call_over(int last);
-void shim_start(void);				/* glue_life.h */
-void shim_become(int actor);
 void shim_snapshot(void);
 void shim_restore(void);
 void shim_remember_names(void);

@@ -2,8 +2,6 @@
 /* VMAs that kernel code has looked up: an actor may read one until it drops the mmap lock, or the VMA's own lock. */
 #include "rt.h"
 
-int shim_lock_held(const volatile void *p);	/* rt_locks.c */
-
 static unsigned long first, size;
 /* By actor (element 0 is used if there is only one): bit mask of the VMAs that it may read. */
 static shim_u64 looked_up[SHIM_MAX_ACTORS + 1][SHIM_MAX_VMAS / 64];

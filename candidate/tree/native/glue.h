@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The boundary between the kernel side (glue*.c, built with the tree's headers) and the runtime (rt_*.c, built with libc): what
+ * one of them defines and the other uses, and what files of the kernel side use of each other. All of these files include it,
+ * so the compiler checks each definition. Plain C types only; structs of the kernel stay incomplete.
+ */
+#ifndef GLUE_H
+#define GLUE_H
+#include "shim.h"
+
+struct kvm;
+struct mm_struct;
+
+/* ---- of the runtime ---- */
+/* rt_records.c */
+void rt_emit(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
+void rt_walk(int vmid, shim_u64 addr, shim_u64 size, void **frame);
+void shim_note(int on);
+/* rt_actors.c, rt_polling.c */
+void rt_own(void *at, unsigned int bytes);
+void shim_give_way(int asleep);
+/* rt_locks.c */
+extern unsigned long shim_irqs_on;
+int shim_lock_held(const volatile void *p);
+void rt_read_beside(const void *p, int take);
+void shim_forget_locks(void);
+void shim_call_begins(void);
+void shim_call_ends(void);
+void shim_call_over(int last);
+/* rt_pages.c, rt_caches.c */
+unsigned long shim_host_page(void);
+void shim_count_failures(int on);
+void *shim_zalloc(unsigned long n);
+void shim_free(void *p);
+void shim_free_untold(int on);
+/* rt_models.c */
+void shim_within_cache(int by);
+void shim_set_entry(shim_u64 entry, shim_u64 value);
+long shim_table_call(enum shim_table_op op, void *pgt, shim_u64 addr, shim_u64 size, shim_u64 phys, shim_u64 prot, void *mc);
+/* rt_serve.c */
+extern unsigned long shim_slot_pages;
+
+/* ---- of glue.c and its parts ---- */
+extern const unsigned long shim_page_shift, shim_sizeof_page;
+extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero;
+extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns;
+extern int shim_notifying;			/* a notifier runs, which accesses the sequence itself */
+extern int shim_must_not_block;			/* the current actor is in a notifier that must not sleep */
+void shim_start(void);
+void shim_become(int actor);
+long shim_dispatch(shim_u64 op, const shim_u64 *args, shim_u64 *info);
+int shim_vmid_of_walk(const void *pgt);
+int shim_walks_user_tables(const void *pgt);
+
+/* ---- of glue_host.c ---- */
+extern struct mm_struct *shim_mm;
+extern int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
+void shim_make_vmas(void);
+void shim_user_zap(unsigned long start, unsigned long end);
+void shim_user_ahead(unsigned long what, unsigned long pfn);
+int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);
+
+/* ---- of glue_tags.c ---- */
+unsigned long shim_vma_tags(int device, int huge);
+void shim_huge_folio(unsigned long pfn, unsigned long hva);
+void shim_follow_copies(void);
+
+/* ---- of glue_memfd.c ---- */
+int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva, unsigned long long *offset);
+long shim_punch_hole(int number, unsigned long offset, unsigned long size);
+long shim_memfd_failure(int number, unsigned long offset);
+#endif
