@@ -234,24 +234,25 @@ static int first_area(unsigned long a)
 	return best;
 }
 
-static struct vm_area_struct *filled(int best)
+/* The VMA of the host's area of that number. */
+static struct vm_area_struct *filled(int number)
 {
-	struct vm_area_struct *v = &vmas[best];
+	struct vm_area_struct *v = &vmas[number];
+	const u64 flags = shim_control->vma[number].flags, huge_shift = flags >> SHIM_AREA_HUGE;
+	const bool device = flags & SHIM_AREA_DEVICE;
 
-	v->vm_start = shim_control->vma[best].start;
-	v->vm_end = shim_control->vma[best].end;
+	v->vm_start = shim_control->vma[number].start;
+	v->vm_end = shim_control->vma[number].end;
 	v->vm_mm = shim_mm;
-	v->vm_pgoff = shim_control->vma[best].pfn;
+	v->vm_pgoff = shim_control->vma[number].pfn;
 	*(unsigned long *)&v->vm_flags = VM_READ | VM_MAYREAD | VM_MAYWRITE |
-		(shim_control->vma[best].flags & 2 ? 0 : VM_WRITE) |
-		(shim_control->vma[best].flags & 1 ? VM_PFNMAP | VM_IO : 0) |
-		(shim_control->vma[best].flags & 4 ? VM_ALLOW_ANY_UNCACHED : 0) |
-		(shim_control->vma[best].flags >> 8 ? VM_HUGETLB : 0) |
-		shim_vma_tags(shim_control->vma[best].flags & 1, shim_control->vma[best].flags >> 8);
+		(flags & SHIM_AREA_READ_ONLY ? 0 : VM_WRITE) | (device ? VM_PFNMAP | VM_IO : 0) |
+		(flags & SHIM_AREA_UNCACHED ? VM_ALLOW_ANY_UNCACHED : 0) | (huge_shift ? VM_HUGETLB : 0) |
+		shim_vma_tags(device, huge_shift);
 	/* KVM may read the memory type with which user space maps an area. */
-	v->vm_page_prot = (shim_control->vma[best].flags & 9) != 1 ? PAGE_SHARED :
-			  shim_control->vma[best].flags & 4 ? pgprot_noncached(PAGE_SHARED) : pgprot_device(PAGE_SHARED);
-	v->vm_file = shim_control->vma[best].flags >> 8 ? huge_file(shim_control->vma[best].flags >> 8) : NULL;
+	v->vm_page_prot = !device || flags & SHIM_AREA_CACHED ? PAGE_SHARED :
+			  flags & SHIM_AREA_UNCACHED ? pgprot_noncached(PAGE_SHARED) : pgprot_device(PAGE_SHARED);
+	v->vm_file = huge_shift ? huge_file(huge_shift) : NULL;
 	return v;
 }
 

@@ -33,24 +33,24 @@ static void cap(int n, int on)
 #endif
 }
 
-/* caps: bits of reference/kernel.py */
+/* caps: SHIM_CAP_... */
 static void set_caps(u64 caps)
 {
 	cap(ARM64_HAS_VIRT_HOST_EXTN, 1);
-	cap(ARM64_HAS_STAGE2_FWB, caps & 1);
-	cap(ARM64_HAS_CACHE_DIC, caps >> 1 & 1);
+	cap(ARM64_HAS_STAGE2_FWB, !!(caps & SHIM_CAP_FWB));
+	cap(ARM64_HAS_CACHE_DIC, !!(caps & SHIM_CAP_DIC));
 	/* A CPU with DIC has IDC too: data need not be cleaned to the point of unification. */
-	cap(ARM64_HAS_CACHE_IDC, caps >> 1 & 1);
-	cap(ARM64_HAS_ARMv8_4_TTL, caps >> 2 & 1);
-	cap(ARM64_HAS_TLB_RANGE, caps >> 3 & 1);
+	cap(ARM64_HAS_CACHE_IDC, !!(caps & SHIM_CAP_DIC));
+	cap(ARM64_HAS_ARMv8_4_TTL, !!(caps & SHIM_CAP_TTL));
+	cap(ARM64_HAS_TLB_RANGE, !!(caps & SHIM_CAP_RANGE));
 #ifdef HAVE_MTE
-	cap(ARM64_MTE, caps >> 5 & 1);
+	cap(ARM64_MTE, !!(caps & SHIM_CAP_MTE));
 #endif
 #ifdef ARM64_ALWAYS_SYSTEM
 	cap(ARM64_ALWAYS_SYSTEM, 1);
 #endif
 	/* With addresses of 52 bits, memory is above the range of 48 bits. */
-	shim_memory_start = memstart_addr = caps >> 4 & 1 ? SHIM_HIGH : 0;
+	shim_memory_start = memstart_addr = caps & SHIM_CAP_LPA2 ? SHIM_HIGH : 0;
 #ifdef HAVE_LPA2
 	cap(ARM64_HAS_LPA2, PAGE_SHIFT != 16 && shim_memory_start);
 #endif
@@ -239,7 +239,7 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 		kvm->arch.mmu.vmid.vmid = i + 1;
 #endif
 #ifdef HAVE_MTE
-		enable_mte(kvm, caps >> 5 & 1);
+		enable_mte(kvm, !!(caps & SHIM_CAP_MTE));
 #endif
 #ifdef HAVE_DIRTY_RING
 		ret = asked[1] ? enable_rings(kvm, asked[1] & ~1UL, asked[1] & 1) : 0;

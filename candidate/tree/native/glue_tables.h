@@ -6,8 +6,8 @@
 /* Convert the rights of reference/pgtable.py to the tree's: their numbers differ between trees. */
 static u64 rights(u64 ours)
 {
-	return (ours & 1 ? KVM_PGTABLE_PROT_X : 0) | (ours & 2 ? KVM_PGTABLE_PROT_W : 0) |
-	       (ours & 4 ? KVM_PGTABLE_PROT_R : 0) | (ours & 8 ? KVM_PGTABLE_PROT_DEVICE : 0);
+	return (ours & SHIM_PROT_X ? KVM_PGTABLE_PROT_X : 0) | (ours & SHIM_PROT_W ? KVM_PGTABLE_PROT_W : 0) |
+	       (ours & SHIM_PROT_R ? KVM_PGTABLE_PROT_R : 0) | (ours & SHIM_PROT_DEVICE ? KVM_PGTABLE_PROT_DEVICE : 0);
 }
 
 /* A direct call, under the lock as for a correct caller, with a topped-up cache or with none. */

@@ -66,8 +66,11 @@ static unsigned int huge_order(unsigned long hva)
 	int i;
 
 	for (i = 0; i < shim_control->host.nvma; i++)
-		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start)
-			return shim_control->vma[i].flags >> 8 ? (shim_control->vma[i].flags >> 8) - PAGE_SHIFT : 0;
+		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start) {
+			unsigned int shift = shim_control->vma[i].flags >> SHIM_AREA_HUGE;
+
+			return shift ? shift - PAGE_SHIFT : 0;
+		}
 	return 0;
 }
 

@@ -165,6 +165,14 @@ MAX_COPIES: Final = 1024
 # Words of the dirty bitmap, 64 pages each, of the largest slot that a program may have.
 LOG_WORDS: Final = 65536
 
+# Properties of an area: frames of a device, read-only, a device whose frames may be uncached or cached memory; from bit
+# AREA_HUGE on: log2 of the size of hugetlb pages.
+AREA_DEVICE: Final = 1 << 0
+AREA_READ_ONLY: Final = 1 << 1
+AREA_UNCACHED: Final = 1 << 2
+AREA_CACHED: Final = 1 << 3
+AREA_HUGE: Final = 8
+
 # struct shim_control: operation, arguments, result and its additional numbers, counts, knobs, text, areas, dirty log.
 ARGS: Final = struct.Struct("<9Q")
 RESULT: Final = struct.Struct("<q")

@@ -35,13 +35,10 @@ class Flags(Observer):
 
 
 def flags_of(area: Vma) -> int:
-    """Return the properties of an area as ``find_vma()`` of native/glue_host.c reads them.
-
-    Bit 0: frames of a device; bit 1: read-only; bit 2: a device whose frames may be uncached memory; bit 3: a device
-    whose frames may be cached memory; from bit 8 on: log2 of the size of hugetlb pages.
-    """
-    memory = (4 if area.memory == UNCACHED else 0) | (8 if area.memory == CACHED else 0)
-    return (1 if area.pfnmap else 0) | (2 if area.readonly else 0) | memory | area.huge_shift << 8
+    """Return the properties of an area as ``filled()`` of native/glue_host.c reads them."""
+    memory = (r.AREA_UNCACHED if area.memory == UNCACHED else 0) | (r.AREA_CACHED if area.memory == CACHED else 0)
+    host = (r.AREA_DEVICE if area.pfnmap else 0) | (r.AREA_READ_ONLY if area.readonly else 0)
+    return host | memory | area.huge_shift << r.AREA_HUGE
 
 
 class TreeSide:

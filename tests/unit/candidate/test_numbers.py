@@ -15,6 +15,7 @@ from candidate.tree.runtime import records as r
 from fuzz.language import lock_rules
 from fuzz.language.bounds import CPUS, VMS
 from fuzz.language.operations import POINTS, STEPS_OF_HOST
+from reference import capabilities, pgtable
 from reference.machine import arena
 from reference.services.locks import LOCK_NAMES
 
@@ -70,7 +71,16 @@ LAYOUT: Final = {
     "MAX_DEVICES": "SHIM_MAX_DEVICES",
     "LOG_WORDS": "SHIM_LOG_WORDS",
 }
-# The same for structs that Python packs: expressions for their sizes.
+# Capabilities that trees are compiled to query.
+CAPABILITIES: Final = {
+    "CAP_FWB": capabilities.ARM64_HAS_STAGE2_FWB,
+    "CAP_DIC": capabilities.ARM64_HAS_CACHE_DIC,
+    "CAP_TTL": capabilities.ARM64_HAS_ARMv8_4_TTL,
+    "CAP_RANGE": capabilities.ARM64_HAS_TLB_RANGE,
+    "CAP_LPA2": capabilities.ARM64_HAS_LPA2,
+    "CAP_MTE": capabilities.ARM64_MTE,
+}
+# As `LAYOUT`, for structs that Python packs: expressions for their sizes.
 PACKED: Final = {
     "RECORD": "sizeof(struct shim_record)",
     "CHAIN_WORDS": "sizeof(struct shim_chain)",
@@ -113,6 +123,21 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     questions = enum(SHIM, "shim_question", "ASK_")
     # The first question is the offer to drop the lock, the last one that another task may run.
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
+
+
+def test_flags_are_the_same() -> None:
+    """Check the properties of areas, the rights of direct calls, and the capabilities of the machine."""
+    flags = {
+        name: 1 << int(bit) for name, bit in re.findall(r"^#define SHIM_(\w+)\s+\(1u << (\d+)\)", SHIM, re.MULTILINE)
+    }
+    areas = {name for name in flags if name.startswith("AREA_")}
+    assert areas == {name for name in dir(r) if name.startswith("AREA_")} - {"AREA_HUGE"}
+    assert {name: getattr(r, name) for name in areas} == {name: flags[name] for name in areas}
+    assert f"#define SHIM_AREA_HUGE\t\t{r.AREA_HUGE}\n" in SHIM
+    rights = {name: bit for name, bit in flags.items() if name.startswith("PROT_")}
+    assert rights == {name: getattr(pgtable, f"KVM_PGTABLE_{name}") for name in rights}
+    assert len(rights) == 4
+    assert {name: bit for name, bit in flags.items() if name.startswith("CAP_")} == CAPABILITIES
 
 
 def test_each_lock_has_a_name_for_reports() -> None:
