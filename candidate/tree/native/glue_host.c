@@ -38,32 +38,51 @@ static unsigned long address_in(kvm_pte_t e)
 	return (e & GENMASK(start - 1, PAGE_SHIFT)) | (e >> HIGH_FIELD & (BIT(HIGH_BITS) - 1)) << start;
 }
 
-static kvm_pte_t *user_entry(unsigned long hva, int level, int alloc)
+/* ---- user page tables ---- */
+
+#define FIRST_LEVEL	(4 - CONFIG_PGTABLE_LEVELS)
+#define LAST_LEVEL	3
+
+/* log2 of the bytes that an entry of a level covers. */
+static inline unsigned int shift_of(int level) { return PAGE_SHIFT + (PAGE_SHIFT - 3) * (LAST_LEVEL - level); }
+static inline kvm_pte_t *entry_at(kvm_pte_t *table, unsigned long hva, int level)
 {
-	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
-	int l = 4 - CONFIG_PGTABLE_LEVELS, bits = PAGE_SHIFT - 3;
+	return &table[hva >> shift_of(level) & (BIT(PAGE_SHIFT - 3) - 1)];
+}
+static inline bool is_table(kvm_pte_t e, int level) { return level < LAST_LEVEL && (e & 3) == 3; }
+static inline kvm_pte_t *table_of(kvm_pte_t e) { return __va(address_in(e)); }
 
-	for (;; l++) {
-		kvm_pte_t *e = &t[(hva >> (PAGE_SHIFT + bits * (3 - l))) & (BIT(bits) - 1)];
+/* The entry of an address that is a leaf or empty, and its level. */
+static kvm_pte_t *last_entry(unsigned long hva, int *level)
+{
+	kvm_pte_t *e = entry_at((kvm_pte_t *)shim_mm->pgd, hva, *level = FIRST_LEVEL);
 
-		if (l == level)
-			return e;
-		if ((*e & 3) != 3) {
-			unsigned long pa;
+	while (is_table(*e, *level))
+		e = entry_at(table_of(*e), hva, ++*level);
+	return e;
+}
 
-			if (!alloc)
-				return *e & 1 ? e : NULL;
-			pa = shim_host_page();
+/* The entry of an address at a level; missing tables are made. */
+static kvm_pte_t *user_entry(unsigned long hva, int level)
+{
+	kvm_pte_t *e = entry_at((kvm_pte_t *)shim_mm->pgd, hva, FIRST_LEVEL);
+	int l;
+
+	for (l = FIRST_LEVEL; l < level; l++) {
+		if (!is_table(*e, l)) {
+			unsigned long pa = shim_host_page();
+
 			__builtin_memset(__va(pa), 0, PAGE_SIZE);
 			*e = entry_of(pa) | 3;
 		}
-		t = __va(address_in(*e));
+		e = entry_at(table_of(*e), hva, l + 1);
 	}
+	return e;
 }
 
 static void user_map(const struct shim_page *page)
 {
-	kvm_pte_t *e = user_entry(page->hva, page->level, 1);
+	kvm_pte_t *e = user_entry(page->hva, page->level);
 #ifdef HAVE_PAGE_THP	/* until 5.13, KVM takes the size from struct page, not from the user page table */
 	struct page *p = pfn_to_page(page->pfn);
 	int i;
@@ -101,7 +120,7 @@ void shim_user_ahead(unsigned long what, unsigned long pfn)
 
 static int answered_ahead(unsigned long hva, int write)
 {
-	if (!ahead.level || (hva ^ ahead.hva) >> (PAGE_SHIFT + (PAGE_SHIFT - 3) * (3 - ahead.level)) ||
+	if (!ahead.level || (hva ^ ahead.hva) >> shift_of(ahead.level) ||
 	    (write && !ahead.writable))
 		return 0;
 	user_map(&ahead);
@@ -111,49 +130,31 @@ static int answered_ahead(unsigned long hva, int write)
 /* Unmap [start, end) in the user page tables. */
 void shim_user_zap(unsigned long start, unsigned long end)
 {
-	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
 	unsigned long a = start;
 
 	ahead.level = 0;
 	while (a < end) {
-		int l, bits = PAGE_SHIFT - 3;
 		unsigned long size;
+		int level;
 
-		t = (kvm_pte_t *)shim_mm->pgd;
-		for (l = 4 - CONFIG_PGTABLE_LEVELS; ; l++) {
-			kvm_pte_t *e = &t[(a >> (PAGE_SHIFT + bits * (3 - l))) & (BIT(bits) - 1)];
-
-			size = BIT(PAGE_SHIFT + bits * (3 - l));
-			if (l == 3 || (*e & 3) != 3) {
-				*e = 0;
-				break;
-			}
-			t = __va(address_in(*e));
-		}
+		*last_entry(a, &level) = 0;
+		size = BIT(shift_of(level));
 		a = (a & ~(size - 1)) + size;
 		if (!a)
 			break;
 	}
 }
 
+/* The level at which the user page tables map an address; -1: they do not. */
 static int user_walk(unsigned long hva, kvm_pte_t *out, unsigned long *pfn)
 {
-	int l, bits = PAGE_SHIFT - 3;
-	kvm_pte_t *t = (kvm_pte_t *)shim_mm->pgd;
+	int level;
 
-	for (l = 4 - CONFIG_PGTABLE_LEVELS; ; l++) {
-		int sh = PAGE_SHIFT + bits * (3 - l);
-		kvm_pte_t e = t[(hva >> sh) & (BIT(bits) - 1)];
-
-		if (!(e & 1))
-			return -1;
-		if (l == 3 || !(e & 2)) {
-			*out = e;
-			*pfn = (address_in(e) | (hva & (BIT(sh) - 1))) >> PAGE_SHIFT;
-			return l;
-		}
-		t = __va(address_in(e));
-	}
+	*out = *last_entry(hva, &level);
+	if (!(*out & 1))
+		return -1;
+	*pfn = (address_in(*out) | (hva & (BIT(shift_of(level)) - 1))) >> PAGE_SHIFT;
+	return level;
 }
 
 static int user_get(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *writable, int *dev)
