@@ -24,7 +24,7 @@ _RECENT: Final = 60.0
 CURVE: Final = 60
 
 
-class Session(NamedTuple):
+class SessionRow(NamedTuple):
     """The last session of a campaign, with the columns of its row.
 
     :param id: 0: there was none
@@ -113,10 +113,10 @@ def one(db: sqlite3.Connection, query: str, *values: object) -> tuple[Any, ...]:
     return row or ()
 
 
-def last_session(db: sqlite3.Connection) -> tuple[Session, float]:
+def last_session(db: sqlite3.Connection) -> tuple[SessionRow, float]:
     """Return the last session, or a default one, and the seconds since it last reported."""
-    query = f"SELECT {', '.join(Session._fields)} FROM sessions ORDER BY id DESC LIMIT 1"
-    session = Session(*(one(db, query) or (0, 0.0, 0.0, "", 1, DEFAULT, "", "", "", 0)))
+    query = f"SELECT {', '.join(SessionRow._fields)} FROM sessions ORDER BY id DESC LIMIT 1"
+    session = SessionRow(*(one(db, query) or (0, 0.0, 0.0, "", 1, DEFAULT, "", "", "", 0)))
     return session, time.time() - session.seen
 
 
