@@ -13,7 +13,7 @@ from candidate.tree.building.source import NESTED, PGTABLE
 from candidate.tree.lines.counts import from_wire
 from fuzz.campaign.store.database import NAME
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.lines import summary
+from fuzz.campaign.view.summary import summary
 from fuzz.command_line.cli import main
 from fuzz.exit_codes import BAD_INPUT, FINE
 

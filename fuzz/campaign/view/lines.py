@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A campaign as plain text: lines while it runs, a summary at its end, JSON."""
+"""A campaign as plain text: lines while it runs, the parts of a summary, JSON."""
 
 import sys
 import textwrap
@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from ...distribution import VERSION
-from ...findings.found import CRASH, known_text
+from ...findings.found import known_text
 from ...findings.witness import STAMP_PREFIX, stamp_of
 from ...reports.report import (
     HALF_A_TREE,
     exercise_lines,
-    legend,
     no_verdict,
     not_exercised,
     plural,
@@ -28,7 +27,7 @@ from .overview import CampaignFinding, Overview
 EVERY: Final = 10.0
 # Width of the narrowest terminal.
 WIDTH: Final = 80
-_INDENT: Final = " " * 12
+INDENT: Final = " " * 12
 _BARS: Final = "▁▂▃▄▅▆▇█"
 # For output that supports only ASCII.
 _PLAIN_BARS: Final = "_.-=+*%#"
@@ -55,8 +54,8 @@ def fitted(lines: Iterable[str]) -> Iterator[str]:
     """Wrap lines at spaces to `WIDTH` columns; a file name is one word and stays whole, however long it is."""
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
-        kind = line[: len(_INDENT)]
-        rest = _INDENT if kind.endswith("  ") and not indent else indent
+        kind = line[: len(INDENT)]
+        rest = INDENT if kind.endswith("  ") and not indent else indent
         if len(line) <= WIDTH or len(line.split()) == 1:
             yield line
         else:
@@ -160,17 +159,17 @@ def finding_lines(found: CampaignFinding, overview: Overview) -> list[str]:
     first = f"first by {found.engine}{when}, after {duration(found.elapsed)}"
     lines = [
         f"{found.kind:<10}  {found.finding.signature}",
-        f"{_INDENT}{found.finding.reason}",
-        f"{_INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
+        f"{INDENT}{found.finding.reason}",
+        f"{INDENT}{plural(max(found.count, 1), 'program')}, {first}{smallest}{where}",
     ]
     if found.file:
         lines.append(f"  {Path(overview.folder, found.file)}")
     if known := known_text(found.finding, overview.reference):
-        lines.append(f"{_INDENT}{known}")
+        lines.append(f"{INDENT}{known}")
     if stamp := stamp_on(found, overview):
-        lines.append(f"{_INDENT}{STAMP_PREFIX}{stamp}")
+        lines.append(f"{INDENT}{STAMP_PREFIX}{stamp}")
     if found.accepted:
-        lines.append(f"{_INDENT}accepted: {found.accepted}")
+        lines.append(f"{INDENT}accepted: {found.accepted}")
     return lines
 
 
@@ -182,86 +181,6 @@ def stamp_on(found: CampaignFinding, overview: Overview) -> str:
 def is_new(found: CampaignFinding, since: float | None) -> bool:
     """Tell whether a finding was first seen at or after *since*; None is the beginning."""
     return since is None or (found.first_at is not None and found.first_at >= since)
-
-
-def summary(overview: Overview, since: float | None = None) -> str:
-    """Return the summary of a campaign for people: its work and its findings; at most `WIDTH` columns.
-
-    :param since: seconds since 1970; earlier findings are counted but not listed; None: all are listed
-    """
-    o = overview
-    versions = f", code version {o.versions}" if o.versions > 1 else ""
-    lines = [
-        f"{o.folder}: {o.candidate} against {o.reference}, seed {o.seed}{versions}; {state_of(o)}",
-        f"{duration(o.elapsed)} in {plural(o.sessions, 'session')}, {plural(o.units, 'unit')} done"
-        + (f", {o.open_units} in flight" if o.open_units else "")
-        + (f", {o.failed_units} failed" if o.failed_units else ""),
-        f"{plural(o.programs, 'program')} and {plural(o.operations, 'operation')} judged, "
-        + (f"{o.programs_now:.1f} programs/s now" if o.running else f"{rate(o.programs, o.elapsed)} programs/s"),
-        f"corpus {plural(o.corpus, 'program')}"
-        + (f", {plural(o.aside, 'file')} set aside" if o.aside else "")
-        + f"; features {o.features}, {since_feature(o)}",
-    ]
-    if curve := sparkline(o.curve, 40, bars_for(sys.stdout)):
-        lines.append(f"features over time  {curve}")
-    if o.by_engine:
-        heads = f"{'units':>8}{'programs':>12}{'/s a worker':>12}{'new features':>14}{'findings':>10}{'share':>7}"
-        lines += ["", f"{'engine':<12}{heads}"]
-        for each in o.by_engine:
-            first = sum(found.engine == each.engine for found in o.shown)
-            lines.append(
-                f"{each.engine:<12}{each.units:>8}{each.programs:>12}{rate(each.programs, each.seconds):>12}"
-                f"{each.features:>14}{first:>10}{'' if each.share is None else f'{each.share:.0%}':>7}"
-            )
-    if o.workers:
-        lines += ["", f"{'worker':<24}{'unit':>8}  {'engine':<12}{'programs':>10}{'programs/s':>12}{'memory':>8}"]
-        lines += [
-            f"{each.name:<24}{each.unit or '':>8}  {each.engine:<12}{each.programs:>10}"
-            f"{rate(each.programs, each.seconds):>12}{size(each.kib):>8}"
-            for each in o.workers
-        ]
-    lines.append("")
-    weighty = [found for found in o.shown if not found.accepted and found.kind != CRASH]
-    told = [found for found in weighty if is_new(found, since)]
-    if since is not None:
-        before = len(weighty) - len(told)
-        lines.append(f"new since {date(since)}: {plural(len(told), 'finding')}; {before} from before")
-    for found in told:
-        lines += finding_lines(found, o)
-    accepted = [found for found in o.shown if found.accepted]
-    if weighty:
-        kinds = [found.kind for found in weighty]
-        plain = plural(len(weighty), "finding")
-        each_kind = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        lines += ["", f"{plain}: {each_kind}", f"({legend(kinds, o.reference)})"]
-    elif not o.unknown:
-        lines.append("nothing found" + (", except accepted findings" if accepted else ""))
-    lines += reach_lines(o)
-    lines += accepted_lines(accepted)
-    if o.waiting:
-        lines.append(f"{plural(o.waiting, 'program')} still to be replayed")
-    if o.unreplayed:
-        lines.append(
-            f"{plural(len(o.unreplayed), 'finding')} that did not replay in a fresh process: findings/unreplayed/"
-        )
-    if o.gone:
-        lines.append(f"{plural(len(o.gone), 'finding')} of code that is gone, not replayed: findings/gone/")
-    crashes = [found for found in o.shown if found.kind == CRASH and not found.accepted]
-    if crashes:
-        lines += ["", "Mistakes of s2fuzz, not of the candidate; please report them with the file:"]
-        for found in crashes:
-            lines += finding_lines(found, o)
-    return "\n".join(fitted(lines)) + "\n"
-
-
-def accepted_lines(accepted: list[CampaignFinding]) -> list[str]:
-    """Return the lines of accepted findings, each with the person and the reason."""
-    if not accepted:
-        return []
-    lines = [f"{plural(len(accepted), 'finding')} accepted (see the file of accepted findings):"]
-    for each in accepted:
-        lines += [f"{each.kind:<10}  {each.finding.signature}", f"{_INDENT}accepted: {each.accepted}"]
-    return lines
 
 
 def reach_lines(overview: Overview) -> list[str]:

@@ -105,13 +105,14 @@ def write_page(
 
 
 def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], since: float | None = None) -> None:
-    """Print the state of a campaign; *more*: keys for ``--json``; *since*: see `fuzz.campaign.view.lines.summary`."""
-    from ...campaign.view import lines
+    """Print the state of a campaign; *more*: keys for ``--json``; *since*: see `fuzz.campaign.view.summary`."""
+    from ...campaign.view.lines import answer
+    from ...campaign.view.summary import summary
 
     if as_json:
-        dump({**lines.answer(overview, since), **more})
+        dump({**answer(overview, since), **more})
     else:
-        print(lines.summary(overview, since), end="")
+        print(summary(overview, since), end="")
 
 
 def exit_code_of(overview: "Overview") -> int:

@@ -12,8 +12,8 @@ from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.history import Moment, history, speeds
-from fuzz.campaign.view.lines import summary
 from fuzz.campaign.view.queries import read
+from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.refiling import Refiled

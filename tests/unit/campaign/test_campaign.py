@@ -25,9 +25,10 @@ from fuzz.campaign.store.code import Code, digests_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
 from fuzz.campaign.store.findings import FILED, Replayed
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.lines import Lines, NoOutput, answer, duration, progress_line, sparkline, state_of, summary
+from fuzz.campaign.view.lines import Lines, NoOutput, answer, duration, progress_line, sparkline, state_of
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.screen import RichScreen
+from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work import filing
 from fuzz.campaign.work.plan import Planner
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER

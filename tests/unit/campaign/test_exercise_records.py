@@ -18,10 +18,11 @@ from fuzz.campaign.campaign import opened
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import NAME, connect_to_read
 from fuzz.campaign.store.records import Records
-from fuzz.campaign.view.lines import answer, progress_line, summary
+from fuzz.campaign.view.lines import answer, progress_line
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.screen import render
+from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work.plan import Planner
 from fuzz.command_line.commands.status import exit_code_of
 from fuzz.exit_codes import BAD_INPUT, FINE, NO_VERDICT

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from fuzz.campaign.campaign import run
 from fuzz.campaign.store.database import connect_to_read
-from fuzz.campaign.view.lines import WIDTH, NoOutput, answer, date, summary
+from fuzz.campaign.view.lines import WIDTH, NoOutput, answer, date
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.screen import render
+from fuzz.campaign.view.summary import summary
 from fuzz.command_line.values import since, until
 from fuzz.findings.accepted import Accepted
 

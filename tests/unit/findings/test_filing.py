@@ -16,7 +16,8 @@ from fuzz.campaign.store.database import connect
 from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
 from fuzz.campaign.work.refiling import Refiled
-from fuzz.campaign.view.lines import answer, summary
+from fuzz.campaign.view.lines import answer
+from fuzz.campaign.view.summary import summary
 from fuzz.campaign.view.queries import read
 from fuzz.files import write_together
 from fuzz.findings import finding_files
