@@ -3,7 +3,7 @@
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...findings.accepted import Accepted
 from ...findings.record import FindingRecord
@@ -54,20 +54,41 @@ class Replayed:
     trouble: str = ""
 
 
-def pending(
-    id: int,
-    kind: str,
-    signature: str,
-    version: int,
-    reason: str,
-    at: int,
-    known: str,
-    number: int,
-    seed: int,
-    text: str,
-) -> Pending:
-    """Return the object for a row of the database."""
-    return Pending(id, version, FindingRecord(Finding(kind, signature, reason, at, known), text, number, seed))
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place in a campaign where a finding was met.
+
+    :param unit: number of the unit
+    :param engine: of the unit
+    :param seed: of the unit
+    :param version: of the code
+    :param elapsed: campaign time in seconds
+    """
+
+    unit: int
+    engine: str
+    seed: int
+    version: int
+    elapsed: float
+
+
+class _Row(NamedTuple):
+    """A row of the table ``pending``, without the number of the unit."""
+
+    id: int
+    kind: str
+    signature: str
+    version: int
+    reason: str
+    at: int
+    known: str
+    number: int
+    seed: int
+    text: str
+
+    def pending(self) -> Pending:
+        finding = Finding(self.kind, self.signature, self.reason, self.at, self.known)
+        return Pending(self.id, self.version, FindingRecord(finding, self.text, self.number, self.seed))
 
 
 def _weight(record: FindingRecord) -> tuple[bool, int]:
@@ -99,9 +120,7 @@ class Findings:
                 (self.accepted_text(kind, signature), kind, signature),
             )
 
-    def add(
-        self, found: FindingRecord, count: int, unit: int, engine: str, seed: int, version: int, elapsed: float
-    ) -> Pending | None:
+    def add(self, found: FindingRecord, count: int, origin: Origin) -> Pending | None:
         """Count a finding; its program is to be replayed, unless a better one waits already. Call within a transaction.
 
         A smaller program is better, but a program that no known bug explains is better than every explained one.
@@ -109,15 +128,15 @@ class Findings:
         A finding whose code was gone is replayed again, because that code may be back.
 
         :param count: number of programs of the unit that showed it
-        :param unit: number of the unit
         :returns: the program to replay now, if there is one
         """
-        key = (*found.finding.key, version)
+        key = (*found.finding.key, origin.version)
+        seen = (count, origin.unit, origin.engine, origin.elapsed, origin.elapsed)
         self.db.execute(
             "INSERT INTO findings (kind, signature, version, state, count, unit, engine, elapsed, last_elapsed, reason,"
             " accepted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, signature, version)"
             " DO UPDATE SET count = count + excluded.count, last_elapsed = excluded.last_elapsed",
-            (*key, PENDING, count, unit, engine, elapsed, elapsed, found.reason, self.accepted_text(*key[:2])),
+            (*key, PENDING, *seen, found.reason, self.accepted_text(*found.finding.key)),
         )
         (state,) = self.db.execute(
             "SELECT state FROM findings WHERE kind = ? AND signature = ? AND version = ?", key
@@ -125,13 +144,13 @@ class Findings:
         for waiting in self._pending("kind = ? AND signature = ? AND version = ?", key):
             if _weight(waiting.record) <= _weight(found):
                 return waiting if state == GONE else None
-        row = (*key, found.reason, found.finding.at, found.finding.known, found.number, seed)
+        finding = found.finding
+        row = _Row(0, *key, found.reason, finding.at, finding.known, found.number, origin.seed, found.text)
         added = self.db.execute(
-            "INSERT INTO pending (kind, signature, version, reason, at, known, number, seed, unit, text)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, unit, found.text),
+            f"INSERT INTO pending ({', '.join(_Row._fields[1:])}, unit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row[1:], origin.unit),
         )
-        return pending(added.lastrowid or 0, *row, found.text)
+        return row._replace(id=added.lastrowid or 0).pending()
 
     def waiting(self, version: int) -> list[Pending]:
         """Return the programs to replay, in order, including those of code that is not yet known to be gone.
@@ -146,7 +165,7 @@ class Findings:
             f" FROM pending JOIN findings USING (kind, signature, version) WHERE {where} ORDER BY pending.id",
             values,
         )
-        return [pending(*row) for row in rows]
+        return [_Row(*row).pending() for row in rows]
 
     def file(self, replayed: Replayed) -> bool:
         """Record the outcome of a replay.

@@ -17,7 +17,7 @@ from ...processes.memory import resident_kib
 from .code import Code
 from .database import transaction
 from .exercise import ExerciseRecords
-from .findings import GONE, UNREPLAYED, Findings, Pending
+from .findings import GONE, UNREPLAYED, Findings, Origin, Pending
 from .outcomes import Notice, UnitOutcome
 from .programs import Programs
 from .refused import add_refused
@@ -171,17 +171,10 @@ class Records:
             self.add_totals(version, unit.engine, outcome, features)
             add_refused(self.db, version, state.refused)
             self.exercise.add(version, outcome.counts, outcome.unjudged)
+            origin = Origin(outcome.number, unit.engine, unit.seed, version, elapsed)
             pending = [
                 # Findings from before the interruption are recorded, and count with the rest of the unit.
-                self.findings.add(
-                    found,
-                    state.counts.get(found.finding.title, 0),
-                    outcome.number,
-                    unit.engine,
-                    unit.seed,
-                    version,
-                    elapsed,
-                )
+                self.findings.add(found, state.counts.get(found.finding.title, 0), origin)
                 for found in outcome.found
             ]
             if outcome.interrupted:

@@ -8,7 +8,7 @@ import pytest
 
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import connect, transaction
-from fuzz.campaign.store.findings import FILED, UNREPLAYED, Pending, Replayed
+from fuzz.campaign.store.findings import FILED, UNREPLAYED, Origin, Pending, Replayed
 from fuzz.campaign.store.outcomes import UnitOutcome
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.history import Moment, history, speeds
@@ -148,7 +148,7 @@ def test_an_unexplained_program_is_pending_beside_a_smaller_explained_one(record
         text = "s2fuzz 1\nvm\nslot a size=4M backing=anon\n" + "cpu0 read a+0\n" * operations
         record = FindingRecord(Finding("common", "leak: nowhere", "why", 3, known), text, 7, 5)
         with transaction(books.db):
-            return books.findings.add(record, 1, 1, "random", 5, 1, 0.0) is not None
+            return books.findings.add(record, 1, Origin(1, "random", 5, 1, 0.0)) is not None
 
     tried = ("M1", 2), ("M1", 3), ("", 4), ("", 5), ("M1", 1), ("", 3)
     assert [each for each in tried if added(*each)] == [("M1", 2), ("", 4), ("", 3)]

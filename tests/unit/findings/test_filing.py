@@ -14,7 +14,7 @@ from fuzz.campaign.work import filing
 from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import connect
 from fuzz.campaign.work.filing import Filer, gone_path
-from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Pending, Replayed
+from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Origin, Pending, Replayed
 from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.view.lines import answer
 from fuzz.campaign.view.summary import summary
@@ -68,7 +68,7 @@ class Campaign:
     def found(self, version: int, reads: int) -> Pending | None:
         """Record that a unit found it on this version, with a program of this many operations."""
         record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), text(reads), 1)
-        return self.findings.add(record, 1, 1, "random", 1, version, 0.0)
+        return self.findings.add(record, 1, Origin(1, "random", 1, version, 0.0))
 
     def replayed(self, pending: Pending | None) -> str:
         """Replay a program; return the state of its finding."""
@@ -224,7 +224,7 @@ def test_smaller_programs_of_findings_of_old_code_are_not_replayed(campaign: Cal
 def test_the_text_is_kept_if_the_language_has_changed(campaign: Callable[[Code], Campaign]) -> None:
     one = campaign(OLD)
     record = FindingRecord(Finding(KIND, SIGNATURE, "why", 0), "s2fuzz 0\nold words\n", 1)
-    pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
+    pending = one.findings.add(record, 1, Origin(1, "random", 1, 1, 0.0))
     assert one.states() == {1: PENDING}
     one.code = NEW
     assert one.replayed(pending) == GONE
@@ -238,7 +238,7 @@ def test_a_thread_abandoned_in_a_replay_writes_nothing(campaign: Callable[[Code]
     one.meanwhile = lambda: go.wait(60)
     for signature in (SIGNATURE, "leak: g: x"):
         record = FindingRecord(Finding(KIND, signature, "why", 0), text(1), 1)
-        pending = one.findings.add(record, 1, 1, "random", 1, 1, 0.0)
+        pending = one.findings.add(record, 1, Origin(1, "random", 1, 1, 0.0))
         assert pending is not None
         one.filer.ask(pending, OLD)
     wait_for(lambda: one.asked, "a replay")
