@@ -20,7 +20,9 @@ from .status import KEYS, exit_code_of, tell_overview
 
 if TYPE_CHECKING:
     from ...campaign.store.settings import Settings
+    from ...campaign.view.overview import Overview
     from ...campaign.work.upkeep import Screen
+    from ...findings.accepted import Accepted
 
 _ABOUT: Final = """\
 Fuzz until stopped. DIR holds the whole state: programs that showed something new
@@ -124,14 +126,32 @@ def campaign(arguments: Namespace) -> int:
     """
     if arguments.action == "compare":
         return compare_campaigns(arguments)
+    from ..changes import changes_answer
+    from ..inputs import known_findings
+
+    settings = settings_of(arguments)
+    accepted = known_findings(arguments)
+    interrupted, overview = run_campaign(arguments, settings, accepted)
+    code = INTERRUPTED if interrupted else exit_code_of(overview)
+    if code == FINE and not overview.programs:
+        complain("nothing was judged, so there is no verdict; see the log in DIR; the same command resumes")
+        code = NO_VERDICT
+    changes = changes_answer(settings.reference, [settings.candidate])
+    tell_overview(overview, arguments.json, {"exit_code": code, "changes": changes})
+    for entry in accepted.stale():
+        complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
+    return code
+
+
+def settings_of(arguments: Namespace) -> "Settings":
+    """Return the settings on the command line.
+
+    :raises BadInputError: an engine or the scheduler cannot be used
+    :raises candidate.UnknownCandidate: no version with this name
+    """
     import candidate
 
-    from ...campaign.campaign import run
-    from ...campaign.store.database import CampaignError
     from ...campaign.store.settings import Settings
-    from ...campaign.work import stopping
-    from ..changes import changes_answer, say_changes
-    from ..inputs import known_findings
 
     settings = Settings(
         # Names that work in any folder: the campaign may be viewed or resumed from another one.
@@ -152,7 +172,19 @@ def campaign(arguments: Namespace) -> int:
         # On a cluster, its workers must have the engine.
         if not settings.scheduler and (lacking := engine_of(engine).missing()):
             raise BadInputError(f"--engine {lacking}")
-    accepted = known_findings(arguments)
+    return settings
+
+
+def run_campaign(arguments: Namespace, settings: "Settings", accepted: "Accepted") -> "tuple[bool, Overview]":
+    """Run the campaign, and show it in a browser if requested.
+
+    :returns: whether somebody interrupted it, and its overview at the end
+    :raises BadInputError: DIR or the port cannot be used
+    """
+    from ...campaign.campaign import run
+    from ...campaign.store.database import CampaignError
+    from ...campaign.work import stopping
+    from ..changes import say_changes
 
     address = ""
 
@@ -169,15 +201,7 @@ def campaign(arguments: Namespace) -> int:
             why, overview = run(Path(arguments.directory), settings, accepted, screen(arguments.json), begin)
         except CampaignError as error:
             raise BadInputError(str(error)) from None
-    code = INTERRUPTED if why == stopping.INTERRUPTED else exit_code_of(overview)
-    if code == FINE and not overview.programs:
-        complain("nothing was judged, so there is no verdict; see the log in DIR; the same command resumes")
-        code = NO_VERDICT
-    changes = changes_answer(settings.reference, [settings.candidate])
-    tell_overview(overview, arguments.json, {"exit_code": code, "changes": changes})
-    for entry in accepted.stale():
-        complain(f"{accepted.file}: entry {entry.number} ({entry.pattern}) matched nothing so far")
-    return code
+    return why == stopping.INTERRUPTED, overview
 
 
 def serve(arguments: Namespace, stack: ExitStack) -> str:
