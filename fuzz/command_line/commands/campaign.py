@@ -147,7 +147,7 @@ def settings_of(arguments: Namespace) -> "Settings":
     """Return the settings on the command line.
 
     :raises BadInputError: an engine or the scheduler cannot be used
-    :raises candidate.UnknownCandidate: no version with this name
+    :raises candidate.UnknownCandidateError: no version with this name
     """
     import candidate
 
