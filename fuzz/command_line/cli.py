@@ -40,6 +40,7 @@ def dispatch(arguments: Namespace) -> int:
     check_candidates()
     import candidate
     from candidate.tree import TreeError
+    from candidate.tree.runtime.errors import TreeNotStartedError
 
     from ..execution.mistakes import CandidateMistake
     from ..judging.collection import collect_rarely
@@ -59,7 +60,7 @@ def dispatch(arguments: Namespace) -> int:
         return BAD_INPUT
     except (CandidateMistake, candidate.RefusedCandidateError, TreeError) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
-    except (NoVerdictError, NoProcessError) as error:
+    except (NoVerdictError, NoProcessError, TreeNotStartedError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)
 
 

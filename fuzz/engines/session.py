@@ -9,7 +9,8 @@ from typing import Final, Protocol
 import candidate
 from candidate import Candidate
 from candidate.tree import TreeError
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.errors import TreeNotStartedError
+from candidate.tree.runtime.pool import POOL
 
 from ..distribution import debugging
 from ..execution.mistakes import CandidateMistake
@@ -176,6 +177,9 @@ class Session:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))
             self.reached = True
             return None
+        except TreeNotStartedError as error:
+            verdict = Verdict(refused=str(error))
+            self.record_verdict(verdict, program)
         except Exception as error:
             self.failed(error, program)
         else:
@@ -274,7 +278,7 @@ class Session:
     def tell_ran(self) -> None:
         """Send how often the code of kernel trees ran, if a side is a kernel tree."""
         if self.trees:
-            self.tell(Ran(pool.counts().to_wire(), pool.unjudged().to_wire()))
+            self.tell(Ran(POOL.counts().to_wire(), POOL.unjudged().to_wire()))
 
     def status(self, now: float) -> UnitState:
         """Return the state of the unit."""

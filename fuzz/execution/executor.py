@@ -6,7 +6,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.registry.source_paths import shown_module
-from candidate.tree.runtime.errors import TreeOopsError, TreeRefusedError, TwinDiffersError
+from candidate.tree.runtime.errors import TreeNotStartedError, TreeOopsError, TreeRefusedError, TwinDiffersError
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
 
@@ -171,7 +171,7 @@ class Executor:
         except Runaway:
             self.dead = True
             return Outcome("stuck")
-        except TwinDiffersError:
+        except (TwinDiffersError, TreeNotStartedError):
             raise
         except TreeOopsError as crash:
             self.dead = True

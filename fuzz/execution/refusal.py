@@ -3,6 +3,8 @@
 
 from typing import Final
 
+from candidate.tree.runtime.errors import NOT_STARTED
+
 # Hint for a symbol that a kernel tree calls.
 _HINT: Final = "`s2fuzz tree check TREE` says why, docs/how-to/symbol.md how to model it"
 
@@ -19,9 +21,11 @@ class UnmodelledError(Exception):
 
 
 def unmodelled(reason: str) -> str:
-    """Describe what a program needs.
+    """Describe what a program needs, or why no process could run it.
 
     :param reason: as `fuzz.execution.executor.Executor.refused`: the name of a symbol, or several words
     """
+    if reason.startswith(NOT_STARTED):
+        return reason
     needed = f"the program needs something that is not modelled: {reason}"
     return f"{needed}; {_HINT}" if reason.isidentifier() else needed

@@ -10,6 +10,7 @@ from typing import Final
 import candidate
 from candidate.bugs import BUGS
 from candidate.tree.lines.difference import Exercise
+from candidate.tree.runtime.errors import NOT_STARTED
 
 from ..checkers.registry import levels, rule_of, rules
 from ..engines.summary import Summary
@@ -279,17 +280,20 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
     """Return a line saying that most programs have no verdict.
 
     :param programs: number of programs that ran
-    :param refused: what is not modelled -> programs that needed it
+    :param refused: what is not modelled, or why no process could be started -> programs without a verdict
     """
     count = sum(refused.values())
     share = f"{count} of {plural(programs, 'program')}"
-    return f"no verdict: {share} could not be judged; they need something that is not modelled"
+    unmodelled = any(not reason.startswith(NOT_STARTED) for reason in refused)
+    why = "they need something that is not modelled" if unmodelled else "no process of a kernel tree could be started"
+    return f"no verdict: {share} could not be judged; {why}"
 
 
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
-    """Yield what programs need that is not modelled, the most frequent first."""
+    """Yield what programs need that is not modelled, or why no process ran them, the most frequent first."""
     for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
-        yield f"{plural(count, 'program')} without a verdict; not modelled: {reason}"
+        what = reason if reason.startswith(NOT_STARTED) else f"not modelled: {reason}"
+        yield f"{plural(count, 'program')} without a verdict; {what}"
 
 
 def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:

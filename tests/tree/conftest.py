@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.pool import POOL
 
 
 @pytest.fixture
@@ -33,4 +33,4 @@ def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def no_process_stays() -> Iterator[None]:
     """End the processes of trees after each module: an idle process keeps the memory that it has touched."""
     yield
-    pool.forget()
+    POOL.forget()

@@ -8,7 +8,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU, PGTABLE
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.pool import POOL
 from fuzz.command_line.cli import main
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
@@ -116,12 +116,12 @@ def test_one_program_one_interleaving() -> None:
         MAP + BOTH_MAP.format("a+4K", "switch cpu1 to cpu0 after cmpxchg 2"),
         RELAX + "cpu0 write a+4K\n",
     ]
-    pool.forget()
+    POOL.forget()
     first = [Run(name, text).lines for text in texts]
     again = [Run(name, text).lines for text in reversed(texts)]
     assert first == again[::-1]
     for text, lines in zip(texts, first, strict=True):
-        pool.forget()
+        POOL.forget()
         assert Run(name, text).lines == lines
     assert all(len(lines) > 30 for lines in first)
 
@@ -153,9 +153,9 @@ def test_the_process_changes_turns_as_the_driver_does(name: str) -> None:
         THREE,
         *map(print_program, drawn),
     ):
-        pool.forget()
+        POOL.forget()
         one = Run(tree, text)
-        pool.forget()
+        POOL.forget()
         other = Run(tree, text, 0)
         assert one.lines == other.lines
         assert other.turns == 0

@@ -9,7 +9,7 @@ import pytest
 import candidate
 from candidate.tree import PREFIX, opening
 from candidate.tree.building.plan import BuildSettings
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.versions import TreePgtable
 from fuzz.generation.generator import Generator
 
@@ -22,7 +22,7 @@ PROGRAMS = 25
 
 def streams(name: str) -> list[Stream]:
     """Return the runs of a version on some random programs, in a process that ran nothing before."""
-    pool.forget()
+    POOL.forget()
     generator = Generator(5)
     return [Stream(name, generator.next()) for _ in range(PROGRAMS)]
 
@@ -58,8 +58,8 @@ def test_earlier_programs() -> None:
     name = version(TREE)
     generator = Generator(6)
     programs = [generator.next() for _ in range(PROGRAMS)]
-    pool.forget()
+    POOL.forget()
     one = [Stream(name, program) for program in programs]
     for program, before in zip(programs, one, strict=True):
-        pool.forget()
+        POOL.forget()
         assert difference(before, Stream(name, program)) == ""

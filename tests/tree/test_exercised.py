@@ -13,7 +13,7 @@ from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from candidate.tree.library import build
 from candidate.tree.lines.code import CodeLines, code_lines
 from candidate.tree.lines.difference import Exercise
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.pool import POOL
 from fuzz.coverage.exercised import exercise
 from fuzz.exit_codes import BAD_INPUT, FINE
 from fuzz.judging.differential import Differential
@@ -206,7 +206,7 @@ def test_lines_of_a_program() -> None:
     end = first + source[first:].index("}")
     seen = []
     for _ in range(2):
-        pool.forget()
+        POOL.forget()
         one = candidate.get(version(TREE))
         verdict = Differential(one, one).run(PROGRAM)
         seen.append(code_lines(library).ran(verdict.counts.by_library[library]))

@@ -6,7 +6,8 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.runtime import pool, records
+from candidate.tree.runtime import records
+from candidate.tree.runtime.pool import POOL
 from fuzz.judging.differential import Differential
 from fuzz.language.bounds import MAX_SLOT_SIZE
 from fuzz.language.program import GRANULES
@@ -36,7 +37,7 @@ def test_the_largest_log_fits() -> None:
 @pytest.mark.parametrize("name", real_trees() or ["none"])
 def test_a_large_log_overwrites_nothing(name: str) -> None:
     tree = candidate.get(version(name))
-    pool.forget()
+    POOL.forget()
     differential = Differential(tree, tree)
     for text in (BEFORE, LARGE, AFTER, BEFORE):
         assert [each.signature for each in differential.run(parse(text)).findings if not each.known] == []

@@ -10,7 +10,7 @@ import pytest
 import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU
-from candidate.tree.runtime import pool
+from candidate.tree.runtime.pool import POOL
 from fuzz.judging.bearers import bug_run
 
 from ..unit.console import in_process
@@ -117,9 +117,9 @@ def test_programs_of_known_bugs_do_not_count() -> None:
     tree = candidate.get(version("6.12"))
     # The start of the tree's process adds counts, so it comes first.
     bug_run.__wrapped__(tree, "D2")
-    before = pool.counts()
+    before = POOL.counts()
     bug_run.__wrapped__(tree, "D2")
-    after = pool.counts()
+    after = POOL.counts()
     after.take_away(before)
     assert not any(any(counters) for counters in after.by_library.values())
 

@@ -7,7 +7,8 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
-from candidate.tree.runtime import pool, records
+from candidate.tree.runtime import records
+from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.versions import TreePgtable
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
@@ -92,12 +93,12 @@ def test_a_twin_runs_where_its_code_may_differ(change: str, runs: bool, tmp_path
     generator = Generator(3)
     programs = [program for program in (generator.next() for _ in range(PROGRAMS)) if calm(program)]
     # Other tests have run the same libraries.
-    pool.forget()
+    POOL.forget()
     for program in programs:
         assert judge_once(tree, other, program, False, False) is not None
     assert issubclass(other.pgtable, TreePgtable)
     names = {str(other.pgtable.library(granule)) for granule in (12, 14, 16)}
-    twins = [each for each in pool.idle() if str(each.library) in names]
+    twins = [each for each in POOL.idle() if str(each.library) in names]
     assert twins
     assert any(each.totals() != each.began for each in twins) == runs
 
@@ -113,9 +114,9 @@ def test_what_ran_is_counted_once(mistake: str, tmp_path: Path) -> None:
     # In the first round, starting processes adds counts.
     for once in (False, False, True):
         differential.once = once
-        before = pool.counts()
+        before = POOL.counts()
         failed = sum(differential.run(program).failed for program in programs)
-        counted.append(pool.counts())
+        counted.append(POOL.counts())
         counted[-1].take_away(before)
     assert counted[1].by_library == counted[2].by_library
     assert any(any(counters) for counters in counted[2].by_library.values())

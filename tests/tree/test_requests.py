@@ -8,6 +8,7 @@ import pytest
 
 from candidate.tree.library import build
 from candidate.tree.runtime import records as r
+from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.process import Process
 
 from .trees import real_tree
@@ -28,7 +29,7 @@ REFUSED: Final = {
 @pytest.fixture
 def process() -> Iterator[Process]:
     """Return a process in which a program has begun, with a VM that has one vCPU."""
-    process = Process(build(real_tree()))
+    process = Process(build(real_tree()), POOL.tallies, POOL.driver)
     process.begin()
     assert request(process, r.OP_CREATE, 0, 40, 1) == r.DONE
     assert process.ret == 0

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import candidate
-from candidate.tree.runtime import pool, times
+from candidate.tree.runtime import times
 from candidate.tree.runtime.driver_core import MOVES
+from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.process import Process
 from candidate.tree.runtime.records import OP_HYP_DESTROY, OP_HYP_INIT
 
@@ -25,24 +26,24 @@ def library() -> Iterator[Path]:
     pgtable = candidate.get(version()).pgtable
     found: Path = pgtable.library(12)  # type: ignore[attr-defined]
     # A new process inherits the cores of this one.
-    pool.forget()
+    POOL.forget()
     yield found
     os.sched_setaffinity(0, CORES)
 
 
 def cores_of(process: Process) -> set[int]:
     """Return the cores on which the process that serves programs may run."""
-    return os.sched_getaffinity(times.family(process.child.pid)[-1])
+    return os.sched_getaffinity(times.family(process.pid)[-1])
 
 
 def run(library: Path) -> Process:
     """Run a short program to its end; return its process."""
-    process = pool.take(library)
+    process = POOL.take(library)
     process.send(OP_HYP_INIT, 39, 0, 0, 0, 0, 0, 0, 0)
     assert process.receive()
     process.send(OP_HYP_DESTROY, 0, 0, 0, 0, 0, 0, 0, 0)
     assert process.receive()
-    pool.give_back(process)
+    POOL.give_back(process)
     process.settle()
     return process
 
@@ -56,21 +57,21 @@ def test_a_process_follows_the_driver(library: Path) -> None:
 
 def test_a_twin_runs_on_any_core(library: Path) -> None:
     run(library)
-    twin = pool.take(library, follows=True)
+    twin = POOL.take(library, follows=True)
     twin.send_message(b"E")
     assert twin.receive()
     assert cores_of(twin) == CORES
-    pool.give_back(twin)
+    POOL.give_back(twin)
 
 
 def begun(library: Path) -> Process:
     """Begin a program during which the driver stays on its core; return the process of the program."""
     # After each stay, the scheduler may move the driver for a while.
     for _ in range(3):
-        process = pool.take(library)
+        process = POOL.take(library)
         if len(os.sched_getaffinity(0)) == 1:
             return process
-        pool.give_back(process)
+        POOL.give_back(process)
         assert os.sched_getaffinity(0) == CORES
         time.sleep(MOVES)
     raise AssertionError("the driver does not stay")
@@ -79,13 +80,13 @@ def begun(library: Path) -> Process:
 def test_the_driver_stays_with_the_process(library: Path) -> None:
     process = begun(library)
     assert len(CORES) == 1 or os.sched_getaffinity(0) != CORES
-    pool.give_back(process)
+    POOL.give_back(process)
     assert os.sched_getaffinity(0) == CORES
 
 
 def test_a_process_started_meanwhile_runs_on_any_core(library: Path) -> None:
     process = begun(library)
-    other = Process(library)
-    assert os.sched_getaffinity(other.child.pid) == CORES
+    other = Process(library, POOL.tallies, POOL.driver)
+    assert os.sched_getaffinity(other.pid) == CORES
     other.close()
-    pool.give_back(process)
+    POOL.give_back(process)

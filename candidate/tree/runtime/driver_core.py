@@ -67,6 +67,3 @@ class DriverCore:
         # Keep an affinity that was set from outside since then.
         if os.sched_getaffinity(0) == here:
             os.sched_setaffinity(0, self.cores)
-
-
-DRIVER: Final = DriverCore()

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The exceptions by which a call into a tree ends without a result."""
 
+from typing import Final
+
+# The beginning of the text of a `TreeNotStartedError`.
+NOT_STARTED: Final = "a process of the kernel tree cannot be started"
+
 
 class TreeOopsError(Exception):
     """Raised when the tree's code crashed, called ``BUG()``, or did not return.
@@ -21,3 +26,13 @@ class TwinDiffersError(Exception):
 
 class TreeRefusedError(Exception):
     """Raised when a program needs a part of a tree that is not modelled, so it has no verdict; the message names it."""
+
+
+class TreeNotStartedError(Exception):
+    """Raised when the system cannot start a process of a tree now: a limit of processes, files or memory is reached.
+
+    :param why: the error of the system
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{NOT_STARTED}: {why}")

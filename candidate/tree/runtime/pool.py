@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pool of idle processes of trees, and the counters of all their processes."""
+"""The pool of idle processes of trees, with the counters of all their processes and the core of the driver."""
 
 import atexit
 import os
@@ -7,89 +7,104 @@ from pathlib import Path
 from typing import Final
 
 from ..lines.counts import CodeCounts
-from . import tallies
+from .driver_core import DriverCore
 from .process import Process
-
-_idle: Final[dict[str, list[Process]]] = {}
-# Processes that run a program, or ran one until they ended.
-_taken: Final[list[Process]] = []
+from .tallies import Tallies
 
 
-def counts() -> CodeCounts:
-    """Return the counters, by library, of all judged programs of this process that are over and not withdrawn."""
-    found = CodeCounts()
-    found.merge(tallies.ENDED)
-    # If a bug of s2fuzz ended a program, the earlier programs on its process still count.
-    for process in idle() + serving():
-        found.add(str(process.library), process.totals())
-        process.take_spared()
-    found.merge(tallies.SPARED)
-    found.take_away(tallies.WITHDRAWN)
-    found.take_away(tallies.UNJUDGED)
-    return found
+class TreePool:
+    """The processes of trees that this process has started, and all that they share.
 
-
-def unjudged() -> CodeCounts:
-    """Return the counters, by library, of all programs of this process that have no verdict."""
-    found = CodeCounts()
-    found.merge(tallies.UNJUDGED)
-    return found
-
-
-def idle() -> list[Process]:
-    """Return the idle processes of all libraries, without those from before a fork."""
-    found = [process for there in _idle.values() for process in there if process.owner == os.getpid()]
-    for process in found:
-        process.settle()
-    return found
-
-
-def serving() -> list[Process]:
-    """Return the trees' processes that run programs of this process."""
-    _taken[:] = [process for process in _taken if process.owner == os.getpid() and not process.kept]
-    return _taken.copy()
-
-
-def take(library: Path, follows: bool = False) -> Process:
-    """Take an idle process of a library from the pool, or start one, and begin a program on it.
-
-    :param follows: as for `Process.begin`
-    :raises TreeError: no process can be started
+    *tallies*: the counters of programs that no running process holds any more; *driver*: the core of the thread that
+    judges
     """
-    there = _idle.setdefault(str(library), [])
-    process: Process | None = None
-    while there and process is None:
-        process = there.pop()
-        # A process that was started before a fork belongs to the parent.
-        if process.owner != os.getpid() or process.child.poll() is not None:
-            process = None
-    if process is None:
-        process = Process(library)
-    process.begin(follows)
-    serving()
-    _taken.append(process)
-    return process
 
+    def __init__(self) -> None:
+        self.tallies = Tallies()
+        self.driver = DriverCore()
+        # Idle processes, by library.
+        self._idle: dict[str, list[Process]] = {}
+        # Processes that run a program, or ran one until they ended.
+        self._taken: list[Process] = []
 
-def give_back(process: Process, twin: Process | None = None) -> None:
-    """End the program of a process, and return the process to the pool.
+    def counts(self) -> CodeCounts:
+        """Return the counters, by library, of all judged programs that are over and not withdrawn."""
+        found = CodeCounts()
+        found.merge(self.tallies.ended)
+        # If a bug of s2fuzz ended a program, the earlier programs on its process still count.
+        for process in self.idle() + self.serving():
+            found.add(str(process.library), process.totals())
+            process.take_spared()
+        found.merge(self.tallies.spared)
+        found.take_away(self.tallies.withdrawn)
+        found.take_away(self.tallies.unjudged)
+        return found
 
-    :param twin: as for `Process.end`
-    """
-    process.end(twin)
-    if process in _taken:
-        _taken.remove(process)
-    if process.owner == os.getpid():
-        _idle.setdefault(str(process.library), []).append(process)
+    def unjudged(self) -> CodeCounts:
+        """Return the counters, by library, of all programs that have no verdict."""
+        found = CodeCounts()
+        found.merge(self.tallies.unjudged)
+        return found
 
+    def idle(self) -> list[Process]:
+        """Return the idle processes of all libraries, without those from before a fork."""
+        found = [process for there in self._idle.values() for process in there if process.owner == os.getpid()]
+        for process in found:
+            process.settle()
+        return found
 
-def forget() -> None:
-    """End all idle processes."""
-    for processes in _idle.values():
-        for process in processes:
+    def serving(self) -> list[Process]:
+        """Return the trees' processes that run programs of this process."""
+        self._taken = [process for process in self._taken if process.owner == os.getpid() and not process.kept]
+        return self._taken.copy()
+
+    def take(self, library: Path, follows: bool = False) -> Process:
+        """Take an idle process of a library from the pool, or start one, and begin a program on it.
+
+        :param follows: as for `Process.begin`
+        :raises TreeError, TreeNotStartedError: as for `Process`
+        """
+        there = self._idle.setdefault(str(library), [])
+        process: Process | None = None
+        while there and process is None:
+            process = there.pop()
+            # A process that was started before a fork belongs to the parent.
+            if process.owner != os.getpid() or process.has_ended():
+                process = None
+        if process is None:
+            process = Process(library, self.tallies, self.driver)
+        process.begin(follows)
+        self.serving()
+        self._taken.append(process)
+        return process
+
+    def give_back(self, process: Process, twin: Process | None = None) -> None:
+        """End the program of a process, and return the process to the pool.
+
+        :param twin: as for `Process.end`
+        """
+        process.end(twin)
+        if process in self._taken:
+            self._taken.remove(process)
+        if process.owner == os.getpid():
+            self._idle.setdefault(str(process.library), []).append(process)
+
+    def forget(self) -> None:
+        """End all idle processes."""
+        for processes in self._idle.values():
+            for process in processes:
+                process.close()
+        self._idle.clear()
+
+    def end_all(self) -> None:
+        """End all processes, also those that run a program."""
+        self.forget()
+        for process in self._taken:
             process.close()
-    _idle.clear()
+        self._taken.clear()
 
 
+# The pool of this process.
+POOL: Final = TreePool()
 # Runs before the interpreter removes the modules that ending a process needs.
-atexit.register(forget)
+atexit.register(POOL.end_all)

@@ -5,18 +5,19 @@ The process runs one program after another in a child, and restores the child's 
 ends only that child.
 """
 
+import errno
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 from ..building.errors import TreeError
 from ..lines.alike import translated
-from . import tallies
 from .code_places import CodePlace
-from .driver_core import DRIVER
+from .driver_core import DriverCore
+from .errors import TreeNotStartedError
 from .exchange import ANSWERED, HALF, Exchange
 from .records import (
     CORE_AT,
@@ -35,69 +36,103 @@ from .records import (
     TOTALS_AT,
 )
 from .shared import look, put, read_byte
+from .tallies import Tallies
 from .words import WORD_BYTES
 
 _RESULT: Final = RESULT_AT // WORD_BYTES
 _CORE: Final = CORE_AT // WORD_BYTES
+# Errors at a limit of the system. They pass, and say nothing about the library.
+_LIMITS: Final = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Process(Exchange):
     """A running library.
 
-    :raises TreeError: it does not start
+    *pid*: of the process; *owner*: the PID of the process that started it; *kept*: its counters are in the tallies,
+    or there are none
+
+    :param library: path of the library, which is an executable too
+    :param tallies: receives its counters when it ends
+    :param driver: the core of the thread that uses it
+    :raises TreeError: the library does not start
+    :raises TreeNotStartedError: the system cannot start a process now
     """
 
-    def __init__(self, library: Path) -> None:
-        fd = os.memfd_create("s2fuzz-tree")
-        os.ftruncate(fd, SHARED_BYTES)
-        super().__init__(fd)
+    def __init__(self, library: Path, tallies: Tallies, driver: DriverCore) -> None:
+        # Set first: a process that does not start is closed, too.
         self.library = library
-        self.owner = os.getpid()
+        self.tallies, self.driver = tallies, driver
+        self.owner, self.pid = os.getpid(), -1
+        self.child: subprocess.Popen[bytes] | None = None
+        self.to_child = self.from_child = -1
+        self.running = False
+        self.kept = True
         # The child is restoring its memory, and has not reported the end yet.
         self.ending = False
         self.began = b""
+        self.counter_bytes = 0
         # The library of the twin that programs count for too, and the size of its counters.
         self.twin: Path | None = None
         self.twin_bytes = 0
         # Places of chains and texts of records by number, as far as they are known.
         self.places: list[CodePlace | None] = []
         self.texts = [""]
-        child_reads, self.to_child = os.pipe()
-        self.from_child, child_writes = os.pipe()
-        DRIVER.free()
         try:
-            self.child = subprocess.Popen(
-                [str(library), str(fd), str(child_reads), str(child_writes)],
-                pass_fds=(fd, child_reads, child_writes),
-                stdin=subprocess.DEVNULL,
-            )
+            with ExitStack() as ends:
+                memory = os.memfd_create("s2fuzz-tree")
+                ends.callback(os.close, memory)
+                os.ftruncate(memory, SHARED_BYTES)
+                super().__init__(memory)
+                self._start(memory, ends)
         except OSError as error:
-            raise TreeError(f"{library}: {error.strerror or error}: build it again") from error
-        finally:
-            for end in (fd, child_reads, child_writes):
-                os.close(end)
+            self.close()
+            why = error.strerror or str(error)
+            if error.errno in _LIMITS:
+                raise TreeNotStartedError(why) from error
+            raise TreeError(f"{library}: {why}: build it again") from error
         if read_byte(self.from_child) != ANSWERED:
+            self.close()
             raise TreeError(f"{library}: does not start: build it again")
         self.counter_bytes = COUNTER_COUNT.unpack_from(self.memory, COUNTER_COUNT_AT)[0] * COUNTER_BYTES
         self.kept = False
         # The counters of the start of the process.
         self.began = self.totals()
 
+    def _start(self, memory: int, ends: ExitStack) -> None:
+        """Start the library with the shared memory and two pipes.
+
+        :param ends: closes the ends of the pipes that only the library needs
+        :raises OSError: the system cannot start it
+        """
+        child_reads, self.to_child = os.pipe()
+        ends.callback(os.close, child_reads)
+        self.from_child, child_writes = os.pipe()
+        ends.callback(os.close, child_writes)
+        self.driver.free()
+        self.child = subprocess.Popen(
+            [str(self.library), str(memory), str(child_reads), str(child_writes)],
+            pass_fds=(memory, child_reads, child_writes),
+            stdin=subprocess.DEVNULL,
+        )
+        self.pid = self.child.pid
+
     def __del__(self) -> None:
         # The counters are no longer needed.
         self.kept = True
-        try:
-            self.close()
-        except Exception:
-            # While the interpreter exits, modules may be gone. The child then ends by itself when its pipes close.
-            return
+        self.close()
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended by itself or was closed."""
+        return self.child is None or self.child.poll() is not None
 
     def close(self) -> None:
-        """Kill the process, whatever it is doing."""
-        DRIVER.free()
-        child = getattr(self, "child", None)
+        """Kill the process, whatever it is doing; the next call does nothing."""
+        if self.child is None and self.to_child < 0 and self.from_child < 0:
+            return
+        self.driver.free()
+        child, self.child = self.child, None
         if child is not None and self.owner == os.getpid() and child.returncode is None:
-            if not getattr(self, "kept", True):
+            if not self.kept:
                 self.settle()
             with suppress(OSError):
                 child.send_signal(signal.SIGKILL)
@@ -112,10 +147,10 @@ class Process(Exchange):
 
     def keep_counters(self) -> None:
         """Add the counters of the ended process to the tallies, once."""
-        if not getattr(self, "kept", True):
+        if not self.kept:
             self.kept = True
             self.take_spared()
-            tallies.ENDED.add(str(self.library), self.totals())
+            self.tallies.ended.add(str(self.library), self.totals())
 
     def begin(self, follows: bool = False) -> None:
         """Begin a program, with memory in its initial state.
@@ -125,7 +160,7 @@ class Process(Exchange):
         self.settle()
         if follows:
             SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
-        put(self.shared, _CORE, 0 if follows else DRIVER.stay())
+        put(self.shared, _CORE, 0 if follows else self.driver.stay())
         self.first = b"PS" if follows else b"P"
         self.running = True
         self.answers = 0
@@ -138,7 +173,7 @@ class Process(Exchange):
 
         :param twin: a process that would have done exactly the same and did not run: the program counts for it too
         """
-        DRIVER.free()
+        self.driver.free()
         if not self.running:
             return
         if twin is not None and twin.library != self.twin:
@@ -169,7 +204,7 @@ class Process(Exchange):
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
             counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
             self.memory[shared] = bytes(self.counter_bytes)
-            tallies.SPARED.add(str(self.twin), counters)
+            self.tallies.spared.add(str(self.twin), counters)
             self.twin = None
 
     def wait_for_end(self) -> int:

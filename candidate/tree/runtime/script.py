@@ -12,7 +12,7 @@ from typing import Final
 
 from ..lines.alike import COUNTER_BYTES, differing, translated
 from . import records as r
-from .pool import give_back, take
+from .pool import POOL
 from .process import Process
 
 # The twin is notified once per this many new steps.
@@ -27,12 +27,12 @@ class Script:
     :param process: the process whose requests and answers are recorded
     :param library: the library of the twin
     :param grace_at: as for `Process.set_grace`
-    :raises candidate.tree.building.errors.TreeError: the process of the twin does not start
+    :raises candidate.tree.TreeError, TreeNotStartedError: the process of the twin does not start
     """
 
     def __init__(self, process: Process, library: Path, grace_at: int) -> None:
         self.process = process
-        self.twin = take(library, True)
+        self.twin = POOL.take(library, True)
         # Functions whose code differs in the twin: ranges of bytes in the counters of the process.
         self.differing: list[tuple[int, int]] = []
         counters = differing(process.library, library)
@@ -125,7 +125,7 @@ class Script:
         elif not self.same and twin.running:
             # The twin's child has ended, and its parent reports that.
             twin.wait_for_end()
-        give_back(twin)
+        POOL.give_back(twin)
 
     def counters(self) -> bytes:
         """Return the counters that the twin has, or would have if it had run; the program must be over."""

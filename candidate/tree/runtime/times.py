@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from . import pool
+from .pool import POOL
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -18,8 +18,8 @@ def seconds() -> tuple[float, float]:
     """
     ended = os.times()
     user, system = ended.children_user, ended.children_system
-    for each in pool.idle():
-        for pid in family(each.child.pid):
+    for each in POOL.idle():
+        for pid in family(each.pid):
             with suppress(OSError):
                 said = Path(f"/proc/{pid}/stat").read_text()
                 # After the name: utime and stime, and those of children that have ended.

@@ -13,12 +13,10 @@ from reference.machine.address_space import CACHED, UNCACHED, PageRun, Vma
 from reference.turns import Anchor
 
 from . import records as r
-from . import tallies
 from .code_places import places_of
-from .driver_core import DRIVER
 from .errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from .host_pages import NO_ANSWER, PEEK, Page, page_of
-from .pool import give_back, take
+from .pool import POOL
 from .process import Process
 from .replay import MirrorError, Replay, unwanted
 from .script import Script
@@ -91,15 +89,15 @@ class TreeSide:
     def start(self) -> Replay:
         """Begin the program in a process unless it has begun, and return the replay of its events.
 
-        :raises TreeError: the process does not start
+        :raises TreeError, TreeNotStartedError: the process does not start
         :raises TreeRefusedError: there is no library for this page size
         """
         if self.replay is None:
             assert self.host is not None
             # The library may have to be built, which should use all cores.
-            DRIVER.free()
+            POOL.driver.free()
             library = self.library(self.kernel.granule.page_shift)
-            self.process = take(library)
+            self.process = POOL.take(library)
             if self.twin_library is not None:
                 twin = self.twin_library(self.kernel.granule.page_shift)
                 self.script = Script(self.process, twin, self.kernel.grace_at)
@@ -125,18 +123,18 @@ class TreeSide:
             if self.ended:
                 process.close()
                 if twin is not None:
-                    tallies.SPARED.add(self.twin_counted, self.twin_counters)
+                    POOL.tallies.spared.add(self.twin_counted, self.twin_counters)
             else:
-                give_back(process, twin)
+                POOL.give_back(process, twin)
 
     def withdraw(self) -> None:
         """Withdraw the counters of a finished run: it will be repeated, or is no comparison of the two versions."""
-        tallies.WITHDRAWN.add(self.counted, self.counters)
-        tallies.WITHDRAWN.add(self.twin_counted, self.twin_counters)
+        POOL.tallies.withdrawn.add(self.counted, self.counters)
+        POOL.tallies.withdrawn.add(self.twin_counted, self.twin_counters)
 
     def leave_unjudged(self) -> None:
         """Move the counters of a finished run to those of programs without a verdict."""
-        tallies.UNJUDGED.add(self.counted, self.counters)
+        POOL.tallies.unjudged.add(self.counted, self.counters)
 
     def settle(self) -> None:
         """Wait for the twin, and check that it has done the same.

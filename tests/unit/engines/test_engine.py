@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import candidate
+from candidate.tree.runtime.errors import TreeNotStartedError
 from fuzz.engines.drivers import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.summary import Keeper, Summary
@@ -24,6 +25,7 @@ from fuzz.judging.differential import CLASSES, Differential, Finding, Verdict
 from fuzz.judging.known import known_bugs
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
+from fuzz.reports.report import no_verdict, refused_lines
 
 from ..console import process
 from ..replaying import Here, Scripted
@@ -479,3 +481,22 @@ def test_the_reason_names_the_known_bug_that_explains_a_finding() -> None:
     assert known_text(Finding("common", "isolation: f: x", follows), "original").startswith(
         "known bug B05 of the original: "
     )
+
+
+def test_a_tree_whose_process_cannot_be_started_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that a limit of the system is neither a finding nor a mistake of s2fuzz."""
+
+    def limited(_: Differential, __: Program) -> Verdict:
+        raise TreeNotStartedError("Too many open files")
+
+    monkeypatch.setattr(Differential, "run", limited)
+    summary = session()
+    assert summary.crashes == []
+    assert summary.programs == PROGRAMS
+    assert summary.refused == {"a process of the kernel tree cannot be started: Too many open files": PROGRAMS}
+    assert summary.unknown
+    assert no_verdict(summary.programs, summary.refused) == (
+        "no verdict: 15 of 15 programs could not be judged; no process of a kernel tree could be started"
+    )
+    lines = "15 programs without a verdict; a process of the kernel tree cannot be started: Too many open files"
+    assert list(refused_lines(summary.refused)) == [lines]
