@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions of the kernel code under test: the original and its patched versions, by name."""
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from threading import RLock
 from typing import Final
 
 from reference.compiled.choice import is_file_name as is_file
@@ -49,6 +51,17 @@ _CHANGES: dict[Candidate, Changes] = {}
 _TREES: Final[dict[str, Candidate]] = {}
 # Separate from the registry, so that loops over all versions skip them.
 _BUGS: Final = {bug.name: Candidate(bug.name, bug.pgtable, bug.mmu, bug.origin, tlb=bug.tlb) for bug in bugs.BUGS}
+# Held while a version is registered, opened, inspected or replaced, so that all threads get the same one.
+_lock = RLock()
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked process: a thread that held it does not run there."""
+    global _lock
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def register(
@@ -65,10 +78,11 @@ def register(
     :param adds: as in `Candidate`; likewise *tlb*
     :raises ValueError: if the name is taken
     """
-    if name in _REGISTRY or name in _BUGS:
-        raise ValueError(f"there already is a candidate {name!r}")
-    _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, adds, tlb=tlb)
-    return _REGISTRY[name]
+    with _lock:
+        if name in _REGISTRY or name in _BUGS:
+            raise ValueError(f"there already is a candidate {name!r}")
+        _REGISTRY[name] = Candidate(name, pgtable, mmu, origin, adds, tlb=tlb)
+        return _REGISTRY[name]
 
 
 def get(name: str) -> Candidate:
@@ -110,22 +124,28 @@ def renewed(name: str) -> Candidate:
         from .tree.opening import content_of
 
         if content_of(name) != known.content:
-            _TREES.pop(name, None)
+            with _lock:
+                # Another thread may have reopened it meanwhile.
+                if _TREES.get(name) is known:
+                    del _TREES[name]
     return get(name)
 
 
 def _tree(name: str) -> Candidate:
     """Return the version that is a kernel tree, compiled, in the state of the first request."""
     found = _TREES.get(name)
-    if found is None:
-        # Most versions are not trees and do not need this import.
-        from .tree.opening import opened
+    if found is not None:
+        return found
+    # Most versions are not trees and do not need this import.
+    from .tree.opening import opened
 
-        parts = opened(name)
-        found = _TREES[name] = Candidate(
-            name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, tlb=parts.tlb, content=parts.content
-        )
-    return found
+    with _lock:
+        if name not in _TREES:
+            parts = opened(name)
+            _TREES[name] = Candidate(
+                name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, tlb=parts.tlb, content=parts.content
+            )
+        return _TREES[name]
 
 
 def changes(name: str) -> Changes:
@@ -138,12 +158,12 @@ def changes(name: str) -> Changes:
         # A tree is defined by its own files; it inherits nothing.
         return Changes(name, (name,), (), ())
     version = _known(name)
-    found = _CHANGES.get(version)
-    if found is None:
-        inspection = Inspection(version.name, *version.parts, version.adds, _classes_before(version))
-        inspection.check()
-        found = _CHANGES[version] = inspection.changes()
-    return found
+    with _lock:
+        if version not in _CHANGES:
+            inspection = Inspection(version.name, *version.parts, version.adds, _classes_before(version))
+            inspection.check()
+            _CHANGES[version] = inspection.changes()
+        return _CHANGES[version]
 
 
 def origin(name: str) -> str:
@@ -176,10 +196,11 @@ def _known(name: str) -> Candidate:
 def _from_file(name: str) -> Candidate:
     """Return the version of a file; a file of this folder yields the registered version."""
     spelled, path = canonical(name), path_of(name)
-    if (spelled, path) not in _FILES:
-        own = declared_by(path)
-        _FILES[spelled, path] = _known(own) if own else load(path, spelled)
-    return _FILES[spelled, path]
+    with _lock:
+        if (spelled, path) not in _FILES:
+            own = declared_by(path)
+            _FILES[spelled, path] = _known(own) if own else load(path, spelled)
+        return _FILES[spelled, path]
 
 
 def _classes_before(version: Candidate) -> dict[type, str]:
