@@ -1,33 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Opens a tree: builds it unless the cache has it, and creates the classes that represent it."""
+"""Opens a tree: builds it unless the cache has it, and returns the parts of its version."""
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from reference.assembly import Assembly
 from reference.compiled.choice import SANITIZE, TREE
-from reference.kernel import Kernel
-from reference.kvm import kvm
-from reference.kvm_host import KvmHost
 from reference.kvm_main import KvmMain
-from reference.machine.address_space import HostTraits
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb
 
-from . import facts, source_of
-from .building import cache, probes
+from . import bound, facts, source_of
+from .building import cache
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
-from .building.source import ARM, MMU, PGTABLE, TLB
 from .library import BuiltTree, TreeError, is_built, make
 from .runtime.errors import TreeRefusedError
-from .runtime.tlb import TreeTlb
-from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 # How often a tree is compiled at most if it is edited during each compilation.
 _ATTEMPTS: Final = 3
@@ -75,6 +66,33 @@ class Opened(NamedTuple):
     content: str
 
 
+class _Libraries:
+    """The libraries of a tree, each built when a program first asks for its page size.
+
+    :param name: name of the version
+    :param first: the library for 4K pages, which was built when the tree was opened
+    """
+
+    def __init__(self, name: str, first: BuiltTree) -> None:
+        self.name = name
+        self.first = first
+        self.sanitize = name.endswith(SANITIZE)
+        self.built = {GRANULES[0]: first.library}
+
+    def library(self, granule: int) -> Path:
+        """Return the library for a log2 of the page size in bytes.
+
+        :raises TreeRefusedError: the tree cannot be built for this page size
+        """
+        if granule not in self.built:
+            try:
+                self.built[granule] = _beside(self.first, self.name, settings_of(granule, self.sanitize))
+            except TreeError as error:
+                # The tree itself can be built, but may lack this page size.
+                raise TreeRefusedError(f"pages of {(1 << granule) >> 10}K: {error}") from error
+        return self.built[granule]
+
+
 def opened(name: str) -> Opened:
     """Build a tree, and return the parts of its version.
 
@@ -84,87 +102,18 @@ def opened(name: str) -> Opened:
     sanitize = name.endswith(SANITIZE)
     # Build now, so that an error of the tree is reported at once and not when the first program runs.
     first = _made(name, settings_of(GRANULES[0], sanitize))
-    built = {GRANULES[0]: first.library}
     source = source_of(name)
-
-    def found(file: str, pattern: str) -> re.Match[str] | None:
-        """Return the match of a pattern in a file of the tree; it may span lines."""
-        return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
-
-    declared = probes.found(source)
     number = facts.version(source)
-    device = found(f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
-
-    class Bound(TreePgtable):
-        """pgtable.c of this tree."""
-
-        COUNTS_NON_ZERO = found(PGTABLE, "stage2_pte_is_counted") is not None
-        COUNTS_HYP = found(PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(") is not None
-        WALKS_UNDER_RCU = found(f"{ARM}/include/asm/kvm_pgtable.h", r"\brcu_read_lock\(\)") is not None
-        EXCHANGES_SHARED = found(f"{ARM}/include/asm/kvm_pgtable.h", "KVM_PGTABLE_WALK_SHARED") is not None
-        HYP_DEVICE_INDEX = int(device[1]) if device else 0
-
-        # Defined here because mypyc runs an inherited __init__ twice.
-        def __init__(self, kernel: Kernel) -> None:
-            super().__init__(kernel)
-
-        @staticmethod
-        def library(granule: int) -> Path:
-            if granule not in built:
-                try:
-                    built[granule] = _beside(first, name, settings_of(granule, sanitize))
-                except TreeError as error:
-                    # The tree itself can be built, but may lack this page size.
-                    raise TreeRefusedError(f"pages of {(1 << granule) >> 10}K: {error}") from error
-            return built[granule]
-
-    class BoundMmu(TreeMmu):
-        """mmu.c of this tree."""
-
-        TELLS_MEMORY_FAULTS = found(MMU, r"\bkvm_prepare_memory_fault_exit\(") is not None
-        ACCOUNTS_TABLES = found(MMU, r"\bkvm_account_pgtable_pages\(") is not None
-        SAMPLES_UNDER_MMAP = (
-            found(MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\(") is not None
-        )
-
-        def __init__(self, host: KvmHost, pgtable: Bound) -> None:
-            super().__init__(host, pgtable)
-
-    class BoundMain(TreeMain):
-        """kvm_main.c of this tree."""
-
-        SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
-        HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
-        HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
-        HAS_LPA2 = "HAVE_LPA2" in declared
-        HAS_MTE = "HAVE_MTE" in declared
-        TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
-        ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
-        AGES_WITHOUT_LOCK = "AGES_WITHOUT_LOCK" in declared
-        FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
-        HOST = HostTraits(
-            drops_zeroes=found("include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b") is not None,
-            fills_zeroes=facts.host_since(number, 6, 13),
-            collapses_read_only=facts.host_since(number, 6, 18),
-            unmaps_by_area=facts.host_since(number, 6, 18),
-            frees_tables=facts.host_since(number, 7, 0),
-        )
-
-        def __init__(self, kvm: kvm, mmu: BoundMmu) -> None:
-            super().__init__(kvm, mmu)
-
-    class BoundTlb(TreeTlb):
-        """tlb.c of this tree."""
-
-        content = source.digest(TLB)
-
-        def __init__(self, assembly: Assembly) -> None:
-            super().__init__(assembly)
-
     how = " with sanitizers" if sanitize else ""
     called = f" (Linux {number})" if number else ""
-    origin = f"the kernel tree {source.name}{called}, compiled{how}"
-    return Opened(Bound, BoundMmu, BoundMain, BoundTlb, origin, first.entry)
+    return Opened(
+        bound.pgtable_of(source, _Libraries(name, first).library),
+        bound.mmu_of(source),
+        bound.main_of(source),
+        bound.tlb_of(source),
+        f"the kernel tree {source.name}{called}, compiled{how}",
+        first.entry,
+    )
 
 
 def content_of(version: str) -> str:

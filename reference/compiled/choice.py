@@ -75,7 +75,8 @@ FORMAT: Final = 4
 # The modules that declare, find, inspect or build candidates; never compiled, as ``__init__.py``.
 UNCOMPILED: Final = (
     *("candidate/inspection/", "candidate/registry/", "candidate/bugs/"),
-    *("candidate/tree/building/", "candidate/tree/facts.py", "candidate/tree/library.py", "candidate/tree/opening.py"),
+    *("candidate/tree/bound.py", "candidate/tree/building/", "candidate/tree/facts.py"),
+    *("candidate/tree/library.py", "candidate/tree/opening.py"),
 )
 # Prefix of the package names of outside files, one package per folder; the rest is derived from the path.
 OUTSIDE: Final = "candidate.file_"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The classes that represent one tree: those of `candidate.tree.runtime`, with facts from the text of its files."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from reference.assembly import Assembly
+from reference.kernel import Kernel
+from reference.kvm import kvm
+from reference.kvm_host import KvmHost
+from reference.machine.address_space import HostTraits
+
+from . import facts
+from .building import probes
+from .building.source import ARM, MMU, PGTABLE, TLB, TreeSource
+from .runtime.tlb import TreeTlb
+from .runtime.versions import TreeMain, TreeMmu, TreePgtable
+
+# Each class below defines __init__ because mypyc runs an inherited one twice.
+
+
+def pgtable_of(source: TreeSource, library_of: Callable[[int], Path]) -> type[TreePgtable]:
+    """Return the class for pgtable.c of a tree.
+
+    :param library_of: returns the library for a log2 of the page size in bytes
+    """
+    device = _found(source, f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
+    walks = f"{ARM}/include/asm/kvm_pgtable.h"
+
+    class BoundPgtable(TreePgtable):
+        """pgtable.c of this tree."""
+
+        COUNTS_NON_ZERO = _has(source, PGTABLE, "stage2_pte_is_counted")
+        COUNTS_HYP = _has(source, PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
+        WALKS_UNDER_RCU = _has(source, walks, r"\brcu_read_lock\(\)")
+        EXCHANGES_SHARED = _has(source, walks, "KVM_PGTABLE_WALK_SHARED")
+        HYP_DEVICE_INDEX = int(device[1]) if device else 0
+
+        def __init__(self, kernel: Kernel) -> None:
+            super().__init__(kernel)
+
+        @staticmethod
+        def library(granule: int) -> Path:
+            return library_of(granule)
+
+    return BoundPgtable
+
+
+def mmu_of(source: TreeSource) -> type[TreeMmu]:
+    """Return the class for mmu.c of a tree."""
+
+    class BoundMmu(TreeMmu):
+        """mmu.c of this tree."""
+
+        TELLS_MEMORY_FAULTS = _has(source, MMU, r"\bkvm_prepare_memory_fault_exit\(")
+        ACCOUNTS_TABLES = _has(source, MMU, r"\bkvm_account_pgtable_pages\(")
+        SAMPLES_UNDER_MMAP = _has(
+            source, MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\("
+        )
+
+        def __init__(self, host: KvmHost, pgtable: TreePgtable) -> None:
+            super().__init__(host, pgtable)
+
+    return BoundMmu
+
+
+def main_of(source: TreeSource) -> type[TreeMain]:
+    """Return the class for kvm_main.c of a tree, and for the host's memory management in its version."""
+    declared = probes.found(source)
+    number = facts.version(source)
+
+    class BoundMain(TreeMain):
+        """kvm_main.c of this tree."""
+
+        SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
+        HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
+        HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
+        HAS_LPA2 = "HAVE_LPA2" in declared
+        HAS_MTE = "HAVE_MTE" in declared
+        TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
+        ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
+        AGES_WITHOUT_LOCK = "AGES_WITHOUT_LOCK" in declared
+        FREES_BY_RANGE = "DESTROYS_BY_RANGE" in declared
+        HOST = HostTraits(
+            drops_zeroes=_has(source, "include/linux/rmap.h", r"\b\w+_USE_SHARED_ZEROPAGE\b"),
+            fills_zeroes=facts.host_since(number, 6, 13),
+            collapses_read_only=facts.host_since(number, 6, 18),
+            unmaps_by_area=facts.host_since(number, 6, 18),
+            frees_tables=facts.host_since(number, 7, 0),
+        )
+
+        def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
+            super().__init__(kvm, mmu)
+
+    return BoundMain
+
+
+def tlb_of(source: TreeSource) -> type[TreeTlb]:
+    """Return the class for tlb.c of a tree."""
+
+    class BoundTlb(TreeTlb):
+        """tlb.c of this tree."""
+
+        content = source.digest(TLB)
+
+        def __init__(self, assembly: Assembly) -> None:
+            super().__init__(assembly)
+
+    return BoundTlb
+
+
+def _found(source: TreeSource, file: str, pattern: str) -> re.Match[str] | None:
+    """Return the match of a pattern in a file of a tree; it may span lines."""
+    return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
+
+
+def _has(source: TreeSource, file: str, pattern: str) -> bool:
+    """Return whether a pattern matches in a file of a tree, as in `_found`."""
+    return _found(source, file, pattern) is not None
