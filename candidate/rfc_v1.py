@@ -29,6 +29,8 @@ class PgtableRfcV1(PgtableRfcV1_3):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1(MmuRfcV1_3):
+    """mmu.c as after 4/4: `user_mem_abort` fills the memory cache under the lock, only if tables are needed."""
+
     def user_mem_abort(
         self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
     ) -> int:

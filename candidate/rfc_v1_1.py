@@ -15,6 +15,8 @@ from .registry.declaration import Candidate
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_1(Pgtable):
+    """pgtable.c as after 1/4: the map handler cleans the data cache for a cacheable leaf."""
+
     def stage2_map_walker_try_leaf(self, addr: int, end: int, level: int, ptep: int, data: stage2_map_data) -> int:
         old = self.load(ptep)
         granule = self.kvm_granule_size(level)
@@ -45,6 +47,8 @@ class PgtableRfcV1_1(Pgtable):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1_1(Mmu):
+    """mmu.c as after 1/4: it cleans no data cache."""
+
     def clean_dcache_guest_page(self, pfn: int, size: int) -> None:
         """The patch removes this function and both its calls."""
 

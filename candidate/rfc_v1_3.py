@@ -14,6 +14,8 @@ from .rfc_v1_1 import MmuRfcV1_1, PgtableRfcV1_1
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1_3(PgtableRfcV1_1):
+    """pgtable.c as after 3/4: a table entry becomes a block first, and then its subtree is freed."""
+
     def stage2_coalesce_tables_into_block(self, addr: int, level: int, ptep: int, data: stage2_map_data) -> None:
         """2/4: break the table entry, flush everything, make the block."""
         granule = self.kvm_granule_size(level)

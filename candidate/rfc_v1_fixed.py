@@ -26,6 +26,8 @@ from .rfc_v1_3 import MmuRfcV1_3, PgtableRfcV1_3
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableRfcV1Fixed(PgtableRfcV1_3):
+    """pgtable.c: maintains both caches wherever a leaf is written, and where a leaf becomes executable."""
+
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 
     def stage2_pte_executable(self, pte: int) -> bool:
@@ -90,6 +92,8 @@ class PgtableRfcV1Fixed(PgtableRfcV1_3):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuRfcV1Fixed(MmuRfcV1_3):
+    """mmu.c as after 3/4, without the invalidation of the instruction cache."""
+
     def invalidate_icache_guest_page(self, pfn: int, size: int) -> None:
         """Left to the page-table code."""
 

@@ -19,6 +19,8 @@ from .registry.declaration import Candidate
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_12_9(Pgtable):
+    """pgtable.c of the original, with a visit that rounds the cursor down."""
+
     # Its visit does the same as the original's, except for the position of the cursor.
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 

@@ -41,6 +41,8 @@ from .v5_12_9 import MmuV5_12_9, PgtableV5_12_9
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV5_14(PgtableV5_12_9):
+    """Stage 2 of pgtable.c as of v5.14: the map handler maintains both caches, and every non-zero entry counts."""
+
     COUNTS_NON_ZERO: ClassVar[bool] = True
     PASSES_ZEROES: ClassVar[tuple[str, ...]] = Pgtable.PASSES_ZEROES
 

@@ -21,6 +21,8 @@ from .v5_14 import MmuV5_14, PgtableV5_14
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PgtableV6_6Range(PgtableV5_14):
+    """pgtable.c of v5.14, with the range flush of v6.6."""
+
     def kvm_tlb_flush_vmid_range(self, mmu: kvm_s2_mmu, addr: int, size: int) -> None:
         if not self.k.cpus_have_const_cap(ARM64_HAS_TLB_RANGE):
             self.k.__kvm_tlb_flush_vmid__(mmu)
@@ -36,6 +38,8 @@ class PgtableV6_6Range(PgtableV5_14):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MmuV6_6Range(MmuV5_14):
+    """mmu.c of v5.14: a write-protected slot is flushed as a range."""
+
     def kvm_flush_remote_tlbs_memslot(self, kvm: kvm, memslot: kvm_memory_slot) -> None:
         """... and ``kvm_arch_flush_remote_tlbs_range()``, which it calls."""
         assert isinstance(self.p, PgtableV6_6Range)

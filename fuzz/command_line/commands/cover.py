@@ -259,7 +259,7 @@ COMMAND: Final = Command(
     _ABOUT,
     add_arguments,
     cover,
-    ("s2fuzz cover --candidate rfc-v1 --line candidate/rfc_v1.py:60",),
+    ("s2fuzz cover --candidate rfc-v1 --line candidate/rfc_v1.py:62",),
     _EXIT_CODES,
     keys="",
 )
