@@ -20,6 +20,7 @@ from .store.settings import Settings, settle
 from .view.overview import Overview
 from .view.queries import read
 from .work.coordinator import Coordinator
+from .work.pool import connected
 from .work.upkeep import Screen
 
 CORPUS = "corpus"
@@ -38,9 +39,13 @@ def run(
 
     :param begin: called once nothing can be refused any more
     :returns: why it ended (`fuzz.campaign.work.stopping`), and its overview at that point
-    :raises CampaignError: the directory belongs to something else, cannot be written, or is in use
+    :raises CampaignError: the directory belongs to something else, cannot be written, or is in use; or the scheduler
+        does not answer
     :raises candidate.UnknownCandidateError: one of the names is no version
     """
+    if settings.scheduler and not (folder / database.NAME).exists():
+        # A wrong address must not leave a new campaign behind.
+        connected(settings.scheduler).close()
     with opened(folder, settings) as parts:
         with Coordinator(folder, parts, settings, accepted, screen) as coordinator:
             begin()

@@ -45,14 +45,16 @@ def summary(overview: Overview, since: float | None = None) -> str:
 
 def work_lines(o: Overview) -> list[str]:
     """Return the lines of the work: versions, time, programs, corpus, features."""
+    speed = f"{o.programs_now:.1f}" if o.running else rate(o.programs, o.elapsed)
     versions = f", code version {o.versions}" if o.versions > 1 else ""
     lines = [
         f"{o.folder}: {o.candidate} against {o.reference}, seed {o.seed}{versions}; {state_of(o)}",
         f"{duration(o.elapsed)} in {plural(o.sessions, 'session')}, {plural(o.units, 'unit')} done"
         + (f", {o.open_units} in flight" if o.open_units else "")
         + (f", {o.failed_units} failed" if o.failed_units else ""),
-        f"{plural(o.programs, 'program')} and {plural(o.operations, 'operation')} judged, "
-        + (f"{o.programs_now:.1f} programs/s now" if o.running else f"{rate(o.programs, o.elapsed)} programs/s"),
+        f"{plural(o.programs, 'program')} and {plural(o.operations, 'operation')} judged"
+        + (f", {speed} programs/s" if speed else "")
+        + (" now" if o.running else ""),
         f"corpus {plural(o.corpus, 'program')}"
         + (f", {plural(o.aside, 'file')} set aside" if o.aside else "")
         + f"; features {o.features}, {since_feature(o)}",

@@ -69,6 +69,31 @@ class Local:
         self.executor.shutdown(wait=False, cancel_futures=True)
 
 
+def connected(address: str) -> Any:
+    """Return a client of the Dask scheduler at an address.
+
+    :raises CampaignError: Dask is not installed, or no scheduler answers
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise CampaignError(f"--scheduler {address}: not an address; give tcp://HOST:PORT of a Dask scheduler")
+    try:
+        from distributed import Client
+    except ImportError:
+        wrong = f"Dask is not installed; {how_to_install('cluster')}"
+        raise CampaignError(f"--scheduler {address}: {wrong}") from None
+    # s2fuzz reports its failures itself.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        make: Any = Client
+        return make(address, timeout=_CLUSTER_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        wrong = " ".join(str(error).split())[:120]
+        wanted = "the address of a running Dask scheduler of the same version"
+        raise CampaignError(f"--scheduler {address}: {wrong}; give {wanted}") from None
+
+
 class Cluster:
     """Workers of a Dask cluster, which have s2fuzz installed.
 
@@ -87,31 +112,11 @@ class Cluster:
         self.reported = False
         self.threads = 0
         self.closed = threading.Event()
-        self.client = self._connect()
+        self.client = connected(address)
         self.executor: Executor = self.client.get_executor(pure=False)
         self._count()
         # Not in the main thread: this blocks while the scheduler does not answer.
         threading.Thread(target=self._watch, name="cluster", daemon=True).start()
-
-    def _connect(self) -> Any:
-        if not _ADDRESS.fullmatch(self.address):
-            raise CampaignError(f"--scheduler {self.address}: not an address; give tcp://HOST:PORT of a Dask scheduler")
-        try:
-            from distributed import Client
-        except ImportError:
-            wrong = f"Dask is not installed; {how_to_install('cluster')}"
-            raise CampaignError(f"--scheduler {self.address}: {wrong}") from None
-        # s2fuzz reports its failures itself.
-        for name in list(logging.root.manager.loggerDict):
-            if name.partition(".")[0] == "distributed":
-                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        try:
-            make: Any = Client
-            return make(self.address, timeout=_CLUSTER_TIMEOUT, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            wrong = " ".join(str(error).split())[:120]
-            wanted = "the address of a running Dask scheduler of the same version"
-            raise CampaignError(f"--scheduler {self.address}: {wrong}; give {wanted}") from None
 
     def _watch(self) -> None:
         while not self.closed.wait(_LOOK_EVERY):

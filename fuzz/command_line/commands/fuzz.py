@@ -97,8 +97,8 @@ def fuzz(arguments: Namespace) -> int:
     versions = open_versions(arguments)
     reference, patched = (version.name for version in versions)
     contents = tuple(version.content for version in versions)
-    out = make_out(arguments.out, folder_name(patched, reference))
     accepted = known_findings(arguments)
+    out = make_out(arguments.out, folder_name(patched, reference))
     say_changes(reference, [patched])
     say_form(arguments)
     budget = arguments.programs, arguments.seconds

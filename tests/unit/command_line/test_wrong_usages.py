@@ -102,8 +102,8 @@ def test_wrong_usage(usage: Usage, furnished: Path, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert (code, out) == (usage.code, "")
     assert usage.told(err), err
-    # No existing entry was replaced.
-    assert before.items() <= entries(furnished).items()
+    # Nothing was replaced, and nothing was left behind.
+    assert before == entries(furnished)
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
