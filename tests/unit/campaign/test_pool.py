@@ -3,6 +3,7 @@
 
 import pytest
 
+from fuzz.campaign.work import pool
 from fuzz.campaign.work.pool import Cluster
 
 
@@ -30,7 +31,7 @@ class Client:
 def test_unexpected_errors_of_a_cluster_are_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = OSError("no connection"), TimeoutError(), AttributeError("first"), AttributeError("second")
     client = Client(3, *errors, 2)
-    monkeypatch.setattr(Cluster, "_connect", lambda self: client)
+    monkeypatch.setattr(pool, "connected", lambda address: client)
     # Count only when the test asks for it.
     monkeypatch.setattr(Cluster, "_watch", lambda self: None)
     reported = list[str]()

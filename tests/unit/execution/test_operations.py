@@ -88,7 +88,8 @@ def test_checkers_distinguish_exactly_the_declared_operations() -> None:
         file = f"declare({kind.__name__}, ...) in {kind.__module__.replace('.', '/')}.py"
         if asked - named:
             more = ", and remove by_events=True" if declared.by_events else ""
-            wrong.append(f"{file}: put {each_of(asked - named)} into checkers={more}: their code tests for the class")
+            why = "the code of these checkers tests for the class"
+            wrong.append(f"{file}: put {each_of(asked - named)} into checkers={more}: {why}")
         if named - asked:
             wrong.append(
                 f"{file}: remove {each_of(named - asked)} from checkers=: their code does not test for the class; "
