@@ -26,6 +26,7 @@ void rt_read_beside(const void *p, int take);
 void shim_forget_locks(void);
 void shim_call_begins(void);
 void shim_call_ends(void);
+/* rt_rcu.c */
 void shim_call_over(int last);
 /* rt_pages.c, rt_caches.c */
 unsigned long shim_host_page(void);

@@ -62,6 +62,7 @@ static inline shim_u64 *rt_shadow_at(const volatile void *p)
 void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void **frame);
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_settle(void);
+void rt_settle_watched(void);
 void rt_read_entry(const volatile void *p);
 int rt_in_vma(const void *p, int write, void **frame);
 void rt_mmap_dropped(void);
@@ -112,6 +113,7 @@ void rt_zones_restore(unsigned long bytes);
 extern int rt_actor HIDDEN;
 extern unsigned int rt_turn_began HIDDEN;	/* number of records when the actor got its turn, or an answer */
 void rt_own_locks(void);
+void rt_own_rcu(void);
 void rt_own_records(void);
 void rt_make_stacks(void);
 void rt_forget_stacks(void);
@@ -138,6 +140,7 @@ extern unsigned long rt_made HIDDEN, rt_progress HIDDEN;
 #define RT_AFTER(point)		do { if (__builtin_expect(rt_actor >= 0, 0)) rt_passed(point); } while (0)
 /* One more look by code that polls: other actors may run. It is reported if nothing happens for too long. */
 void rt_poll(void **frame);
+extern int rt_rcu_depth HIDDEN;		/* nesting depth of the readers of the current actor */
 /* Record a call that may sleep in a context that might_sleep() would warn about. */
 void rt_may_sleep(const char *function, void **frame);
 /* The clock, in nanoseconds. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Locks, and RCU. */
+/* Locks. */
 #include "rt.h"
 
 /* Maximum number of locks that are remembered. Memory is never reused, so each new object with a lock has an entry of its own. */
@@ -77,11 +77,10 @@ static struct lock *held(int kind)
 }
 
 static int locked_vm(void);
-static int rcu_depth;
 
 void rt_may_sleep(const char *function, void **frame)
 {
-	if (shim_must_not_block || rcu_depth || locked_vm() >= 0)
+	if (shim_must_not_block || rt_rcu_depth || locked_vm() >= 0)
 		rt_emit(EV_SLEEP, 0, 0, 0, function, frame);
 }
 
@@ -345,100 +344,8 @@ int __cond_resched_rwlock_write(void *p) { return resched(p, 1, FRAME); }
 int __cond_resched_rwlock_read(void *p) { return resched(p, 0, FRAME); }
 int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
 
-/* ---- RCU: pending callbacks run in order, when all readers that began before have left ---- */
-
-static int rcu_running;
-static int rcu_inside;			/* sum of rcu_depth over all actors */
-static int rcu_readers[SHIM_MAX_ACTORS + 1];	/* rcu_depth by actor; element 0 is used if there is only one */
-/* Pending callbacks have the numbers from rcu_done to nrcu, end excluded. Numbers increase throughout the program. */
-#define RCU_QUEUE	(1u << 14)
-static struct { void (*f)(void *); void *head; } *rcuq;
-static unsigned int nrcu, rcu_done;
-#define RCUQ(i) rcuq[(i) % RCU_QUEUE]
-static unsigned int rcu_points;		/* number of points so far at which the grace period could have ended */
-
-static void grace_period(void **frame)
-{
-	rcu_running = 1;
-	rcu_points = 0;
-	for (unsigned int end = nrcu; rcu_done != end; rcu_done++) {
-		rt_emit(EV_RCU_RUN, rcu_done, 0, 0, 0, frame);
-		RCUQ(rcu_done).f(RCUQ(rcu_done).head);
-		rt_emit(EV_RCU_RUN, rcu_done, 1, 0, 0, frame);
-	}
-	rcu_running = 0;
-}
-
-/*
- * A grace period can end here. It does at the point that the program specifies, or when the call is over if it specifies none;
- * last: the VM is released.
- */
-static void grace_could_end(int over, int last, void **frame)
-{
-	unsigned int at = shim_control->grace_at;
-
-	if (rcu_inside || rcu_running || rcu_done == nrcu)
-		return;
-	if (last || (at ? ++rcu_points >= at : over))
-		grace_period(frame);
-}
-
-void __rcu_read_lock(void)
-{
-	RT_LOADED();
-	rcu_inside++;
-	rcu_readers[rt_actor + 1]++;
-	rt_emit(EV_RCU_LOCK, ++rcu_depth, 0, 0, 0, FRAME);
-}
-void __rcu_read_unlock(void)
-{
-	RT_LOADED();
-	rt_emit(EV_RCU_UNLOCK, rcu_depth - 1, 0, 0, 0, FRAME);
-	if (rcu_depth) {
-		rcu_depth--;
-		rcu_inside--;
-		rcu_readers[rt_actor + 1]--;
-	}
-	grace_could_end(0, 0, FRAME);
-}
-
-void call_rcu(void *head, void (*f)(void *))
-{
-	int in_page = (unsigned long)head - SHIM_VMEMMAP < rt_vmemmap_size;
-
-	if (nrcu - rcu_done == RCU_QUEUE)
-		shim_refuse("more RCU callbacks than the queue holds");
-	RCUQ(nrcu).f = f;
-	RCUQ(nrcu).head = head;
-	rt_emit(EV_RCU_CALL, nrcu++, in_page ? rt_index(rt_va_of(head)) : -1, 0, 0, FRAME);
-}
-
-static void nothing(void *head) { }
-/* This also waits for readers that started later. Callbacks that call_rcu() has queued before run first, which is allowed. */
-void synchronize_rcu(void)
-{
-	rt_may_sleep("synchronize_rcu", FRAME);
-	call_rcu(0, nothing);
-	for (int i = 0; rt_actor >= 0 && i < SHIM_MAX_ACTORS; i++)
-		while (i != rt_actor && rcu_readers[i + 1])
-			rt_wait(LOCK_OTHER, -1, i);
-	grace_period(FRAME);
-}
-ALIAS(synchronize_rcu_expedited, synchronize_rcu)
-
 void rt_own_locks(void)
 {
-	/* Entries that are not pending do not matter, so the queue need not be restored after a program. */
-	rcuq = rt_keep(RCU_QUEUE * sizeof(*rcuq));
-	rt_own(&rcu_depth, sizeof(rcu_depth));
 	rt_own(&dropped, sizeof(dropped));
 	rt_own(&shim_irqs_on, sizeof(shim_irqs_on));
-}
-
-void shim_call_over(int last)
-{
-	grace_could_end(1, last, FRAME);
-	/* Callbacks that were queued by callbacks have no readers to wait for either. */
-	while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
-		grace_period(FRAME);
 }

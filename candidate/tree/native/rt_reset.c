@@ -87,6 +87,7 @@ void shim_snapshot(void)
 	rt_own(&rt_in_cache, sizeof(rt_in_cache));
 	rt_own(&rt_dirty_pfn, sizeof(rt_dirty_pfn));
 	rt_own_locks();
+	rt_own_rcu();
 	rt_own_records();
 #ifdef SHIM_SANITIZE
 	rt_zones(small, RT_SMALL_BYTES);
