@@ -19,9 +19,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #if !defined(__x86_64__)
@@ -34,10 +32,6 @@ struct shim_chain *shim_chains;
 unsigned int *shim_chain_table;
 char *shim_names, *shim_stack_top;
 
-extern char etext;
-
-/* Seconds that kernel code may run without returning; up to one less, as the clock does not restart with each call. */
-#define CPU_SECONDS 10
 /*
  * Limits of one call. Records: OF_A_PAGE for each entry of the tables and each page that slots ever had, plus OF_A_CALL. A fault
  * that maps 1G of pages with tags makes a million records, and a block may be split in as many chunks as it has pages. Requests
@@ -49,13 +43,13 @@ extern char etext;
 
 static int shared_fd, from_driver, to_driver;
 
-static void send_byte(char what)
+void rt_send_byte(char what)
 {
 	while (write(to_driver, &what, 1) < 0 && errno == EINTR)
 		;
 }
 
-static char receive_byte(void)
+char rt_receive_byte(void)
 {
 	char what;
 	ssize_t n;
@@ -67,26 +61,11 @@ static char receive_byte(void)
 	return what;
 }
 
-/* A signal arrives for each second of CPU time of this process, and none while it waits. */
-static volatile int seconds_left = CPU_SECONDS;
 static unsigned int full, requests;
 unsigned long shim_slot_pages;	/* total pages of all slots that were ever set */
 
-static void start_clock(void)
-{
-	struct itimerval second = { .it_value.tv_sec = 1, .it_interval.tv_sec = 1 };
-
-	if (setitimer(ITIMER_VIRTUAL, &second, 0))
-		rt_cannot_start("no timer");
-}
-
-int shim_following;
-static struct shim_script *script;
-static struct shim_step *step;		/* the current step */
-static shim_u64 steps_done;		/* number of bytes of steps that were read */
-
 /* The current request consists of several steps, whose answers are kept for the driver. */
-static int several;
+int rt_several;
 static struct shim_answers *answers;
 
 static void keep_answer(void)
@@ -102,69 +81,30 @@ static void __attribute__((noreturn)) end(unsigned int status, const char *text,
 	shim_control->status = status;
 	snprintf(shim_control->text, sizeof(shim_control->text), "%s", text ? text : "?");
 	shim_control->info[0] = chain;
-	if (several)
+	if (rt_several)
 		keep_answer();
 	if (shim_following)
-		script->over = 1;
-	send_byte('R');
+		rt_script->over = 1;
+	rt_send_byte('R');
 	_exit(1);
 }
 
-/* Wait for the next message. If it is 'G', shim_control has the operation to do. */
-static char request(void)
-{
-	static char pending;	/* a message that is not handled yet: steps may precede it */
-
-	while (shim_following) {
-		if (steps_done < __atomic_load_n(&script->filled, __ATOMIC_ACQUIRE)) {
-			step = (struct shim_step *)(script->steps + steps_done);
-			steps_done += sizeof(*step);
-			if (step->request.op == OP_WRITE) {
-				const shim_u64 *args = step->request.args;
-
-				memcpy((char *)shim_control + args[0], step + 1, args[1]);
-				steps_done += (args[1] + 7) & ~7UL;
-				continue;
-			}
-			shim_control->request = step->request;
-			shim_control->left = step->before;
-			shim_control->host = step->host;
-			shim_control->nrec = 0;
-			return 'G';
-		}
-		if (!pending) {
-			pending = receive_byte();
-			continue;
-		}
-		if (pending == 'W' || pending == 'E') {
-			shim_following = pending != 'E';
-			steps_done = script->filled = 0;
-			shim_control->status = S_DONE;
-			send_byte('R');
-		}
-		pending = 0;
-	}
-	return receive_byte();
-}
-
 /* Write an answer. The answer to a step of several is kept, and sent with the answers to the next steps. */
-static void answer(unsigned int status)
+void rt_answer(unsigned int status)
 {
 	shim_control->status = status;
 	shim_control->visited = shim_visited;
-	if (several)
+	if (rt_several)
 		keep_answer();
 }
 
 /* Send the answer to the driver; a twin compares it with the answer of the other process instead. */
 static void reply(unsigned int status)
 {
-	answer(status);
+	rt_answer(status);
 	if (!shim_following)
-		send_byte('R');
-	else if (step->status != status || step->ret != shim_control->ret || step->digest != shim_control->digest ||
-		 memcmp(step->info, shim_control->info, sizeof(step->info)) ||
-		 memcmp(&step->left, &shim_control->left, sizeof(step->left)))
+		rt_send_byte('R');
+	else if (rt_step_differs(status))
 		end(S_DIFFERS, 0, 0);
 }
 
@@ -173,7 +113,7 @@ static void ask(unsigned int status)
 {
 	reply(status);
 	for (;;) {
-		request();
+		rt_request();
 		answers->count = 0;
 		rt_turn_began = shim_control->nrec;
 		if (shim_control->request.op == OP_QUIT)
@@ -197,9 +137,9 @@ void shim_full(void)
 	ask(S_FULL);
 }
 
-static void new_call(void)
+void rt_new_call(void)
 {
-	seconds_left = CPU_SECONDS;
+	rt_restart_clock();
 	full = requests = 0;
 }
 
@@ -222,131 +162,6 @@ int shim_host_fault(unsigned long hva, unsigned long write, struct shim_page *pa
 void shim_refuse(const char *what) { end(S_REFUSED, what, 0); }
 
 void shim_crash(const char *what, void **frame, void *pc) { end(S_CRASH, what, shim_chain_of(pc, frame)); }
-
-/* Return whether a register holds the pattern of unwritten memory: then an address was made of it. */
-static int has_unwritten(const ucontext_t *u)
-{
-	for (int i = REG_R8; i <= REG_RCX; i++)
-		if ((shim_u64)u->uc_mcontext.gregs[i] >> 24 == RT_UNWRITTEN_WORD >> 24)
-			return 1;
-	return 0;
-}
-
-static void on_signal(int number, siginfo_t *info, void *context)
-{
-	ucontext_t *u = context;
-	void **frame = (void **)u->uc_mcontext.gregs[REG_RBP];
-	char *pc = (char *)u->uc_mcontext.gregs[REG_RIP];
-	static int again;
-
-	if (number == SIGVTALRM && --seconds_left > 0)
-		return;
-	if (again++)
-		_exit(2);
-	/* In a function of libc, which sets up no frame, use its caller. */
-	if (pc < &__ehdr_start || pc >= &etext)
-		pc = *(char **)u->uc_mcontext.gregs[REG_RSP] - 1;
-	/* Ignore a frame pointer that does not point into the stack. */
-	if ((char *)frame < shim_stack_top - (64 << 20) || (char *)frame > shim_stack_top || (unsigned long)frame & 7)
-		frame = (void **)(shim_stack_top - 16);
-	if (number == SIGVTALRM)
-		shim_crash("does not return", frame, pc);
-	if (number == SIGSEGV && (char *)info->si_addr < (char *)frame && (char *)frame - (char *)info->si_addr < 1 << 20)
-		shim_crash("stack overflow", frame, pc);
-	/* Such an address is none that the CPU has. */
-	if (number == SIGSEGV && info->si_code == SI_KERNEL && has_unwritten(u))
-		shim_crash("use of an object that was not written", frame, pc);
-	shim_crash(number == SIGSEGV ? "SIGSEGV" : number == SIGBUS ? "SIGBUS" : number == SIGILL ? "SIGILL" :
-		   number == SIGFPE ? "SIGFPE" : number == SIGABRT ? "SIGABRT" : "a signal", frame, pc);
-}
-
-static void catch_signals(void)
-{
-	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGVTALRM };
-	stack_t stack = { .ss_sp = rt_keep(1 << 16), .ss_size = 1 << 16 };
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-
-	if (sigaltstack(&stack, 0))
-		rt_cannot_start("no stack for signals");
-	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		if (sigaction(numbers[i], &action, 0))
-			rt_cannot_start("a signal cannot be caught");
-}
-
-/* Do one of several operations of one request. */
-static long one_more(shim_u64 op, const shim_u64 *args)
-{
-	long ret;
-
-	new_call();
-	shim_new_operation();
-	ret = shim_dispatch(op, args, shim_control->info);
-	shim_compare_arena(0);
-	return ret;
-}
-
-/* The host ages its pages, one by one. */
-static long age(void)
-{
-	const shim_u64 *asked = shim_control->request.args;
-	const shim_u64 size = asked[2], count = asked[3], op = asked[4] ? OP_FLUSH_YOUNG : OP_CLEAR_YOUNG;
-	shim_u64 args[8] = { asked[0], asked[1] };
-	long ret = 0;
-
-	for (shim_u64 i = 0; i < count; i++, args[1] += size) {
-		args[2] = args[1] + size;
-		ret |= one_more(op, args);
-	}
-	return ret;
-}
-
-#define STEPS_OF_A_COPY	3
-
-/*
- * The host copies pages of a VM, one by one, to consecutive frames. Each page is three steps (struct shim_answers). The caller
- * answers the very last step.
- */
-static void copy_pages(void)
-{
-	const shim_u64 *asked = shim_control->request.args;
-	const shim_u64 vm = asked[0], size = asked[2], count = asked[3], pfn = asked[4];
-	shim_u64 start = asked[1];
-
-	if (count > SHIM_ANSWERS / STEPS_OF_A_COPY)
-		shim_refuse("more pages copied at once than there is room for answers");
-	several = 1;
-	for (shim_u64 i = 0; i < count; i++, start += size) {
-		const struct shim_request each[STEPS_OF_A_COPY] = {
-			{ OP_INVALIDATE_START, { vm, start, start + size, 1 } },
-			{ OP_CHANGE_PTE, { vm, start, 0, pfn + i } },
-			{ OP_INVALIDATE_END, { vm, start, start + size } },
-		};
-
-		for (unsigned int j = 0; j < STEPS_OF_A_COPY; j++) {
-			if (i || j)
-				answer(S_DONE);
-			shim_control->request = each[j];
-			shim_control->ret = one_more(each[j].op, each[j].args);
-		}
-	}
-}
-
-/* Notifications that arrive late, when the VM has been released. */
-static void notify_late(void)
-{
-	const shim_u64 *asked = shim_control->request.args;
-	const shim_u64 vm = asked[0], start = asked[1], end = asked[2];
-	const struct shim_request each[] = {
-		{ OP_INVALIDATE_START, { vm, start, end, 1 } },
-		{ OP_CHANGE_PTE, { vm, start, 0, asked[3] } },
-		{ OP_INVALIDATE_END, { vm, start, end } },
-		{ OP_FLUSH_YOUNG, { vm, start, end } },
-		{ OP_TEST_YOUNG, { vm, start } },
-	};
-
-	for (unsigned int i = 0; i < sizeof(each) / sizeof(*each); i++)
-		shim_control->ret = one_more(each[i].op, each[i].args);
-}
 
 /* The cores that this process may use. */
 static cpu_set_t cores;
@@ -382,21 +197,15 @@ static void begin(void)
 	shim_clear_counters();
 }
 
-static void follow(void)
-{
-	steps_done = 0;
-	shim_following = 1;
-}
-
 /* Run one program after another, until one of them ends the process. */
 static void serve(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	catch_signals();
-	start_clock();
+	rt_catch_signals();
+	rt_start_clock();
 	for (;;) {
 		unsigned int status = S_DONE;
-		char what = request();
+		char what = rt_request();
 
 		shim_stack_top = (char *)__builtin_frame_address(0);
 		answers->count = 0;
@@ -404,7 +213,7 @@ static void serve(void)
 			if (what == 'P')
 				begin();
 			else
-				follow();
+				rt_follow();
 			continue;
 		}
 		if (shim_control->request.op == OP_QUIT) {
@@ -413,17 +222,17 @@ static void serve(void)
 				memset(shim_control->log, 0, sizeof(shim_control->log));
 			shim_restore();
 			shim_control->ret = 0;
-			send_byte('X');
+			rt_send_byte('X');
 			continue;
 		}
 		if (shim_control->actor) {
 			status = rt_run_actor(shim_control->actor - 1);
 		} else if (shim_control->request.op == OP_LATE) {
-			notify_late();
+			rt_notify_late();
 		} else if (shim_control->request.op == OP_AGE) {
-			shim_control->ret = age();
+			shim_control->ret = rt_age();
 		} else if (shim_control->request.op == OP_COPY) {
-			copy_pages();
+			rt_copy_pages();
 		} else {
 			shim_new_operation();
 			shim_control->ret = shim_dispatch(shim_control->request.op, shim_control->request.args, shim_control->info);
@@ -435,8 +244,8 @@ static void serve(void)
 		if (shim_control->request.op == OP_GET_LOG || shim_control->request.op == OP_RING_HARVEST)
 			shim_digest_log();
 		reply(status);
-		new_call();
-		several = 0;
+		rt_new_call();
+		rt_several = 0;
 	}
 }
 
@@ -458,18 +267,18 @@ static void run(void)
 	shim_records = (struct shim_record *)(shared + SHIM_RECORDS_AT);
 	shim_chain_table = (unsigned int *)(shared + SHIM_CHAIN_TABLE_AT);
 	shim_count_code(shared_fd, shared);
-	script = (struct shim_script *)(shared + SHIM_SCRIPT_AT);
+	rt_script = (struct shim_script *)(shared + SHIM_SCRIPT_AT);
 	answers = (struct shim_answers *)(shared + SHIM_ANSWERS_AT);
 	shim_remember_names();
 	shim_memory();
 	shim_snapshot();
 	shim_add_counters(0);
-	send_byte('R');
+	rt_send_byte('R');
 	for (;;) {
 		int status = 0;
 		pid_t child;
 
-		if (receive_byte() != 'P')
+		if (rt_receive_byte() != 'P')
 			continue;
 		begin();
 		memset(shim_control->log, 0, sizeof(shim_control->log));
@@ -484,7 +293,7 @@ static void run(void)
 		sched_setaffinity(0, sizeof(cores), &cores);
 		shim_control->kept_core = 0;
 		shim_control->ret = child > 0 ? status : -1;
-		send_byte('X');
+		rt_send_byte('X');
 	}
 }
 

@@ -91,4 +91,23 @@ void shim_snapshot(void);
 void shim_restore(void);
 void shim_remember_names(void);
 void shim_digest_log(void);
+/* rt_serve.c */
+extern int rt_several;				/* the current request consists of several steps, whose answers are kept */
+void rt_send_byte(char what);
+char rt_receive_byte(void);
+void rt_answer(unsigned int status);
+void rt_new_call(void);
+/* rt_script.c */
+extern struct shim_script *rt_script;
+void rt_follow(void);
+char rt_request(void);
+int rt_step_differs(unsigned int status);
+/* rt_sequences.c */
+long rt_age(void);
+void rt_copy_pages(void);
+void rt_notify_late(void);
+/* rt_signals.c */
+void rt_catch_signals(void);
+void rt_start_clock(void);
+void rt_restart_clock(void);
 #endif
