@@ -181,7 +181,7 @@ class Replayer(Closing):
         """Return the running server; start one if necessary."""
         if self.server is None or not self.server.running():
             self.close()
-            self.complaints = tempfile.TemporaryFile()
+            self.complaints = tempfile.TemporaryFile()  # noqa: SIM115, closed in `close`
             self.server = Child(
                 "the process that replays programs",
                 "fuzz.findings.replay_server",

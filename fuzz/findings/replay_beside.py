@@ -9,9 +9,7 @@ from ..processes.fork import Fork
 from ..processes.starting import NoProcessError
 
 
-def answers(
-    requests: Sequence[Any], beside: int, work: Callable[[Any], Any]
-) -> Iterator[tuple[int, Any]]:
+def answers(requests: Sequence[Any], beside: int, work: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
     """Process requests concurrently.
 
     :param requests: started in order

@@ -208,6 +208,7 @@ class Store(Closing):
         self.lost[key] = found
         self.files.set_aside(found)
 
+
 def with_one_more(found: FindingRecord, programs: list[FindingRecord]) -> list[FindingRecord]:
     """Return the kept programs of a finding with one more: one of each structure."""
     alike = structure(found.program)

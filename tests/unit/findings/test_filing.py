@@ -10,15 +10,15 @@ from queue import SimpleQueue
 
 import pytest
 
-from fuzz.campaign.work import filing
 from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import connect
-from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Origin, Pending, Replayed
-from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.view.lines import answer
-from fuzz.campaign.view.summary import summary
 from fuzz.campaign.view.queries import read
+from fuzz.campaign.view.summary import summary
+from fuzz.campaign.work import filing
+from fuzz.campaign.work.filing import Filer, gone_path
+from fuzz.campaign.work.refiling import Refiled
 from fuzz.files import write_together
 from fuzz.findings import finding_files
 from fuzz.findings.accepted import Accepted

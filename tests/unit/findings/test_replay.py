@@ -16,7 +16,6 @@ from fuzz.judging.bearers import has
 from fuzz.judging.differential import Differential, Verdict
 from fuzz.language.program import Program
 from fuzz.language.text import parse, print_program
-
 from reference import stores
 
 from ..console import MISSING_CLEAN

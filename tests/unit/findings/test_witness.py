@@ -57,7 +57,9 @@ def test_run_shows_the_stamp(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     run = in_process(capsys, "run", "--candidate", "rfc-v1")
     _, out, _ = run(str(file))
     assert out.count(f"            real kernel: {STAMP}\n") == 1
-    shown = {each["signature"]: each["real"] for each in json.loads(run(str(file), "--json")[1])["results"][0]["findings"]}
+    shown = {
+        each["signature"]: each["real"] for each in json.loads(run(str(file), "--json")[1])["results"][0]["findings"]
+    }
     assert shown.pop(SIGNATURE) == STAMP
     assert set(shown.values()) <= {None}
 
