@@ -52,6 +52,10 @@ class Fork:
                 self.pid = os.fork()
             if not self.pid:
                 self._serve(parent, requests, answers, blocked)
+        except BaseException:
+            # There is no copy. The next call opens other pipes.
+            self.close()
+            raise
         finally:
             for end in (requests, answers):
                 if end >= 0:
