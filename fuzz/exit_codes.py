@@ -14,9 +14,8 @@ OUR_MISTAKE: Final = 3
 # No verdict: most programs need something that is not modelled, a kernel tree was edited meanwhile, a process could
 # not be started or was killed from outside, or memory ran out.
 NO_VERDICT: Final = 4
-# Ctrl-C, whatever was found before it; likewise SIGHUP and SIGTERM.
+# Ctrl-C, whatever was found before it; likewise SIGHUP, and SIGTERM with 143 (`fuzz.processes.signals.exit_code`).
 INTERRUPTED: Final = 130
 HUNG_UP: Final = 129
-TERMINATED: Final = 143
 # The reader of the output closed it.
 PIPE_CLOSED: Final = 141

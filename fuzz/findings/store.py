@@ -62,10 +62,6 @@ class Store(Closing):
         """Return each finding with its smallest program, sorted by class and severity; crashes come last."""
         return in_order(programs[0] for programs in self.kept.values())
 
-    def alternatives(self, kind: str, signature: str) -> list[FindingRecord]:
-        """Return the larger programs that show the same finding, the smallest first."""
-        return self.kept.get((kind, signature), [])[1:]
-
     def unreplayed(self) -> list[FindingRecord]:
         """Return findings that no program showed again in a fresh process; `FindingRecord.reason` gives the cause."""
         return in_order(self.lost.values())

@@ -66,7 +66,6 @@ class RealSession(Closing):
         self.events: EventMemory | None = None
         self.initrd = initrd.make()
         self.machine: RealMachine | None = None
-        self.restored = 0.0
         self.fresh = True
         try:
             self.start()
@@ -85,9 +84,7 @@ class RealSession(Closing):
         for _ in range(SAVES):
             saved = entry_made(PART, name, self.boot)
             release, self.page_size = ready_line(saved)
-            began = time.monotonic()
             self.machine = self.restore(saved)
-            self.restored = time.monotonic() - began
             if self.timers_work(self.machine):
                 break
             # It was saved while a timer was about to fire.

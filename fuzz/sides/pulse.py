@@ -72,11 +72,6 @@ class Pulse:
             self.words[word] = 0
         self.on = True
 
-    def detach(self) -> None:
-        """Stop writing, and release the memory."""
-        self.on = False
-        self.words = self.bytes = None
-
     def begin(self, side: int, at: int) -> None:
         """Note that kernel code of a side is about to run for operation *at*."""
         words = self.words

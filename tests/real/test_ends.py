@@ -85,7 +85,6 @@ def test_no_qemu_and_no_memory_is_left(running: tuple[subprocess.Popen[str], int
 def test_a_machine_is_restored_quickly(newest: RealKernel) -> None:
     """An undisturbed machine takes a third of a second."""
     with RealSession(newest) as session:
-        assert session.restored < 5.0
         began = time.monotonic()
         session.start()
         assert time.monotonic() - began < 5.0

@@ -18,7 +18,6 @@ from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.refiling import Refiled
 from fuzz.campaign.work.worker import Stop, do_unit
-from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Fresh, Result, Unit
 from fuzz.findings.record import FindingRecord
 from fuzz.judging.finding import Finding
@@ -26,6 +25,7 @@ from fuzz.language.text import parse, print_program
 
 from ..console import MISSING_CLEAN
 from ..processes import wait_for
+from ..run_here import run_here
 
 
 def outcome_of(number: int, unit: Unit, interrupted: bool = False) -> UnitOutcome:

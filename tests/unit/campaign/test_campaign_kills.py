@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from fuzz.campaign.store.database import connect_to_read
-from fuzz.engines.drivers import run_here
 from fuzz.engines.unit import Result, Unit
 
 from ..processes import wait_for, wait_for_work
+from ..run_here import run_here
 from .campaigns import Running, check, family, kill, units_done
 
 WORKERS = 2

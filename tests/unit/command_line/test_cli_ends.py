@@ -9,7 +9,6 @@ import pytest
 
 from fuzz.distribution import form
 from fuzz.engines import unit as units
-from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import Watch
 from fuzz.engines.unit import Message, Unit
 from fuzz.judging.differential import Differential
@@ -19,6 +18,7 @@ from fuzz.language.text import load
 
 from ..console import MISSING_CLEAN
 from ..replaying import Here
+from ..run_here import run_here
 from .calls import CHANGES, SAME, Call, told_first, write
 
 

@@ -120,7 +120,7 @@ def test_is_guided_by_lines_and_by_features(lines: bool, features: bool) -> None
     """Check that libFuzzer keeps programs that show something new; compiled modules show no lines."""
     script = f"""
 from fuzz.engines import atheris_records
-from fuzz.engines.drivers import run_here
+from tests.unit.run_here import run_here
 from fuzz.engines.guidance import Counters
 from fuzz.engines.unit import Unit
 if not {lines}:
@@ -142,7 +142,7 @@ def test_libfuzzer_keeps_a_bounded_number_of_programs() -> None:
     """Check that a bounded number of later programs is kept beside libFuzzer, the newest ones."""
     script = """
 from fuzz.engines import atheris_records, guidance
-from fuzz.engines.drivers import run_here
+from tests.unit.run_here import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.unit import Unit
 guidance.KEPT = 5

@@ -11,7 +11,6 @@ import pytest
 
 import candidate
 from candidate.tree.runtime.errors import TreeNotStartedError
-from fuzz.engines.drivers import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import Message, Result, Unit, UnitState, from_line, to_line
@@ -29,6 +28,7 @@ from fuzz.reports.report import no_verdict, refused_lines
 
 from ..console import process
 from ..replaying import Here, Scripted
+from ..run_here import run_here
 
 ROOT = Path(__file__).parents[3]
 ORIGINAL = candidate.get("original")

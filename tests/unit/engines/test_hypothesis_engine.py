@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, Phase, find, given, seed, settings
 
 from fuzz.command_line.cli import main
 from fuzz.engines import registry
-from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Message, Result, Unit, UnitState
 from fuzz.exit_codes import BAD_INPUT
@@ -27,6 +26,8 @@ from fuzz.language.text import parse
 from fuzz.language.validate import validate
 from fuzz.properties.choices import Choices
 from fuzz.properties.strategies import programs
+
+from ..run_here import run_here
 
 UNIT: Final = Unit("hypothesis", "original", "rfc-v1", 1, programs=40)
 ROOT: Final = Path(__file__).parents[3]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.engines.drivers import run_here
 from fuzz.engines.flight import SIZE, SharedFlight, make
 from fuzz.engines.supervisor import EngineError, remaining, run_unit
 from fuzz.engines.unit import Fresh, Message, Result, Unit, UnitState, from_line, to_line
@@ -24,6 +23,7 @@ from fuzz.language.text import print_program
 
 from ..console import ROOT
 from ..processes import wait_for
+from ..run_here import run_here
 
 UNIT = Unit("random", "original", "rfc-v1", 1, programs=25)
 

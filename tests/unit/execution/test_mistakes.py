@@ -10,7 +10,6 @@ import pytest
 
 import candidate
 from candidate import Candidate
-from fuzz.engines.drivers import run_here
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Mistake, Result, Unit, from_line, to_line
 from fuzz.execution.executor import Executor
@@ -25,6 +24,8 @@ from fuzz.minimizing.watched import WatchedJudge
 from fuzz.reports.watched import run_all
 from reference.mmu import Mmu
 from reference.pgtable import KVM_PGTABLE_WALK_LEAF, Pgtable, kvm_pgtable_walker, stage2_map_data
+
+from ..run_here import run_here
 
 PROGRAM = parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n")
 Body = Callable[[Any, Any], Any]

@@ -17,11 +17,12 @@ from fuzz.benchmark.finding import BenchmarkTrial, Task, tasks
 from fuzz.benchmark.ranking import Benchmark, BenchmarkRow, Rank
 from fuzz.command_line import cli
 from fuzz.engines import registry
-from fuzz.engines.drivers import run_here
 from fuzz.engines.session import Session
 from fuzz.engines.supervisor import EngineError, run_unit
 from fuzz.engines.unit import Result, Unit
 from fuzz.language.program import Program
+
+from ..run_here import run_here
 
 # A bug found soon, but not at once.
 SHALLOW: Final = next(bug for bug in BUGS if bug.name == "bug-exec-clean")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Run a unit of work in this process."""
+"""A unit of work in this process, as the child of an engine does it."""
 
 from collections.abc import Callable
 
-from .registry import engine_of
-from .session import Session
-from .unit import Message, Unit
+from fuzz.engines.registry import engine_of
+from fuzz.engines.session import Session
+from fuzz.engines.unit import Message, Unit
 
 
 def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
-    """Do a unit in this process, unsupervised; most callers should use `fuzz.engines.supervisor.run_unit`.
+    """Do a unit in this process, unsupervised; most tests should use `fuzz.engines.supervisor.run_unit`.
 
     The atheris engine ends the process.
 
