@@ -77,9 +77,10 @@ def begun(library: Path) -> Process:
     raise AssertionError("the driver does not stay")
 
 
+@pytest.mark.skipif(len(CORES) == 1, reason="needs two cores")
 def test_the_driver_stays_with_the_process(library: Path) -> None:
     process = begun(library)
-    assert len(CORES) == 1 or os.sched_getaffinity(0) != CORES
+    assert os.sched_getaffinity(0) < CORES
     POOL.give_back(process)
     assert os.sched_getaffinity(0) == CORES
 
