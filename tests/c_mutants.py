@@ -90,24 +90,24 @@ def changes(file: str, source: bytes, function: str, node: Node) -> Iterator[CMu
         return CMutant(file, function, place.start_point.row + 1, operator, start, stop, old, new)
 
     if node.type == "expression_statement":
-        yield changed("leave out", node, ";")
+        yield changed("delete statement", node, ";")
     elif node.type == "if_statement":
         condition = node.child_by_field_name("condition")
         assert condition is not None
-        yield changed("turn round", condition, f"(!{text(condition)})")
+        yield changed("negate", condition, f"(!{text(condition)})")
         if node.child_by_field_name("alternative") is None:
-            yield changed("leave out", node, ";")
+            yield changed("delete statement", node, ";")
     elif node.type == "binary_expression":
         sign = node.child_by_field_name("operator")
         assert sign is not None
         for new in OPERATORS.get(text(sign), ()):
-            yield changed("another operator", sign, new)
+            yield changed("replace operator", sign, new)
     elif node.type == "unary_expression" and text(node).startswith("!"):
-        yield changed("turn round", node, "", node.start_byte + 1)
+        yield changed("negate", node, "", node.start_byte + 1)
     elif node.type == "number_literal":
-        yield changed("another number", node, f"({text(node)} + 1)")
+        yield changed("change number", node, f"({text(node)} + 1)")
     elif node.type in ("true", "false"):
-        yield changed("turn round", node, "false" if node.type == "true" else "true")
+        yield changed("negate", node, "false" if node.type == "true" else "true")
     for child in node.children:
         yield from changes(file, source, function, child)
 

@@ -23,7 +23,7 @@ IN_WORDS: Final[dict[str, str]] = {
     "kvm_release_pfn_clean": "unpin frame",
     "kvm_set_pfn_accessed": "mark accessed frame",
     "kvm_set_pfn_dirty": "mark dirty frame",
-    "mmu_notifier_retry": "ask whether to retry",
+    "mmu_notifier_retry": "check for a retry",
 }
 
 

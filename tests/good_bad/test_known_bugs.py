@@ -24,9 +24,9 @@ from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
 from ..planted_races import IN_PORTS, in_port
 from .case import ORIGINAL, broken
-from .near_misses import ALL, NeverMaps, Struck
+from .near_misses import ALL, KnownBugCase, NeverMaps
 
-each_entry = pytest.mark.parametrize("struck", ALL, ids=[struck.pattern.rstrip("*") for struck in ALL])
+each_entry = pytest.mark.parametrize("case", ALL, ids=[case.pattern.rstrip("*") for case in ALL])
 
 
 def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tuple[Verdict, list[Violation]]:
@@ -38,42 +38,42 @@ def judged(version: Candidate, text: str, reference: Candidate = ORIGINAL) -> tu
     return run.end(), run.found[1]
 
 
-def entry_of(struck: Struck) -> int:
+def entry_of(case: KnownBugCase) -> int:
     """Return the index of an entry in known.toml."""
-    alike = [at for at, bug in enumerate(known_bugs()) if bug.pattern == struck.pattern and bug.versions]
+    alike = [at for at, bug in enumerate(known_bugs()) if bug.pattern == case.pattern and bug.versions]
     # Two entries may have the same pattern and different conditions.
-    return alike[[each for each in ALL if each.pattern == struck.pattern].index(struck)]
+    return alike[[each for each in ALL if each.pattern == case.pattern].index(case)]
 
 
 def test_every_entry_has_a_near_miss() -> None:
     """tests/tree/test_known_bugs.py has the near misses of bugs that only kernel trees have."""
-    assert [struck.pattern for struck in ALL] == [bug.pattern for bug in known_bugs() if bug.versions]
+    assert [case.pattern for case in ALL] == [bug.pattern for bug in known_bugs() if bug.versions]
 
 
 @each_entry
-def test_a_known_bug_explains_what_it_causes(struck: Struck) -> None:
-    verdict, found = judged(ORIGINAL, struck.met)
-    fit = [violation for violation in found if fnmatchcase(violation.signature, struck.pattern)]
+def test_a_known_bug_explains_what_it_causes(case: KnownBugCase) -> None:
+    verdict, found = judged(ORIGINAL, case.program)
+    fit = [violation for violation in found if fnmatchcase(violation.signature, case.pattern)]
     assert fit
-    assert all(entry_of(struck) in violation.known for violation in fit)
+    assert all(entry_of(case) in violation.known for violation in fit)
     assert {finding.kind for finding in verdict.findings} == {COMMON}
 
 
 @each_entry
-def test_a_near_miss_is_a_regression(struck: Struck) -> None:
-    verdict, found = judged(struck.version, struck.missed)
-    fit = [violation for violation in found if fnmatchcase(violation.signature, struck.pattern)]
+def test_a_near_miss_is_a_regression(case: KnownBugCase) -> None:
+    verdict, found = judged(case.version, case.near_miss_program)
+    fit = [violation for violation in found if fnmatchcase(violation.signature, case.pattern)]
     assert fit
-    assert all(entry_of(struck) not in violation.known for violation in fit)
+    assert all(entry_of(case) not in violation.known for violation in fit)
     assert REGRESSION in [finding.kind for finding in verdict.findings]
-    kinds = {finding.kind for finding in verdict.findings if fnmatchcase(finding.signature, struck.pattern)}
+    kinds = {finding.kind for finding in verdict.findings if fnmatchcase(finding.signature, case.pattern)}
     assert kinds <= {REGRESSION}
 
 
 @each_entry
-def test_only_the_condition_distinguishes_a_near_miss(struck: Struck) -> None:
+def test_only_the_condition_distinguishes_a_near_miss(case: KnownBugCase) -> None:
     """The version does not change the entry's functions."""
-    assert has(struck.version, known_bugs()[entry_of(struck)])
+    assert has(case.version, known_bugs()[entry_of(case)])
 
 
 @pytest.mark.parametrize("entry", known_bugs(), ids=lambda entry: entry.pattern)

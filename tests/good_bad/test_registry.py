@@ -68,7 +68,8 @@ def undeclared(kind: type[Checker]) -> list[str]:
     if rule is NO_RULE:
         return [f"{kind.__name__}: declares no rule; give it `rule = Rule(...)`"]
     if sum(not clause.patterns for clause in rule.clauses) != 1:
-        return [f"{kind.__name__}: one clause of its rule has no patterns, and is broken by what the others are not"]
+        needs = "exactly one clause must have no patterns: it takes the violations that match no other clause"
+        return [f"{kind.__name__}: {needs}"]
     wrong = [
         f"{kind.__name__}: its rule says nothing in {field}" for field in ("holds", "why") if not getattr(rule, field)
     ]
@@ -109,7 +110,7 @@ def misplaced(pages: Iterable[Path], table: str) -> str:
     if not shown:
         return f"no page has the table of rules: {', '.join(page.name for page in pages)}"
     old = [page.name for page in shown if f"\n{table}\n" not in page.read_text()]
-    return f"{', '.join(old)}: put in what `python -m fuzz.checkers` prints" if old else ""
+    return f"{', '.join(old)}: replace the table with the output of `python -m fuzz.checkers`" if old else ""
 
 
 def test_every_class_is_registered() -> None:
@@ -166,7 +167,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     assert unregistered([NewChecker], CHECKERS) == ["NewChecker: missing in fuzz/checkers/registry.py"]
     assert undeclared(NewChecker) == ["NewChecker: declares no rule; give it `rule = Rule(...)`"]
     assert undeclared(ManyClauses) == [
-        "ManyClauses: one clause of its rule has no patterns, and is broken by what the others are not"
+        "ManyClauses: exactly one clause must have no patterns: it takes the violations that match no other clause"
     ]
     assert untested(NEW, cases()) == "new: no case in tests/good_bad has a signature that begins with it"
     assert unsaid(
@@ -175,7 +176,8 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     page = tmp_path / "findings.md"
     assert misplaced([page], markdown()) == "no page has the table of rules: findings.md"
     page.write_text(f"\n{markdown()}| new | nothing is new |\n\n")
-    assert misplaced([page], markdown()) == "findings.md: put in what `python -m fuzz.checkers` prints"
+    wanted = "findings.md: replace the table with the output of `python -m fuzz.checkers`"
+    assert misplaced([page], markdown()) == wanted
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)

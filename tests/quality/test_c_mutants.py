@@ -24,21 +24,21 @@ def made() -> list[CMutant]:
 def test_each_place_of_a_function_is_changed() -> None:
     changes = [(each.function, each.line, each.operator, each.old, each.new) for each in made()]
     assert changes == [
-        ("first", 6, "turn round", "(!all || most < 2)", "(!(!all || most < 2))"),
-        ("first", 6, "leave out", "if (!all || most < 2)\n\t\treturn NULL;", ";"),
-        ("first", 6, "another operator", "||", "&&"),
-        ("first", 6, "turn round", "!", ""),
-        ("first", 6, "another operator", "<", "<="),
-        ("first", 6, "another operator", "<", ">="),
-        ("first", 6, "another number", "2", "(2 + 1)"),
-        ("first", 8, "leave out", "lock(all);", ";"),
+        ("first", 6, "negate", "(!all || most < 2)", "(!(!all || most < 2))"),
+        ("first", 6, "delete statement", "if (!all || most < 2)\n\t\treturn NULL;", ";"),
+        ("first", 6, "replace operator", "||", "&&"),
+        ("first", 6, "negate", "!", ""),
+        ("first", 6, "replace operator", "<", "<="),
+        ("first", 6, "replace operator", "<", ">="),
+        ("first", 6, "change number", "2", "(2 + 1)"),
+        ("first", 8, "delete statement", "lock(all);", ";"),
     ]
 
 
 def test_a_mutant_is_the_file_with_one_change() -> None:
     left_out = made()[-1]
     assert left_out.applied(SOURCE) == SOURCE.decode().replace("lock(all);", ";")
-    assert str(left_out) == "a.c:8 first (leave out): lock(all); => ;"
+    assert str(left_out) == "a.c:8 first (delete statement): lock(all); => ;"
 
 
 def test_the_order_is_random_with_one_mutant_of_each_line_first() -> None:

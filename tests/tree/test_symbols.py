@@ -46,7 +46,7 @@ def test_every_symbol_has_a_class_and_a_reason() -> None:
     assert reason("no_such_function") == "it is not in the list of symbols"
 
 
-def test_native_defines_what_is_called_modelled() -> None:
+def test_native_defines_each_modelled_symbol() -> None:
     """Search its source text, which also contains names defined by macros."""
     text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.[ch]")))
     missing = [

@@ -17,9 +17,9 @@ def only(file: str, function: str, operator: str, old: str) -> CMutant:
 
 def test_trials() -> None:
     trying = TreeMutants(real_tree(), 40, 1)
-    reference = only(PGTABLE, "stage2_unmap_put_pte", "leave out", "mm_ops->put_page(ctx->ptep);")
-    number = only(PGTABLE, "__kvm_pgtable_walk", "another number", "0")
-    text = only(MMU, "kvm_mmu_init", "leave out", 'kvm_err("Hyp mode page-table not allocated\\n");')
+    reference = only(PGTABLE, "stage2_unmap_put_pte", "delete statement", "mm_ops->put_page(ctx->ptep);")
+    number = only(PGTABLE, "__kvm_pgtable_walk", "change number", "0")
+    text = only(MMU, "kvm_mmu_init", "delete statement", 'kvm_err("Hyp mode page-table not allocated\\n");')
     assert [(each.file, each.line) in trying.lines for each in (reference, number, text)] == [True, True, False]
     trials = list(attempts(trying, [reference, number], 1))
     assert trials[0].found.startswith("regression refcount: ")

@@ -51,7 +51,7 @@ def add_arguments(parser: Parser) -> None:
     form.add_argument("--qemu", action="store_true", help=tables)
     after = "number of the operation, from 1; 0: the creation of the VMs (with --qemu; the last one)"
     parser.add_argument("--after", action=Once, type=operation, metavar="N", help=after)
-    stock = "leave out what the unmodified casemate rejects in correct code (with --casemate)"
+    stock = "omit events that the unmodified casemate rejects although the code is correct (with --casemate)"
     parser.add_argument("--stock", action="store_true", help=stock)
     model = f"the version that is run (the candidate of PROGRAM's comments, or {MODEL}); with --selftest, the version"
     model += f" that defines the correct outcomes ({MODEL}, regardless of the comments)"
