@@ -22,7 +22,7 @@ from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
-from ..planted_races import IN_PORTS, in_port
+from ..measuring.planted_races import IN_PORTS, in_port
 from .case import ORIGINAL, broken
 from .near_misses import ALL, KnownBugCase, NeverMaps
 

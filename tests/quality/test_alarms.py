@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Versions compared with themselves: known bugs explain all findings, and other findings are reported.
 
-`tests.measure_alarms` does this for any length of time.
+`tests.measuring.alarms` does this for any length of time.
 """
 
 import pytest
@@ -12,7 +12,7 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.language.program import KIB
 
-from ..measure_alarms import Alarms, judged_alone
+from ..measuring.alarms import Alarms, judged_alone
 
 
 def alarms_of(name: str, seed: int, blocks: bool) -> Alarms:

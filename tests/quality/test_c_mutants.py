@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Small changes of C functions, which serve to measure checkers on kernel trees."""
 
-from ..c_mutants import CMutant, mutants, ordered
+from ..measuring.c_mutants import CMutant, mutants, ordered
 
 SOURCE = b"""\
 #define TWICE(x) ((x) + (x))

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Races planted in the port are found unaided, and shrink to a few operations and switches.
 
-`tests.measure_races` tries them with both engines and several seeds; this file uses one seed of each.
+`tests.measuring.races` tries them with both engines and several seeds; this file uses one seed of each.
 """
 
 from pathlib import Path
 
 import pytest
 
-from ..planted_races import IN_PORTS, PORT, in_port
-from ..races_found import are_small, found_by_atheris, found_by_random, shrinks
+from ..measuring.planted_races import IN_PORTS, PORT, in_port
+from ..measuring.races_found import are_small, found_by_atheris, found_by_random, shrinks
 
 # Upper bound on the programs of the guided engine; of eight seeds of each race, the slowest took 1 621.
 GUIDED = 6000

@@ -8,7 +8,7 @@ import pytest
 
 from candidate.tree.building.source import KVM_MAIN, MMU
 
-from ..planted_races import IN_TREES, TREE, PlantedRace, in_tree
+from ..measuring.planted_races import IN_TREES, TREE, PlantedRace, in_tree
 from ..unit.block_run import Run
 from .trees import version
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Races planted in a tree are found unaided by random programs and the guided engine, and minimised programs show them.
 
-`tests.measure_races` tries all of them with both engines and several seeds; this file tries some, with one seed.
+`tests.measuring.races` tries all of them with both engines and several seeds; this file tries some, with one seed.
 """
 
 from pathlib import Path
@@ -11,8 +11,8 @@ import candidate
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.program import sequential
 
-from ..planted_races import IN_TREES, in_tree
-from ..races_found import are_small, found_by_atheris, found_by_random, shrinks
+from ..measuring.planted_races import IN_TREES, in_tree
+from ..measuring.races_found import are_small, found_by_atheris, found_by_random, shrinks
 from .trees import version
 
 # Only concurrent vCPUs show these: the operations of the block, one after the other, do not.

@@ -3,8 +3,8 @@
 
 from candidate.tree.building.source import MMU, PGTABLE
 
-from ..c_mutants import CMutant, mutants
-from ..measure_tree_mutants import CTrial, TreeMutants, attempts, summary
+from ..measuring.c_mutants import CMutant, mutants
+from ..measuring.tree_mutants import CTrial, TreeMutants, attempts, summary
 from .trees import real_tree
 
 

@@ -16,7 +16,7 @@ from reference.machine.sparse import SparseWords
 from reference.pgtable import Pgtable, kvm_pgtable_walk_data, stage2_map_data
 from reference.zero_runs import skippable_runs, zeroes_from
 
-from ...stored_verdicts import digests
+from ...measuring.stored_verdicts import digests
 
 PROGRAMS = 25
 PORTS = candidate.names()

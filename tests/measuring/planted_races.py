@@ -13,9 +13,9 @@ from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.judging.finding import REGRESSION, Finding
 
-from .tree.trees import changed, real_tree
+from ..tree.trees import changed, real_tree
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 TREE: Final = "6.12"
 PORT: Final = "original"
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Judge versions against themselves, and show findings that no known bug explains: new bugs or false alarms.
 
-``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_alarms v5.14 tree:PATH``. Versions run one after the other, in this
-process. Both sides of a program do the same, so one side is judged for both. Some programs are judged on both sides. If
-such a program has par blocks, it is run again and must have the same events.
+``S2FUZZ_TREES=... .venv/bin/python -m tests.measuring.alarms v5.14 tree:PATH``. Versions run one after the other, in
+this process. Both sides of a program do the same, so one side is judged for both. Some programs are judged on both
+sides. If such a program has par blocks, it is run again and must have the same events.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from fuzz.judging.verdict import Judge, Verdict
 from fuzz.language.program import KIB, Program, has_blocks
 from fuzz.language.text import print_program
 
-from .measure_races import cpu_seconds
+from .races import cpu_seconds
 
 # Number of programs between two checks of the clock.
 LOOK_EVERY: Final = 10
@@ -126,7 +126,7 @@ class Alarms:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.measure_alarms", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.measuring.alarms", description=__doc__.splitlines()[0])
     parser.add_argument("versions", nargs="+", metavar="VERSION", help="as `s2fuzz list` has them, or tree:PATH")
     parser.add_argument("--cpu", type=float, default=600.0, help="CPU seconds for each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the programs (%(default)s)")

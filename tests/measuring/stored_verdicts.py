@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Stored programs and digests of their verdicts, to check that a change affects no verdict.
 
-``python -m tests.stored_verdicts write FILE PROGRAMS`` generates programs and judges them; ``compare FILE`` judges the
-stored programs, and lists those whose findings, consequences, features, notes or costs have changed. The programs are
-stored in their binary form, so that a change of the generator has no effect. For versions other than the original and
-RFC v1, put ``--versions REFERENCE CANDIDATE`` first.
+``python -m tests.measuring.stored_verdicts write FILE PROGRAMS`` generates programs and judges them; ``compare FILE``
+judges the stored programs, and lists those whose findings, consequences, features, notes or costs have changed. The
+programs are stored in their binary form, so that a change of the generator has no effect. For versions other than the
+original and RFC v1, put ``--versions REFERENCE CANDIDATE`` first.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main() -> int:
 
     :returns: 1 if a verdict has changed
     """
-    parser = argparse.ArgumentParser(prog="tests.stored_verdicts")
+    parser = argparse.ArgumentParser(prog="tests.measuring.stored_verdicts")
     parser.add_argument("--versions", nargs=2, default=[REFERENCE, CANDIDATE])
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("write", "compare"):

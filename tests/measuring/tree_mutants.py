@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Try small changes of a kernel tree's functions, and show those that nothing distinguishes from the tree itself.
 
-``python -m tests.measure_tree_mutants ../linux --mutants 200``, with the packages of ``pip install -e '.[mutation]'``.
-A mutant is a copy of the tree with one changed place in a C file. It is compared with the tree on the corpus, then on
-random programs with pages of 4K, until a finding distinguishes the two. Lines that no program reaches are not mutated.
+``python -m tests.measuring.tree_mutants ../linux --mutants 200``, with the packages of ``pip install -e
+'.[mutation]'``. A mutant is a copy of the tree with one changed place in a C file. It is compared with the tree on the
+corpus, then on random programs with pages of 4K, until a finding distinguishes the two. Lines that no program reaches
+are not mutated.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from fuzz.judging.differential import COMMON, Differential
 from fuzz.language.program import KIB, Program
 from fuzz.real.check import corpus
 
+from ..tree.trees import changed
 from .c_mutants import CMutant, mutants, ordered
-from .tree.trees import changed
 
 PAGE: Final = 4 * KIB
 FOUND: Final = "found"
@@ -149,7 +150,7 @@ def summary(trials: Sequence[CTrial]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.measure_tree_mutants", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.measuring.tree_mutants", description=__doc__.splitlines()[0])
     parser.add_argument("tree", type=Path, help="top folder of a kernel tree")
     parser.add_argument("--files", nargs="+", default=[MMU, PGTABLE], metavar="FILE", help="below it (%(default)s)")
     parser.add_argument("--mutants", type=int, default=100, help="number of mutants tried (%(default)s)")

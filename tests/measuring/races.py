@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Measure how soon engines find planted races, and how small the programs become: a table.
 
-``S2FUZZ_TREES=... .venv/bin/python -m tests.measure_races``. Trials run one after the other, each in a process of its
+``S2FUZZ_TREES=... .venv/bin/python -m tests.measuring.races``. Trials run one after the other, each in a process of its
 own. All begin with a program that does nothing. Each trial is a line of a file, so an interrupted measurement can be
 continued.
 """
@@ -32,9 +32,9 @@ from fuzz.language.text import parse, print_program
 from fuzz.minimizing.minimize import NotShownError, minimized
 from fuzz.minimizing.minimizer import judge_here
 
+from ..tree.trees import real_trees, version
 from .planted_races import IN_PORTS, IN_TREES, PORT, TREE, PlantedRace, in_port, in_tree
 from .races_found import size
-from .tree.trees import real_trees, version
 
 ENGINES: Final = ("random", "atheris")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -166,7 +166,7 @@ def table(trials: list[RaceTrial]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.measure_races", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.measuring.races", description=__doc__.splitlines()[0])
     parser.add_argument("--engine", action="append", choices=ENGINES, help="both by default")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to this one (%(default)s)")
     parser.add_argument("--cap", type=float, default=60.0, help="CPU seconds of a trial (%(default)s)")
