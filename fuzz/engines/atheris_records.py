@@ -30,7 +30,7 @@ from ..language.program import DEVICES, Program, has_blocks
 from ..language.repair import large_size
 from .guidance import Counters, instrument
 from .libfuzzer import arguments, silence
-from .session import NOTHING, Session
+from .unit_run import NOTHING, UnitRun
 
 # Maximum operations of a derived program: several short programs are worth more than one long one.
 OPERATIONS: Final = 100
@@ -40,7 +40,7 @@ BLOCKS: Final = 4
 DEVICE_PAGES: Final = 2048
 # Chance, in percent, to cross the two programs that libFuzzer chose.
 CROSSED: Final = 15
-# A session begins with this many programs of the corpus and the generator. Before that there is little to mutate, and
+# A unit begins with this many programs of the corpus and the generator. Before that there is little to mutate, and
 # what many programs show appears just as soon without guidance.
 BEGINNING: Final = 256
 # Once libFuzzer keeps as many inputs as it may (`fuzz.engines.guidance.KEPT`), this module keeps the latest LATER
@@ -79,18 +79,18 @@ class Fuzzing:
     """The callbacks of libFuzzer.
 
     :param atheris: the package
-    :param session: judges the programs; its corpus comes before any derived program
+    :param unit_run: judges the programs; its corpus comes before any derived program
     """
 
-    def __init__(self, atheris: Any, session: Session) -> None:
+    def __init__(self, atheris: Any, unit_run: UnitRun) -> None:
         self.atheris = atheris
-        self.session = session
+        self.unit_run = unit_run
         self.counters = Counters(atheris)
         # The latest inputs that showed something new and that libFuzzer does not keep.
         self.later: deque[bytes] = deque(maxlen=LATER)
-        self.generator = Generator(session.unit.seed, offers=session.offers)
+        self.generator = Generator(unit_run.unit.seed, offers=unit_run.offers)
         # Reversed, because seeds are popped from the end.
-        self.seeds = [encode(program) for program in reversed(session.corpus)]
+        self.seeds = [encode(program) for program in reversed(unit_run.corpus)]
         self.beginning = BEGINNING - len(self.seeds)
         records = 1 + MAX_SLOTS + OPERATIONS + BLOCKS * RECORDS
         self.longest = max([RECORD_SIZE * records, *map(len, self.seeds)])
@@ -101,20 +101,20 @@ class Fuzzing:
         if len(data) < RECORD_SIZE:
             self.counters.start()
             return
-        # Hold no reference to the verdict when the session checks which memory it can release.
+        # Hold no reference to the verdict when `UnitRun.over` checks which memory it can release.
         if self.counters.mark(self.features(decode(data))):
             self.later.append(data)
         self.end()
 
     def features(self, program: Program) -> tuple[int, ...]:
         """Judge a program and return its features; none if it has no verdict."""
-        verdict = self.session.judge(program)
+        verdict = self.unit_run.judge(program)
         return verdict.features if verdict else ()
 
     def end(self) -> None:
         """End the process if the budget is spent: libFuzzer does not return."""
-        if self.session.over():
-            self.session.finish()
+        if self.unit_run.over():
+            self.unit_run.finish()
             os._exit(0)
 
     @guarded
@@ -159,7 +159,7 @@ class Fuzzing:
         try:
             changed = change(program)
         except Exception as error:
-            self.session.failed(error, program)
+            self.unit_run.failed(error, program)
             return encode(program)
         return encode(self.fresh() if slow(changed) else changed)
 
@@ -168,7 +168,7 @@ class Fuzzing:
         try:
             return self.generator.next()
         except Exception as error:
-            self.session.failed(error, NOTHING)
+            self.unit_run.failed(error, NOTHING)
             return NOTHING
 
 
@@ -201,17 +201,17 @@ def long_in(slots: set[str], operation: Operation, most: int) -> bool:
     return getattr(operation, "slot", "") in slots and getattr(operation, "size", 0) > most
 
 
-def drive(session: Session) -> None:
+def drive(unit_run: UnitRun) -> None:
     """Judge programs until the budget of the unit is spent, then end this process."""
     import atheris
 
     instrument(atheris)
-    session.differential.features = True
-    fuzzing = Fuzzing(atheris, session)
+    unit_run.differential.features = True
+    fuzzing = Fuzzing(atheris, unit_run)
     fuzzing.end()
     if not debugging():
         silence()
-    options = arguments(session.unit.seed, fuzzing.longest)
+    options = arguments(unit_run.unit.seed, fuzzing.longest)
     atheris.Setup(options, fuzzing.test, custom_mutator=fuzzing.mutate, custom_crossover=fuzzing.cross)
-    session.ready()
+    unit_run.ready()
     atheris.Fuzz()

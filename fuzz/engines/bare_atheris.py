@@ -11,7 +11,7 @@ from typing import Final
 
 from ..language.binary import decode
 from .guidance import INSTRUMENTED, functions
-from .session import Session
+from .unit_run import UnitRun
 
 _OPTIONS: Final = (
     # A program is longer than the lengths that libFuzzer would gradually reach.
@@ -35,7 +35,7 @@ def instrument() -> int:
     return len(every)
 
 
-def drive(session: Session) -> None:
+def drive(unit_run: UnitRun) -> None:
     """Judge the inputs of libFuzzer until the unit's budget is spent, then end this process.
 
     :raises RuntimeError: there are no lines to guide libFuzzer
@@ -46,19 +46,19 @@ def drive(session: Session) -> None:
         raise RuntimeError("compiled code has no lines to guide libFuzzer; set S2FUZZ_PURE=1")
 
     def target(data: bytes) -> None:
-        session.judge(decode(data))
+        unit_run.judge(decode(data))
         end()
 
     def end() -> None:
         # libFuzzer does not return.
-        if session.over():
-            session.finish()
+        if unit_run.over():
+            unit_run.finish()
             os._exit(0)
 
     end()
     # libFuzzer reports on stderr.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     # libFuzzer takes 0 for "choose one".
-    own = session.unit.seed % ((1 << 32) - 1) + 1
+    own = unit_run.unit.seed % ((1 << 32) - 1) + 1
     atheris.Setup(["s2fuzz", f"-seed={own}", *_OPTIONS], target)
     atheris.Fuzz()

@@ -18,7 +18,7 @@ from ..language.operands import RawOperation
 from ..language.operations import Operation
 from ..language.program import Program
 from ..language.repair import RawSlot, RawVm, Repair, repair_vm
-from .session import Session
+from .unit_run import UnitRun
 
 # Programs per Hypothesis seed: the data that Hypothesis keeps about them grows.
 ROUND: Final = 1000
@@ -32,11 +32,11 @@ OPERATIONS: Final = st.tuples(*[BYTE] * 6, *[LONG] * 3)
 
 
 class Over(BaseException):
-    """The session's budget is spent; not an `Exception`, which Hypothesis would treat as a failure."""
+    """The unit's budget is spent; not an `Exception`, which Hypothesis would treat as a failure."""
 
 
-def machine(session: Session) -> type[RuleBasedStateMachine]:
-    """Return the state machine whose programs this session judges."""
+def machine(unit_run: UnitRun) -> type[RuleBasedStateMachine]:
+    """Return the state machine whose programs this unit judges."""
 
     class Bare(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -57,14 +57,14 @@ def machine(session: Session) -> type[RuleBasedStateMachine]:
 
         def teardown(self) -> None:
             if self.repair is not None:
-                session.judge(Program(self.repair.vm, tuple(self.repair.slots), tuple(self.operations)))
-            if session.over():
+                unit_run.judge(Program(self.repair.vm, tuple(self.repair.slots), tuple(self.operations)))
+            if unit_run.over():
                 raise Over
 
     return Bare
 
 
-def drive(session: Session) -> None:
+def drive(unit_run: UnitRun) -> None:
     """Judge the programs that Hypothesis draws from the unit's seed, until its budget is spent."""
     # Hypothesis caches data about modules in a folder. Disable that unless the user names a folder.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
@@ -76,10 +76,10 @@ def drive(session: Session) -> None:
         derandomize=False,
         suppress_health_check=list(HealthCheck),
     )
-    number = session.unit.seed << 32
+    number = unit_run.unit.seed << 32
     try:
-        while not session.over():
-            run_state_machine_as_test(seed(number)(machine(session)), settings=chosen)
+        while not unit_run.over():
+            run_state_machine_as_test(seed(number)(machine(unit_run)), settings=chosen)
             number += 1
     except Over:
         pass

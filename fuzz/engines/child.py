@@ -24,8 +24,8 @@ def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
     from .flight import SharedFlight
     from .numbers import LaneNumbers, SharedNumbers
     from .registry import engine_of
-    from .session import Session
     from .unit import Message, Mistake, Unit, to_line
+    from .unit_run import UnitRun
 
     unit = Unit.from_json(line)
     collect_rarely()
@@ -35,13 +35,13 @@ def work(line: str, parent: Parent, memory: int, share: str = "") -> None:
 
     try:
         numbers = SharedNumbers(LaneNumbers.of(share), unit.first) if share else None
-        session = Session(unit, tell, SharedFlight(memory), numbers)
+        unit_run = UnitRun(unit, tell, SharedFlight(memory), numbers)
     except TreeError as error:
         tell(Mistake(str(error)))
         return
-    session.begin()
-    engine_of(unit.engine).drive()(session)
-    session.finish()
+    unit_run.begin()
+    engine_of(unit.engine).drive()(unit_run)
+    unit_run.finish()
 
 
 def main(arguments: list[str]) -> int:

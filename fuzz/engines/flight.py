@@ -2,7 +2,7 @@
 """The program in flight and the current position, in memory that outlives the process that judges the program.
 
 Layout of the memory, little endian: u64 number of the program; u64 length of the program (0: none is in flight);
-f64 `time.monotonic()` of the session's beginning (0: not yet begun); at `_PULSE` the data of `fuzz.sides.pulse`; at
+f64 `time.monotonic()` of the unit's beginning (0: not yet begun); at `_PULSE` the data of `fuzz.sides.pulse`; at
 `_PROGRAM` the program in its binary form (`fuzz.language.binary`).
 """
 
@@ -46,12 +46,12 @@ class SharedFlight:
         self.pulse = memoryview(self.memory)[_PULSE:_PROGRAM]
 
     def begin(self) -> None:
-        """Mark the beginning of the session in this process."""
+        """Mark the beginning of the unit in this process."""
         _BEGUN.pack_into(self.memory, _HEAD.size, time.monotonic())
         PULSE.attach(self.pulse)
 
     def begun(self) -> float:
-        """Return the `time.monotonic` of the session's beginning, valid in every process; 0.0: it has not begun."""
+        """Return the `time.monotonic` of the unit's beginning, valid in every process; 0.0: it has not begun."""
         return float(_BEGUN.unpack_from(self.memory, _HEAD.size)[0])
 
     def depart(self, number: int, program: Program) -> None:

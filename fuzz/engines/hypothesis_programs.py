@@ -2,7 +2,7 @@
 """The Hypothesis engine: draws programs and shrinks those that show a regression or divergence.
 
 Each round is a search (``hypothesis.find``) for a program with a regression or divergence that no earlier round had.
-The search shrinks the program while the session records its findings. Rounds are short, because Hypothesis remembers
+The search shrinks the program while the unit records its findings. Rounds are short, because Hypothesis remembers
 everything it drew and keeps the same starting points during a round.
 """
 
@@ -21,7 +21,7 @@ from ..judging.differential import CLASSES, DIVERGENCE, REGRESSION
 from ..language.binary import encode
 from ..language.program import Program
 from ..properties.strategies import programs
-from .session import Session
+from .unit_run import UnitRun
 
 # Programs per round; with ten or more, Hypothesis begins each round with small ones.
 _ROUND: Final = 9
@@ -73,11 +73,11 @@ def digest_of(program: Program) -> int:
 class Search:
     """A search for regressions and divergences, one at a time.
 
-    :param session: judges the programs
+    :param unit_run: judges the programs
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, unit_run: UnitRun) -> None:
+        self.unit_run = unit_run
         # Findings already shrunk, as far as time allowed.
         self.done: set[str] = set()
         # The finding being shrunk, and the number of programs still allowed for that.
@@ -88,7 +88,7 @@ class Search:
         self.spent = 0
         self.judged = Remembered()
         # The starting points of later rounds.
-        self.corpus = list(session.corpus)
+        self.corpus = list(unit_run.corpus)
 
     def round(self, number: int) -> None:
         """Draw programs until one shows something worse, and shrink it; or until the round's programs are used up."""
@@ -104,13 +104,13 @@ class Search:
             suppress_health_check=list(HealthCheck),
             verbosity=Verbosity.quiet,
         )
-        source = random.Random(self.session.unit.seed << 32 | number)
+        source = random.Random(self.unit_run.unit.seed << 32 | number)
         try:
             find(programs(corpus=tuple(self.corpus)), self.shows, settings=chosen, random=source)
         except (NoSuchExample, _EnoughError):
             pass
         except Exception as error:
-            self.session.count_unmade(error)
+            self.unit_run.count_unmade(error)
         if self.wanted:
             self.done.add(self.wanted)
 
@@ -119,7 +119,7 @@ class Search:
 
         :raises _EnoughError: the budget is spent
         """
-        if self.session.over():
+        if self.unit_run.over():
             raise _EnoughError
         digest = digest_of(program)
         keys = self.judged.get(digest)
@@ -129,8 +129,8 @@ class Search:
         if not self.wanted:
             fresh = [key for key in keys if key not in self.done]
             credit = _ADVANCE + self.drawn // 2 - self.spent
-            # With `Unit.until`, the session searches for one finding and does not want others small.
-            if fresh and credit >= _LEAST and not self.session.unit.until:
+            # With `Unit.until`, the unit searches for one finding and does not want others small.
+            if fresh and credit >= _LEAST and not self.unit_run.unit.until:
                 self.wanted = fresh[0]
                 self.left = min(credit, _MOST)
         return self.wanted in keys
@@ -147,25 +147,25 @@ class Search:
             self.spent += 1
         else:
             self.drawn += 1
-        features = len(self.session.features)
-        verdict = self.session.judge(program)
+        features = len(self.unit_run.features)
+        verdict = self.unit_run.judge(program)
         if verdict is None:
             return ()
-        if len(self.session.features) > features and not self.wanted:
+        if len(self.unit_run.features) > features and not self.wanted:
             self.corpus.append(program)
         worse = [finding for finding in verdict.findings if finding.kind in (REGRESSION, DIVERGENCE)]
         worse.sort(key=lambda finding: CLASSES.index(finding.kind))
         return tuple([finding.title for finding in worse])
 
 
-def drive(session: Session) -> None:
+def drive(unit_run: UnitRun) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
     # Hypothesis caches data about modules in a folder. Disable that unless the user names a folder.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
-    search = Search(session)
-    session.ready()
+    search = Search(unit_run)
+    unit_run.ready()
     for number in count():
-        if session.over():
+        if unit_run.over():
             return
         search.round(number)
         if number % _COLLECTED == 0:

@@ -3,15 +3,15 @@
 
 from ..generation.generator import Generator
 from ..language.program import Program
-from .session import Session
+from .unit_run import UnitRun
 
 
-def drive(session: Session) -> None:
+def drive(unit_run: UnitRun) -> None:
     """Judge programs of the unit's seed until its budget is spent."""
-    generator = Generator(session.unit.seed, offers=session.offers)
+    generator = Generator(unit_run.unit.seed, offers=unit_run.offers)
 
     def make(number: int) -> Program:
         generator.number = number - 1
         return generator.next()
 
-    session.judge_all(make)
+    unit_run.judge_all(make)

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 from ..distribution import how_to_install
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .unit_run import UnitRun
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A way to choose the programs of a session.
+    """A way to choose the programs of a unit.
 
-    Its function judges programs until `fuzz.engines.session.Session.over`. The same unit, bounded by programs,
+    Its function judges programs until `fuzz.engines.unit_run.UnitRun.over`. The same unit, bounded by programs,
     judges the same programs everywhere.
 
     :param name: the name in ``--engine``, reports and databases
-    :param driver: ``module:function``, in a module of fuzz.engines that is imported when a session begins
+    :param driver: ``module:function``, in a module of fuzz.engines that is imported when a unit begins
     :param package: the package that must be installed; "" for none
     :param extra: the extra of the distribution that installs the package
     :param only: the platforms of that package, in parentheses; "" for all
-    :param corpus: derives programs from others: a session without a corpus starts from corpus/seeds/
-    :param numbered: a seed determines the program of each number: a session can begin at any number, and continues with
+    :param corpus: derives programs from others: a unit without a corpus starts from corpus/seeds/
+    :param numbered: a seed determines the program of each number: a unit can begin at any number, and continues with
       the same seed after a process died. Other engines continue with another seed
     :param environment: names and values to set in the environment of its process
     :param public: false for a peer engine, which only measurements use (`fuzz.benchmark.finding`)
@@ -46,8 +46,8 @@ class Engine:
     environment: tuple[tuple[str, str], ...] = ()
     public: bool = True
 
-    def drive(self) -> "Callable[[Session], None]":
-        """Return the function that drives a session.
+    def drive(self) -> "Callable[[UnitRun], None]":
+        """Return the function that drives a unit.
 
         :raises ImportError: its package is not installed
         """

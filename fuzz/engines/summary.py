@@ -36,7 +36,7 @@ class Summary:
     :param findings: in the order of `fuzz.findings.found.in_order`
     :param crashes: exceptions in our own code, and programs that killed or hung a process
     :param unreplayed: findings and crashes that were seen once, but not again in a fresh process
-    :param costs: of both sides, summed over every `fuzz.engines.session.MEASURED`-th program
+    :param costs: of both sides, summed over every `fuzz.engines.unit_run.MEASURED`-th program
     :param elapsed: seconds of the whole session, including setup, replays and minimising
     :param interrupted: Ctrl-C ended it
     :param trouble: the reason why files could not be written; "" if they could

@@ -83,7 +83,7 @@ class UnitState:
 
     :param programs: number judged so far, with *operations* operations, in *seconds* seconds
     :param counts: ``kind signature`` -> programs that showed it
-    :param costs: of both sides, of every `fuzz.engines.session.MEASURED`-th program
+    :param costs: of both sides, of every `fuzz.engines.unit_run.MEASURED`-th program
     :param features: number of distinct features seen, including `Unit.seen`
     :param ended: nothing more will come
     :param refused: what is not modelled -> programs that needed it; they have no verdict but count in *programs*
@@ -233,7 +233,7 @@ class Result:
         return _sum(self._unjudged_earlier, from_wire(self._ran.unjudged))
 
     def end_child(self, seconds: float, cpu: float) -> None:
-        """Note that a process died without its last state; *seconds* and *cpu* count from its session's beginning."""
+        """Note that a process died without its last state; *seconds* and *cpu* count from its own beginning."""
         self.state.seconds = max(self.state.seconds, self._earlier.seconds + seconds)
         self.state.cpu = max(self.state.cpu, self._earlier.cpu + cpu)
 

@@ -12,7 +12,7 @@ from candidate import Candidate
 from reference.capabilities import ARM64_WORKAROUND_SPECULATIVE_AT, ICACHE_ALIASING, ICACHE_VPIPT, NO_VHE
 
 from ..distribution import corpus_folder
-from ..engines.session import offers_of
+from ..engines.unit_run import offers_of
 from ..generation.generator import Generator
 from ..language.program import Program
 from ..language.text import parse

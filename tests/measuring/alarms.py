@@ -15,7 +15,7 @@ import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
 from fuzz.engines.repeated import repeat
-from fuzz.engines.session import REPEATED, offers_of
+from fuzz.engines.unit_run import REPEATED, offers_of
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.conditions import Conditions

@@ -23,7 +23,7 @@ from candidate.tree import PREFIX, TreeError
 from candidate.tree.building.source import MMU, PGTABLE
 from candidate.tree.lines.code import code_lines
 from candidate.tree.lines.counts import CodeCounts
-from fuzz.engines.session import offers_of
+from fuzz.engines.unit_run import offers_of
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import COMMON, Differential
 from fuzz.language.program import KIB, Program

@@ -7,7 +7,7 @@
 import pytest
 
 import candidate
-from fuzz.engines.session import offers_of
+from fuzz.engines.unit_run import offers_of
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
 from fuzz.language.program import KIB

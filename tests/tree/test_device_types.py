@@ -8,7 +8,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU
-from fuzz.engines.session import offers_of
+from fuzz.engines.unit_run import offers_of
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import DIVERGENCE, REGRESSION, Differential
 from fuzz.language.program import CACHED, UNCACHED

@@ -4,8 +4,8 @@
 from collections.abc import Callable
 
 from fuzz.engines.registry import engine_of
-from fuzz.engines.session import Session
 from fuzz.engines.unit import Message, Unit
+from fuzz.engines.unit_run import UnitRun
 
 
 def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
@@ -15,7 +15,7 @@ def run_here(unit: Unit, tell: Callable[[Message], None]) -> None:
 
     :raises candidate.UnknownCandidateError: one of the unit's names is no version
     """
-    session = Session(unit, tell)
-    session.begin()
-    engine_of(unit.engine).drive()(session)
-    session.finish()
+    unit_run = UnitRun(unit, tell)
+    unit_run.begin()
+    engine_of(unit.engine).drive()(unit_run)
+    unit_run.finish()

@@ -10,8 +10,8 @@ import pytest
 from fuzz.checkers.checker import Checker
 from fuzz.checkers.registry import RUNS
 from fuzz.checkers.shadow import Shadow
-from fuzz.engines.session import Session
 from fuzz.engines.unit import Message, Unit, UnitState
+from fuzz.engines.unit_run import UnitRun
 from reference.compiled import choice as native
 
 ROOT: Final = Path(__file__).parents[2]
@@ -61,10 +61,10 @@ def test_the_engine_of_the_page_works() -> None:
     engine: dict[str, Any] = {"__name__": "fuzz.engines.short_programs", "__package__": "fuzz.engines"}
     exec(source, engine)
     told: list[Message] = []
-    session = Session(Unit("short", "original", "rfc-v1", 1, programs=5), told.append)
-    session.begin()
-    engine["drive"](session)
-    session.finish()
+    unit_run = UnitRun(Unit("short", "original", "rfc-v1", 1, programs=5), told.append)
+    unit_run.begin()
+    engine["drive"](unit_run)
+    unit_run.finish()
     states = [message for message in told if isinstance(message, UnitState)]
     assert (states[-1].programs, states[-1].ended) == (5, True)
     assert 0 < states[-1].operations <= 20

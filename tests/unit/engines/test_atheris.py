@@ -19,9 +19,9 @@ from fuzz.engines import atheris_records, guidance, registry
 from fuzz.engines.atheris_records import OPERATIONS, Fuzzing, slow
 from fuzz.engines.guidance import Counters, is_kernel_code
 from fuzz.engines.seeds import shipped
-from fuzz.engines.session import Session
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
+from fuzz.engines.unit_run import UnitRun
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.generation.mutations import crossover, mutate
@@ -40,14 +40,14 @@ START = print_program(parse(f"{HEAD}cpu0 read a+4K\n"))
 
 
 def fuzzing(unit: Unit) -> Fuzzing:
-    """Return a session that is not registered with libFuzzer."""
-    session = Session(unit, lambda message: None)
-    return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), session)
+    """Return a run of a unit that is not registered with libFuzzer."""
+    unit_run = UnitRun(unit, lambda message: None)
+    return Fuzzing(SimpleNamespace(Mutate=lambda data, longest: data[::-1]), unit_run)
 
 
 @pytest.fixture
 def bare() -> Fuzzing:
-    """Return a session without seeds."""
+    """Return a run of a unit without seeds."""
     return fuzzing(Unit("atheris", "original", "rfc-v1", 1))
 
 
@@ -102,8 +102,8 @@ def test_no_verdict_is_alive_when_memory_is_returned(bare: Fuzzing, monkeypatch:
         left.extend(each() for each in verdicts)
         return False
 
-    monkeypatch.setattr(bare.session, "judge", judge)
-    monkeypatch.setattr(bare.session, "over", over)
+    monkeypatch.setattr(bare.unit_run, "judge", judge)
+    monkeypatch.setattr(bare.unit_run, "over", over)
     bare.test(encode(parse(START)))
     assert left == [None]
 
@@ -143,13 +143,13 @@ def test_libfuzzer_keeps_a_bounded_number_of_programs() -> None:
     script = """
 from fuzz.engines import atheris_records, guidance
 from tests.unit.run_here import run_here
-from fuzz.engines.session import Session
+from fuzz.engines.unit_run import UnitRun
 from fuzz.engines.unit import Unit
 guidance.KEPT = 5
 atheris_records.LATER = 4
 made = []
 begin = atheris_records.Fuzzing.__init__
-finish = Session.finish
+finish = UnitRun.finish
 def first(self, *arguments):
     begin(self, *arguments)
     made.append(self)
@@ -157,7 +157,7 @@ def last(self):
     print("kept", made[0].counters.kept, len(made[0].later), flush=True)
     finish(self)
 atheris_records.Fuzzing.__init__ = first
-Session.finish = last
+UnitRun.finish = last
 run_here(Unit("atheris", "original", "rfc-v1", 1, programs=30), lambda message: None)
 """
     environment = {"PYTHONPATH": str(ROOT), "S2FUZZ_DEBUG": "1", "S2FUZZ_PURE": "1"}
@@ -260,16 +260,16 @@ def burn(seconds: float) -> None:
 
 
 def test_cpu_time_excludes_set_up() -> None:
-    session = Session(Unit("atheris", "original", "rfc-v1", 1, cpu=0.5), lambda _: None)
-    session.begin()
+    unit_run = UnitRun(Unit("atheris", "original", "rfc-v1", 1, cpu=0.5), lambda _: None)
+    unit_run.begin()
     burn(0.6)
-    assert session.over()
-    session.ready()
-    assert not session.over()
-    session.judge(parse(f"{HEAD}cpu0 read a+0\n"))
+    assert unit_run.over()
+    unit_run.ready()
+    assert not unit_run.over()
+    unit_run.judge(parse(f"{HEAD}cpu0 read a+0\n"))
     burn(0.6)
-    session.ready()
-    assert session.over()
+    unit_run.ready()
+    assert unit_run.over()
 
 
 def test_programs_of_the_generator_come_first(bare: Fuzzing) -> None:
@@ -343,8 +343,8 @@ def test_an_error_in_a_mutation_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
         raise ZeroDivisionError("of ours")
 
     told: list[object] = []
-    session = Session(Unit("atheris", "original", "rfc-v1", 1), told.append)
-    made = Fuzzing(SimpleNamespace(), session)
+    unit_run = UnitRun(Unit("atheris", "original", "rfc-v1", 1), told.append)
+    made = Fuzzing(SimpleNamespace(), unit_run)
     for share in ("FRESH", "BYTES", "JOINED"):
         monkeypatch.setattr(atheris_records, share, 0)
     monkeypatch.setattr(atheris_records, "mutate", fail)

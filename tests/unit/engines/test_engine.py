@@ -11,9 +11,9 @@ import pytest
 
 import candidate
 from candidate.tree.runtime.errors import TreeNotStartedError
-from fuzz.engines.session import Session
 from fuzz.engines.summary import Keeper, Summary
 from fuzz.engines.unit import Message, Result, Unit, UnitState, from_line, to_line
+from fuzz.engines.unit_run import UnitRun
 from fuzz.findings.finding_files import ALTERNATIVES, UNREPLAYED
 from fuzz.findings.found import file_name, folder_name, known_text, reproduce
 from fuzz.findings.record import FindingRecord
@@ -240,17 +240,17 @@ def test_counts_and_smallest_programs_are_those_of_the_programs(kept: Summary) -
 def test_a_program_that_no_known_bug_explains_comes_first() -> None:
     """Check that a shorter program that a known bug explains does not hide it."""
     told: list[Message] = []
-    session = Session(Unit("random", "original", "rfc-v1", 1, 1), told.append)
+    unit_run = UnitRun(Unit("random", "original", "rfc-v1", 1, 1), told.append)
     text = print_program(EMPTY)
     unknown, explained = Finding("common", "a: b: c", "why", 0), Finding("common", "a: b: c", "why", 0, "B05")
     for count, findings in ((1, [explained]), (9, [explained, unknown]), (2, [explained])):
         verdict = Verdict()
         verdict.findings += findings
-        session.record_verdict(verdict, parse(text + "cpu0 read a+0\n" * count))
+        unit_run.record_verdict(verdict, parse(text + "cpu0 read a+0\n" * count))
     records = [each for each in told if isinstance(each, FindingRecord)]
     assert [(each.finding, each.operations) for each in records] == [(explained, 1), (unknown, 9)]
     assert min(records, key=FindingRecord.size).finding == unknown
-    assert session.state.counts == {"common a: b: c": 3}
+    assert unit_run.state.counts == {"common a: b: c": 3}
 
 
 def test_files_replay(kept: Summary) -> None:

@@ -17,9 +17,9 @@ from fuzz.benchmark.finding import BenchmarkTrial, Task, tasks
 from fuzz.benchmark.ranking import Benchmark, BenchmarkRow, Rank
 from fuzz.command_line import cli
 from fuzz.engines import registry
-from fuzz.engines.session import Session
 from fuzz.engines.supervisor import EngineError, run_unit
 from fuzz.engines.unit import Result, Unit
+from fuzz.engines.unit_run import UnitRun
 from fuzz.language.program import Program
 
 from ..run_here import run_here
@@ -141,17 +141,17 @@ def test_an_engine_without_its_package_is_left_out(
 
 
 class Judged:
-    """Records the programs that sessions judge."""
+    """Records the programs that are judged."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.programs: list[Program] = []
-        judge = Session.judge
+        judge = UnitRun.judge
 
-        def note(session: Session, program: Program) -> object:
+        def note(unit_run: UnitRun, program: Program) -> object:
             self.programs.append(program)
-            return judge(session, program)
+            return judge(unit_run, program)
 
-        monkeypatch.setattr(Session, "judge", note)
+        monkeypatch.setattr(UnitRun, "judge", note)
 
     def of(self, seed: int) -> list[Program]:
         """Return the programs of a unit of two programs."""

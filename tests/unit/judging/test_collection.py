@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fuzz.engines.session import Session
 from fuzz.engines.unit import Unit
+from fuzz.engines.unit_run import UnitRun
 from fuzz.judging.collection import GAINED, Reclaimer
 from fuzz.language.program import Program
 from fuzz.language.text import parse
@@ -67,13 +67,13 @@ def test_memory_used_by_a_program_is_returned_at_once(collections: list[int]) ->
 
 
 def test_a_session_checks_its_memory_after_each_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = Session(Unit("random", "original", "rfc-v1", 1, programs=3), lambda message: None)
+    unit_run = UnitRun(Unit("random", "original", "rfc-v1", 1, programs=3), lambda message: None)
     looked: list[int] = []
-    monkeypatch.setattr(session.reclaimer, "look", lambda: looked.append(session.state.programs))
+    monkeypatch.setattr(unit_run.reclaimer, "look", lambda: looked.append(unit_run.state.programs))
     made: list[Program] = [SMALL] * 3
 
     def make(number: int) -> Program:
         return made[number - 1]
 
-    session.judge_all(make)
+    unit_run.judge_all(make)
     assert sorted(set(looked)) == [0, 1, 2, 3]

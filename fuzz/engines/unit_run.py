@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The session of an engine: judges the programs that the engine chooses and sends messages about what is new."""
+"""A unit while it is being done: judges the programs that the engine chooses and sends messages about what is new."""
 
 import time
 import traceback
@@ -59,7 +59,7 @@ class Flight(Protocol):
     """Storage for the program being judged, in case it kills this process."""
 
     def begin(self) -> None:
-        """Mark the beginning of the session."""
+        """Mark the beginning of the unit."""
 
     def depart(self, number: int, program: Program) -> None:
         """Store the program before it is judged."""
@@ -68,7 +68,7 @@ class Flight(Protocol):
         """Mark that the program was judged."""
 
 
-class Session:
+class UnitRun:
     """A unit while it is being done.
 
     :param unit: its work
@@ -127,7 +127,7 @@ class Session:
             self.spent = time.process_time()
 
     def over(self) -> bool:
-        """Release the memory of the last program, and tell whether the session is over.
+        """Release the memory of the last program, and tell whether the unit is over.
 
         It is over if the budget is spent, the wanted finding is found, or nothing can be judged. Engines call this
         between two programs.
@@ -142,7 +142,7 @@ class Session:
         )
 
     def judge_all(self, make: Callable[[int], Program]) -> None:
-        """Judge programs until the session is over.
+        """Judge programs until the unit is over.
 
         :param make: makes the program of a number, independently of earlier programs; an exception becomes a finding
         """
