@@ -52,19 +52,21 @@ def choose(arguments: argparse.Namespace, replayer: Replayer) -> Chosen:
     """
     given = read_given(arguments.program)
     file, program, comments = given.file, given.program, given.comments
-    reference, patched = (each.name for each in given.versions(arguments.reference, arguments.candidate))
+    reference, candidate_name = (each.name for each in given.versions(arguments.reference, arguments.candidate))
     # Contains each finding once, the weightiest first.
-    replayed = replayer.replay(print_program(program), reference, patched)
+    replayed = replayer.replay(print_program(program), reference, candidate_name)
     if replayed.refused:
-        raise NoVerdictError(f"{file} on {patched}: no verdict: {unmodelled(replayed.refused)}")
+        raise NoVerdictError(f"{file} on {candidate_name}: no verdict: {unmodelled(replayed.refused)}")
     shown = sorted(replayed.findings, key=rank)
     if shown and shown[0].kind == CRASH and shown[0].signature in NO_ANSWER:
         raise NoVerdictError(
             f"{file}: {shown[0].signature}: {shown[0].reason}; nothing is known about the finding; try again"
         )
     if not shown:
-        raise BadInputError(f"{file}: {patched} against {reference} shows nothing; give a program with a finding")
-    return Chosen(file, program, reference, patched, _meant(file, shown, arguments.signature, comments), comments)
+        versions = f"{candidate_name} against {reference}"
+        raise BadInputError(f"{file}: {versions} shows nothing; give a program with a finding")
+    meant = _meant(file, shown, arguments.signature, comments)
+    return Chosen(file, program, reference, candidate_name, meant, comments)
 
 
 def _meant(file: str, shown: list[Finding], pattern: str | None, comments: dict[str, str]) -> Finding:

@@ -72,15 +72,15 @@ class Given:
             told = f"{self.file}: its comment `# {what}: {name}`: {error}"
             raise type(error)(f"{told}; or name another version with {flag or f'--{what}'}") from error.__cause__
 
-    def versions(self, reference: str | None, patched: str | None) -> tuple[Candidate, Candidate]:
+    def versions(self, reference: str | None, candidate_name: str | None) -> tuple[Candidate, Candidate]:
         """Return the reference and the candidate, from options or the comments of the program.
 
-        :param reference: value of the option; likewise *patched*
+        :param reference: value of the option; likewise *candidate_name*
         :raises BadInputError: neither names a candidate; else as `open`
         """
-        if not (patched or self.version("candidate")):
+        if not (candidate_name or self.version("candidate")):
             raise BadInputError(f"{self.file}: no comment names its candidate; name it with --candidate NAME")
-        return self.open("reference", reference, candidate.names()[0]), self.open("candidate", patched, "")
+        return self.open("reference", reference, candidate.names()[0]), self.open("candidate", candidate_name, "")
 
 
 def read_given(name: str) -> Given:

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
 
     :returns: the exit code
     """
-    parent, (memory, reference, patched) = parent_of(arguments)
+    parent, (memory, reference, candidate_name) = parent_of(arguments)
 
     import candidate
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     from ..language.text import parse
     from ..sides.pulse import PULSE, shared
 
-    differential = Differential(candidate.get(reference), candidate.get(patched), features=True)
+    differential = Differential(candidate.get(reference), candidate.get(candidate_name), features=True)
     collect_rarely()
     PULSE.attach(shared(int(memory)))
     parent.tell(b"")

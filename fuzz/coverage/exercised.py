@@ -14,25 +14,27 @@ from candidate.tree.lines.outside import outside
 from candidate.tree.opening import settings_of
 
 
-def only_one_is_tree(reference: str, patched: str) -> bool:
+def only_one_is_tree(reference: str, candidate_name: str) -> bool:
     """Return whether exactly one version is a kernel tree: the lines in which the versions differ are then unknown."""
-    return reference.startswith(PREFIX) != patched.startswith(PREFIX)
+    return reference.startswith(PREFIX) != candidate_name.startswith(PREFIX)
 
 
-def exercise(reference: str, patched: str, counts: CodeCounts, unjudged: CodeCounts | None = None) -> Exercise | None:
+def exercise(
+    reference: str, candidate_name: str, counts: CodeCounts, unjudged: CodeCounts | None = None
+) -> Exercise | None:
     """Return the part of the difference of two trees that ran; None if a version is not a tree.
 
     If a tree is missing or has changed, `Exercise.unknown` gives the reason.
 
     :param reference: name of the version that the candidate is compared with
-    :param patched: name of the candidate
+    :param candidate_name: name of the candidate
     :param counts: counts of the judged programs
     :param unjudged: counts of the programs without a verdict
     """
-    if not (reference.startswith(PREFIX) and patched.startswith(PREFIX)):
+    if not (reference.startswith(PREFIX) and candidate_name.startswith(PREFIX)):
         return None
     try:
-        return _exercise((reference, patched), (counts, unjudged or CodeCounts()))
+        return _exercise((reference, candidate_name), (counts, unjudged or CodeCounts()))
     except (TreeError, candidate.UnknownCandidateError) as error:
         return _unknown(str(error))
     except OSError as error:

@@ -21,7 +21,7 @@ RUNS: Final = 100
 def smaller(
     record: FindingRecord,
     reference: str,
-    patched: str,
+    candidate_name: str,
     replayer: Replayer,
     runs: int = RUNS,
     seconds: float | None = None,
@@ -31,7 +31,7 @@ def smaller(
     Slow cases are returned unchanged: kernel code that does not return, processes that die.
 
     :param reference: name of the version that the candidate is compared with
-    :param patched: name of the version under test
+    :param candidate_name: name of the version under test
     :param replayer: replays the result
     :param runs: maximum number of programs that are judged
     :param seconds: time limit, after which the current run still finishes; None: no limit
@@ -40,7 +40,7 @@ def smaller(
     if record.kind == CRASH or is_silent(record.signature):
         return record
     before = record.program
-    with WatchedJudge(candidate.get(reference), candidate.get(patched)) as judge:
+    with WatchedJudge(candidate.get(reference), candidate.get(candidate_name)) as judge:
         try:
             result = minimized(before, record.finding.key, judge, seconds, runs)
         except NotShownError:
@@ -50,7 +50,7 @@ def smaller(
     text = print_program(result.program)
     if text == record.text:
         return record
-    for each in replayer.shows(text, reference, patched):
+    for each in replayer.shows(text, reference, candidate_name):
         if each.key == record.finding.key:
             sizes = f"{len(before.operations)} operations to {len(result.program.operations)}"
             # The record is in no file yet.

@@ -141,7 +141,7 @@ def account_of(
     file: str,
     program: Program,
     reference: str,
-    patched: str,
+    candidate_name: str,
     finding: Finding,
     comments: dict[str, str],
 ) -> Account:
@@ -152,16 +152,16 @@ def account_of(
     """
     # The comments may come from somebody else's mail: replace characters that could control a terminal.
     shown = {key: "".join(each if each.isprintable() else "?" for each in text) for key, text in comments.items()}
-    account = Account(file, program, reference, patched, finding, shown)
-    account.trail = seek(program, reference, patched, finding)
-    account.shows = showing(program, reference, patched, finding)
+    account = Account(file, program, reference, candidate_name, finding, shown)
+    account.trail = seek(program, reference, candidate_name, finding)
+    account.shows = showing(program, reference, candidate_name, finding)
     return account
 
 
-def showing(program: Program, reference: str, patched: str, finding: Finding) -> dict[str, bool | None]:
+def showing(program: Program, reference: str, candidate_name: str, finding: Finding) -> dict[str, bool | None]:
     """Return which versions show a finding: the two that were compared, and the registered ones."""
     compared = {
-        patched: finding.kind in (REGRESSION, COMMON, DIVERGENCE),
+        candidate_name: finding.kind in (REGRESSION, COMMON, DIVERGENCE),
         reference: finding.kind in (COMMON, CURED),
     }
     found: dict[str, bool | None] = dict(compared)

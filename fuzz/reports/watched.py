@@ -77,29 +77,29 @@ class Judging:
         self.forked.close()
         os.close(self.notes)
 
-    def run(self, number: int, patched: int) -> Run:
+    def run(self, number: int, which: int) -> Run:
         """Judge a program on a candidate, both given by index.
 
         Kernel code that does not return is a finding, once a second process has shown it too.
         """
         file, program = self.programs[number]
-        run = Run(file, program, self.reference.name, self.candidates[patched].name)
+        run = Run(file, program, self.reference.name, self.candidates[which].name)
         try:
             try:
-                answer = self.forked.ask((_JUDGE, number, patched, 0))
+                answer = self.forked.ask((_JUDGE, number, which, 0))
             except Lost as lost:
                 if lost.position is None:
                     raise
-                answer = self.forked.ask((_TRACE if self.trace else _JUDGE, number, patched, 0))
+                answer = self.forked.ask((_TRACE if self.trace else _JUDGE, number, which, 0))
                 if self.trace:
                     # The kernel code returned this time, so judge the program.
-                    answer = self.forked.ask((_JUDGE, number, patched, 0))
+                    answer = self.forked.ask((_JUDGE, number, which, 0))
         except Lost as lost:
             if lost.position is None:
                 run.error = f"the process that judged it {lost}"
                 run.killed = lost.status in _FROM_OUTSIDE
             else:
-                self._stuck(run, lost.position, number, patched)
+                self._stuck(run, lost.position, number, which)
             return run
         _take(run, answer)
         if run.verdict is not None:
@@ -108,7 +108,7 @@ class Judging:
             print(run.traceback, end="", file=sys.stderr)
         return run
 
-    def _stuck(self, run: Run, stuck: Position, number: int, patched: int) -> None:
+    def _stuck(self, run: Run, stuck: Position, number: int, which: int) -> None:
         """Fill in the finding, and the trace so far, for kernel code that does not return."""
         found = silent_finding(stuck, run.reference, run.candidate, run.program, self.seconds)
         if self.trace:
@@ -117,7 +117,7 @@ class Judging:
         verdict = Verdict()
         try:
             before = Run(run.file, run.program, run.reference, run.candidate)
-            _take(before, self.forked.ask((_BEFORE, number, patched, max(stuck.at, 0))))
+            _take(before, self.forked.ask((_BEFORE, number, which, max(stuck.at, 0))))
             if before.verdict is not None:
                 # Drop findings from the end of the shorter program: they are not this program's.
                 verdict.findings = [each for each in before.verdict.findings if each.at < stuck.at]
@@ -141,9 +141,9 @@ class Judging:
 
     def _work(self, job: tuple[str, int, int, int]) -> Any:
         """Do a job in the forked process."""
-        what, number, patched, end = job
+        what, number, which, end = job
         file, program = self.programs[number]
-        candidate = self.candidates[patched]
+        candidate = self.candidates[which]
         if what == _TRACE:
             record(program, self.reference, candidate, self._noter())
             return None
@@ -167,22 +167,22 @@ class Judging:
         return note
 
 
-def judge(run: Run, reference: Candidate, patched: Candidate, trace: bool, aim: Key | None = None) -> None:
+def judge(run: Run, reference: Candidate, candidate: Candidate, trace: bool, aim: Key | None = None) -> None:
     """Fill in verdict, trace and error of a run, in this process.
 
     :param aim: the finding that the trace should show, if it occurs; None: all findings
     :raises CandidateMistake: the Python of a version has a mistake
     """
     try:
-        run.verdict = Differential(reference, patched, measure=True).run(run.program)
+        run.verdict = Differential(reference, candidate, measure=True).run(run.program)
         if run.verdict.refused:
             run.refused, run.verdict = run.verdict.refused, None
             return
         if trace:
-            names = (reference.name, patched.name)
+            names = (reference.name, candidate.name)
             findings = run.verdict.findings
             meant = [each for each in findings if each.key == aim] or findings
-            run.trace = render(record(run.program, reference, patched), names, meant)
+            run.trace = render(record(run.program, reference, candidate), names, meant)
     except CandidateMistake:
         raise
     except Exception as error:
@@ -239,5 +239,5 @@ def run_all(
     """
     with Judging(programs, reference, candidates, trace, aims=aims) as judging:
         for number in range(len(programs)):
-            for patched in range(len(candidates)):
-                yield judging.run(number, patched)
+            for which in range(len(candidates)):
+                yield judging.run(number, which)

@@ -265,7 +265,7 @@ def minimize_command(arguments: Namespace) -> int:
     from ...corpus.observing import ObservingError
 
     reference = candidate.get(arguments.reference).name
-    patched = candidate.get(arguments.candidate).name
+    candidate_name = candidate.get(arguments.candidate).name
     # Do not create a missing corpus: its name may be mistyped.
     corpus = Corpus(arguments.corpus, change=False)
     corpus.change = not arguments.dry_run
@@ -279,7 +279,7 @@ def minimize_command(arguments: Namespace) -> int:
             print(f"\r\x1b[K{done} of {total} programs observed", end="", file=sys.stderr, flush=True)
 
     try:
-        done = minimize(corpus, reference, patched, arguments.workers, arguments.dry_run, tell, complain)
+        done = minimize(corpus, reference, candidate_name, arguments.workers, arguments.dry_run, tell, complain)
     except ObservingError as error:
         complain(str(error))
         return OUR_MISTAKE
@@ -302,7 +302,7 @@ def minimize_command(arguments: Namespace) -> int:
         text,
         corpus=arguments.corpus,
         reference=reference,
-        candidate=patched,
+        candidate=candidate_name,
         dry_run=arguments.dry_run,
         programs={"before": done.before, "after": done.after},
         operations={"before": done.operations_before, "after": done.operations_after},

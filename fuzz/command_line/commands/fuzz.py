@@ -95,16 +95,16 @@ def fuzz(arguments: Namespace) -> int:
         raise BadInputError(f"--engine {lacking}")
     count = lanes(arguments)
     versions = open_versions(arguments)
-    reference, patched = (version.name for version in versions)
+    reference, candidate_name = (version.name for version in versions)
     contents = tuple(version.content for version in versions)
     accepted = known_findings(arguments)
-    out = make_out(arguments.out, folder_name(patched, reference))
-    say_changes(reference, [patched])
+    out = make_out(arguments.out, folder_name(candidate_name, reference))
+    say_changes(reference, [candidate_name])
     say_form(arguments)
     budget = arguments.programs, arguments.seconds
     corpus = shipped(arguments.engine)
-    unit = Unit(arguments.engine, reference, patched, arguments.seed, *budget, corpus=corpus, contents=contents)
-    summary = Summary(reference, patched, arguments.seed, arguments.engine, accepted=accepted)
+    unit = Unit(arguments.engine, reference, candidate_name, arguments.seed, *budget, corpus=corpus, contents=contents)
+    summary = Summary(reference, candidate_name, arguments.seed, arguments.engine, accepted=accepted)
     progress = ProgressLine(summary, sys.stderr.isatty(), quiet=arguments.json)
     with Keeper(summary, out, Replayer(contents=contents)) as keeper:
 
@@ -121,7 +121,7 @@ def fuzz(arguments: Namespace) -> int:
             progress.print_new()
             if not arguments.no_minimize:
                 keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)
-            summary.exercise = exercise(reference, patched, result.counts(), result.unjudged())
+            summary.exercise = exercise(reference, candidate_name, result.counts(), result.unjudged())
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
         finally:

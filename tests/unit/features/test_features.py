@@ -39,13 +39,13 @@ def with_texts() -> Iterator[None]:
     features_module._texts.clear()
 
 
-def features(program: Program | str, patched: str = "rfc-v1", reference: str = "original") -> tuple[int, ...]:
+def features(program: Program | str, candidate_name: str = "rfc-v1", reference: str = "original") -> tuple[int, ...]:
     program = parse("s2fuzz 1\n" + program) if isinstance(program, str) else program
-    return Differential(candidate.get(reference), candidate.get(patched), features=True).run(program).features
+    return Differential(candidate.get(reference), candidate.get(candidate_name), features=True).run(program).features
 
 
-def texts(program: Program | str, patched: str = "rfc-v1") -> list[str]:
-    return [describe(feature) for feature in features(program, patched)]
+def texts(program: Program | str, candidate_name: str = "rfc-v1") -> list[str]:
+    return [describe(feature) for feature in features(program, candidate_name)]
 
 
 @cache

@@ -38,8 +38,8 @@ def measured(program: Program | str, version: Candidate = ORIGINAL, destroy: boo
     return cost.totals()
 
 
-def compared(program: Program, reference: str, patched: str) -> Comparison:
-    costs = Differential(candidate.get(reference), candidate.get(patched), measure=True).run(program).costs
+def compared(program: Program, reference: str, candidate_name: str) -> Comparison:
+    costs = Differential(candidate.get(reference), candidate.get(candidate_name), measure=True).run(program).costs
     assert costs is not None
     return costs
 
