@@ -44,7 +44,7 @@ LONGEST: Final = (
     "tests/unit/candidate/test_files.py",
     "tests/unit/command_line/test_cover.py",
     "tests/unit/test_how_to_patch.py",
-    "tests/unit/findings/test_finding.py",
+    "tests/unit/benchmark/test_effort.py",
     "tests/unit/command_line/test_demo.py",
     "tests/unit/minimizing/test_minimizing.py",
     "tests/unit/campaign/test_campaign_cluster.py",

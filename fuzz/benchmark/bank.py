@@ -12,7 +12,7 @@ from candidate.bugs import BUGS
 from ..engines.registry import PEERS, PUBLIC
 from ..files import write_atomically
 from ..findings.digests import code_text
-from .finding import BenchmarkTrial, Task
+from .effort import BenchmarkTrial, Task
 from .halves import RANDOM, Half, halves
 from .ranking import BenchmarkRow, grouped, ordered, rank, ranked, row, shown
 

@@ -44,7 +44,7 @@ class BenchmarkWorker(Child):
     def __init__(self, form: str, programs: int, *versions: str) -> None:
         environment = {"S2FUZZ_PURE": str(int(form == INTERPRETED))}
         what = f"the process that judges ({form})"
-        super().__init__(what, "fuzz.benchmark.child", str(programs), *versions, environment=environment)
+        super().__init__(what, "fuzz.benchmark.mix_process", str(programs), *versions, environment=environment)
 
     def ask(self, *words: object) -> Any:
         """Return the answer to a command of `fuzz.benchmark.mix`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The programs of the benchmark, and the answers of `fuzz.benchmark.child`.
+"""The programs of the benchmark, and the answers of `fuzz.benchmark.mix_process`.
 
 ``python -m fuzz.benchmark.mix PROGRAMS`` answers each line ``NAME ARGUMENTS...`` on its
 standard input with one line of JSON: the result of the method of `Mix` with that name, or of `memory`.

@@ -11,7 +11,7 @@ from math import inf
 from candidate.bugs import BUGS
 
 from ..engines.registry import PEERS, PUBLIC
-from .finding import BenchmarkTrial
+from .effort import BenchmarkTrial
 
 
 @dataclass(frozen=True, slots=True)

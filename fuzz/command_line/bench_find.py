@@ -17,7 +17,7 @@ from .messages import BadInputError, complain, dump, say_form
 
 if TYPE_CHECKING:
     from ..benchmark.bank import TrialsFile
-    from ..benchmark.finding import BenchmarkTrial, Task
+    from ..benchmark.effort import BenchmarkTrial, Task
 
 
 def find(arguments: Namespace) -> int:
@@ -25,7 +25,7 @@ def find(arguments: Namespace) -> int:
 
     :raises BadInputError: an unknown bug or engine; a file that cannot be used; options that exclude each other
     """
-    from ..benchmark import finding, ranking
+    from ..benchmark import effort, ranking
     from ..engines.supervisor import EngineError
     from ..reports.answers import head
 
@@ -42,7 +42,7 @@ def find(arguments: Namespace) -> int:
 
     workers = arguments.workers or os.cpu_count() or 1
     try:
-        made, interrupted = finding.measure(left, workers, note)
+        made, interrupted = effort.measure(left, workers, note)
     except EngineError as error:
         complain(str(error))
         return OUR_MISTAKE
@@ -65,23 +65,23 @@ def asked(arguments: Namespace) -> tuple[list[str], "list[Task]"]:
     """
     from candidate.bugs import BUGS
 
-    from ..benchmark import finding
+    from ..benchmark import effort
 
     by_name = {bug.name: bug for bug in BUGS}
     if sum(map(bool, (arguments.full, arguments.deepest, arguments.bug))) > 1:
         raise BadInputError("bench --full, --deepest and --bug together; give one of them")
-    wanted = arguments.bug or finding.SHALLOW
+    wanted = arguments.bug or effort.SHALLOW
     if arguments.full or arguments.deepest:
         wanted = [*by_name][-arguments.deepest :] if arguments.deepest else [*by_name]
     bugs = [by_name[name] for name in chosen("bug", wanted, tuple(by_name))]
     there = (*PUBLIC, *PEERS)
     engines = chosen("engine", arguments.engine or there, there)
-    missing = finding.missing_engines(engines)
+    missing = effort.missing_engines(engines)
     if len(missing) == len(engines):
         raise BadInputError(f"bench --engine {engine_of(engines[0]).missing()}")
-    cap = arguments.cap or (finding.LONG_CAP if arguments.full or arguments.deepest else finding.CAP)
+    cap = arguments.cap or (effort.LONG_CAP if arguments.full or arguments.deepest else effort.CAP)
     runnable = [engine for engine in engines if engine not in missing]
-    return missing, finding.tasks(bugs, runnable, arguments.seeds or finding.SEEDS, cap)
+    return missing, effort.tasks(bugs, runnable, arguments.seeds or effort.SEEDS, cap)
 
 
 def trials_file(arguments: Namespace) -> "TrialsFile | None":

@@ -17,7 +17,7 @@ from ..minimizing.minimize import Minimized, minimized
 from ..minimizing.minimizer import Judge, MinimizingProgress
 from ..minimizing.watched import SILENT_TRIAL, WatchedJudge
 from ..reports.report import plural
-from .finding import Chosen
+from .chosen_finding import Chosen
 from .messages import complain
 
 _EVERY: Final = 0.2

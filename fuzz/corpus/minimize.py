@@ -13,7 +13,7 @@ from typing import Final
 from ..language.text import print_program
 from .covering import Size, covering
 from .folder import Corpus, CorpusError, failure
-from .observations import Observations
+from .observation_cache import Observations
 from .observing import Observed, observe
 
 LOCK: Final = ".minimize.lock"

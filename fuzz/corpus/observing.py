@@ -60,7 +60,7 @@ class Worker(Child):
             memory = pulse.make()
         try:
             arguments = str(memory), reference, candidate
-            super().__init__(what, "fuzz.corpus.child", *arguments, passed=[memory])
+            super().__init__(what, "fuzz.corpus.observing_process", *arguments, passed=[memory])
             self.silence = Silence(self.pid, pulse.shared(memory), seconds)
         finally:
             os.close(memory)

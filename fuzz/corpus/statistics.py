@@ -9,7 +9,7 @@ from statistics import median as median_of
 from ..language.forms import BEGIN, END, FORMS
 from ..language.program import Program, Vm, show_bytes
 from ..language.text import print_program
-from .observations import KnownFeatures
+from .observation_cache import KnownFeatures
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ from ..sides import pulse
 # coverage.py makes everything several times slower.
 SECONDS: Final = 60.0
 # The module of a process, and its environment: for ports, plain Python under coverage.py; for a tree, C.
-PYTHON: Final = "fuzz.coverage.child"
-TREE: Final = "fuzz.coverage.tree_child"
+PYTHON: Final = "fuzz.coverage.port_process"
+TREE: Final = "fuzz.coverage.tree_process"
 _ENVIRONMENT: Final = {PYTHON: {"S2FUZZ_PURE": "1", "COVERAGE_CORE": "ctrace"}, TREE: {}}
 
 

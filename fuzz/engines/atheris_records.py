@@ -60,7 +60,7 @@ Answer = TypeVar("Answer")
 
 
 def guarded(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Make a mistake of ours end this process as in `fuzz.engines.child`; libFuzzer would take it for a crash."""
+    """End this process at a mistake of ours as `fuzz.engines.engine_process` does; libFuzzer would see a crash."""
 
     @wraps(call)
     def guard(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:

@@ -33,7 +33,7 @@ class Engine:
     :param numbered: a seed determines the program of each number: a unit can begin at any number, and continues with
       the same seed after a process died. Other engines continue with another seed
     :param environment: names and values to set in the environment of its process
-    :param public: false for a peer engine, which only measurements use (`fuzz.benchmark.finding`)
+    :param public: false for a peer engine, which only measurements use (`fuzz.benchmark.effort`)
     """
 
     name: str

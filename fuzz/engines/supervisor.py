@@ -67,7 +67,7 @@ class EngineChild(Child):
             changes = dict(engine_of(unit.engine).environment)
             given = [str(memory)] if share is None else [str(memory), share.text()]
             passed = [memory] if share is None else [memory, share.memory]
-            super().__init__(what, "fuzz.engines.child", *given, passed=passed, environment=changes)
+            super().__init__(what, "fuzz.engines.engine_process", *given, passed=passed, environment=changes)
         finally:
             os.close(memory)
         self.silence = Silence(self.pid, self.flight.pulse, seconds)

@@ -65,7 +65,7 @@ shows the finding, or null); ``changed`` (versions whose code has changed since 
 ``promote``: ``file``, ``text``.
 
 ``bench``: the result of `fuzz.benchmark.bench.measure`; with ``--find`` the fields of
-`fuzz.benchmark.finding.Benchmark`, with ``--trees`` the result of `fuzz.benchmark.pair.measure`.
+`fuzz.benchmark.effort.Benchmark`, with ``--trees`` the result of `fuzz.benchmark.pair.measure`.
 
 ``build``: ``message``, one line on what was done.
 

@@ -41,7 +41,7 @@ def seek(program: Program, reference: str, candidate: str, finding: Finding, sec
     }
     with Child(
         "the process that looks at a finding",
-        "fuzz.reports.trail_child",
+        "fuzz.reports.trail_process",
         environment={"S2FUZZ_PURE": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

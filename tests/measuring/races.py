@@ -19,7 +19,7 @@ from typing import Final
 
 import candidate
 from candidate.tree.opening import build_ahead
-from fuzz.benchmark.finding import NOTHING
+from fuzz.benchmark.effort import NOTHING
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
 from fuzz.findings.record import FindingRecord

@@ -10,7 +10,7 @@ import pytest
 
 import candidate
 from candidate.bugs import BUGS, Bug
-from fuzz.benchmark.finding import NOTHING
+from fuzz.benchmark.effort import NOTHING
 from fuzz.command_line import cli
 from fuzz.judging.differential import Differential
 from fuzz.language.program import Program

@@ -173,7 +173,7 @@ def report_aside(corpus: "Corpus") -> list[str]:
 def show(arguments: Namespace) -> int:
     """Run ``s2fuzz corpus show``."""
     from ...corpus import Corpus
-    from ...corpus.observations import seen_features
+    from ...corpus.observation_cache import seen_features
     from ...corpus.statistics import as_text, statistics
 
     what = arguments.what

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...judging.finding import Finding
     from ...minimizing.minimize import Minimized
     from ...reports import answers
-    from ..finding import Chosen
+    from ..chosen_finding import Chosen
 
 # The name of standard input or output; `fuzz.command_line.inputs` must not be imported yet.
 STANDARD: Final = "-"
@@ -46,7 +46,7 @@ def minimize(arguments: Namespace) -> int:
     from ...findings.witness import STAMP_PREFIX
     from ...language.text import shown_name
     from ..changes import changes_answer, say_changes
-    from ..finding import choose
+    from ..chosen_finding import choose
     from ..inputs import refused_output
     from ..shrinking import shrink, sizes_text
 

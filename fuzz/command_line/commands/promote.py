@@ -13,7 +13,7 @@ from ..options import BINARY, add_finding
 from ..parser import Parser
 
 if TYPE_CHECKING:
-    from ..finding import Chosen
+    from ..chosen_finding import Chosen
 
 _ABOUT: Final = """\
 Minimise a program, run it on every registered version in fresh processes, and put it
@@ -79,7 +79,7 @@ def _promote(arguments: Namespace) -> int:
     )
     from ...reports import answers
     from ..changes import say_changes
-    from ..finding import choose
+    from ..chosen_finding import choose
     from ..shrinking import shrink
 
     folder = folder_for(arguments.out)

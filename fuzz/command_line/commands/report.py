@@ -53,7 +53,7 @@ def report(arguments: Namespace) -> int:
     from ...reports.account import account_of
     from ...reports.account_text import markdown, text
     from ...reports.answers import account_answer
-    from ..finding import choose
+    from ..chosen_finding import choose
     from ..inputs import known_findings
 
     accepted = known_findings(arguments)

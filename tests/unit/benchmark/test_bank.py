@@ -10,7 +10,7 @@ import pytest
 
 from candidate.bugs import BUGS
 from fuzz.benchmark.bank import TrialsError, TrialsFile, loaded, page
-from fuzz.benchmark.finding import BenchmarkTrial, Task
+from fuzz.benchmark.effort import BenchmarkTrial, Task
 from fuzz.benchmark.halves import halves
 from fuzz.benchmark.ranking import grouped, ordered, row
 from fuzz.command_line import cli

@@ -58,7 +58,7 @@ class Running:
 
     def engines(self) -> list[int]:
         """Return the processes in which an engine runs."""
-        return family(self.folder, "fuzz.engines.child")
+        return family(self.folder, "fuzz.engines.engine_process")
 
     def replayers(self) -> list[int]:
         """Return the processes that replay programs."""

@@ -200,7 +200,7 @@ def test_an_interrupted_minimisation_ends_soon_and_can_be_resumed(tmp_path: Path
         corpus.add(generator.next())
     (tmp_path / "sitecustomize.py").write_text(
         "import pathlib, sys, time\n"
-        "if 'fuzz.corpus.child' in sys.orig_argv:\n"
+        "if 'fuzz.corpus.observing_process' in sys.orig_argv:\n"
         "    from fuzz.judging.differential import Differential\n"
         "    def run(self, program):\n"
         f"        pathlib.Path({str(tmp_path)!r}, 'at-work').touch()\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.corpus import Corpus, CorpusError, observations, observing
+from fuzz.corpus import Corpus, CorpusError, observation_cache, observing
 from fuzz.corpus.minimize import exclusive, minimize
-from fuzz.corpus.observations import FILE, Observations, pack, seen_features, sources_digest, unpack
+from fuzz.corpus.observation_cache import FILE, Observations, pack, seen_features, sources_digest, unpack
 from fuzz.corpus.observing import ObservingError, observe
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
@@ -126,7 +126,7 @@ def left_behind(parent: int) -> list[bytes]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"fuzz.corpus.child" in words and str(parent).encode() in words:
+        if b"fuzz.corpus.observing_process" in words and str(parent).encode() in words:
             found.append(path.parent.name.encode())
     return found
 
@@ -180,7 +180,7 @@ def test_features_of_other_sources_are_not_used(corpus: Corpus, monkeypatch: pyt
     assert minimize(corpus, *VERSIONS, workers=2, dry_run=True).observed == 0
     # Features of another pair are not used, either.
     assert Observations(corpus.folder, "original", "v5.14").known(corpus.digests()) == {}
-    monkeypatch.setattr(observations, "sources_digest", lambda: "0" * 64)
+    monkeypatch.setattr(observation_cache, "sources_digest", lambda: "0" * 64)
     assert Observations(corpus.folder, *VERSIONS).known(corpus.digests()) == {}
     assert seen_features(corpus) == []
     monkeypatch.undo()
@@ -191,7 +191,7 @@ def test_the_digest_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest
     for name in "reference/a.py", "candidate/deep/b.py", "fuzz/judging/known.toml", "fuzz/reports/c.py":
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text("1")
-    monkeypatch.setattr(observations, "home_folder", lambda: tmp_path)
+    monkeypatch.setattr(observation_cache, "home_folder", lambda: tmp_path)
     digests = {sources_digest()}
     for name in "reference/a.py", "candidate/deep/b.py", "fuzz/judging/known.toml":
         (tmp_path / name).write_text("2")

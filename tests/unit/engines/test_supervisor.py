@@ -115,7 +115,7 @@ def test_a_program_that_ends_the_process_is_a_finding(
     """Check that the second death counts as a finding, and that the rest of the unit is done."""
     preload = f"""
 import os, signal, sys, time
-if "fuzz.engines.child" in " ".join(sys.orig_argv):
+if "fuzz.engines.engine_process" in " ".join(sys.orig_argv):
     from fuzz.judging.differential import Differential
     good = Differential.run
     def run(self, program):

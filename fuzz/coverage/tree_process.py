@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Replays programs on a kernel tree: a `fuzz.processes.child.Child`.
 
-Its arguments are MEMORY DATA VERSION, and its input is that of `fuzz.coverage.child`. It writes the result of
+Its arguments are MEMORY DATA VERSION, and its input is that of `fuzz.coverage.port_process`. It writes the result of
 `fuzz.coverage.c_lines.ReachedLines.to_wire` to DATA as JSON. The answer is a JSON object with the errors, by
 program.
 """

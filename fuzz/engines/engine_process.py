@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process of an engine: a `fuzz.processes.child.Child`, ``fuzz.engines.child ... FLIGHT [SHARE]``.
+"""The process of an engine: a `fuzz.processes.child.Child`, ``fuzz.engines.engine_process ... FLIGHT [SHARE]``.
 
 FLIGHT is the descriptor of `fuzz.engines.flight`, SHARE a `fuzz.engines.numbers.LaneNumbers`. The process reads its
 unit from standard input, as one line of JSON, and sends messages to its parent (`fuzz.engines.unit.to_line`).

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Observes features of programs: a `fuzz.processes.child.Child`, ``fuzz.corpus.child ... MEMORY REFERENCE CANDIDATE``.
+"""The process that observes features of programs: a `fuzz.processes.child.Child`.
 
-PARENT is the parent's process number, MEMORY a descriptor for `fuzz.sides.pulse`. An empty line
-on descriptor PIPE reports that the process is ready. Each line on standard input is a JSON list of a digest
-and a program's text. The answer is a JSON list of the digest, the features (null where our own code
-failed) and the failure. The process ends when its parent does.
+Its arguments are MEMORY REFERENCE CANDIDATE: MEMORY is a descriptor for `fuzz.sides.pulse`. An empty line to the parent
+reports that the process is ready. Each line on standard input is a JSON list of a digest and a program's text. The
+answer is a JSON list of the digest, the features (null where our own code failed) and the failure. The process ends
+when its parent does.
 """
 
 import json

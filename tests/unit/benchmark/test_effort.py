@@ -12,8 +12,8 @@ from typing import Any, Final
 import pytest
 
 from candidate.bugs import BUGS
-from fuzz.benchmark import finding, ranking
-from fuzz.benchmark.finding import BenchmarkTrial, Task, tasks
+from fuzz.benchmark import effort, ranking
+from fuzz.benchmark.effort import BenchmarkTrial, Task, tasks
 from fuzz.benchmark.ranking import Benchmark, BenchmarkRow, Rank
 from fuzz.command_line import cli
 from fuzz.engines import registry
@@ -87,7 +87,7 @@ def here(unit: Unit) -> Result:
 def test_a_trial_ends_with_the_program_that_shows_the_bug() -> None:
     seen: list[tuple[BenchmarkTrial, int]] = []
     todo = tasks([SHALLOW], ["random"], 1, PLENTY)
-    (one,), interrupted = finding.measure(todo, 1, lambda trial, left: seen.append((trial, left)))
+    (one,), interrupted = effort.measure(todo, 1, lambda trial, left: seen.append((trial, left)))
     assert seen == [(one, 0)]
     assert not interrupted
     assert (one.bug, one.engine, one.seed, one.found, one.accidents) == (SHALLOW.name, "random", 1, True, 0)
@@ -98,7 +98,7 @@ def test_a_trial_ends_with_the_program_that_shows_the_bug() -> None:
 
 
 def test_a_trial_ends_with_its_time() -> None:
-    (one,), _ = finding.measure(tasks([DEEP], ["random"], 1, 0.2), 1)
+    (one,), _ = effort.measure(tasks([DEEP], ["random"], 1, 0.2), 1)
     assert not one.found
     assert 0.2 <= one.cpu_seconds < PLENTY
     assert one.programs > 0
@@ -116,7 +116,7 @@ def test_ctrl_c_ends_all_trials_and_keeps_complete_ones() -> None:
     def interrupt(trial: BenchmarkTrial, left: int) -> None:
         raise KeyboardInterrupt
 
-    made, interrupted = finding.measure(tasks([SHALLOW, DEEP], ["random"], 1, PLENTY), 2, interrupt)
+    made, interrupted = effort.measure(tasks([SHALLOW, DEEP], ["random"], 1, PLENTY), 2, interrupt)
     assert interrupted
     assert [each.bug for each in made] == [SHALLOW.name]
     assert running() == []
@@ -126,7 +126,7 @@ def test_an_engine_that_does_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch
     """Declare an engine whose process cannot import its driver."""
     monkeypatch.setattr(registry, "ENGINES", (*registry.ENGINES, registry.Engine("no-such", "no_such:drive")))
     with pytest.raises(EngineError, match="engine no-such"):
-        finding.measure(tasks([SHALLOW], ["no-such"], 1, PLENTY), 1)
+        effort.measure(tasks([SHALLOW], ["no-such"], 1, PLENTY), 1)
     assert running() == []
 
 
@@ -135,7 +135,7 @@ def test_an_engine_without_its_package_is_left_out(
 ) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda name: None)
     engines = ("atheris", "hypothesis", *registry.PEERS)
-    assert finding.missing_engines(["random", *engines]) == list(engines)
+    assert effort.missing_engines(["random", *engines]) == list(engines)
     assert cli.main(["bench", "--find", "--engine", "atheris"]) == 2
     assert "bench --engine atheris: no such package" in capsys.readouterr().err
 
@@ -228,4 +228,4 @@ def test_a_cancelled_trial_does_not_count() -> None:
     stop = Event()
     stop.set()
     with pytest.raises(CancelledError):
-        finding.attempt(Task(BUGS[-1], "random", 1, PLENTY), stop)
+        effort.attempt(Task(BUGS[-1], "random", 1, PLENTY), stop)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A process that finds the trail to a finding: a `fuzz.processes.child.Child`, ``fuzz.reports.trail_child``.
+"""A process that finds the trail to a finding: a `fuzz.processes.child.Child`, ``fuzz.reports.trail_process``.
 
 It runs as plain Python, because only then a port's calls are on Python's stack. Request and answer are JSON lines.
 """
