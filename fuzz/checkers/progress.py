@@ -19,7 +19,7 @@ STEPS_PER_PAGE: Final = 16
 _BEAT: Final = 255
 
 
-class Runaway(Exception):
+class RunawayError(Exception):
     """The kernel code does not terminate."""
 
 
@@ -50,12 +50,12 @@ class Progress(Checker):
     def step(self) -> None:
         """Count one more step of this operation.
 
-        :raises Runaway: there were too many
+        :raises RunawayError: there were too many
         """
         self.steps += 1
         if self.steps > self.limit:
             self.report("endless walk", -1, f"more than {self.limit} steps in one operation")
-            raise Runaway
+            raise RunawayError
         if not self.steps & _BEAT:
             PULSE.beat()
 

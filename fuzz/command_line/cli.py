@@ -42,7 +42,7 @@ def dispatch(arguments: Namespace) -> int:
     from candidate.tree import TreeError
     from candidate.tree.runtime.errors import TreeNotStartedError
 
-    from ..execution.mistakes import CandidateMistake
+    from ..execution.mistakes import CandidateMistakeError
     from ..judging.collection import collect_rarely
 
     collect_rarely()
@@ -58,7 +58,7 @@ def dispatch(arguments: Namespace) -> int:
         for line in error.args:
             complain(line)
         return BAD_INPUT
-    except (CandidateMistake, candidate.RefusedCandidateError, TreeError) as error:
+    except (CandidateMistakeError, candidate.RefusedCandidateError, TreeError) as error:
         return report_failure(arguments, BAD_INPUT, "candidate", error)
     except (NoVerdictError, NoProcessError, TreeNotStartedError) as error:
         return report_failure(arguments, NO_VERDICT, "no verdict", error)

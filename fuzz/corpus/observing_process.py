@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
 
     import candidate
 
-    from ..execution.mistakes import CandidateMistake
+    from ..execution.mistakes import CandidateMistakeError
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         features, trouble = None, ""
         try:
             features = differential.run(parse(text)).features
-        except CandidateMistake as error:
+        except CandidateMistakeError as error:
             trouble = str(error)
         except Exception as error:
             trouble = crash_reason(error)

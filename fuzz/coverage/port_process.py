@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     # Imported only now, so that coverage.py sees the lines that run at import.
     import candidate
 
-    from ..execution.mistakes import CandidateMistake
+    from ..execution.mistakes import CandidateMistakeError
     from ..findings.found import crash_reason
     from ..language.text import parse
     from ..sides.pulse import PULSE, shared
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
         try:
             for version in again + versions:
                 replay(version, parse(text))
-        except CandidateMistake as error:
+        except CandidateMistakeError as error:
             parent.tell(json.dumps({"mistake": str(error)}).encode())
             return 0
         except Exception as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..judging.silence import LOOK_EVERY, Silence
 from ..language.program import Program
 from ..language.text import headings, print_program
@@ -88,7 +88,7 @@ class Share:
         """Return whether all programs are done; if the process hangs, end it and start another.
 
         :raises MeasuringError: the process failed
-        :raises CandidateMistake: the Python of a version has a mistake
+        :raises CandidateMistakeError: the Python of a version has a mistake
         """
         if not self.said:
             lines = self.process.read(0)
@@ -97,7 +97,7 @@ class Share:
             if lines:
                 self.said = json.loads(lines[0])
                 if "mistake" in self.said:
-                    raise CandidateMistake(self.said["mistake"])
+                    raise CandidateMistakeError(self.said["mistake"])
         if self.said:
             return True
         stuck = self.silence.look()
@@ -137,7 +137,7 @@ def run(
     :param module: `PYTHON`, or `TREE` for one version
     :returns: the answer of each process
     :raises MeasuringError: a process failed
-    :raises CandidateMistake: the Python of a version has a mistake
+    :raises CandidateMistakeError: the Python of a version has a mistake
     :raises NoProcessError: a process cannot be started
     """
     shares: list[Share] = []

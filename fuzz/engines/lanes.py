@@ -12,7 +12,7 @@ from dataclasses import replace
 from operator import is_not
 from typing import Final
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from . import numbers
 from .numbers import LaneNumbers
 from .registry import engine_of
@@ -142,7 +142,7 @@ class Lanes:
     def heed_errors(self) -> None:
         """Stop or bound the other lanes when one could not continue."""
         for lane in self.lanes:
-            if isinstance(lane.error, CandidateMistake):
+            if isinstance(lane.error, CandidateMistakeError):
                 # An earlier program may show another mistake.
                 for other in self.lanes:
                     other.bound = min(other.bound, lane.error.number)
@@ -154,7 +154,7 @@ class Lanes:
         """Raise an error that is not a candidate's mistake, if any; otherwise the mistake of the first program."""
         errors = [lane.error for lane in self.lanes if lane.error is not None]
         if errors:
-            raise min(errors, key=lambda error: error.number if isinstance(error, CandidateMistake) else 0)
+            raise min(errors, key=lambda error: error.number if isinstance(error, CandidateMistakeError) else 0)
 
     def merge(self) -> None:
         """Merge findings that no lane can still precede, and update the rest of the result."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
 from ..judging import silence
@@ -135,7 +135,7 @@ def run_unit(
     :param share: this lane's share of the program numbers, if other lanes do the unit too; None: no other lane does
     :raises EngineError: children die before they judge anything
     :raises NoProcessError: no child can be started
-    :raises CandidateMistake: the candidate's Python has a mistake
+    :raises CandidateMistakeError: the candidate's Python has a mistake
     """
     result = Result(unit)
     rest = unit
@@ -152,7 +152,7 @@ def run_unit(
             number, text, begun, over = child.flight.number(), child.flight.text(), child.flight.begun(), child.over()
             child.close()
         if result.mistake:
-            mistake = CandidateMistake(result.mistake)
+            mistake = CandidateMistakeError(result.mistake)
             mistake.number = result.mistaken
             raise mistake
         if not death:

@@ -137,7 +137,7 @@ class UnitState:
 
 @dataclass(slots=True)
 class Mistake:
-    """A mistake in the candidate's Python, in the words of `fuzz.execution.mistakes.CandidateMistake`; it ends the
+    """A mistake in the candidate's Python, in the words of `fuzz.execution.mistakes.CandidateMistakeError`; it ends the
     unit.
 
     Also sent for a kernel tree that cannot be built, or that no longer has the unit's content.

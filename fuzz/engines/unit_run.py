@@ -13,7 +13,7 @@ from candidate.tree.runtime.errors import TreeNotStartedError
 from candidate.tree.runtime.pool import POOL
 
 from ..distribution import debugging
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..findings.found import crash_finding
 from ..findings.record import FindingRecord
 from ..generation.capabilities import Offers
@@ -173,7 +173,7 @@ class UnitRun:
             self.differential.measure = self.number % MEASURED == 1
             verdict = self.differential.run(program)
             self.repeat(program, verdict)
-        except CandidateMistake as error:
+        except CandidateMistakeError as error:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))
             self.reached = True
             return None

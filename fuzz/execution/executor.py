@@ -10,7 +10,7 @@ from candidate.tree.runtime.errors import TreeNotStartedError, TreeOopsError, Tr
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreePgtable
 
-from ..checkers import CheckerSuite, Runaway, Violation
+from ..checkers import CheckerSuite, RunawayError, Violation
 from ..language.operations import (
     ClearLog,
     GetLog,
@@ -32,7 +32,7 @@ from .guest_accesses import GuestAccesses
 from .guest_operations import GuestOperations
 from .host_operations import HostOperations
 from .hyp_operations import HypOperations
-from .mistakes import CandidateMistake, mistake_at_start, mistake_of
+from .mistakes import CandidateMistakeError, mistake_at_start, mistake_of
 from .par_operations import ParOperations
 from .table_operations import TableOperations
 from .unhandled import unhandled
@@ -52,7 +52,7 @@ class Executor:
 
     :param version: the code under test
     :param program: a valid program
-    :raises CandidateMistake: a constructor of *version* fails. Methods raise it too, on a mistake in its Python
+    :raises CandidateMistakeError: a constructor of *version* fails. Methods raise it too, on a mistake in its Python
     :param number: the number of the side, for `fuzz.sides.pulse`
     :param judged: whether checkers observe the run. Without them, no program may relax leaves, because that asks a
         checker
@@ -168,7 +168,7 @@ class Executor:
         PULSE.begin(self.number, at)
         try:
             return call()
-        except Runaway:
+        except RunawayError:
             self.dead = True
             return Outcome("stuck")
         except (TwinDiffersError, TreeNotStartedError):
@@ -184,7 +184,7 @@ class Executor:
             # SystemExit may come from a signal, too.
             mistake = mistake_of(error, self.side.version)
             if mistake:
-                raise CandidateMistake(mistake) from error
+                raise CandidateMistakeError(mistake) from error
             place = "" if isinstance(error, SystemExit) else kernel_place(error)
             if not place:
                 raise
@@ -224,14 +224,14 @@ class Executor:
 def started(version: Candidate, program: Program) -> Side:
     """Return the machine and the kernel code of one side.
 
-    :raises CandidateMistake: a constructor of *version* fails
+    :raises CandidateMistakeError: a constructor of *version* fails
     """
     try:
         return Side(version, program)
     except (Exception, SystemExit) as error:
         mistake = mistake_at_start(error, version)
         if mistake:
-            raise CandidateMistake(mistake) from error
+            raise CandidateMistakeError(mistake) from error
         raise
 
 

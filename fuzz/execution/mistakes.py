@@ -33,7 +33,7 @@ _NONE: Final = re.compile(r"\bNone(Type)?\b")
 _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError, SystemExit)
 
 
-class CandidateMistake(Exception):
+class CandidateMistakeError(Exception):
     """A candidate's Python has a mistake. One line: its file and line, the error, the remedy.
 
     *number*: the number of the session's program that met it; 0: there is none
@@ -43,7 +43,7 @@ class CandidateMistake(Exception):
 
 
 def mistake_of(error: BaseException, version: Candidate) -> str:
-    """Return the line of a `CandidateMistake`; "" if an exception is no mistake in the Python of *version*.
+    """Return the line of a `CandidateMistakeError`; "" if an exception is no mistake in the Python of *version*.
 
     :param error: raised while kernel code ran
     """

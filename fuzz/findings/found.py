@@ -76,7 +76,8 @@ def known_text(finding: Finding, reference: str) -> str:
 def _known_text(finding: Finding, reference: str) -> str:
     """Return the text of a known bug, as `known_text` does.
 
-    :raises candidate.UnknownCandidateError, candidate.RefusedCandidateError, candidate.tree.TreeError: the version is unavailable
+    :raises candidate.UnknownCandidateError: there is no such version
+    :raises candidate.RefusedCandidateError, candidate.tree.TreeError: the version cannot be used
     """
     bug = known_of(finding, reference)
     if bug is not None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import IO, Final, NamedTuple
 
 from ..closing import Closing
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..judging import silence
 from ..judging.finding import Finding, Key
 from ..judging.forked import PATIENCE
@@ -98,7 +98,7 @@ class Replayer(Closing):
         :param program: its text
         :param reference: name of the version that the candidate is compared with
         :param candidate: name of the version under test
-        :raises CandidateMistake: the Python of one of them has a mistake
+        :raises CandidateMistakeError: the Python of one of them has a mistake
         """
         return self.replay(program, reference, candidate).findings
 
@@ -120,7 +120,7 @@ class Replayer(Closing):
             return ReplayOutcome([self._lost()])
         found = json.loads(answer)
         if "mistake" in found:
-            raise CandidateMistake(found["mistake"])
+            raise CandidateMistakeError(found["mistake"])
         if "lost" in found:
             text = HUNG if found["started"] else NOT_STARTED
             return ReplayOutcome([Finding(CRASH, text, f"no verdict: {found['lost']}")])

@@ -19,10 +19,10 @@ from candidate.tree.runtime.errors import TreeNotStartedError
 from reference.compiled.choice import TREE
 from reference.stores import writes_once
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..judging.bearers import has
 from ..judging.differential import Differential
-from ..judging.forked import Forked, Lost
+from ..judging.forked import CopyLostError, Forked
 from ..judging.known import fitting, known_bugs
 from ..judging.silence import silent_finding
 from ..language.text import parse
@@ -36,14 +36,14 @@ from .replay_beside import answers
 def judge(request: dict[str, Any]) -> tuple[list[tuple[Any, ...]], str]:
     """Judge the program of a request; return the fields of each finding, and the reason for no verdict, or "".
 
-    :raises CandidateMistake: the Python of a version has a mistake
+    :raises CandidateMistakeError: the Python of a version has a mistake
     """
     try:
         versions = candidate.get(request["reference"]), candidate.get(request["candidate"])
         if changed := candidate.other_than(versions, request.get("contents", ())):
             return [(CRASH, OTHER_TREE, f"{changed} is not what was judged before")], ""
         verdict = Differential(*versions).run(parse(request["program"]))
-    except CandidateMistake:
+    except CandidateMistakeError:
         raise
     except TreeError as error:
         return [(CRASH, OTHER_TREE, str(error))], ""
@@ -65,11 +65,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         try:
             shown, refused = judging.ask(request)
             return {"shown": shown, "refused": refused} if refused else {"shown": shown}
-        except CandidateMistake as error:
+        except CandidateMistakeError as error:
             return {"mistake": str(error)}
         except NoProcessError as error:
             return {"lost": error.strerror, "started": False}
-        except Lost as lost:
+        except CopyLostError as lost:
             if lost.position is not None:
                 names = request["reference"], request["candidate"]
                 found = silent_finding(lost.position, *names, parse(request["program"]), silence)

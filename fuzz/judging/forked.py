@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..closing import Closing
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..processes.child import end_text
 from ..processes.fork import Fork
 from ..processes.patience import Patience
@@ -17,7 +17,7 @@ from . import silence
 PATIENCE: Final = 180.0
 
 
-class Lost(Exception):
+class CopyLostError(Exception):
     """The process gave no answer; the message is the reason: ``was killed by SIGSEGV``.
 
     :param position: where kernel code did not return; None: that is not the reason
@@ -34,7 +34,7 @@ class Forked(Closing):
     """A copy of this process that does one piece of work after another.
 
     It has everything that this process had imported and created when the first piece was requested. After
-    `Lost` the next piece gets a new copy. A context manager; the copy also ends when this process does.
+    `CopyLostError` the next piece gets a new copy. A context manager; the copy also ends when this process does.
 
     :param work: computes an answer from a request, both of built-in types, in the other process
     :param seconds: of its CPU time that kernel code may run without progress
@@ -55,8 +55,8 @@ class Forked(Closing):
     def ask(self, request: Any) -> Any:
         """Have a piece of work done.
 
-        :raises Lost: there is no answer
-        :raises CandidateMistake: the work raised it
+        :raises CopyLostError: there is no answer
+        :raises CandidateMistakeError: the work raised it
         :raises NoProcessError: the process cannot be started
         """
         try:
@@ -69,7 +69,7 @@ class Forked(Closing):
             self.close()
             raise
         if mistake:
-            raise CandidateMistake(mistake)
+            raise CandidateMistakeError(mistake)
         return answer
 
     def close(self) -> None:
@@ -83,31 +83,31 @@ class Forked(Closing):
             self.attached = True
         try:
             return self.work(request), ""
-        except CandidateMistake as error:
+        except CandidateMistakeError as error:
             return None, str(error)
 
     def _check_exit(self, code: int) -> None:
         """Blame the kernel code for an exit of the process if it was running.
 
-        :raises CandidateMistake: it was
+        :raises CandidateMistakeError: it was
         """
         where = position(self.memory)
         if where.side:
             side = "reference" if where.side == REFERENCE else "candidate"
             ended = f"the Python code of the {side} ended its process with exit code {code}, in {where.entry}"
-            raise CandidateMistake(f"{ended}; it must return or raise an exception")
+            raise CandidateMistakeError(f"{ended}; it must return or raise an exception")
 
     def _answer(self) -> tuple[Any, str]:
         """Return the answer of `_work`.
 
-        :raises Lost: there is none
-        :raises CandidateMistake: the kernel code ended the process
+        :raises CopyLostError: there is none
+        :raises CandidateMistakeError: the kernel code ended the process
         """
         watch = silence.Silence(self.process.pid, self.memory, self.seconds)
         patience = Patience(self.process.pid, self.patience)
         while True:
             if patience.over():
-                raise Lost(f"made no progress for {self.patience:g} s")
+                raise CopyLostError(f"made no progress for {self.patience:g} s")
             if self.process.ready(min(silence.LOOK_EVERY, self.patience)):
                 answer = self.process.read()
                 if answer is None:
@@ -115,9 +115,9 @@ class Forked(Closing):
                     if code >= 0:
                         # A candidate may call os._exit(), or something that does.
                         self._check_exit(code)
-                    raise Lost(end_text(code), status=code)
+                    raise CopyLostError(end_text(code), status=code)
                 said: tuple[Any, str] = answer[0]
                 return said
             stuck = watch.look()
             if stuck is not None:
-                raise Lost(f"ran for {self.seconds:g} s of CPU time without an event", stuck)
+                raise CopyLostError(f"ran for {self.seconds:g} s of CPU time without an event", stuck)

@@ -10,7 +10,7 @@ from candidate import Candidate
 from ..judging.finding import Key
 from ..language.program import Program
 from . import blocks, deletion, operands, settings
-from .minimizer import BudgetSpent, Judge, Minimizer, MinimizingProgress, judge_here
+from .minimizer import BudgetSpentError, Judge, Minimizer, MinimizingProgress, judge_here
 
 SECONDS: Final = 60.0
 # The passes are repeated in this order until nothing changes any more.
@@ -79,7 +79,7 @@ def minimized(
             for minimizer.doing, simplify in _PASSES:
                 simplify(minimizer)
         finished = True
-    except BudgetSpent:
+    except BudgetSpentError:
         pass
     except KeyboardInterrupt:
         interrupted = True

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from candidate import Candidate
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..findings.found import crash_finding
 from ..judging.differential import Differential
 from ..judging.finding import Finding, Key
@@ -21,7 +21,7 @@ from .measure import measure
 Judge: TypeAlias = Callable[[Program], list[Finding]]
 
 
-class BudgetSpent(Exception):
+class BudgetSpentError(Exception):
     """The time or the number of runs is spent."""
 
 
@@ -51,7 +51,7 @@ def judge_here(reference: Candidate, candidate: Candidate) -> Judge:
     def judge(program: Program) -> list[Finding]:
         try:
             verdict = differential.run(program)
-        except CandidateMistake:
+        except CandidateMistakeError:
             raise
         except Exception as error:
             return [crash_finding(error)]
@@ -66,8 +66,8 @@ class Minimizer:
     :param program: a program that shows it
     :param key: its class and signature
     :param judge: returns the findings of a program
-    :param seconds: raise `BudgetSpent` after this many seconds; None: no limit
-    :param runs: raise `BudgetSpent` after this many runs; None: no limit
+    :param seconds: raise `BudgetSpentError` after this many seconds; None: no limit
+    :param runs: raise `BudgetSpentError` after this many runs; None: no limit
     :param progress: called before each run
     """
 
@@ -96,7 +96,7 @@ class Minimizer:
     def attempt(self, program: Program | None) -> bool:
         """Record a program, or its legal rest, as the best if it is simpler and shows the finding. Return true if so.
 
-        :raises BudgetSpent: it was not judged
+        :raises BudgetSpentError: it was not judged
         """
         program = None if program is None else legal(program)
         if program is None or measure(program) >= self.size:
@@ -121,9 +121,9 @@ class Minimizer:
     def run(self, program: Program) -> Finding | None:
         """Return the finding as the program shows it, or None."""
         if self.seconds is not None and self.elapsed() >= self.seconds:
-            raise BudgetSpent
+            raise BudgetSpentError
         if self.most is not None and self.runs >= self.most:
-            raise BudgetSpent
+            raise BudgetSpentError
         if self.progress is not None:
             self.progress(MinimizingProgress(self.elapsed(), self.runs, self.doing, self.best))
         self.runs += 1

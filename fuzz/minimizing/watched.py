@@ -10,7 +10,7 @@ from ..findings.found import CRASH
 from ..findings.replay import HUNG, died_signature
 from ..judging import silence
 from ..judging.finding import Finding
-from ..judging.forked import Forked, Lost
+from ..judging.forked import CopyLostError, Forked
 from ..judging.silence import silent_finding
 from ..language.program import Program
 from ..language.text import parse, print_program
@@ -42,7 +42,7 @@ class WatchedJudge:
     def __call__(self, program: Program) -> list[Finding]:
         try:
             return [Finding(*each) for each in self.forked.ask(print_program(program))]
-        except Lost as lost:
+        except CopyLostError as lost:
             if lost.position is not None:
                 return [silent_finding(lost.position, *self.names, program, self.seconds)]
             signature = HUNG

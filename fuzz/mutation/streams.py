@@ -7,7 +7,7 @@ from candidate import Candidate
 from candidate.tree.runtime.errors import TwinDiffersError
 
 from ..execution.executor import Executor
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..judging.port_once import equal
 from ..judging.stream import Stream
 from ..language.operations import TableRelax
@@ -53,7 +53,7 @@ def same_events(base: Candidate, mutant: Candidate, program: Program, points: tu
     """
     try:
         run = _Run(mutant, program, CANDIDATE)
-    except CandidateMistake:
+    except CandidateMistakeError:
         return False
     executor = run.executor
     executor.side.hold_to(base)
@@ -66,7 +66,7 @@ def same_events(base: Candidate, mutant: Candidate, program: Program, points: tu
             if here.events != point.events or here.digest != point.digest or not equal(here.outcome, point.outcome):
                 return False
         return not executor.refused
-    except (TwinDiffersError, CandidateMistake):
+    except (TwinDiffersError, CandidateMistakeError):
         return False
     finally:
         executor.dismantle()

@@ -13,7 +13,7 @@ import candidate
 from candidate import Candidate
 from candidate.registry.files import load
 
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..judging.cost import Comparison, Costs
 from ..judging.differential import COMMON, Differential
 from ..language.text import print_program
@@ -114,7 +114,7 @@ class MutantJudge:
         differential.ports = None
         try:
             verdict = differential.run(tried.program)
-        except CandidateMistake:
+        except CandidateMistakeError:
             return "mistake: no C compiler would accept it", ""
         title = next((each.title for each in verdict.findings if each.kind != COMMON), "")
         return title, costlier(verdict.costs)

@@ -17,7 +17,7 @@ from ..files import write_atomically
 from ..generation.generator import Generator
 from ..language.program import Program
 from ..language.text import load, print_program
-from .errors import RealSilent, UnplayableError
+from .errors import RealSilentError, UnplayableError
 from .run import RealRun, run
 from .session import RealSession
 from .translate import played
@@ -85,7 +85,7 @@ class RealCheck:
         except UnplayableError as error:
             self.left_out[generic(str(error))] += 1
             return
-        except RealSilent:
+        except RealSilentError:
             self.hung += 1
             if self.hung == MOST_HANGS:
                 raise
@@ -120,7 +120,7 @@ class RealCheck:
         self.session.start()
         try:
             return key in kinds_of(run(self.session, self.version, kind.where, kind.program, self.tables))
-        except RealSilent:
+        except RealSilentError:
             return key == SILENT_KIND
 
     def save(self, folder: Path) -> None:

@@ -6,11 +6,11 @@ class RealError(Exception):
     """The real kernel cannot be used: something is missing, or QEMU died; one line that gives the remedy."""
 
 
-class RealSilent(RealError):
+class RealSilentError(RealError):
     """The emulated machine did not answer and was killed."""
 
 
-class RealPanic(RealError):
+class RealPanicError(RealError):
     """The kernel panicked, which ended the emulated machine."""
 
 

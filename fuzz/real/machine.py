@@ -20,7 +20,7 @@ from ..hardware.qemu import QemuError
 from ..hardware.qemu import find as find_qemu
 from ..processes.ended import end_of, ended_text
 from ..processes.orphans import die_with_parent
-from .errors import RealError, RealPanic, RealSilent
+from .errors import RealError, RealPanicError, RealSilentError
 from .left_out import CPU, EmulatedCpu
 from .memory import GIB, NODES, RealMemory
 from .monitor import Monitor, MonitorError, monitor_failure
@@ -166,7 +166,7 @@ class RealMachine(Closing):
         """Write to the console.
 
         :raises RealError: the machine has ended
-        :raises RealSilent: the machine does not read
+        :raises RealSilentError: the machine does not read
         """
         self.console.settimeout(PATIENCE)
         try:
@@ -181,8 +181,8 @@ class RealMachine(Closing):
 
         :param seconds: timeout for the whole line
         :raises RealError: the machine has ended
-        :raises RealPanic: it ended by a kernel panic
-        :raises RealSilent: it printed no line in this time, and was killed
+        :raises RealPanicError: it ended by a kernel panic
+        :raises RealSilentError: it printed no line in this time, and was killed
         """
         end = time.monotonic() + seconds
         while b"\n" not in self.rest:
@@ -220,18 +220,18 @@ class RealMachine(Closing):
             raise monitor_failure(self.program, error) from None
         return value
 
-    def timeout_error(self, seconds: float) -> RealSilent:
+    def timeout_error(self, seconds: float) -> RealSilentError:
         """Kill a machine that does not answer, and return the error."""
         self.kill()
         said = f", last line: {self.last[-1]}" if self.last else ""
-        return RealSilent(f"real: the emulated machine did not answer within {seconds:g} s and was killed{said}")
+        return RealSilentError(f"real: the emulated machine did not answer within {seconds:g} s and was killed{said}")
 
     def exit_error(self) -> RealError:
         """Return the error of a machine that has ended."""
         code, said = end_of(self.process, self.errors, PATIENCE)
         if not code and not said:
             panic = next((line for line in self.last if "panic" in line), "no output")
-            return RealPanic(f"real: the kernel of the emulated machine ended: {panic.strip()}")
+            return RealPanicError(f"real: the kernel of the emulated machine ended: {panic.strip()}")
         text = f"real: QEMU: {ended_text(self.program, code, said)}"
         return RealError(f"{text}; use one that runs the machine virt with EL2, such as version 7.2")
 

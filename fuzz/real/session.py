@@ -13,7 +13,7 @@ from ..hardware.qemu import QemuError, version
 from ..hardware.qemu import find as find_qemu
 from . import initrd
 from .answers import DONE, PANIC, REMARK
-from .errors import RealError, RealPanic
+from .errors import RealError, RealPanicError
 from .folder import entry_made, refused
 from .kernels import RealKernel
 from .left_out import CPU, EmulatedCpu
@@ -215,7 +215,7 @@ class RealSession(Closing):
         :param look: called with the number of each operation when it is over and the machine waits, if the program
             requests this; before the first one, with `fuzz.real.answers.CREATION`
         :raises RealError: QEMU ended
-        :raises RealSilent: the machine does not answer
+        :raises RealSilentError: the machine does not answer
         """
         self.begin(lines)
         return self.finish(look)
@@ -247,7 +247,7 @@ class RealSession(Closing):
                     self.machine.send("\n")
                 else:
                     got.append(line)
-        except RealPanic as error:
+        except RealPanicError as error:
             # The panic message is part of the answer; the next program gets a new machine.
             got.append(f"{PANIC}{error}")
             self.close()

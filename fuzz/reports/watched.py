@@ -17,12 +17,12 @@ from candidate.tree.lines.counts import from_wire
 from ..checkers import Violation
 from ..coverage.exercised import exercise
 from ..distribution import debugging
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from ..findings.found import crash_reason
 from ..judging import silence
 from ..judging.differential import Differential, Finding, Verdict
 from ..judging.finding import Key
-from ..judging.forked import Forked, Lost
+from ..judging.forked import CopyLostError, Forked
 from ..judging.silence import silent_finding
 from ..language.program import Program
 from ..sides.pulse import REFERENCE, Position
@@ -36,7 +36,7 @@ _TRACE: Final = "trace"
 _BEFORE: Final = "before"
 # Fields of `Run` that both processes know.
 _KNOWN: Final = ("file", "program", "reference", "candidate", "verdict")
-# Values of `Lost.status` for a death caused from outside; SIGKILL also occurs when memory runs out.
+# Values of `CopyLostError.status` for a death caused from outside; SIGKILL also occurs when memory runs out.
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
 
@@ -87,14 +87,14 @@ class Judging:
         try:
             try:
                 answer = self.forked.ask((_JUDGE, number, which, 0))
-            except Lost as lost:
+            except CopyLostError as lost:
                 if lost.position is None:
                     raise
                 answer = self.forked.ask((_TRACE if self.trace else _JUDGE, number, which, 0))
                 if self.trace:
                     # The kernel code returned this time, so judge the program.
                     answer = self.forked.ask((_JUDGE, number, which, 0))
-        except Lost as lost:
+        except CopyLostError as lost:
             if lost.position is None:
                 run.error = f"the process that judged it {lost}"
                 run.killed = lost.status in _FROM_OUTSIDE
@@ -122,7 +122,7 @@ class Judging:
                 # Drop findings from the end of the shorter program: they are not this program's.
                 verdict.findings = [each for each in before.verdict.findings if each.at < stuck.at]
                 verdict.consequences = [each for each in before.verdict.consequences if each[1].at < stuck.at]
-        except Lost:
+        except CopyLostError:
             # The shorter program does not end either.
             pass
         verdict.findings.append(found)
@@ -171,7 +171,7 @@ def judge(run: Run, reference: Candidate, candidate: Candidate, trace: bool, aim
     """Fill in verdict, trace and error of a run, in this process.
 
     :param aim: the finding that the trace should show, if it occurs; None: all findings
-    :raises CandidateMistake: the Python of a version has a mistake
+    :raises CandidateMistakeError: the Python of a version has a mistake
     """
     try:
         run.verdict = Differential(reference, candidate, measure=True).run(run.program)
@@ -183,7 +183,7 @@ def judge(run: Run, reference: Candidate, candidate: Candidate, trace: bool, aim
             findings = run.verdict.findings
             meant = [each for each in findings if each.key == aim] or findings
             run.trace = render(record(run.program, reference, candidate), names, meant)
-    except CandidateMistake:
+    except CandidateMistakeError:
         raise
     except Exception as error:
         run.traceback = traceback.format_exc()
@@ -234,7 +234,7 @@ def run_all(
     :param programs: names and valid programs
     :param trace: render `Run.trace` too
     :param aims: as in `Judging`
-    :raises CandidateMistake: the Python of a version has a mistake
+    :raises CandidateMistakeError: the Python of a version has a mistake
     :raises NoProcessError: no process can be started
     """
     with Judging(programs, reference, candidates, trace, aims=aims) as judging:

@@ -16,7 +16,7 @@ from ..campaign.store.database import CampaignError, reading
 from ..campaign.view.history import Moment, history
 from ..campaign.view.overview import Overview
 from ..campaign.view.queries import read
-from ..execution.mistakes import CandidateMistake
+from ..execution.mistakes import CandidateMistakeError
 from .page import page
 
 # Host names that a browser on this machine uses; any other name that resolves to it may be DNS rebinding.
@@ -53,7 +53,7 @@ def application(folder: Path, report: Callable[[BaseException], None]) -> Applic
             text = page(overview, moments, served=True, only=only)
         except CampaignError as error:
             return told(503, str(error))
-        except (CandidateMistake, TreeError) as error:
+        except (CandidateMistakeError, TreeError) as error:
             return told(500, str(error))
         return text or told(404, "no such finding: its code may have changed since")
 

@@ -119,7 +119,7 @@ def page(
     :param only: name of the finding to show; "": show all
     :param covered: files of kernel code with the programs that reach their lines
     :returns: "" if there is no such finding
-    :raises candidate.CandidateMistake: the Python code of a version has a mistake
+    :raises candidate.CandidateMistakeError: the Python code of a version has a mistake
     """
     if only:
         overview = replace(overview, findings=[each for each in overview.shown if name_of(each) == only])

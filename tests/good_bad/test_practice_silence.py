@@ -8,7 +8,7 @@ import pytest
 
 from candidate import Candidate
 from fuzz.judging.differential import COMMON, REGRESSION
-from fuzz.judging.forked import Forked, Lost
+from fuzz.judging.forked import CopyLostError, Forked
 from fuzz.language.text import parse
 from fuzz.reports.runs import Run
 from fuzz.reports.watched import Judging
@@ -114,6 +114,6 @@ def test_wall_clock_time_decides_nothing() -> None:
         os.read(os.pipe()[0], 1)
 
     for work in (wait, lambda _: loop_forever()):
-        with Forked(work, 0.1, 2.0) as forked, pytest.raises(Lost, match="made no progress for 2 s") as lost:
+        with Forked(work, 0.1, 2.0) as forked, pytest.raises(CopyLostError, match="made no progress for 2 s") as lost:
             forked.ask(None)
         assert (lost.value.position, lost.value.status) == (None, None)

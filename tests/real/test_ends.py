@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.real import session as sessions
-from fuzz.real.errors import RealError, RealSilent
+from fuzz.real.errors import RealError, RealSilentError
 from fuzz.real.folder import entry
 from fuzz.real.kernels import RealKernel
 from fuzz.real.session import RealSession
@@ -97,7 +97,7 @@ def test_qemu_hangs_while_it_runs(newest: RealKernel, monkeypatch: pytest.Monkey
         os.kill(process.pid, signal.SIGSTOP)
         wait_for(lambda: state(process.pid) == "T", "a QEMU that is stopped")
         monkeypatch.setattr(sessions, "PLAY_PATIENCE", 0.5)
-        with pytest.raises(RealSilent, match=r"did not answer within 0\.5 s and was killed"):
+        with pytest.raises(RealSilentError, match=r"did not answer within 0\.5 s and was killed"):
             session.play(["v 40 1 1 0 0 0x8000000 0xa000000 0"])
         wait_for_end(process.pid)
 

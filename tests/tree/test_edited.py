@@ -17,7 +17,7 @@ from fuzz.command_line import cli
 from fuzz.engines import lanes
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
-from fuzz.execution.mistakes import CandidateMistake
+from fuzz.execution.mistakes import CandidateMistakeError
 from fuzz.exit_codes import NO_VERDICT
 
 from ..unit.campaign.test_campaign import go_on
@@ -125,7 +125,7 @@ def test_a_later_process_does_not_judge_another_source(copy: str) -> None:
     assert not has_changed(copy, opened.content)
     edit(copy, PLACE, WITHOUT)
     assert has_changed(copy, opened.content)
-    with pytest.raises(CandidateMistake, match="has changed since the session began; run it again"):
+    with pytest.raises(CandidateMistakeError, match="has changed since the session began; run it again"):
         run_unit(unit)
     assert candidate.get(copy) is opened
     assert candidate.renewed(copy).content != opened.content

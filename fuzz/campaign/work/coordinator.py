@@ -17,7 +17,7 @@ from ...closing import Closing
 from ...corpus import CorpusError
 from ...engines.supervisor import EngineError
 from ...engines.unit import Unit
-from ...execution.mistakes import CandidateMistake
+from ...execution.mistakes import CandidateMistakeError
 from ...findings.accepted import Accepted
 from ..store.code import digests_of
 from ..store.database import NAME, CampaignError, failure
@@ -262,7 +262,7 @@ class Coordinator(Closing):
         :raises CampaignError: the campaign cannot continue
         :raises Exception: *error* itself, if it is a mistake of ours
         """
-        if isinstance(error, CandidateMistake | TreeError | candidate.UnknownCandidateError):
+        if isinstance(error, CandidateMistakeError | TreeError | candidate.UnknownCandidateError):
             if not self.stopping.why:
                 raise CampaignError(str(error))
         elif isinstance(error, EngineError):

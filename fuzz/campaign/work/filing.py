@@ -11,7 +11,7 @@ from typing import Final
 
 from candidate.tree import TreeError
 
-from ...execution.mistakes import CandidateMistake
+from ...execution.mistakes import CandidateMistakeError
 from ...files import write_atomically
 from ...findings.found import file_name
 from ...findings.record import file_text
@@ -28,11 +28,11 @@ from .refiling import Refiled, Wanted, refile
 _WRITE_TIMEOUT: Final = 60.0
 
 
-class Ended(Exception):
+class FilerEndedError(Exception):
     """The result of a replay is no longer wanted: nothing is to be written."""
 
 
-class CodeChanged(Exception):
+class CodeChangedError(Exception):
     """The code under test changed meanwhile: the result of the replay is meaningless."""
 
 
@@ -62,18 +62,18 @@ class CheckedReplayer(Replayer):
     def shows(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay, as in the base class.
 
-        :raises CodeChanged: the sources differ at the end of the replay
-        :raises Ended: *ending* is set by then
+        :raises CodeChangedError: the sources differ at the end of the replay
+        :raises FilerEndedError: *ending* is set by then
         """
         shown = self.tried(program, reference, candidate)
         if self.look() != self.code:
-            raise CodeChanged
+            raise CodeChangedError
         return shown
 
     def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay without checking the sources; the caller replays the final result again with `shows`.
 
-        :raises Ended: *ending* is set by then
+        :raises FilerEndedError: *ending* is set by then
         """
         self.busy.set()
         try:
@@ -81,7 +81,7 @@ class CheckedReplayer(Replayer):
         finally:
             self.busy.clear()
         if self.ending.is_set():
-            raise Ended
+            raise FilerEndedError
         return shown
 
 
@@ -156,7 +156,7 @@ class Filer:
                     self.to_minimise[asked.file] = asked
                 else:
                     self.tell(self._replayed(*asked))
-        except Ended:
+        except FilerEndedError:
             pass
         except Exception as error:
             self.failure = error
@@ -188,9 +188,9 @@ class Filer:
 
         try:
             return refile(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
-        except CodeChanged:
+        except CodeChangedError:
             self._drop()
-        except CandidateMistake:
+        except CandidateMistakeError:
             # The next unit reports it.
             pass
         return None
@@ -205,7 +205,7 @@ class Filer:
                 return set_aside(self.folder, *self.versions, pending)
             try:
                 return file(self.store, self.folder, pending)
-            except CodeChanged:
+            except CodeChangedError:
                 self._drop()
 
     def _renew(self) -> None:
@@ -235,8 +235,8 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     """Replay a program and file it if it shows its finding.
 
     :param folder: of the store, below that of the campaign
-    :raises CodeChanged: from a `CheckedReplayer` replayer of the store
-    :raises Ended: likewise
+    :raises CodeChangedError: from a `CheckedReplayer` replayer of the store
+    :raises FilerEndedError: likewise
     """
     record = replace(pending.record)
     try:
@@ -246,7 +246,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     store.files.trouble = ""
     try:
         kept = store.offer(record)
-    except CandidateMistake as error:
+    except CandidateMistakeError as error:
         # The engine that ran the program before has reported the mistake and ended the campaign.
         return Replayed(pending, UNREPLAYED, noted(record.finding, str(error)).reason, "", operations)
     if store.files.trouble:

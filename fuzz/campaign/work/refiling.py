@@ -15,7 +15,7 @@ from ...judging.silence import is_silent
 from ...language.program import Program, ProgramError
 from ...language.text import parse, print_program
 from ...minimizing.minimize import NotShownError, minimized
-from ...minimizing.minimizer import BudgetSpent, Judge, MinimizingProgress
+from ...minimizing.minimizer import BudgetSpentError, Judge, MinimizingProgress
 from ..store.code import Code
 
 # Limits per finding: number of programs judged, and seconds.
@@ -90,7 +90,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
 
     def look(progress: MinimizingProgress) -> None:
         if busy():
-            raise BudgetSpent
+            raise BudgetSpentError
 
     try:
         result = minimized(program, finding.key, judge, MAX_SECONDS, MAX_RUNS, look)

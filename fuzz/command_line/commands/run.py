@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
     :raises BadInputError: a program or the accepted findings cannot be read; with ``--qemu``: QEMU is missing, died or
       does not answer
     :raises candidate.UnknownCandidateError: no version with this name
-    :raises CandidateMistake: the Python of a version has a mistake
+    :raises CandidateMistakeError: the Python of a version has a mistake
     """
     from ...hardware.qemu import QemuError
 

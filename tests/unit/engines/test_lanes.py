@@ -11,7 +11,7 @@ import pytest
 from fuzz.engines.lanes import Lanes, run_lanes
 from fuzz.engines.supervisor import EngineError
 from fuzz.engines.unit import Result, Unit, UnitState
-from fuzz.execution.mistakes import CandidateMistake
+from fuzz.execution.mistakes import CandidateMistakeError
 from fuzz.findings.record import FindingRecord
 from fuzz.judging.finding import COMMON, Finding
 
@@ -128,7 +128,7 @@ def test_the_first_mistake_of_a_candidate_is_reported(tmp_path: Path) -> None:
     unit = Unit("random", "original", str(tmp_path / "mistaken.py"), 1, programs=40)
     told = []
     for count in (1, 2, 3):
-        with pytest.raises(CandidateMistake) as caught:
+        with pytest.raises(CandidateMistakeError) as caught:
             run_lanes(unit, count)
         told.append(str(caught.value))
     assert "no_such_name" in told[0]

@@ -13,11 +13,11 @@ from candidate import Candidate
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Mistake, Result, Unit, from_line, to_line
 from fuzz.execution.executor import Executor
-from fuzz.execution.mistakes import CandidateMistake
+from fuzz.execution.mistakes import CandidateMistakeError
 from fuzz.findings import replay_server
 from fuzz.findings.replay import Replayer
 from fuzz.judging.differential import Differential
-from fuzz.judging.forked import Forked, Lost
+from fuzz.judging.forked import CopyLostError, Forked
 from fuzz.language.text import parse, print_program
 from fuzz.minimizing.minimizer import judge_here
 from fuzz.minimizing.watched import WatchedJudge
@@ -83,7 +83,7 @@ CRASHES: dict[str, Body] = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_ends_the_judging(name: str) -> None:
-    with pytest.raises(CandidateMistake) as caught:
+    with pytest.raises(CandidateMistakeError) as caught:
         Differential(candidate.get("original"), unmapping(MISTAKES[name])).run(PROGRAM)
     told = str(caught.value)
     assert told.startswith("tests/unit/execution/test_mistakes.py:")
@@ -111,7 +111,7 @@ def test_a_constructor_that_fails_is_a_mistake() -> None:
             super().set_up(host, pgtable)
             self.PAGE_SIZE = None.size  # type: ignore[attr-defined]
 
-    with pytest.raises(CandidateMistake, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: AttributeError"):
+    with pytest.raises(CandidateMistakeError, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: AttributeError"):
         Executor(Candidate("mine", Pgtable, Mine, "a test"), PROGRAM)
 
 
@@ -123,7 +123,7 @@ def test_a_mistake_in_a_call_by_inherited_code() -> None:
             return 0
 
     with pytest.raises(
-        CandidateMistake, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: TypeError: .*stage2_unmap_walker"
+        CandidateMistakeError, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: TypeError: .*stage2_unmap_walker"
     ):
         Differential(candidate.get("original"), Candidate("mine", Mine, Mmu, "a test")).run(PROGRAM)
 
@@ -155,28 +155,28 @@ def test_a_supervisor_raises_the_mistake(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         "fuzz.engines.supervisor.follow", lambda child, *_: child.result.record(Mistake("x.py:1")) or ""
     )
-    with pytest.raises(CandidateMistake, match=r"x\.py:1"):
+    with pytest.raises(CandidateMistakeError, match=r"x\.py:1"):
         run_unit(Unit("random", "original", "rfc-v1", 1, programs=1))
 
 
 def test_a_replayer_raises_the_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replayer, "_ask", lambda *_, **__: b'{"mistake": "x.py:1"}\n')
-    with pytest.raises(CandidateMistake, match=r"x\.py:1"):
+    with pytest.raises(CandidateMistakeError, match=r"x\.py:1"):
         Replayer().shows(print_program(PROGRAM), "original", "rfc-v1")
 
 
 def test_minimizing_raises_the_mistake() -> None:
     versions = candidate.get("original"), unmapping(MISTAKES["NameError"])
-    with pytest.raises(CandidateMistake):
+    with pytest.raises(CandidateMistakeError):
         judge_here(*versions)(PROGRAM)
-    with WatchedJudge(*versions) as judge, pytest.raises(CandidateMistake, match="NameError"):
+    with WatchedJudge(*versions) as judge, pytest.raises(CandidateMistakeError, match="NameError"):
         judge(PROGRAM)
 
 
 @pytest.mark.parametrize("trace", [False, True])
 def test_a_run_raises_the_mistake(trace: bool) -> None:
     programs = [("p.s2", PROGRAM)]
-    with pytest.raises(CandidateMistake, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: NameError"):
+    with pytest.raises(CandidateMistakeError, match=r"tests/unit/execution/test_mistakes\.py:[0-9]+: NameError"):
         list(run_all(programs, candidate.get("original"), [unmapping(MISTAKES["NameError"])], trace))
 
 
@@ -185,24 +185,24 @@ def test_code_that_ends_its_process_is_the_candidates() -> None:
         os._exit(9)
 
     ended = "the Python code of the candidate ended its process with exit code 9, in kvm_mmu_notifier_invalidate_range"
-    with pytest.raises(CandidateMistake, match=ended):
+    with pytest.raises(CandidateMistakeError, match=ended):
         list(run_all([("p.s2", PROGRAM)], candidate.get("original"), [unmapping(leave)], False))
 
 
 def test_an_exit_outside_of_kernel_code_is_no_candidates() -> None:
-    with Forked(lambda _: os._exit(9)) as forked, pytest.raises(Lost, match="ended with exit code 9"):
+    with Forked(lambda _: os._exit(9)) as forked, pytest.raises(CopyLostError, match="ended with exit code 9"):
         forked.ask(1)
 
 
 def test_the_process_continues_after_a_mistake() -> None:
     def work(request: int) -> tuple[int, int]:
         if request == 2:
-            raise CandidateMistake("x.py:1: wrong")
+            raise CandidateMistakeError("x.py:1: wrong")
         return request, os.getpid()
 
     with Forked(work) as forked:
         first = forked.ask(1)
-        with pytest.raises(CandidateMistake, match=r"^x\.py:1: wrong$"):
+        with pytest.raises(CandidateMistakeError, match=r"^x\.py:1: wrong$"):
             forked.ask(2)
         assert forked.ask(3) == (3, first[1])
 

@@ -15,7 +15,7 @@ from fuzz.real import check as module
 from fuzz.real.answers import RealAnswers, RealOutcome
 from fuzz.real.check import MOST_HANGS, RealCheck, corpus, generic, kinds_of, random_programs
 from fuzz.real.compare import differences
-from fuzz.real.errors import RealError, RealSilent, UnplayableError
+from fuzz.real.errors import RealError, RealSilentError, UnplayableError
 from fuzz.real.model import Expected, ModelRun
 from fuzz.real.run import RealRun
 from fuzz.real.session import RealSession
@@ -114,7 +114,7 @@ def test_programs_that_differ_are_saved(pretended: tuple[RealCheck, list[Any]], 
 
 def test_a_machine_that_hangs_is_a_difference(pretended: tuple[RealCheck, list[Any]], tmp_path: Path) -> None:
     check, results = pretended
-    results += [RealSilent("it hangs"), done(GOOD), RealSilent("it hangs")]
+    results += [RealSilentError("it hangs"), done(GOOD), RealSilentError("it hangs")]
     take(check)
     take(check)
     check.save(tmp_path)
@@ -122,10 +122,10 @@ def test_a_machine_that_hangs_is_a_difference(pretended: tuple[RealCheck, list[A
     assert (kind.text, kind.replays) == ("the machine does not answer", True)
     assert cast(Pretended, check.session).starts == 2
     # If the machine always hangs, it is QEMU's fault.
-    results += [RealSilent("it hangs")] * MOST_HANGS
+    results += [RealSilentError("it hangs")] * MOST_HANGS
     for _ in range(MOST_HANGS - 2):
         take(check)
-    with pytest.raises(RealSilent):
+    with pytest.raises(RealSilentError):
         take(check)
 
 
