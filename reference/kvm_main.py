@@ -15,14 +15,14 @@ from .kvm import (
     kvm,
     kvm_memory_slot,
 )
-from .machine.address_space import HostTraits, Listener
+from .machine.address_space import HostTraits, NotifierReceiver
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
 from .services.errors import EEXIST, EINVAL, ENOENT
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class KvmMain(Listener):
-    """One VM's part of kvm_main.c, which listens to the host's address space.
+class KvmMain(NotifierReceiver):
+    """One VM's part of kvm_main.c, which receives the notifications of the host's address space.
 
     :param kvm: the VM
     :param mmu: the mmu.c under test

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The base of checkers that judge the order of events in certain calls, and listen to frequent events only then."""
+"""The base of checkers that judge the order of events in certain calls, and observe frequent events only then."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class CallOrder(GuestChecker):
         """Return an observer of the frequent events for this checker."""
         return CallEvents(self)
 
-    def listen(self, watching: bool) -> None:
+    def observe_frequent(self, watching: bool) -> None:
         """Begin to receive changes and frequent events, or stop."""
         if watching == self.watching:
             return
         self.watching = watching
         if watching:
-            self.shadow.listen(self)
+            self.shadow.observe(self)
             self.kernel.observe(self.events)
         else:
             self.shadow.dismiss(self)

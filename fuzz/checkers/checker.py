@@ -70,7 +70,7 @@ class Checker(Observer):
     """
 
     rule: ClassVar[Rule] = NO_RULE
-    # `changed` is called only while the checker asks for it (`Shadow.listen`).
+    # `changed` is called only while the checker asks for it (`Shadow.observe`).
     on_demand: ClassVar[bool] = False
 
     def __init__(self, side: Side, peers: Peers | None = None) -> None:

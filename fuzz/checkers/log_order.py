@@ -114,7 +114,7 @@ class LogOrder(CallOrder):
     def watch(self, op: Operation | None, caller: int) -> None:
         """Watch an operation that begins, if it is a judged call for this VM; *caller*: the actor that makes it."""
         self.caller = caller
-        self.listen(self.is_call(op))
+        self.observe_frequent(self.is_call(op))
         if self.lost:
             self.forget()
 

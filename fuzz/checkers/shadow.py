@@ -82,7 +82,7 @@ class Shadow(GuestChecker):
         self.root_shift = 0
         # The table in which the last look-up ended.
         self.nearest: Table | None = None
-        self.listeners: list[Checker] = []
+        self.observers: list[Checker] = []
         # Tables that were written or entered in this operation.
         self.touched: dict[int, Table] = {}
         # The table stored to last: the next store is often to the same one.
@@ -96,7 +96,7 @@ class Shadow(GuestChecker):
         self.shared_cuts: dict[int, tuple[int, int]] = {}
         # Set during the event of a store by the hardware itself.
         self.by_hardware = False
-        # True if the store that listeners receive was made with release.
+        # True if the store that observers receive was made with release.
         self.released = False
         # Table page written while the hardware could not reach it -> the result of `order` by then.
         self.written: dict[int, int] = {}
@@ -113,16 +113,16 @@ class Shadow(GuestChecker):
         """Return whether the current CPU wrote a page that the hardware could not reach, and no barrier came since."""
         return self.written.get(page) == self.order()
 
-    def listen(self, checker: Checker) -> None:
+    def observe(self, checker: Checker) -> None:
         """Send `Checker.changed` of live entries to *checker*."""
-        self.listeners.append(checker)
+        self.observers.append(checker)
 
     def dismiss(self, checker: Checker) -> None:
-        """Undo `listen`."""
-        self.listeners.remove(checker)
+        """Undo `observe`."""
+        self.observers.remove(checker)
 
     def dismantle(self) -> None:
-        self.listeners.clear()
+        self.observers.clear()
 
     def alloc_exact(self, page: int, pages: int) -> None:
         """Create the root: *pages* adjacent tables."""
@@ -225,8 +225,8 @@ class Shadow(GuestChecker):
                 table.reserved.add(index)
         if table.live:
             self.released = release
-            for listener in self.listeners:
-                listener.changed(ipa, level, ptep, old, new)
+            for observer in self.observers:
+                observer.changed(ipa, level, ptep, old, new)
 
     def cut_beside_walks(self, table: Table) -> None:
         """Record a subtree that was cut off while others may walk it."""
@@ -239,7 +239,7 @@ class Shadow(GuestChecker):
         pa = address_bits(entry, self.granule)
         if not self.kernel.arena.holds(pa):
             table.reserved.add(index)
-            # A table that the hardware cannot reach yet is reported to listeners once it becomes reachable.
+            # A table that the hardware cannot reach yet is reported to observers once it becomes reachable.
             if table.live:
                 reason = f"the table entry at {ipa:#x} names physical address {pa:#x}, which is not a table page"
                 self.report("non-table page entered", table.level, reason, frozenset([ipa]), grave=True, ruins=True)

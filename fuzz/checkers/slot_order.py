@@ -76,7 +76,7 @@ class SlotOrder(CallOrder):
                 self.start, self.end = layout.ipa, layout.ipa + layout.size
                 self.marked = self.gone = False
                 self.marked_at = ""
-        self.listen(watching)
+        self.observe_frequent(watching)
         if self.early:
             self.early.clear()
             self.walked.clear()

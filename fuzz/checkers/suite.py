@@ -17,7 +17,7 @@ from .shadow import Shadow
 from .violation import Violation
 
 
-class Listens:
+class Overrides:
     """The methods of `Checker` that a checker class overrides and must therefore be called for.
 
     :param kind: the class
@@ -32,14 +32,14 @@ class Listens:
         self.actors = kind.actor_begins is not Checker.actor_begins or kind.actor_ends is not Checker.actor_ends
 
 
-_listens: Final[dict[type[Checker], Listens]] = {}
+_overrides: Final[dict[type[Checker], Overrides]] = {}
 
 
-def listens(kind: type[Checker]) -> Listens:
-    """Return the events that a checker class listens to."""
-    known = _listens.get(kind)
+def overrides(kind: type[Checker]) -> Overrides:
+    """Return the methods that a checker class overrides."""
+    known = _overrides.get(kind)
     if known is None:
-        known = _listens[kind] = Listens(kind)
+        known = _overrides[kind] = Overrides(kind)
     return known
 
 
@@ -65,7 +65,7 @@ class CheckerSuite:
                 self.all += [self.peers.at(each, guest) for each in of_guest]
         # One list shared by all checkers keeps violations in the order they happened.
         self.found: list[Violation] = []
-        # The listeners of each event: `on_translated` indexed by VM number, `on_actor` for actors of par blocks.
+        # The observers of each event: `on_translated` indexed by VM number, `on_actor` for actors of par blocks.
         self.on_before_operation: list[Checker] = []
         self.on_after_operation: list[Checker] = []
         self.on_translated: list[list[Checker]] = [[] for _ in side.guests]
@@ -75,28 +75,28 @@ class CheckerSuite:
         for checker in self.all:
             checker.found = self.found
             side.kernel.observe(checker)
-            self.register(checker, listens(type(checker)))
+            self.register(checker, overrides(type(checker)))
 
-    def register(self, checker: Checker, heard: Listens) -> None:
-        """Record what a checker listens to."""
-        if heard.before_operation:
+    def register(self, checker: Checker, overridden: Overrides) -> None:
+        """Record the methods that a checker must be called for."""
+        if overridden.before_operation:
             self.on_before_operation.append(checker)
-        if heard.after_operation:
+        if overridden.after_operation:
             self.on_after_operation.append(checker)
-        if heard.actors:
+        if overridden.actors:
             self.on_actor.append(checker)
-        if heard.scan and not isinstance(checker, Shadow):
+        if overridden.scan and not isinstance(checker, Shadow):
             self.scanning.append(checker)
         if not isinstance(checker, GuestChecker):
-            if heard.translated:
-                for listeners in self.on_translated:
-                    listeners.append(checker)
+            if overridden.translated:
+                for observers in self.on_translated:
+                    observers.append(checker)
             return
         number = checker.guest.number
-        if heard.translated:
+        if overridden.translated:
             self.on_translated[number].append(checker)
-        if heard.changed and not checker.on_demand and not checker.nothing_to_judge:
-            self.shadows[number].listen(checker)
+        if overridden.changed and not checker.on_demand and not checker.nothing_to_judge:
+            self.shadows[number].observe(checker)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         """Pass a translation to the checkers of the vCPU's VM."""
@@ -157,10 +157,10 @@ class CheckerSuite:
         for checker in mine:
             checker.vm_ended(guest)
             self.side.kernel.dismiss(checker)
-            heard = (self.all, self.scanning, self.on_before_operation, self.on_after_operation, self.on_actor)
-            for listeners in heard:
-                if checker in listeners:
-                    listeners.remove(checker)
+            lists = (self.all, self.scanning, self.on_before_operation, self.on_after_operation, self.on_actor)
+            for observers in lists:
+                if checker in observers:
+                    observers.remove(checker)
             self.gone.append(checker)
         self.on_translated[guest.number].clear()
 

@@ -25,7 +25,7 @@ MORE: Final = (
 # training run places their hot code together.
 HOT: Final = (
     *("reference___pgtable.", "reference___kernel.", "reference___services___", "reference___assembly."),
-    *("reference___listeners.", "reference___kvm.", "reference___kvm_host.", "reference___syndrome."),
+    *("reference___observers.", "reference___kvm.", "reference___kvm_host.", "reference___syndrome."),
     *("machine___address_space.", "machine___computer.", "machine___descriptor.", "machine___granule."),
     *("machine___hardware.", "machine___host_pages.", "machine___memory.", "machine___processor.", "machine___spans."),
     *("machine___sparse.", "machine___tlb.", "machine___walk.", "machine___whole_frames.", "checkers___backing."),

@@ -47,8 +47,8 @@ class Footprints(Checker):
         # RCU readers and hardware walks are ordered with stores, but not with each other.
         self.walkers: Things = self.caches | {("reader", number + 1) for number in cpus} | {_FLUSHED}
         self.kernel.observe(self)
-        for listeners in executor.checkers.on_translated:
-            listeners.append(self)
+        for observers in executor.checkers.on_translated:
+            observers.append(self)
         executor.checkers.on_actor.append(self)
 
     def count(self, actor: int) -> int:

@@ -60,7 +60,7 @@ class FeatureCollector(Checker):
         self.faults = 0
         self.kernel.observe(self)
         for shadow in self.shadows:
-            shadow.listen(self)
+            shadow.observe(self)
         for each in checkers.on_translated:
             each.append(self)
         checkers.on_before_operation.append(self)

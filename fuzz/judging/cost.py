@@ -120,9 +120,9 @@ class Cost(Checker):
         self.dirty_logs = executor.checkers.peers.each(DirtyLog)
         self.kernel.observe(self)
         for shadow in executor.checkers.shadows:
-            shadow.listen(self)
-        for listeners in executor.checkers.on_translated:
-            listeners.append(self)
+            shadow.observe(self)
+        for observers in executor.checkers.on_translated:
+            observers.append(self)
 
     def totals(self) -> Costs:
         """Return the costs so far."""

@@ -98,9 +98,9 @@ class PredicateNotes(Checker):
         self.kernel.observe(self)
         if self.side.ttl:
             for shadow in self.shadows:
-                shadow.listen(self)
-        for listeners in checkers.on_translated:
-            listeners.append(self)
+                shadow.observe(self)
+        for observers in checkers.on_translated:
+            observers.append(self)
         checkers.on_before_operation.append(self)
         checkers.on_actor.append(self)
 

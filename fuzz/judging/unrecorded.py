@@ -32,8 +32,8 @@ class Unrecorded(Checker):
         self.shadows: list[Shadow] = executor.checkers.shadows
         # (VM, level, guest address) of these leaves.
         self.leaves: set[tuple[int, int, int]] = set()
-        for listeners in executor.checkers.on_translated:
-            listeners.append(self)
+        for observers in executor.checkers.on_translated:
+            observers.append(self)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         vm = cpu // self.side.cpus

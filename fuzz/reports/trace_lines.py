@@ -62,8 +62,8 @@ class TraceLines(Checker):
         # Called with each new line.
         self.note: Callable[[Line], None] | None = None
         side.kernel.observe(self)
-        for listeners in self.checkers.on_translated:
-            listeners.append(self)
+        for observers in self.checkers.on_translated:
+            observers.append(self)
 
     def take(self, violations: Sequence[Violation], outcome: Outcome | None) -> list[Line]:
         """Return the lines since the last call.

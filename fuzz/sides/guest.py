@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
-from reference.machine.address_space import Listener
+from reference.machine.address_space import NotifierReceiver
 from reference.machine.walk import Regime
 from reference.services.errors import EINVAL, ENOMEM
 from reference.vtcr import kvm_arm_setup_stage2
@@ -73,7 +73,7 @@ class Watcher:
         """Called when ``invalidate_range_start()`` for host addresses [start, end) has returned."""
 
 
-class Notified(Listener):
+class Notified(NotifierReceiver):
     """Passes notifications on to KVM, and records the ranges of this operation.
 
     *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses

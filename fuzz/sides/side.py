@@ -16,7 +16,7 @@ from reference.capabilities import (
 )
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import FOR_CLEAR, Listener
+from reference.machine.address_space import FOR_CLEAR, NotifierReceiver
 from reference.machine.computer import Computer
 from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
@@ -51,10 +51,10 @@ def host_room(slot: Slot) -> int:
     return -(-(slot.size + 2 * GIB) // HVA_STEP) * HVA_STEP if not slot.alias else HVA_STEP
 
 
-class Side(Listener):
+class Side(NotifierReceiver):
     """The machine, the host, the kernel and its VMs for one run of a program.
 
-    It listens to the host's address space and notifies each running VM in turn, the newest first:
+    It receives the notifications of the host's address space and passes them to each running VM, the newest first:
     ``mmu_notifier_register()`` puts each at the head of the list.
 
     :param version: the code under test
@@ -87,7 +87,7 @@ class Side(Listener):
         self.arm = Arm(self.kernel, vm.vms)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
-        self.host.listener = self
+        self.host.receiver = self
         self.cpus = vm.cpus
         self.haf = vm.haf
         self.fwb = vm.fwb
@@ -227,7 +227,7 @@ class Side(Listener):
         self.kernel.dismiss_all()
         self.kernel.arena.words.clear()
         self.pgtable.dismantle()
-        self.host.listener = Listener()
+        self.host.receiver = NotifierReceiver()
         for guest in self.guests:
             guest.dismantle()
         self.guests.clear()

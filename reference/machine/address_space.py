@@ -2,7 +2,7 @@
 """The host process whose memory the guest sees: areas, and the frames that back them.
 
 The rules are those of tests/data/golden/vm/README.md. MMU notifiers are
-called as by the host kernel; a `Listener` receives the calls.
+called as by the host kernel; a `NotifierReceiver` receives the calls.
 """
 
 from typing import Final, NamedTuple
@@ -125,7 +125,7 @@ FOR_SHARING: Final = 3
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listener:
+class NotifierReceiver:
     """Receives the changes of an address space: ``struct mmu_notifier_ops``, and events for the log."""
 
     def reason(self, event: int) -> None:
@@ -181,7 +181,7 @@ class AddressSpace:
         # The frame of the small page of zeroes; -1: not needed yet.
         self.zeroes = -1
         self.traits = HostTraits()
-        self.listener = Listener()
+        self.receiver = NotifierReceiver()
 
     def find_vma(self, hva: int) -> Vma | None:
         """Return the first area that ends above *hva*."""
@@ -295,29 +295,29 @@ class AddressSpace:
         start = hva & -(1 << shift)
         pages = 1 << (shift - self.page_shift)
         pfn = self.new_frames(pages, pages)
-        listener = self.listener
-        listener.cow(start, pages, pfn)
-        listener.invalidate_range_start(start, start + (1 << shift), True)
+        receiver = self.receiver
+        receiver.cow(start, pages, pfn)
+        receiver.invalidate_range_start(start, start + (1 << shift), True)
         run = self.run_at(start)
         # Meanwhile another thread may have copied the page or taken it away.
         if run is not None and not run.flags & (WRITABLE | ABSENT):
             self.copy_frames(self.pfn_in(run, start), pfn, pages)
             self.add_run(start, pages, pfn, WRITABLE)
             if not vma.huge_shift:
-                listener.change_pte(start, pfn)
-        listener.invalidate_range_end()
+                receiver.change_pte(start, pfn)
+        receiver.invalidate_range_end()
 
     def fill_zeroes(self, hva: int) -> None:
         """Replace the huge page of zeroes around *hva* by a new huge page: ``do_huge_zero_wp_pmd()``, since v6.13."""
         start = hva & -(1 << self.pmd_shift)
         pages = 1 << (self.pmd_shift - self.page_shift)
         pfn = self.new_frames(pages, pages)
-        self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
+        self.receiver.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
         run = self.run_at(hva)
         # Meanwhile another thread may have done this or taken the page away.
         if run is not None and run.flags & (THP | ZEROES | ABSENT) == THP | ZEROES:
             self.add_run(start, pages, pfn, WRITABLE | THP)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def split(self, hva: int) -> None:
         """Map the transparent huge page around *hva* by small entries: ``__split_huge_pmd()``.
@@ -326,9 +326,9 @@ class AddressSpace:
         (``vma_is_special_huge()``).
         """
         start = hva & -(1 << self.pmd_shift)
-        self.listener.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
+        self.receiver.invalidate_range_start(start, start + (1 << self.pmd_shift), True)
         self.map_small(hva)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def map_small(self, hva: int) -> None:
         """Perform the work of `split` between its two notifications."""

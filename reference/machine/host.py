@@ -25,7 +25,7 @@ from .host_areas import HostAreas, without
 from .host_pages import owned
 from .memory import ZEROED
 
-# Maximum number of page copies that one call to the listener announces.
+# Maximum number of page copies that one call to the receiver announces.
 _MAX_ANNOUNCED: Final = 32
 
 
@@ -73,7 +73,7 @@ class Host(HostAreas):
             hva = stop
 
     def announce_copies(self, run: PageRun, hva: int, end: int) -> int:
-        """Announce to the listener that small pages of *run*, from *hva* up to *end*, are about to be copied.
+        """Announce to the receiver that small pages of *run*, from *hva* up to *end*, are about to be copied.
 
         :returns: the address after the announced pages
         """
@@ -82,7 +82,7 @@ class Host(HostAreas):
             return hva
         hva &= -self.page_size
         stop = min(self.end_of(run, hva, end), vma.end, hva + _MAX_ANNOUNCED * self.page_size)
-        self.listener.copying(hva, (stop - hva + self.page_size - 1) >> self.page_shift, self.next_pfn)
+        self.receiver.copying(hva, (stop - hva + self.page_size - 1) >> self.page_shift, self.next_pfn)
         return stop
 
     def collapse(self, hva: int) -> None:
@@ -91,10 +91,10 @@ class Host(HostAreas):
         end = start + self.pmd_size
         if not self.can_collapse(start):
             return
-        self.listener.invalidate_range_start(start, end, True)
+        self.receiver.invalidate_range_start(start, end, True)
         if not self.can_collapse(start):
             # Another thread has run in between.
-            self.listener.invalidate_range_end()
+            self.receiver.invalidate_range_end()
             return
         pieces = self.pieces(start, end)
         pages = self.pmd_size >> self.page_shift
@@ -106,7 +106,7 @@ class Host(HostAreas):
                 self.copy(self.pfn_in(run, piece), new, count)
         self.release_frames(start, end)
         self.replace(start, self.pmd_size, pfn, (WRITABLE if self.may_write(start) else SOLE) | THP)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def can_collapse(self, start: int) -> bool:
         """Return whether the pages of a block can become a huge page: ``hpage_collapse_scan_pmd()``.
@@ -146,13 +146,13 @@ class Host(HostAreas):
         """
         ranges = self.unmapped_ranges(block)
         for start, end in ranges:
-            self.listener.invalidate_range_start(start, end, True)
+            self.receiver.invalidate_range_start(start, end, True)
         return len(ranges)
 
     def end_notifications(self, notifications: int) -> None:
         """End this many notifications."""
         for _ in range(notifications):
-            self.listener.invalidate_range_end()
+            self.receiver.invalidate_range_end()
 
     def dissolve(self, hva: int) -> None:
         """Dissolve the large folio in the block around *hva*: ``__split_huge_page()``, ``remap_page()``."""
@@ -196,14 +196,14 @@ class Host(HostAreas):
         """Move one page, huge or small, to another frame."""
         pages = size >> self.page_shift
         old = self.frame_of(start)
-        self.listener.invalidate_range_start(start, start + size, True)
+        self.receiver.invalidate_range_start(start, start + size, True)
         run = self.run_at(start)
         if run is not None and self.still_there(start, size, old):
             new = self.new_frames(pages, pages)
             self.copy(old, new, pages)
             self.memory.release(old, pages)
             self.replace(start, size, new, run.flags)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def move_folio(self, block: int) -> None:
         """Move the large folio that small entries map in a block; a folio that has lost pages is split first.
@@ -254,16 +254,16 @@ class Host(HostAreas):
         for vma in sorted(self.vmas, key=lambda vma: vma.start):
             if vma.start < end and start < vma.end and not (vma.huge_shift or vma.pfnmap or vma.file):
                 first, last = max(vma.start, start), min(vma.end, end)
-                self.listener.must_not_block(True)
-                self.listener.reason(FOR_UNMAP)
-                self.listener.invalidate_range_start(first, last, False)
+                self.receiver.must_not_block(True)
+                self.receiver.reason(FOR_UNMAP)
+                self.receiver.invalidate_range_start(first, last, False)
                 self.zap(first, last)
-                self.listener.invalidate_range_end()
-                self.listener.must_not_block(False)
+                self.receiver.invalidate_range_end()
+                self.receiver.must_not_block(False)
 
     def discard_in_area(self, start: int, end: int) -> None:
         """Discard the part of a range that lies in one area."""
-        self.listener.invalidate_range_start(start, end, True)
+        self.receiver.invalidate_range_start(start, end, True)
         # Block by block: after it, another thread may create a huge page of which only a part must be dropped.
         last = max(start, end & -self.pmd_size)
         for first, stop in ((start, last), (last, end)):
@@ -271,7 +271,7 @@ class Host(HostAreas):
                 self.zap(first, stop)
                 if self.traits.frees_tables:
                     self.free_tables(first, stop)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def zap(self, start: int, end: int) -> None:
         """Drop the pages of a range: ``zap_pmd_range()``."""
@@ -310,9 +310,9 @@ class Host(HostAreas):
             return
         self.split_areas(start, end)
         self.drop_areas(start, end)
-        self.listener.areas_dropped()
-        self.listener.reason(FOR_UNMAP)
-        self.listener.invalidate_range_start(start, end, True)
+        self.receiver.areas_dropped()
+        self.receiver.reason(FOR_UNMAP)
+        self.receiver.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         self.release_frames(start, end)
         runs: list[PageRun] = []
@@ -321,7 +321,7 @@ class Host(HostAreas):
             for first, last in without(run.hva, stop, start, end):
                 runs.append(PageRun(first, (last - first) >> self.page_shift, self.pfn_in(run, first), run.flags))
         self.runs = runs
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def fail_memory(self, hva: int) -> None:
         """``memory_failure()``: split a transparent huge page; drop a hugetlb page as a whole.
@@ -335,11 +335,11 @@ class Host(HostAreas):
         if run is None or not owned(run):
             return
         pfn = self.pfn_in(run, start)
-        self.listener.invalidate_range_start(start, start + size, True)
+        self.receiver.invalidate_range_start(start, start + size, True)
         if self.still_there(start, size, pfn):
             self.memory.release(pfn, size >> self.page_shift)
             self.replace(start, size, 0, POISON | ABSENT)
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()
 
     def write_back(self, start: int, end: int) -> None:
         """Let the data caches write back their dirty lines of a range."""
@@ -362,34 +362,34 @@ class Host(HostAreas):
 
     def write_protect(self, hva: int, pfn: int) -> bool:
         """Make a page read-only; return whether it was still there."""
-        self.listener.invalidate_range_start(hva, hva + self.page_size, True)
+        self.receiver.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
         found = run is not None and self.still_there(hva, self.page_size, pfn)
         if run is not None and found:
             self.replace(hva, self.page_size, pfn, run.flags & ~(WRITABLE | SOLE))
-            self.listener.change_pte(hva, pfn)
-        self.listener.invalidate_range_end()
+            self.receiver.change_pte(hva, pfn)
+        self.receiver.invalidate_range_end()
         return found
 
     def replace_page(self, hva: int, pfn: int) -> None:
         """Replace a page by the merged one if its entry is unchanged: ``pte_same()``."""
-        self.listener.invalidate_range_start(hva, hva + self.page_size, True)
+        self.receiver.invalidate_range_start(hva, hva + self.page_size, True)
         run = self.run_at(hva)
         if run is not None and not run.flags & WRITABLE and self.still_there(hva, self.page_size, pfn):
             new = self.new_frames(1, 1)
             self.copy(pfn, new, 1)
             self.memory.release(pfn, 1)
             self.replace(hva, self.page_size, new, run.flags & ~FOLIO)
-            self.listener.change_pte(hva, new)
-        self.listener.invalidate_range_end()
+            self.receiver.change_pte(hva, new)
+        self.receiver.invalidate_range_end()
 
     def share(self, start: int, end: int) -> None:
         """fork() whose child inherits only the range (MADV_DONTFORK): pages become read-only, a write copies."""
         self.split_areas(start, end)
-        self.listener.reason(FOR_SHARING)
-        self.listener.invalidate_range_start(start, end, True)
+        self.receiver.reason(FOR_SHARING)
+        self.receiver.invalidate_range_start(start, end, True)
         self.split_at_edges(start, end)
         for hva, stop, run in self.pieces(start, end):
             if owned(run):
                 self.replace(hva, stop - hva, self.pfn_in(run, hva), run.flags & ~(WRITABLE | SOLE))
-        self.listener.invalidate_range_end()
+        self.receiver.invalidate_range_end()

@@ -67,10 +67,10 @@ class HostAreas(HostPages):
             if vma.readonly != readonly:
                 self.split_areas(start, stop)
                 self.set_rights(start, stop, readonly)
-                self.listener.reason(FOR_PROTECTION)
-                self.listener.invalidate_range_start(start, stop, True)
+                self.receiver.reason(FOR_PROTECTION)
+                self.receiver.invalidate_range_start(start, stop, True)
                 self.protect_pages(start, stop, readonly, vma.huge_shift != 0)
-                self.listener.invalidate_range_end()
+                self.receiver.invalidate_range_end()
             start = stop
 
     def set_rights(self, start: int, end: int, readonly: bool) -> None:

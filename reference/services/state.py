@@ -4,11 +4,11 @@
 from ..compiled.annotations import mypyc_attr
 from ..events import Observer
 from ..last_places import LastPlaces
-from ..listeners import NO_OBSERVERS, listeners
 from ..machine.arena import Arena
 from ..machine.granule import Granule
 from ..machine.hardware import Hardware
 from ..machine.sparse import SparseWords
+from ..observers import NO_OBSERVERS, empty_observers
 from ..steps import Steps
 from ..turns import Turns
 
@@ -81,7 +81,7 @@ class KernelState:
         # Cost: entries that the software walker visited in tables whose walk is over, and entries that a tree's code
         # read.
         self.visited = 0
-        self.on = listeners()
+        self.on = empty_observers()
         self.on_load: list[Observer] = self.on.load
         self.on_store: list[Observer] = self.on.store
         self.on_get: list[Observer] = self.on.get

@@ -99,7 +99,7 @@ class VmReplay:
         self.vm = kvm(int(sequence["vtcr"], 16), self.pgtable.VTCR_EL2_TGRAN_SL0_BASE)
         self.vm.manual_dirty_log_protect = sequence["manual_dirty_log"]
         self.main = KvmMain(self.vm, self.mmu)
-        self.mm.listener = self.main
+        self.mm.receiver = self.main
         fwb = bool(sequence["caps"]["fwb"])
         self.vcpus = [kvm_vcpu(self.vm, 0, fwb), kvm_vcpu(self.vm, 1, fwb)]
         self.sequence = sequence

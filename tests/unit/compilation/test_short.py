@@ -18,13 +18,13 @@ from fuzz.language.text import parse
 from reference.compiled import choice as native
 from reference.events import EVENT_NAMES, Observer
 from reference.kernel import Kernel
-from reference.listeners import Listeners
 from reference.machine.descriptor import AF_BIT, describe
 from reference.machine.granule import Granule
 from reference.machine.hardware import Hardware
 from reference.machine.memory import Memory
 from reference.machine.spans import Spans
 from reference.machine.sparse import STRETCH, SparseWords
+from reference.observers import Observers
 
 needs_build = pytest.mark.skipif(not native.choose().mypyc, reason="no compiled build: run `s2fuzz build`")
 
@@ -71,25 +71,25 @@ def test_an_object_that_is_no_observer_is_refused() -> None:
 
 
 def test_the_lists_of_observers_are_in_the_order_of_the_events() -> None:
-    listeners = Listeners()
-    assert [listeners.named(name) for name in EVENT_NAMES] == listeners.all
-    assert all(listeners.named(name) is getattr(listeners, name) for name in EVENT_NAMES)
+    observers = Observers()
+    assert [observers.named(name) for name in EVENT_NAMES] == observers.all
+    assert all(observers.named(name) is getattr(observers, name) for name in EVENT_NAMES)
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 100])
 def test_a_list_may_grow_while_it_is_cleared(count: int) -> None:
-    listeners, last = Listeners(), Stores()
+    observers, last = Observers(), Stores()
 
     class Leaving(Stores):
         def __del__(self) -> None:
-            listeners.store.append(last)
+            observers.store.append(last)
 
     for _ in range(count):
-        listeners.add(Leaving())
-    listeners.clear()
-    assert listeners.store == [last] * count
-    listeners.clear()
-    assert listeners.store == []
+        observers.add(Leaving())
+    observers.clear()
+    assert observers.store == [last] * count
+    observers.clear()
+    assert observers.store == []
 
 
 def test_observers_of_a_dismissed_kernel_get_no_events_of_others() -> None:

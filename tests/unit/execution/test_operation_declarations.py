@@ -191,8 +191,8 @@ def stream(program: Program) -> list[tuple[Any, ...]]:
     watcher = Stream(executor.side)
     watcher.events = []
     executor.side.kernel.observe(watcher)
-    for listeners in executor.checkers.on_translated:
-        listeners.append(watcher)
+    for observers in executor.checkers.on_translated:
+        observers.append(watcher)
     executor.create()
     memory = executor.side.memory
     before = (0, *memory.dirty.runs(0, memory.frames))

@@ -48,7 +48,7 @@ def reached(programs: list[Program]) -> Counter[str]:
         executor = Executor(candidate.get("original"), program)
         watcher = Reached(executor.side.guests[0])
         watcher.counts = counts
-        executor.checkers.shadows[0].listen(watcher)
+        executor.checkers.shadows[0].observe(watcher)
         executor.checkers.on_translated[0].append(watcher)
         executor.create()
         for at in range(len(program.operations)):

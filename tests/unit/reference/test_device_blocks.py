@@ -20,7 +20,7 @@ class Fixture:
     def __init__(self) -> None:
         self.host = Host(12, 21, Memory(Granule(12)))
         self.log = Log()
-        self.host.listener = self.log
+        self.host.receiver = self.log
         self.pfn = self.host.new_device_frames(1025, 512)
         self.host.runs.append(PageRun(HVA, 1024, self.pfn, PRESENT | THP))
         self.host.runs.append(PageRun(HVA + 2 * BLOCK, 1, self.pfn + 1024, PRESENT))

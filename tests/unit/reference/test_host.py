@@ -14,7 +14,7 @@ from reference.machine.address_space import (
     WRITABLE,
     ZEROES,
     HostTraits,
-    Listener,
+    NotifierReceiver,
     Vma,
 )
 from reference.machine.granule import Granule
@@ -26,7 +26,7 @@ PAGE = 4096
 BLOCK = 2 << 20
 
 
-class Log(Listener):
+class Log(NotifierReceiver):
     """Records notifications as short texts, in pages relative to HVA."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Fixture:
     def __init__(self, flags: int, huge_shift: int = 0) -> None:
         self.host = Host(12, 21, Memory(Granule(12)))
         self.log = Log()
-        self.host.listener = self.log
+        self.host.receiver = self.log
         pfn = self.host.new_frames(1024, 512)
         self.host.add_run(HVA, 1024, pfn, WRITABLE | flags)
         self.host.vmas.append(Vma(HVA, HVA + 2 * BLOCK, False, huge_shift, 0))
@@ -425,7 +425,7 @@ def test_no_frame_changes_outside_of_a_notification(change: Callable[[Host], Non
         # Small entries map the rest of the huge page.
         f.host.discard(HVA, HVA + PAGE)
     f.host.traits = HostTraits(drops_zeroes=True)
-    f.host.listener = watch = Watch(f.host)
+    f.host.receiver = watch = Watch(f.host)
     change(f.host)
     watch.compare()
     assert watch.untold == []

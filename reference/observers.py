@@ -9,7 +9,7 @@ _NUMBERS: Final = {name: number for number, name in enumerate(EVENT_NAMES)}
 _overridden: Final[dict[type[Observer], list[int]]] = {}
 # Empty lists of former kernels to reuse: a kernel needs many lists.
 _SPARES: Final = 4
-_spares: Final["list[Listeners]"] = []
+_spares: Final["list[Observers]"] = []
 
 
 def overridden(observer: type[Observer]) -> list[int]:
@@ -23,7 +23,7 @@ def overridden(observer: type[Observer]) -> list[int]:
     return numbers
 
 
-class Listeners:
+class Observers:
     """One list of observers per event, under the event's name; *all*: the lists in the order of `EVENT_NAMES`."""
 
     def __init__(self) -> None:
@@ -225,9 +225,9 @@ class Listeners:
 
 
 # The observers of kernels that no longer run: none.
-NO_OBSERVERS: Final = Listeners()
+NO_OBSERVERS: Final = Observers()
 
 
-def listeners() -> Listeners:
+def empty_observers() -> Observers:
     """Return lists that have no observers."""
-    return _spares.pop() if _spares else Listeners()
+    return _spares.pop() if _spares else Observers()
