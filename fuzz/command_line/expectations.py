@@ -11,10 +11,10 @@ from ..files import write_atomically
 from ..findings.replay import Replayer
 from ..language.program import ProgramError
 from ..language.text import load
+from ..minimizing import promotion
 from ..minimizing.expecting import PromotionError, expectations, reference_of, with_expectations
 from ..reports import answers
 from ..reports.report import plural
-from .commands import promote
 from .messages import BadInputError, dump
 
 
@@ -30,10 +30,10 @@ def command(arguments: argparse.Namespace) -> int:
     for name in names:
         if name not in candidate.names():
             raise BadInputError(f"{name} is a planted bug, which regression tests do not cover; name a version")
-    programs = sorted(promote.regressions_folder().glob("*.s2"))
+    programs = sorted(promotion.regressions_folder().glob("*.s2"))
     if not programs:
         raise BadInputError(
-            f"{promote.regressions_folder()}: no regression test; run this in an installation from a checkout"
+            f"{promotion.regressions_folder()}: no regression test; run this in an installation from a checkout"
         )
     changed = write(programs, names, quiet=arguments.json) if names else {}
     if arguments.json:

@@ -12,6 +12,7 @@ from typing import Final
 
 import candidate
 
+from ..distribution import home_folder
 from ..files import write_atomically
 from ..findings.witness import KEY
 from ..language.program import Program, ProgramError
@@ -22,6 +23,11 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 NAME_RULE: Final = "at most 80 of a-z, 0-9 and -, not beginning with -"
 _WIDTH: Final = 78
 _MAX_DEFAULT: Final = 60
+
+
+def regressions_folder() -> Path:
+    """Return the folder of the regression tests, which ``tests/corpus`` runs."""
+    return home_folder() / "corpus" / "regressions"
 
 
 def default_name(signature: str) -> str:

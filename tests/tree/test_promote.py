@@ -11,6 +11,7 @@ from candidate.tree.building.source import PGTABLE
 from fuzz.command_line.cli import main
 from fuzz.command_line.commands import promote
 from fuzz.exit_codes import FINE
+from fuzz.minimizing import promotion
 
 from .trees import planted, small_tree, version
 
@@ -24,7 +25,7 @@ def test_a_finding_of_one_tree_against_another(
     copy = planted("6.12", tmp_path / "tree", PGTABLE, PUT, PUT.split("\n", 1)[1])
     folder = tmp_path / "regressions"
     folder.mkdir()
-    monkeypatch.setattr(promote, "regressions_folder", lambda: folder)
+    monkeypatch.setattr(promotion, "regressions_folder", lambda: folder)
     program = tmp_path / "p.s2"
     program.write_text(PROGRAM)
     versions = ["--candidate", copy, "--reference", version("6.12")]

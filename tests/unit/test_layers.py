@@ -112,6 +112,13 @@ def test_fuzz_uses_the_interface_of_builds() -> None:
     assert wrong == []
 
 
+def test_only_the_registry_imports_commands() -> None:
+    """Commands use what lies beside their package, so the reverse would be a cycle of packages."""
+    package = "fuzz.command_line.commands"
+    users = {each.user for each in imports(ROOT) if each.used.startswith(package)}
+    assert {user for user in users if not user.startswith(package)} == {"fuzz.command_line.registry"}
+
+
 def test_no_two_modules_import_each_other() -> None:
     graph: dict[str, set[str]] = {}
     for each in imports(ROOT):

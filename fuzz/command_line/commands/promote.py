@@ -5,7 +5,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ...distribution import home_folder
 from ...exit_codes import FINE, INTERRUPTED
 from ..command import DONE, Command
 from ..messages import BadInputError, complain, dump, say_form
@@ -32,17 +31,14 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
-def regressions_folder() -> Path:
-    """Return the folder of the regression tests, which ``tests/corpus`` runs."""
-    return home_folder() / "corpus" / "regressions"
-
-
 def folder_for(named: Path | None) -> Path:
     """Return the folder to write to.
 
     :raises BadInputError: the folder does not exist, or none is named and there is no checkout
     """
-    folder = named or regressions_folder()
+    from ...minimizing import promotion
+
+    folder = named or promotion.regressions_folder()
     if not folder.is_dir():
         why = "is not a folder" if named else "does not exist, because s2fuzz was not installed from a checkout"
         raise BadInputError(f"promote: {folder} {why}; name the folder to write to with --out")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import candidate
 from fuzz.command_line import cli
-from fuzz.command_line.commands import promote
 from fuzz.findings.found import comments_of
 from fuzz.findings.replay import Replayer
 from fuzz.judging.finding import Finding
@@ -151,7 +150,7 @@ def test_a_program_that_does_not_show_the_finding_is_refused() -> None:
 def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
     """Return a function that runs a command in this process, in a directory with a finding and ``regressions/``."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(promote, "regressions_folder", lambda: tmp_path / "regressions")
+    monkeypatch.setattr(promotion, "regressions_folder", lambda: tmp_path / "regressions")
     Path("regressions").mkdir()
     Path("x.s2").write_text(f"# kind: regression\n# signature: {SIGNATURE}\n# candidate: rfc-v1\n{MISSING_CLEAN}")
 
