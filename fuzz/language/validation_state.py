@@ -122,46 +122,27 @@ class ValidationState:
 
     def check(self, op: ops.Operation) -> None:
         """Check and record one operation. Raises a `refusal` without changing anything."""
-        vm = self.vm
         if isinstance(op, ops.HypMap):
-            check_hyp(vm, op)
+            check_hyp(self.vm, op)
             return
         if isinstance(op, ops.VmEnd):
             self.end(op.vm)
             return
         if isinstance(op, ops.Par):
-            before = self.snapshot()
-            try:
-                check_par(op, self.cpu_of, self.check)
-            except ProgramError:
-                # Drop the operations of the block that were already recorded.
-                self.restore(before)
-                raise
+            self.check_block(op)
             return
         if isinstance(op, ops.OnCpu):
-            within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
-            self.check_running(op.cpu // vm.cpus, f"cpu{op.cpu}")
-            if isinstance(op, ops.GuestMove):
-                within("move ", op.to, range(vm.cpus), str)
-                self.cpu_of[op.cpu] = op.to
-            if isinstance(op, ops.GuestOutside):
-                require(op.kind in ops.ACCESS_KINDS, f"{op.kind[:40]!a}", *ops.ACCESS_KINDS)
-                within(f"outside {op.kind} ", op.ipa, bounds.outside(vm), show_bytes)
+            self.check_cpu(op)
+            if isinstance(op, (ops.GuestOutside, ops.GuestCache, ops.GuestSetWay)):
                 return
-            if isinstance(op, (ops.GuestCache, ops.GuestSetWay, ops.GuestMove, ops.GuestReset, ops.VmidRollover)):
+            if isinstance(op, (ops.GuestMove, ops.GuestReset, ops.VmidRollover)):
                 return
-        name = op.slot
-        slot = self.slots.get(name)
-        if slot is None:
-            raise refusal(f"unknown slot {name[:40]!a}", ", ".join(self.slots))
-        wanted = wanted_backings(type(op), vm.granule)
-        require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
+        slot = self.slot_for(op.slot, type(op))
         if isinstance(op, ops.OnCpu):
-            allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * vm.cpus, (slot.vm + 1) * vm.cpus))
-            require(op.cpu // vm.cpus == slot.vm, f"cpu{op.cpu} has no slot {name}", allowed)
+            self.check_reach(slot, op.cpu)
             self.check_byte(slot, op.offset)
         if not isinstance(op, (ops.SlotPlace, ops.OnCpu)) or isinstance(op, ops.ClearLog):
-            self.check_running(slot.vm, f"slot {name}")
+            self.check_running(slot.vm, f"slot {slot.name}")
         declared = ops.declaration_of(type(op))
         if isinstance(op, (ops.SlotPlace, ops.TableRange, ops.TablePlace)):
             if declared.align == BYTE:
@@ -178,6 +159,46 @@ class ValidationState:
             self.check_table(slot, op)
         elif isinstance(op, ops.OnSlot) and not isinstance(op, ops.GetLog):
             self.check_slot(slot, op)
+
+    def check_block(self, op: ops.Par) -> None:
+        """Check and record the operations of a par block."""
+        before = self.snapshot()
+        try:
+            check_par(op, self.cpu_of, self.check)
+        except ProgramError:
+            # Drop the operations of the block that were already recorded.
+            self.restore(before)
+            raise
+
+    def check_cpu(self, op: ops.OnCpu) -> None:
+        """Check the vCPU of an operation, and operands that depend on no slot; record where the vCPU runs."""
+        vm = self.vm
+        within("", op.cpu, range(vm.cpus * vm.vms), "cpu{}".format)
+        self.check_running(op.cpu // vm.cpus, f"cpu{op.cpu}")
+        if isinstance(op, ops.GuestMove):
+            within("move ", op.to, range(vm.cpus), str)
+            self.cpu_of[op.cpu] = op.to
+        elif isinstance(op, ops.GuestOutside):
+            require(op.kind in ops.ACCESS_KINDS, f"{op.kind[:40]!a}", *ops.ACCESS_KINDS)
+            within(f"outside {op.kind} ", op.ipa, bounds.outside(vm), show_bytes)
+
+    def slot_for(self, name: str, kind: type) -> Slot:
+        """Return the slot of this name, for an operation of this kind.
+
+        :raises ProgramError: there is none, or its backing does not allow the operation
+        """
+        slot = self.slots.get(name)
+        if slot is None:
+            raise refusal(f"unknown slot {name[:40]!a}", ", ".join(self.slots))
+        wanted = wanted_backings(kind, self.vm.granule)
+        require(slot.backing in wanted, f"slot {name} has backing={slot.backing}", *wanted)
+        return slot
+
+    def check_reach(self, slot: Slot, cpu: int) -> None:
+        """Check that a slot belongs to the VM of a vCPU."""
+        cpus = self.vm.cpus
+        allowed = ", ".join(f"cpu{n}" for n in range(slot.vm * cpus, (slot.vm + 1) * cpus))
+        require(cpu // cpus == slot.vm, f"cpu{cpu} has no slot {slot.name}", allowed)
 
     def runs(self, vm: int) -> bool:
         """Tell whether a VM has not ended."""
