@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..execution.mistakes import CandidateMistakeError
 from ..findings.found import CRASH
@@ -42,6 +42,25 @@ class EngineError(Exception):
 
 class EngineKilledError(EngineError):
     """Children of a unit are killed from outside, or memory runs out."""
+
+
+class LastFlight(NamedTuple):
+    """What a child was doing when it ended.
+
+    :param number: of the last program that it began; 0: it began none
+    :param text: the program that it was judging; "" for none
+    :param stuck: position of kernel code that did not return; None: that is not the reason
+    :param over: whether the unit's time was over
+    :param seconds: since the beginning of the unit; 0.0: it did not begin
+    :param cpu: seconds of CPU time, likewise
+    """
+
+    number: int
+    text: str
+    stuck: Position | None
+    over: bool
+    seconds: float
+    cpu: float
 
 
 class EngineChild(Child):
@@ -104,6 +123,12 @@ class EngineChild(Child):
             cpu is not None and self.silence.spent >= cpu
         )
 
+    def last_flight(self) -> LastFlight:
+        """Return what the child was doing when it ended."""
+        flight, begun = self.flight, self.flight.begun()
+        seconds, cpu = (time.monotonic() - begun, self.silence.spent) if begun else (0.0, 0.0)
+        return LastFlight(flight.number(), flight.text(), self.stuck, self.over(), seconds, cpu)
+
     def stop(self) -> None:
         """Kill the child and record its remaining messages."""
         self.kill()
@@ -137,11 +162,10 @@ def run_unit(
     :raises NoProcessError: no child can be started
     :raises CandidateMistakeError: the candidate's Python has a mistake
     """
-    result = Result(unit)
-    rest = unit
-    idle = tries = 0
+    supervision = Supervision(unit, watch, seconds)
+    result = supervision.result
     while True:
-        child = EngineChild(rest, result, seconds, share)
+        child = EngineChild(supervision.rest, result, seconds, share)
         try:
             death = follow(child, patience, watch)
         except KeyboardInterrupt:
@@ -149,56 +173,101 @@ def run_unit(
             result.interrupted = True
             return result
         finally:
-            number, text, begun, over = child.flight.number(), child.flight.text(), child.flight.begun(), child.over()
+            last = child.last_flight()
             child.close()
         if result.mistake:
             mistake = CandidateMistakeError(result.mistake)
             mistake.number = result.mistaken
             raise mistake
-        if not death:
+        if not (death and supervision.next_rest(death, last)):
             return result
-        result.end_child(time.monotonic() - begun if begun else 0.0, child.silence.spent if begun else 0.0)
-        idle = 0 if number else idle + 1
-        if idle == _MAX_DEATHS:
-            told = f"engine {unit.engine}: its process {death}, {idle} times, before it judged anything"
-            if death.endswith("SIGKILL"):
-                raise EngineKilledError(f"{told}; try: free memory, or look for the killer in `dmesg`")
-            raise EngineError(told)
-        tries = tries + 1 if text and text == rest.again else 1
+
+
+class Supervision:
+    """A unit, the result so far, and the work that is left after deaths of its children.
+
+    *rest*: the work of the next child; *idle*: deaths in a row before a program was begun; *tries*: deaths in a row at
+    the same program
+
+    :param unit: the whole work
+    :param watch: as in `run_unit`
+    :param seconds: as in `run_unit`
+    """
+
+    def __init__(self, unit: Unit, watch: Watch | None, seconds: float) -> None:
+        self.unit = unit
+        self.watch = watch
+        self.seconds = seconds
+        self.result = Result(unit)
+        self.rest = unit
+        self.idle = self.tries = 0
+
+    def next_rest(self, death: str, last: LastFlight) -> bool:
+        """Record the death of a child, and determine the work that is left.
+
+        :param death: its cause, as text
+        :returns: whether another child has to do something
+        :raises EngineError: children die before they judge anything
+        """
+        result, number, text = self.result, last.number, last.text
+        result.end_child(last.seconds, last.cpu)
+        self.check_begun(death, number)
+        self.tries = self.tries + 1 if text and text == self.rest.again else 1
         # SIGKILL comes from outside, possibly twice by chance; a program causes it only if memory runs out.
-        again = text if tries < (3 if death.endswith("SIGKILL") else 2) else ""
-        if text and child.stuck is not None:
+        again = text if self.tries < (3 if death.endswith("SIGKILL") else 2) else ""
+        if text and last.stuck is not None:
             again = ""
-            program = parse(text)
-            finding = silent_finding(child.stuck, unit.reference, unit.candidate, program, seconds)
-            record = FindingRecord(finding, text, number, unit.seed)
-            if over:
-                # There is no time to replay another program of a known finding.
-                record = result.found.get(finding.title, record)
-            result.record_lost(record, len(program.operations))
-            if unit.ends_with(finding.title):
-                return result
-            if watch is not None:
-                # Let the caller replay it now, while no other process of ours uses the CPU.
-                try:
-                    watch(result)
-                except KeyboardInterrupt:
-                    result.interrupted = True
-                    return result
+            if not self.record_stuck(last, last.stuck):
+                return False
         elif text and not again:
-            reason = f"the process that judged it {death}, {tries} times in a row"
+            reason = f"the process that judged it {death}, {self.tries} times in a row"
             # Omit the seconds: another process may have a different patience.
             finding = Finding(CRASH, f"process {death.partition(' for ')[0]}", reason)
-            result.record(FindingRecord(finding, text, number, unit.seed))
+            result.record(FindingRecord(finding, text, number, self.unit.seed))
         else:
             result.accidents.append(f"a process {death}" + (f" at program {number}" if number else ""))
         result.next_child()
         if not number:
             # The child began no program: the next child does the same work.
-            number, again = rest.first - 1, rest.again
-        rest = remaining(unit, result, number, again)
-        if not again and 0 in (rest.programs, rest.seconds, rest.cpu):
-            return result
+            number, again = self.rest.first - 1, self.rest.again
+        self.rest = remaining(self.unit, result, number, again)
+        return bool(again) or 0 not in (self.rest.programs, self.rest.seconds, self.rest.cpu)
+
+    def check_begun(self, death: str, number: int) -> None:
+        """Count a child that began no program.
+
+        :param number: of the last program that it began; 0 for none
+        :raises EngineError: it was one too many
+        """
+        self.idle = 0 if number else self.idle + 1
+        if self.idle == _MAX_DEATHS:
+            told = f"engine {self.unit.engine}: its process {death}, {self.idle} times, before it judged anything"
+            if death.endswith("SIGKILL"):
+                raise EngineKilledError(f"{told}; try: free memory, or look for the killer in `dmesg`")
+            raise EngineError(told)
+
+    def record_stuck(self, last: LastFlight, stuck: Position) -> bool:
+        """Record the finding for kernel code that does not return.
+
+        :returns: whether the unit continues
+        """
+        program = parse(last.text)
+        finding = silent_finding(stuck, self.unit.reference, self.unit.candidate, program, self.seconds)
+        record = FindingRecord(finding, last.text, last.number, self.unit.seed)
+        if last.over:
+            # There is no time to replay another program of a known finding.
+            record = self.result.found.get(finding.title, record)
+        self.result.record_lost(record, len(program.operations))
+        if self.unit.ends_with(finding.title):
+            return False
+        if self.watch is not None:
+            # Let the caller replay it now, while no other process of ours uses the CPU.
+            try:
+                self.watch(self.result)
+            except KeyboardInterrupt:
+                self.result.interrupted = True
+                return False
+        return True
 
 
 def follow(child: EngineChild, patience: float, watch: Watch | None) -> str:
