@@ -18,6 +18,7 @@ from ..values import folder
 
 if TYPE_CHECKING:
     from ...corpus import BadFile, Corpus
+    from ...corpus.minimize import ReducedCorpus
     from ...language.program import Program
 
 DEFAULT: Final = "programs"
@@ -253,6 +254,28 @@ def export(arguments: Namespace) -> int:
     return FINE
 
 
+class ObservingProgress:
+    """The number of observed programs, on one line of stderr.
+
+    :param shown: whether the line is printed
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.text = "0 of 0 programs observed"
+
+    def tell(self, done: int, total: int) -> None:
+        """Record and print the numbers."""
+        self.text = f"{done} of {total} programs observed"
+        if self.shown:
+            print(f"\r\x1b[K{self.text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def minimize_command(arguments: Namespace) -> int:
     """Run ``s2fuzz corpus minimize``.
 
@@ -270,26 +293,32 @@ def minimize_command(arguments: Namespace) -> int:
     corpus = Corpus(arguments.corpus, change=False)
     corpus.change = not arguments.dry_run
     say_form(arguments)
-    shown = sys.stderr.isatty() and not arguments.json
-    progress = [0, 0]
-
-    def tell(done: int, total: int) -> None:
-        progress[:] = done, total
-        if shown:
-            print(f"\r\x1b[K{done} of {total} programs observed", end="", file=sys.stderr, flush=True)
-
+    progress = ObservingProgress(shown=sys.stderr.isatty() and not arguments.json)
     try:
-        done = minimize(corpus, reference, candidate_name, arguments.workers, arguments.dry_run, tell, complain)
+        done = minimize(
+            corpus, reference, candidate_name, arguments.workers, arguments.dry_run, progress.tell, complain
+        )
     except ObservingError as error:
         complain(str(error))
         return OUR_MISTAKE
     except KeyboardInterrupt:
-        complain(f"interrupted, {progress[0]} of {progress[1]} programs observed; the same command resumes")
+        complain(f"interrupted, {progress.text}; the same command resumes")
         return INTERRUPTED
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        progress.clear()
         bad = report_aside(corpus)
+    answer_minimized(arguments, corpus, done, (reference, candidate_name), bad)
+    return FINE
+
+
+def answer_minimized(
+    arguments: Namespace, corpus: "Corpus", done: "ReducedCorpus", versions: tuple[str, str], bad: list[str]
+) -> None:
+    """Report the programs that were removed, and those that were kept because of a trouble.
+
+    :param versions: names of the reference and of the candidate
+    :param bad: as from `report_aside`
+    """
     for each in done.troubled:
         complain(f"{corpus.path(each.digest)}: kept, because its features cannot be observed: {each.trouble}")
     verb = "would be removed" if arguments.dry_run else "removed"
@@ -301,8 +330,8 @@ def minimize_command(arguments: Namespace) -> int:
         arguments,
         text,
         corpus=arguments.corpus,
-        reference=reference,
-        candidate=candidate_name,
+        reference=versions[0],
+        candidate=versions[1],
         dry_run=arguments.dry_run,
         programs={"before": done.before, "after": done.after},
         operations={"before": done.operations_before, "after": done.operations_after},
@@ -312,7 +341,6 @@ def minimize_command(arguments: Namespace) -> int:
         troubled={each.digest: each.trouble for each in done.troubled},
         bad=bad,
     )
-    return FINE
 
 
 COMMAND: Final = Command(
