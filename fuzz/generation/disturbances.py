@@ -21,6 +21,7 @@ HYP_MAP_PROTS: Final[tuple[ops.HypProt, ...]] = ("r", "rw", "rw", "rx", "device"
 
 
 def host_write(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let user space write to a few pages, or to a random range."""
     # A large write breaks copy-on-write page by page, which is slow and seldom useful.
     size = min(builder.page * builder.random.choice((1, 2, 5)), slot.size - offset)
     if builder.chance(25):
@@ -29,18 +30,22 @@ def host_write(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def write_back(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let data caches write the dirty lines of a range back to memory."""
     builder.add(ops.HostWriteback(slot.name, *builder.range_at(slot, offset)))
 
 
 def collapse(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let khugepaged make a huge page of small ones."""
     builder.add(ops.HostCollapse(slot.name, offset))
 
 
 def split(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Split the huge page of the host."""
     builder.add(ops.HostSplit(slot.name, offset))
 
 
 def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Migrate a few pages to other frames; unmap device memory instead."""
     if slot.backing == "devicehuge":
         unmap(builder, slot, offset)
     elif slot.backing != "hugetlb1g":
@@ -49,6 +54,7 @@ def migrate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def discard(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Discard a range, as user space or the OOM reaper does; unmap device memory instead."""
     if slot.backing == "devicehuge":
         # Only an unmap takes the blocks of this backing from user space.
         unmap(builder, slot, offset)
@@ -68,6 +74,7 @@ def reap(apart: Random, slot: Slot, offset: int, size: int) -> ops.HostReap:
 
 
 def unmap(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Unmap a few pages from user space."""
     # The pages do not return: after a large hole little can happen.
     size = min(builder.page * builder.random.choice((1, 1, 3)), slot.size - offset)
     builder.add(ops.HostUnmap(slot.name, offset, size))
@@ -83,42 +90,51 @@ def protect(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def poison(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let memory fail at a page."""
     builder.add(ops.HostPoison(slot.name, offset))
 
 
 def share(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Share a range with a forked process, so that a write copies it."""
     builder.add(ops.HostShare(slot.name, *builder.range_at(slot, offset)))
 
 
 def merge(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let KSM merge a page with another."""
     builder.add(ops.HostMerge(slot.name, offset))
 
 
 def age(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Ask whether a few pages were accessed, usually clearing their access flags."""
     size = min(builder.page * builder.random.choice((1, 2, 4)), slot.size - offset)
     builder.add(ops.HostAge(slot.name, offset, size, builder.chance(60)))
 
 
 def test_age(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Ask whether a page was accessed."""
     builder.add(ops.HostTestAge(slot.name, offset))
 
 
 def set_log(builder: ProgramBuilder, slot: Slot, on: bool) -> None:
+    """Switch the dirty log of a slot on or off, unless it is."""
     if builder.is_logged(slot) != on:
         builder.add(ops.SetLog(slot.name, on))
 
 
 def toggle_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Switch the dirty log of a slot on if it is off, and the reverse."""
     builder.add(ops.SetLog(slot.name, not builder.is_logged(slot)))
 
 
 def get_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Read the dirty log, and often clear a part of it if clearing is manual."""
     builder.add(ops.GetLog(slot.name))
     if builder.vm.manual != "off" and builder.chance(70):
         clear_log(builder, slot, offset)
 
 
 def clear_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Clear a part of the dirty log, from a multiple of 64 pages on."""
     word = 64 * builder.page
     start = offset // word * word if builder.chance(60) else 0
     rest = slot.size - start
@@ -126,15 +142,18 @@ def clear_log(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def caches(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let a vCPU switch its caches on or off, or clean them by set and way."""
     cpu = builder.any_cpu()
     builder.add(ops.GuestSetWay(cpu) if builder.chance(30) else ops.GuestCache(cpu, builder.chance(60)))
 
 
 def move_cpu(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Move a vCPU to another CPU."""
     builder.add(ops.GuestMove(builder.any_cpu(), builder.random.randrange(builder.vm.cpus)))
 
 
 def reset(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Reset a vCPU."""
     builder.add(ops.GuestReset(builder.any_cpu()))
 
 
@@ -144,6 +163,7 @@ def stage1(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let a vCPU take an external abort or a TLB conflict, and sometimes access an address outside its space."""
     make = ops.GuestConflict if builder.chance(50) else ops.GuestExternalAbort
     cpu = builder.cpu_of(slot)
     builder.add(make(cpu, slot.name, offset))
@@ -157,10 +177,12 @@ def external_abort(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def speculate(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let a CPU walk ahead to a place."""
     builder.add(ops.Speculate(builder.cpu_of(slot), slot.name, offset))
 
 
 def evict(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Let a CPU drop the TLB entries of a place."""
     builder.add(ops.Evict(builder.cpu_of(slot), slot.name, offset))
 
 
@@ -175,16 +197,19 @@ def misalign(builder: ProgramBuilder, slot: Slot, offset: int) -> tuple[int, int
 
 
 def table_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Map a range by a direct call of pgtable.c, which may run out of memory."""
     fail = builder.random.choice((1, 2, 3, 4, 6)) if builder.chance(8) else None
     builder.add(ops.TableMap(slot.name, *misalign(builder, slot, offset), builder.random.choice(MAP_PROTS), fail))
 
 
 def table_range(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Unmap, write-protect or flush a range by a direct call."""
     kind = builder.random.choice((ops.TableUnmap, ops.TableUnmap, ops.TableWrprotect, ops.TableFlush))
     builder.add(kind(slot.name, *misalign(builder, slot, offset)))
 
 
 def table_place(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Relax the rights of a page, or set, clear or read its access flag, by a direct call."""
     offset += builder.random.choice((0, 1, builder.page - 1))
     if builder.chance(30):
         builder.add(ops.TableRelax(slot.name, offset, builder.random.choice(MAP_PROTS)))
@@ -214,6 +239,7 @@ def slot_change(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
 
 
 def hyp_map(builder: ProgramBuilder, slot: Slot, offset: int) -> None:
+    """Map a range in the hypervisor's own tables; sometimes repeat an earlier mapping."""
     random = builder.random
     page = builder.page
     before = [each for each in builder.operations if isinstance(each, ops.HypMap)]

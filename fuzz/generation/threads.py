@@ -90,6 +90,7 @@ def few(builder: ProgramBuilder, slot: Slot, page: int) -> int:
 
 
 def discard(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Discard a few pages or a random range, as user space or the OOM reaper does."""
     start, size = (page, few(builder, slot, page)) if builder.chance(60) else builder.range_at(slot, page)
     # Drawn separately, so that other blocks do not change.
     apart = Random(f"{len(builder.operations)} {slot.name} {start} {size}")
@@ -99,42 +100,52 @@ def discard(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation
 
 
 def migrate(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Migrate a few pages to other frames."""
     return ops.HostMigrate(slot.name, page, few(builder, slot, page))
 
 
 def unmap(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Unmap a few pages from user space."""
     return ops.HostUnmap(slot.name, page, few(builder, slot, page))
 
 
 def share(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Share a few pages with a forked process, so that a write copies them."""
     return ops.HostShare(slot.name, page, few(builder, slot, page))
 
 
 def merge(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Let KSM merge a page with another."""
     return ops.HostMerge(slot.name, page)
 
 
 def collapse(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Let khugepaged make a huge page of small ones."""
     return ops.HostCollapse(slot.name, page)
 
 
 def split(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Split the huge page of the host."""
     return ops.HostSplit(slot.name, page)
 
 
 def write(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Let user space write to a few pages."""
     return ops.HostWrite(slot.name, page, few(builder, slot, page))
 
 
 def poison(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Let memory fail at a page."""
     return ops.HostPoison(slot.name, page)
 
 
 def age(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Ask whether a few pages were accessed, usually clearing their access flags."""
     return ops.HostAge(slot.name, page, few(builder, slot, page), builder.chance(60))
 
 
 def test_age(builder: ProgramBuilder, slot: Slot, page: int) -> ops.HostOperation:
+    """Ask whether a page was accessed."""
     return ops.HostTestAge(slot.name, page)
 
 

@@ -103,6 +103,7 @@ def state_of(overview: Overview) -> str:
 
 
 def since_feature(overview: Overview) -> str:
+    """Return how long ago a program had a new feature, as text."""
     return "none yet" if overview.since_feature is None else f"the last {duration(overview.since_feature)} ago"
 
 

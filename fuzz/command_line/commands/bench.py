@@ -35,6 +35,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz bench``."""
     parser.add_argument(
         "--programs", type=programs, metavar="N", help="the first N of the fixed mix (all 1200; with --trees, 300)"
     )

@@ -32,6 +32,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz build``."""
     of = "a candidate from a file, compiled with the rest"
     parser.add_argument("--candidate", action=Once, metavar="FILE", help=of)
     thorough = "compile nearly all modules with a profile, for the most speed"

@@ -66,6 +66,7 @@ def unit_seconds(text: str) -> float:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz campaign``."""
     other = parser.add_other("compare", _COMPARE, _COMPARE_CODES)
     add_json(other, "fuzz/campaign/view/comparison.py")
     other.add_argument("first", type=folder, metavar="A", help="directory of the earlier campaign")

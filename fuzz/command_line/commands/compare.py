@@ -39,6 +39,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz compare``."""
     add_versions(parser, "the version under test", required=True)
     parser.add_argument("--workload", choices=("create", "rebuild"), required=True, help="what the vCPUs do")
     counts = f"numbers of vCPUs, 1 to {MOST}, with commas (1,20,40)"

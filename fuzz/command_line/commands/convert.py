@@ -17,6 +17,7 @@ Only comments are lost.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz convert``."""
     parser.add_argument("file", metavar="FILE", help="the program; - is standard input")
     parser.add_argument("--to", choices=("text", "binary"), help="the form to write (the form that FILE does not have)")
     where = "output file (%(default)s: standard output)"

@@ -56,6 +56,7 @@ _ACTIONS: Final = {
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz corpus``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def action(name: str, brief: str, description: str) -> Parser:

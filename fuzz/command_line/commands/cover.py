@@ -40,6 +40,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz cover``."""
     what = "a corpus, a folder of programs, or a program (the seeds and regressions of the checkout)"
     parser.add_argument("program", nargs="*", metavar="DIR|PROGRAM", help=what)
     reference = "the version that the candidate is compared with (%(default)s)"

@@ -16,6 +16,7 @@ findings as they arrive. Writes no files.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz demo``."""
     parser.add_argument(
         "--seconds", type=seconds, default=5.0, metavar="N", help="time to fuzz, in seconds (%(default)g)"
     )

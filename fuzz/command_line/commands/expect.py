@@ -15,6 +15,7 @@ one that changes on purpose.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz expect``."""
     parser.add_argument("name", nargs="+", metavar="NAME", help="a registered version; files are skipped, and counted")
 
 

@@ -41,6 +41,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz explore``."""
     parser.add_argument("program", metavar="PROGRAM", nargs="?", help="a program with one par block")
     universe = "instead: all programs of N operations (1 to 4) on two pages, the last one a block of two accesses"
     parser.add_argument("--length", action=Once, type=length, metavar="N", help=universe)

@@ -42,6 +42,7 @@ _LOST: Final = (
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz export``."""
     parser.add_argument("program", metavar="PROGRAM", help=BINARY)
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--selftest", action="store_true", help="one C file in the style of the kernel's selftests")

@@ -35,6 +35,7 @@ by libFuzzer, derives most programs from programs that showed something new.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz fuzz``."""
     add_versions(parser, "the version under test; see `s2fuzz list`", required=True)
     parser.add_argument(
         "--engine", choices=PUBLIC, default=DEFAULT, help="engine that generates the programs (%(default)s)"

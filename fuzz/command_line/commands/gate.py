@@ -43,6 +43,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz gate``."""
     add_versions(parser, "the version under test; see `s2fuzz list`", required=True)
     many = f"number of programs ({PROGRAMS})"
     parser.add_argument("--programs", action=Once, type=programs, default=PROGRAMS, metavar="N", help=many)

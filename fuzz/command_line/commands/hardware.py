@@ -38,6 +38,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz hardware``."""
     parts = parser.add_subparsers(dest="action", required=True, metavar="check")
     check = add_action(parts, "check", "compare our stage-2 walk with QEMU's", COMMAND.text(), _EXIT_CODES)
     check.add_argument("file", nargs="*", metavar="FILE", help="repeat only these comparisons, as saved in DIR")

@@ -19,6 +19,7 @@ SHELLS: Final = ("bash", "zsh", "tcsh")
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz help``."""
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action if it has any")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--man", action="store_true", help="print the manual page, as troff; `man -l -` shows it")

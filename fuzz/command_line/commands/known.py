@@ -26,6 +26,7 @@ _LIST: Final = "Print the entries: pattern, reason, person, link."
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz known``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list")
     add = add_action(actions, "add", "add an entry", _ADD, RUNS_NOTHING)
     add.add_argument("finding", metavar="FINDING", help="a file with a finding, or a pattern")

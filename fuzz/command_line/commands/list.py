@@ -11,6 +11,7 @@ from ..parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz list``."""
     listed = parser.add_mutually_exclusive_group()
     listed.add_argument(
         "--bugs", action="store_true", help="list instead the planted bugs, with which engines are measured"

@@ -29,6 +29,7 @@ Ctrl-C keeps the smallest program so far (exit code 130).
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz minimize``."""
     parser.add_argument("program", metavar="PROGRAM", help=BINARY)
     add_finding(parser)
     where = "output file (PROGRAM with .min before its extension)"

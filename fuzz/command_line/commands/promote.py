@@ -21,6 +21,7 @@ with the findings into corpus/regressions/, where pytest runs it from then on.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz promote``."""
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_finding(parser)
     parser.add_argument("--name", metavar="NAME", help="name of the file, without .s2 (derived from the signature)")

@@ -58,6 +58,7 @@ _KEYS: Final = "fuzz/real/run.py"
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz real``."""
     parts = parser.add_subparsers(dest="action", required=True, metavar="run|check")
     run = add_action(parts, "run", "play given programs", COMMAND.text(), _EXIT_CODES)
     check = add_action(parts, "check", "play random programs on model and kernel", _CHECK, _CHECK_CODES)

@@ -33,6 +33,7 @@ exit codes:
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz report``."""
     parser.add_argument("program", metavar="FINDING", help=BINARY)
     add_which_finding(parser)
     known = (

@@ -29,6 +29,7 @@ A program may be part of a mail, quoted or not. `s2fuzz report` explains a findi
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz run``."""
     parser.add_argument("program", nargs="+", metavar="PROGRAM", help=BINARY)
     add_versions(parser, "a candidate, or all of them (from the program's comments, else all)", comments=True)
     parser.add_argument("--trace", action="store_true", help="show both sides' events side by side, where they matter")

@@ -26,6 +26,7 @@ campaign.sqlite only, even while the campaign runs, and changes nothing.
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz status``."""
     parser.add_argument("directory", type=folder, metavar="DIR", help="directory of the campaign")
     new = "list only findings since then: an age (2h) or a date (2026-01-31)"
     page = "write one page for a browser, with programs and traces; needs s2fuzz[web]"

@@ -68,6 +68,7 @@ class KnownBugAnswer(NamedTuple):
 
 
 def add_arguments(parser: Parser) -> None:
+    """Add the arguments of ``s2fuzz tree``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="check")
     brief = "print facts, whether it builds, and what is not modelled or not reachable; no fuzzing"
     check = add_action(actions, "check", brief, _CHECK, _EXIT_CODES)
