@@ -20,7 +20,7 @@ _ENOUGH: Final = 1.0
 
 
 class LastFlight(NamedTuple):
-    """What a child was doing when it ended.
+    """The work of a child when it ended.
 
     :param number: of the last program that it began; 0: it began none
     :param text: the program that it was judging; "" for none
@@ -99,7 +99,7 @@ class EngineChild(Child):
         )
 
     def last_flight(self) -> LastFlight:
-        """Return what the child was doing when it ended."""
+        """Return the work of the child when it ended."""
         flight, begun = self.flight, self.flight.begun()
         seconds, cpu = (time.monotonic() - begun, self.silence.spent) if begun else (0.0, 0.0)
         return LastFlight(flight.number(), flight.text(), self.stuck, self.over(), seconds, cpu)
