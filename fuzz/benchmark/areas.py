@@ -21,7 +21,7 @@ _AREAS: Final = {
     "fuzz/checkers/": "checker",
     "fuzz/checkers/__init__.py": "checkers, event dispatch",
     "fuzz/checkers/suite.py": "checkers, event dispatch",
-    "fuzz/checkers/places.py": "differential",
+    "fuzz/checkers/guest_pages.py": "differential",
     "fuzz/generation/": "generator",
     "fuzz/language/program.py": "generator",
     "fuzz/judging/": "differential",

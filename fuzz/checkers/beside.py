@@ -7,7 +7,7 @@ after the write.
 
 from ..language.operations import HostWrite, Operation, Par, plain
 from ..sides.guest import Guest
-from .places import Range, without
+from .guest_pages import Range, without
 
 
 def written_beside(guest: Guest, op: Operation | None) -> list[Range]:

@@ -14,7 +14,7 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
-from .places import Places, pages
+from .guest_pages import GuestPages, guest_pages
 from .rule import NO_RULE, Rule
 from .violation import Violation
 
@@ -92,7 +92,7 @@ class Checker(Observer):
         what: str,
         level: int,
         reason: str,
-        places: frozenset[int] | Places = frozenset(),
+        pages: frozenset[int] | GuestPages = frozenset(),
         taints: bool = True,
         function: str = "",
         grave: bool = False,
@@ -102,32 +102,32 @@ class Checker(Observer):
     ) -> None:
         """Record a violation.
 
-        :param places: addresses of the guest pages concerned; `Places` where there are many
+        :param pages: addresses of the guest pages concerned; `GuestPages` where there are many
         :param function: the kernel function; default: the walker callback or entry point that ran last
         :param grave: as in `Violation`, like *table* and *ruins*
         :param where: the source location in a compiled tree, for a violation that is judged later. Default: the
             location of the current event, or without an event the location that wrote the entry concerned
         """
-        if isinstance(places, frozenset):
-            places = pages(places, self.granule.page_size)
+        if isinstance(pages, frozenset):
+            pages = guest_pages(pages, self.granule.page_size)
         function = function or self.running()
-        where = where or self.kernel.place or self.written_at(level, places)
-        places, reason = self.located(places, reason)
+        where = where or self.kernel.place or self.written_at(level, pages)
+        pages, reason = self.located(pages, reason)
         if where:
             reason = f"{reason}; at {where}"
-        found = Violation(self.rule.name, function, what, level, reason, places, taints, grave, table, ruins)
+        found = Violation(self.rule.name, function, what, level, reason, pages, taints, grave, table, ruins)
         self.found.append(found)
 
     def running(self) -> str:
         """Return the last walker callback of the current entry point, or the entry point itself."""
         return self.kernel.walker or self.kernel.entry
 
-    def located(self, places: Places, reason: str) -> tuple[Places, str]:
-        """Add the VM to the places and the reason of a violation, for a checker of one VM."""
-        return places, reason
+    def located(self, pages: GuestPages, reason: str) -> tuple[GuestPages, str]:
+        """Add the VM to the pages and the reason of a violation, for a checker of one VM."""
+        return pages, reason
 
-    def written_at(self, level: int, places: Places) -> str:
-        """Return the source location in a compiled tree that last wrote the entry of the first page in *places*.
+    def written_at(self, level: int, pages: GuestPages) -> str:
+        """Return the source location in a compiled tree that last wrote the entry of the first page in *pages*.
 
         For an entry cut off with a table above it, this is the location that cut off the table. "": unknown.
         """
@@ -179,7 +179,7 @@ class Checker(Observer):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class GuestChecker(Checker):
-    """A checker that judges one VM; its places are guest addresses of that VM.
+    """A checker that judges one VM; its pages are guest addresses of that VM.
 
     :param guest: the VM
     :param peers: as in `Checker`
@@ -194,14 +194,14 @@ class GuestChecker(Checker):
         self.guest = guest
         self.vmid = guest.vmid
 
-    def located(self, places: Places, reason: str) -> tuple[Places, str]:
+    def located(self, pages: GuestPages, reason: str) -> tuple[GuestPages, str]:
         number = self.guest.number
-        return (places.in_vm(number), f"VM {number}: {reason}") if number else (places, reason)
+        return (pages.in_vm(number), f"VM {number}: {reason}") if number else (pages, reason)
 
-    def written_at(self, level: int, places: Places) -> str:
-        if level < 0 or not places.ranges or not self.kernel.last.has_stores():
+    def written_at(self, level: int, pages: GuestPages) -> str:
+        if level < 0 or not pages.ranges or not self.kernel.last.has_stores():
             return ""
-        found = walk(self.kernel.arena, self.guest.regime, places.ranges[0][0], READ)
+        found = walk(self.kernel.arena, self.guest.regime, pages.ranges[0][0], READ)
         ptep = found.ptep
         for at, above, _ in found.tables:
             if at == level:

@@ -20,7 +20,7 @@ from ..sides.guest import Guest, walked_range
 from ..sides.outcome import Outcome
 from .beside import not_written, written_beside
 from .checker import GuestChecker, Peers
-from .places import Places, Range, without
+from .guest_pages import GuestPages, Range, without
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -121,13 +121,13 @@ class Dcache(GuestChecker):
         if self.written:
             exposed = not_written(exposed, self.written)
         if exposed:
-            places = Places(exposed, self.granule.page_size)
+            pages = GuestPages(exposed, self.granule.page_size)
             self.report(
                 f"{self.before(ipa, level)}->{'page' if level == 3 else 'block'}{self.kernel.cause}, not cleaned",
                 level,
-                f"{self.text(new, level)} at {ipa:#x} exposes {len(places)} frame(s) with host data "
+                f"{self.text(new, level)} at {ipa:#x} exposes {len(pages)} frame(s) with host data "
                 f"that was never cleaned to memory, the first at {exposed[0][0]:#x}",
-                places,
+                pages,
                 taints=False,
             )
 
@@ -250,12 +250,12 @@ class Dcache(GuestChecker):
     def not_clean(self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str) -> None:
         """Report frames of a leaf; *by*: the offset of their physical addresses from the guest's."""
         ranges = [(start - by, end - by) for start, end in parts]
-        places = Places(ranges, self.granule.page_size)
+        pages = GuestPages(ranges, self.granule.page_size)
         self.report(
             what,
             level,
-            f"{self.text(entry, level)} at {ipa:#x}: {len(places)} frame(s) {state}, the first at {ranges[0][0]:#x}",
-            places,
+            f"{self.text(entry, level)} at {ipa:#x}: {len(pages)} frame(s) {state}, the first at {ranges[0][0]:#x}",
+            pages,
             taints=False,
         )
 

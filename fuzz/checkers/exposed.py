@@ -4,7 +4,7 @@
 from reference.machine.descriptor import address_bits
 from reference.machine.granule import Granule
 
-from .places import Range, without
+from .guest_pages import Range, without
 
 
 class Exposed:

@@ -14,7 +14,7 @@ from ..sides.guest import Guest
 from .beside import not_written, written_beside
 from .checker import Peers
 from .exposed import Exposed
-from .places import Places, Range
+from .guest_pages import GuestPages, Range
 from .rule import Rule
 from .severity import Severity
 from .visible import VisibleLeaves
@@ -119,7 +119,7 @@ class Icache(VisibleLeaves):
                 taints=False,
             )
 
-    def newly(self, before: Exposed, ipa: int, start: int, runs: list[tuple[int, int, int]]) -> Places:
+    def newly(self, before: Exposed, ipa: int, start: int, runs: list[tuple[int, int, int]]) -> GuestPages:
         """Return the pages that become executable; *runs*: 1 for the frames that count; index *start* is at *ipa*."""
         shift = self.granule.page_shift
         found: list[Range] = []
@@ -128,4 +128,4 @@ class Icache(VisibleLeaves):
                 page = ipa + ((first - start) << shift)
                 stop = ipa + ((last - start) << shift)
                 found += before.unmapped(page, stop, (first + self.guest.memory.first) << shift, XN_BIT, 0)
-        return Places(not_written(found, self.written), self.granule.page_size)
+        return GuestPages(not_written(found, self.written), self.granule.page_size)

@@ -13,7 +13,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .places import Places, pages
+from .guest_pages import GuestPages, guest_pages
 from .shadow import Shadow
 from .tlb import Tlb
 
@@ -324,15 +324,15 @@ class Lifetime(Checker):
     def no_table(self, call: str, page: int) -> None:
         """Judge references to a page that is no table, such as guest memory, which nobody may free."""
         pa = self.kernel.base + (page << self.granule.page_shift)
-        whose, places = self.owner_of(pa >> self.granule.page_shift)
+        whose, pages = self.owner_of(pa >> self.granule.page_shift)
         what = NO_TABLE.get(call, "reference dropped on a non-table page")
         reason = f"{call}() of physical address {pa:#x}, which is not a table page: {whose}"
-        self.report(what, -1, reason, places, grave=True)
+        self.report(what, -1, reason, pages, grave=True)
 
-    def owner_of(self, pfn: int) -> tuple[str, Places]:
+    def owner_of(self, pfn: int) -> tuple[str, GuestPages]:
         """Return the owner of a frame as text, and the guest addresses whose host memory it is."""
         text = ""
-        places = Places((), self.granule.page_size)
+        pages = GuestPages((), self.granule.page_size)
         for guest in self.side.guests:
             for layout in guest.layouts:
                 end = layout.hva + layout.size
@@ -341,13 +341,13 @@ class Lifetime(Checker):
                     if hva <= place < stop and not run.flags & ABSENT and (run.stride or place == hva):
                         ipa = layout.ipa + place - layout.hva
                         text = text or f"frame {pfn:#x}, guest memory at {ipa:#x} of slot {layout.slot.name}"
-                        page = pages(frozenset([ipa]), self.granule.page_size)
-                        places = places.joined(page.in_vm(guest.number))
+                        page = guest_pages(frozenset([ipa]), self.granule.page_size)
+                        pages = pages.joined(page.in_vm(guest.number))
         if text:
-            return text, places
+            return text, pages
         if self.side.memory.index_of(pfn) >= 0:
-            return f"frame {pfn:#x}, which is in no slot now", places
-        return f"frame {pfn:#x}, which was never handed out", places
+            return f"frame {pfn:#x}, which is in no slot now", pages
+        return f"frame {pfn:#x}, which was never handed out", pages
 
     def parent_of(self, page: int) -> str:
         """Return a text for the live entry that still points to a table page; "" if none does."""

@@ -29,7 +29,7 @@ from ..sides.outcome import Outcome
 from .call_order import CallEvents, CallOrder
 from .checker import Peers
 from .dirty_log import DirtyLog
-from .places import Places, without
+from .guest_pages import GuestPages, without
 
 # Callbacks that never remove write permission: first those of the ports, then of later kernels.
 READERS: Final = ("stage2_flush_walker", "stage2_split_walker", "stage2_age_walker", "leaf_walker")
@@ -217,10 +217,10 @@ class LogOrder(CallOrder):
             if leaf.owed and not self.seen_again(leaf):
                 late.setdefault((leaf.owed, leaf.walker, leaf.level), []).append((leaf.ipa, leaf.ipa + leaf.size))
         for (what, walker, level), ranges in late.items():
-            places = Places(ranges, self.granule.page_size)
+            pages = GuestPages(ranges, self.granule.page_size)
             reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault between "
             reason += "the two maps it writable again, and the log misses its writes"
-            self.report(what, level, reason, places, taints=False, function=walker)
+            self.report(what, level, reason, pages, taints=False, function=walker)
         self.forget()
 
     def seen_again(self, leaf: LostLeaf) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from .checker import GuestChecker
 from .dirty_log import DirtyLog
-from .places import Places
+from .guest_pages import GuestPages
 
 STORED: Final = "dirty bitmap changed by a plain store"
 
@@ -27,5 +27,5 @@ class LogStore(GuestChecker):
             return
         start, end = gfn << self.granule.page_shift, gfn + pages << self.granule.page_shift
         reason = f"slot {slot}, {pages} page(s) from {start:#x}: a bit that another vCPU sets meanwhile is lost"
-        places = Places([(start, end)], self.granule.page_size)
-        self.report(STORED, -1, reason, places, taints=False, function=self.kernel.entry)
+        stored = GuestPages([(start, end)], self.granule.page_size)
+        self.report(STORED, -1, reason, stored, taints=False, function=self.kernel.entry)

@@ -7,8 +7,8 @@ from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .contract import Contract
+from .guest_pages import guest_pages
 from .hyp import Hyp
-from .places import pages
 from .shadow import Shadow
 from .table import Table
 
@@ -59,6 +59,6 @@ class PlainStore(Checker):
             before, after = describe_stage1(old, level, self.granule), describe_stage1(new, level, self.granule)
         else:
             before, after = self.text(old, level), self.text(new, level)
-        place = pages(frozenset([address]), self.granule.page_size).in_vm(max(vm, 0))
+        page = guest_pages(frozenset([address]), self.granule.page_size).in_vm(max(vm, 0))
         reason = f"{before} -> {after} at {address:#x} by a plain store, which the compiler may split or repeat"
-        self.report("live entry stored, not WRITE_ONCE", level, reason, place, taints=False)
+        self.report("live entry stored, not WRITE_ONCE", level, reason, page, taints=False)

@@ -23,7 +23,7 @@ from ..sides.outcome import Outcome
 from .call_order import CallOrder
 from .checker import Peers
 from .fault_order import FaultOrder
-from .places import Places, without
+from .guest_pages import GuestPages, without
 
 VALID: Final = "slot unmapped before it was marked invalid"
 READ: Final = "slot unmapped before its readers were waited for"
@@ -136,7 +136,7 @@ class SlotOrder(CallOrder):
             reason += "maps the page again, and keeps it when the slot is gone"
             if self.marked_at:
                 reason += f"; it is marked at {self.marked_at}"
-            places = Places(ranges, self.granule.page_size)
-            self.report(what, -1, reason, places, taints=False, function=self.kernel.entry, where=self.where)
+            pages = GuestPages(ranges, self.granule.page_size)
+            self.report(what, -1, reason, pages, taints=False, function=self.kernel.entry, where=self.where)
         self.early.clear()
         self.walked.clear()

@@ -15,7 +15,7 @@ from ..language.operations import Operation, TableMap
 from ..sides.guest import Guest
 from ..sides.side import Side
 from .checker import Checker, Peers
-from .places import Places, Range
+from .guest_pages import GuestPages, Range
 from .rule import Rule
 from .severity import Severity
 from .visible import VisibleLeaves
@@ -106,12 +106,12 @@ class Tags(VisibleLeaves):
                 page, stop = ipa + ((first - start) << shift), ipa + ((last - start) << shift)
                 found += before.unmapped(page, stop, (first + memory.first) << shift, 0, 0)
         if found:
-            places = Places(found, self.granule.page_size)
+            pages = GuestPages(found, self.granule.page_size)
             self.report(
                 f"mapped, tags not cleared{self.kernel.cause}",
                 level,
-                f"{self.text(new, level)} at {ipa:#x}: the tags of {len(places)} frame(s) were not cleared, from "
+                f"{self.text(new, level)} at {ipa:#x}: the tags of {len(pages)} frame(s) were not cleared, from "
                 f"{found[0][0]:#x} on",
-                places,
+                pages,
                 taints=False,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from reference.machine.granule import Granule
 
-from .places import Places, Range, merged, pages
+from .guest_pages import GuestPages, Range, guest_pages, merged
 
 
 class Violation:
@@ -16,7 +16,7 @@ class Violation:
     :param what: event or entry transition, without addresses
     :param level: table level, -1 if it does not apply
     :param reason: one line for people, with addresses and decoded entries
-    :param places: guest addresses of the pages concerned (and the VM), for matching the two sides
+    :param pages: guest addresses of the pages concerned (and the VM), for matching the two sides
     :param taints: whether later violations in the same program may follow from it
     :param grave: whether it is a finding of its own even after a violation that taints:
         a guest access to a frame that it does not own, a use after free
@@ -32,7 +32,7 @@ class Violation:
         what: str,
         level: int,
         reason: str,
-        places: frozenset[int] | Places = frozenset(),
+        pages: frozenset[int] | GuestPages = frozenset(),
         taints: bool = True,
         grave: bool = False,
         table: int = -1,
@@ -43,7 +43,7 @@ class Violation:
         self.what = what
         self.level = level
         self.reason = reason
-        self.places = places if isinstance(places, Places) else pages(places)
+        self.pages = pages if isinstance(pages, GuestPages) else guest_pages(pages)
         self.taints = taints
         self.grave = grave
         self.table = table
@@ -66,8 +66,8 @@ class Violation:
         return f"{self.checker}: {self.function}: {self.what}{level}"
 
     def translated_ranges(self, granule: Granule) -> list[Range]:
-        """Return the addresses that the entries concerned translate: a place may be the first page of a block."""
+        """Return the addresses that the entries concerned translate: a page may be the first one of a block."""
         if not 0 <= self.level <= 3:
-            return self.places.ranges
+            return self.pages.ranges
         size = granule.level_size(self.level)
-        return merged([(start & -size, (end + size - 1) & -size) for start, end in self.places.ranges])
+        return merged([(start & -size, (end + size - 1) & -size) for start, end in self.pages.ranges])

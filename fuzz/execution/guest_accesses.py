@@ -35,7 +35,7 @@ from reference.syndrome import (
 from reference.turns import Turns
 
 from ..checkers import CheckerSuite
-from ..checkers.places import overlap
+from ..checkers.guest_pages import overlap
 from ..language import operations as ops
 from ..language.program import MEMFD
 from ..sides.outcome import Outcome

@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.machine.address_space import POISON
 
-from ..checkers.places import Range, merged, overlap, without
+from ..checkers.guest_pages import Range, merged, overlap, without
 from ..language.operations import (
     GuestAccess,
     HostDiscard,

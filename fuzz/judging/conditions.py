@@ -12,7 +12,7 @@ from reference.machine.descriptor import address_bits
 from reference.machine.memory import seen
 
 from ..checkers import Violation
-from ..checkers.places import ipa_of, merged, overlap, vm_of
+from ..checkers.guest_pages import ipa_of, merged, overlap, vm_of
 from ..execution.executor import Executor
 from ..language.operations import Operation
 from .known import NOW, KnownBug, fitting
@@ -53,8 +53,8 @@ class Conditions(PredicateNotes):
     def standing_of(self, violation: Violation) -> Standing:
         """Return a record of an explained violation, which tells later whether the violation still stands."""
         ranges = violation.translated_ranges(self.granule)
-        if violation.places and violation.checker == "translation":
-            start = violation.places.ranges[0][0]
+        if violation.pages and violation.checker == "translation":
+            start = violation.pages.ranges[0][0]
             vm, ipa = vm_of(start), ipa_of(start)
             return Standing(violation, ranges, vm, ipa, *self.shadows[vm].lookup(ipa))
         return Standing(violation, ranges, -1, 0, -1, 0)
@@ -71,7 +71,7 @@ class Conditions(PredicateNotes):
 
     def version_at(self, violation: Violation) -> int:
         """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: unknown."""
-        for start, _ in violation.places.ranges[:1]:
+        for start, _ in violation.pages.ranges[:1]:
             # A wild leaf may lie in no VM's address space.
             if vm_of(start) >= len(self.side.guests):
                 return -1
@@ -117,7 +117,7 @@ class Conditions(PredicateNotes):
             return self.hinted.concerns(violation.table)
         ranges = (held.noted if self.held_in and predicate in OF_ACTOR else self.now).get(predicate, [])
         if time == NOW:
-            if predicate not in OF_PAGES or not violation.places:
+            if predicate not in OF_PAGES or not violation.pages:
                 return bool(ranges)
         elif predicate == HINTED:
             ranges = self.hinted.ranges()

@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.machine.granule import Granule
 
-from ..checkers.places import Range, merged, vm_of
+from ..checkers.guest_pages import Range, merged, vm_of
 
 # The low bits of a level hint that contain the level; 0: no level.
 _LEVEL: Final = 3
@@ -14,17 +14,17 @@ _LEVEL: Final = 3
 class HintedFlushes:
     """The tables of one side whose flush is owed, and tables that another flush has covered.
 
-    All addresses are places (`fuzz.checkers.places`).
+    All addresses are VM addresses (`fuzz.checkers.guest_pages.vm_address`).
     """
 
     def __init__(self, granule: Granule) -> None:
         self.shifts = granule.shifts
-        # Tables that were cut off in this operation: (level, place) -> number of the table page.
+        # Tables that were cut off in this operation: (level, address) -> number of the table page.
         self.cut: dict[tuple[int, int], int] = {}
         # Tables that were flushed with their own level as hint, in this operation or before, and not flushed since.
-        # There may be several at one place, if they were cut off one after the other.
+        # There may be several at one address, if they were cut off one after the other.
         self.debts: dict[tuple[int, int], list[int]] = {}
-        # Tables that another flush has covered in this operation, before the next table was cut off at their place.
+        # Tables that another flush has covered in this operation, before the next table was cut off at their address.
         self.covered: set[int] = set()
         self.settled: set[tuple[int, int]] = set()
 
@@ -93,5 +93,5 @@ class HintedFlushes:
         return self.owes(table) or table in self.covered
 
     def ranges(self) -> list[Range]:
-        """Return the places translated by tables whose flush is still owed."""
+        """Return the addresses translated by tables whose flush is still owed."""
         return merged([(base, base + (1 << self.shifts[level])) for level, base in self.debts])

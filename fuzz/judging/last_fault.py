@@ -6,14 +6,14 @@ from __future__ import annotations
 from reference.machine.walk import NONE
 from reference.per_actor import PerActor
 
-from ..checkers.places import Range, merged
+from ..checkers.guest_pages import Range, merged
 from ..language.operations import Operation
 
 
 class HeldPredicates:
     """Predicates that held in one operation of an actor of a par block.
 
-    *of_operation*: predicates of `OF_OPERATION`; *noted*: predicates of `OF_ACTOR`, with their places
+    *of_operation*: predicates of `OF_OPERATION`; *noted*: predicates of `OF_ACTOR`, with their VM addresses
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class HeldPredicates:
         self.ends: list[int] = []
 
     def walked(self, start: int, end: int) -> None:
-        """Note a walk of the places [start, end) by an operation that ages pages."""
+        """Note a walk of the VM addresses [start, end) by an operation that ages pages."""
         if self.ends and self.ends[-1] == start:
             self.ends[-1] = end
         else:
@@ -32,7 +32,7 @@ class HeldPredicates:
             self.ends.append(end)
 
     def walks(self) -> list[Range]:
-        """Return the places that were walked."""
+        """Return the VM addresses that were walked."""
         return merged(zip(self.starts, self.ends, strict=True))
 
     def any(self) -> bool:
@@ -41,7 +41,7 @@ class HeldPredicates:
 
 
 class LastFault(PerActor):
-    """The operation in progress, and its last fault: its kind, the entry that caused it with its level, and its place.
+    """The operation in progress, and its last fault: its kind, the entry that caused it, its level and its address.
 
     *held*: what held in the operation; *logged*: the slot of its access had a dirty log when a fault began; *frames*:
     frames of the leaves that the handler of an access flag fault may have found; *left*: level and entry at the fault

@@ -8,7 +8,7 @@ from typing import Final
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
-from ..checkers.places import Places, Range, overlap
+from ..checkers.guest_pages import GuestPages, Range, overlap
 
 CACHE_CHECKERS: Final = ("dcache", "icache")
 # The checker that judges leaves at quiet points.
@@ -28,7 +28,7 @@ def aspect(violation: Violation) -> str:
         return violation.what
     if violation.checker == "contract":
         return f"{violation.function} {violation.what}"
-    return "" if violation.places else violation.what
+    return "" if violation.pages else violation.what
 
 
 class Index:
@@ -40,8 +40,8 @@ class Index:
     def __init__(self, violations: list[Violation]) -> None:
         ranges: dict[tuple[str, int, str], list[Range]] = {}
         for violation in violations:
-            ranges.setdefault(self.key(violation), []).extend(violation.places.ranges)
-        self.places = {key: Places(found) for key, found in ranges.items()}
+            ranges.setdefault(self.key(violation), []).extend(violation.pages.ranges)
+        self.pages = {key: GuestPages(found) for key, found in ranges.items()}
 
     def key(self, violation: Violation) -> tuple[str, int, str]:
         """Return the key of a violation."""
@@ -49,8 +49,8 @@ class Index:
 
     def shares(self, violation: Violation) -> bool:
         """Return whether this side also broke the same rule, for the same pages, at the same point."""
-        there = self.places.get(self.key(violation))
-        return there is not None and violation.places.within(there)
+        there = self.pages.get(self.key(violation))
+        return there is not None and violation.pages.within(there)
 
 
 def weighty(violations: list[Violation], others: Index, excused: Callable[[Violation], bool]) -> list[Violation]:
@@ -109,13 +109,13 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
 
 def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
     """Return whether all pages of a violation were reported before, with the same contents as now."""
-    if not violation.places:
+    if not violation.pages:
         return False
-    before = Places()
+    before = GuestPages()
     for each in earlier:
         if violation.version <= each.at + 1:
-            before = before.joined(each.places)
-    return violation.places.within(before)
+            before = before.joined(each.pages)
+    return violation.pages.within(before)
 
 
 def cause_of(

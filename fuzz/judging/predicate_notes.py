@@ -16,7 +16,7 @@ from reference.per_actor import PerActorStates
 from reference.pgtable import KVM_PGTABLE_PROT_X
 
 from ..checkers import Checker, Shadow
-from ..checkers.places import Range, ipa_of, place, vm_of, without
+from ..checkers.guest_pages import Range, ipa_of, vm_address, vm_of, without
 from ..checkers.tags import ClearedTags
 from ..execution.executor import Executor
 from ..language.operations import GuestAccess, GuestOutside, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
@@ -78,7 +78,7 @@ class PredicateNotes(Checker):
         checkers = executor.checkers
         self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # Predicates that hold in this operation, with their places; and predicates of earlier operations.
+        # Predicates that hold in this operation, with their VM addresses; and predicates of earlier operations.
         self.now: dict[str, list[Range]] = {}
         self.earlier: dict[str, list[Range]] = {}
         self.asked_later = asked_later()
@@ -106,7 +106,7 @@ class PredicateNotes(Checker):
 
     def note(self, predicate: str, start: int, end: int, vm: int) -> None:
         """Note that a predicate holds, for guest addresses [start, end) of a VM."""
-        where = (place(vm, start), place(vm, end))
+        where = (vm_address(vm, start), vm_address(vm, end))
         self.now.setdefault(predicate, []).append(where)
         if self.held_in and predicate in OF_ACTOR:
             self.own.held.noted.setdefault(predicate, []).append(where)
@@ -243,7 +243,7 @@ class PredicateNotes(Checker):
         guest = self.side.guest_of(cpu)
         page = ipa & -self.granule.page_size
         self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
-        self.own.fault_at = place(guest.number, page)
+        self.own.fault_at = vm_address(guest.number, page)
         self.own.frames = [self.frame_of(walk.entry)]
         self.own.cleared = False
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
@@ -276,7 +276,7 @@ class PredicateNotes(Checker):
             if own and any(each.ipa <= start < each.ipa + each.size for each in guest.leaving):
                 self.note(LEAVING, start, end, vm)
         if isinstance(self.own.op, (HostAge, HostTestAge)):
-            self.own.held.walked(place(vm, start), place(vm, end))
+            self.own.held.walked(vm_address(vm, start), vm_address(vm, end))
         # The size of the smallest entries, from blocks on, inside of which the walk may begin. A walk that does not
         # cross their edges does not cross those of larger entries either.
         unit = self.block
@@ -295,12 +295,12 @@ class PredicateNotes(Checker):
             page = (address_bits(old, self.granule) - self.kernel.base) >> self.granule.page_shift
             for shadow in self.shadows:
                 if ptep // self.kernel.entries in shadow.by_page:
-                    self.hinted.cut_off(level, place(shadow.guest.number, ipa), page)
+                    self.hinted.cut_off(level, vm_address(shadow.guest.number, ipa), page)
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         if not vmid or not self.side.ttl:
             return
-        owed = self.hinted.flushed(place(vmid - 1, ipa), level)
+        owed = self.hinted.flushed(vm_address(vmid - 1, ipa), level)
         if owed is not None:
             self.now.setdefault(HINTED, []).append(owed)
 
@@ -312,7 +312,7 @@ class PredicateNotes(Checker):
             self.hinted.flushed_vm(guest.number)
 
     def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        start = place(vmid - 1, ipa)
+        start = vm_address(vmid - 1, ipa)
         self.hinted.flushed_range(start, start + size)
 
     def lock(self, name: str, vmid: int) -> None:

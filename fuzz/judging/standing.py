@@ -7,7 +7,7 @@ from typing import Final
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
-from ..checkers.places import Range, overlap
+from ..checkers.guest_pages import Range, overlap
 
 # The maximum number of pages to look up one by one; for larger ranges all records are checked.
 _FEW: Final = 32
@@ -68,7 +68,7 @@ class StandingViolations:
         """Return the violations from which one may follow: violations of the same pages or table page."""
         if not self.all:
             return ()
-        if not violation.places and violation.table < 0:
+        if not violation.pages and violation.table < 0:
             return tuple([each.violation for each in self.all]) if violation.taints else ()
         ranges = violation.translated_ranges(self.granule)
         found = {number for number in self.near(ranges) if overlap(self.all[number].ranges, ranges)}

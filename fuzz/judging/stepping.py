@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The path of a walk that does not round its cursor down when it steps past a leaf (bug B05 of the original)."""
 
-from ..checkers.places import Range
+from ..checkers.guest_pages import Range
 from ..checkers.shadow import Shadow
 from ..checkers.table import Table
 

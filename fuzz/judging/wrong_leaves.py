@@ -5,7 +5,7 @@ from reference.machine.descriptor import address_bits
 from reference.machine.granule import Granule
 
 from ..checkers import Shadow
-from ..checkers.places import Range, ipa_of, vm_of
+from ..checkers.guest_pages import Range, ipa_of, vm_of
 from ..sides.guest import Guest
 from .predicates import COPIED, LEAVING
 
@@ -23,13 +23,13 @@ class WrongLeaves:
         self.granule = granule
         self.shadows = shadows
         self.guests = guests
-        # By predicate, the place of each leaf -> its level and address bits.
+        # By predicate, the VM address of each leaf -> its level and address bits.
         self.leaves: dict[str, dict[int, tuple[int, int]]] = {COPIED: {}, LEAVING: {}}
         # True once there has been any.
         self.found = False
 
     def keep(self, predicate: str, at: int) -> None:
-        """Record the leaf at a place if the operation in which a predicate held has left it wrong."""
+        """Record the leaf at an address if the operation in which a predicate held has left it wrong."""
         level, bits = self.leaf_at(at)
         if level != 3 or not bits:
             return
@@ -51,10 +51,10 @@ class WrongLeaves:
                 self.leaves[predicate] = {at: leaf for at, leaf in leaves.items() if self.leaf_at(at) == leaf}
 
     def ranges(self, predicate: str) -> list[Range]:
-        """Return the places that the wrong leaves translate."""
+        """Return the addresses that the wrong leaves translate."""
         return [(at, at + self.granule.level_size(level)) for at, (level, _) in self.leaves[predicate].items()]
 
     def leaf_at(self, at: int) -> tuple[int, int]:
-        """Return level and address bits of the leaf at a place."""
+        """Return level and address bits of the leaf at an address."""
         level, entry = self.shadows[vm_of(at)].lookup(ipa_of(at))
         return level, address_bits(entry, self.granule)

@@ -8,7 +8,7 @@ the kernel clears has none when the guest looks; a page that the kernel forgets 
 from typing import Final
 
 from ..checkers import Violation
-from ..checkers.places import Places, ipa_of, vm_of
+from ..checkers.guest_pages import GuestPages, ipa_of, vm_of
 from ..checkers.tags import ClearedTags
 from ..language.program import HUGE_SHIFT, Program
 from .answers import RealAnswers, parse
@@ -33,11 +33,11 @@ def look_lines(violation: Violation, program: Program) -> list[str]:
     :param program: as played
     :returns: empty if the violation is not about pages that a guest got
     """
-    if violation.checker != RULE or not isinstance(violation.places, Places):
+    if violation.checker != RULE or not isinstance(violation.pages, GuestPages):
         return []
     return [
         f"T {vm_of(start) * program.vm.cpus} {ipa_of(start):#x} {end - start:#x}"
-        for start, end in violation.places.ranges
+        for start, end in violation.pages.ranges
     ]
 
 

@@ -273,4 +273,4 @@ def test_places_name_the_right_vm() -> None:
     text = "vm cpus=1 vms=2 fwb=on\nslot a size=8K backing=anon\nslot b size=8K backing=anon vm=1 alias=a\n"
     text += "cpu1 read b+4K\nhost age a+0 8K flush=off\n"
     found = violations(broken(mmu=FirstVmOnly), text)
-    assert [sorted(violation.places) for violation in found] == [[1 << 52 | 0x80001000]] * 2
+    assert [sorted(violation.pages) for violation in found] == [[1 << 52 | 0x80001000]] * 2

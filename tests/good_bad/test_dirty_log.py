@@ -115,7 +115,7 @@ def test_a_moved_slot_keeps_its_dirty_pages() -> None:
     text = "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\nlog a on\n"
     text += "cpu0 write a+2044K\nslot a move 3G\nlog a get\n"
     found = [violation for violation in violations(ORIGINAL, text) if violation.checker == "dirty-log"]
-    assert [sorted(violation.places) for violation in found] == [[0xC01FF000]]
+    assert [sorted(violation.pages) for violation in found] == [[0xC01FF000]]
 
 
 @pytest.mark.parametrize(

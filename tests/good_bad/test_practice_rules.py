@@ -114,7 +114,7 @@ def test_the_owner_of_the_memory_is_named_for_the_second_vm_too() -> None:
     found = violations(broken(PutsLeaves), vms + "cpu1 read b+4K\nhost discard b+4K 4K\n")
     assert found[0].grave
     assert "slot b" in found[0].reason
-    assert list(found[0].places) == [(1 << 52) + 0x80001000]
+    assert list(found[0].pages) == [(1 << 52) + 0x80001000]
 
 
 def test_a_table_is_reported_when_the_hardware_can_reach_it() -> None:

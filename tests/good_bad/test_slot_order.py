@@ -118,7 +118,7 @@ def test_slot_order_bad(case: Case) -> None:
 
 def test_each_part_that_was_not_unmapped_again_is_named() -> None:
     (found,) = violations(on(UnmapsHalfAgain), PAGES + DELETE)
-    assert found.places.ranges == [((1 << 30) + (2 << 20), (1 << 30) + (2 << 20) + 4096)]
+    assert found.pages.ranges == [((1 << 30) + (2 << 20), (1 << 30) + (2 << 20) + 4096)]
 
 
 @pytest.mark.parametrize("change", [DELETE, MOVE])

@@ -35,7 +35,7 @@ def of_violation(violation: Violation) -> tuple[object, ...]:
     return (
         violation.signature,
         violation.reason,
-        violation.places.ranges,
+        violation.pages.ranges,
         violation.taints,
         violation.grave,
         violation.table,

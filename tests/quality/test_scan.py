@@ -27,7 +27,7 @@ def of_the_state(violation: Violation) -> bool:
 
 def reported_before(violation: Violation, places: set[tuple[str, int]]) -> bool:
     """Return whether the checker of a violation has reported all of its places before."""
-    return bool(violation.places) and all((violation.checker, place) in places for place in violation.places)
+    return bool(violation.pages) and all((violation.checker, place) in places for place in violation.pages)
 
 
 def disagreements(name: str, seed: int, programs: int) -> list[str]:
@@ -45,7 +45,7 @@ def disagreements(name: str, seed: int, programs: int) -> list[str]:
                 break
             _, violations = executor.step(at)
             told |= {key(violation) for violation in violations}
-            places |= {(each.checker, place) for each in violations for place in each.places}
+            places |= {(each.checker, place) for each in violations for place in each.pages}
             executor.checkers.scan()
             scanned = executor.checkers.take(at)
             seen = {key(violation) for violation in scanned}

@@ -11,18 +11,18 @@ from fuzz.compilation.entries import NAME, combined, link
 from reference.compiled.choice import LIBRARY
 
 SUFFIX = EXTENSION_SUFFIXES[0]
-MODULES = ("fuzz.checkers.places", "fuzz.exploring.places", "reference.kernel")
+MODULES = ("fuzz.checkers.backing", "fuzz.sides.backing", "reference.kernel")
 
 
 def test_modules_with_the_same_last_name_are_in_two_files(tmp_path: Path) -> None:
     setuptools = pytest.importorskip("setuptools")
     made = [setuptools.Extension(name, []) for name in (LIBRARY, *MODULES)]
     built, layers = combined(made, tmp_path / "c")
-    assert layers == [{"places": MODULES[0], "kernel": MODULES[2]}, {"places": MODULES[1]}]
+    assert layers == [{"backing": MODULES[0], "kernel": MODULES[2]}, {"backing": MODULES[1]}]
     assert [extension.name for extension in built] == [LIBRARY, f"{NAME}0", f"{NAME}1"]
     text = Path(built[2].sources[0]).read_text()
-    assert "PyInit_places(void)" in text
-    assert f'"{LIBRARY}.init_fuzz___exploring___places"' in text
+    assert "PyInit_backing(void)" in text
+    assert f'"{LIBRARY}.init_fuzz___sides___backing"' in text
     assert "kernel" not in text
 
 
@@ -35,7 +35,7 @@ def test_each_module_finds_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(os, "link", refuse)
     for number in range(2):
         (tmp_path / f"{NAME}{number}{SUFFIX}").write_text(str(number))
-    link([{"places": MODULES[0], "kernel": MODULES[2]}, {"places": MODULES[1]}], tmp_path)
+    link([{"backing": MODULES[0], "kernel": MODULES[2]}, {"backing": MODULES[1]}], tmp_path)
     for name, said in zip(MODULES, "010", strict=True):
         assert (tmp_path / f"{name.replace('.', '/')}{SUFFIX}").read_text() == said
     assert not list(tmp_path.glob(f"{NAME}*"))

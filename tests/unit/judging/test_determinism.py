@@ -47,7 +47,7 @@ def digest(program: Program, name: str) -> str:
     said.append(executor.destroy())
     for violations in said:
         for violation in violations:
-            events.hash.update(f"{violation.signature} {violation.reason} {sorted(violation.places)}".encode())
+            events.hash.update(f"{violation.signature} {violation.reason} {sorted(violation.pages)}".encode())
     return events.hash.hexdigest()
 
 

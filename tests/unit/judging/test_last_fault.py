@@ -3,12 +3,12 @@
 
 import pytest
 
-from fuzz.checkers.places import Range
+from fuzz.checkers.guest_pages import Range
 from fuzz.judging.last_fault import HeldPredicates
 
 
 @pytest.mark.parametrize(
-    ("walks", "places"),
+    ("walks", "walked"),
     [
         ([], []),
         ([(4, 8), (8, 12), (12, 16)], [(4, 16)]),
@@ -17,9 +17,9 @@ from fuzz.judging.last_fault import HeldPredicates
         ([(12, 16), (4, 8)], [(4, 8), (12, 16)]),
     ],
 )
-def test_walked_ranges_are_recorded(walks: list[Range], places: list[Range]) -> None:
+def test_walked_ranges_are_recorded(walks: list[Range], walked: list[Range]) -> None:
     held = HeldPredicates()
     for start, end in walks:
         held.walked(start, end)
-    assert held.walks() == places
+    assert held.walks() == walked
     assert held.any() == bool(walks)

@@ -4,7 +4,7 @@
 import random
 
 from fuzz.checkers import Violation
-from fuzz.checkers.places import Places, overlap
+from fuzz.checkers.guest_pages import GuestPages, overlap
 from fuzz.judging.standing import Standing, StandingViolations
 from reference.machine.granule import Granule
 
@@ -18,13 +18,13 @@ def some(lot: random.Random) -> Violation:
     for _ in range(lot.choice((0, 1, 1, 1, 2))):
         start = lot.randrange(4000) << 12
         ranges.append((start, start + (lot.choice(SIZES) << 12)))
-    places = Places(sorted(ranges), GRANULE.page_size)
+    pages = GuestPages(sorted(ranges), GRANULE.page_size)
     level, table = lot.choice((-1, 2, 3, 3)), lot.choice((-1, -1, 3, 4))
-    return Violation("tlb", "f", "w", level, "r", places, lot.random() < 0.8, False, table)
+    return Violation("tlb", "f", "w", level, "r", pages, lot.random() < 0.8, False, table)
 
 
 def concerns(each: Standing, violation: Violation) -> bool:
-    if not violation.places and violation.table < 0:
+    if not violation.pages and violation.table < 0:
         return violation.taints
     if violation.table >= 0 and violation.table == each.violation.table:
         return True

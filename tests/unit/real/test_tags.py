@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from fuzz.checkers import Violation
-from fuzz.checkers.places import Places
+from fuzz.checkers.guest_pages import GuestPages
 from fuzz.language.text import parse
 from fuzz.real import tags
 from fuzz.real.answers import RealAnswers, RealOutcome
@@ -21,14 +21,14 @@ PROGRAM: Final = parse(
 PART: Final = played(PROGRAM, 4096)
 
 
-def violation(checker: str, places: Places | frozenset[int]) -> Violation:
+def violation(checker: str, pages: GuestPages | frozenset[int]) -> Violation:
     """Make a violation at the second operation."""
-    found = Violation(checker, "stage2_map_walker", "mapped, tags not cleared", 3, "reason", places)
+    found = Violation(checker, "stage2_map_walker", "mapped, tags not cleared", 3, "reason", pages)
     found.at = 1
     return found
 
 
-SECOND_VM: Final = violation(tags.RULE, Places([(0x1000, 0x3000), (0x9000, 0xA000)], 4096).in_vm(1))
+SECOND_VM: Final = violation(tags.RULE, GuestPages([(0x1000, 0x3000), (0x9000, 0xA000)], 4096).in_vm(1))
 
 
 def test_each_range_is_looked_at_by_a_vcpu_of_its_vm() -> None:
@@ -36,7 +36,7 @@ def test_each_range_is_looked_at_by_a_vcpu_of_its_vm() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [violation("tlb", Places([(0, 4096)], 4096)), violation(tags.RULE, frozenset())], ids=["rule", "places"]
+    "other", [violation("tlb", GuestPages([(0, 4096)], 4096)), violation(tags.RULE, frozenset())], ids=["rule", "pages"]
 )
 def test_memory_that_no_guest_got_is_not_looked_at(other: Violation) -> None:
     assert tags.look_lines(other, PROGRAM) == []

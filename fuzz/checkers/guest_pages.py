@@ -13,19 +13,19 @@ Range = tuple[int, int]
 _VM_SHIFT: Final = 52
 
 
-def place(vm: int, ipa: int) -> int:
+def vm_address(vm: int, ipa: int) -> int:
     """Return a number for a guest address of a VM that is unique across VMs."""
     return (vm << _VM_SHIFT) + ipa
 
 
-def vm_of(place: int) -> int:
-    """Return the number of the VM in a `place`."""
-    return place >> _VM_SHIFT
+def vm_of(address: int) -> int:
+    """Return the number of the VM in a `vm_address`."""
+    return address >> _VM_SHIFT
 
 
-def ipa_of(place: int) -> int:
-    """Return the guest address in a `place`, in bytes."""
-    return place & ((1 << _VM_SHIFT) - 1)
+def ipa_of(address: int) -> int:
+    """Return the guest address in a `vm_address`, in bytes."""
+    return address & ((1 << _VM_SHIFT) - 1)
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
@@ -68,10 +68,10 @@ def overlap(one: list[Range], other: list[Range]) -> bool:
     return False
 
 
-class Places:
+class GuestPages:
     """A set of pages.
 
-    :param ranges: guest addresses, or places, [start, end) in bytes
+    :param ranges: guest addresses, or VM addresses (`vm_address`), [start, end) in bytes
     :param page_size: the size of one page; all ranges consist of whole pages
     """
 
@@ -91,7 +91,7 @@ class Places:
         for start, end in self.ranges:
             yield from range(start, end, self.page_size)
 
-    def within(self, other: Places) -> bool:
+    def within(self, other: GuestPages) -> bool:
         """Return whether all pages of this set are in *other*."""
         theirs = other.ranges
         for start, end in self.ranges:
@@ -103,15 +103,15 @@ class Places:
                 return False
         return True
 
-    def in_vm(self, vm: int) -> Places:
-        """Return these guest addresses as places of a VM."""
-        return Places([(place(vm, start), place(vm, end)) for start, end in self.ranges], self.page_size)
+    def in_vm(self, vm: int) -> GuestPages:
+        """Return these guest addresses as VM addresses."""
+        return GuestPages([(vm_address(vm, start), vm_address(vm, end)) for start, end in self.ranges], self.page_size)
 
-    def joined(self, other: Places) -> Places:
+    def joined(self, other: GuestPages) -> GuestPages:
         """Return the union of both sets."""
-        return Places(self.ranges + other.ranges, self.page_size)
+        return GuestPages(self.ranges + other.ranges, self.page_size)
 
 
-def pages(addresses: Iterable[int], page_size: int = 1) -> Places:
+def guest_pages(addresses: Iterable[int], page_size: int = 1) -> GuestPages:
     """Return a set of single pages, given the address of each."""
-    return Places([(address, address + page_size) for address in addresses], page_size)
+    return GuestPages([(address, address + page_size) for address in addresses], page_size)
