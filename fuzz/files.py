@@ -21,8 +21,8 @@ _MAX_LINKS: Final = 40
 _WAITING: Final = 8
 
 
-class Place(Closing):
-    """A place for a file, checked now and written later, so that a refusal comes before an hour of work.
+class OutputFile(Closing):
+    """A file to be written, checked now and written later, so that a refusal comes before an hour of work.
 
     * A regular file is replaced as a whole or stays unchanged, even if the machine crashes. Its permissions stay.
     * A symbolic link stays; its target is replaced.
@@ -82,9 +82,9 @@ class Place(Closing):
             self._replace(data)
 
     def _look(self) -> None:
-        """Open a device, a FIFO or a descriptor, and refuse a place that cannot be written.
+        """Open a device, a FIFO or a descriptor, and refuse a file that cannot be written.
 
-        :raises OSError: the place cannot be written
+        :raises OSError: the file cannot be written
         :raises ValueError: the path is not a valid file name
         """
         own = _descriptor(self.path)
@@ -175,13 +175,13 @@ def utf8(text: str) -> bytes:
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file as `Place` does: atomically, unless it is a device or the like.
+    """Write a file as `OutputFile` does: atomically, unless it is a device or the like.
 
     :param content: text is written in UTF-8
     :raises OSError: it cannot be written
     """
-    with Place(path) as place:
-        place.write(content)
+    with OutputFile(path) as output:
+        output.write(content)
 
 
 def write_together(files: Sequence[tuple[str | os.PathLike[str], str]]) -> list[OSError | None]:
@@ -230,12 +230,12 @@ class _New(NamedTuple):
 def _prepare(path: str | os.PathLike[str], text: str) -> _New:
     """Write a file up to the final rename; write a device or the like directly."""
     try:
-        with Place(path) as place:
-            if place.opened:
-                place.write(text)
+        with OutputFile(path) as output:
+            if output.opened:
+                output.write(text)
                 return _New()
             target = os.path.realpath(path)
-            return _New(place.new(target, utf8(text)), target)
+            return _New(output.new(target, utf8(text)), target)
     except OSError as error:
         return _New(error=error)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..engines.registry import PEERS, PUBLIC, engine_of
 from ..exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
-from ..files import Place, write_atomically
+from ..files import OutputFile, write_atomically
 from ..suggestions import did_you_mean
 from .inputs import refused_file
 from .messages import BadInputError, complain, dump, say_form
@@ -114,8 +114,8 @@ def probe(option: str, name: str) -> None:
     :raises BadInputError: it cannot be written
     """
     try:
-        with Place(name) as place:
-            place.probe()
+        with OutputFile(name) as output:
+            output.probe()
     except OSError as error:
         raise refused_file(option, name, error) from None
 

@@ -11,7 +11,7 @@ import candidate
 from candidate import Candidate
 from candidate.tree import PREFIX, TreeError
 
-from ..files import Place, write_atomically
+from ..files import OutputFile, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..findings.found import comments_of
 from ..language.looks import binary_hint
@@ -161,7 +161,7 @@ def make_out(name: str, folder: str) -> Path:
     out = Path(name) / folder
     try:
         out.mkdir(parents=True, exist_ok=True)
-        Place(out / "finding.s2").probe()
+        OutputFile(out / "finding.s2").probe()
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
         raise BadInputError(f"--out {name}: {wrong}; name a directory that can be created and written") from None

@@ -14,7 +14,7 @@ from ..execution.actors import SWITCH, YIELD, Actor
 from ..execution.executor import Executor
 from ..execution.par_operations import ParOperations
 from ..execution.refusal import UnmodelledError
-from ..exploring.places import RunPlaces
+from ..exploring.switch_places import RunPlaces
 from ..judging.cost import Cost
 from ..language.operations import Par, Switch
 from ..language.program import Program

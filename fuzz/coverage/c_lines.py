@@ -13,7 +13,7 @@ from candidate.tree import root_of
 from candidate.tree.lines.code import code_lines
 
 from ..language.program import Program
-from .places import NAMED, LineError
+from .named_lines import NAMED, LineError
 from .replay import replay
 from .shares import TREE, run
 

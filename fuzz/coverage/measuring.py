@@ -21,7 +21,7 @@ from ..distribution import home_folder
 from ..language.program import Program
 from ..language.text import print_program
 from ..suggestions import did_you_mean
-from .places import NAMED, LineError
+from .named_lines import NAMED, LineError
 from .replay import candidate_files
 from .shares import run
 

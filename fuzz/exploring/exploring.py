@@ -21,7 +21,7 @@ from candidate import Candidate
 from ..judging.differential import DIVERGENCE, REGRESSION, Differential, Finding, Lockstep, Verdict
 from ..language.operations import Par, Switch
 from ..language.program import Program, refusal
-from .places import SwitchPlace, SwitchPlaces
+from .switch_places import SwitchPlace, SwitchPlaces
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from reference.last_places import LastPlaces
+from reference.last_code_places import LastCodePlaces
 from reference.machine.descriptor import describe
 from reference.machine.granule import Granule
 from reference.machine.stage1 import describe_stage1
@@ -77,8 +77,8 @@ class Stores:
 
     def __init__(
         self,
-        reference: LastPlaces,
-        candidate: LastPlaces,
+        reference: LastCodePlaces,
+        candidate: LastCodePlaces,
         granule: Granule,
         flags: AgeFlags | None = None,
         vm: int = 0,

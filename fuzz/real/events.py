@@ -48,7 +48,7 @@ class StreamTable(NamedTuple):
 
 
 # Tables by physical address.
-Places: TypeAlias = dict[int, StreamTable]
+StreamTables: TypeAlias = dict[int, StreamTable]
 Words: TypeAlias = Callable[[int, int], list[int]]
 
 
@@ -77,7 +77,7 @@ class StreamEvent:
         return f"{self.kind}{level}{place}{' ' + self.what if self.what else ''}{size}"
 
 
-def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Granule) -> Places:
+def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Granule) -> StreamTables:
     """Return all tables below a root, including the pages of the root.
 
     :param root: physical address
@@ -86,7 +86,7 @@ def tables(words: Words, root: int, start_level: int, ia_bits: int, granule: Gra
     span = granule.entries << granule.level_shift(start_level)
     pages = range(max(entries // granule.entries, 1))
     left = [(root + page * granule.page_size, StreamTable(start_level, page * span)) for page in pages]
-    found: Places = {}
+    found: StreamTables = {}
     while left:
         at, place = left.pop()
         found[at & -granule.page_size] = place
@@ -124,7 +124,7 @@ class StreamStores:
     :param places: places of all tables, before the first store or after the last one
     """
 
-    def __init__(self, places: Places, granule: Granule) -> None:
+    def __init__(self, places: StreamTables, granule: Granule) -> None:
         self.places = places
         self.granule = granule
         # Entries by physical address.
@@ -190,7 +190,7 @@ class ModelEvents(Observer):
     def icache_all(self) -> None:
         self.found.append(StreamEvent(INVALIDATED, "all"))
 
-    def take(self, places: Places, granule: Granule) -> list[StreamEvent]:
+    def take(self, places: StreamTables, granule: Granule) -> list[StreamEvent]:
         """Return the events since the last call."""
         found, self.found = self.found, []
         stores = StreamStores(places, granule)
@@ -198,7 +198,7 @@ class ModelEvents(Observer):
         return merged(events, granule.page_size)
 
 
-def real_events(raw: Iterable[RawEvent], places: Places, granule: Granule) -> list[StreamEvent]:
+def real_events(raw: Iterable[RawEvent], places: StreamTables, granule: Granule) -> list[StreamEvent]:
     """Return the events of a kernel from the plugin's records."""
     found: list[StreamEvent | None] = []
     stores = StreamStores(places, granule)

@@ -16,7 +16,7 @@ from ..language.program import Program
 from ..sides.guest import Guest
 from .answers import RealAnswers, parse
 from .errors import NoRootError, RealError
-from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, Places, StreamEvent, real_events, tables
+from .events import CLEANED, FLUSHED, INVALIDATED, STORED, ModelEvents, StreamEvent, StreamTables, real_events, tables
 from .kernels import RealKernel
 from .left_out import CPU, OLD_CPU, EmulatedCpu
 from .lines import WINDOW, free_windows
@@ -229,7 +229,7 @@ class Streams:
         # Areas of our code in the guest and of its reports, whose events are removed.
         self.windows = free_windows(part.program)
         # The places of the last look: a table may be gone at the next one.
-        self.before: tuple[Places, Places] = {}, {}
+        self.before: tuple[StreamTables, StreamTables] = {}, {}
         self.trouble = ""
 
     def look(self, at: int) -> None:
@@ -251,9 +251,9 @@ class Streams:
         self.run.real.append(self.without_own_code(real_events(raw, {**self.before[1], **real}, self.granule)))
         self.before = model, real
 
-    def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> Places:
+    def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> StreamTables:
         """Return the tables of all VMs whose roots are known."""
-        found: Places = {}
+        found: StreamTables = {}
         for vm, root in roots.items():
             regime = self.guests[vm].regime
             found.update(tables(words, root, regime.start_level, regime.ia_bits, self.granule))

@@ -3,7 +3,7 @@
 
 from ..compiled.annotations import mypyc_attr
 from ..events import Observer
-from ..last_places import LastPlaces
+from ..last_code_places import LastCodePlaces
 from ..machine.arena import Arena
 from ..machine.granule import Granule
 from ..machine.hardware import Hardware
@@ -75,7 +75,7 @@ class KernelState:
         # The condition of its warning, as written in the source.
         self.condition = ""
         # The last places of steps in a compiled tree.
-        self.last = LastPlaces()
+        self.last = LastCodePlaces()
         # The argument of the walker callback, ``walker->arg``.
         self.walker_arg: object = None
         # Cost: entries that the software walker visited in tables whose walk is over, and entries that a tree's code

@@ -11,7 +11,7 @@ import candidate
 from candidate.tree.building.source import PGTABLE
 from fuzz.command_line.cli import main
 from fuzz.exploring.exploring import ExplorationResult, Explorer
-from fuzz.exploring.places import SwitchPlaces
+from fuzz.exploring.switch_places import SwitchPlaces
 from fuzz.exploring.universe import programs
 from fuzz.judging import differential
 from fuzz.judging.differential import COMMON, DIVERGENCE, REGRESSION, Differential, Lockstep

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import files
-from fuzz.files import Place, write_atomically, write_together
+from fuzz.files import OutputFile, write_atomically, write_together
 
 from .console import ROOT
 
@@ -90,11 +90,11 @@ def test_leftovers_of_a_dead_process_do_not_interfere(tmp_path: Path, monkeypatc
 
 
 def test_a_place_that_becomes_a_device_is_not_replaced(tmp_path: Path) -> None:
-    place = Place(tmp_path / "a")
-    place.probe()
+    output = OutputFile(tmp_path / "a")
+    output.probe()
     (tmp_path / "a").symlink_to("/dev/full")
-    with place, pytest.raises(OSError, match="No space left"):
-        place.write("new")
+    with output, pytest.raises(OSError, match="No space left"):
+        output.write("new")
     assert os.readlink(tmp_path / "a") == "/dev/full"
     assert Path("/dev/full").is_char_device()
 

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from reference.last_places import LastPlaces
+from reference.last_code_places import LastCodePlaces
 
 from . import records as r
 from .code_places import CodePlace
@@ -13,7 +13,7 @@ from .words import Words, word, word_count
 _KEPT: Final = 1 << 20
 
 
-class History(LastPlaces):
+class History(LastCodePlaces):
     """The replayed records of a program, and the places at which they were made.
 
     *at*: number of replayed words of the buffer that was added last, including the current record

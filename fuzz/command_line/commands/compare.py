@@ -72,7 +72,7 @@ def compare(arguments: Namespace) -> int:
     from ...comparing.measuring import Experiment, WorkloadError
     from ...comparing.plot import FORMATS, PlotError, plot
     from ...execution.refusal import UnmodelledError
-    from ...files import Place
+    from ...files import OutputFile
     from ...reports.answers import head
     from ..inputs import refused_file
 
@@ -82,7 +82,7 @@ def compare(arguments: Namespace) -> int:
     versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
     if file is not None:
         try:
-            with Place(file) as picture:
+            with OutputFile(file) as picture:
                 picture.probe()
         except OSError as error:
             raise refused_file("--plot", arguments.plot, error) from None

@@ -73,7 +73,7 @@ def cover(arguments: Namespace) -> int:
         raise BadInputError(f"coverage.py is not installed; {how_to_install('cover')}")
     # These modules need coverage.py.
     from ...coverage.measuring import line_of, measured, replayed_files
-    from ...coverage.places import LineError
+    from ...coverage.named_lines import LineError
     from ...coverage.shares import MeasuringError
 
     try:
@@ -116,7 +116,7 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
     import candidate
 
     from ...coverage.c_lines import reached
-    from ...coverage.places import LineError
+    from ...coverage.named_lines import LineError
     from ...coverage.shares import MeasuringError
     from ...execution.refusal import unmodelled
     from ...reports import answers

@@ -153,7 +153,7 @@ def check_outputs(arguments: Namespace) -> None:
 
     :raises BadInputError: one cannot be written, or two have the same name
     """
-    from ...files import Place
+    from ...files import OutputFile
     from ..inputs import refused_file
 
     seen: dict[str, str] = {}
@@ -162,8 +162,8 @@ def check_outputs(arguments: Namespace) -> None:
             raise BadInputError(f"{option} {name}: the file of {seen[name]}; give each a name of its own")
         seen[name] = option
         try:
-            with Place(name) as place:
-                place.probe()
+            with OutputFile(name) as output:
+                output.probe()
         except OSError as error:
             raise refused_file(option, name, error) from None
 
@@ -173,7 +173,7 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
 
     :raises BadInputError: one cannot be written
     """
-    from ...files import Place
+    from ...files import OutputFile
     from ...gate.baseline import baseline_text
     from ...gate.junit import junit
     from ...gate.sarif import sarif
@@ -183,8 +183,8 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
     forms = {"--junit": junit, "--sarif": sarif, "--markdown": markdown, "--save-baseline": baseline_text}
     for option, name in outputs(arguments).items():
         try:
-            with Place(name) as place:
-                place.write(forms[option](outcome))
+            with OutputFile(name) as output:
+                output.write(forms[option](outcome))
         except OSError as error:
             raise refused_file(option, name, error) from None
 

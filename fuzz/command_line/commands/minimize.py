@@ -13,7 +13,7 @@ from ..options import BINARY, add_finding
 from ..parser import Once, Parser
 
 if TYPE_CHECKING:
-    from ...files import Place
+    from ...files import OutputFile
     from ...judging.finding import Finding
     from ...minimizing.minimize import Minimized
     from ...reports import answers
@@ -54,24 +54,24 @@ def minimize(arguments: Namespace) -> int:
     with ExitStack() as stack:
         with Replayer() as replayer:
             # Refuse what can be refused before anything runs.
-            place = None if arguments.output is None else _place(arguments)
+            output = None if arguments.output is None else _output_file(arguments)
             chosen = choose(arguments, replayer)
             if arguments.output is None:
-                place = _place(arguments)
-            if place is not None:
-                stack.enter_context(place)
+                output = _output_file(arguments)
+            if output is not None:
+                stack.enter_context(output)
             say_changes(chosen.reference, [chosen.candidate])
             say_form(arguments)
             result, shown = shrink(chosen, replayer, arguments.seconds, quiet=arguments.json)
         # A device or a FIFO cannot be read again.
-        file = Path(chosen.file if place is None or place.opened else place.path)
+        file = Path(chosen.file if output is None or output.opened else output.path)
         text = file_text_of(chosen, result, shown, file)
-        if place is not None:
+        if output is not None:
             try:
-                place.write(text)
+                output.write(text)
             except OSError as error:
-                raise refused_output(place.path, error) from None
-    name = None if place is None else shown_name(place.path)
+                raise refused_output(output.path, error) from None
+    name = None if output is None else shown_name(output.path)
     code = INTERRUPTED if result.interrupted else FINE
     if arguments.json:
         changes = changes_answer(chosen.reference, [chosen.candidate])
@@ -107,12 +107,12 @@ def file_text_of(chosen: "Chosen", result: "Minimized", shown: "Finding", file: 
     return commented(about, result.program)
 
 
-def _place(arguments: Namespace) -> "Place | None":
-    """Return the place to write to, checked to be writable; None: standard output.
+def _output_file(arguments: Namespace) -> "OutputFile | None":
+    """Return the file to write to, checked to be writable; None: standard output.
 
     :raises BadInputError: it cannot be written
     """
-    from ...files import Place
+    from ...files import OutputFile
     from ..inputs import refused_output
 
     name = arguments.output
@@ -122,11 +122,11 @@ def _place(arguments: Namespace) -> "Place | None":
         path = Path(arguments.program)
         name = str(path.with_name(f"{path.stem}.min{path.suffix}"))
     try:
-        place = Place(name)
-        place.probe()
+        output = OutputFile(name)
+        output.probe()
     except OSError as error:
         raise refused_output(name, error) from None
-    return place
+    return output
 
 
 def _answer(chosen: "Chosen", result: "Minimized", file: str | None, text: str) -> "answers.Json":

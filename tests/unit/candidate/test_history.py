@@ -9,7 +9,7 @@ from candidate.tree.runtime import records as r
 from candidate.tree.runtime.code_places import CodePlace, Frame
 from candidate.tree.runtime.history import History
 from candidate.tree.runtime.words import Words, word, word_count, words_of
-from reference.last_places import LastPlaces
+from reference.last_code_places import LastCodePlaces
 
 ENTRIES = 512
 VALUES = (0, 1, -1, 1 << 40, (1 << 62) - 1, 1 << 62, -(1 << 62) - 1, (1 << 63) - 1, -(1 << 63))
@@ -111,7 +111,7 @@ def test_the_history_is_bounded() -> None:
 
 
 def test_a_port_has_no_places() -> None:
-    past = LastPlaces()
+    past = LastCodePlaces()
     past.forget_steps()
     assert not past.has_stores()
     assert past.stored(0) == past.written(0) == past.counted(0) == past.allocated(0) == past.taken("mmu") == ""

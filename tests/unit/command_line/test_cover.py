@@ -15,9 +15,9 @@ from typing import Any, cast
 import pytest
 
 from fuzz.command_line.commands import cover
-from fuzz.coverage import measuring, places
+from fuzz.coverage import measuring, named_lines
 from fuzz.coverage.measuring import Measured, Reached, statement_at
-from fuzz.coverage.places import LineError
+from fuzz.coverage.named_lines import LineError
 from fuzz.language.text import load
 
 from ..console import ROOT, Result, in_process, refused
@@ -157,7 +157,7 @@ def test_pages_name_the_programs_of_each_line(call: Call, tmp_path: Path) -> Non
 
 def test_a_line_names_a_bounded_number_of_programs_and_no_line_is_lost(tmp_path: Path) -> None:
     programs = [(path.name, load(path)) for path in sorted(SEEDS.glob("ipa-*.s2"))]
-    assert len(programs) > places.NAMED
+    assert len(programs) > named_lines.NAMED
     with measuring.measured(programs, ["original"], 2) as found:
         few = found.with_few_contexts(tmp_path / "few")
         file = str(ROOT / "reference" / "pgtable.py")
@@ -168,7 +168,7 @@ def test_a_line_names_a_bounded_number_of_programs_and_no_line_is_lost(tmp_path:
             few.set_query_context(context)
             for arc in few.arcs(file) or ():
                 by_arc[arc] += 1
-        assert max(by_arc.values()) == places.NAMED
+        assert max(by_arc.values()) == named_lines.NAMED
 
 
 SOURCE = "a = 1\n\nif a:\n    b = (\n        2\n    )\n# end\n"

@@ -5,10 +5,10 @@ from typing import Final
 
 from fuzz.checkers.table import Table
 from fuzz.judging.tables import Stores, compare_tables
-from reference.last_places import LastPlaces
+from reference.last_code_places import LastCodePlaces
 from reference.machine.granule import Granule
 
-STORES: Final = Stores(LastPlaces(), LastPlaces(), Granule(12))
+STORES: Final = Stores(LastCodePlaces(), LastCodePlaces(), Granule(12))
 BASE: Final = 1 << 30
 # A page, and a block of 2M; an entry that is a table has no leaf here.
 PAGE: Final = 0x7FF

@@ -8,7 +8,7 @@ from candidate import Candidate
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.tables import Stores, maps_differ
 from fuzz.language.text import parse
-from reference.last_places import LastPlaces
+from reference.last_code_places import LastCodePlaces
 from reference.machine.granule import Granule
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
@@ -107,6 +107,6 @@ def test_a_difference_that_is_no_longer_excused_counts() -> None:
 
 def test_the_places_of_a_difference_name_the_sides() -> None:
     """Check that the text does not say "original", because the reference may be any version."""
-    stores = Stores(LastPlaces(), LastPlaces(), Granule(12))
+    stores = Stores(LastCodePlaces(), LastCodePlaces(), Granule(12))
     assert stores.text("f1", "f2") == "; reference: written at f1; candidate: written at f2"
     assert stores.text("", "") == ""

@@ -5,7 +5,7 @@ from .compiled.annotations import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class LastPlaces:
+class LastCodePlaces:
     """Names no place: the ports have no such places."""
 
     def has_stores(self) -> bool:
