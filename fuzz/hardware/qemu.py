@@ -14,13 +14,12 @@ import subprocess
 import tempfile
 from array import array
 from contextlib import ExitStack
-from functools import partial
 from typing import Final
 
 from ..closing import Closing
 from ..processes.ended import end_of, ended_text
-from ..processes.orphans import die_with_parent
 from ..processes.programs import program_path
+from ..processes.tied import start_tied
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"
@@ -112,17 +111,8 @@ class Qemu(Closing):
         :raises QemuError: QEMU cannot be executed
         """
         try:
-            return subprocess.Popen(
-                [self.program, *options(f"/proc/self/fd/{memory}")],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.errors,
-                pass_fds=(memory,),
-                # Ctrl-C goes to this process only; QEMU ends with it.
-                process_group=0,
-                preexec_fn=partial(die_with_parent, os.getpid()),
-            )
+            command = [self.program, *options(f"/proc/self/fd/{memory}")]
+            return start_tied(command, subprocess.PIPE, subprocess.PIPE, self.errors, (memory,))
         except OSError as error:
             raise QemuError(f"QEMU: {self.program}: {error.strerror}; provide {WANTED}") from None
 

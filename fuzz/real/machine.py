@@ -5,13 +5,11 @@ QEMU ends with this process: the kernel kills it with the thread that started it
 console and monitor are unnamed, so nothing is left over however this process ends.
 """
 
-import os
 import socket
 import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +17,7 @@ from ..closing import Closing
 from ..hardware.qemu import QemuError
 from ..hardware.qemu import find as find_qemu
 from ..processes.ended import end_of, ended_text
-from ..processes.orphans import die_with_parent
+from ..processes.tied import start_tied
 from .errors import RealError, RealPanicError, RealSilentError
 from .left_out import CPU, EmulatedCpu
 from .memory import GIB, NODES, RealMemory
@@ -149,16 +147,7 @@ class RealMachine(Closing):
         if incoming:
             parts += ["-incoming", "defer"]
         try:
-            return subprocess.Popen(
-                [*command, *parts],
-                stdin=subprocess.DEVNULL,
-                stdout=self.errors,
-                stderr=self.errors,
-                pass_fds=files,
-                # Ctrl-C goes to this process only; QEMU ends with it.
-                process_group=0,
-                preexec_fn=partial(die_with_parent, os.getpid()),
-            )
+            return start_tied([*command, *parts], subprocess.DEVNULL, self.errors, self.errors, files)
         except OSError as error:
             raise RealError(f"real: QEMU: {self.program}: {error.strerror}; name another by S2FUZZ_QEMU") from None
 
