@@ -201,7 +201,7 @@ class Findings:
         )
         return [(Finding(kind, signature, reason), file) for kind, signature, reason, file in rows]
 
-    def refiled(self, finding: Finding, version: int, operations: int) -> None:
+    def minimized(self, finding: Finding, version: int, operations: int) -> None:
         """Record that the file of a finding now has a program of *operations* operations.
 
         :param finding: as that program shows it

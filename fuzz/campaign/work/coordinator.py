@@ -27,12 +27,12 @@ from ..store.outcomes import Notice, UnitOutcome
 from ..store.parts import OpenCampaign
 from ..store.records import Records
 from ..store.settings import Settings
+from .file_minimizing import Minimized
 from .filing import Filer
 from .hook import Hook
 from .limits import Limit, Limits
 from .plan import Planner
 from .pool import Cluster, Local, Pool
-from .refiling import Refiled
 from .replays import Replays
 from .retries import Retries
 from .stopping import INTERRUPTED, Stopping
@@ -45,7 +45,7 @@ _REPLAY_TIMEOUT: Final = 0.2
 # Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
 
-Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Refiled
+Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Minimized
 
 
 class Coordinator(Closing):
@@ -204,8 +204,8 @@ class Coordinator(Closing):
         while True:
             if isinstance(event, Replayed):
                 self.replays.process_replayed(event)
-            elif isinstance(event, Refiled):
-                self.replays.process_refiled(event)
+            elif isinstance(event, Minimized):
+                self.replays.process_minimized(event)
             else:
                 self.process_unit(*event)
             try:

@@ -22,7 +22,7 @@ from ...language.program import Program, ProgramError
 from ...language.text import print_program
 from ..store.code import Code, digests_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
-from .refiling import Refiled, Wanted, refile
+from .file_minimizing import Minimized, ToMinimize, minimize_file
 
 # Seconds that writing a file may take on a slow disk.
 _WRITE_TIMEOUT: Final = 60.0
@@ -65,12 +65,12 @@ class CheckedReplayer(Replayer):
         :raises CodeChangedError: the sources differ at the end of the replay
         :raises FilerEndedError: *ending* is set by then
         """
-        shown = self.tried(program, reference, candidate)
+        shown = self.shows_unchecked(program, reference, candidate)
         if self.look() != self.code:
             raise CodeChangedError
         return shown
 
-    def tried(self, program: str, reference: str, candidate: str) -> list[Finding]:
+    def shows_unchecked(self, program: str, reference: str, candidate: str) -> list[Finding]:
         """Replay without checking the sources; the caller replays the final result again with `shows`.
 
         :raises FilerEndedError: *ending* is set by then
@@ -98,12 +98,12 @@ class Filer:
     """
 
     def __init__(
-        self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Refiled], None]
+        self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Minimized], None]
     ) -> None:
         self.folder = folder
         self.versions = (reference, candidate)
         self.tell = tell
-        self.queue: SimpleQueue[tuple[Pending, Code, float] | Wanted | None] = SimpleQueue()
+        self.queue: SimpleQueue[tuple[Pending, Code, float] | ToMinimize | None] = SimpleQueue()
         # Database rows of the replays requested and not yet answered; used by the requesting thread only.
         self.waiting: set[int] = set()
         # Used by the replaying thread only: the code that the store is for, and when the sources were last checked.
@@ -111,7 +111,7 @@ class Filer:
         self.code: Code | None = None
         self.looked = 0.0
         # Findings to be minimised, keyed by file.
-        self.to_minimise: dict[str, Wanted] = {}
+        self.to_minimise: dict[str, ToMinimize] = {}
         self.ending = threading.Event()
         self.busy = threading.Event()
         self.failure: Exception | None = None
@@ -128,12 +128,12 @@ class Filer:
             self.waiting.add(pending.id)
             self.queue.put((pending, code, time.monotonic()))
 
-    def want_smaller(self, wanted: Wanted) -> None:
+    def minimize_later(self, wanted: ToMinimize) -> None:
         """Request that the program of a filed finding is minimised when no replay waits."""
         self.queue.put(wanted)
 
-    def answered(self, replayed: Replayed) -> None:
-        """Note that the outcome of a replay is recorded."""
+    def forget(self, replayed: Replayed) -> None:
+        """Forget a replay whose outcome is recorded, and delete its copy in gone/."""
         self.waiting.discard(replayed.pending.id)
         if replayed.state != GONE:
             gone_path(self.folder, replayed.pending).unlink(missing_ok=True)
@@ -152,7 +152,7 @@ class Filer:
     def _work(self) -> None:
         try:
             while (asked := self._next()) is not None and not self.ending.is_set():
-                if isinstance(asked, Wanted):
+                if isinstance(asked, ToMinimize):
                     self.to_minimise[asked.file] = asked
                 else:
                     self.tell(self._replayed(*asked))
@@ -163,18 +163,18 @@ class Filer:
         finally:
             self._drop()
 
-    def _next(self) -> tuple[Pending, Code, float] | Wanted | None:
+    def _next(self) -> tuple[Pending, Code, float] | ToMinimize | None:
         """Wait for the next request, and minimise programs meanwhile."""
         while self.to_minimise and self.queue.empty() and not self.ending.is_set():
             wanted = min(self.to_minimise.values(), key=lambda each: each.weight)
-            refiled = self._smaller(wanted)
-            if refiled is not None:
-                self.tell(refiled)
-            if refiled is not None or self.queue.empty():
+            minimized = self._minimize(wanted)
+            if minimized is not None:
+                self.tell(minimized)
+            if minimized is not None or self.queue.empty():
                 del self.to_minimise[wanted.file]
         return self.queue.get()
 
-    def _smaller(self, wanted: Wanted) -> Refiled | None:
+    def _minimize(self, wanted: ToMinimize) -> Minimized | None:
         """Minimise the program of a finding, if the code that it was filed on is current."""
         if self.store is None or self.code != wanted.code:
             self._renew()
@@ -184,10 +184,10 @@ class Filer:
         assert isinstance(checked, CheckedReplayer)
 
         def judge(program: Program) -> list[Finding]:
-            return checked.tried(print_program(program), *self.versions)
+            return checked.shows_unchecked(print_program(program), *self.versions)
 
         try:
-            return refile(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
+            return minimize_file(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
         except CodeChangedError:
             self._drop()
         except CandidateMistakeError:
@@ -238,6 +238,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     :raises CodeChangedError: from a `CheckedReplayer` replayer of the store
     :raises FilerEndedError: likewise
     """
+    # A copy, because the store takes over what it is offered.
     record = replace(pending.record)
     try:
         operations = record.operations

@@ -5,9 +5,9 @@ from ..store.database import CampaignError
 from ..store.findings import FILED, GONE, Replayed
 from ..store.log import Log
 from ..store.records import Records
+from .file_minimizing import Minimized, ToMinimize
 from .filing import Filer
 from .hook import Hook
-from .refiling import Refiled, Wanted
 
 
 class Replays:
@@ -31,7 +31,7 @@ class Replays:
         for pending in self.records.findings.waiting(version):
             self.filer.ask(pending, self.records.codes[pending.version])
         for finding, file in self.records.findings.filed(version):
-            self.filer.want_smaller(Wanted(finding, self.records.code, version, file))
+            self.filer.minimize_later(ToMinimize(finding, self.records.code, version, file))
 
     def process_replayed(self, replayed: Replayed) -> None:
         """Process the outcome of a replay."""
@@ -39,11 +39,11 @@ class Replays:
         if replayed.trouble:
             raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
         new = self.records.findings.file(replayed)
-        self.filer.answered(replayed)
+        self.filer.forget(replayed)
         accepted = self.records.findings.accepted_text(*finding.key)
         if replayed.state == FILED and not accepted:
             version = replayed.pending.version
-            self.filer.want_smaller(Wanted(finding, self.records.codes[version], version, replayed.file))
+            self.filer.minimize_later(ToMinimize(finding, self.records.codes[version], version, replayed.file))
         if not new:
             return
         if replayed.state == FILED:
@@ -56,10 +56,10 @@ class Replays:
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
-    def process_refiled(self, refiled: Refiled) -> None:
+    def process_minimized(self, minimized: Minimized) -> None:
         """Record that minimising the program of a filed finding has ended."""
-        if refiled.trouble:
-            raise CampaignError(f"{refiled.trouble}; use a writable directory with free space")
-        self.records.findings.refiled(refiled.finding, refiled.version, refiled.operations)
-        if refiled.how:
-            self.log.say(f"minimised: {refiled.finding.title}: {refiled.how}: {refiled.file}")
+        if minimized.trouble:
+            raise CampaignError(f"{minimized.trouble}; use a writable directory with free space")
+        self.records.findings.minimized(minimized.finding, minimized.version, minimized.operations)
+        if minimized.how:
+            self.log.say(f"minimised: {minimized.finding.title}: {minimized.how}: {minimized.file}")

@@ -17,8 +17,8 @@ from fuzz.campaign.view.lines import answer
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work import filing
+from fuzz.campaign.work.file_minimizing import Minimized
 from fuzz.campaign.work.filing import Filer, gone_path
-from fuzz.campaign.work.refiling import Refiled
 from fuzz.files import write_together
 from fuzz.findings import finding_files
 from fuzz.findings.accepted import Accepted
@@ -54,7 +54,7 @@ class Campaign:
         # Called during a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
-        self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | Minimized] = SimpleQueue()
         (folder / "findings").mkdir()
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
@@ -77,7 +77,7 @@ class Campaign:
         replayed = self.replay()
         assert not replayed.trouble
         self.findings.file(replayed)
-        self.filer.answered(replayed)
+        self.filer.forget(replayed)
         assert not self.filer.waiting
         return replayed.state
 

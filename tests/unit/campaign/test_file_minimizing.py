@@ -14,8 +14,8 @@ from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.findings import FILED, Pending, Replayed
 from fuzz.campaign.work import filing
+from fuzz.campaign.work.file_minimizing import Minimized, ToMinimize
 from fuzz.campaign.work.filing import Filer
-from fuzz.campaign.work.refiling import Refiled, Wanted
 from fuzz.findings.found import comments_of
 from fuzz.findings.record import FindingRecord
 from fuzz.findings.replay import Replayer
@@ -42,7 +42,7 @@ class Filing:
         self.runs = 0
         # Called before each replay returns.
         self.meanwhile: Callable[[], object] = int
-        self.told: SimpleQueue[Replayed | Refiled] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | Minimized] = SimpleQueue()
         (folder / "findings").mkdir()
         self.folder = folder
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
@@ -53,7 +53,7 @@ class Filing:
         self.meanwhile()
         return [Finding(*KEY, f"shown by {program.count('read')}", 0)] if "read a+0\n" in program else []
 
-    def filed(self, number: int = 1, reads: int = 6) -> Wanted:
+    def filed(self, number: int = 1, reads: int = 6) -> ToMinimize:
         """File a program of this many operations."""
         record = FindingRecord(
             Finding(*KEY, "why", 0), HEAD + "cpu0 read a+4K\n" * (reads - 1) + "cpu1 read a+0\n", 7, 3
@@ -62,9 +62,9 @@ class Filing:
         replayed = self.told.get(timeout=60)
         assert isinstance(replayed, Replayed)
         assert replayed.state == FILED
-        return Wanted(replayed.pending.record.finding, OLD, 1, replayed.file)
+        return ToMinimize(replayed.pending.record.finding, OLD, 1, replayed.file)
 
-    def text(self, wanted: Wanted) -> str:
+    def text(self, wanted: ToMinimize) -> str:
         return (self.folder / wanted.file).read_text()
 
 
@@ -82,11 +82,11 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     wanted = one.filed()
     before = one.text(wanted)
     (one.folder / wanted.file).write_text(with_stamp(before, "confirmed by Linux"))
-    one.filer.want_smaller(wanted)
-    refiled = one.told.get(timeout=60)
-    assert isinstance(refiled, Refiled)
-    assert (refiled.operations, refiled.how, refiled.trouble) == (1, "6 operations to 1", "")
-    assert refiled.finding.reason == "shown by 1"
+    one.filer.minimize_later(wanted)
+    minimized = one.told.get(timeout=60)
+    assert isinstance(minimized, Minimized)
+    assert (minimized.operations, minimized.how, minimized.trouble) == (1, "6 operations to 1", "")
+    assert minimized.finding.reason == "shown by 1"
     program = load(one.folder / wanted.file)
     assert (len(program.operations), program.vm.cpus) == (1, 1)
     comments, old = comments_of(one.text(wanted)), comments_of(before)
@@ -97,9 +97,9 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     assert comments == old
     # The program is not made smaller again, even after a restart.
     runs = one.runs
-    one.filer.want_smaller(wanted)
+    one.filer.minimize_later(wanted)
     again = one.told.get(timeout=60)
-    assert isinstance(again, Refiled)
+    assert isinstance(again, Minimized)
     assert (again.operations, again.how, one.runs) == (1, "", runs)
     # A larger program does not replace it.
     one.filed(2, 5)
@@ -116,14 +116,14 @@ def test_replays_go_first_and_keep_the_progress_of_minimising(one: Filing) -> No
             go.wait(60)
 
     one.meanwhile = wait
-    one.filer.want_smaller(wanted)
+    one.filer.minimize_later(wanted)
     assert enough.wait(60)
     pending = Pending(9, 1, FindingRecord(Finding(*KEY, "why", 0), HEAD + "cpu0 read a+0\n" * 9, 8, 3))
     one.filer.ask(pending, OLD)
     go.set()
     first, second = (one.told.get(timeout=60) for _ in range(2))
     assert isinstance(first, Replayed)
-    assert isinstance(second, Refiled)
+    assert isinstance(second, Minimized)
     assert first.operations < 6
     assert second.how == "6 operations to 1"
     assert comments_of(one.text(wanted))["minimized"] == second.how
@@ -142,7 +142,7 @@ def test_an_end_during_minimising_leaves_the_file(one: Filing, end: str) -> None
                 one.code = Code("new", "original", "tool")
 
     one.meanwhile = stop
-    one.filer.want_smaller(wanted)
+    one.filer.minimize_later(wanted)
     wait_for(lambda: one.runs >= 4, "the run that ends it")
     one.filer.close(60)
     assert one.told.empty()
@@ -155,7 +155,7 @@ def test_edited_and_removed_files_are_left_alone(one: Filing) -> None:
     path = one.folder / wanted.file
     for change in (lambda: path.write_text("nonsense"), path.unlink):
         change()
-        one.filer.want_smaller(wanted)
+        one.filer.minimize_later(wanted)
         wait_for(one.filer.queue.empty, "the thread")
     runs = one.runs
     one.filer.close(60)

@@ -28,7 +28,7 @@ _SO_FAR: Final = ", so far"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ToMinimize:
     """A filed finding whose program is to be made smaller.
 
     :param code: that it was filed on
@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refiled:
+class Minimized:
     """The end of minimising the program of a filed finding.
 
     :param finding: as the program shows it
@@ -65,7 +65,9 @@ class Refiled:
     trouble: str = ""
 
 
-def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Callable[[], bool]) -> Refiled | None:
+def minimize_file(
+    store: Store, folder: Path, wanted: ToMinimize, judge: Judge, busy: Callable[[], bool]
+) -> Minimized | None:
     """Minimise the program of a filed finding, and replace the larger program in its file.
 
     The file is replaced atomically, after a fresh process has shown the finding with the smaller program: at any
@@ -83,7 +85,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     comments, program = there
     finding, said = wanted.finding, comments.get("minimized", "")
     if said and not said.endswith(_SO_FAR):
-        return Refiled(finding, wanted.version, wanted.file, len(program.operations), "")
+        return Minimized(finding, wanted.version, wanted.file, len(program.operations), "")
     if finding.kind == CRASH or is_silent(finding.signature):
         # Each run takes long.
         return None
@@ -112,7 +114,7 @@ def refile(store: Store, folder: Path, wanted: Wanted, judge: Judge, busy: Calla
     trouble = _put(store, path, there[0], shown, text, how if final else how + _SO_FAR)
     if not final and not trouble:
         return None
-    return Refiled(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
+    return Minimized(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
 
 
 def _read(path: Path) -> tuple[dict[str, str], Program] | None:
