@@ -137,11 +137,11 @@ def _tree(name: str) -> Candidate:
     if found is not None:
         return found
     # Most versions are not trees and do not need this import.
-    from .tree.opening import opened
+    from .tree.opening import open_tree
 
     with _lock:
         if name not in _TREES:
-            parts = opened(name)
+            parts = open_tree(name)
             _TREES[name] = Candidate(
                 name, parts.pgtable, parts.mmu, parts.origin, main=parts.main, tlb=parts.tlb, content=parts.content
             )
@@ -187,7 +187,7 @@ def _known(name: str) -> Candidate:
         there = _BUGS if name.startswith("bug-") else _REGISTRY
         near = get_close_matches(name.lower(), [*_REGISTRY, *_BUGS], 1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        if tree := kernel_tree.meant(name):
+        if tree := kernel_tree.tree_meant_by(name):
             hint = f" (a kernel tree is `{tree}`)"
         raise UnknownCandidateError(f"no candidate {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
     return found

@@ -21,7 +21,7 @@ from typing import Final
 
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 
-from ..tree import PREFIX, absolute, meant
+from ..tree import PREFIX, tree_meant_by, with_absolute_path
 from .declaration import CANDIDATE, Candidate, declarations
 from .errors import DeclarationError, RefusedFileError
 from .source_paths import note, shown_path, source_of
@@ -103,7 +103,7 @@ def path_of(name: str) -> Path:
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
     if wrong:
-        tree = meant(name)
+        tree = tree_meant_by(name)
         hint = f"; a kernel tree is `{tree}`" if tree else ""
         raise RefusedFileError(f"candidate {name}: {wrong}{hint}; give {_WANTED}")
     return path.resolve()
@@ -158,7 +158,7 @@ def modules_of(version: Candidate) -> list[str]:
 
 def anywhere(name: str) -> str:
     """Return the name of a version for use in any folder: for a kernel tree, with its absolute path."""
-    return absolute(name) if name.startswith(PREFIX) else name
+    return with_absolute_path(name) if name.startswith(PREFIX) else name
 
 
 def portable(name: str) -> str:

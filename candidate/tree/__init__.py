@@ -51,7 +51,7 @@ def source_of(version: str) -> TreeSource:
     return TreeSource(root, path_of(version) if commit else "", commit)
 
 
-def meant(name: str) -> str:
+def tree_meant_by(name: str) -> str:
     """Return the version that a name without `PREFIX` probably means: a kernel tree if it is a folder, else ""."""
     with suppress(OSError, ValueError):
         if name and parts_of(path_of(name))[0].is_dir():
@@ -88,7 +88,7 @@ def _checked_out(version: str) -> tuple[Path, str]:
     return checked_out(folder, full), full
 
 
-def pinned(version: str) -> str:
+def with_pinned_commit(version: str) -> str:
     """Return a stable name of the same version: a branch, a tag or ``HEAD~1`` is replaced by its commit.
 
     :raises TreeError: there is no such commit, or the name is malformed
@@ -96,16 +96,16 @@ def pinned(version: str) -> str:
     if not version.startswith(PREFIX):
         return version
     folder, commit = _parts(version)
-    return named(str(folder), short(folder, commit), version) if commit else version
+    return version_name(str(folder), short(folder, commit), version) if commit else version
 
 
-def absolute(version: str) -> str:
+def with_absolute_path(version: str) -> str:
     """Return the name of the same version with an absolute path."""
     folder, commit = parts_of(path_of(version))
-    return named(os.path.abspath(folder), commit, version)
+    return version_name(os.path.abspath(folder), commit, version)
 
 
-def named(folder: str, commit: str, like: str) -> str:
+def version_name(folder: str, commit: str, like: str) -> str:
     """Return the name of a version in a folder; it has `SANITIZE` if the name *like* has it."""
     return f"{PREFIX}{folder}{AT if commit else ''}{commit}{SANITIZE if like.endswith(SANITIZE) else ''}"
 

@@ -93,7 +93,7 @@ class _Libraries:
         return self.built[granule]
 
 
-def opened(name: str) -> Opened:
+def open_tree(name: str) -> Opened:
     """Build a tree, and return the parts of its version.
 
     :param name: name of the version

@@ -46,7 +46,7 @@ def run(
     if settings.scheduler and not (folder / database.NAME).exists():
         # A wrong address must not leave a new campaign behind.
         connected(settings.scheduler).close()
-    with opened(folder, settings) as parts:
+    with open_campaign(folder, settings) as parts:
         with Coordinator(folder, parts, settings, accepted, screen) as coordinator:
             begin()
             why = coordinator.run()
@@ -54,7 +54,7 @@ def run(
 
 
 @contextmanager
-def opened(folder: Path, settings: Settings) -> Iterator[OpenCampaign]:
+def open_campaign(folder: Path, settings: Settings) -> Iterator[OpenCampaign]:
     """Open the parts of a campaign for exclusive use by this process."""
     make(folder)
     lines = Log(folder)

@@ -72,7 +72,7 @@ def trials_of(arguments: Namespace) -> "MutantTrials | None":
 
     :raises BadInputError: the file cannot be used
     """
-    from ..mutation.trials_file import MutantTrialsError, opened
+    from ..mutation.trials_file import MutantTrialsError, open_trials
 
     name = arguments.trials
     if arguments.markdown:
@@ -81,7 +81,7 @@ def trials_of(arguments: Namespace) -> "MutantTrials | None":
         return None
     probe("--trials", name)
     try:
-        return opened(name)
+        return open_trials(name)
     except OSError as error:
         raise refused_file("--trials", name, error) from None
     except MutantTrialsError as error:

@@ -70,13 +70,13 @@ def pin_commits(arguments: Namespace) -> None:
 
     :raises candidate.tree.TreeError: there is no such commit
     """
-    from candidate.tree import pinned
+    from candidate.tree import with_pinned_commit
 
     for option, value in list(vars(arguments).items()):
         if isinstance(value, str):
-            setattr(arguments, option, pinned(value))
+            setattr(arguments, option, with_pinned_commit(value))
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
-            setattr(arguments, option, [pinned(each) for each in value])
+            setattr(arguments, option, [with_pinned_commit(each) for each in value])
 
 
 def add_known(parser: Parser) -> None:

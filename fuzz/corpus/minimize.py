@@ -135,7 +135,7 @@ def decide(
     remark: Callable[[str], None],
 ) -> ReducedCorpus:
     """Do as `minimize`, while no other process minimises the corpus."""
-    observations = opened(corpus, reference, candidate, dry_run)
+    observations = observations_of(corpus, reference, candidate, dry_run)
     try:
         if observations.remark:
             remark(observations.remark)
@@ -166,7 +166,7 @@ def decide(
         observations.close()
 
 
-def opened(corpus: Corpus, reference: str, candidate: str, dry_run: bool) -> Observations:
+def observations_of(corpus: Corpus, reference: str, candidate: str, dry_run: bool) -> Observations:
     """Open the cache. A dry run of a corpus that cannot be written uses a cache in memory.
 
     :raises CorpusError: the cache cannot be written

@@ -10,7 +10,7 @@ from .mutants import Mutant
 from .trial import MutantTrial
 
 
-def opened(path: str) -> "MutantTrials":
+def open_trials(path: str) -> "MutantTrials":
     """Return the trials of a file, which may not exist yet; for one mutant, the last line counts.
 
     :raises OSError: it cannot be read

@@ -47,17 +47,17 @@ def application(folder: Path, report: Callable[[BaseException], None]) -> Applic
     """
     app: Any = bottle.Bottle()
 
-    def answered(only: str = "") -> str:
+    def campaign_page(only: str = "") -> str:
         try:
             overview, moments = look(folder)
             text = page(overview, moments, served=True, only=only)
         except CampaignError as error:
-            return told(503, str(error))
+            return refusal(503, str(error))
         except (CandidateMistakeError, TreeError) as error:
-            return told(500, str(error))
-        return text or told(404, "no such finding: its code may have changed since")
+            return refusal(500, str(error))
+        return text or refusal(404, "no such finding: its code may have changed since")
 
-    def told(status: int, text: str) -> str:
+    def refusal(status: int, text: str) -> str:
         bottle.response.status = status
         bottle.response.content_type = _PLAIN
         return f"{text}\n"
@@ -68,8 +68,8 @@ def application(folder: Path, report: Callable[[BaseException], None]) -> Applic
         bottle.response.content_type = _PLAIN
         return f"{error.status_line}\n"
 
-    app.route("/", callback=answered)
-    app.route("/finding/<only>", callback=answered)
+    app.route("/", callback=campaign_page)
+    app.route("/finding/<only>", callback=campaign_page)
     app.default_error_handler = failed
     made: Application = app
     return made

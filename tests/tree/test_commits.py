@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX, SANITIZE, pinned, root_of, source_of
+from candidate.tree import PREFIX, SANITIZE, root_of, source_of, with_pinned_commit
 from candidate.tree.building import commits
 from candidate.tree.building.commits import READ
 from candidate.tree.building.source import MMU, PGTABLE
@@ -120,17 +120,17 @@ def test_all_files_by_which_trees_are_compared_are_checked_out() -> None:
 
 def test_a_branch_moves_and_a_pinned_name_stays(repository: Path) -> None:
     version = f"{PREFIX}{repository}@main"
-    name = pinned(version)
+    name = with_pinned_commit(version)
     assert re.fullmatch(rf"{PREFIX}{re.escape(str(repository))}@[0-9a-f]{{12}}", name)
-    assert pinned(name) == name
-    assert pinned(f"{version}{SANITIZE}") == f"{name}{SANITIZE}"
+    assert with_pinned_commit(name) == name
+    assert with_pinned_commit(f"{version}{SANITIZE}") == f"{name}{SANITIZE}"
     commit_patch(repository, "int third;\n")
     assert (text_of(version), text_of(name)) == ("int third;\n", SECOND)
 
 
 @pytest.mark.parametrize("name", ["original", "rfc-v1", "./my_patch.py", f"{PREFIX}../linux", f"{PREFIX}/no/where@x"])
 def test_other_names_are_unchanged(name: str) -> None:
-    assert pinned(name) == name
+    assert with_pinned_commit(name) == name
 
 
 def test_a_folder_with_an_at_sign_in_its_name_is_a_folder(repository: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_commit_against_the_one_before_it(
     for command in (["run", "../p.s2"], ["fuzz", "--programs", "40", "--workers", "1", "--out", "found"]):
         assert cli.main([*command, *versions, "--json"]) == WORSE
         said = json.loads(capsys.readouterr().out)
-    names = [pinned(f"tree:.@{name}") for name in ("master~1", "master")]
+    names = [with_pinned_commit(f"tree:.@{name}") for name in ("master~1", "master")]
     assert [said["reference"], said["candidate"]] == names
     shown = next(each for each in said["findings"] if each["signature"].startswith("refcount: "))
     assert said["exercise"]["ran"] == said["exercise"]["lines"] > 0
@@ -323,7 +323,7 @@ def test_the_recipe_for_a_rebase_stops_at_the_commit_that_breaks_it(
 
 
 def test_a_session_keeps_its_commit(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = candidate.get(pinned(f"tree:{linux}@master~1"))
+    opened = candidate.get(with_pinned_commit(f"tree:{linux}@master~1"))
     git(linux, "checkout", "--quiet", "--detach")
     git(linux, "branch", "--force", "master", "master~1")
     assert not has_changed(opened.name, opened.content)

@@ -126,7 +126,7 @@ def brief(found: CampaignFinding) -> list[str]:
     return [f"{found.kind:<10}  {found.finding.signature}", f"{'':12}{plural(max(found.count, 1), 'program')}: {where}"]
 
 
-def told(comparison: TwoCampaigns, second: bool) -> list[str]:
+def lines_of_one(comparison: TwoCampaigns, second: bool) -> list[str]:
     """Return the lines of the findings that only one of two campaigns has.
 
     :param second: take the second campaign
@@ -155,7 +155,7 @@ def text(comparison: TwoCampaigns) -> str:
         f"{name}  {o.folder}: {o.candidate} against {o.reference}, seed {o.seed}; {state_of(o)}"
         for name, o in zip("AB", views, strict=True)
     ]
-    lines += ["", *table(comparison), *told(comparison, True), *told(comparison, False)]
+    lines += ["", *table(comparison), *lines_of_one(comparison, True), *lines_of_one(comparison, False)]
     lines += ["", f"both have {plural(len(comparison.both()), 'finding')}"]
     for name, each in zip("AB", views, strict=True):
         if accepted := sum(bool(found.accepted) for found in each.shown):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.campaign import opened
+from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.overview import Overview, WorkerRow
@@ -19,7 +19,7 @@ from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[tuple[Records, Planner]]:
     """Make the records of a new campaign without workers."""
-    with opened(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
+    with open_campaign(tmp_path / "campaign", SETTINGS) as (db, _, corpus, seed):
         made = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         made.begin(1)
         yield made, Planner(db, corpus, SETTINGS, seed)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fuzz.campaign.campaign import opened, run
+from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.code import Code, digests_of
 from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
 from fuzz.campaign.store.findings import FILED, Replayed
@@ -131,7 +131,7 @@ def test_the_files_of_a_campaign(done: tuple[Path, Overview]) -> None:
 
 
 def test_the_same_command_continues_the_campaign(begun: Overview, folder: Path) -> None:
-    with opened(folder, SETTINGS) as (db, _, corpus, seed):
+    with open_campaign(folder, SETTINGS) as (db, _, corpus, seed):
         planner = Planner(db, corpus, SETTINGS, seed)
         last = planner.plan()
         left = planner.open()
@@ -214,14 +214,14 @@ def test_an_engine_that_is_not_installed_is_refused(
 
 def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "newer"
-    with opened(folder, SETTINGS) as (db, *_):
+    with open_campaign(folder, SETTINGS) as (db, *_):
         db.execute("PRAGMA user_version = 2")
     with pytest.raises(CampaignError, match="unknown version 2; allowed: 1"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
 def test_a_second_run_of_a_campaign_is_refused(folder: Path) -> None:
-    with opened(folder, SETTINGS), pytest.raises(CampaignError, match="is already running"):
+    with open_campaign(folder, SETTINGS), pytest.raises(CampaignError, match="is already running"):
         run(folder, SETTINGS, Accepted(), NoOutput())
 
 
@@ -231,7 +231,7 @@ def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
-    with opened(folder, SETTINGS) as (*_, corpus, _):
+    with open_campaign(folder, SETTINGS) as (*_, corpus, _):
         (good,) = (corpus.add(text) for text in (MISSING_CLEAN,))
         digests = corpus.digests()
     shard = folder / "corpus" / "00"
@@ -316,7 +316,7 @@ def full_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("full", [full_database, full_file_system])
 def test_a_full_disk_ends_the_campaign_with_one_line(full: Callable[[pytest.MonkeyPatch], None], folder: Path) -> None:
-    with opened(folder, SETTINGS):
+    with open_campaign(folder, SETTINGS):
         pass
     with pytest.MonkeyPatch.context() as patch:
         full(patch)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.campaign import opened
+from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.comparison import Examined, TwoCampaigns, answer, compare, text
@@ -89,7 +89,7 @@ def test_a_rare_finding_may_be_missed_by_chance(two: TwoCampaigns) -> None:
 
 def made(folder: Path, found: Findings) -> Path:
     """Make a campaign with these findings and no work."""
-    with opened(folder, SETTINGS) as (db, _, corpus, _):
+    with open_campaign(folder, SETTINGS) as (db, _, corpus, _):
         records = Records(
             db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted("", (Entry(1, "common *", "x"),))
         )

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise
-from fuzz.campaign.campaign import opened
+from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import NAME, connect_to_read
 from fuzz.campaign.store.records import Records
@@ -165,11 +165,11 @@ def test_a_campaign_begun_by_an_older_release(records: tuple[Records, Planner], 
         assert read(db, folder).exercise is None
         assert read(db, folder).refused == {}
     books.end("over")
-    with opened(tmp_path / "other", SETTINGS):
+    with open_campaign(tmp_path / "other", SETTINGS):
         pass
     with closing(sqlite3.connect(tmp_path / "other" / NAME)) as db:
         db.executescript("DROP TABLE code_ran; DROP TABLE code_unjudged; DROP TABLE exercise; DROP TABLE refused;")
-    with opened(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
+    with open_campaign(tmp_path / "other", SETTINGS) as (again, _, corpus, _):
         later = Records(again, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         later.exercise.add(later.version, counts(one=1), counts())
         assert noted(later) == {"one": 1}

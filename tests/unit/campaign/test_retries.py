@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from candidate import UnknownCandidateError
-from fuzz.campaign.campaign import opened, run
+from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.database import CampaignError, reading
 from fuzz.campaign.view.lines import NoOutput
 from fuzz.campaign.view.queries import read
@@ -28,7 +28,7 @@ def coordinator(tmp_path: Path) -> Iterator[Coordinator]:
     """Make the coordinator of a campaign with two engines that has planned three units of each and begun none."""
     settings = replace(SETTINGS, engines=("atheris", "random"))
     folder = tmp_path / "campaign"
-    with opened(folder, settings) as parts, Coordinator(folder, parts, settings, Accepted(), NoOutput()) as made:
+    with open_campaign(folder, settings) as parts, Coordinator(folder, parts, settings, Accepted(), NoOutput()) as made:
         made.retries.queue = [made.planner.plan() for _ in range(6)]
         yield made
 

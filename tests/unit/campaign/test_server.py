@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from fuzz.campaign.campaign import opened
+from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.records import Records
 from fuzz.findings.accepted import Accepted
@@ -46,7 +46,7 @@ Answer = tuple[str, dict[str, str], str]
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Make a campaign with a finding whose signature, reason and comments are hostile text."""
     folder = tmp_path / f"a {HOSTILE.replace('/', '')}"
-    with opened(folder, SETTINGS) as (db, _, corpus, _):
+    with open_campaign(folder, SETTINGS) as (db, _, corpus, _):
         records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         records.begin(1)
         add = "INSERT INTO findings VALUES ('regression', ?, 1, 'filed', 2, 1, 'random', 0, 0, ?, ?, 3, '')"

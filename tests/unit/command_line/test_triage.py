@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.campaign import opened
+from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.code import digests_of
 from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.records import Records
@@ -68,7 +68,7 @@ def test_json_has_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def campaign(tmp_path: Path) -> str:
     """Make a campaign with a finding that was accepted only afterwards."""
-    with opened(tmp_path / "c", SETTINGS) as (db, _, corpus, _):
+    with open_campaign(tmp_path / "c", SETTINGS) as (db, _, corpus, _):
         records = Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), Accepted())
         records.begin(1)
         add = "INSERT INTO findings VALUES ('regression', ?, 1, 'filed', 1, 1, 'random', 0, 0, 'why', '', 3, '')"
@@ -86,7 +86,7 @@ def test_a_campaign_shows_the_entry(campaign: str, capsys: pytest.CaptureFixture
     assert run(campaign)[0] == 1
     assert run("--known", "elsewhere.toml", campaign)[0] == 0
     # The next session records the entry.
-    with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
+    with open_campaign(Path(campaign), SETTINGS) as (db, _, corpus, _):
         accepted = load_accepted("elsewhere.toml")
         Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), accepted).begin(1)
     code, out, _ = run(campaign)
@@ -97,7 +97,7 @@ def test_a_campaign_shows_the_entry(campaign: str, capsys: pytest.CaptureFixture
 def test_the_screen_and_the_page_show_the_entry(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    with opened(Path(campaign), SETTINGS) as (db, _, corpus, _):
+    with open_campaign(Path(campaign), SETTINGS) as (db, _, corpus, _):
         Records(db, corpus, SETTINGS, digests_of("original", "rfc-v1"), load_accepted("known-findings.toml")).begin(1)
     with reading(Path(campaign)) as db:
         overview = read(db, campaign)

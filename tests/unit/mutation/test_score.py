@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.mutation import equivalents, score
-from fuzz.mutation.trials_file import MutantTrialsError, opened
+from fuzz.mutation.trials_file import MutantTrialsError, open_trials
 
 from .test_mutants import mutant
 from .trials import trial
@@ -73,23 +73,23 @@ def test_kept_trials_are_continued(tmp_path: Path) -> None:
     path = str(tmp_path / "trials.jsonl")
     one = mutant("Mmu.stage2_apply_range", "addr = next", "pass")
     other = mutant("Mmu.stage2_wp_range", "self.stage2_apply_range_resched", "self.stage2_apply_range")
-    kept = opened(path)
+    kept = open_trials(path)
     assert kept.remaining([one, other], 100) == [one, other]
     kept.add(trial(one.key, operations=50))
     kept.add(trial(other.key, "regression tlb: x", operations=1))
-    again = opened(path)
+    again = open_trials(path)
     assert again.remaining([one, other], 50) == []
     assert again.remaining([one, other], 100) == [one]
     again.add(trial(one.key, operations=100))
-    assert opened(path).remaining([one, other], 100) == []
-    assert [each.operations for each in opened(path).of([other, one])] == [1, 100]
+    assert open_trials(path).remaining([one, other], 100) == []
+    assert [each.operations for each in open_trials(path).of([other, one])] == [1, 100]
 
 
 def test_file_without_trials_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_text(json.dumps({"key": "a"}) + "\n")
     with pytest.raises(MutantTrialsError, match="line 1 is not a trial"):
-        opened(str(path))
+        open_trials(str(path))
 
 
 def test_every_declared_equivalent_is_a_mutant_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
