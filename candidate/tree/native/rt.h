@@ -64,6 +64,10 @@ void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char
 void rt_settle(void);
 void rt_settle_watched(void);
 void rt_read_entry(const volatile void *p);
+/* Both change an entry in one step, and return its old value. */
+enum rt_change { ENTRY_SET, ENTRY_ADD, ENTRY_SUB, ENTRY_AND, ENTRY_OR, ENTRY_XOR };
+shim_u64 rt_atomic(volatile void *p, enum rt_change change, shim_u64 v, void **frame);
+shim_u64 rt_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, void **frame);
 int rt_in_vma(const void *p, int write, void **frame);
 void rt_mmap_dropped(void);
 void rt_vma_dropped(const void *p, int under_mmap);

@@ -165,7 +165,10 @@ void __tsan_write_range(void *p, long n)
 		rt_settle();
 }
 
-/* Atomics that our headers do not replace: dirty bits of pages, words of dirty bitmaps. */
+/*
+ * Atomics that our headers do not replace: dirty bits of pages, words of dirty bitmaps, and entries that atomic64_t or the
+ * functions for bits change.
+ */
 static void atomic_or(const void *p, unsigned long bits, void **frame)
 {
 	unsigned long o = (unsigned long)p - SHIM_VMEMMAP;
@@ -182,18 +185,28 @@ static void atomic_taken(const void *p, unsigned long bits, void **frame)
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
 #define HIT	do { rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
+#define CHANGE_ENTRY(change) do { if (sizeof(*p) == 8 && SHIM_IN_ARENA(p)) return rt_atomic(p, change, v, FRAME); HIT; } while (0)
 #define ATOMICS(b, t) \
 t __tsan_atomic##b##_load(const t *p, int m) { rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
 void __tsan_atomic##b##_store(t *p, t v, int m) { HIT; *p = v; } \
 t __tsan_atomic##b##_exchange(t *p, t v, int m) \
-{ HIT; t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
-t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { HIT; return __atomic_fetch_add(p, v, 5); } \
-t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { HIT; return __atomic_fetch_sub(p, v, 5); } \
+{ CHANGE_ENTRY(ENTRY_SET); t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_ADD); return __atomic_fetch_add(p, v, 5); } \
+t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_SUB); return __atomic_fetch_sub(p, v, 5); } \
 t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
-{ HIT; t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+{ CHANGE_ENTRY(ENTRY_AND); t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_or(t *p, t v, int m) \
-{ HIT; t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
-t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { HIT; return __atomic_fetch_xor(p, v, 5); } \
+{ CHANGE_ENTRY(ENTRY_OR); t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
+t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_XOR); return __atomic_fetch_xor(p, v, 5); } \
 int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) \
-{ HIT; return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); }
+{ \
+	if (sizeof(*p) == 8 && SHIM_IN_ARENA(p)) { \
+		t wanted = *e; \
+\
+		*e = rt_cmpxchg(p, wanted, v, FRAME); \
+		return *e == wanted; \
+	} \
+	HIT; \
+	return __atomic_compare_exchange_n(p, e, v, 0, 5, 5); \
+}
 ATOMICS(8, unsigned char) ATOMICS(16, unsigned short) ATOMICS(32, unsigned int) ATOMICS(64, unsigned long)

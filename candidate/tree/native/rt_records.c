@@ -378,37 +378,73 @@ void shim_read(const volatile void *p)
 		rt_loaded(p, FRAME);
 }
 
-shim_u64 shim_store(volatile void *p, shim_u64 v, int release)
+static inline shim_u64 changed_by(enum rt_change change, shim_u64 o, shim_u64 v)
+{
+	switch (change) {
+	case ENTRY_ADD:
+		return o + v;
+	case ENTRY_SUB:
+		return o - v;
+	case ENTRY_AND:
+		return o & v;
+	case ENTRY_OR:
+		return o | v;
+	case ENTRY_XOR:
+		return o ^ v;
+	default:
+		return v;
+	}
+}
+
+static inline __attribute__((always_inline)) shim_u64
+store(volatile void *p, enum rt_change change, shim_u64 v, unsigned int kind, void **frame)
 {
 	shim_u64 o;
 
 	RT_BEFORE(POINT_STORE);
-	rt_check(p, 8, 1, FRAME);
+	rt_check(p, 8, 1, frame);
 	if (rt_plain_at)
 		rt_settle();
 	o = *(volatile shim_u64 *)p;
+	v = changed_by(change, o, v);
 	*(volatile shim_u64 *)p = *rt_shadow_at(p) = v;
 	rt_touch(p, 1);
-	rt_emit(release ? EV_RELEASE : EV_STORE, rt_entry(p), o, v, 0, __builtin_frame_address(0));
+	rt_emit(kind, rt_entry(p), o, v, 0, frame);
 	RT_AFTER(POINT_STORE);
 	return o;
 }
 
-shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n)
+shim_u64 shim_store(volatile void *p, shim_u64 v, int release)
+{
+	return store(p, ENTRY_SET, v, release ? EV_RELEASE : EV_STORE, FRAME);
+}
+
+/* An atomic operation on an entry is recorded as an exchange: it loads and stores the entry in one step. */
+shim_u64 rt_atomic(volatile void *p, enum rt_change change, shim_u64 v, void **frame)
+{
+	return store(p, change, v, EV_RELEASE, frame);
+}
+
+shim_u64 rt_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n, void **frame)
 {
 	shim_u64 was;
 
 	RT_BEFORE(POINT_EXCHANGE);
-	rt_check(p, 8, 1, FRAME);
+	rt_check(p, 8, 1, frame);
 	if (rt_plain_at)
 		rt_settle();
 	was = *(volatile shim_u64 *)p;
 	if (was == o)
 		*(volatile shim_u64 *)p = *rt_shadow_at(p) = n;
 	rt_touch(p, 1);
-	rt_emit(was == o ? EV_CMPXCHG : EV_CMPXCHG_FAIL, rt_entry(p), was, n, 0, __builtin_frame_address(0));
+	rt_emit(was == o ? EV_CMPXCHG : EV_CMPXCHG_FAIL, rt_entry(p), was, n, 0, frame);
 	RT_AFTER(POINT_EXCHANGE);
 	return was;
+}
+
+shim_u64 shim_cmpxchg(volatile void *p, shim_u64 o, shim_u64 n)
+{
+	return rt_cmpxchg(p, o, n, FRAME);
 }
 
 void rt_own_records(void)
