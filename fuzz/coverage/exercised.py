@@ -7,6 +7,7 @@ from pathlib import Path
 import candidate
 from candidate.tree import PREFIX, SANITIZE, TreeError, root_of, source_of
 from candidate.tree.library import BuiltTree, folder, look_up
+from candidate.tree.lines.branches import branches
 from candidate.tree.lines.code import Lines, code_lines
 from candidate.tree.lines.counts import CodeCounts
 from candidate.tree.lines.difference import Exercise, TreeDifference
@@ -58,20 +59,20 @@ def _exercise(names: tuple[str, str], counts: tuple[CodeCounts, CodeCounts]) -> 
     # Units of a campaign may run on machines with other cache folders, but entries have the same name everywhere.
     by_entry = [_by_entry(each) for each in counts]
     entries = {*by_entry[0], *by_entry[1]}
-    granules = {12} | {int(entry.partition("-")[0]) for entry in entries}
-    judged, unjudged = ran = [(Lines(), Lines()) for _ in by_entry]
-    known: set[str] = set()
-    for granule in sorted(granules):
-        for side, version in enumerate(versions):
-            built = _built(version.name, version.content, granule)
-            known.add(built.entry)
-            for lines, counters in zip(ran, by_entry, strict=True):
-                if (ran_there := counters.get(built.entry)) is not None:
-                    _add(lines[side], code_lines(str(built.library)).ran(ran_there))
-    if not known.issuperset(entries):
+    granules = tuple(sorted({12} | {int(entry.partition("-")[0]) for entry in entries}))
+    built = [[_built(version.name, version.content, granule) for granule in granules] for version in versions]
+    if not entries <= {each.entry for side in built for each in side}:
         raise TreeError("a tree has changed since the programs ran; run them again")
-    contents = versions[0].content, versions[1].content
-    return _difference(names, contents, tuple(sorted(granules))).exercise(judged, unjudged)
+    difference = _difference(names, (versions[0].content, versions[1].content), granules)
+    judged, unjudged = ran = [(Lines(), Lines()) for _ in by_entry]
+    for lines, counters in zip(ran, by_entry, strict=True):
+        for side, root in enumerate(difference.roots):
+            for each in built[side]:
+                if (ran_there := counters.get(each.entry)) is not None:
+                    library = str(each.library)
+                    _add(lines[side], code_lines(library).ran(ran_there))
+                    _add(lines[side], branches(library, root, tuple(difference.files)).ran(ran_there))
+    return difference.exercise(judged, unjudged)
 
 
 def _by_entry(counts: CodeCounts) -> dict[str, bytes]:
@@ -123,6 +124,10 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
     read = {path for path in one | other if path.endswith((".c", ".h"))}
     files = sorted(path for path in read if one.get(path) != other.get(path))
     roots = root_of(names[0]), root_of(names[1])
+    for name, content, root, lines in zip(names, contents, roots, code, strict=True):
+        for granule in granules:
+            library = str(_built(name, content, granule).library)
+            _add(lines, branches(library, root, tuple(files)).lines)
     return TreeDifference(roots, files, code, outside(roots, read), instructions, (dropped[0], dropped[1]))
 
 

@@ -170,9 +170,9 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
         if idle := [place for place in found.missing if place not in found.unjudged]:
             yield f"did not run: {shortened(idle)}"
         if found.codeless:
-            yield f"no code in this build, so not measured: {shortened(found.codeless)}"
+            yield f"no code of their own in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
-        yield f"the differing lines have no code in this build: {shortened(found.codeless)}"
+        yield f"the differing lines have no code of their own in this build: {shortened(found.codeless)}"
     if found.uncalled:
         yield f"no operation can call {shortened([f'{name}()' for name in found.uncalled])}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]

@@ -54,8 +54,26 @@ def test_a_kconfig_file_is_reported_separately() -> None:
 def test_a_change_that_runs(tmp_path: Path) -> None:
     found = exercised(PGTABLE, WALKER, WALKER.replace(";\n", ";\n\tif (ret == -1234)\n\t\treturn -EPERM;\n"), tmp_path)
     assert found.exercised
-    # The compiler merges the condition and its branch.
-    assert (found.lines, found.ran, found.missing) == (1, 1, [])
+    # The condition ran. The compiler merges its branch with other returns, and nothing took that branch.
+    (line,) = [
+        at for at, text in enumerate((tmp_path / "tree" / PGTABLE).read_text().split("\n"), 1) if "-EPERM;" in text
+    ]
+    assert (found.lines, found.ran, found.missing) == (2, 1, [f"{PGTABLE}:{line}"])
+
+
+@pytest.mark.parametrize(("value", "ran"), [("-E2BIG", 1), ("-EAGAIN", 0)])
+def test_another_value_of_a_merged_return(value: str, ran: int, tmp_path: Path) -> None:
+    """Count it if a program returned it, not if only its condition ran."""
+    source = (real_tree(TREE) / PGTABLE).read_text()
+    start = source.index("static int stage2_map_walker_try_leaf(")
+    text = f"\t\treturn {value};\n"
+    assert f")\n{text}" in source[start:]
+    changed_text = source[:start] + source[start:].replace(text, f"\t\treturn ({value});\n", 1)
+    copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', {PGTABLE: changed_text})}"
+    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
+    found = exercise(version(TREE), copy, verdict.counts)
+    assert found is not None
+    assert (found.lines, found.ran, len(found.missing), found.codeless) == (1, ran, 1 - ran, [])
 
 
 def test_a_line_that_was_removed(tmp_path: Path) -> None:
@@ -135,7 +153,7 @@ def test_code_of_a_disabled_option(tmp_path: Path) -> None:
     assert found == Exercise(2, 2, [], [f"{PGTABLE}:{first + 1}"])
     assert list(exercise_lines(found)) == [
         "2 of 2 differing lines ran",
-        f"no code in this build, so not measured: {PGTABLE}:{first + 1}",
+        f"no code of their own in this build, so not measured: {PGTABLE}:{first + 1}",
     ]
 
 

@@ -52,6 +52,14 @@ class CodeFunction:
 
         :param counters: the counters of the function, possibly added up over many calls
         """
+        return self._solved(counters)[0]
+
+    def arcs_executed(self, counters: list[int]) -> list[int]:
+        """Return how often the code followed each arc; parameter as `executed`."""
+        return self._solved(counters)[1]
+
+    def _solved(self, counters: list[int]) -> tuple[list[int], list[int]]:
+        """Return the counts of all blocks and of all arcs."""
         count: list[int | None] = []
         entering: list[list[int]] = [[] for _ in range(self.blocks)]
         leaving: list[list[int]] = [[] for _ in range(self.blocks)]
@@ -78,7 +86,7 @@ class CodeFunction:
                     # After a crash, a block may have been entered more often than left.
                     count[unknown[0]] = max(rest, 0)
                     left += self.arcs[unknown[0]][:2]
-        return [each or 0 for each in total]
+        return [each or 0 for each in total], [each or 0 for each in count]
 
 
 class CodeLines:

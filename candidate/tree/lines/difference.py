@@ -5,7 +5,9 @@ Lines are compared without comments and spaces. A change counts by those of its 
 and also the reference's if there are more of them (removed code). A line in the middle of a statement counts as the
 line where the statement begins. A changed macro counts as the lines that use it. A line of a function that calls
 something but has no code is reported: the compiler left it out, for example because a configuration option is off.
-A statement that has instructions but no counter counts as its block does (`candidate.tree.lines.enclosing`).
+A statement that has instructions but no counter counts as its block does (`candidate.tree.lines.enclosing`). A return
+under a condition counts only if that return has a count (`candidate.tree.lines.branches`). A label of a ``switch``
+counts as the statement after it or, if that has no code, as the ``switch``.
 """
 
 import re
@@ -15,9 +17,10 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
 
+from .branches import is_conditional_return
 from .c_text import function_around, macro_name, without_comments
 from .code import Lines
-from .enclosing import enclosing_line
+from .enclosing import around_case, enclosing_line, is_case
 
 REFERENCE: Final = 0
 CANDIDATE: Final = 1
@@ -46,7 +49,7 @@ class Exercise:
     :param ran: how many of these lines ran
     :param missing: the lines that did not run, as ``arch/arm64/kvm/mmu.c:12``; lines of the reference end in
         `` (removed)``
-    :param codeless: places of changes that have no code in this build, as ``arch/arm64/kvm/mmu.c:12-15``
+    :param codeless: places of changes that have no code of their own in this build, as ``arch/arm64/kvm/mmu.c:12-15``
     :param unknown: why the difference is not known; "" if it is known
     :param uncompiled: files of KVM that differ and that no build here compiles
     :param unjudged: those of *missing* that programs without a verdict ran
@@ -96,6 +99,7 @@ class TreeDifference:
         dropped: tuple[Functions, Functions] = ({}, {}),
     ) -> None:
         self.roots = roots
+        self.files = list(files)
         self.lines = lines
         self.instructions = instructions
         self.uncompiled = list(uncompiled)
@@ -103,6 +107,8 @@ class TreeDifference:
         self.places: set[Place] = set()
         self.codeless: list[str] = []
         self.uncalled: list[str] = []
+        # Labels, each with the line with a count that it leads to or that leads to it.
+        self._reached: dict[Place, int] = {}
         self._texts: dict[tuple[int, str], list[str]] = {}
         self._bodies_of: dict[tuple[int, str], set[int]] = {}
         self._lines_of: dict[tuple[int, str], list[str]] = {}
@@ -119,12 +125,14 @@ class TreeDifference:
         :param ran: the lines that judged programs ran on each side
         :param unjudged: the lines that programs without a verdict ran on each side
         """
-        missing = sorted((file, line, side) for side, file, line in self.places if line not in ran[side].get(file, ()))
+        missing = sorted(
+            (file, line, side) for side, file, line in self.places if not self._is_among(ran, side, file, line)
+        )
         names = {
             (file, line, side): f"{file}:{line}{' (removed)' if side == REFERENCE else ''}"
             for file, line, side in missing
         }
-        without = [names[file, line, side] for file, line, side in missing if line in unjudged[side].get(file, ())]
+        without = [names[place] for place in missing if self._is_among(unjudged, place[2], place[0], place[1])]
         return Exercise(
             len(self.places),
             len(self.places) - len(missing),
@@ -134,6 +142,10 @@ class TreeDifference:
             unjudged=without,
             uncalled=self.uncalled,
         )
+
+    def _is_among(self, ran: tuple[Lines, Lines], side: int, file: str, line: int) -> bool:
+        """Return whether a line ran, or the line that leads to it."""
+        return self._reached.get((side, file, line), line) in ran[side].get(file, ())
 
     def text(self, side: int, file: str) -> list[str]:
         """Return the lines of a file without comments and spaces; none if there is no such file."""
@@ -162,7 +174,7 @@ class TreeDifference:
         if not changed[REFERENCE] and not changed[CANDIDATE]:
             return
         side = CANDIDATE if changed[CANDIDATE] else REFERENCE
-        for resolve in (self._statement, self._uses):
+        for resolve in (self._statement, self._label, self._uses):
             old, new = (
                 {place for line in changed[side] for place in resolve(side, file, line)}
                 for side in (REFERENCE, CANDIDATE)
@@ -199,13 +211,17 @@ class TreeDifference:
                 continue
             if line not in bodies or self._has_code(side, file, line) or self._uses(side, file, line):
                 runs.append([])
-            elif _CALL.search(raw[line - 1]):
+            elif (_CALL.search(raw[line - 1]) and not is_case(raw[line - 1])) or is_conditional_return(raw, line):
                 runs[-1].append(line)
         return [run for run in runs if run]
 
     def _has_code(self, side: int, file: str, line: int) -> bool:
         """Return whether the statement of a line has code; a statement under a condition needs code of its own."""
-        if line in self.lines[side].get(file, ()) or line in self.instructions[side].get(file, ()):
+        if line in self.lines[side].get(file, ()):
+            return True
+        if is_conditional_return(self._raw(side, file), line):
+            return False
+        if line in self.instructions[side].get(file, ()):
             return True
         alone = line > 1 and _CONDITION.fullmatch(self.text(side, file)[line - 2])
         return not alone and bool(self._statement(side, file, line))
@@ -226,6 +242,8 @@ class TreeDifference:
         """Return the line with code of the statement that contains a line; empty if there is none."""
         code, instructions = self.lines[side].get(file, set()), self.instructions[side].get(file, set())
         text, first = self.text(side, file), line
+        if line not in code and is_conditional_return(self._raw(side, file), line):
+            return set()
         while line not in code:
             before = text[line - 2] if line > 1 else ""
             if text[line - 1] in ("{", "}") or not before or before.endswith((";", "{", "}", ":")) or before[0] == "#":
@@ -234,6 +252,15 @@ class TreeDifference:
                 return {(side, file, found)} if found else set()
             line -= 1
         return {(side, file, line)}
+
+    def _label(self, side: int, file: str, line: int) -> set[Place]:
+        """Return the line if it is a label of a ``switch`` that code with a count leads to, or that leads to it."""
+        raw = self._raw(side, file)
+        for number in around_case(raw, line) if is_case(raw[line - 1]) else ():
+            for _, _, found in self._statement(side, file, number) if number else ():
+                self._reached[side, file, line] = found
+                return {(side, file, line)}
+        return set()
 
     def _uses(self, side: int, file: str, line: int) -> set[Place]:
         """Return the lines with code that use the macro whose definition contains a line."""

@@ -15,6 +15,7 @@ _TAB: Final = 8
 # Statements after which the next line of the block does not run.
 _JUMP: Final = re.compile(r"\s*(?:return|goto|break|continue)\b")
 _CASE: Final = re.compile(r"\s*(?:case\b.*|default\s*):\s*$")
+_SWITCH: Final = re.compile(r"\s*switch\b")
 _LABEL: Final = re.compile(r"\s*\w+\s*:\s*$")
 
 
@@ -28,16 +29,39 @@ def enclosing_line(text: Sequence[str], code: Collection[int], line: int) -> int
     return _after(text, code, line) or _before(text, code, line)
 
 
+def is_case(line: str) -> bool:
+    """Return whether a line is a label of a ``switch``."""
+    return bool(_CASE.match(line))
+
+
+def around_case(text: Sequence[str], line: int) -> tuple[int, int]:
+    """Return the first line of the statement after a label of a ``switch``, and the line of the ``switch``.
+
+    :param text: the lines of the file, without comments
+    :param line: the line of the label, from 1
+    :returns: 0 for a line that is not there
+    """
+    depth = depth_of(text[line - 1])
+    after, before = line + 1, line - 1
+    while after <= len(text) and (is_case(text[after - 1]) or not is_code(text[after - 1])):
+        after += 1
+    while before > 0 and (not is_code(text[before - 1]) or not _SWITCH.match(text[before - 1])):
+        if is_code(text[before - 1]) and depth_of(text[before - 1]) < depth:
+            before = 0
+        before -= 1
+    return after if after <= len(text) and depth_of(text[after - 1]) > depth else 0, max(before, 0)
+
+
 def _after(text: Sequence[str], code: Collection[int], line: int) -> int:
     """Return the next statement of the same block that has a count; 0 if there is none."""
-    depth = _depth(text[line - 1])
+    depth = depth_of(text[line - 1])
     if _JUMP.match(text[line - 1]):
         return 0
     for number in range(line + 1, len(text) + 1):
         each = text[number - 1]
-        if not _is_code(each) or _depth(each) > depth:
+        if not is_code(each) or depth_of(each) > depth:
             continue
-        if _depth(each) < depth or _CASE.match(each) or _LABEL.match(each):
+        if depth_of(each) < depth or _CASE.match(each) or _LABEL.match(each):
             return 0
         if number in code:
             return number
@@ -48,26 +72,26 @@ def _after(text: Sequence[str], code: Collection[int], line: int) -> int:
 
 def _before(text: Sequence[str], code: Collection[int], line: int) -> int:
     """Return the previous statement of the same block, or the condition of the block, that has a count."""
-    depth = _depth(text[line - 1])
+    depth = depth_of(text[line - 1])
     for number in range(line - 1, 0, -1):
         each = text[number - 1]
-        if not _is_code(each) or _depth(each) > depth:
+        if not is_code(each) or depth_of(each) > depth:
             continue
         if number in code:
             return number
         # The end of another function, or a place that other code jumps to.
         if each.startswith("}") or (_LABEL.match(each) and not _CASE.match(each)):
             return 0
-        depth = _depth(each)
+        depth = depth_of(each)
     return 0
 
 
-def _is_code(line: str) -> bool:
+def is_code(line: str) -> bool:
     """Return whether a line is neither empty nor for the preprocessor."""
     return bool(line.strip()) and not line.startswith("#")
 
 
-def _depth(line: str) -> int:
+def depth_of(line: str) -> int:
     """Return the column in which the text of a line begins."""
     line = line.expandtabs(_TAB)
     return len(line) - len(line.lstrip())

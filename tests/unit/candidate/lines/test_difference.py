@@ -154,7 +154,7 @@ def test_a_function_that_no_operation_calls(tmp_path: Path) -> None:
     found = TreeDifference(roots, [FILE], ({}, {}), dropped=({}, {FILE: ["f"]})).exercise(({}, {}))
     assert found == Exercise(0, 0, [], [f"{FILE}:11"], uncalled=["f"])
     assert list(exercise_lines(found)) == [
-        f"the differing lines have no code in this build: {FILE}:11",
+        f"the differing lines have no code of their own in this build: {FILE}:11",
         "no operation can call f()",
     ]
     assert TreeDifference(roots, [FILE], ({}, {}), dropped=({}, {FILE: ["g"]})).uncalled == []
@@ -176,8 +176,57 @@ def test_omitted_calls_beside_lines_with_code(tmp_path: Path) -> None:
     assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 17)}, [f"{FILE}:9-13"])
 
 
-def test_lines_other_than_calls_may_have_no_code(tmp_path: Path) -> None:
+def test_a_return_under_a_condition_needs_a_count(tmp_path: Path) -> None:
     after = BEFORE.replace("\treturn y;", "\ty = h(y);\n\tif (y)\n\t\treturn 7;\n\treturn y;")
+    code = {4, 6, 9, 10, 11, 12, 14, 15}
+    found = difference(tmp_path / "not counted", after, code)
+    assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11), (CANDIDATE, FILE, 12)}, [f"{FILE}:13"])
+    found = difference(tmp_path / "counted", after, code | {13})
+    assert found.exercise(({}, lines(11, 12))) == Exercise(3, 2, [f"{FILE}:13"], [])
+    # The value alone is changed.
+    found = difference(tmp_path / "value", after.replace("return 7", "return 8"), code, after, (13,))
+    assert found.exercise(({}, lines(11, 12))) == Exercise(0, 0, [], [f"{FILE}:13"])
+
+
+SWITCH = """\
+int f(int x)
+{
+	switch (x) {
+	case 1:
+	case 2:
+	case 3:
+		return 0;
+	default:
+		return g(x);
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("label", "line", "code", "leads"),
+    [
+        ("\tcase 2:\n", 5, {1, 3, 7, 9}, 7),
+        ("\tcase 3:\n", 6, {1, 3, 9}, 3),
+        ("\tdefault:\n", 8, {1, 3, 9}, 9),
+        ("\tcase 2:\n", 5, {1, 3, 5, 9}, 5),
+    ],
+    ids=["statement", "switch", "default", "of its own"],
+)
+def test_a_removed_label(label: str, line: int, code: set[int], leads: int, tmp_path: Path) -> None:
+    """Count a label by the code that it leads to, or by its switch; the report names the label."""
+    roots = tmp_path / "old", tmp_path / "new"
+    for root, text in zip(roots, (SWITCH, SWITCH.replace(label, "")), strict=True):
+        (root / "mm").mkdir(parents=True)
+        (root / FILE).write_text(text)
+    found = TreeDifference(roots, [FILE], ({FILE: code}, {FILE: code}))
+    assert found.exercise((lines(1), lines(*code))) == Exercise(1, 0, [f"{FILE}:{line} (removed)"], [])
+    assert found.exercise((lines(leads), {})) == Exercise(1, 1, [], [])
+    assert found.exercise(({}, {}), (lines(leads), {})).unjudged == [f"{FILE}:{line} (removed)"]
+
+
+def test_statements_other_than_calls_and_returns_may_have_no_code(tmp_path: Path) -> None:
+    after = BEFORE.replace("\treturn y;", "\ty = h(y);\n\tif (y)\n\t\ty = 7;\n\treturn y;")
     found = difference(tmp_path, after, {4, 6, 9, 10, 11, 12, 14, 15})
     assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11), (CANDIDATE, FILE, 12)}, [])
 
@@ -188,7 +237,7 @@ def test_calls_of_a_function_without_code(tmp_path: Path) -> None:
     found = difference(tmp_path, after, CODE)
     assert found.codeless == [f"{FILE}:16-17"]
     assert list(exercise_lines(Exercise(2, 1, [], found.codeless)))[-1] == (
-        f"no code in this build, so not measured: {FILE}:16-17"
+        f"no code of their own in this build, so not measured: {FILE}:16-17"
     )
 
 
