@@ -42,6 +42,11 @@ def conditions_of(text: Sequence[str], line: int) -> range:
     return range(first, last + 1)
 
 
+def _jumps(text: Sequence[str]) -> list[int]:
+    """Return the lines of the jumps of a file."""
+    return [number for number, line in enumerate(text, 1) if _JUMP.match(line)]
+
+
 def _code_before(text: Sequence[str], line: int) -> int:
     """Return the line with code before another; 0 if there is none."""
     return next((number for number in range(line - 1, 0, -1) if is_code(text[number - 1])), 0)
@@ -64,14 +69,14 @@ class Branches:
         self.lines: Lines = {}
         # A function, and for lines of merged branches the numbers of the arcs on which each runs.
         self._arcs: list[tuple[CodeFunction, dict[tuple[str, int], list[int]]]] = []
+        by_file: dict[str, list[CodeFunction]] = {}
+        for function in compiled.functions:
+            for file in {file for _, file, _ in function.lines}:
+                by_file.setdefault(file, []).append(function)
         for file, text in texts.items():
             known = compiled.lines.get(file, set())
-            jumps = {line: conditions_of(text, line) for line in range(1, len(text) + 1) if line not in known}
-            found = [
-                (function, _arcs_of(function, file, text, jumps))
-                for function in compiled.functions
-                if any(file == other for _, other, _ in function.lines)
-            ]
+            jumps = {line: conditions_of(text, line) for line in _jumps(text) if line not in known}
+            found = [(each, _arcs_of(each, file, text, jumps)) for each in by_file.get(file, [])]
             # If one copy of the code lacks the arc, the count is not known.
             lacking = {line for _, arcs in found for line, mine in arcs.items() if not mine}
             for function, arcs in found:
