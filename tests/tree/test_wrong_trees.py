@@ -293,6 +293,17 @@ def test_a_misspelt_function(tmp_path: Path, cache: Path, capsys: pytest.Capture
     assert left(cache) == []
 
 
+def test_an_instruction_of_arm64(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = real_tree()
+    old = "int kvm_handle_guest_abort(struct kvm_vcpu *vcpu)\n{\n"
+    before, _, after = (original / MMU).read_text().partition(old)
+    text = f'{before}{old}\tasm volatile("yield2");\n{after}'
+    line = (before + old).count("\n") + 1
+    tree = changed(original, tmp_path / "tree", {MMU: text})
+    refused(check(tree, capsys), f"{tree} does not compile: {MMU}:{line}: no such instruction: `yield2'")
+    assert left(cache) == []
+
+
 @pytest.mark.parametrize(
     ("header", "words"),
     [

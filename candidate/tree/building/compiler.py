@@ -17,15 +17,16 @@ from typing import Final
 
 from .errors import TreeError
 
-# "file:line:column: error: text [-Werror=...]"
+# "file:line:column: error: text [-Werror=...]"; of the assembler: "file:line: Error: text"
 _ERROR: Final = re.compile(
-    r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*?)(?: \[-W[^\]]*\])?$", re.MULTILINE
+    r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?[Ee]rror: (?P<text>.*?)(?: \[-W[^\]]*\])?$",
+    re.MULTILINE,
 )
 # Errors of the linker: "ld: error: text"; `_BROKEN` matches others: "cc1: fatal error: text".
 _LINKER: Final = re.compile(
     r"^(?:\S*ld: )?(?P<text>.*(?:multiple definition|undefined reference|relocation) .*)$", re.MULTILINE
 )
-_BROKEN: Final = re.compile(r"^.*?(?:fatal )?error:? (?P<text>.*)$", re.MULTILINE)
+_BROKEN: Final = re.compile(r"^.*?(?:fatal )?[Ee]rror:? (?P<text>.*)$", re.MULTILINE)
 # Variables that would change where a compiler searches or what it writes.
 _ENVIRONMENT: Final = ("CPATH", "C_INCLUDE_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GCC_COMPARE_DEBUG")
 # The name that a job uses for its own folder.
