@@ -12,10 +12,11 @@ from reference.compiled.choice import TREE as PREFIX
 
 from .building.commits import AT, checked_out, parts_of, resolved, short
 from .building.errors import TreeError
-from .building.source import COMPILED, MMU, TreeSource
+from .building.source import MAKEFILES, MMU, TreeSource
+from .building.units import path_of_file
 
 __all__ = [
-    "COMPILED",
+    "MAKEFILES",
     "MMU",
     "PREFIX",
     "SANITIZE",
@@ -23,6 +24,7 @@ __all__ = [
     "absolute",
     "meant",
     "path_of",
+    "path_of_file",
     "pinned",
     "root_of",
     "source_of",

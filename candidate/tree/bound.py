@@ -2,7 +2,7 @@
 """The classes that represent one tree: those of `candidate.tree.runtime`, with facts from the text of its files."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reference.assembly import Assembly
@@ -13,16 +13,17 @@ from reference.machine.address_space import HostTraits
 
 from . import facts
 from .building import probes
-from .building.source import ARM, MMU, PGTABLE, TLB, TreeSource
+from .building.source import ARM, MMU, PGTABLE, TLB, VHE, TreeSource
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
 # Each class below defines __init__ because mypyc runs an inherited one twice.
 
 
-def pgtable_of(source: TreeSource, library_of: Callable[[int], Path]) -> type[TreePgtable]:
+def pgtable_of(source: TreeSource, added: Sequence[str], library_of: Callable[[int], Path]) -> type[TreePgtable]:
     """Return the class for pgtable.c of a tree.
 
+    :param added: further files with its code (`candidate.tree.building.added`)
     :param library_of: returns the library for a log2 of the page size in bytes
     """
     device = _found(source, f"{ARM}/include/asm/memory.h", r"^#define MT_DEVICE_nGnRE\s+(\d+)")
@@ -31,8 +32,8 @@ def pgtable_of(source: TreeSource, library_of: Callable[[int], Path]) -> type[Tr
     class BoundPgtable(TreePgtable):
         """pgtable.c of this tree."""
 
-        COUNTS_NON_ZERO = _has(source, PGTABLE, "stage2_pte_is_counted")
-        COUNTS_HYP = _has(source, PGTABLE, r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
+        COUNTS_NON_ZERO = _has_any(source, (PGTABLE, *added), "stage2_pte_is_counted")
+        COUNTS_HYP = _has_any(source, (PGTABLE, *added), r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
         WALKS_UNDER_RCU = _has(source, walks, r"\brcu_read_lock\(\)")
         EXCHANGES_SHARED = _has(source, walks, "KVM_PGTABLE_WALK_SHARED")
         HYP_DEVICE_INDEX = int(device[1]) if device else 0
@@ -47,16 +48,20 @@ def pgtable_of(source: TreeSource, library_of: Callable[[int], Path]) -> type[Tr
     return BoundPgtable
 
 
-def mmu_of(source: TreeSource) -> type[TreeMmu]:
-    """Return the class for mmu.c of a tree."""
+def mmu_of(source: TreeSource, added: Sequence[str]) -> type[TreeMmu]:
+    """Return the class for mmu.c of a tree.
+
+    :param added: further files with its code (`candidate.tree.building.added`)
+    """
+    files = MMU, *added
 
     class BoundMmu(TreeMmu):
         """mmu.c of this tree."""
 
-        TELLS_MEMORY_FAULTS = _has(source, MMU, r"\bkvm_prepare_memory_fault_exit\(")
-        ACCOUNTS_TABLES = _has(source, MMU, r"\bkvm_account_pgtable_pages\(")
-        SAMPLES_UNDER_MMAP = _has(
-            source, MMU, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\("
+        TELLS_MEMORY_FAULTS = _has_any(source, files, r"\bkvm_prepare_memory_fault_exit\(")
+        ACCOUNTS_TABLES = _has_any(source, files, r"\bkvm_account_pgtable_pages\(")
+        SAMPLES_UNDER_MMAP = _has_any(
+            source, files, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\("
         )
 
         def __init__(self, host: KvmHost, pgtable: TreePgtable) -> None:
@@ -96,13 +101,16 @@ def main_of(source: TreeSource) -> type[TreeMain]:
     return BoundMain
 
 
-def tlb_of(source: TreeSource) -> type[TreeTlb]:
-    """Return the class for tlb.c of a tree."""
+def tlb_of(source: TreeSource, added: Sequence[str]) -> type[TreeTlb]:
+    """Return the class for tlb.c of a tree.
+
+    :param added: further files, which may have its code (`candidate.tree.building.added`)
+    """
 
     class BoundTlb(TreeTlb):
         """tlb.c of this tree."""
 
-        content = source.digest(TLB)
+        content = " ".join(source.digest(path) for path in (TLB, *added) if path.startswith(VHE))
 
         def __init__(self, assembly: Assembly) -> None:
             super().__init__(assembly)
@@ -118,3 +126,8 @@ def _found(source: TreeSource, file: str, pattern: str) -> re.Match[str] | None:
 def _has(source: TreeSource, file: str, pattern: str) -> bool:
     """Return whether a pattern matches in a file of a tree, as in `_found`."""
     return _found(source, file, pattern) is not None
+
+
+def _has_any(source: TreeSource, files: Sequence[str], pattern: str) -> bool:
+    """Return whether a pattern matches in one of some files of a tree, as in `_found`."""
+    return any(_has(source, file, pattern) for file in files)

@@ -32,6 +32,7 @@ class TreeFacts:
     :param kinds: symbol outside of its files -> one of `KINDS`
     :param idle: the symbols that no request of the driver can call
     :param unreached: C file -> its functions that no request of the driver can call
+    :param failed: C file with functions that the tree may need -> why it does not compile here
     :param features: parts that no operation can reach
     """
 
@@ -44,6 +45,7 @@ class TreeFacts:
     kinds: dict[str, str]
     idle: list[str]
     unreached: dict[str, list[str]]
+    failed: dict[str, str]
     features: list[UnreachedFeature]
 
     def named(self, kind: str) -> list[str]:
@@ -66,7 +68,8 @@ class TreeFacts:
 def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
     """Return the facts about a tree and the library that was built from it."""
     record = built.record
-    compiled = {path: source.text(path).count("\n") for path in COMPILED if path in record["files"]}
+    paths = [*(path for path in COMPILED if path in record["files"]), *record["added"]]
+    compiled = {path: source.text(path).count("\n") for path in paths}
     return TreeFacts(
         source.name,
         version(source),
@@ -77,6 +80,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
         record["symbols"],
         record["idle"],
         record["unreached"],
+        record["failed"],
         unreachable(source, {name for names in record["unreached"].values() for name in names}),
     )
 

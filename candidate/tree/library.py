@@ -3,7 +3,7 @@
 
 The tree's ``pgtable.c``, ``mmu.c`` and ``kvm_main.c`` are compiled with the tree's own headers. So are ``nested.c``,
 ``vhe/tlb.c``, ``dirty_ring.c`` and ``guest_memfd.c`` if the tree has them, and ``rbtree.c`` and ``interval_tree.c``,
-which they use.
+which they use. So are further files that define what these need (`candidate.tree.building.added`).
 Headers in native/shim/ take precedence over the tree's where those would reach arm64 assembly.
 No file of the tree is changed or copied. The build runs the tree's scripts that generate headers.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .building import cache, callgraph, counters, digests, headers, probes, stack, symbols
+from .building.added import add_files
 from .building.cache import folder
 from .building.compiler import CompileFailedError, Compiler, CompilerJob, run_all
 from .building.dependencies import record_reads
@@ -37,8 +38,9 @@ class BuiltTree:
 
     :param library: its path
     :param record: ``probes`` (names), ``symbols`` (name -> class of `candidate.tree.building.symbols`), ``idle``
-        (symbols that no request of the driver can reach), ``unreached`` (file -> functions, likewise), ``compiler``,
-        ``seconds`` that the build took, ``files`` (path -> digest), ``absent``
+        (symbols that no request of the driver can reach), ``unreached`` (file -> functions, likewise), ``added``,
+        ``failed``, ``passed`` (``compiled``, ``failed`` and ``passed`` of `candidate.tree.building.added.AddedFiles`),
+        ``compiler``, ``seconds`` that the build took, ``files`` (path -> digest), ``absent``
     :param cached: the library was in the cache
     """
 
@@ -132,13 +134,14 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         finally:
             # The next build reuses these objects, even if other files failed to compile.
             kept.keep(done)
+        added = add_files(source, plan, kept, work, lambda failed: compile_message(source, failed, declared))
         record_reads(source, work)
-        run_all([plan.weaken(), *plan.wrap_walks(), *plan.wrap_flushes()], work)
+        run_all([plan.weaken(), *plan.wrap_walks(), *plan.wrap_others()], work)
         run_all(plan.wrap_memory(), work)
         run_all([plan.link("partial.so", stubs=False)], work)
         outside = symbols.outside(work, plan.tree, plan.mixed, plan.host, "partial.so")
         if outside.lacking:
-            raise TreeError(missing_message(source, outside.lacking))
+            raise TreeError(missing_message(source, outside.lacking, added.failed))
         (work / "stubs.c").write_text(symbols.stubs(outside))
         run_all([plan.stubs()], work)
         (work / "driver.map").write_text(callgraph.DRIVER)
@@ -159,6 +162,9 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
         "symbols": outside.kinds,
         "idle": dropped.get("stubs.o", []),
         "unreached": {path: dropped.get(file, []) for file, path in plan.files.items()},
+        "added": added.compiled,
+        "failed": added.failed,
+        "passed": added.passed,
         "compiler": compiler.version,
         "seconds": round(time.perf_counter() - began, 2),
     }

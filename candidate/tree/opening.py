@@ -13,7 +13,7 @@ from reference.pgtable import Pgtable
 from reference.tlb import AnyTlb
 
 from . import bound, facts, source_of
-from .building import cache
+from .building import cache, units
 from .building.compiler import Compiler
 from .building.errors import TreeChangedError
 from .building.plan import GRANULES, BuildSettings
@@ -103,14 +103,16 @@ def open_tree(name: str) -> Opened:
     # Build now, so that an error of the tree is reported at once and not when the first program runs.
     first = _made(name, settings_of(GRANULES[0], sanitize))
     source = source_of(name)
+    added: list[str] = first.record["added"]
+    units.remember(added)
     number = facts.version(source)
     how = " with sanitizers" if sanitize else ""
     called = f" (Linux {number})" if number else ""
     return Opened(
-        bound.pgtable_of(source, _Libraries(name, first).library),
-        bound.mmu_of(source),
+        bound.pgtable_of(source, added, _Libraries(name, first).library),
+        bound.mmu_of(source, added),
         bound.main_of(source),
-        bound.tlb_of(source),
+        bound.tlb_of(source, added),
         f"the kernel tree {source.name}{called}, compiled{how}",
         first.entry,
     )

@@ -107,6 +107,7 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
     code: tuple[Lines, Lines] = ({}, {})
     instructions: tuple[Lines, Lines] = ({}, {})
     digests: list[dict[str, str]] = []
+    uncompiled: set[str] = set()
     dropped: list[dict[str, set[str]]] = []
     for name, content, lines, more in zip(names, contents, code, instructions, strict=True):
         digests.append({})
@@ -117,11 +118,13 @@ def _difference(names: tuple[str, str], contents: tuple[str, str], granules: tup
             _add(lines, compiled.lines)
             _add(more, compiled.instructions)
             digests[-1].update(built.record["files"])
+            # The build has read these files, but not used them.
+            uncompiled.update(built.record["failed"], built.record["passed"])
             # Builds for different granules drop the same functions, or nearly so.
             for path, functions in built.record["unreached"].items():
                 dropped[-1].setdefault(path, set()).update(functions)
     one, other = digests
-    read = {path for path in one | other if path.endswith((".c", ".h"))}
+    read = {path for path in one | other if path.endswith((".c", ".h"))} - uncompiled
     files = sorted(path for path in read if one.get(path) != other.get(path))
     roots = root_of(names[0]), root_of(names[1])
     for name, content, root, lines in zip(names, contents, roots, code, strict=True):

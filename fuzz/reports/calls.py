@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 from candidate import Candidate
 from candidate.registry.files import modules_of
 from candidate.registry.source_paths import shown_module
-from candidate.tree import COMPILED
+from candidate.tree import path_of_file
 from reference.kernel import Kernel
 
 # The format in which `candidate.tree.runtime.code_places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
 _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
-_FILES: Final = {path.rpartition("/")[2]: path for path in COMPILED}
 
 
 class KernelCall(NamedTuple):
@@ -53,7 +52,7 @@ def calls_at(place: str, meant: str = "") -> tuple[KernelCall, ...]:
     calls = [KernelCall(name) for name in names]
     for at in range(len(names) - 1, -1, -1):
         if names[at] == function:
-            calls[at] = KernelCall(function, _FILES.get(file, file), int(line))
+            calls[at] = KernelCall(function, path_of_file(file), int(line))
             break
     return tuple(calls)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import candidate
 from candidate.bugs import BUGS
+from candidate.tree import MAKEFILES
 from candidate.tree.lines.difference import Exercise
 from candidate.tree.runtime.errors import NOT_STARTED
 
@@ -176,12 +177,16 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
     if found.uncalled:
         yield f"no operation can call {shortened([f'{name}()' for name in found.uncalled])}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]
-    rest = [name for name in found.uncompiled if name not in rules]
+    lists = [name for name in found.uncompiled if name in MAKEFILES]
+    rest = [name for name in found.uncompiled if name not in (*rules, *lists)]
     if rest:
         yield f"{shortened(rest)} {'differs, but is' if len(rest) == 1 else 'differ, but are'} not compiled here"
     if rules:
         verb = "differs" if len(rules) == 1 else "differ"
         yield f"{shortened(rules)} {verb}: the build follows its `select` lines, but does not count them"
+    if lists:
+        verb = "differs" if len(lists) == 1 else "differ"
+        yield f"{shortened(lists)} {verb}: the build takes further files from its lists, but does not count them"
 
 
 def shortened(names: list[str]) -> str:

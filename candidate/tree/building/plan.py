@@ -5,12 +5,13 @@ All paths are relative to the folder of a build, where ``tree`` and ``native`` a
 depend on the location of the tree.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from .compiler import HERE, Compiler, CompilerJob
-from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TLB, TreeSource
+from .source import ARM, FIRST_HEADERS, INTERVAL_TREE, KVM_MAIN, MMU, NESTED, PGTABLE, RBTREE, TLB, VHE, TreeSource
 
 NATIVE: Final = Path(__file__).resolve().parent.parent / "native"
 TREE: Final = "tree"
@@ -139,7 +140,8 @@ class BuildPlan:
     """The compiler runs of one build, largest first.
 
     *tree*: objects of the tree's files; *mixed*: objects of our files that include files of the tree; *host*: objects
-    of our files that use libc; *files*: object -> file of the tree, for its stage-2 code
+    of our files that use libc; *files*: object -> file of the tree, for its stage-2 code. `add` extends *tree* and
+    *files*.
     """
 
     def __init__(self, source: TreeSource, settings: BuildSettings, compiler: Compiler) -> None:
@@ -165,6 +167,26 @@ class BuildPlan:
         self.mixed = [f"{file.stem}.o" for file in kernel_side]
         self.host = [f"{file.stem}.o" for file in host_side]
         self.files = {f"{name}.o": path for name, path in units.items()} | {_MAIN_OBJECT: KVM_MAIN}
+        # Object -> names in it that stand for the tree's own functions, not for those of native/ that wrap them.
+        self._own: dict[str, list[str]] = {"tlb.o": list(_FLUSHES)} if "tlb.o" in self.tree else {}
+
+    def added_job(self, path: str, *, vhe: bool) -> CompilerJob:
+        """Return the job that compiles a further file of the tree.
+
+        :param vhe: with the flags of the Makefile for VHE
+        """
+        name = path.removeprefix(f"{ARM}/").removesuffix(".c").replace("/", "-")
+        return self._kernel_job(name, f"{TREE}/{path}", [*self._instrumentation(), *(_TLB if vhe else ())])
+
+    def add(self, job: CompilerJob, path: str, wrapped: Iterable[str]) -> None:
+        """Add a further file of the tree, after its job has run.
+
+        :param wrapped: names in it that stand for the tree's own functions, though native/ wraps these
+        """
+        file = f"{job.name}.o"
+        self.tree.append(file)
+        self.files[file] = path
+        self._own[file] = sorted({*wrapped, *(_FLUSHES if path.startswith(VHE) else ())} - {WALK})
 
     def _kernel_flags(self) -> list[str]:
         flags = ["-nostdinc", "-isystem", self.compiler.headers()]
@@ -221,10 +243,17 @@ class BuildPlan:
         )
         return [CompilerJob("walks", ["sh", "-c", script, "sh", *self.tree])]
 
-    def wrap_flushes(self) -> list[CompilerJob]:
-        """Return the jobs that have calls of tlb.c reported: they rename its functions, which native/rt_tlb.c wraps."""
-        names = " ".join(f"--redefine-sym {name}=real_{name}" for name in _FLUSHES)
-        return [CompilerJob("flushes", ["sh", "-c", f"objcopy {names} tlb.o"])] if "tlb.o" in self.tree else []
+    def wrap_others(self) -> list[CompilerJob]:
+        """Return the jobs that have calls of other functions reported: native/ calls the tree's own by a second name.
+
+        They rename the functions of tlb.c, and those of kvm_main.c in a further file. glue.c renames those in
+        kvm_main.c itself.
+        """
+        return [
+            CompilerJob(f"{file}-names", ["objcopy", *(f"--redefine-sym={name}=real_{name}" for name in names), file])
+            for file, names in self._own.items()
+            if names
+        ]
 
     def wrap_memory(self) -> list[CompilerJob]:
         """Return the jobs that redirect kernel code from libc functions that take addresses to our wrappers."""

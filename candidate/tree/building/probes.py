@@ -7,7 +7,7 @@ No version number is consulted, since patches move code between versions.
 from dataclasses import dataclass
 from typing import Final
 
-from .source import ARM, GUEST_MEMFD, KVM_MAIN, MMU, PGTABLE, TreeSource
+from .source import ARM, GUEST_MEMFD, KVM_MAIN, TreeSource
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ PROBES: Final = (
     TreeProbe(
         "HAVE_INIT_STAGE2_TYPE",
         r"kvm_init_stage2_mmu\(struct kvm \*kvm, struct kvm_s2_mmu \*mmu, unsigned long type",
-        MMU,
+        f"{ARM}/include/asm/kvm_mmu.h",
     ),
     TreeProbe(
         "HAVE_MEM_REGION2",
@@ -57,7 +57,7 @@ PROBES: Final = (
     ),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
     # Functions that the tree defines itself, inline or not.
-    TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", PGTABLE),
+    TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", f"{ARM}/include/asm/kvm_pgtable.h"),
     TreeProbe(
         "HAVE_FVI_INLINE", r"static inline\s+struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
     ),

@@ -14,14 +14,24 @@ ARM: Final = "arch/arm64"
 PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
 MMU: Final = f"{ARM}/kvm/mmu.c"
 NESTED: Final = f"{ARM}/kvm/nested.c"
-# TLB maintenance of a kernel at EL2.
-TLB: Final = f"{ARM}/kvm/hyp/vhe/tlb.c"
-KVM_MAIN: Final = "virt/kvm/kvm_main.c"
-DIRTY_RING: Final = "virt/kvm/dirty_ring.c"
-GUEST_MEMFD: Final = "virt/kvm/guest_memfd.c"
+# Code of a kernel at EL2: TLB maintenance.
+VHE: Final = f"{ARM}/kvm/hyp/vhe/"
+TLB: Final = f"{VHE}tlb.c"
+# Code of all architectures.
+VIRT: Final = "virt/kvm/"
+KVM_MAIN: Final = f"{VIRT}kvm_main.c"
+DIRTY_RING: Final = f"{VIRT}dirty_ring.c"
+GUEST_MEMFD: Final = f"{VIRT}guest_memfd.c"
+# The Makefiles that list the objects of KVM, and the folders to which the names of the objects are relative.
+MAKEFILES: Final = {
+    f"{ARM}/kvm/Makefile": f"{ARM}/kvm",
+    f"{ARM}/kvm/hyp/Makefile": f"{ARM}/kvm/hyp",
+    f"{VHE}Makefile": VHE,
+    f"{VIRT}Makefile.kvm": f"{ARM}/kvm",
+}
 RBTREE: Final = "lib/rbtree.c"
 INTERVAL_TREE: Final = "lib/interval_tree.c"
-# The C files that a build compiles if the tree has them.
+# The C files that a build compiles if the tree has them; `candidate.tree.building.added` finds further ones.
 COMPILED: Final = (PGTABLE, MMU, NESTED, TLB, KVM_MAIN, DIRTY_RING, GUEST_MEMFD, RBTREE, INTERVAL_TREE)
 # Included before anything else, as in a kernel build.
 FIRST_HEADERS: Final = ("include/linux/kconfig.h", "include/linux/compiler_types.h")

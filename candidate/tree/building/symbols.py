@@ -33,6 +33,9 @@ _RUNTIME: Final = re.compile(r"__(?:asan|ubsan|sanitizer|tsan)_|__ehdr_start$|_G
 _SLOT: Final = re.compile(r"R_X86_64_JUMP_SLOT?\s+\S+\s+([^\s@]+)")
 _DEFINED: Final = re.compile(r"^[0-9a-f]+ [A-Z] (\S+)$", re.MULTILINE)
 _UNDEFINED: Final = re.compile(r"^\s+[Uw] (\S+)$", re.MULTILINE)
+_STRONG: Final = re.compile(r"^\s+U (\S+)$", re.MULTILINE)
+# Prefix of the tree's functions that a function of native/ wraps.
+_WRAPPED: Final = "real_"
 # Declarations for the stubs; shim_unmodelled() is in rt_models.c.
 _STUBS_HEAD: Final = """\
 long shim_unmodelled(const char *name, void *from);
@@ -116,8 +119,8 @@ def outside(
     """
     ours = set(_UNDEFINED.findall(output(["nm", "-u", *mixed], folder)))
     needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree], folder))) | ours
-    by_tree = _defined(tree, folder)
-    by_mixed, by_host = _defined(mixed, folder), _defined(host, folder)
+    by_tree = defined_by(tree, folder)
+    by_mixed, by_host = defined_by(mixed, folder), defined_by(host, folder)
     kinds: dict[str, str] = {}
     for name in sorted((needed | by_mixed) - by_tree):
         symbol = listed().get(name)
@@ -143,13 +146,43 @@ def outside(
     return OutsideSymbols(kinds, called, lacking)
 
 
+def missing(folder: Path, tree: Sequence[str], mixed: Sequence[str], host: Sequence[str]) -> dict[str, bool]:
+    """Return the symbols that the kernel side needs, and that neither an object nor the list provides.
+
+    :param folder: folder of the build; its objects are not modified yet
+    :returns: name -> whether a function of native/ wraps it: that function calls the tree's own by a second name
+    """
+    ours = output(["nm", "-u", *mixed, *host], folder)
+    needed = set(_UNDEFINED.findall(output(["nm", "-u", *tree, *mixed], folder)))
+    by_tree, by_us = defined_by(tree, folder), defined_by([*mixed, *host], folder)
+    found = {
+        name: False
+        for name in needed - by_tree - by_us
+        if not _RUNTIME.match(name) and (name not in listed() or listed()[name].kind == MODELLED)
+    }
+    second = {name for name in _UNDEFINED.findall(ours) if name.startswith(_WRAPPED)} - by_tree - by_us
+    strong = set(_STRONG.findall(ours))
+    for real in second:
+        name = real.removeprefix(_WRAPPED)
+        if name not in by_tree and (name in needed or real in strong):
+            found[name] = True
+    return {name: found[name] for name in sorted(found) if not name.startswith(_WRAPPED)}
+
+
+def own_names(folder: Path, mixed: Sequence[str]) -> list[str]:
+    """Return the names of the functions of kvm_main.c that native/ wraps: those to which glue.c gives a second name."""
+    names = defined_by(mixed, folder)
+    return sorted(name.removeprefix(_WRAPPED) for name in names if name.startswith(_WRAPPED))
+
+
 def _is_named(name: str) -> bool:
     """Return whether a file of native/ has a name, even if only for some trees or as an argument of a macro."""
     word = re.compile(rf"\b{name}\b")
     return any(word.search(file.read_text(encoding="utf-8")) for file in sorted(NATIVE.glob("*.[ch]")))
 
 
-def _defined(objects: Sequence[str], folder: Path) -> set[str]:
+def defined_by(objects: Sequence[str], folder: Path) -> set[str]:
+    """Return the global symbols that objects define."""
     return set(_DEFINED.findall(output(["nm", "-g", "--defined-only", *objects], folder)))
 
 

@@ -3,7 +3,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,14 +38,17 @@ def compile_message(source: TreeSource, failed: CompileFailedError, declared: li
     return f"{source.name}: {failed.job.name} cannot be built: {text}"
 
 
-def missing_message(source: TreeSource, names: Sequence[str]) -> str:
+def missing_message(source: TreeSource, names: Sequence[str], failed: Mapping[str, str]) -> str:
     """Return a one-line message about functions that a tree lacks.
 
     :param names: the names of the functions
+    :param failed: files that a Makefile lists -> why they cannot be compiled
     """
     elsewhere = _file_with(source, names[0])
     calls = ", ".join(f"{name}()" for name in names)
     why = f"{elsewhere} defines {names[0]}(), but is not compiled here" if elsewhere else f"{_place(names[0])} calls it"
+    if elsewhere in failed:
+        return failed[elsewhere]
     return f"{source.name}: no compiled file defines {calls}, which s2fuzz calls: {why}"
 
 

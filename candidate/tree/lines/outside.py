@@ -26,7 +26,7 @@ _PATTERNS: Final = (
     ("include/uapi/linux", ("kvm*.h",)),
 )
 _CODE: Final = (".c", ".h", ".S")
-_RULES: Final = ("Kconfig", "Makefile")
+_RULES: Final = ("Kconfig", "Makefile", "Makefile.kvm")
 # A kernel build writes these beside the sources.
 _GENERATED: Final = ("hyp_constants.h", "hyp-reloc.S")
 _REMARK: Final = re.compile(r"^\s*#.*$", re.MULTILINE)

@@ -12,6 +12,7 @@ from reference.per_actor import PerActor, PerActorStates
 from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache
 
+from ..building.units import is_stage2
 from . import records as r
 from .code_places import CodePlace, CodePlaces
 from .history import History
@@ -22,8 +23,6 @@ from .tlb import TreeTlb
 _ADDRESS: Final = (1 << 64) - 1
 # KVM_PFN_ERR_MASK: the errors of a lookup are the first values from here on; "no slot" has the sign bit.
 _ERRORS: Final = 0x7FF << 52
-# Files whose small allocations belong to stage 2.
-UNITS: Final = ("mmu.c", "pgtable.c", "nested.c")
 
 
 class CallReplay(PerActor):
@@ -353,7 +352,7 @@ class HostReplay:
             k.warn(held or "in " + self.place(self.chain).function)
             k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
-            if self.place(self.chain).unit in UNITS:
+            if is_stage2(self.place(self.chain).unit):
                 self.replay_small(kind, b != 0)
 
     def replay_walk(self, vmid: int, address: int, size: int) -> None:

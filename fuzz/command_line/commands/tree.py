@@ -130,7 +130,8 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     """Return the keys of ``--json``.
 
     ``tree``, ``version`` (or null), ``commit`` (or null; a trailing ``+``: with changes), ``files`` (C file ->
-    number of lines), ``read`` (number of other files), ``probes``; ``granule``, ``library``, ``cached``, ``seconds``
+    number of lines), ``read`` (number of other files), ``failed`` (C file that the tree may need -> why it does not
+    compile here), ``probes``; ``granule``, ``library``, ``cached``, ``seconds``
     (duration of the build, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (symbols that
     nothing can call), ``refused`` (reason -> names, without the idle ones); ``features`` (for each ``name``, ``why``)
     and ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, for each ``id``,
@@ -145,6 +146,7 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
         "commit": found.commit or None,
         "files": found.compiled,
         "read": found.read,
+        "failed": found.failed,
         "probes": found.probes,
         "granule": granule,
         "library": str(built.library),
@@ -186,6 +188,11 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
         ("builds", [f"yes, {granule} pages, {built.record['compiler']}, {took}", str(built.library)]),
         ("external symbols", [counted(found)]),
         (f"unknown {_NO_VERDICT}", found.named("unknown") or ["none"]),
+        *(
+            [("needed, but does not compile here", [f"{path}: {why}" for path, why in found.failed.items()])]
+            if found.failed
+            else []
+        ),
         (f"refused {_NO_VERDICT}", [f"{why}: {' '.join(names)}" for why, names in found.refused().items()]),
         ("no operation reaches", [f"{each.name}: {each.why}" for each in found.features]),
         (
