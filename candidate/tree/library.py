@@ -21,7 +21,7 @@ from .building.compiler import CompileFailedError, Compiler, CompilerJob, run_al
 from .building.dependencies import record_reads
 from .building.errors import TreeError
 from .building.objects import ObjectCache
-from .building.plan import GENERATED, NATIVE, TREE, BuildPlan, BuildSettings
+from .building.plan import GENERATED, NATIVE, PROBES, TREE, BuildPlan, BuildSettings
 from .building.source import DIRTY_RING, GUEST_MEMFD, KVM_MAIN, MMU, NESTED, PGTABLE, TLB, TreeSource
 from .building.wrong import compile_message, missing_message
 
@@ -184,4 +184,5 @@ def _lay_out(source: TreeSource, declared: list[str], work: Path) -> None:
     macros = "".join(f"#define {name} 1\n" for name in declared)
     files = {"KVM_MAIN_C": KVM_MAIN, "DIRTY_RING_C": DIRTY_RING, "GUEST_MEMFD_C": GUEST_MEMFD}
     included = "".join(f"#define {name} <{Path(path).name}>\n" for name, path in files.items())
-    (work / "probe.h").write_text(f"{included}{macros}")
+    names = "".join(f"#define {name} {member}\n" for name, member in probes.members(source).items())
+    (work / PROBES).write_text(f"{included}{macros}{names}")

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,16 +15,21 @@ from typing import Final, NamedTuple
 
 import pytest
 
+import candidate
+from candidate.tree import PREFIX
 from candidate.tree.building.cache import RECORD
 from candidate.tree.building.compiler import CompileFailedError, Compiler, CompilerJob
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE, TreeSource
 from candidate.tree.building.wrong import compile_message
 from fuzz.command_line import cli
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 
 from ..unit.console import ROOT, Result, refused
 from ..unit.processes import interruptible
-from .trees import changed, real_tree, small_tree
+from .trees import changed, real_tree, small_tree, version
 
+HOST: Final = "include/linux/kvm_host.h"
 # A compiler that answers queries as gcc does, but runs another command when it should compile.
 FAKE: Final = """\
 #!/bin/sh
@@ -360,6 +366,51 @@ def test_a_function_that_s2fuzz_calls_was_renamed(
     moved = {MMU: text.replace(f"\n{head}\n", f"\n{new};\n{new}\n"), "arch/arm64/kvm/abort.c": f"{head}\n{{\n}}\n"}
     tree = changed(original, tmp_path / "other", moved)
     refused(check(tree, capsys), f"arch/arm64/kvm/abort.c defines {name}(), but is not compiled here")
+
+
+def renamed(old: str, new: str) -> dict[str, str | None]:
+    """Return the changed files of a copy of the real tree that renames a member."""
+    paths = (KVM_MAIN, MMU, HOST, "virt/kvm/pfncache.c")
+    files = {path: (real_tree() / path).read_text() for path in paths}
+    return {path: re.sub(rf"\b{old}\b", new, text) for path, text in files.items() if old in text}
+
+
+def test_a_member_that_s2fuzz_needs_was_renamed(
+    tmp_path: Path, common_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the member, the place that needs it, the compiler's error, and the file to change."""
+    name = "manual_dirty_log_protect"
+    tree = changed(real_tree(), tmp_path / "tree", renamed(name, "manual_protect"))
+    words = (
+        f"{tree} lacks the member {name} of struct kvm, which s2fuzz needs (native/glue_life.h:",
+        f": 'struct kvm' has no member named '{name}'",
+        "); if the tree has renamed it, use its name in candidate/tree/native/glue_life.h",
+    )
+    refused(check(tree, capsys), *words)
+
+
+def test_the_sequence_of_notifiers_is_found_by_its_use(tmp_path: Path, common_cache: Path) -> None:
+    """Neither name of a kernel is needed, as the tree tells which members its retry function reads."""
+    files = renamed("mmu_invalidate_seq", "seq_of_notifiers")
+    files = {
+        path: text.replace("mmu_invalidate_in_progress", "notifiers_running") for path, text in files.items() if text
+    }
+    copy = f"{PREFIX}{changed(real_tree(), tmp_path / 'tree', files)}"
+    program = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 read a+0\nhost discard a+0 4K\n")
+    verdict = Differential(candidate.get(version()), candidate.get(copy)).run(program)
+    assert (verdict.refused, verdict.findings) == ("", [])
+
+
+def test_a_sequence_that_is_not_found(tmp_path: Path, common_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the file of native/ that uses the macro, not the header that defines it."""
+    files = renamed("mmu_invalidate_seq", "seq_of_notifiers")
+    files[HOST] = str(files[HOST]).replace(" != mmu_seq", " - mmu_seq")
+    tree = changed(real_tree(), tmp_path / "tree", files)
+    words = (
+        "lacks the member mmu_invalidate_seq of struct kvm, which s2fuzz needs (native/glue_vms.h:",
+        "; if the tree has renamed it, mend the pattern of SEQ_MEMBER in candidate/tree/building/probes.py",
+    )
+    refused(check(tree, capsys), *words)
 
 
 def test_two_builds_at_once(common_cache: Path) -> None:

@@ -20,6 +20,8 @@ BELOW: Final = f"{TREE}/"
 # The function of pgtable.c that walks tables.
 WALK: Final = "kvm_pgtable_walk"
 GENERATED: Final = "generated"
+# The header with the macros of `candidate.tree.building.probes`.
+PROBES: Final = "probe.h"
 GRANULES: Final = (12, 14, 16)
 COUNTERS_SCRIPT: Final = "native/counters.ld"
 # The object of native/glue.c, which includes the tree's kvm_main.c.

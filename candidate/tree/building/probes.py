@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Probes of declarations in which trees differ: each defines a macro that the kernel side of native/ tests.
+"""Probes of declarations in which trees differ: each defines a macro that the kernel side of native/ tests or uses.
 
 No version number is consulted, since patches move code between versions.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,22 @@ class TreeProbe:
     pattern: str
     path: str
     feature: str = ""
+
+
+@dataclass(frozen=True)
+class MemberProbe:
+    """A member of a structure, which trees name differently.
+
+    :param name: name of the macro by which native/ refers to it
+    :param pattern: regular expression; its group is the member
+    :param path: the file to search
+    :param name_otherwise: the member's name if the pattern does not match
+    """
+
+    name: str
+    pattern: str
+    path: str
+    name_otherwise: str
 
 
 def _selected(name: str, symbol: str, feature: str) -> TreeProbe:
@@ -79,7 +96,6 @@ PROBES: Final = (
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
     # Data types and their members.
     TreeProbe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", f"{ARM}/include/asm/kvm_pgtable.h"),
-    TreeProbe("HAVE_INVALIDATE_NAMES", r"mmu_invalidate_seq;", "include/linux/kvm_host.h"),
     TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
@@ -130,6 +146,28 @@ PROBES: Final = (
     # Blocks can be split when logging begins.
     TreeProbe("HAVE_SPLIT_CHUNK", r"split_page_chunk_size", _KVM_HOST, "eager page splitting"),
 )
+
+
+# Names of members, by the code of the tree that reads them.
+MEMBERS: Final = (
+    MemberProbe("SEQ_MEMBER", r"\bkvm->(\w+)\)? != mmu_seq\b", "include/linux/kvm_host.h", "mmu_invalidate_seq"),
+    MemberProbe(
+        "COUNT_MEMBER",
+        r"_retry\(struct kvm \*kvm, unsigned long mmu_seq\)\n\{\n"
+        r"(?:(?!^\}).*\n)*?\s+if \(unlikely\((?:READ_ONCE\()?kvm->(\w+)\)",
+        "include/linux/kvm_host.h",
+        "mmu_invalidate_in_progress",
+    ),
+)
+
+
+def members(source: TreeSource) -> dict[str, str]:
+    """Return the names that the members of `MEMBERS` have in a tree, keyed by the macros for them."""
+    names: dict[str, str] = {}
+    for probe in MEMBERS:
+        match = re.search(probe.pattern, source.text(probe.path), re.MULTILINE)
+        names[probe.name] = match[1] if match else probe.name_otherwise
+    return names
 
 
 def found(source: TreeSource) -> list[str]:

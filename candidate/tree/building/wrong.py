@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from .compiler import CompileFailedError
-from .plan import BELOW, GENERATED, NATIVE
+from .plan import BELOW, GENERATED, NATIVE, PROBES
+from .probes import members
 from .source import ARM, TreeSource
 
 _OURS: Final = "native/"
 _CONDITION: Final = re.compile(r"\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*)")
 _PROBE: Final = re.compile(r"\bHAVE_\w+")
+# gcc's message about a member that a structure or union lacks.
+_NO_MEMBER: Final = re.compile(r"'(?P<type>[^']+)' has no member named '(?P<member>\w+)'")
 _MISSING: Final = re.compile(r"(?:fatal error: )?(\S+\.h): No such file or directory")
 
 
@@ -29,13 +32,33 @@ def compile_message(source: TreeSource, failed: CompileFailedError, declared: li
     missing = _MISSING.match(text)
     if missing and file.startswith(_OURS):
         return f"{source.name} lacks the header {missing[1]}, which {file}:{failed.line} needs; use a complete tree"
-    if file.startswith((_OURS, f"{GENERATED}/")):
+    if file.startswith((_OURS, f"{GENERATED}/")) or file == PROBES:
         probe = _probe_around(file, failed.line)
         answer = "the tree has it" if probe in declared else "the tree does not have it"
-        about = f" (depends on {probe}: {answer})" if probe else ""
-        place = f"{file}:{failed.line}: {text}{about}"
-        return f"{source.name} and s2fuzz's own files do not compile together: {place}; fix whichever has changed"
+        place, said = f"{file}:{failed.line}", text + (f" (depends on {probe}: {answer})" if probe else "")
+        if lacking := _NO_MEMBER.search(text):
+            return _member_message(source, place, said, lacking)
+        return (
+            f"{source.name} and s2fuzz's own files do not compile together: {place}: {said}; fix whichever has changed"
+        )
     return f"{source.name}: {failed.job.name} cannot be built: {text}"
+
+
+def _member_message(source: TreeSource, place: str, said: str, lacking: re.Match[str]) -> str:
+    """Return a one-line message about a member of a structure that a file of native/ needs.
+
+    :param place: file and line
+    :param said: the error of the compiler
+    :param lacking: match of `_NO_MEMBER`
+    """
+    file, member = place.partition(":")[0], lacking["member"]
+    remedy = f"use its name in candidate/tree/{file}"
+    macro = next((name for name, each in members(source).items() if each == member), "")
+    if file == PROBES and macro:
+        # The line of the header only defines the macro.
+        place, remedy = _place(macro), f"mend the pattern of {macro} in candidate/tree/building/probes.py"
+    what = f"the member {member} of {lacking['type']}, which s2fuzz needs ({place}: {said})"
+    return f"{source.name} lacks {what}; if the tree has renamed it, {remedy}"
 
 
 def missing_message(source: TreeSource, names: Sequence[str], failed: Mapping[str, str]) -> str:
@@ -63,7 +86,7 @@ def _file_with(source: TreeSource, name: str) -> str:
 
 
 def _place(name: str) -> str:
-    """Return the first place in native/ that names a function."""
+    """Return the first place in native/ that has a name."""
     word = re.compile(rf"\b{name}\b")
     for file in sorted(NATIVE.glob("*.[ch]")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):

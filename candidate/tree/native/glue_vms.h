@@ -67,13 +67,9 @@ int shim_cache_enabled(const void *vcpu)
 
 /* ---- values of watched words after a write ---- */
 
-#ifdef HAVE_INVALIDATE_NAMES
-#define SEQ(kvm)	((kvm)->mmu_invalidate_seq)
-#define COUNT(kvm)	((kvm)->mmu_invalidate_in_progress)
-#else
-#define SEQ(kvm)	((kvm)->mmu_notifier_seq)
-#define COUNT(kvm)	((kvm)->mmu_notifier_count)
-#endif
+/* Names from probe.h: those that mmu_invalidate_retry() of the tree, or mmu_notifier_retry(), reads. */
+#define SEQ(kvm)	((kvm)->SEQ_MEMBER)
+#define COUNT(kvm)	((kvm)->COUNT_MEMBER)
 
 /* Whether written pages of a slot are logged, by a bitmap or by rings. */
 static bool tracked(const struct kvm_memory_slot *s)
