@@ -69,6 +69,11 @@ class FaultOrder(FaultChecker):
                 "unmapped",
                 "*: slot unmapped before*",
             ),
+            Clause(
+                "a slot that is deleted or moved is unmapped before slots without it, or with it elsewhere, are "
+                "installed",
+                "*: slot replaced before*",
+            ),
         ),
         "a notifier that runs in between is missed, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""fault-order: a slot that is deleted or moved is valid for nobody by the time that it is unmapped.
+"""fault-order: a slot that is deleted or moved is marked invalid, then unmapped, then replaced.
 
 A deletion marks the slot invalid, waits for the readers of the old slots, and unmaps. A fault that begins later
 finds no valid slot; a fault that began earlier has ended. In any other order, a fault maps again what was just
-unmapped, and the guest keeps the memory of a slot that is gone.
+unmapped, and the guest keeps the memory of a slot that is gone. Only then does the deletion install slots without
+it, or with the slot elsewhere. Notifiers find guest pages by the installed slots: a notifier that runs
+while pages are still mapped at the previous place does not find them.
 
 The checker judges the order of events, and needs no second actor. A range that is unmapped too early is excused if a
-walker that unmaps walks it again once the slot is invalid and readers were waited for. A slot that is replaced at once
+walker that unmaps walks it again once the slot is invalid and readers were waited for. A leaf that such a walker has
+walked by then, and left, is judged by other checkers. A slot that is replaced at once
 by none, or by one elsewhere, counts as marked. In a par block, only the caller's own actions count.
 """
 
@@ -27,6 +30,7 @@ from .guest_pages import GuestPages, without
 
 VALID: Final = "slot unmapped before it was marked invalid"
 READ: Final = "slot unmapped before its readers were waited for"
+REPLACED: Final = "slot replaced before it was unmapped"
 
 
 class SlotOrder(CallOrder):
@@ -48,7 +52,7 @@ class SlotOrder(CallOrder):
         self.where = ""
         # The source location at which the slot was marked.
         self.marked_at = ""
-        # Ranges that a walker unmapped once the slot was gone.
+        # Ranges that a walker unmapped once no vCPU could fault them in again.
         self.walked: list[tuple[int, int]] = []
 
     def before_operation(self, op: Operation | None) -> None:
@@ -77,9 +81,8 @@ class SlotOrder(CallOrder):
                 self.marked = self.gone = False
                 self.marked_at = ""
         self.observe_frequent(watching)
-        if self.early:
-            self.early.clear()
-            self.walked.clear()
+        self.early.clear()
+        self.walked.clear()
 
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         if not self.watching or vmid != self.vmid or slot != self.number or self.kernel.actor != self.caller:
@@ -89,6 +92,21 @@ class SlotOrder(CallOrder):
         if not self.marked:
             self.marked_at = self.kernel.place.partition(",")[0]
         self.marked = elsewhere or flags & KVM_MEMSLOT_INVALID != 0
+        if elsewhere:
+            self.judge_mapped()
+
+    def judge_mapped(self) -> None:
+        """Judge the leaves that remain at the previous place when notifiers can no longer find them."""
+        left: list[tuple[int, int]] = []
+        for level, base, _ in self.shadow.leaves_in(self.start, self.end):
+            start, end = max(base, self.start), min(base + self.granule.level_size(level), self.end)
+            if without(start, end, self.walked):
+                left.append((start, end))
+        if left:
+            reason = f"{len(left)} leaf(s), the first at {left[0][0]:#x}, are still mapped when slots without this "
+            reason += "place are installed: a notifier no longer finds them"
+            pages = GuestPages(left, self.granule.page_size)
+            self.report(REPLACED, -1, reason, pages, taints=False, function=self.kernel.entry)
 
     def synchronize_srcu(self) -> None:
         if self.marked and self.kernel.actor == self.caller:
@@ -118,7 +136,7 @@ class SlotOrder(CallOrder):
         self.early.append((READ if self.marked else VALID, max(ipa, self.start), min(ipa + size, self.end)))
 
     def range_walked(self, vmid: int, start: int, end: int) -> None:
-        if self.gone and self.early and vmid == self.vmid and self.kernel.actor == self.caller:
+        if self.gone and vmid == self.vmid and self.kernel.actor == self.caller:
             if "unmap" in self.kernel.walker:
                 self.walked.append((start, end))
 

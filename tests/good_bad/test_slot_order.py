@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""fault-order: a deleted or moved slot is unmapped after it is marked invalid and its readers were waited for."""
+"""fault-order: a deleted or moved slot is marked invalid, its readers are waited for, it is unmapped, then replaced."""
 
 import pytest
 
@@ -19,6 +19,7 @@ SECOND = "vm cpus=1 vms=2\nslot a size=4K backing=anon\nslot b ipa=1G size=4K ba
 DELETE, MOVE = "slot a delete\n", "slot a move 3G\n"
 NAME = "fault-order: kvm_set_memory_region: slot unmapped before "
 VALID, READ = NAME + "it was marked invalid", NAME + "its readers were waited for"
+REPLACED = "fault-order: kvm_set_memory_region: slot replaced before it was unmapped"
 
 
 class UnmapsFirst(KvmMain):
@@ -78,7 +79,7 @@ class WaitsLate(UnmapsFirst):
 
 
 class ReplacesAtOnce(UnmapsFirst):
-    """Legal: removes or moves the slot for all faults before it unmaps the old place."""
+    """Removes or moves the slot, for notifiers too, before it unmaps the old place."""
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is None or change not in GOES:
@@ -88,20 +89,57 @@ class ReplacesAtOnce(UnmapsFirst):
         return self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
 
 
+class UnmapsMoveAtTheEnd(KvmMain):
+    """Marks a moving slot invalid, moves it, and unmaps the old place at the end."""
+
+    def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
+        if old is None or change != KVM_MR_MOVE:
+            return super().kvm_set_memslot(old, new, change)
+        flags = old.flags | KVM_MEMSLOT_INVALID
+        slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
+        self.update_memslots(slot, KVM_MR_FLAGS_ONLY)
+        self.unmap_early(slot)
+        self.update_memslots(new, change)
+        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, old)
+        return 0
+
+    def unmap_early(self, slot: kvm_memory_slot) -> None:
+        """Unmap what must not be left to the end."""
+
+
+class UnmapsHalfAtTheEnd(UnmapsMoveAtTheEnd):
+    """Unmaps the second half of a moving slot only after the move."""
+
+    def unmap_early(self, slot: kvm_memory_slot) -> None:
+        half = kvm_memory_slot(slot.id, slot.base_gfn, slot.npages // 2, slot.flags, slot.userspace_addr)
+        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, half)
+
+
+class UnmapsMoveTwice(UnmapsMoveAtTheEnd):
+    """Legal: unmaps the old place in time, and once more at the end."""
+
+    def unmap_early(self, slot: kvm_memory_slot) -> None:
+        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, slot)
+
+
 def on(main: type[KvmMain]) -> Candidate:
     """Return the original with another kvm_main.c."""
     return Candidate("broken", Pgtable, Mmu, "for a test", main=main)
 
 
-TWICE, AT_ONCE = on(UnmapsTwice), on(ReplacesAtOnce)
+TWICE, MOVE_TWICE = on(UnmapsTwice), on(UnmapsMoveTwice)
 
 CASES = (
     Case("a slot that is deleted", VALID, on(UnmapsFirst), PAGES + DELETE),
     Case("a slot that moves", VALID, on(UnmapsFirst), PAGES + MOVE, TWICE),
     Case("a block", VALID, on(UnmapsFirst), BLOCK + DELETE, TWICE),
     Case("unmapped again, in part", VALID, on(UnmapsHalfAgain), PAGES + DELETE, TWICE),
-    Case("readers are waited for too late", READ, on(WaitsLate), PAGES + DELETE, AT_ONCE),
-    Case("readers are waited for too late, where a slot moves", READ, on(WaitsLate), PAGES + MOVE, AT_ONCE),
+    Case("readers are waited for too late", READ, on(WaitsLate), PAGES + DELETE, TWICE),
+    Case("readers are waited for too late, where a slot moves", READ, on(WaitsLate), PAGES + MOVE, TWICE),
+    Case("a move that unmaps at the end", REPLACED, on(UnmapsMoveAtTheEnd), PAGES + MOVE, MOVE_TWICE),
+    Case("a block that a move unmaps at the end", REPLACED, on(UnmapsMoveAtTheEnd), BLOCK + MOVE, MOVE_TWICE),
+    Case("a move that unmaps one half at the end", REPLACED, on(UnmapsHalfAtTheEnd), PAGES + MOVE, MOVE_TWICE),
+    Case("a deletion that unmaps at the end", REPLACED, on(ReplacesAtOnce), PAGES + DELETE, TWICE),
     Case("a slot of the second VM", VALID, on(UnmapsFirst), SECOND + "slot b delete\n"),
 )
 
@@ -119,6 +157,15 @@ def test_slot_order_bad(case: Case) -> None:
 def test_each_part_that_was_not_unmapped_again_is_named() -> None:
     (found,) = violations(on(UnmapsHalfAgain), PAGES + DELETE)
     assert found.pages.ranges == [((1 << 30) + (2 << 20), (1 << 30) + (2 << 20) + 4096)]
+
+
+def test_only_the_part_that_is_still_mapped_is_named() -> None:
+    (found,) = violations(on(UnmapsHalfAtTheEnd), PAGES + MOVE)
+    assert found.pages.ranges == [((1 << 30) + (2 << 20), (1 << 30) + (2 << 20) + 4096)]
+
+
+def test_moving_an_empty_slot_owes_no_unmapping() -> None:
+    assert violations(on(UnmapsMoveAtTheEnd), "vm\nslot a ipa=1G size=4M backing=anon\n" + MOVE) == []
 
 
 @pytest.mark.parametrize("change", [DELETE, MOVE])
