@@ -228,8 +228,11 @@ class Observer:
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         """New memory slots were installed: *slot* has these KVM_MEM_... bits, -1: deleted; *logged*: has a bitmap."""
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        """The bits *mask* of a dirty bitmap, from page *gfn* on, were cleared and passed to user space."""
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
+        """The bits *mask* of a dirty bitmap, from page *gfn* on, were cleared and passed to user space.
+
+        :param whole: an exchange of the whole word: a bit set just before would have been cleared as well
+        """
 
     def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
         """A store that is not atomic to the dirty bitmap of an installed slot, for *pages* pages from *gfn* on."""

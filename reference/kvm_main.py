@@ -301,12 +301,15 @@ class KvmMain(NotifierReceiver):
         """
         return -EINVAL
 
-    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
-        """Clear bits of a dirty bitmap that are returned to user space, now or by an earlier call."""
+    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int, whole: bool = False) -> None:
+        """Clear bits of a dirty bitmap that are returned to user space, now or by an earlier call.
+
+        :param whole: by ``xchg()``, so *mask* has all bits of the word; otherwise by ``atomic_long_fetch_andnot()``
+        """
         assert memslot.dirty_bitmap is not None
         memslot.dirty_bitmap[word] &= ~mask
         for o in self.k.on.log_taken:
-            o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask)
+            o.log_taken(self.kvm.mmu.vmid, memslot.id, memslot.base_gfn + word * 64, mask, whole)
 
     def store_bits(self, memslot: kvm_memory_slot, word: int, bits: int) -> None:
         """Store a word of a dirty bitmap by a plain store. The original has none: bits set meanwhile are lost."""
@@ -344,7 +347,7 @@ class KvmMain(NotifierReceiver):
                 continue
 
             flush = True
-            self.take_bits(memslot, i, mask)
+            self.take_bits(memslot, i, mask, True)
             snapshot[i] = mask
             self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, i * 64, mask)
         self.k.unlock("mmu")

@@ -8,10 +8,12 @@ writable, and no later write of the guest is seen.
 
 The checker judges the order of events, and needs no second actor. A leaf that is
 write-protected or unmapped too early is excused if it is walked again
-afterwards by a walker that removes write permission or unmaps. Taking bits
-under the same hold of the mmu lock that protected the page is in order, because
-no fault maps during the hold. In a par block, only the caller's own actions
-count. Not visible here: bits that are cleared by code other
+afterwards by a walker that removes write permission or unmaps. Taking chosen bits
+under the same hold of the mmu lock that protected their pages is in order, because
+no fault maps during the hold. Exchanging a whole word is not in order, if faults
+mark pages dirty after they have dropped the lock: it may take the bit of a page that was
+mapped before the hold and marked only after the page's bit was looked at. In a par block,
+only the caller's own actions count. Not visible here: bits that are cleared by code other
 than `KvmMain`.
 """
 
@@ -42,7 +44,8 @@ class LostLeaf:
 
     *may_return*: whether a fault could map it writable again at that moment;
     *owed*: the event that came too late, "" if none did; *parts*: what must be walked again: start and end
-    in bytes, and the number of ranges already walked by then
+    in bytes, and the number of ranges already walked by then;
+    *same_hold*: that event came under the same hold of the mmu lock
     """
 
     def __init__(self, ipa: int, level: int, size: int, walker: str, may_return: bool) -> None:
@@ -52,6 +55,7 @@ class LostLeaf:
         self.walker = walker
         self.may_return = may_return
         self.owed = ""
+        self.same_hold = False
         self.parts: list[tuple[int, int, int]] = []
 
 
@@ -84,6 +88,8 @@ class LogOrder(CallOrder):
         # The number of leaves at the start of the list that were lost under an earlier hold of the lock.
         self.settled = 0
         self.owing = False
+        # A fault has marked a page dirty without the mmu lock.
+        self.marked_late = False
         # Ranges walked by walkers that protect or unmap, since something is owed.
         self.walked: list[tuple[int, int]] = []
 
@@ -166,6 +172,10 @@ class LogOrder(CallOrder):
         if self.kernel.actor == self.caller:
             self.settled = len(self.lost)
 
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        if logged and "mmu" not in self.kernel.locks:
+            self.marked_late = True
+
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         if not self.lost or not logged or vmid != self.vmid or self.kernel.actor != self.caller:
             return
@@ -181,11 +191,13 @@ class LogOrder(CallOrder):
             if leaf.may_return and leaf.ipa < end and start < leaf.ipa + leaf.size:
                 self.owe(leaf, INSTALLED, leaf.ipa, leaf.ipa + leaf.size)
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
         # A vCPU beside the call may have the dirty rings emptied, and then protects the pages that it takes itself.
-        if not self.settled or vmid != self.vmid or self.kernel.actor != self.caller:
+        lost = len(self.lost) if whole and self.marked_late else self.settled
+        if not lost or vmid != self.vmid or self.kernel.actor != self.caller:
             return
-        for leaf in self.lost[: self.settled]:
+        for at in range(lost):
+            leaf = self.lost[at]
             first = (leaf.ipa >> self.page_shift) - gfn
             last = first + (leaf.size >> self.page_shift)
             taken = mask >> max(first, 0) & ((1 << (last - max(first, 0))) - 1) if last > 0 else 0
@@ -193,6 +205,7 @@ class LogOrder(CallOrder):
                 # Eager splitting drops the lock between the words of a log: each is protected after it is taken.
                 start = gfn + max(first, 0) + (taken & -taken).bit_length() - 1
                 end = gfn + max(first, 0) + taken.bit_length()
+                leaf.same_hold = at >= self.settled
                 self.owe(leaf, TAKEN, start << self.page_shift, end << self.page_shift)
 
     def owe(self, leaf: LostLeaf, what: str, start: int, end: int) -> None:
@@ -212,14 +225,19 @@ class LogOrder(CallOrder):
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if not self.owing:
             return
-        late: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
+        late: dict[tuple[str, str, int, bool], list[tuple[int, int]]] = {}
         for leaf in self.lost:
             if leaf.owed and not self.seen_again(leaf):
-                late.setdefault((leaf.owed, leaf.walker, leaf.level), []).append((leaf.ipa, leaf.ipa + leaf.size))
-        for (what, walker, level), ranges in late.items():
+                key = leaf.owed, leaf.walker, leaf.level, leaf.same_hold
+                late.setdefault(key, []).append((leaf.ipa, leaf.ipa + leaf.size))
+        for (what, walker, level, same_hold), ranges in late.items():
             pages = GuestPages(ranges, self.granule.page_size)
-            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; a fault between "
-            reason += "the two maps it writable again, and the log misses its writes"
+            reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}; "
+            if same_hold:
+                reason += "the exchange also takes the bit of a page that was mapped before and that its fault marks "
+                reason += "between the two: that page stays writable, and the log misses its writes"
+            else:
+                reason += "a fault between the two maps it writable again, and the log misses its writes"
             self.report(what, level, reason, pages, taints=False, function=walker)
         self.forget()
 

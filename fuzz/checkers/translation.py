@@ -180,7 +180,7 @@ class Translation(GuestChecker):
     def before_destruction(self) -> None:
         self.before_operation(None)
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
         # Pages that are write-protected next. Dirty rings belong to the whole VM: they may contain other slots than the
         # operation's, and a vCPU that user space makes room for.
         if vmid == self.guest.vmid:

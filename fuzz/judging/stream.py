@@ -281,8 +281,8 @@ class Stream(Observer):
     def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
         self.note_more(56, vmid, slot, flags, logged, 0)
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
-        self.note_more(57, vmid, slot, gfn, mask, 0)
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
+        self.note_more(57, vmid, slot, gfn, mask, whole)
 
     def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
         self.note_more(85, vmid, slot, gfn, pages, 0)

@@ -293,7 +293,7 @@ class Trace(TraceLines):
         what = "without it" if flags < 0 else f"flags {flags:#x}, {'with a' if logged else 'no'} dirty bitmap"
         self.add(f"slots of VMID {vmid} installed: slot {slot}, {what}")
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
         where = self.place(gfn << self.granule.page_shift)
         self.add(f"dirty log of slot {slot}, {mask.bit_count()} page(s) from {where} on: bits taken")
 

@@ -54,7 +54,7 @@ class Recorder(Observer):
     def synchronize_srcu(self) -> None:
         """Ignore this event, which the streams lack."""
 
-    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int) -> None:
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
         """Ignore this event, which the streams lack."""
 
     def root_linked(self, vmid: int, linked: bool) -> None:

@@ -6,9 +6,10 @@ from typing import Final
 import candidate
 from candidate import Candidate
 from candidate.v5_14 import MmuV5_14, PgtableV5_14
-from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot
+from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot, kvm_vcpu
 from reference.kvm_main import KvmMain
-from reference.mmu import KVM_MR_DELETE, KVM_MR_FLAGS_ONLY
+from reference.mmu import KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, Mmu
+from reference.syndrome import kvm_is_write_fault
 
 V5_14: Final = candidate.get("v5.14")
 
@@ -146,6 +147,34 @@ class TakesThenProtectsAgain(TakesLate):
         )
         self.k.unlock("mmu")
         self.mmu.kvm_flush_remote_tlbs(self.kvm)
+
+
+class MarksLateMmu(Mmu):
+    """Right: a fault marks its page dirty once more after it has dropped the lock, as later kernels do."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        if not ret and kvm_is_write_fault(vcpu):
+            self.h.mark_page_dirty(vcpu.kvm, fault_ipa >> self.PAGE_SHIFT)
+        return ret
+
+
+class TakesWords(TakesUnderTheLock):
+    """Right only if faults mark pages under the lock: exchanges each word, also for bits that it has not looked at."""
+
+    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int, whole: bool = False) -> None:
+        super().take_bits(memslot, word, mask, True)
+
+
+class TakesWordsThenProtectsAgain(TakesWords):
+    """Right: protects again under the same hold of the lock."""
+
+    def after(self, memslot: kvm_memory_slot) -> None:
+        start = memslot.base_gfn << self.mmu.PAGE_SHIFT
+        self.mmu.stage2_wp_range(self.kvm, start, start + (memslot.npages << self.mmu.PAGE_SHIFT))
+        super().after(memslot)
 
 
 class ClearsLate(KvmMain):

@@ -4,6 +4,7 @@
 import pytest
 
 import candidate
+from candidate import Candidate
 from fuzz.checkers.log_order import LogOrder, LostLeaf
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
@@ -11,8 +12,10 @@ from fuzz.judging.differential import Differential
 from fuzz.language.operations import SetLog
 from fuzz.language.text import parse
 from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
 
-from .case import ORIGINAL, Case, all_found, each, violations
+from .case import EVERYWHERE, ORIGINAL, Case, all_found, each, violations
 from .practice_log_order import (
     HALF_AGAIN,
     PROTECT_BEFORE_LOG,
@@ -21,10 +24,13 @@ from .practice_log_order import (
     UNMAP_THEN_PROTECT,
     V5_14,
     ClearsLate,
+    MarksLateMmu,
     TakesAfterResched,
     TakesLate,
     TakesThenProtectsAgain,
     TakesUnderTheLock,
+    TakesWords,
+    TakesWordsThenProtectsAgain,
 )
 
 BLOCK = "vm\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\n"
@@ -112,6 +118,32 @@ def test_bits_are_taken_before_or_under_one_lock(main: type[KvmMain], text: str,
     assert with_main(main, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("mmu", "main", "expected"),
+    [
+        (MarksLateMmu, TakesWords, LATE),
+        (Mmu, TakesWords, []),
+        (MarksLateMmu, TakesUnderTheLock, []),
+        (MarksLateMmu, TakesWordsThenProtectsAgain, []),
+        (MarksLateMmu, KvmMain, []),
+    ],
+)
+def test_whole_words_are_taken_first_if_faults_mark_pages_without_the_lock(
+    mmu: type[Mmu], main: type[KvmMain], expected: list[str]
+) -> None:
+    """An exchange takes bits that were set after the look at the word; their pages were not protected."""
+    found = all_found(Candidate("broken", Pgtable, mmu, "for a test", main=main), parse(LOGGED + "log a get\n"))
+    assert [each.signature for each in found if each.signature != EVERYWHERE] == expected
+
+
+def test_a_block_across_many_words_is_in_order() -> None:
+    """The first word's collection protects the whole block, and each later one walks its part again."""
+    text = "s2fuzz 1\nvm cpus=1 fwb=on\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\n"
+    text += "cpu0 write a+0\ncpu0 write a+1M\nlog a get\ncpu0 write a+512K\ncpu0 write a+1M\nlog a get\n"
+    for version in (Candidate("late", Pgtable, MarksLateMmu, "for a test"), V5_14):
+        assert [each.signature for each in all_found(version, parse(text))] == []
+
+
 BESIDE = "par\nuser0 log a {}\ncpu0 write a+0\n{}end\ncpu0 write a+0\nlog a get\n"
 
 
@@ -172,7 +204,7 @@ def test_only_the_calls_own_bits_and_slots_require_protection(actor: int, owing:
         side.kernel.actor = actor
         vmid, number = side.guests[0].vmid, side.by_name["a"].id
         if event == "taken":
-            checker.log_taken(vmid, number, (1 << 30) >> 12, 1)
+            checker.log_taken(vmid, number, (1 << 30) >> 12, 1, False)
         else:
             checker.slots_installed(vmid, number, 1, True)
         assert (event, checker.owing) == (event, owing)

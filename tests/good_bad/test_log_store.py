@@ -13,10 +13,10 @@ from .case import Case, each
 class StoreZeroMain(KvmMain):
     """Wrong: a collection loads each word and stores zero, where the original exchanges the two."""
 
-    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int) -> None:
+    def take_bits(self, memslot: kvm_memory_slot, word: int, mask: int, whole: bool = False) -> None:
         assert memslot.dirty_bitmap is not None
         self.store_bits(memslot, word, memslot.dirty_bitmap[word] & ~mask)
-        super().take_bits(memslot, word, mask)
+        super().take_bits(memslot, word, mask, whole)
 
 
 STORE_ZERO = Candidate("store-zero", Pgtable, Mmu, "for a test", main=StoreZeroMain)

@@ -177,11 +177,12 @@ static void atomic_or(const void *p, unsigned long bits, void **frame)
 		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : rt_pfn_of((char *)SHIM_VMEMMAP + o), 0, 0, 0, frame);
 }
 
-static void atomic_taken(const void *p, unsigned long bits, void **frame)
+/* whole: all bits of the word are cleared, whichever were set */
+static void atomic_taken(const void *p, unsigned long bits, int whole, void **frame)
 {
 	for (int i = 0; bits && i < nbitmap; i++)
 		if ((unsigned long)p - bitmaps[i].start < bitmaps[i].end - bitmaps[i].start)
-			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | bitmaps[i].slot,
+			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | (shim_u64)whole << 31 | bitmaps[i].slot,
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
 #define HIT	do { rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
@@ -190,11 +191,11 @@ static void atomic_taken(const void *p, unsigned long bits, void **frame)
 t __tsan_atomic##b##_load(const t *p, int m) { rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
 void __tsan_atomic##b##_store(t *p, t v, int m) { HIT; *p = v; } \
 t __tsan_atomic##b##_exchange(t *p, t v, int m) \
-{ CHANGE_ENTRY(ENTRY_SET); t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+{ CHANGE_ENTRY(ENTRY_SET); t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, 1, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_add(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_ADD); return __atomic_fetch_add(p, v, 5); } \
 t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_SUB); return __atomic_fetch_sub(p, v, 5); } \
 t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
-{ CHANGE_ENTRY(ENTRY_AND); t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, FRAME); return old; } \
+{ CHANGE_ENTRY(ENTRY_AND); t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, !v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_or(t *p, t v, int m) \
 { CHANGE_ENTRY(ENTRY_OR); t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_XOR); return __atomic_fetch_xor(p, v, 5); } \

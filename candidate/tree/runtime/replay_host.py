@@ -232,7 +232,7 @@ class HostReplay:
         elif kind == r.SLOTS:
             self.replay_slots(a >> 32, a & 0xFFFFFFFF, b, c)
         elif kind == r.LOG_TAKEN:
-            self.replay_log_taken(a >> 32, a & 0xFFFFFFFF, b, c & (1 << 64) - 1)
+            self.replay_log_taken(a >> 32, a & 0x7FFFFFFF, b, c & (1 << 64) - 1, a >> 31 & 1 != 0)
         elif kind == r.ROOT:
             self.replay_root(a, b != 0, c)
 
@@ -273,8 +273,11 @@ class HostReplay:
         for o in self.kernel.on.slots_installed:
             o.slots_installed(machine.mmu.vmid, number, flags, flags != -1 and logged)
 
-    def replay_log_taken(self, vm: int, number: int, gfn: int, mask: int) -> None:
-        """Replay the clearing of dirty bitmap bits that user space has read."""
+    def replay_log_taken(self, vm: int, number: int, gfn: int, mask: int, whole: bool) -> None:
+        """Replay the clearing of dirty bitmap bits that user space has read.
+
+        :param whole: see `Observer.log_taken`
+        """
         machine = self.vms[vm]
         slot = self.host.id_to_memslot(machine, number)
         if slot is not None and slot.dirty_bitmap is not None:
@@ -284,7 +287,7 @@ class HostReplay:
             if mask >> 64 - bit:
                 slot.dirty_bitmap[word + 1] &= ~(mask >> 64 - bit)
         for o in self.kernel.on.log_taken:
-            o.log_taken(machine.mmu.vmid, number, gfn, mask)
+            o.log_taken(machine.mmu.vmid, number, gfn, mask, whole)
 
     def replay_other(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay exits, small allocations, warnings, and the remaining kinds of records."""
