@@ -383,6 +383,16 @@ class Shadow(GuestChecker):
             if child is not None:
                 self.collect(child, start, end, found)
 
+    def had_leaf(self, level: int, base: int) -> bool:
+        """Return whether a live leaf of *level* at *base* was removed or changed since this operation began."""
+        if any(at == level and ipa == base for at, ipa, _ in self.removed):
+            return True
+        found: list[tuple[int, int, int]] = []
+        for table in self.detached:
+            if table.level <= level:
+                self.collect(table, base, base + (1 << self.shifts[level]), found)
+        return any(at == level and ipa == base for at, ipa, _ in found)
+
     def exposed_before(self, start: int, end: int) -> Exposed:
         """Return the leaves that mapped [start, end) when this operation began and were removed or changed since."""
         exposed = Exposed(self.granule)

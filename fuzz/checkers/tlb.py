@@ -4,11 +4,17 @@
 A CPU may have cached any valid entry that it could reach, whether the program
 accessed it or not, except an entry with the access flag clear. So each
 change that removes something owes a flush, until a flush covers it (`Owed`).
+
+A level hint must name the level of the leaf (Arm ARM C5.5, TTL): otherwise the CPU need not invalidate anything. After
+a change that only adds rights nothing is owed, but a CPU that keeps the old entry faults again. So the
+checker compares each hint with the leaf.
 """
 
+from typing import Final
+
 from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
-from reference.machine.instructions import ALLE1, VMALLS12E1
-from reference.machine.processor import ALL_VMIDS
+from reference.machine.instructions import ALLE1, BROADCAST, IPAS2E1, IPAS2LE1, VMALLS12E1
+from reference.machine.processor import ALL_VMIDS, MISFIT, Invalidation
 from reference.machine.tlb import CpuTlb
 from reference.machine.walk import NONE, Walk
 
@@ -17,9 +23,12 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 from .owed import Key, Late, Owed, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
-from .rule import Clause, Rule
+from .rule import LAST, Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
+
+BY_ADDRESS: Final = (IPAS2E1, IPAS2LE1)
+WRONG_HINT: Final = "flushed with the hint of another level"
 
 
 class Tlb(GuestChecker):
@@ -42,6 +51,7 @@ class Tlb(GuestChecker):
             Clause("no CPU can hold an entry that the tables no longer justify"),
             Clause("an entry broken under the mmu lock is flushed under it", "*flushed after mmu_lock was dropped*"),
             Clause("no two sizes for one address", "*: two sizes*"),
+            Clause("the level hint of a TLBI by address is the level of a leaf there", f"*: {WRONG_HINT}*"),
         ),
         "a CPU would keep using a translation that is gone, and reach a frame that has another owner by then",
         Severity.STALE,
@@ -50,6 +60,13 @@ class Tlb(GuestChecker):
             ("*unmap*: leaf not flushed*", Severity.ISOLATION, 10),
             ("*: table not flushed*", Severity.LIFETIME, 6),
             ("*: entry of another VM*", Severity.ISOLATION, 11),
+            (f"*: {WRONG_HINT}*", Severity.CONTRACT, LAST),
+        ),
+        reasons=(
+            (
+                f"*: {WRONG_HINT}*",
+                "the CPU need not invalidate anything, and an access may fault again for nothing",
+            ),
         ),
     )
 
@@ -113,6 +130,30 @@ class Tlb(GuestChecker):
                     self.reported.clear()
         if self.owed.late:
             self.report_late()
+
+    def instruction(self, op: int, operand: int) -> None:
+        if op & ~BROADCAST in BY_ADDRESS:
+            begun = self.kernel.hardware.processors[self.kernel.assembly.cpu].begun
+            if begun and begun[-1].hint and begun[-1].vmid == self.guest.hardware_vmid.vmid:
+                self.judge_hint(begun[-1])
+
+    def judge_hint(self, flush: Invalidation) -> None:
+        """Judge a level hint: the leaf there has that level, or had it since the operation began."""
+        level, entry = self.shadow.lookup(flush.ipa)
+        if level in (-1, flush.hint) or not self.guest.is_known_to_tlbs():
+            return
+        if flush.hint != MISFIT:
+            base = flush.ipa >> self.shifts[flush.hint] << self.shifts[flush.hint]
+            if self.owed.holds_leaf(flush.hint, base) or self.shadow.had_leaf(flush.hint, base):
+                return
+        hint = "no level of these tables" if flush.hint == MISFIT else f"level {flush.hint}"
+        self.report(
+            WRONG_HINT,
+            level,
+            f"{self.text(entry, level)} maps {flush.ipa:#x}, the hint is {hint}",
+            frozenset([flush.ipa]),
+            taints=False,
+        )
 
     def unlock(self, name: str, vmid: int) -> None:
         if self.owed.fresh and name == "mmu" and vmid == self.vmid:
