@@ -187,7 +187,7 @@ class Repair:
             if MEMFD not in (other.backing, backing):
                 alias, backing, most = other.name, other.backing, other.size
         size, large = raw.size * page, large_size(page)
-        if not page <= size <= most or (size > large and raw.large != LARGE):
+        if not page <= size <= min(most, 1 << self.vm.ipa) or (size > large and raw.large != LARGE):
             size = min((raw.size % 4 + 1) * page * page // 8, large, most)
         offset = raw.offset * page
         if offset >= GIB or (alias and offset > most - size):

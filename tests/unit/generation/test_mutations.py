@@ -5,7 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -79,6 +79,14 @@ def changed(mutation: Mutation, before: Program, seed: int, limit: int = LIMIT) 
 def test_an_editor_that_changes_nothing(programs: list[Program]) -> None:
     for before in programs:
         assert ProgramEditor(before, Random(0)).program(LIMIT) == before
+
+
+def test_a_slot_larger_than_the_new_address_space_becomes_smaller() -> None:
+    editor = ProgramEditor(program("vm ipa=40\nslot a size=16G backing=anon\ncpu0 read a+0\n"), Random(0))
+    editor.vm = replace(editor.vm, ipa=32)
+    result = editor.program(LIMIT)
+    validate(result)
+    assert [slot.size <= 1 << 32 for slot in result.slots] == [True]
 
 
 def test_results_are_valid(programs: list[Program]) -> None:
