@@ -17,7 +17,9 @@ from .ending import ending
 from .large_slots import with_large_slot
 from .long_holds import with_long_holds
 from .motifs import MOTIFS
+from .poisoned import with_poison
 from .racing import racing
+from .ring_visits import with_ring_visits
 from .vmids import with_rollover
 
 # Percentage of programs in which another task repeatedly waits for the mmu lock; percentage where it waits once.
@@ -31,7 +33,7 @@ class Generator:
 
     :param seed: any integer; the same seed generates the same programs
     :param granule: page size of all programs in bytes; 0: all sizes, 4K most often
-    :param offers: capabilities that programs may request; their operations do not depend on it
+    :param offers: capabilities that programs may request; other programs do not depend on it
     :param whole: leave ranges as long as they were drawn (see `fuzz.generation.capping`)
     """
 
@@ -56,6 +58,8 @@ class Generator:
         program = with_long_holds(program, random.Random(f"holds {number}"))
         program = contended(program, random.Random(f"resched {number}"))
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
+        program = with_poison(program, random.Random(f"poison {number}"))
+        program = with_ring_visits(program, random.Random(f"ring {number}"))
         program = with_lpa(program, self.offers.narrow, random.Random(f"lpa {number}"))
         program = ending(program, random.Random(f"end {number}"))
         return racing(program, random.Random(f"par {number}")) if self.offers.par else program

@@ -32,9 +32,12 @@ def test_programs_use_offered_capabilities_only() -> None:
         assert (without.vm.split, without.vm.ring, without.vm.grace) == (0, 0, None)
         vm = replace(program.vm, split=0, ring=0, grace=None)
         operations = tuple(map(splitting_succeeds, program.operations))
+        if program.vm.ring:
+            # Writes that a reset of the ring takes apart may follow.
+            operations = operations[: len(without.operations)]
         assert replace(program, vm=vm, operations=operations) == without
-        assert program.vm.split or operations == program.operations
-        fails += operations != program.operations
+        assert program.vm.split or operations == program.operations[: len(operations)]
+        fails += operations != program.operations[: len(operations)]
         splits += program.vm.split != 0
         rings += program.vm.ring != 0
         graces += program.vm.grace is not None
