@@ -237,6 +237,9 @@ class Observer:
     def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
         """A store that is not atomic to the dirty bitmap of an installed slot, for *pages* pages from *gfn* on."""
 
+    def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
+        """The entry of a dirty ring for *gfn* was published before it was filled, or without a barrier after that."""
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
 

@@ -95,6 +95,7 @@ class Observers:
         self.slots_installed: list[Observer] = []
         self.log_taken: list[Observer] = []
         self.log_stored: list[Observer] = []
+        self.ring_early: list[Observer] = []
         self.root_linked: list[Observer] = []
         self.cow: list[Observer] = []
         self.host_update: list[Observer] = []
@@ -180,6 +181,7 @@ class Observers:
             self.slots_installed,
             self.log_taken,
             self.log_stored,
+            self.ring_early,
             self.root_linked,
             self.cow,
             self.host_update,

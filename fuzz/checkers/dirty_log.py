@@ -65,6 +65,10 @@ class DirtyLog(GuestChecker):
                 "the dirty bitmap of an installed slot changes only by atomic operations",
                 "*: dirty bitmap changed by a plain store*",
             ),
+            Clause(
+                "an entry of a dirty ring is filled, and a barrier follows, before it is published",
+                "*: dirty ring entry published *",
+            ),
         ),
         LEFT_OUT,
         Severity.CORRUPTION,

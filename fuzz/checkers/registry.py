@@ -29,6 +29,7 @@ from .plain_store import PlainStore
 from .progress import Progress
 from .refcount import Refcount
 from .rights import Rights
+from .ring_entry import RingEntry
 from .rule import Rule
 from .shadow import Shadow
 from .slot_order import SlotOrder
@@ -67,6 +68,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     DirtyLog,
     LogOrder,
     LogStore,
+    RingEntry,
     Ageing,
     AgeingResults,
     Hyp,

@@ -287,6 +287,9 @@ class Stream(Observer):
     def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
         self.note_more(85, vmid, slot, gfn, pages, 0)
 
+    def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
+        self.note_more(86, vmid, gfn, filled, 0, 0)
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.note(58, vmid, linked)
 

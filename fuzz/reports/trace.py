@@ -301,6 +301,10 @@ class Trace(TraceLines):
         where = self.place(gfn << self.granule.page_shift)
         self.add(f"dirty log of slot {slot}, {pages} page(s) from {where} on: a store that is not atomic")
 
+    def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
+        what = "without a barrier" if filled else "before it was filled"
+        self.add(f"dirty ring entry of {self.place(gfn << self.granule.page_shift)}: published {what}")
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.add(f"root of VMID {vmid} {'linked' if linked else 'unlinked'}")
 

@@ -105,6 +105,11 @@ PROBES: Final = (
     # Dirty rings.
     _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING", "dirty rings"),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
+    TreeProbe(
+        "HAVE_RING_PUSH",
+        r"^void kvm_dirty_ring_push\(struct kvm_vcpu \*\w+, u32 \w+, u64 \w+\);",
+        "include/linux/kvm_dirty_ring.h",
+    ),
     # Ageing does not flush the TLB.
     _selected("ELIDES_AGED_FLUSH", "KVM_ELIDE_TLB_FLUSH_IF_YOUNG", "ageing without a flush"),
     # Ageing does not take the mmu lock.

@@ -331,6 +331,11 @@ class HostReplay:
             for o in k.on.log_stored:
                 o.log_stored(self.vms[a >> 32].mmu.vmid, a & 0xFFFFFFFF, b, c)
             return
+        if kind == r.RING_EARLY:
+            slot = self.host.id_to_memslot(self.vms[a >> 32], a & 0xFFFFFFFF)
+            for o in k.on.ring_early:
+                o.ring_early(self.vms[a >> 32].mmu.vmid, b + (0 if slot is None else slot.base_gfn), c != 0)
+            return
         if kind == r.SRCU_SYNC:
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
