@@ -27,7 +27,7 @@ from ..store.outcomes import Notice, UnitOutcome
 from ..store.parts import OpenCampaign
 from ..store.records import Records
 from ..store.settings import Settings
-from .file_minimizing import Minimized
+from .file_minimizing import MinimizedFile
 from .filing import Filer
 from .hook import Hook
 from .limits import Limit, Limits
@@ -45,7 +45,7 @@ _REPLAY_TIMEOUT: Final = 0.2
 # Time for the remaining replays after the campaign's time is over.
 _LAST_REPLAYS: Final = 60.0
 
-Event = tuple[int, "Future[UnitOutcome]"] | Replayed | Minimized
+Event = tuple[int, "Future[UnitOutcome]"] | Replayed | MinimizedFile
 
 
 class Coordinator(Closing):
@@ -204,7 +204,7 @@ class Coordinator(Closing):
         while True:
             if isinstance(event, Replayed):
                 self.replays.process_replayed(event)
-            elif isinstance(event, Minimized):
+            elif isinstance(event, MinimizedFile):
                 self.replays.process_minimized(event)
             else:
                 self.process_unit(*event)

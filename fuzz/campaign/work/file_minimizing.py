@@ -48,7 +48,7 @@ class ToMinimize:
 
 
 @dataclass(frozen=True, slots=True)
-class Minimized:
+class MinimizedFile:
     """The end of minimising the program of a filed finding.
 
     :param finding: as the program shows it
@@ -67,7 +67,7 @@ class Minimized:
 
 def minimize_file(
     store: Store, folder: Path, wanted: ToMinimize, judge: Judge, busy: Callable[[], bool]
-) -> Minimized | None:
+) -> MinimizedFile | None:
     """Minimise the program of a filed finding, and replace the larger program in its file.
 
     The file is replaced atomically, after a fresh process has shown the finding with the smaller program: at any
@@ -85,7 +85,7 @@ def minimize_file(
     comments, program = there
     finding, said = wanted.finding, comments.get("minimized", "")
     if said and not said.endswith(_SO_FAR):
-        return Minimized(finding, wanted.version, wanted.file, len(program.operations), "")
+        return MinimizedFile(finding, wanted.version, wanted.file, len(program.operations), "")
     if finding.kind == CRASH or is_silent(finding.signature):
         # Each run takes long.
         return None
@@ -114,7 +114,7 @@ def minimize_file(
     trouble = _put(store, path, there[0], shown, text, how if final else how + _SO_FAR)
     if not final and not trouble:
         return None
-    return Minimized(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
+    return MinimizedFile(shown, wanted.version, wanted.file, len(result.program.operations), how, trouble)
 
 
 def _read(path: Path) -> tuple[dict[str, str], Program] | None:

@@ -22,7 +22,7 @@ from ...language.program import Program, ProgramError
 from ...language.text import print_program
 from ..store.code import Code, digests_of
 from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
-from .file_minimizing import Minimized, ToMinimize, minimize_file
+from .file_minimizing import MinimizedFile, ToMinimize, minimize_file
 
 # Seconds that writing a file may take on a slow disk.
 _WRITE_TIMEOUT: Final = 60.0
@@ -98,7 +98,7 @@ class Filer:
     """
 
     def __init__(
-        self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | Minimized], None]
+        self, folder: Path, reference: str, candidate: str, tell: Callable[[Replayed | MinimizedFile], None]
     ) -> None:
         self.folder = folder
         self.versions = (reference, candidate)
@@ -174,7 +174,7 @@ class Filer:
                 del self.to_minimise[wanted.file]
         return self.queue.get()
 
-    def _minimize(self, wanted: ToMinimize) -> Minimized | None:
+    def _minimize(self, wanted: ToMinimize) -> MinimizedFile | None:
         """Minimise the program of a finding, if the code that it was filed on is current."""
         if self.store is None or self.code != wanted.code:
             self._renew()

@@ -5,7 +5,7 @@ from ..store.database import CampaignError
 from ..store.findings import FILED, GONE, Replayed
 from ..store.log import Log
 from ..store.records import Records
-from .file_minimizing import Minimized, ToMinimize
+from .file_minimizing import MinimizedFile, ToMinimize
 from .filing import Filer
 from .hook import Hook
 
@@ -56,7 +56,7 @@ class Replays:
         else:
             self.log.say(f"did not replay: {finding.title}: {replayed.reason}")
 
-    def process_minimized(self, minimized: Minimized) -> None:
+    def process_minimized(self, minimized: MinimizedFile) -> None:
         """Record that minimising the program of a filed finding has ended."""
         if minimized.trouble:
             raise CampaignError(f"{minimized.trouble}; use a writable directory with free space")

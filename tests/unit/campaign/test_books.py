@@ -14,7 +14,7 @@ from fuzz.campaign.store.records import Records
 from fuzz.campaign.view.history import Moment, history, speeds
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.summary import summary
-from fuzz.campaign.work.file_minimizing import Minimized
+from fuzz.campaign.work.file_minimizing import MinimizedFile
 from fuzz.campaign.work.filing import Filer
 from fuzz.campaign.work.plan import Planner, unit_seed
 from fuzz.campaign.work.worker import Stop, do_unit
@@ -176,7 +176,7 @@ def test_only_findings_that_replay_are_filed(records: tuple[Records, Planner], t
         record = FindingRecord(Finding("regression", signature, "why", 3), MISSING_CLEAN, 7, 5)
         waiting.append(Pending(number, 1, record))
     assert books.findings.waiting(1) == waiting
-    findings, told = tmp_path / "campaign" / "findings", list[Replayed | Minimized]()
+    findings, told = tmp_path / "campaign" / "findings", list[Replayed | MinimizedFile]()
     filer = Filer(findings, "original", "rfc-v1", told.append)
     for each in waiting:
         filer.ask(each, books.code)

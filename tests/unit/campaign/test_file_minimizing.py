@@ -14,7 +14,7 @@ from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import reading
 from fuzz.campaign.store.findings import FILED, Pending, Replayed
 from fuzz.campaign.work import filing
-from fuzz.campaign.work.file_minimizing import Minimized, ToMinimize
+from fuzz.campaign.work.file_minimizing import MinimizedFile, ToMinimize
 from fuzz.campaign.work.filing import Filer
 from fuzz.findings.found import comments_of
 from fuzz.findings.record import FindingRecord
@@ -42,7 +42,7 @@ class Filing:
         self.runs = 0
         # Called before each replay returns.
         self.meanwhile: Callable[[], object] = int
-        self.told: SimpleQueue[Replayed | Minimized] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | MinimizedFile] = SimpleQueue()
         (folder / "findings").mkdir()
         self.folder = folder
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
@@ -84,7 +84,7 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     (one.folder / wanted.file).write_text(with_stamp(before, "confirmed by Linux"))
     one.filer.minimize_later(wanted)
     minimized = one.told.get(timeout=60)
-    assert isinstance(minimized, Minimized)
+    assert isinstance(minimized, MinimizedFile)
     assert (minimized.operations, minimized.how, minimized.trouble) == (1, "6 operations to 1", "")
     assert minimized.finding.reason == "shown by 1"
     program = load(one.folder / wanted.file)
@@ -99,7 +99,7 @@ def test_a_filed_program_becomes_smaller(one: Filing) -> None:
     runs = one.runs
     one.filer.minimize_later(wanted)
     again = one.told.get(timeout=60)
-    assert isinstance(again, Minimized)
+    assert isinstance(again, MinimizedFile)
     assert (again.operations, again.how, one.runs) == (1, "", runs)
     # A larger program does not replace it.
     one.filed(2, 5)
@@ -123,7 +123,7 @@ def test_replays_go_first_and_keep_the_progress_of_minimising(one: Filing) -> No
     go.set()
     first, second = (one.told.get(timeout=60) for _ in range(2))
     assert isinstance(first, Replayed)
-    assert isinstance(second, Minimized)
+    assert isinstance(second, MinimizedFile)
     assert first.operations < 6
     assert second.how == "6 operations to 1"
     assert comments_of(one.text(wanted))["minimized"] == second.how

@@ -17,7 +17,7 @@ from fuzz.campaign.view.lines import answer
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work import filing
-from fuzz.campaign.work.file_minimizing import Minimized
+from fuzz.campaign.work.file_minimizing import MinimizedFile
 from fuzz.campaign.work.filing import Filer, gone_path
 from fuzz.files import write_together
 from fuzz.findings import finding_files
@@ -54,7 +54,7 @@ class Campaign:
         # Called during a replay.
         self.meanwhile: Callable[[], object] = int
         self.findings = Findings(db, Accepted())
-        self.told: SimpleQueue[Replayed | Minimized] = SimpleQueue()
+        self.told: SimpleQueue[Replayed | MinimizedFile] = SimpleQueue()
         (folder / "findings").mkdir()
         self.filer = Filer(folder / "findings", "original", "rfc-v1", self.told.put)
 
