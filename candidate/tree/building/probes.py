@@ -72,6 +72,7 @@ PROBES: Final = (
         r"__kvmalloc_node_noprof\(DECL_\w+\([^)]*\), unsigned long align",
         "include/linux/slab.h",
     ),
+    TreeProbe("HAVE_CACHE_ARGS", r"^struct kmem_cache_args \{", "include/linux/slab.h"),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
     # Functions that the tree defines itself, inline or not.
     TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", f"{ARM}/include/asm/kvm_pgtable.h"),

@@ -22,6 +22,9 @@ void shim_give_way(int asleep);
 /* rt_locks.c */
 extern unsigned long shim_irqs_on;
 int shim_lock_held(const volatile void *p);
+int shim_lock_taken(const volatile void *p);
+int shim_this_actor(void);
+void shim_wait_for(int actor);
 void rt_read_beside(const void *p, int take);
 void shim_forget_locks(void);
 void shim_call_begins(void);
@@ -34,6 +37,7 @@ void shim_count_failures(int on);
 void *shim_zalloc(unsigned long n);
 void shim_free(void *p);
 void shim_free_untold(int on);
+void *shim_new_cache(unsigned long bytes, void (*construct)(void *object));
 /* rt_models.c */
 void shim_within_cache(int by);
 void shim_set_entry(shim_u64 entry, shim_u64 value);
@@ -52,6 +56,8 @@ void shim_become(int actor);
 long shim_dispatch(shim_u64 op, const shim_u64 *args, shim_u64 *info);
 int shim_vmid_of_walk(const void *pgt);
 int shim_walks_user_tables(const void *pgt);
+void shim_allow_works(void);
+int shim_run_work(void);
 
 /* ---- of glue_host.c ---- */
 extern struct mm_struct *shim_mm;

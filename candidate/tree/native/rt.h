@@ -102,6 +102,8 @@ extern unsigned long rt_small_start HIDDEN;
 void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
 void rt_cannot_start(const char *why) __attribute__((noreturn));
+void rt_told_free(void **frame);
+void rt_free_later(void *p);
 /* Small memory, surrounded by red zones in a build with --sanitize. */
 void *rt_object(unsigned long n);
 void rt_object_free(const void *p, void **frame);

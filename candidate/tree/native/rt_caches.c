@@ -125,6 +125,14 @@ static void given_back(const void *p, int kind, void **frame)
 		rt_emit(kind, 0, 0, 0, 0, frame);
 	rt_object_free(p, frame);
 }
+/* Free an object in an RCU callback: its release was recorded when the callback was queued, as the caller's. */
+void rt_told_free(void **frame)
+{
+	if (!rt_in_cache && !gives_untold)
+		rt_emit(EV_KFREE, 0, 0, 0, 0, frame);
+}
+void rt_free_later(void *p) { rt_object_free(p, FRAME); }
+
 #define ZEROED(name, sig, n) void *name sig { return small(n, 1, EV_KZALLOC, FRAME); }
 #define SMALL(name, sig, n) void *name sig { return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME); }
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
@@ -141,9 +149,55 @@ ZEROED(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
-/* The size is that of the cache, which is not known here; use more than any cache needs. */
-SMALL(kmem_cache_alloc, (void *s, unsigned g), 131072)
-SMALL(kmem_cache_alloc_noprof, (void *s, unsigned g), 131072)
+
+/* A cache of objects of one size, made by kernel code. */
+static const char is_cache;
+struct cache {
+	const char *mark;	/* &is_cache */
+	unsigned long bytes;
+	void (*construct)(void *object);
+};
+
+void *shim_new_cache(unsigned long bytes, void (*construct)(void *object))
+{
+	struct cache *s = rt_object(sizeof(*s));
+
+	rt_may_sleep("kmem_cache_create", FRAME);
+	*s = (struct cache){ &is_cache, bytes, construct };
+	return s;
+}
+void *kmem_cache_create(const char *name, unsigned n, unsigned align, unsigned long flags, void (*construct)(void *))
+{
+	return shim_new_cache(n, construct);
+}
+void *kmem_cache_create_usercopy(const char *name, unsigned n, unsigned align, unsigned long flags, unsigned offset,
+				 unsigned size, void (*construct)(void *))
+{
+	return shim_new_cache(n, construct);
+}
+void kmem_cache_destroy(void *s)
+{
+	if (!s)
+		return;
+	rt_may_sleep("kmem_cache_destroy", FRAME);
+	rt_object_free(s, FRAME);
+}
+void kmem_cache_free(void *s, void *p) { given_back(p, EV_KFREE, FRAME); }
+
+/* The size of a cache that kernel code has not made is not known here; use more than any needs. */
+#define ANY_CACHE	131072
+static void *from_cache(struct cache *s, unsigned g, void **frame)
+{
+	int known = (unsigned long)s - rt_small_start < RT_SMALL_BYTES && s->mark == &is_cache;
+	void *p = small(known ? s->bytes : ANY_CACHE, (g & shim_gfp_zero) != 0, EV_KZALLOC, frame);
+
+	if (p && known && s->construct)
+		s->construct(p);
+	return p;
+}
+void *kmem_cache_alloc(void *s, unsigned g) { return from_cache(s, g, FRAME); }
+void *kmem_cache_alloc_noprof(void *s, unsigned g) { return from_cache(s, g, FRAME); }
+
 ZEROED(vzalloc, (unsigned long n), n)
 ZEROED(vzalloc_noprof, (unsigned long n), n)
 void *__alloc_percpu(unsigned long n, unsigned long al) { return small(product(n, 64), 1, EV_PERCPU, FRAME); }

@@ -205,6 +205,15 @@ void rt_read_beside(const void *p, int take)
 	l->reads[rt_actor + 1] += take ? 1 : -1;
 }
 
+int shim_lock_taken(const volatile void *p)
+{
+	struct lock *l;
+
+	RT_LOADED();
+	l = lock_at((const void *)p);
+	return l->readers || l->writer;
+}
+
 int shim_lock_held(const volatile void *p)
 {
 	struct lock *l = lock_at((const void *)p);
@@ -254,7 +263,12 @@ LOCK(_raw_read_lock, 0) UNLOCK(_raw_read_unlock, 0)
 SLEEPING_LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
 SLEEPING_LOCK(down_read, 0) UNLOCK(up_read, 0)
 SLEEPING_LOCK(down_write, 1) UNLOCK(up_write, 1)
-int mutex_lock_killable(void *p) { sleeping_lock(p, 1, "mutex_lock_killable", FRAME); return 0; }
+/* No actor gets a signal, so the lock is always taken. */
+#define SIGNALLED_LOCK(name, w) int name(void *p) { sleeping_lock(p, w, #name, FRAME); return 0; }
+SIGNALLED_LOCK(mutex_lock_killable, 1) SIGNALLED_LOCK(mutex_lock_interruptible, 1)
+SIGNALLED_LOCK(down_read_killable, 0) SIGNALLED_LOCK(down_read_interruptible, 0)
+SIGNALLED_LOCK(down_write_killable, 1)
+int mutex_is_locked(void *p) { return shim_lock_taken(p); }
 #define TRY_LOCK(name, w) int name(void *p) { return try_lock(p, w, FRAME); }
 TRY_LOCK(_raw_read_trylock, 0) TRY_LOCK(_raw_write_trylock, 1) TRY_LOCK(mutex_trylock, 1)
 TRY_LOCK(down_read_trylock, 0) TRY_LOCK(down_write_trylock, 1)
@@ -291,6 +305,9 @@ void synchronize_srcu_expedited(void *p)
 		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
 }
 ALIAS(synchronize_srcu, synchronize_srcu_expedited)
+int shim_this_actor(void) { return rt_actor; }
+/* Wait for something that another actor does. */
+void shim_wait_for(int actor) { rt_wait(LOCK_OTHER, -1, actor); }
 /* Return whether another task waits: the program specifies at which questions. */
 static unsigned int questions;
 static int waits(void)

@@ -50,6 +50,7 @@ long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* for trees without dirty rings; others define it */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
 void __init_waitqueue_head(void *a) { }
+unsigned char static_key_initialized = 1;	/* the system has booted */
 /* There is one CPU, number 0. CPU masks are single words. */
 unsigned int nr_cpu_ids = 1;
 unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };

@@ -81,6 +81,20 @@ void synchronize_rcu(void)
 	grace_period(FRAME);
 }
 ALIAS(synchronize_rcu_expedited, synchronize_rcu)
+ALIAS(rcu_barrier, synchronize_rcu)
+ALIAS(kvfree_rcu_barrier, synchronize_rcu)
+
+/* kfree_rcu() and its like: older trees pass the offset of the head in the object. Without a head, the caller may sleep. */
+#define MAX_HEAD_OFFSET	4096
+void kvfree_call_rcu(void *head, void *p)
+{
+	if (!head)
+		rt_may_sleep("kvfree_call_rcu", FRAME);
+	else if ((unsigned long)p < MAX_HEAD_OFFSET)
+		p = (char *)head - (unsigned long)p;
+	rt_told_free(FRAME);
+	call_rcu(p, rt_free_later);
+}
 
 void rt_own_rcu(void)
 {
@@ -92,7 +106,10 @@ void rt_own_rcu(void)
 void shim_call_over(int last)
 {
 	grace_could_end(1, last, FRAME);
-	/* Callbacks that were queued by callbacks have no readers to wait for either. */
-	while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
-		grace_period(FRAME);
+	shim_allow_works();
+	do {
+		/* Callbacks that were queued by callbacks have no readers to wait for either. */
+		while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
+			grace_period(FRAME);
+	} while (shim_run_work());
 }
