@@ -31,6 +31,8 @@ class KernelState:
         self.entries = granule.entries
         self.caps = caps
         self.counts: list[int] = []
+        # Pages of the page allocator that need not be tables.
+        self.any_pages: set[int] = set()
         # The VM for which kernel code runs, and whose locks it takes. A caller that acts for another VM sets this.
         self.vmid = 1
         # The current CPU.

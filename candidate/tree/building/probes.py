@@ -72,6 +72,7 @@ PROBES: Final = (
         r"__kvmalloc_node_noprof\(DECL_\w+\([^)]*\), unsigned long align",
         "include/linux/slab.h",
     ),
+    TreeProbe("HAVE_BULK_LIST", r"alloc_pages_bulk(?:_noprof)?\([^;{]*struct list_head \*", "include/linux/gfp.h"),
     TreeProbe("HAVE_CACHE_ARGS", r"^struct kmem_cache_args \{", "include/linux/slab.h"),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
     # Functions that the tree defines itself, inline or not.

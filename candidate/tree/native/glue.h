@@ -47,8 +47,8 @@ extern unsigned long shim_slot_pages;
 
 /* ---- of glue.c and its parts ---- */
 extern const unsigned long shim_page_shift, shim_sizeof_page;
-extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero;
-extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns;
+extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero, shim_gfp_sleeps;
+extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns, shim_bulk_has_list;
 extern int shim_notifying;			/* a notifier runs, which accesses the sequence itself */
 extern int shim_must_not_block;			/* the current actor is in a notifier that must not sleep */
 void shim_start(void);

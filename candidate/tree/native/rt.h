@@ -81,7 +81,8 @@ int rt_fails(int *left);
  * invalid, and not empty. It is no address either.
  */
 #define RT_UNWRITTEN_WORD 0x5a5a5a5a5a5a5a5aUL
-void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **frame);
+/* any: these pages need not become tables */
+void *rt_take(unsigned int nr, int zero, int kind, int any, const char *name, void **frame);
 /* For each page of the arena: 1 if it may have unwritten entries. Whether any page of this program may have some. */
 extern char *rt_unwritten;
 extern int rt_any_unwritten HIDDEN;
@@ -157,6 +158,9 @@ void rt_pass_time(shim_u64 ns);
 void rt_writes(const void *p, unsigned long n, void **frame);
 void rt_bitmap_stored(const void *p, unsigned long n, void **frame);
 void rt_wrote(const void *p, unsigned long n);
+void *rt_take_pages(unsigned gfp, unsigned order, void **frame);
+void rt_free_pages(char *va, unsigned order, void **frame);
+void rt_no_table(const void *va, const char *name, void **frame);
 unsigned long rt_pfn_of(const void *page);
 void *rt_va_of(const void *page);
 #endif

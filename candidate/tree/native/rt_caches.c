@@ -52,7 +52,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	rt_emit(EV_MC_POP, real_kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, 0, FRAME);
 	if (!object)
 		return 0;
-	va = rt_take(1, 1, EV_ALLOC, 0, FRAME);
+	va = rt_take(1, 1, EV_ALLOC, 0, 0, FRAME);
 	if (va && !rt_is_zero(object)) {
 		/* Copy the object, which the tree may have asked to be zeroed or not; a new page is zero. */
 		memcpy(va, object, 1UL << RT_PAGE_SHIFT);

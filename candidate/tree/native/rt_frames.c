@@ -57,7 +57,9 @@ void mark_page_dirty_in_slot(void *kvm, void *slot, unsigned long gfn)
 }
 
 void mark_page_accessed(void *page) { rt_emit(EV_ACCESSED, rt_pfn_of(page), 0, 0, 0, FRAME); }
-void set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); }
+void folio_mark_accessed(void *folio) { rt_emit(EV_ACCESSED, rt_pfn_of(folio), 0, 0, 0, FRAME); }
+int folio_mark_dirty(void *folio) { rt_emit(EV_DIRTY, rt_pfn_of(folio), 0, 0, 0, FRAME); return 1; }
+int set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); return 1; }
 
 void mte_clear_page_tags(void *va) { rt_emit(EV_TAGS, ((unsigned long)va - SHIM_VA_OFF) >> RT_PAGE_SHIFT, 0, 0, 0, FRAME); }
 

@@ -64,14 +64,14 @@ void rt_read_unwritten(const volatile void *p, void **frame)
 	rt_emit(EV_UNWRITTEN, rt_entry(entry), 0, 0, 0, frame);
 }
 
-void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **frame)
+void *rt_take(unsigned int nr, int zero, int kind, int any, const char *name, void **frame)
 {
 	unsigned int i = rt_arena_next;
 	void *va;
 
 	/* alloc_pages_exact(0) fails: get_order(0) is larger than any allocation. */
 	if (!nr || rt_fails(&shim_control->left.pages)) {
-		rt_emit(kind, -1, nr, 0, name, frame);
+		rt_emit(kind, -1, nr, any, name, frame);
 		return 0;
 	}
 	if (nr > RT_ARENA_PAGES - i)
@@ -81,14 +81,14 @@ void *rt_take(unsigned int nr, int zero, int kind, const char *name, void **fram
 		rt_counts[i + j] = 1;
 	va = rt_page(i);
 	rt_touch(va, (unsigned long)nr << RT_PAGE_SHIFT);
-	rt_emit(kind, i, nr, 0, name, frame);
+	rt_emit(kind, i, nr, any, name, frame);
 	for (unsigned int j = 0; !zero && j < nr; j++)
 		rt_record_contents(unwritten(rt_page(i + j)), frame);
 	return va;
 }
 
 /* A reference to an address that is no table page, or to a table page that is not allocated. */
-static void no_table(const void *va, const char *name, void **frame)
+void rt_no_table(const void *va, const char *name, void **frame)
 {
 	rt_emit(EV_NO_TABLE, rt_pa(va) >> RT_PAGE_SHIFT, 0, 0, name, frame);
 }
@@ -98,7 +98,7 @@ void rt_drop(void *va, int kind, const char *name, void **frame)
 	int i = rt_index(va);
 
 	if (i < 0) {
-		no_table(va, name, frame);
+		rt_no_table(va, name, frame);
 		return;
 	}
 	if (rt_plain_at)
@@ -216,7 +216,7 @@ static int zero(unsigned gfp) { return (gfp & shim_gfp_zero) != 0; }
 
 void *alloc_pages_exact(unsigned long size, unsigned gfp)
 {
-	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, FRAME);
+	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, 0, FRAME);
 }
 ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
 void free_pages_exact(void *va, unsigned long size)
@@ -225,26 +225,41 @@ void free_pages_exact(void *va, unsigned long size)
 		rt_drop((char *)va + o, EV_FREE_EXACT, "free_pages_exact", FRAME);
 }
 
+/* Allocate 1 << order pages that belong together; a memory cache takes them from the stock. */
+void *rt_take_pages(unsigned gfp, unsigned order, void **frame)
+{
+	const char *name = gfp & shim_gfp_sleeps ? "get_free_pages" : 0;
+
+	if (!rt_in_cache)
+		return rt_take(1u << order, zero(gfp), order ? EV_ALLOC_EXACT : EV_ALLOC, 1, name, frame);
+	if (order)
+		shim_refuse("a memory cache of objects that are larger than a page");
+	return rt_stock_page(zero(gfp));
+}
+
 unsigned long __get_free_pages(unsigned gfp, unsigned order)
 {
-	return (unsigned long)(rt_in_cache ? rt_stock_page(zero(gfp)) :
-					     rt_take(1u << order, zero(gfp), EV_ALLOC, "get_free_pages", FRAME));
+	return (unsigned long)rt_take_pages(gfp, order, FRAME);
 }
 ALIAS(get_free_pages_noprof, __get_free_pages)
 unsigned long get_zeroed_page(unsigned gfp)
 {
-	return (unsigned long)rt_take(1, 1, EV_ALLOC, "get_zeroed_page", FRAME);
+	return (unsigned long)rt_take(1, 1, EV_ALLOC, 1, gfp & shim_gfp_sleeps ? "get_zeroed_page" : 0, FRAME);
 }
 ALIAS(get_zeroed_page_noprof, get_zeroed_page)
-void free_pages(unsigned long va, unsigned order)
+void rt_free_pages(char *va, unsigned order, void **frame)
 {
 	RT_LOADED();
-	if (!va)
-		return;
-	if (rt_in_host((void *)va))
-		rt_stock_free((void *)va);
-	else
-		rt_drop((void *)va, EV_FREE, "free_page", FRAME);
+	for (char *end = va + (1UL << order << RT_PAGE_SHIFT); va < end; va += 1UL << RT_PAGE_SHIFT)
+		if (rt_in_host(va))
+			rt_stock_free(va);
+		else
+			rt_drop(va, order ? EV_FREE_EXACT : EV_FREE, "free_page", frame);
+}
+void free_pages(unsigned long va, unsigned order)
+{
+	if (va)
+		rt_free_pages((char *)va, order, FRAME);
 }
 
 unsigned long rt_pfn_of(const void *page)
@@ -252,48 +267,6 @@ unsigned long rt_pfn_of(const void *page)
 	return ((unsigned long)page - SHIM_VMEMMAP) / shim_sizeof_page + (shim_memory_start >> RT_PAGE_SHIFT);
 }
 void *rt_va_of(const void *page) { return (void *)((rt_pfn_of(page) << RT_PAGE_SHIFT) + SHIM_VA_OFF); }
-
-void get_page(void *page)
-{
-	void *va = rt_va_of(page);
-	int i = rt_index(va);
-
-	RT_LOADED();
-	if (i >= 0) {
-		++rt_counts[i];
-		rt_emit(EV_GET, i, rt_counts[i], 0, 0, FRAME);
-	} else if (SHIM_IN_ARENA(va)) {
-		no_table(va, "get_page", FRAME);
-	} else {
-		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
-	}
-}
-
-void put_page(void *page)
-{
-	void *va = rt_va_of(page);
-
-	RT_LOADED();
-	if (SHIM_IN_ARENA(va))
-		rt_drop(va, EV_PUT, "put_page", FRAME);
-	else
-		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, FRAME);
-}
-
-int page_count(void *page)
-{
-	void *va = rt_va_of(page);
-	int i = rt_index(va);
-
-	if (i < 0) {
-		if (SHIM_IN_ARENA(va))
-			no_table(va, "page_count", FRAME);
-		return 1;
-	}
-	RT_LOADED();
-	rt_emit(EV_COUNT, i, rt_counts[i], 0, 0, FRAME);
-	return rt_counts[i];
-}
 
 unsigned long __virt_to_phys(unsigned long va) { return va - SHIM_VA_OFF; }
 unsigned long __phys_addr_symbol(unsigned long va) { return va; }

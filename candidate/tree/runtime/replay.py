@@ -137,7 +137,7 @@ class Replay(HostReplay):
         elif kind == r.UNLOCK:
             self.replay_unlock(a, b, c)
         elif kind <= r.NO_TABLE:
-            self.replay_page(kind, name, a, b)
+            self.replay_page(kind, name, a, b, c)
         elif kind <= r.ICACHE:
             self.replay_maintenance(kind, name, a, b, c)
         elif kind == r.RCU_LOCK:
@@ -185,9 +185,11 @@ class Replay(HostReplay):
         if self.kernel.counts[page] != count:
             raise MirrorError(f"page {page} has {self.kernel.counts[page]} references, in C {count}")
 
-    def replay_page(self, kind: int, name: int, a: int, b: int) -> None:
+    def replay_page(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay the allocation or release of table pages, or a load of an entry."""
         k = self.kernel
+        if c and a >= 0 and kind in (r.ALLOC, r.ALLOC_EXACT):
+            k.any_pages.update(range(a, a + b))
         if kind == r.ALLOC:
             left = k.allocations_left
             k.allocations_left = 0 if a < 0 else -1

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Table pages by their struct page: references and allocations count, whichever functions of Linux the code uses."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree.building.source import KVM_MAIN, MMU
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
+from tests.good_bad.case import violations
+
+from .test_computing import tree_with
+from .trees import edited
+
+# Tables are made, replaced and freed, and frames are looked up, marked and released.
+PROGRAM: Final = (
+    "vm cpus=1\nslot a size=4M backing=thp log=on\nslot b size=64K backing=anon\ncpu0 read a+0\ncpu0 write b+0\n"
+    "cpu0 write a+4K\nlog a off\ncpu0 read a+8K\nhost discard a+2M 2M\nhost age b+0 64K\n"
+)
+TREES: Final = ("6.1", "6.12", "7.3")
+GET: Final = ("\tget_page(virt_to_page(addr));", "\tfolio_get(page_folio(virt_to_page(addr)));")
+COUNT: Final = ("\treturn page_count(virt_to_page(addr));", "\treturn folio_ref_count(page_folio(virt_to_page(addr)));")
+PUT: Final = ("\tput_page(p);\n}", "\tfolio_put(page_folio(p));\n}")
+# Other functions that do the same.
+OTHERS: Final = {
+    "folios": (GET, COUNT, PUT),
+    "page_ref": (
+        (GET[0], "\tpage_ref_inc(virt_to_page(addr));"),
+        (COUNT[0], "\treturn page_ref_count(virt_to_page(addr));"),
+        (PUT[0], "\tif (put_page_testzero(p))\n\t\t__folio_put(page_folio(p));\n}"),
+    ),
+    "several": (
+        (GET[0], "\tBUG_ON(!folio_try_get(page_folio(virt_to_page(addr))));"),
+        COUNT,
+        (PUT[0], "\tget_page(p);\n\tfolio_put_refs(page_folio(p), 2);\n}"),
+    ),
+}
+# Mistakes with these functions.
+WRONG: Final = {
+    "one too many": ((GET[0], "\tfolio_ref_add(page_folio(virt_to_page(addr)), 2);"), "leak: "),
+    "one too few": ((GET[0], "\t(void)folio_ref_count(page_folio(virt_to_page(addr)));"), "lifetime: "),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("what", OTHERS)
+def test_references_count_by_any_function(name: str, what: str, tmp_path: Path) -> None:
+    assert violations(candidate.get(edited(name, tmp_path / "tree", MMU, OTHERS[what])), PROGRAM) == []
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_references_by_folios_are_found(what: str, tmp_path: Path) -> None:
+    edit, rule = WRONG[what]
+    found = violations(candidate.get(edited("7.3", tmp_path / "tree", MMU, (edit,))), PROGRAM)
+    assert any(each.signature.startswith(rule) for each in found)
+
+
+def test_a_frame_is_marked_and_released_as_a_folio(tmp_path: Path) -> None:
+    edits = (
+        ("\t\tSetPageDirty(page);", "\t\tfolio_mark_dirty(page_folio(page));"),
+        ("\t\tmark_page_accessed(page);", "\t\tfolio_mark_accessed(page_folio(page));"),
+        (
+            "\tkvm_set_page_accessed(page);\n\tput_page(page);",
+            "\tkvm_set_page_accessed(page);\n\tfolio_put(page_folio(page));",
+        ),
+    )
+    assert violations(candidate.get(edited("7.3", tmp_path / "tree", KVM_MAIN, edits)), PROGRAM) == []
+    # A release too few.
+    wrong = (*edits[:2], (edits[2][0], "\tkvm_set_page_accessed(page);\n\tfolio_get(page_folio(page));"))
+    found = violations(candidate.get(edited("7.3", tmp_path / "wrong", KVM_MAIN, wrong)), PROGRAM)
+    assert found[0].what == "frame still pinned after a translation fault"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_memory_cache_of_pages(name: str, tmp_path: Path) -> None:
+    """Its objects are allocated and freed by their struct page."""
+    edits = (
+        ("(void *)__get_free_page(gfp_flags)", "page_address(alloc_page(gfp_flags) ?: ZERO_PAGE(0))"),
+        ("free_page((unsigned long)mc->objects[--mc->nobjs]);", "__free_page(virt_to_page(mc->objects[--mc->nobjs]));"),
+    )
+    assert violations(candidate.get(edited(name, tmp_path / "tree", KVM_MAIN, edits)), PROGRAM) == []
+
+
+# A memory cache is filled as far as possible at once.
+FILL: Final = "\twhile (mc->nobjs < mc->capacity) {\n"
+BULK: Final = """
+	if (!mc->kmem_cache) {
+		struct page *fresh[8] = { NULL };
+		unsigned int i, nr = %s;
+
+		for (i = 0; i < nr; i++)
+			mc->objects[mc->nobjs++] = page_address(fresh[i]);
+	}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("6.1", "alloc_pages_bulk_array(gfp | mc->gfp_zero, 8, fresh)"),
+        ("6.12", "alloc_pages_bulk_array(gfp | mc->gfp_zero, 8, fresh)"),
+        ("7.3", "alloc_pages_bulk(gfp | mc->gfp_zero, 8, fresh)"),
+    ],
+)
+def test_a_memory_cache_that_is_filled_at_once(name: str, call: str, tmp_path: Path) -> None:
+    tree = edited(name, tmp_path / "tree", KVM_MAIN, ((FILL, BULK % call + FILL),))
+    assert violations(candidate.get(tree), PROGRAM) == []
+
+
+# Statements that crash unless pages are allocated as in Linux, and do not leak.
+PAGES: Final = """
+	struct page *one = alloc_pages(GFP_KERNEL | __GFP_ZERO, 0), *four = alloc_pages(GFP_KERNEL, 2);
+	struct page *some[4] = { one };
+
+	BUG_ON(!one || *(u64 *)page_address(one) || virt_to_page(page_address(one)) != one || page_count(one) != 1);
+	BUG_ON(!four || page_to_pfn(four) != page_to_pfn(one) + 1);
+	get_page(one);
+	BUG_ON(page_ref_count(one) != 2 || put_page_testzero(one) || page_ref_count(one) != 1);
+	BUG_ON(BULK(GFP_KERNEL, 3, some) != 3 || some[0] != one || !some[1] || !some[2] || some[3]);
+	__free_pages(four, 2);
+	__free_page(one);
+	__free_page(some[1]);
+	put_page(some[2]);
+"""
+READ: Final = "vm\nslot a size=64K backing=anon log=on\ncpu0 write a+0\nlog a get\n"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_pages_are_allocated_as_linux_documents(name: str, tmp_path: Path) -> None:
+    bulk = "alloc_pages_bulk" if name == "7.3" else "alloc_pages_bulk_array"
+    tree = tree_with(name, tmp_path / "tree", PAGES.replace("BULK", bulk))
+    assert violations(candidate.get(tree), READ) == []
+    leaking = PAGES.replace("BULK", bulk).replace("\t__free_pages(four, 2);\n", "")
+    found = violations(candidate.get(tree_with(name, tmp_path / "leak", leaking)), READ)
+    assert [each.what for each in found] == ["table pages left"]
+
+
+LAST: Final = "a last reference dropped without a test"
+
+
+@pytest.mark.parametrize(
+    ("statements", "reason"),
+    [
+        ("page_ref_dec(one);", LAST),
+        ("page_ref_sub(one, 1);", LAST),
+        ("BUG_ON(page_ref_freeze(one, 1));", "page_ref_freeze"),
+        ("set_page_count(one, 3);", "set_page_count"),
+    ],
+)
+def test_other_changes_of_a_count_have_no_verdict(statements: str, reason: str, tmp_path: Path) -> None:
+    declared = "struct page *one = alloc_page(GFP_KERNEL); "
+    tree = candidate.get(tree_with("7.3", tmp_path / "tree", declared + statements))
+    assert reason in Differential(tree, tree).run(parse(f"s2fuzz 1\n{READ}")).refused
+
+
+def test_an_allocation_that_must_not_sleep(tmp_path: Path) -> None:
+    statements = "write_lock(&kvm->mmu_lock); __free_page(alloc_page({})); write_unlock(&kvm->mmu_lock);"
+    atomic = tree_with("7.3", tmp_path / "tree", statements.format("GFP_ATOMIC"))
+    assert violations(candidate.get(atomic), READ) == []
+    sleeping = tree_with("7.3", tmp_path / "wrong", statements.format("GFP_KERNEL"))
+    found = violations(candidate.get(sleeping), READ)
+    assert [each.what for each in found] == ["sleeping call under mmu_lock"]
