@@ -233,6 +233,17 @@ class AddressSpace:
                 return run.flags & flag != 0
         return False
 
+    def frames_around(self, pfn: int) -> int:
+        """Return the number of frames of the host's page that has frame *pfn*, by the newest run that holds it."""
+        for run in reversed(self.runs):
+            at = pfn - run.pfn
+            if 0 <= at < (run.npages if run.stride else 1) and not run.flags & (ABSENT | POISON):
+                if run.flags & THP:
+                    return 1 << (self.pmd_shift - self.page_shift)
+                vma = self.vma_at(run.hva + (at << self.page_shift))
+                return 1 << (vma.huge_shift - self.page_shift) if vma is not None and vma.huge_shift else 1
+        return 1
+
     def is_device(self, pfn: int) -> bool:
         """Return whether frame *pfn* is not memory, which remains so when nobody maps it any more."""
         for first, frames in self.devices:

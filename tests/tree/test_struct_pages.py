@@ -163,3 +163,49 @@ def test_an_allocation_that_must_not_sleep(tmp_path: Path) -> None:
     sleeping = tree_with("7.3", tmp_path / "wrong", statements.format("GFP_KERNEL"))
     found = violations(candidate.get(sleeping), READ)
     assert [each.what for each in found] == ["sleeping call under mmu_lock"]
+
+
+# What a fault sees of the folio that it maps a part of.
+FOLIO: Final = """
+	if (s2vi->page) {
+		struct folio *folio = page_folio(s2vi->page);
+
+		BUG_ON(folio_nr_pages(folio) != %d || folio_size(folio) != %d * PAGE_SIZE);
+		BUG_ON(folio_test_large(folio) != (%d > 1) || folio_test_hugetlb(folio) != %d);
+		BUG_ON(folio_pfn(folio) != ALIGN_DOWN(s2vi->pfn, %d) || folio_order(folio) != ilog2(%d));
+		BUG_ON(compound_head(s2vi->page) != &folio->page || PageTail(s2vi->page) == (s2vi->page == &folio->page));
+	}
+"""
+LOOKED_UP: Final = "\treturn kvm_s2_fault_map(s2fd, &s2vi, prot, memcache);\n"
+BACKINGS: Final = {"anon": (1, 0), "thp": (512, 0), "hugetlb2m": (512, 1), "hugetlb1g": (1 << 18, 1)}
+
+
+@pytest.mark.parametrize("backing", BACKINGS)
+def test_a_huge_page_is_a_folio(backing: str, tmp_path: Path) -> None:
+    pages, hugetlb = BACKINGS[backing]
+    check = (FOLIO % (pages, pages, pages, hugetlb, pages, pages)).replace("s2vi->", "s2vi.")
+    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
+    program = f"vm cpus=1\nslot a ipa=1G size=1G backing={backing}\ncpu0 read a+12K\ncpu0 write a+0\ncpu0 read a+516K\n"
+    assert violations(candidate.get(tree), program) == []
+
+
+SMALL: Final = (
+    "vm cpus=1\nslot a ipa=1G size=2M backing=thp\nhost write a+0 2M\nhost discard a+4K 4K\ncpu0 read a+12K\n"
+)
+
+
+def test_a_split_huge_page_is_no_folio(tmp_path: Path) -> None:
+    check = (FOLIO % (1, 1, 1, 0, 1, 1)).replace("s2vi->", "s2vi.")
+    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
+    assert violations(candidate.get(tree), SMALL) == []
+
+
+# The block that maps a huge page begins where its folio does.
+ALIGNED: Final = "\t\tpfn &= ~(PTRS_PER_PMD - 1);\n"
+BLOCK: Final = "vm cpus=1\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 read a+4K\ncpu0 write a+12K\n"
+
+
+@pytest.mark.parametrize("name", ["6.1", "6.8", "6.12", "7.3"])
+def test_a_block_that_begins_at_the_folio(name: str, tmp_path: Path) -> None:
+    edit = (ALIGNED, "\t\tpfn = folio_pfn(page_folio(pfn_to_page(pfn)));\n")
+    assert violations(candidate.get(edited(name, tmp_path / "tree", MMU, (edit,))), BLOCK) == []

@@ -102,8 +102,6 @@ PROBES: Final = (
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
     TreeProbe("HAVE_VMID_ID", r"^struct kvm_vmid \{\n\s+atomic64_t id;", _KVM_HOST),
-    # Source of the size of a page: struct page, or the user page table.
-    TreeProbe("HAVE_PAGE_THP", r"kvm_is_transparent_hugepage", KVM_MAIN),
     # Dirty rings.
     _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING", "dirty rings"),
     TreeProbe("HAVE_RING_OF_VM", r"int kvm_dirty_ring_alloc\(struct kvm \*", "include/linux/kvm_dirty_ring.h"),
@@ -142,6 +140,9 @@ PROBES: Final = (
     TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_TAGS_OF_HUGETLB", r"MAP_ANONYMOUS \| MAP_HUGETLB", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),
+    TreeProbe("HAVE_SET_COMPOUND_ORDER", r"inline void set_compound_order\(", "include/linux/mm.h"),
+    TreeProbe("HAVE_FOLIO_ORDER", r"unsigned char _folio_order;", "include/linux/mm_types.h"),
+    TreeProbe("HAVE_HUGETLB_TYPE", r"^FOLIO_TYPE_OPS\(hugetlb,", "include/linux/page-flags.h"),
     TreeProbe("HAVE_FOLIO_NR_PAGES", r"\bunsigned int _folio_nr_pages;", "include/linux/mm_types.h"),
     # Tables of VMs are counted (SecPageTables in /proc/meminfo).
     TreeProbe(

@@ -69,7 +69,6 @@ int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);
 
 /* ---- of glue_tags.c ---- */
 unsigned long shim_vma_tags(int device, int huge);
-void shim_huge_folio(unsigned long pfn, unsigned long hva);
 void shim_follow_copies(void);
 
 /* ---- of glue_memfd.c ---- */

@@ -80,26 +80,14 @@ static kvm_pte_t *user_entry(unsigned long hva, int level)
 	return e;
 }
 
+#include "glue_folios.h"
+
 static void user_map(const struct shim_page *page)
 {
 	kvm_pte_t *e = user_entry(page->hva, page->level);
-#ifdef HAVE_PAGE_THP	/* until 5.13, KVM takes the size from struct page, not from the user page table */
-	struct page *p = pfn_to_page(page->pfn);
-	int i;
 
-	if (page->thp) {
-		__SetPageHead(p);
-		for (i = 1; i < PTRS_PER_PMD; i++)
-			set_compound_head(p + i, p);
-	} else if (PageCompound(p)) {
-		p = compound_head(p);
-		__ClearPageHead(p);
-		for (i = 1; i < PTRS_PER_PMD; i++)
-			clear_compound_head(p + i);
-	}
-#endif
+	make_folio(page);
 	shim_follow_copies();
-	shim_huge_folio(page->pfn, page->hva);
 	*e = entry_of(page->pfn << PAGE_SHIFT) | (page->level == 3 ? 3 : 1) | BIT(10) |
 	     (page->writable ? 0 : SOFT_RO) | (page->device ? SOFT_DEV : 0);
 }
@@ -161,10 +149,13 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 {
 	struct shim_page page;
 	kvm_pte_t e;
-	int tries, ret;
+	int tries, ret, level;
 
 	for (tries = 0; tries < 8; tries++) {
-		if (user_walk(hva, &e, pfn) >= 0 && !(write && (e & SOFT_RO))) {
+		level = user_walk(hva, &e, pfn);
+		if (level >= 0 && !(write && (e & SOFT_RO))) {
+			if (!(e & SOFT_DEV))
+				complete_folio(*pfn, shift_of(level) - PAGE_SHIFT);
 			shim_looked_up_writable = *writable = !(e & SOFT_RO);
 			*dev = !!(e & SOFT_DEV);
 			return 0;

@@ -7,7 +7,6 @@ from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import first_bitmap, kvm, kvm_memory_slot, memslot_is_readonly
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import THP
 from reference.per_actor import PerActor, PerActorStates
 from reference.pgtable import kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache
@@ -35,8 +34,9 @@ class CallReplay(PerActor):
         self.interrupted = ""
         self.sampled = -1
         self.counted = -1
-        # Frames that were pinned as parts of a huge page. They count as that even if the host's mapping changes.
-        self.huge_pins: set[int] = set()
+        # Frames that were pinned as parts of a huge page, and its size in frames. That counts even if the host's
+        # mapping changes.
+        self.huge_pins: dict[int, int] = {}
 
     def copy(self) -> "CallReplay":
         mine = CallReplay()
@@ -169,11 +169,13 @@ class HostReplay:
             for o in k.on.release:
                 o.release(pfn)
         elif kind == r.ACCESSED:
+            pfn = self.pinned(a)
             for o in k.on.set_accessed:
-                o.set_accessed(a)
+                o.set_accessed(pfn)
         elif kind == r.DIRTY:
+            pfn = self.pinned(a)
             for o in k.on.set_dirty:
-                o.set_dirty(a)
+                o.set_dirty(pfn)
         elif kind == r.THP:
             for o in k.on.thp:
                 o.thp(a, b != 0)
@@ -185,25 +187,35 @@ class HostReplay:
         pins = self.host.pins
         pins[pfn] = pins.get(pfn, 0) + 1
         self.host.mm.hold(pfn)
-        if self.host.mm.frame_has(pfn, THP):
-            self.own.huge_pins.add(pfn)
+        frames = self.host.mm.frames_around(pfn)
+        if frames > 1:
+            self.own.huge_pins[pfn] = frames
+
+    def pinned(self, pfn: int) -> int:
+        """Return the frame that has a reference, if *pfn* stands for a huge page: any of its frames that has one.
+
+        Folios have the first frame of a huge page, whichever of its frames was looked up.
+        """
+        pins = self.host.pins
+        if pfn in pins or not pins:
+            return pfn
+        now = self.host.mm.frames_around(pfn)
+        for other in pins:
+            frames = max(now, self.own.huge_pins.get(other, 1))
+            if frames > 1 and other & -frames == pfn & -frames:
+                return other
+        return pfn
 
     def drop_pin(self, pfn: int) -> int:
-        """Drop a reference, and return the frame that had it: for a huge page, any of its frames that has one."""
+        """Drop a reference, and return the frame that had it."""
         pins = self.host.pins
-        if pfn not in pins and pins:
-            huge = self.host.mm.frame_has(pfn, THP)
-            frames = 1 << (self.host.mm.pmd_shift - self.host.mm.page_shift)
-            for other in pins:
-                if other & -frames == pfn & -frames and (huge or other in self.own.huge_pins):
-                    pfn = other
-                    break
+        pfn = self.pinned(pfn)
         self.host.mm.drop_hold(pfn)
         left = pins.pop(pfn, 0) - 1
         if left > 0:
             pins[pfn] = left
         else:
-            self.own.huge_pins.discard(pfn)
+            self.own.huge_pins.pop(pfn, None)
         return pfn
 
     def replay_notifier(self, kind: int, a: int, b: int, c: int) -> None:

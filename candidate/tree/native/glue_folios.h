@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Huge pages of the host are compound: a folio has as many pages as the host's page; included by glue_host.c.
+ */
+
+/* log2 of the number of pages in the host's page at an address; 0 for frames of a device, which have no struct page. */
+static unsigned int order_of(const struct shim_page *page)
+{
+#ifdef HAVE_HUGETLB_TYPE
+	int i;
+#endif
+
+	if (page->device)
+		return 0;
+	if (page->thp)
+		return PMD_SHIFT - PAGE_SHIFT;
+#ifdef HAVE_HUGETLB_TYPE	/* before, nothing in a folio tells hugetlb from others, and the code would take it for one */
+	for (i = 0; i < shim_control->host.nvma; i++)
+		if (page->hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start) {
+			unsigned int shift = shim_control->vma[i].flags >> SHIM_AREA_HUGE;
+
+			return shift ? shift - PAGE_SHIFT : 0;
+		}
+#endif
+	return 0;
+}
+
+/* Write the order of a compound page where the tree reads it. */
+static void set_order(struct page *head, unsigned int order)
+{
+#ifdef HAVE_SET_COMPOUND_ORDER
+	set_compound_order(head, order);
+#else
+	unsigned int pages = order ? 1U << order : 0;
+
+#ifdef HAVE_FOLIO_ORDER
+	page_folio(head)->_folio_order = order;
+#else
+	*(unsigned long *)&page_folio(head)->_flags_1 &= ~0xffUL;
+	*(unsigned long *)&page_folio(head)->_flags_1 |= order;
+#endif
+#ifdef HAVE_FOLIO_NR_PAGES
+	page_folio(head)->_folio_nr_pages = pages;
+#elif defined(NR_PAGES_IN_LARGE_FOLIO)
+	page_folio(head)->_nr_pages = pages;
+#else
+	(void)pages;
+#endif
+#endif
+}
+
+static void add_tail(struct page *tail, struct page *head, unsigned int order)
+{
+#ifdef HAVE_HEAD_OF_ORDER
+	set_compound_head(tail, head, order);
+#else
+	set_compound_head(tail, head);
+#endif
+}
+
+static void split(struct page *head, unsigned int order)
+{
+	unsigned long i;
+
+	for (i = 1; i < 1UL << order; i++)
+		if (PageTail(head + i))
+			clear_compound_head(head + i);
+#ifdef HAVE_HUGETLB_TYPE
+	if (folio_test_hugetlb(page_folio(head)))
+		__folio_clear_hugetlb(page_folio(head));
+#endif
+	set_order(head, 0);
+	__ClearPageHead(head);
+}
+
+/* Larger pages get a tail when it is looked up: there are too many. */
+#define MANY_PAGES	(PMD_SHIFT - PAGE_SHIFT)
+
+/* Give the host's page at an address, which is new or has changed, its struct pages. */
+static void make_folio(const struct shim_page *page)
+{
+	unsigned int order = order_of(page), old;
+	struct page *head;
+	unsigned long i;
+
+	if (page->device)
+		return;
+	head = pfn_to_page(page->pfn);
+	old = PageCompound(head) ? compound_order(compound_head(head)) : 0;
+	if (old == order)
+		return;
+	if (old)
+		split(compound_head(head), old);
+	if (!order)
+		return;
+	head = pfn_to_page(page->pfn & -(1UL << order));
+	__SetPageHead(head);
+	set_order(head, order);
+	for (i = 1; order <= MANY_PAGES && i < 1UL << order; i++)
+		add_tail(head + i, head, order);
+#ifdef HAVE_HUGETLB_TYPE
+	if (!page->thp)
+		__folio_set_hugetlb(page_folio(head));
+#endif
+}
+
+/* The tree looks up a frame, in a host's page that a level maps. */
+static void complete_folio(unsigned long pfn, unsigned int order)
+{
+	struct page *page = pfn_to_page(pfn), *head = pfn_to_page(pfn & -(1UL << order));
+
+	if (order > MANY_PAGES && page != head && PageHead(head) && !PageTail(page))
+		add_tail(page, head, order);
+}
