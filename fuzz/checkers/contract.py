@@ -9,6 +9,7 @@ from reference.services.errors import EHWPOISON, ENOMEM
 
 from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
+from ..sides.guest import ROOT_LEFT
 from ..sides.outcome import Outcome
 from .locking import WARNINGS
 from .memcache import EMPTY
@@ -63,8 +64,8 @@ class Contract(RefusalChecker):
     )
 
     def warn(self, label: str) -> None:
-        if label in WARNINGS or label == EMPTY:
-            # Reported by the locking and memcache checkers.
+        if label in WARNINGS or label in (EMPTY, ROOT_LEFT):
+            # Reported by the checkers locking, memcache and lifetime.
             return
         if label.startswith("in "):
             what, function = "WARN", label[3:]

@@ -9,7 +9,7 @@ from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind, me
 from reference.machine.walk import LOST, Walk
 
 from ..language.operations import Operation
-from ..sides.guest import Guest
+from ..sides.guest import ROOT_LEFT, Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
@@ -75,6 +75,17 @@ class Lifetime(Checker):
         if self.kernel.counts[page] <= 0:
             reason = f"table page {page} was freed before"
             self.report(f"{how} a freed table", -1, reason, grave=True, table=page, ruins=True)
+
+    def warn(self, label: str) -> None:
+        if label == ROOT_LEFT:
+            root = self.side.active.kvm.root
+            assert root is not None
+            reason = "kvm_init_stage2_mmu() failed, and mmu->pgt still points to the kvm_pgtable that it made"
+            where = self.kernel.last.allocated(root.pgd // self.kernel.entries)
+            if where:
+                where += ", where its root was allocated"
+            what, function = "root linked after a failed creation", self.kernel.entry
+            self.report(what, -1, reason, taints=False, function=function, where=where)
 
     def contents(self, ptep: int, count: int, word: int) -> None:
         if word == UNWRITTEN:

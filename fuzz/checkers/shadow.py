@@ -39,6 +39,9 @@ class Shadow(GuestChecker):
                 *("*: freed before a grace period*", "*: walk under a shared mmu_lock*"),
             ),
             Clause("a root is unlinked before its tables are destroyed", "*: destroyed while the root is linked*"),
+            Clause(
+                "a creation of a VM that fails leaves no pointer to its root", "*: root linked after a failed creation*"
+            ),
             Clause("a root is as large as VTCR_EL2 specifies", "*: root larger*", "*: root smaller*"),
             Clause(
                 "a non-table page is neither freed nor entered as a table, and its references are not counted",
@@ -61,11 +64,16 @@ class Shadow(GuestChecker):
         finer=(
             ("*: root larger than*", Severity.ACCOUNTING, 2),
             ("*: * was not zeroed*", Severity.LIFETIME, 24),
+            ("*: root linked after a failed creation*", Severity.LIFETIME, 25),
         ),
         reasons=(
             (
                 "*: * was not zeroed*",
                 "unwritten entries hold the previous contents of the memory: any frame may be mapped",
+            ),
+            (
+                "*: root linked after a failed creation*",
+                "whoever initialises the same kvm_s2_mmu again, as for a nested guest, uses the freed kvm_pgtable",
             ),
         ),
     )

@@ -37,6 +37,11 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"contract: (?P<function>.*): abort at another address, the physical one",
         (r"contract: \g<function>: abort at another address",),
     ),
+    # The second attempt to create a VM used the structure of the first, which pointed to tables.
+    (
+        r"lifetime: kvm_init_stage2_mmu: root linked after a failed creation",
+        (r"contract: kvm_init_stage2_mmu: error -22",),
+    ),
     # Plainer words for the same.
     (
         r"(?P<what>contract: .*: (I/O exit|no abort|.* for a slot that ends)) beyond the guest's address space",

@@ -17,6 +17,8 @@ from ..language.program import MEMFD, Slot, Vm
 if TYPE_CHECKING:
     from .side import Side
 
+# The warning about a creation that failed and left its root linked.
+ROOT_LEFT: Final = "root-left-linked"
 MANUAL_LOG: Final = {"off": 0, "on": 1, "set": 3}
 # The entry point by which user space has dirty rings reset, in any operation.
 RESET_RINGS: Final = "kvm_vm_ioctl_reset_dirty_pages"
@@ -238,6 +240,10 @@ class Guest:
             kernel.small_allocations_left = self.fail // 2
         ret = self.side.mmu.kvm_init_stage2_mmu(self.kvm)
         kernel.allocations_left = kernel.small_allocations_left = -1
+        if ret and self.kvm.root is not None:
+            kernel.warn(ROOT_LEFT)
+            # User space gets another ``struct kvm`` when it tries again.
+            self.kvm.root = None
         return ret
 
     def set_region(self, layout: SlotLayout) -> int:

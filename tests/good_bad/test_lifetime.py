@@ -161,6 +161,21 @@ class LinkFirst(Root):
         return 0
 
 
+class KeepsLink(LinkFirst):
+    """Frees the root of a creation that failed, and leaves the pointer to it."""
+
+    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
+        pgt = self.root(kvm)
+        if pgt is None:
+            return -ENOMEM
+        kvm.pgt = pgt
+        if not self.k.alloc_percpu():
+            self.p.kvm_pgtable_stage2_destroy(pgt)
+            self.k.kfree()
+            return -ENOMEM
+        return 0
+
+
 class BesideWalks(Coalesce):
     """Maps concurrently with other walks, as an RCU reader: a table replaced by a block is freed after a grace period.
 
@@ -287,6 +302,13 @@ CASES = (
         PAGE,
         broken(ClearUnzeroed),
     ),
+    Case(
+        "root linked after a failure",
+        "lifetime: kvm_init_stage2_mmu: root linked after a failed creation",
+        broken(mmu=KeepsLink),
+        "vm cpus=1 fail=3\nslot a size=4K backing=anon\n",
+        broken(mmu=LinkFirst),
+    ),
     Case("root unlinked last", LINKED, broken(mmu=UnlinkLast), PAGE),
     Case("root unlinked last, of two VMs", LINKED, broken(mmu=UnlinkLast), TWO),
     Case("root unlinked last, under the lock", LINKED, broken(mmu=DestroyUnderLock), PAGE),
@@ -307,3 +329,6 @@ def test_nobody_finds_the_root_of_a_failed_creation() -> None:
     """A VM gets its notifier after its tables (``kvm_create_vm()``)."""
     program = "vm cpus=1 fail=3\nslot a size=4K backing=anon\n"
     assert violations(broken(mmu=LinkFirst), program) == []
+    (wrong,) = violations(broken(mmu=KeepsLink), program)
+    # User space gets another VM when it tries again.
+    assert wrong.signature == "lifetime: kvm_init_stage2_mmu: root linked after a failed creation"

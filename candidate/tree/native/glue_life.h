@@ -214,61 +214,61 @@ static void enable_mte(struct kvm *kvm, int on)
 static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)
 {
 	struct vm *v = &vms[i];
+	struct kvm *kvm;
 	long ret;
 	int k;
 
 	making = i;
 	set_caps(caps);
-	if (!v->kvm) {
-		struct kvm *kvm;
-
-		shim_note(0);
+	/* After a failure user space tries again, and gets another struct kvm. */
+	if (v->kvm)
+		shim_unwatch(i);
+	shim_note(0);
 #ifdef HAVE_FDNAME
-		kvm = kvm_create_vm(0, "0");
+	kvm = kvm_create_vm(0, "0");
 #else
-		kvm = kvm_create_vm(0);
+	kvm = kvm_create_vm(0);
 #endif
-		shim_note(1);
-		if (IS_ERR(kvm))
-			return PTR_ERR(kvm);
-		kvm->manual_dirty_log_protect = manual;
-		/* The VMID by which the driver identifies the VM. */
+	shim_note(1);
+	if (IS_ERR(kvm))
+		return PTR_ERR(kvm);
+	kvm->manual_dirty_log_protect = manual;
+	/* The VMID by which the driver identifies the VM. */
 #ifdef HAVE_VMID_ID
-		atomic64_set(&kvm->arch.mmu.vmid.id, i + 1);
+	atomic64_set(&kvm->arch.mmu.vmid.id, i + 1);
 #else
-		kvm->arch.mmu.vmid.vmid = i + 1;
+	kvm->arch.mmu.vmid.vmid = i + 1;
 #endif
 #ifdef HAVE_MTE
-		enable_mte(kvm, !!(caps & SHIM_CAP_MTE));
+	enable_mte(kvm, !!(caps & SHIM_CAP_MTE));
 #endif
 #ifdef HAVE_DIRTY_RING
-		ret = asked[1] ? enable_rings(kvm, asked[1] & ~1UL, asked[1] & 1) : 0;
+	ret = asked[1] ? enable_rings(kvm, asked[1] & ~1UL, asked[1] & 1) : 0;
+	if (ret)
+		return ret;
+	ringed = !!asked[1];
+#endif
+	shim_watch(&kvm->memslots[0], WATCH_SLOTS, i);
+	for (k = 0; k < cpus; k++) {
+		struct kvm_vcpu *c = v->vcpus[k] = shim_zalloc(sizeof(*c));
+
+		c->kvm = kvm;
+		c->vcpu_id = c->vcpu_idx = k;
+		c->run = shim_zalloc(4 * PAGE_SIZE);
+		c->arch.hw_mmu = &kvm->arch.mmu;
+		c->arch.mmu_page_cache.gfp_zero = __GFP_ZERO;
+#ifdef HAVE_DIRTY_RING
+		ret = add_ring(kvm, c);
 		if (ret)
 			return ret;
-		ringed = !!asked[1];
 #endif
-		shim_watch(&kvm->memslots[0], WATCH_SLOTS, i);
-		for (k = 0; k < cpus; k++) {
-			struct kvm_vcpu *c = v->vcpus[k] = shim_zalloc(sizeof(*c));
-
-			c->kvm = kvm;
-			c->vcpu_id = c->vcpu_idx = k;
-			c->run = shim_zalloc(4 * PAGE_SIZE);
-			c->arch.hw_mmu = &kvm->arch.mmu;
-			c->arch.mmu_page_cache.gfp_zero = __GFP_ZERO;
-#ifdef HAVE_DIRTY_RING
-			ret = add_ring(kvm, c);
-			if (ret)
-				return ret;
-#endif
-		}
 	}
 	shim_count_failures(1);
-	ret = init_stage2(v->kvm, ipa_bits);
+	ret = init_stage2(kvm, ipa_bits);
 	shim_count_failures(0);
 #ifdef HAVE_SPLIT_CHUNK
 	/* KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, of arm.c */
-	v->kvm->arch.mmu.split_page_chunk_size = asked[0];
+	kvm->arch.mmu.split_page_chunk_size = asked[0];
 #endif
 	return ret;
 }
