@@ -36,7 +36,7 @@ BUG = Bug(
     PgtableResetHole,
     MmuResetHole,
     base="v5.14",
-    signature="translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3",
+    signature="translation: stage2_unmap_vm: still mapped after unmapping L3",
     origin="a vCPU reset unmaps a slot only up to the first hole in the host's memory",
     order=400,
 )

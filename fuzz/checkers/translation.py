@@ -20,6 +20,7 @@ from .backing import Backing
 from .checker import GuestChecker, Peers
 from .dirty_log import LEFT_OUT
 from .fields import type_text
+from .guest_pages import guest_pages
 from .operation_ranges import accessed_slots, changed_by, unmapped_by
 from .rule import Clause, Rule
 from .severity import Severity
@@ -28,6 +29,8 @@ from .table import Table
 
 STILL_THERE: Final = "still mapped after unmapping"
 UNMAPS: Final = "kvm_pgtable_stage2_unmap"
+# The function by which a reset unmaps the slots, area by area of the host.
+RESETS: Final = "stage2_unmap_vm"
 # Faults of a leaf that maps what the host has changed since.
 STALE: Final = ("wrong frame", "writable, the host's page is not")
 
@@ -50,6 +53,11 @@ class Translation(GuestChecker):
                 "pages of a logged slot that the guest may write are in the dirty log",
                 "*: writable and not in the dirty log*",
             ),
+            Clause(
+                "a reset of a vCPU unmaps the memory of all slots, unless FWB makes that needless",
+                f"{RESETS}: still mapped after*",
+            ),
+            Clause("nothing stays mapped that was unmapped, or whose slot is gone", f"*: {STILL_THERE}*"),
             Clause("nothing stays mapped that the host took away", "*: still mapped after*"),
             Clause("nothing changes outside an operation's range", "*: change outside the range*"),
             Clause("relaxing removes no right", "*: right removed*"),
@@ -60,6 +68,7 @@ class Translation(GuestChecker):
         finer=(
             ("*: wrong frame*", Severity.ISOLATION, 3),
             ("*: output address not aligned*", Severity.ISOLATION, 4),
+            (f"{RESETS}: still mapped after*", Severity.CORRUPTION, 11),
             ("*: still mapped after*", Severity.ISOLATION, 5),
             ("*: leaf outside of any slot*", Severity.ISOLATION, 6),
             ("*: writable, the host's page is not*", Severity.ISOLATION, 7),
@@ -69,6 +78,10 @@ class Translation(GuestChecker):
             ("*: right removed*", Severity.CONTRACT, 2),
         ),
         reasons=(
+            (
+                f"{RESETS}: still mapped after*",
+                "the guest starts again with its caches off, does not fault on this page, and reads stale memory",
+            ),
             ("*: writable in a read-only slot*", "the guest writes memory that user space gave it read-only"),
             ("*: writable and not in the dirty log*", LEFT_OUT),
             ("*: right removed*", "the guest faults on accesses that were already allowed"),
@@ -174,8 +187,7 @@ class Translation(GuestChecker):
         """Judge the range of a slot when the call that has deleted or moved it returns: nothing may be mapped there."""
         for level, ipa, entry in self.shadow.leaves_in(start, end):
             if self.guest.layout_of(ipa) is None:
-                reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
-                self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
+                self.still_there(level, ipa, entry, start, end)
 
     def before_destruction(self) -> None:
         self.before_operation(None)
@@ -299,8 +311,20 @@ class Translation(GuestChecker):
                     kept = isinstance(op, (ops.SlotMove, ops.SlotCreate, ops.GuestReset))
                     if kept and layout and layout.slot.backing in DEVICES:
                         continue
-                    reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
-                    self.report(STILL_THERE, level, reason, frozenset([ipa]), function=UNMAPS)
+                    self.still_there(level, ipa, entry, start, end, isinstance(op, ops.GuestReset))
+
+    def still_there(self, level: int, ipa: int, entry: int, start: int, end: int, reset: bool = False) -> None:
+        """Report a leaf in a range [start, end) that was unmapped.
+
+        :param reset: by a reset, which unmaps all slots
+        """
+        of = "the slot " if reset else ""
+        reason = f"{self.text(entry, level)} at {ipa:#x}, in {of}[{start:#x}, {end:#x})"
+        pages = guest_pages(frozenset([ipa]), self.granule.page_size)
+        where = self.written_at(level, pages)
+        if where:
+            where += ", where it was last written"
+        self.report(STILL_THERE, level, reason, pages, function=RESETS if reset else UNMAPS, where=where)
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""

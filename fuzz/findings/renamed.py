@@ -37,6 +37,11 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"contract: (?P<function>.*): abort at another address, the physical one",
         (r"contract: \g<function>: abort at another address",),
     ),
+    # A reset is named by the function that unmaps the slots.
+    (
+        r"translation: stage2_unmap_vm: still mapped after unmapping(?P<level>.*)",
+        (r"translation: kvm_pgtable_stage2_unmap: still mapped after unmapping\g<level>",),
+    ),
     # The second attempt to create a VM used the structure of the first, which pointed to tables.
     (
         r"lifetime: kvm_init_stage2_mmu: root linked after a failed creation",

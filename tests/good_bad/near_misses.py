@@ -288,7 +288,7 @@ ALL: Final = [
         "vm cpus=1 fwb=on\n" + MOVED,
     ),
     KnownBugCase(
-        "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping*",
+        "translation: *unmap*: still mapped after unmapping*",
         "vm cpus=1 fwb=on\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ntable unmap a+0 2M\n",
         SHORT,
         TWO_PAGES + "table unmap a+0 8K\n",

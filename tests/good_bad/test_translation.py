@@ -2,6 +2,10 @@
 """translation: the tables map only what host and slots allow."""
 
 import candidate
+from fuzz.checkers.registry import rule_of
+from fuzz.checkers.severity import Severity
+from fuzz.findings.renamed import names_of
+from fuzz.findings.severity import severity
 from reference.kvm import kvm, kvm_memory_slot
 from reference.mmu import Mmu
 from reference.pgtable import (
@@ -249,3 +253,16 @@ def test_a_reset_may_unmap_device_memory() -> None:
     text = "vm fwb=off\nslot a size=64K backing=device\ncpu0 read a+0\ncpu0 reset\ncpu0 read a+0\n"
     found = [each.signature for each in violations(broken(mmu=UnmapsDevices), text)]
     assert found == [each.signature for each in violations(ORIGINAL, text)]
+
+
+def test_a_page_that_a_reset_leaves_is_no_page_that_the_host_took_back() -> None:
+    """The finding names the function that unmaps the slots, and stale memory as the consequence."""
+    text = "vm cpus=1 dic=on\nslot a size=4M backing=anon\ncpu0 write a+2M\nhost unmap a+16K 4K\ncpu0 reset\n"
+    (found,) = violations(candidate.get("bug-reset-hole"), text)
+    assert found.signature == "translation: stage2_unmap_vm: still mapped after unmapping L3"
+    rule = rule_of(found.signature)
+    assert rule is not None
+    assert "reset" in rule.broken(found.signature)
+    assert "stale" in rule.reason(found.signature)
+    assert severity(found.signature) is Severity.CORRUPTION
+    assert "translation: kvm_pgtable_stage2_unmap: still mapped after unmapping L3" in names_of(found.signature)
