@@ -5,7 +5,9 @@ A top-up fills a cache to its capacity whenever it holds less than the minimum,
 so a cache with a missing or insufficient top-up seldom runs dry. The checker
 therefore assumes that each cache holds only the minimum that its last top-up asked for, and
 nothing once the fault or call that asked has returned. Code that reads the
-number of objects may take that many.
+number of objects may take that many: it may compare the number with what it
+needs, and the checker does not see that comparison. A comparison with too small
+a number is therefore found only when the cache holds too little.
 
 No fault makes a block over pages that the host does not map huge, but a direct
 call can. The permission fault that splits such a block is not judged. Neither is the
@@ -32,23 +34,25 @@ EMPTY: Final = "cache-empty"
 class Promise(PerActor):
     """The objects that a top-up promised, and how many are left.
 
-    *empty*: the cache was just found empty
+    *empty*: the cache was just found empty; *counted*: the objects were counted by kernel code, and nothing was topped
+    up since
     """
 
     def __init__(self) -> None:
         self.left = 0
         self.asked = 0
-        self.empty = False
+        self.empty = self.counted = False
         self.splits_what_no_fault_made = False
 
     def forget(self) -> None:
         """Forget the promise: objects still in a cache are left over."""
         self.left = self.asked = 0
-        self.empty = False
+        self.empty = self.counted = False
 
     def copy(self) -> "Promise":
         mine = Promise()
         mine.left, mine.asked, mine.empty = self.left, self.asked, self.empty
+        mine.counted = self.counted
         mine.splits_what_no_fault_made = self.splits_what_no_fault_made
         return mine
 
@@ -64,7 +68,7 @@ class Memcache(Checker):
         "memcache",
         (
             "nothing is taken from a memory cache beyond the minimum topped up for the same fault or call, whatever is "
-            "left over in it"
+            "left over in it; code that counts the objects in it may take that many"
         ),
         "the allocation fails under the mmu lock when memory is short, and the guest's fault with it",
         Severity.CONTRACT,
@@ -107,6 +111,7 @@ class Memcache(Checker):
     def mc_count(self, objects: int) -> None:
         # Code that reads the count may rely on it, whoever topped the cache up: eager splitting does.
         self.own.left = self.own.asked = objects
+        self.own.counted = True
 
     def mc_free(self, objects: int) -> None:
         self.own.forget()
@@ -114,6 +119,7 @@ class Memcache(Checker):
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         # A failed top-up promises nothing; a top-up beyond the capacity promises the capacity.
         self.own.left = self.own.asked = 0 if ret else min(minimum, has)
+        self.own.counted = False
 
     def warn(self, label: str) -> None:
         if label == EMPTY:
@@ -126,11 +132,19 @@ class Memcache(Checker):
             return
         if self.own.splits_what_no_fault_made:
             return
-        what = "allocation beyond the top-up" if self.own.asked else "allocation without a top-up"
-        promised = (
-            f"{self.own.asked} objects were topped up for it" if self.own.asked else "nothing was topped up for it"
-        )
+        what, promised = "allocation without a top-up", "nothing was topped up for it"
+        if self.own.counted and self.own.asked:
+            what = "allocation beyond the count"
+            promised = f"the code has counted {objects(self.own.asked)} in the cache, and topped up nothing"
+        elif self.own.asked:
+            what = "allocation beyond the top-up"
+            promised = f"{objects(self.own.asked)} {'was' if self.own.asked == 1 else 'were'} topped up for it"
         real = (
             "the cache was empty: a warning and an atomic allocation" if dry else f"{left + 1} happened to be left over"
         )
         self.report(f"{what}{self.kernel.cause}", -1, f"{promised}; {real}", taints=False)
+
+
+def objects(count: int) -> str:
+    """Return ``1 object``, ``2 objects``."""
+    return f"{count} object{'' if count == 1 else 's'}"

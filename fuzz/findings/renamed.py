@@ -37,6 +37,8 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"contract: (?P<function>.*): abort at another address, the physical one",
         (r"contract: \g<function>: abort at another address",),
     ),
+    # Kernel code has counted the objects, and topped up nothing.
+    (r"(?P<what>memcache: .*: allocation) beyond the count(?P<fault>.*)", (r"\g<what> beyond the top-up\g<fault>",)),
     # A reset is named by the function that unmaps the slots.
     (
         r"translation: stage2_unmap_vm: still mapped after unmapping(?P<level>.*)",

@@ -5,7 +5,13 @@ from typing import ClassVar
 
 from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
-from reference.pgtable import KVM_PGTABLE_PROT_DEVICE, KVM_PGTABLE_PROT_R, KVM_PGTABLE_PROT_W
+from reference.pgtable import (
+    KVM_PGTABLE_PROT_DEVICE,
+    KVM_PGTABLE_PROT_R,
+    KVM_PGTABLE_PROT_W,
+    Pgtable,
+    kvm_pgtable,
+)
 from reference.services.structs import kvm_mmu_memory_cache
 from reference.syndrome import FSC_PERM
 
@@ -68,6 +74,23 @@ class GoOnAfterFailure(Ioremap):
     goes_on = True
 
 
+class Counts(Pgtable):
+    """Maps as if `found` objects were counted in the cache, after the top-up."""
+
+    found: ClassVar[int] = 2
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        for o in self.k.on.mc_count:
+            o.mc_count(self.found)
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
+
+
+class CountsOne(Counts):
+    found = 1
+
+
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 BLOCK = "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\n"
 DEVICE = "vm cpus=1\nslot d ipa=2040K size=16K backing=device\n"
@@ -77,6 +100,13 @@ BEYOND = "memcache: stage2_map_walker: allocation beyond the top-up"
 CASES = (
     Case("an empty cache", NONE + " after a translation fault", broken(mmu=NeverRefill), PAGE),
     Case("a minimum too small", BEYOND + " after a translation fault", broken(mmu=OneTooFew), PAGE),
+    Case(
+        "a count that is too small",
+        "memcache: stage2_map_walker: allocation beyond the count after a translation fault",
+        broken(CountsOne),
+        PAGE,
+        broken(Counts),
+    ),
     Case(
         "a write that splits, out of leftovers",
         NONE + " after a permission fault",
@@ -127,3 +157,12 @@ def test_leftovers_and_an_empty_cache_are_the_same_bug() -> None:
     """M1: cpu0 has filled its cache before; cpu1 never has."""
     found = [[v.signature for v in violations(broken(), BLOCK + f"cpu{cpu} fetch a+0\n")] for cpu in (0, 1)]
     assert found == [[NONE + " after a permission fault"]] * 2
+
+
+def test_the_reason_names_a_count_or_a_top_up() -> None:
+    """A count is no top-up."""
+    assert (
+        "the code has counted 1 object in the cache, and topped up nothing"
+        in violations(broken(CountsOne), PAGE)[0].reason
+    )
+    assert "1 object was topped up for it" in violations(broken(mmu=OneTooFew), PAGE)[0].reason
