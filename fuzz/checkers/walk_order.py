@@ -35,26 +35,28 @@ STAGE2: Final = (VMALLS12E1, IPAS2E1, IPAS2LE1, RIPAS2E1)
 class Unordered(PerActor):
     """The last store of a call that needs a barrier before walks.
 
-    *published*: the number of barriers before it; -1: there is no such store; *function*: its function; *hyp*: it is to
-    a table of the hypervisor, and no ISB has followed the barrier; *barriers*: the number of barriers of its CPU before
-    it; one more is enough
+    *published*: the number of barriers before it; -1: there is no such store; *function*: its function; *where*: its
+    place in a compiled tree; *hyp*: it is to a table of the hypervisor, and no ISB has followed the barrier;
+    *barriers*: the number of barriers of its CPU before it; one more is enough
 
     *relaxed*: for the last store that gave a leaf more rights, the number of barriers of its CPU before it; -1: there
-    is no such store; *relaxed_by*: its function; *early*: the last TLBI after it came before any barrier
+    is no such store; *relaxed_by*, *relaxed_at*: its function and place; *early*: the last TLBI after it came before any
+    barrier
     """
 
     def __init__(self) -> None:
         self.published = -1
-        self.function = ""
+        self.function = self.where = ""
         self.hyp = False
         self.barriers = NEEDED_BY_ALL
         self.relaxed = -1
-        self.relaxed_by = ""
+        self.relaxed_by = self.relaxed_at = ""
         self.early = False
 
     def copy(self) -> "Unordered":
         mine = Unordered()
         mine.published, mine.function, mine.hyp = self.published, self.function, self.hyp
+        mine.where, mine.relaxed_at = self.where, self.relaxed_at
         mine.barriers = self.barriers
         mine.relaxed, mine.relaxed_by, mine.early = self.relaxed, self.relaxed_by, self.early
         return mine
@@ -103,12 +105,12 @@ class WalkOrder(Checker):
                 # A CPU that still finds the old entry faults once more at worst, as it may after any change of rights.
                 own.barriers = self.barriers_here()
             own.published = self.hardware.published
-            own.function = self.kernel.walker or self.kernel.entry
+            own.function, own.where = self.kernel.walker or self.kernel.entry, self.kernel.place
             own.hyp = self.kernel.entry == HYP
         elif old & new & AF_BIT and relaxes(old, new, self.granule) and lost(new, old):
             # TLBs hold no entries without access flag, so there is nothing to flush if the store sets it.
             self.own.relaxed = self.barriers_here()
-            self.own.relaxed_by = self.kernel.walker or self.kernel.entry
+            self.own.relaxed_by, self.own.relaxed_at = self.kernel.walker or self.kernel.entry, self.kernel.place
             self.own.early = False
 
     def instruction(self, op: int, operand: int) -> None:
@@ -150,18 +152,18 @@ class WalkOrder(Checker):
                 reason = (
                     "no DSB between the store and the TLBI: a walk in between may put the old entry back into the TLB"
                 )
-                self.report(
-                    "relaxed entry not ordered before the TLBI", -1, reason, taints=False, function=own.relaxed_by
-                )
+                what = "relaxed entry not ordered before the TLBI"
+                self.report(what, -1, reason, taints=False, function=own.relaxed_by, where=own.relaxed_at)
             own.relaxed = -1
         if own.published < 0:
             return
         if own.published == self.hardware.published and not self.ordered_here():
             reason = "no DSB between the store and the return: the walker may not find the entry"
-            self.report("entry not ordered before walks", -1, reason, taints=False, function=own.function)
+            what = "entry not ordered before walks"
+            self.report(what, -1, reason, taints=False, function=own.function, where=own.where)
         elif own.hyp:
             reason = "no ISB after the DSB: the hypervisor may not find the entry"
-            self.report("entry not synchronized", -1, reason, taints=False, function=own.function)
+            self.report("entry not synchronized", -1, reason, taints=False, function=own.function, where=own.where)
         own.published = -1
 
     def ordered_here(self) -> bool:

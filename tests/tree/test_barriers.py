@@ -98,3 +98,12 @@ def test_table_stored_in_order(name: str, tmp_path: Path) -> None:
 def test_table_stored_out_of_order(name: str, tmp_path: Path) -> None:
     run = storing(tmp_path / "tree", NOT_RELEASED[name])
     assert LINKED in [each.signature for each in run.violations]
+
+
+def test_a_store_that_no_barrier_follows_is_named(tmp_path: Path) -> None:
+    """The place is that of the store, although the return is judged."""
+    mapped = "\tdsb(ishst);\n\treturn ret;\n}\n\nint kvm_pgtable_stage2_set_owner("
+    run = Run(edited("6.12", tmp_path / "tree", PGTABLE, [(mapped, mapped.removeprefix("\tdsb(ishst);\n"))]), PROGRAM)
+    (found,) = run.violations
+    assert found.signature == "walk-order: stage2_map_walker: entry not ordered before walks"
+    assert "; at stage2_make_pte (pgtable.c:" in found.reason
