@@ -5,10 +5,10 @@ Pages of a guest_memfd still hold the data of their last owner: kernel code clea
 them. The host clears other memory before kernel code sees it.
 """
 
-from reference.machine.address_space import WRITABLE
+from reference.machine.address_space import POISON, WRITABLE
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from ..sides.guest import Guest
+from ..sides.guest import Guest, SlotLayout
 from .checker import GuestChecker, Peers
 from .rule import Clause, Rule
 from .severity import Severity
@@ -42,6 +42,15 @@ class Isolation(GuestChecker):
         else:
             self.uncleared.add(pfn)
 
+    def there(self, layout: SlotLayout | None, page: int, owned: int) -> str:
+        """Return a text on what the host has at a guest page; *owned*: its frame there, or -1."""
+        if owned >= 0:
+            return f"the host has frame {owned:#x} there"
+        run = self.guest.host.run_at(layout.hva + page - layout.ipa) if layout else None
+        if run is not None and run.flags & POISON:
+            return "the memory there has failed, and nobody may use it"
+        return "the host has nothing there"
+
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         if walk.fault != NONE or access == SPECULATE:
             return
@@ -59,7 +68,7 @@ class Isolation(GuestChecker):
                 f"{what}, through the {through}",
                 walk.level,
                 f"cpu{cpu} at {ipa:#x} reached frame {pfn:#x} by {self.text(walk.entry, walk.level)}; "
-                + (f"the host has frame {owned:#x} there" if owned >= 0 else "the host has nothing there"),
+                + self.there(layout, page, owned),
                 frozenset([page]),
                 grave=True,
                 table=table,

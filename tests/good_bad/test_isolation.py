@@ -13,6 +13,7 @@ from reference.pgtable import Pgtable
 
 from .case import ORIGINAL, Case, broken, each, violations
 from .switched import Unmap
+from .test_rare import KeepsHoles
 from .test_translation import AlwaysWritable
 
 
@@ -94,3 +95,12 @@ def test_isolation_bad_write() -> None:
             "isolation: kvm_handle_guest_abort: write to a frame that is shared or read-only, through the TLB L3"
             in found
         )
+
+
+def test_memory_that_has_failed_is_named() -> None:
+    """It is not gone: the host has marked it, and nobody may use it."""
+    text = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n{}cpu0 read a+0\n"
+    for operation, told in (("host poison a+0\n", "has failed"), ("host unmap a+0 4K\n", "the host has nothing there")):
+        found = violations(broken(mmu=KeepsHoles), text.format(operation))
+        (reason,) = [each.reason for each in found if each.checker == "isolation"]
+        assert told in reason
