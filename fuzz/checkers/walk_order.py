@@ -40,8 +40,8 @@ class Unordered(PerActor):
     *barriers*: the number of barriers of its CPU before it; one more is enough
 
     *relaxed*: for the last store that gave a leaf more rights, the number of barriers of its CPU before it; -1: there
-    is no such store; *relaxed_by*, *relaxed_at*: its function and place; *early*: the last TLBI after it came before any
-    barrier
+    is no such store; *relaxed_by*, *relaxed_at*: its function and place; *early*: the last TLBI after it came before
+    any barrier
     """
 
     def __init__(self) -> None:

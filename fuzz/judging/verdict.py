@@ -13,9 +13,9 @@ from ..language.operations import GuestAccess
 from ..language.operations.declaration import title_of
 from .bearers import has, known_bug
 from .cost import Comparison
-from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
+from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding, Key
 from .known import FOLLOWS, UNMET, KnownBug, known_bugs
-from .matching import Index, astray_from, cause_of, explains, weighty
+from .matching import Index, astray_from, cause_of, concerns_same, explains, weighty
 
 # The signature of a difference in the result of a guest's access.
 LOADED: Final = f"result: {title_of(GuestAccess)}"
@@ -34,7 +34,7 @@ class Verdict:
     were not requested; *counts*: how often the code of kernel trees ran, empty without a verdict;
     *refused*: the reason why there is no verdict, and then no finding: the program needs
     something that is not modelled; "" if there is a verdict; *notes*: lines for people about requests of the program
-    that were not met
+    that were not met; *causes*: a finding, and one that happened earlier in the same operation, on the same pages
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -44,6 +44,7 @@ class Verdict:
     refused: str = ""
     counts: CodeCounts = field(default_factory=CodeCounts)
     notes: list[str] = field(default_factory=list)
+    causes: list[tuple[Key, Key]] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:
@@ -87,6 +88,7 @@ class Judge:
         candidate_astray = astray_from(candidate, by_reference)
         for violation in theirs:
             verdict.findings.append(self.of_candidate(violation, candidate, by_reference))
+        verdict.causes += self.causes(theirs, verdict.findings)
         others = Index(theirs)
         for violation in ours:
             if not by_candidate.shares(violation):
@@ -103,6 +105,21 @@ class Judge:
                 rule = self.broken_at(difference.at, (reference, candidate), (by_candidate, by_reference))
                 verdict.findings.append(replace(difference, reason=difference.reason + rule))
         return verdict
+
+    def causes(self, violations: list[Violation], findings: list[Finding]) -> list[tuple[Key, Key]]:
+        """Return each finding with those before it that happened in the same operation, on the same pages.
+
+        :param violations: those that count, of one side, in the order they happened
+        :param findings: likewise
+        """
+        pairs = list(zip(violations, findings, strict=True))
+        return [
+            (finding.key, earlier.key)
+            for number, (violation, finding) in enumerate(pairs)
+            for cause, earlier in pairs[:number]
+            if cause.at == violation.at and earlier.kind == finding.kind
+            if concerns_same(cause, violation, self.granule)
+        ]
 
     def broken_at(self, at: int, sides: tuple[list[Violation], ...], others: tuple[Index, ...]) -> str:
         """Return a text for the rule that only one side breaks at an operation where the two differ; "": none."""

@@ -80,9 +80,25 @@ class Run:
         return any(accepted.match(finding.kind, finding.signature) is None for finding in worse)
 
     def findings(self) -> list[Finding]:
-        """Return the findings, the weightiest first."""
-        found = self.verdict.findings if self.verdict else []
-        return sorted(found, key=lambda finding: (*rank(finding), finding.at))
+        """Return the findings, the weightiest first, each after the findings that caused it in the same operation."""
+        if self.verdict is None:
+            return []
+        found = self.verdict.findings
+        left = sorted(found, key=lambda finding: (*rank(finding)[:2], finding.at, finding.signature))
+        ordered: list[Finding] = []
+        while left:
+            finding, seen = left[0], left[:1]
+            while before := [each for each in left if each not in seen and self.caused(each, finding)]:
+                finding = before[0]
+                seen.append(finding)
+            left.remove(finding)
+            ordered.append(finding)
+        return ordered
+
+    def caused(self, cause: Finding, finding: Finding) -> bool:
+        """Return whether a finding happened before another in the same operation, on the same pages."""
+        causes = self.verdict.causes if self.verdict else []
+        return cause.at == finding.at and (finding.key, cause.key) in causes
 
 
 def chosen(name: str, reference: Candidate) -> list[Candidate]:
