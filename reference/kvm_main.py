@@ -384,7 +384,8 @@ class KvmMain(NotifierReceiver):
             mask = bitmap[i] & memslot.dirty_bitmap[word]
             if mask:
                 flush = True
-                self.take_bits(memslot, word, mask)
+                # An AND with no bits left is a whole word too.
+                self.take_bits(memslot, word, mask, bitmap[i] == (1 << 64) - 1)
                 self.mmu.kvm_arch_mmu_enable_log_dirty_pt_masked(self.kvm, memslot, word * 64, mask)
         self.k.unlock("mmu")
 

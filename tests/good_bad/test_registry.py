@@ -6,6 +6,7 @@ docs/how-to/checker.md tells a contributor what to do when a test here fails.
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -100,7 +101,7 @@ def unsaid(rule: Rule) -> list[str]:
         pattern
         for clause in rule.clauses
         for pattern in clause.patterns
-        if not all(words in sources for words in pattern.removeprefix("*: ").split("*"))
+        if not all(words in sources for words in re.split(r"\*|: ", pattern))
     ]
 
 
