@@ -55,7 +55,7 @@ class Translation(GuestChecker):
             ),
             Clause(
                 "a reset of a vCPU unmaps the memory of all slots, unless FWB makes that needless",
-                f"{RESETS}: still mapped after*",
+                f"{RESETS}*: still mapped after*",
             ),
             Clause("nothing stays mapped that was unmapped, or whose slot is gone", f"*: {STILL_THERE}*"),
             Clause("nothing stays mapped that the host took away", "*: still mapped after*"),
@@ -68,7 +68,7 @@ class Translation(GuestChecker):
         finer=(
             ("*: wrong frame*", Severity.ISOLATION, 3),
             ("*: output address not aligned*", Severity.ISOLATION, 4),
-            (f"{RESETS}: still mapped after*", Severity.CORRUPTION, 11),
+            (f"{RESETS}*: still mapped after*", Severity.CORRUPTION, 11),
             ("*: still mapped after*", Severity.ISOLATION, 5),
             ("*: leaf outside of any slot*", Severity.ISOLATION, 6),
             ("*: writable, the host's page is not*", Severity.ISOLATION, 7),
@@ -79,7 +79,7 @@ class Translation(GuestChecker):
         ),
         reasons=(
             (
-                f"{RESETS}: still mapped after*",
+                f"{RESETS}*: still mapped after*",
                 "the guest starts again with its caches off, does not fault on this page, and reads stale memory",
             ),
             ("*: writable in a read-only slot*", "the guest writes memory that user space gave it read-only"),
