@@ -40,7 +40,7 @@ BUG = (
         PgtableTlbRange,
         MmuTlbRange,
         "v6.6-range",
-        "tlb: stage2_attr_walker: leaf not flushed L3",
+        "tlb: stage2_attr_walker: flushed with the hint of another level L3",
         "as before upstream fix 0f0ff097bf77 (v6.9): a range flushed address by address uses level 0 as the hint",
         order=430,
         tlb=TlbRangeHint,

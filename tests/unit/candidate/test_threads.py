@@ -45,7 +45,7 @@ class Openings:
 def openings(monkeypatch: pytest.MonkeyPatch) -> Openings:
     monkeypatch.setattr(candidate, "_TREES", {})
     found = Openings()
-    monkeypatch.setattr(opening, "opened", found.opened)
+    monkeypatch.setattr(opening, "open_tree", found.opened)
     monkeypatch.setattr(opening, "content_of", found.content_of)
     return found
 

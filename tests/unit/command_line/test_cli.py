@@ -68,7 +68,7 @@ def test_unwritable_out(call: Call, out: str) -> None:
     refused(call("fuzz", "--candidate", "rfc-v1", "--programs", "1", "--out", out), f"--out {out}:", "name a directory")
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300", "soon", ""])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300", "soon"])
 def test_invalid_seconds(call: Call, value: str) -> None:
     refused(call("fuzz", "--candidate", "rfc-v1", f"--seconds={value}"), "--seconds", "more than 0")
 

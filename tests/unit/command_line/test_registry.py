@@ -33,7 +33,7 @@ CHEAP: Final = (
     *("fuzz.distribution", "fuzz.exit_codes", "fuzz.loading", "fuzz.suggestions", "fuzz.engines.registry"),
 )
 # Packages whose ``__init__.py`` holds only a constant or a docstring.
-EMPTY: Final = ("fuzz", "reference", "fuzz.engines", "fuzz.campaign")
+EMPTY: Final = ("fuzz", "reference", "fuzz.engines", "fuzz.campaign", "fuzz.campaign.store")
 IMPORTED: Final = """
 import sys
 from fuzz.command_line import cli
