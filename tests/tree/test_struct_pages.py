@@ -189,6 +189,15 @@ def test_a_huge_page_is_a_folio(backing: str, tmp_path: Path) -> None:
     assert violations(candidate.get(tree), program) == []
 
 
+def test_a_huge_page_that_several_entries_map_is_one_folio(tmp_path: Path) -> None:
+    """Check a page of 1G of a host with pages of 16K, whose entries map 32M each."""
+    pages = 1 << 16
+    check = (FOLIO % (pages, pages, pages, 1, pages, pages)).replace("s2vi->", "s2vi.")
+    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
+    program = "vm cpus=1 granule=16K\nslot a ipa=1G size=1G backing=hugetlb1g\ncpu0 read a+48K\ncpu0 read a+96M\n"
+    assert violations(candidate.get(tree), program) == []
+
+
 SMALL: Final = (
     "vm cpus=1\nslot a ipa=1G size=2M backing=thp\nhost write a+0 2M\nhost discard a+4K 4K\ncpu0 read a+12K\n"
 )

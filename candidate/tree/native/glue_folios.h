@@ -3,26 +3,28 @@
  * Huge pages of the host are compound: a folio has as many pages as the host's page; included by glue_host.c.
  */
 
-/* log2 of the number of pages in the host's page at an address; 0 for frames of a device, which have no struct page. */
-static unsigned int order_of(const struct shim_page *page)
+/* log2 of the number of pages in a page of hugetlb at an address; 0 where there is none. */
+static unsigned int hugetlb_order(unsigned long hva)
 {
-#ifdef HAVE_HUGETLB_TYPE
-	int i;
-#endif
-
-	if (page->device)
-		return 0;
-	if (page->thp)
-		return PMD_SHIFT - PAGE_SHIFT;
 #ifdef HAVE_HUGETLB_TYPE	/* before, nothing in a folio tells hugetlb from others, and the code would take it for one */
+	int i;
+
 	for (i = 0; i < shim_control->host.nvma; i++)
-		if (page->hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start) {
+		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start) {
 			unsigned int shift = shim_control->vma[i].flags >> SHIM_AREA_HUGE;
 
 			return shift ? shift - PAGE_SHIFT : 0;
 		}
 #endif
 	return 0;
+}
+
+/* log2 of the number of pages in the host's page at an address; 0 for frames of a device, which have no struct page. */
+static unsigned int order_of(const struct shim_page *page)
+{
+	if (page->device)
+		return 0;
+	return page->thp ? PMD_SHIFT - PAGE_SHIFT : hugetlb_order(page->hva);
 }
 
 /* Write the order of a compound page where the tree reads it. */
@@ -104,9 +106,10 @@ static void make_folio(const struct shim_page *page)
 #endif
 }
 
-/* The tree looks up a frame, in a host's page that a level maps. */
-static void complete_folio(unsigned long pfn, unsigned int order)
+/* The tree looks up the frame at an address. Several entries of a level may map one page of hugetlb. */
+static void complete_folio(unsigned long hva, unsigned long pfn)
 {
+	unsigned int order = hugetlb_order(hva);
 	struct page *page = pfn_to_page(pfn), *head = pfn_to_page(pfn & -(1UL << order));
 
 	if (order > MANY_PAGES && page != head && PageHead(head) && !PageTail(page))

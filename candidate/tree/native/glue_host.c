@@ -155,7 +155,7 @@ static int user_get(unsigned long hva, int write, int may_fault, unsigned long *
 		level = user_walk(hva, &e, pfn);
 		if (level >= 0 && !(write && (e & SOFT_RO))) {
 			if (!(e & SOFT_DEV))
-				complete_folio(*pfn, shift_of(level) - PAGE_SHIFT);
+				complete_folio(hva, *pfn);
 			shim_looked_up_writable = *writable = !(e & SOFT_RO);
 			*dev = !!(e & SOFT_DEV);
 			return 0;
