@@ -27,14 +27,20 @@ Event = tuple[object, ...]
 
 
 class Log(Observer):
-    """Records events as tuples; a walk with its callback."""
+    """Records events as tuples; a walk with its callback.
+
+    Walks that follow each other without another event are one: the process of a tree merges them (native/rt_records.c).
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.events: list[Event] = []
 
-    def walk(self, vmid: int, start: int, end: int) -> None:
-        self.events.append(("walk", self.kernel.walker, vmid, start, end))
+    def walk(self, vmid: int, start: object, end: int) -> None:
+        walk = "walk", self.kernel.walker, vmid
+        if self.events and self.events[-1][:3] == walk and self.events[-1][-1] == start:
+            start = self.events.pop()[3]
+        self.events.append((*walk, start, end))
 
 
 def _method(name: str) -> object:
