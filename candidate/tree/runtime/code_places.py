@@ -12,6 +12,8 @@ from ..building.errors import TreeError
 
 # Translates addresses to functions and lines.
 TOOL: Final = "addr2line"
+# How often it is started for one address.
+_TRIES: Final = 2
 # Prefixes of the names of our own C files, which model the environment of the tree's code.
 OURS: Final = ("rt_", "glue")
 # Prefix of the tree's functions that a function of ours wraps.
@@ -98,15 +100,14 @@ class CodePlaces:
 
         :raises TreeError: it cannot be started, or ends again
         """
-        try:
-            lines = self.answer(address)
-        except BrokenPipeError:
-            self.close()
+        for _ in range(_TRIES):
             try:
                 lines = self.answer(address)
+                break
             except BrokenPipeError:
                 self.close()
-                raise TreeError(f"{TOOL} {self.library}: it ends without an answer; build the tree again") from None
+        else:
+            raise TreeError(f"{TOOL} {self.library}: it ends without an answer; build the tree again")
         frames: list[Frame] = []
         for function, where in zip(lines[1::2], lines[2::2], strict=False):
             file, _, number = where.partition(" ")[0].partition(":")
