@@ -155,25 +155,20 @@ class LinkFirst(Root):
         kvm.pgt = pgt
         if not self.k.alloc_percpu():
             self.p.kvm_pgtable_stage2_destroy(pgt)
-            kvm.pgt = None
+            self.unlink(kvm)
             self.k.kfree()
             return -ENOMEM
         return 0
+
+    def unlink(self, kvm: kvm) -> None:
+        kvm.pgt = None
 
 
 class KeepsLink(LinkFirst):
     """Frees the root of a creation that failed, and leaves the pointer to it."""
 
-    def kvm_init_stage2_mmu(self, kvm: kvm) -> int:
-        pgt = self.root(kvm)
-        if pgt is None:
-            return -ENOMEM
-        kvm.pgt = pgt
-        if not self.k.alloc_percpu():
-            self.p.kvm_pgtable_stage2_destroy(pgt)
-            self.k.kfree()
-            return -ENOMEM
-        return 0
+    def unlink(self, kvm: kvm) -> None:
+        """Do nothing."""
 
 
 class BesideWalks(Coalesce):
