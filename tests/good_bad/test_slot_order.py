@@ -22,6 +22,19 @@ VALID, READ = NAME + "it was marked invalid", NAME + "its readers were waited fo
 REPLACED = "fault-order: kvm_set_memory_region: slot replaced before it was unmapped"
 
 
+def invalid(old: kvm_memory_slot) -> kvm_memory_slot:
+    """Return a copy of the slot that is marked invalid."""
+    flags = old.flags | KVM_MEMSLOT_INVALID
+    slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
+    slot.dirty_bitmap = old.dirty_bitmap
+    return slot
+
+
+def first_half(slot: kvm_memory_slot) -> kvm_memory_slot:
+    """Return a slot at the first half of this one."""
+    return kvm_memory_slot(slot.id, slot.base_gfn, slot.npages // 2, slot.flags, slot.userspace_addr)
+
+
 class UnmapsFirst(KvmMain):
     """Unmaps a deleted or moved slot before it marks the slot invalid."""
 
@@ -33,17 +46,10 @@ class UnmapsFirst(KvmMain):
     def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         """Do the remaining steps of the change."""
         if old is not None and change in GOES:
-            self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
+            self.update_memslots(invalid(old), KVM_MR_FLAGS_ONLY)
         ret = self.mmu.kvm_arch_prepare_memory_region(self.kvm, new, change)
         self.update_memslots(new, change)
         return ret
-
-    def invalid(self, old: kvm_memory_slot) -> kvm_memory_slot:
-        """Return a copy of the slot that is marked invalid."""
-        flags = old.flags | KVM_MEMSLOT_INVALID
-        slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
-        slot.dirty_bitmap = old.dirty_bitmap
-        return slot
 
 
 class UnmapsTwice(UnmapsFirst):
@@ -58,9 +64,8 @@ class UnmapsHalfAgain(UnmapsFirst):
 
     def finish(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in GOES:
-            self.update_memslots(self.invalid(old), KVM_MR_FLAGS_ONLY)
-            half = kvm_memory_slot(old.id, old.base_gfn, old.npages // 2, old.flags, old.userspace_addr)
-            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, half)
+            self.update_memslots(invalid(old), KVM_MR_FLAGS_ONLY)
+            self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, first_half(old))
         return super().finish(None, new, change)
 
 
@@ -69,7 +74,7 @@ class WaitsLate(UnmapsFirst):
 
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is not None and change in GOES:
-            slot = self.invalid(old)
+            slot = invalid(old)
             self.kvm.memslots = [slot if each.id == old.id else each for each in self.kvm.memslots]
             for observer in self.k.on.slots_installed:
                 observer.slots_installed(self.kvm.mmu.vmid, old.id, slot.flags, slot.dirty_bitmap is not None)
@@ -95,8 +100,7 @@ class UnmapsMoveAtTheEnd(KvmMain):
     def kvm_set_memslot(self, old: kvm_memory_slot | None, new: kvm_memory_slot, change: int) -> int:
         if old is None or change != KVM_MR_MOVE:
             return super().kvm_set_memslot(old, new, change)
-        flags = old.flags | KVM_MEMSLOT_INVALID
-        slot = kvm_memory_slot(old.id, old.base_gfn, old.npages, flags, old.userspace_addr)
+        slot = invalid(old)
         self.update_memslots(slot, KVM_MR_FLAGS_ONLY)
         self.unmap_early(slot)
         self.update_memslots(new, change)
@@ -111,8 +115,7 @@ class UnmapsHalfAtTheEnd(UnmapsMoveAtTheEnd):
     """Unmaps the second half of a moving slot only after the move."""
 
     def unmap_early(self, slot: kvm_memory_slot) -> None:
-        half = kvm_memory_slot(slot.id, slot.base_gfn, slot.npages // 2, slot.flags, slot.userspace_addr)
-        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, half)
+        self.mmu.kvm_arch_flush_shadow_memslot(self.kvm, first_half(slot))
 
 
 class UnmapsMoveTwice(UnmapsMoveAtTheEnd):
