@@ -11,21 +11,13 @@ from fuzz.campaign.store.log import Log
 from fuzz.campaign.work.hook import Hook
 from fuzz.judging.finding import Finding
 
-from ..processes import wait_for
+from ..processes import wait_for, wait_for_end
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
     with closing(Log(tmp_path)) as made:
         yield made
-
-
-def running(pid: int) -> bool:
-    """Return whether a process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_command_that_hangs_does_not_stop_the_next_ones(
@@ -47,7 +39,8 @@ def test_a_command_that_hangs_does_not_stop_the_next_ones(
     monkeypatch.setattr("fuzz.campaign.work.hook.MAX_SECONDS", 0.0)
     hook.tick()
     monkeypatch.setattr("fuzz.campaign.work.hook.MAX_SECONDS", 1000.0)
-    wait_for(lambda: not any(running(int(pid)) for pid in pids.read_text().split()), "the end of its processes")
+    for pid in pids.read_text().split():
+        wait_for_end(int(pid))
 
     def all_told() -> bool:
         hook.tick()

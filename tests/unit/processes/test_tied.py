@@ -12,7 +12,7 @@ import pytest
 from fuzz.processes.tied import start_tied
 
 from ..console import ROOT
-from . import PATIENCE, state, wait_for
+from . import PATIENCE, state, wait_for_end
 
 SLEEP = ["sleep", "1000"]
 NULL = subprocess.DEVNULL
@@ -70,4 +70,4 @@ def test_it_is_killed_with_its_parent() -> None:
         pid = int(parent.stdout.readline())
         assert state(pid) != "Z"
         parent.kill()
-    wait_for(lambda: state(pid) == "Z", "the end of the program")
+    wait_for_end(pid)
