@@ -29,6 +29,16 @@ int f(int x)
 CODE = {4, 6, 9, 10, 11, 12}
 
 
+def made_trees(folder: Path, before: str, after: str) -> tuple[Path, Path]:
+    """Make two trees of one file; "" stands for no file."""
+    roots = folder / "old", folder / "new"
+    for root, text in zip(roots, (before, after), strict=True):
+        (root / "mm").mkdir(parents=True)
+        if text:
+            (root / FILE).write_text(text)
+    return roots
+
+
 def difference(
     folder: Path, after: str, code: set[int], before: str = BEFORE, instructions: tuple[int, ...] = ()
 ) -> TreeDifference:
@@ -37,11 +47,7 @@ def difference(
     :param code: lines of *after* that have code
     :param instructions: further lines of *after*, which have instructions but no counter
     """
-    roots = folder / "old", folder / "new"
-    for root, text in zip(roots, (before, after), strict=True):
-        (root / "mm").mkdir(parents=True)
-        if text:
-            (root / FILE).write_text(text)
+    roots = made_trees(folder, before, after)
     all_code = ({FILE: CODE} if before else {}, {FILE: code})
     return TreeDifference(roots, [FILE], all_code, instructions=({}, lines(*instructions)))
 
@@ -108,10 +114,7 @@ def test_a_macro_of_several_lines(tmp_path: Path) -> None:
     text = "#define TWICE	(2 * LIMIT)\n"
     longer = "#define TWICE	\\\n\t(2 * \\\n\t LIMIT)\n"
     before = BEFORE.replace(text, longer)
-    roots = tmp_path / "old", tmp_path / "new"
-    for root, each in zip(roots, (before, before.replace("2 *", "3 *")), strict=True):
-        (root / "mm").mkdir(parents=True)
-        (root / FILE).write_text(each)
+    roots = made_trees(tmp_path, before, before.replace("2 *", "3 *"))
     code = {FILE: {number + 2 for number in CODE}}
     assert TreeDifference(roots, [FILE], (code, code)).places == {(CANDIDATE, FILE, 12)}
 
@@ -147,10 +150,7 @@ def test_the_function_around_a_line(line: int, name: str) -> None:
 
 def test_a_function_that_no_operation_calls(tmp_path: Path) -> None:
     """Check that the report names a function whose changed lines have no code because the linker dropped it."""
-    roots = tmp_path / "old", tmp_path / "new"
-    for root, text in zip(roots, (BEFORE, BEFORE.replace("return y;", "return y + 1;")), strict=True):
-        (root / "mm").mkdir(parents=True)
-        (root / FILE).write_text(text)
+    roots = made_trees(tmp_path, BEFORE, BEFORE.replace("return y;", "return y + 1;"))
     found = TreeDifference(roots, [FILE], ({}, {}), dropped=({}, {FILE: ["f"]})).exercise(({}, {}))
     assert found == Exercise(0, 0, [], [f"{FILE}:11"], uncalled=["f"])
     assert list(exercise_lines(found)) == [
@@ -215,10 +215,7 @@ int f(int x)
 )
 def test_a_removed_label(label: str, line: int, code: set[int], leads: int, tmp_path: Path) -> None:
     """Count a label by the code that it leads to, or by its switch; the report names the label."""
-    roots = tmp_path / "old", tmp_path / "new"
-    for root, text in zip(roots, (SWITCH, SWITCH.replace(label, "")), strict=True):
-        (root / "mm").mkdir(parents=True)
-        (root / FILE).write_text(text)
+    roots = made_trees(tmp_path, SWITCH, SWITCH.replace(label, ""))
     found = TreeDifference(roots, [FILE], ({FILE: code}, {FILE: code}))
     assert found.exercise((lines(1), lines(*code))) == Exercise(1, 0, [f"{FILE}:{line} (removed)"], [])
     assert found.exercise((lines(leads), {})) == Exercise(1, 1, [], [])
