@@ -15,12 +15,12 @@ from candidate.tree.building.symbols import UNKNOWN
 from candidate.tree.library import BuiltTree, make
 from fuzz.command_line import cli
 from fuzz.coverage.exercised import exercise
-from fuzz.execution.executor import Executor
 from fuzz.judging.differential import Differential
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from fuzz.reports.calls import calls_at
 from fuzz.reports.report import exercise_lines
+from tests.good_bad.case import all_found
 
 from .trees import around, changed, real_tree, version
 
@@ -169,14 +169,7 @@ def test_moved_code_does_the_same(tmp_path: Path, common_cache: Path, capsys: py
 def test_moved_code_is_judged_on_its_own(tmp_path: Path, common_cache: Path) -> None:
     """Objects that the new file frees are freed for the checkers too."""
     tree = changed(real_tree(TREE), tmp_path / "tree", moved_parts())
-    executor = Executor(candidate.get(f"{PREFIX}{tree}"), PROGRAM)
-    try:
-        assert executor.create() == []
-        for at in range(len(PROGRAM.operations)):
-            assert executor.step(at)[1] == []
-        assert executor.destroy() == []
-    finally:
-        executor.dismantle()
+    assert all_found(candidate.get(f"{PREFIX}{tree}"), PROGRAM) == []
 
 
 def test_a_mistake_in_a_new_file(tmp_path: Path, common_cache: Path) -> None:
