@@ -35,7 +35,11 @@ WALKER = "\tret = stage2_map_walker_try_leaf(ctx, data);\n\tif (ret != -E2BIG)\n
 
 def exercised(path: str, text: str, instead: str, folder: Path) -> Exercise:
     """Return how much of one change to a file ran when `PROGRAM` was judged."""
-    copy = planted(TREE, folder / "tree", path, text, instead)
+    return exercise_of(planted(TREE, folder / "tree", path, text, instead))
+
+
+def exercise_of(copy: str) -> Exercise:
+    """Return how much of a copy's changes ran when `PROGRAM` was judged."""
     verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
     assert verdict.findings == []
     found = exercise(version(TREE), copy, verdict.counts)
@@ -70,9 +74,7 @@ def test_another_value_of_a_merged_return(value: str, ran: int, tmp_path: Path) 
     assert f")\n{text}" in source[start:]
     changed_text = source[:start] + source[start:].replace(text, f"\t\treturn ({value});\n", 1)
     copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', {PGTABLE: changed_text})}"
-    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
-    found = exercise(version(TREE), copy, verdict.counts)
-    assert found is not None
+    found = exercise_of(copy)
     assert (found.lines, found.ran, len(found.missing), found.codeless) == (1, ran, 1 - ran, [])
 
 
@@ -124,8 +126,7 @@ def test_a_file_that_is_not_compiled_beside_lines_that_ran(tmp_path: Path) -> No
     files[PGTABLE] = files[PGTABLE].replace(WALKER, WALKER.replace("ctx, data)", "ctx, (data))"), 1)
     files = {path: text if path == PGTABLE else f"{text}int another;\n" for path, text in files.items()}
     copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', files)}"
-    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
-    found = exercise(version(TREE), copy, verdict.counts)
+    found = exercise_of(copy)
     assert found == Exercise(1, 1, [], [], uncompiled=[EXCHANGE, TLB])
     assert found.exercised
     assert list(exercise_lines(found)) == [
@@ -137,8 +138,7 @@ def test_a_file_that_is_not_compiled_beside_lines_that_ran(tmp_path: Path) -> No
 def test_comments_of_a_file_that_is_not_compiled(tmp_path: Path) -> None:
     text = (real_tree(TREE) / TLB).read_text()
     copy = f"{PREFIX}{changed(real_tree(TREE), tmp_path / 'tree', {TLB: f'{text}/* The end. */'})}"
-    verdict = Differential(candidate.get(version(TREE)), candidate.get(copy)).run(PROGRAM)
-    found = exercise(version(TREE), copy, verdict.counts)
+    found = exercise_of(copy)
     assert found == Exercise(0, 0, [], [])
     assert "both sides run the same code" in next(exercise_lines(found))
 
