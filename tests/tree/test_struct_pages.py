@@ -167,33 +167,38 @@ def test_an_allocation_that_must_not_sleep(tmp_path: Path) -> None:
 
 # What a fault sees of the folio that it maps a part of.
 FOLIO: Final = """
-	if (s2vi->page) {
-		struct folio *folio = page_folio(s2vi->page);
+	if (s2vi.page) {
+		struct folio *folio = page_folio(s2vi.page);
 
 		BUG_ON(folio_nr_pages(folio) != %d || folio_size(folio) != %d * PAGE_SIZE);
 		BUG_ON(folio_test_large(folio) != (%d > 1) || folio_test_hugetlb(folio) != %d);
-		BUG_ON(folio_pfn(folio) != ALIGN_DOWN(s2vi->pfn, %d) || folio_order(folio) != ilog2(%d));
-		BUG_ON(compound_head(s2vi->page) != &folio->page || PageTail(s2vi->page) == (s2vi->page == &folio->page));
+		BUG_ON(folio_pfn(folio) != ALIGN_DOWN(s2vi.pfn, %d) || folio_order(folio) != ilog2(%d));
+		BUG_ON(compound_head(s2vi.page) != &folio->page || PageTail(s2vi.page) == (s2vi.page == &folio->page));
 	}
 """
 LOOKED_UP: Final = "\treturn kvm_s2_fault_map(s2fd, &s2vi, prot, memcache);\n"
+
+
+def seeing(folder: Path, pages: int, hugetlb: int) -> str:
+    """Copy a tree so that its faults see a folio of this many pages; return the name of the version."""
+    check = FOLIO % (pages, pages, pages, hugetlb, pages, pages)
+    return edited("7.3", folder, MMU, ((LOOKED_UP, check + LOOKED_UP),))
+
+
 BACKINGS: Final = {"anon": (1, 0), "thp": (512, 0), "hugetlb2m": (512, 1), "hugetlb1g": (1 << 18, 1)}
 
 
 @pytest.mark.parametrize("backing", BACKINGS)
 def test_a_huge_page_is_a_folio(backing: str, tmp_path: Path) -> None:
     pages, hugetlb = BACKINGS[backing]
-    check = (FOLIO % (pages, pages, pages, hugetlb, pages, pages)).replace("s2vi->", "s2vi.")
-    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
+    tree = seeing(tmp_path / "tree", pages, hugetlb)
     program = f"vm cpus=1\nslot a ipa=1G size=1G backing={backing}\ncpu0 read a+12K\ncpu0 write a+0\ncpu0 read a+516K\n"
     assert violations(candidate.get(tree), program) == []
 
 
 def test_a_huge_page_that_several_entries_map_is_one_folio(tmp_path: Path) -> None:
     """Check a page of 1G of a host with pages of 16K, whose entries map 32M each."""
-    pages = 1 << 16
-    check = (FOLIO % (pages, pages, pages, 1, pages, pages)).replace("s2vi->", "s2vi.")
-    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
+    tree = seeing(tmp_path / "tree", 1 << 16, 1)
     program = "vm cpus=1 granule=16K\nslot a ipa=1G size=1G backing=hugetlb1g\ncpu0 read a+48K\ncpu0 read a+96M\n"
     assert violations(candidate.get(tree), program) == []
 
@@ -204,9 +209,7 @@ SMALL: Final = (
 
 
 def test_a_split_huge_page_is_no_folio(tmp_path: Path) -> None:
-    check = (FOLIO % (1, 1, 1, 0, 1, 1)).replace("s2vi->", "s2vi.")
-    tree = edited("7.3", tmp_path / "tree", MMU, ((LOOKED_UP, check + LOOKED_UP),))
-    assert violations(candidate.get(tree), SMALL) == []
+    assert violations(candidate.get(seeing(tmp_path / "tree", 1, 0)), SMALL) == []
 
 
 # The block that maps a huge page begins where its folio does.
