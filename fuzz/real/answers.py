@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NUMBER: Final = re.compile(r"-?[0-9]+")
-# Status, seconds, KiB of tables, taint.
-_DONE: Final = re.compile(r"DONE (-?[0-9]+) ([0-9.]+) (-?[0-9]+) -?[0-9]+")
 # Prefix of a remark of /init.
 REMARK: Final = "# "
 # Prefixes of the last line of a program: the program ended; the kernel panicked.
 DONE: Final = "DONE "
 PANIC: Final = "PANIC "
+# Status, seconds, KiB of tables, taint.
+_ENDED: Final = re.compile(rf"{DONE}(-?[0-9]+) ([0-9.]+) (-?[0-9]+) -?[0-9]+")
 # Operation numbers for the creation of VMs and slots, and for their destruction.
 CREATION: Final = -1
 DESTRUCTION: Final = -2
@@ -116,15 +116,15 @@ def parse(lines: Iterable[str]) -> RealAnswers:
     for line in lines:
         kind, _, rest = line.partition(" ")
         words = rest.split(" ", 2)
-        done = _DONE.match(line)
+        ended = _ENDED.match(line)
         if kind == "r" and len(words) > 1 and _NUMBER.fullmatch(words[0]):
             answers.outcomes[int(words[0])] = RealOutcome(words[1], words[2] if len(words) > 2 else "")
         elif kind == "k" and _NUMBER.fullmatch(words[0]):
             answers.kernel_log.setdefault(int(words[0]), []).append(rest.partition(" ")[2])
         elif line.startswith(PANIC):
             answers.panic = rest
-        elif done:
-            answers.status, answers.seconds, answers.tables = int(done[1]), float(done[2]), int(done[3])
+        elif ended:
+            answers.status, answers.seconds, answers.tables = int(ended[1]), float(ended[2]), int(ended[3])
         else:
             answers.notes.append(line.removeprefix(REMARK))
     return answers
