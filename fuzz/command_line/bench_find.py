@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..engines.registry import PEERS, PUBLIC, engine_of
 from ..exit_codes import FINE, INTERRUPTED, OUR_MISTAKE
-from ..files import OutputFile, write_atomically
+from ..files import write_atomically
 from ..suggestions import did_you_mean
-from .inputs import refused_file
+from .inputs import probe_output, refused_file
 from .messages import BadInputError, complain, dump, say_form
 
 if TYPE_CHECKING:
@@ -97,27 +97,14 @@ def trials_file(arguments: Namespace) -> "TrialsFile | None":
             raise BadInputError("bench --markdown without --trials; give both, or neither")
         return None
     try:
-        # Check now, not after an hour of work.
-        probe("--trials", name)
+        probe_output("--trials", name)
         if arguments.markdown:
-            probe("--markdown", arguments.markdown)
+            probe_output("--markdown", arguments.markdown)
         return TrialsFile(name)
     except OSError as error:
         raise refused_file("--trials", name, error) from None
     except TrialsError as error:
         raise BadInputError(f"--trials {name}: {error}; name another file, or remove it") from None
-
-
-def probe(option: str, name: str) -> None:
-    """Check that a file can be written.
-
-    :raises BadInputError: it cannot be written
-    """
-    try:
-        with OutputFile(name) as output:
-            output.probe()
-    except OSError as error:
-        raise refused_file(option, name, error) from None
 
 
 def finish(arguments: Namespace, kept: "TrialsFile") -> None:

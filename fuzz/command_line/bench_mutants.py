@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from ..distribution import how_to_install
 from ..exit_codes import FINE, INTERRUPTED
 from ..files import write_atomically
-from .bench_find import probe
-from .inputs import refused_file
+from .inputs import probe_output, refused_file
 from .messages import BadInputError, dump, say_form
 
 if TYPE_CHECKING:
@@ -76,10 +75,10 @@ def trials_of(arguments: Namespace) -> "MutantTrials | None":
 
     name = arguments.trials
     if arguments.markdown:
-        probe("--markdown", arguments.markdown)
+        probe_output("--markdown", arguments.markdown)
     if not name:
         return None
-    probe("--trials", name)
+    probe_output("--trials", name)
     try:
         return open_trials(name)
     except OSError as error:

@@ -179,6 +179,18 @@ def refused_file(option: str, name: str, error: OSError) -> BadInputError:
     return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}; name {wanted}")
 
 
+def probe_output(option: str, name: str) -> None:
+    """Check that the file that an option names can be written: now, not after an hour of work.
+
+    :raises BadInputError: it cannot be written
+    """
+    try:
+        with OutputFile(name) as output:
+            output.probe()
+    except OSError as error:
+        raise refused_file(option, name, error) from None
+
+
 def write_output(name: str, data: bytes) -> None:
     """Write the output of a command to the file that ``-o`` names, or to standard output (``-``).
 

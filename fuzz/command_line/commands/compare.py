@@ -72,20 +72,15 @@ def compare(arguments: Namespace) -> int:
     from ...comparing.measuring import Experiment, WorkloadError
     from ...comparing.plot import FORMATS, PlotError, plot
     from ...execution.refusal import UnmodelledError
-    from ...files import OutputFile
     from ...reports.answers import head
-    from ..inputs import refused_file
+    from ..inputs import probe_output, refused_file
 
     file = Path(arguments.plot) if arguments.plot is not None else None
     if file is not None and file.suffix not in FORMATS:
         raise BadInputError(f"compare --plot {arguments.plot}: no such format; allowed: FILE{' or FILE'.join(FORMATS)}")
     versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
     if file is not None:
-        try:
-            with OutputFile(file) as picture:
-                picture.probe()
-        except OSError as error:
-            raise refused_file("--plot", arguments.plot, error) from None
+        probe_output("--plot", arguments.plot)
     names = versions[0].name, versions[1].name
     say_form(arguments)
     reference, tested = (Experiment(each, arguments.workload, arguments.block, arguments.seed) for each in versions)

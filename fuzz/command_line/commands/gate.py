@@ -153,19 +153,14 @@ def check_outputs(arguments: Namespace) -> None:
 
     :raises BadInputError: one cannot be written, or two have the same name
     """
-    from ...files import OutputFile
-    from ..inputs import refused_file
+    from ..inputs import probe_output
 
     seen: dict[str, str] = {}
     for option, name in outputs(arguments).items():
         if name in seen:
             raise BadInputError(f"{option} {name}: the file of {seen[name]}; give each a name of its own")
         seen[name] = option
-        try:
-            with OutputFile(name) as output:
-                output.probe()
-        except OSError as error:
-            raise refused_file(option, name, error) from None
+        probe_output(option, name)
 
 
 def write(outcome: "Gate", arguments: Namespace) -> None:
@@ -173,7 +168,7 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
 
     :raises BadInputError: one cannot be written
     """
-    from ...files import OutputFile
+    from ...files import write_atomically
     from ...gate.baseline import baseline_text
     from ...gate.junit import junit
     from ...gate.sarif import sarif
@@ -183,8 +178,7 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
     forms = {"--junit": junit, "--sarif": sarif, "--markdown": markdown, "--save-baseline": baseline_text}
     for option, name in outputs(arguments).items():
         try:
-            with OutputFile(name) as output:
-                output.write(forms[option](outcome))
+            write_atomically(name, forms[option](outcome))
         except OSError as error:
             raise refused_file(option, name, error) from None
 
