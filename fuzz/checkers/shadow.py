@@ -395,11 +395,11 @@ class Shadow(GuestChecker):
         """Return whether a live leaf of *level* at *base* was removed or changed since this operation began."""
         if any(at == level and ipa == base for at, ipa, _ in self.removed):
             return True
-        found: list[tuple[int, int, int]] = []
         for table in self.detached:
-            if table.level <= level:
-                self.collect(table, base, base + (1 << self.shifts[level]), found)
-        return any(at == level and ipa == base for at, ipa, _ in found)
+            end = table.end_of_walk(base, self.shifts)
+            if end.level == level and (base - end.base) >> self.shifts[level] in end.leaves:
+                return True
+        return False
 
     def exposed_before(self, start: int, end: int) -> Exposed:
         """Return the leaves that mapped [start, end) when this operation began and were removed or changed since."""
