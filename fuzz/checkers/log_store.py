@@ -23,7 +23,7 @@ class LogStore(GuestChecker):
     rule = DirtyLog.rule
 
     def log_stored(self, vmid: int, slot: int, gfn: int, pages: int) -> None:
-        if vmid != self.guest.vmid:
+        if vmid != self.vmid:
             return
         start, end = gfn << self.granule.page_shift, gfn + pages << self.granule.page_shift
         reason = f"slot {slot}, {pages} page(s) from {start:#x}: a bit that another vCPU sets meanwhile is lost"

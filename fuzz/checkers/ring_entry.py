@@ -20,7 +20,7 @@ class RingEntry(GuestChecker):
     rule = DirtyLog.rule
 
     def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
-        if vmid != self.guest.vmid:
+        if vmid != self.vmid:
             return
         ipa = gfn << self.granule.page_shift
         reason = f"the entry of {ipa:#x}: user space may find its flag with the slot and page of an older entry"

@@ -105,12 +105,12 @@ class WalkOrder(Checker):
                 # A CPU that still finds the old entry faults once more at worst, as it may after any change of rights.
                 own.barriers = self.barriers_here()
             own.published = self.hardware.published
-            own.function, own.where = self.kernel.walker or self.kernel.entry, self.kernel.place
+            own.function, own.where = self.running(), self.kernel.place
             own.hyp = self.kernel.entry == HYP
         elif old & new & AF_BIT and relaxes(old, new, self.granule) and lost(new, old):
             # TLBs hold no entries without access flag, so there is nothing to flush if the store sets it.
             self.own.relaxed = self.barriers_here()
-            self.own.relaxed_by, self.own.relaxed_at = self.kernel.walker or self.kernel.entry, self.kernel.place
+            self.own.relaxed_by, self.own.relaxed_at = self.running(), self.kernel.place
             self.own.early = False
 
     def instruction(self, op: int, operand: int) -> None:
