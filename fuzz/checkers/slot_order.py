@@ -156,5 +156,3 @@ class SlotOrder(CallOrder):
                 reason += f"; it is marked at {self.marked_at}"
             pages = GuestPages(ranges, self.granule.page_size)
             self.report(what, -1, reason, pages, taints=False, function=self.kernel.entry, where=self.where)
-        self.early.clear()
-        self.walked.clear()
