@@ -87,13 +87,15 @@ class Run:
         left = sorted(found, key=lambda finding: (*rank(finding)[:2], finding.at, finding.signature))
         ordered: list[Finding] = []
         while left:
-            finding, seen = left[0], left[:1]
-            while before := [each for each in left if each not in seen and self.caused(each, finding)]:
-                finding = before[0]
-                seen.append(finding)
-            left.remove(finding)
-            ordered.append(finding)
+            self.move(left[0], left, ordered)
         return ordered
+
+    def move(self, finding: Finding, left: list[Finding], ordered: list[Finding]) -> None:
+        """Move a finding from *left* to the end of *ordered*; before it, the findings that caused it."""
+        left.remove(finding)
+        while cause := next((each for each in left if self.caused(each, finding)), None):
+            self.move(cause, left, ordered)
+        ordered.append(finding)
 
     def caused(self, cause: Finding, finding: Finding) -> bool:
         """Return whether a finding happened before another in the same operation, on the same pages."""
