@@ -80,7 +80,7 @@ def compare(arguments: Namespace) -> int:
         raise BadInputError(f"compare --plot {arguments.plot}: no such format; allowed: FILE{' or FILE'.join(FORMATS)}")
     versions = candidate.get(arguments.reference), candidate.get(arguments.candidate)
     if file is not None:
-        probe_output("--plot", arguments.plot)
+        probe_output("--plot", str(file))
     names = versions[0].name, versions[1].name
     say_form(arguments)
     reference, tested = (Experiment(each, arguments.workload, arguments.block, arguments.seed) for each in versions)
