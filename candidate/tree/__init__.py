@@ -21,13 +21,13 @@ __all__ = [
     "PREFIX",
     "SANITIZE",
     "TreeError",
-    "absolute",
-    "meant",
     "path_of",
     "path_of_file",
-    "pinned",
     "root_of",
     "source_of",
+    "tree_meant_by",
+    "with_absolute_path",
+    "with_pinned_commit",
 ]
 
 _ALLOWED: Final = f"allowed: {PREFIX}PATH or {PREFIX}PATH{AT}COMMIT, with the top folder of a Linux tree"
