@@ -2,7 +2,7 @@
 """The classes that represent one tree: those of `candidate.tree.runtime`, with facts from the text of its files."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from reference.assembly import Assembly
@@ -12,7 +12,6 @@ from reference.kvm_host import KvmHost
 from reference.machine.address_space import HostTraits
 
 from . import facts
-from .building import probes
 from .building.source import ARM, MMU, PGTABLE, TLB, VHE, TreeSource
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
@@ -70,10 +69,12 @@ def mmu_of(source: TreeSource, added: Sequence[str]) -> type[TreeMmu]:
     return BoundMmu
 
 
-def main_of(source: TreeSource) -> type[TreeMain]:
-    """Return the class for kvm_main.c of a tree, and for the host's memory management in its version."""
-    declared = probes.found(source)
-    number = facts.version(source)
+def main_of(source: TreeSource, declared: Collection[str], number: str) -> type[TreeMain]:
+    """Return the class for kvm_main.c of a tree, and for the host's memory management in its version.
+
+    :param declared: names of the probes that match (`candidate.tree.building.probes`)
+    :param number: the version of the tree (`candidate.tree.facts.version`)
+    """
 
     class BoundMain(TreeMain):
         """kvm_main.c of this tree."""

@@ -111,7 +111,7 @@ def open_tree(name: str) -> Opened:
     return Opened(
         bound.pgtable_of(source, added, _Libraries(name, first).library),
         bound.mmu_of(source, added),
-        bound.main_of(source),
+        bound.main_of(source, first.record["probes"], number),
         bound.tlb_of(source, added),
         f"the kernel tree {source.name}{called}, compiled{how}",
         first.entry,
