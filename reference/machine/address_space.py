@@ -225,24 +225,28 @@ class AddressSpace:
         """Return the frame of *hva*, which *run* backs."""
         return run.pfn + ((hva - run.hva) >> self.page_shift) * run.stride
 
-    def frame_has(self, pfn: int, flag: int) -> bool:
-        """Return whether frame *pfn* has a flag, by the newest run that holds it."""
+    def run_with(self, pfn: int) -> PageRun | None:
+        """Return the newest run that holds frame *pfn*."""
         for run in reversed(self.runs):
             frames = run.npages if run.stride else 1
             if run.pfn <= pfn < run.pfn + frames and not run.flags & (ABSENT | POISON):
-                return run.flags & flag != 0
-        return False
+                return run
+        return None
+
+    def frame_has(self, pfn: int, flag: int) -> bool:
+        """Return whether frame *pfn* has a flag, by the newest run that holds it."""
+        run = self.run_with(pfn)
+        return run is not None and run.flags & flag != 0
 
     def frames_around(self, pfn: int) -> int:
         """Return the number of frames of the host's page that has frame *pfn*, by the newest run that holds it."""
-        for run in reversed(self.runs):
-            at = pfn - run.pfn
-            if 0 <= at < (run.npages if run.stride else 1) and not run.flags & (ABSENT | POISON):
-                if run.flags & THP:
-                    return 1 << (self.pmd_shift - self.page_shift)
-                vma = self.vma_at(run.hva + (at << self.page_shift))
-                return 1 << (vma.huge_shift - self.page_shift) if vma is not None and vma.huge_shift else 1
-        return 1
+        run = self.run_with(pfn)
+        if run is None:
+            return 1
+        if run.flags & THP:
+            return 1 << (self.pmd_shift - self.page_shift)
+        vma = self.vma_at(run.hva + ((pfn - run.pfn) << self.page_shift))
+        return 1 << (vma.huge_shift - self.page_shift) if vma is not None and vma.huge_shift else 1
 
     def is_device(self, pfn: int) -> bool:
         """Return whether frame *pfn* is not memory, which remains so when nobody maps it any more."""
