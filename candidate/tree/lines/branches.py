@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from .c_text import without_comments
+from .c_text import depth_of, is_code, without_comments
 from .code import CodeFunction, CodeLines, Lines, code_lines
-from .enclosing import depth_of, is_code
 
 # Statements that may have no block of their own. The indentation of kernel code tells the condition of each.
 _JUMP: Final = re.compile(r"\s*(?:return\b[^;]*|goto\s+\w+|break|continue)\s*;$")
@@ -40,11 +39,6 @@ def conditions_of(text: Sequence[str], line: int) -> range:
     if not first or not _CONDITION.match(text[first - 1]) or depth_of(text[first - 1]) >= depth_of(text[line - 1]):
         return range(0)
     return range(first, last + 1)
-
-
-def _jumps(text: Sequence[str]) -> list[int]:
-    """Return the lines of the jumps of a file."""
-    return [number for number, line in enumerate(text, 1) if _JUMP.match(line)]
 
 
 def _code_before(text: Sequence[str], line: int) -> int:
@@ -75,7 +69,11 @@ class Branches:
                 by_file.setdefault(file, []).append(function)
         for file, text in texts.items():
             known = compiled.lines.get(file, set())
-            jumps = {line: conditions_of(text, line) for line in _jumps(text) if line not in known}
+            jumps = {
+                line: conditions
+                for line in range(1, len(text) + 1)
+                if line not in known and (conditions := conditions_of(text, line))
+            }
             found = [(each, _arcs_of(each, file, text, jumps)) for each in by_file.get(file, [])]
             # If one copy of the code lacks the arc, the count is not known.
             lacking = {line for _, arcs in found for line, mine in arcs.items() if not mine}

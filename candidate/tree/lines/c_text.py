@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The text of C files in the kernel's style: comments, macros, and the functions around lines."""
+"""The text of C files in the kernel's style: comments, macros, kinds and depths of lines, the functions around them."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
 _COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
+_CASE: Final = re.compile(r"\s*(?:case\b.*|default\s*):\s*$")
 _DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
 # The name before the first parenthesis of a function's head.
 _FUNCTION: Final = re.compile(r"\b(\w+)\s*\(")
+_TAB: Final = 8
+
+
+def depth_of(line: str) -> int:
+    """Return the column in which the text of a line begins."""
+    line = line.expandtabs(_TAB)
+    return len(line) - len(line.lstrip())
 
 
 def function_around(lines: Sequence[str], line: int) -> str:
@@ -32,6 +40,16 @@ def function_around(lines: Sequence[str], line: int) -> str:
         first -= 1
     found = _FUNCTION.search(" ".join(lines[first:at]))
     return found[1] if found else ""
+
+
+def is_case(line: str) -> bool:
+    """Return whether a line is a label of a ``switch``."""
+    return bool(_CASE.match(line))
+
+
+def is_code(line: str) -> bool:
+    """Return whether a line is neither empty nor for the preprocessor."""
+    return bool(line.strip()) and not line.startswith("#")
 
 
 def macro_name(line: str) -> str:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from .branches import is_conditional_return
-from .c_text import function_around, macro_name, without_comments
+from .c_text import function_around, is_case, macro_name, without_comments
 from .code import Lines
-from .enclosing import around_case, enclosing_line, is_case
+from .enclosing import around_case, enclosing_line
 
 REFERENCE: Final = 0
 CANDIDATE: Final = 1

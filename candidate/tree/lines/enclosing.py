@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-_TAB: Final = 8
+from .c_text import depth_of, is_case, is_code
+
 # Statements after which the next line of the block does not run.
 _JUMP: Final = re.compile(r"\s*(?:return|goto|break|continue)\b")
-_CASE: Final = re.compile(r"\s*(?:case\b.*|default\s*):\s*$")
 _SWITCH: Final = re.compile(r"\s*switch\b")
 _LABEL: Final = re.compile(r"\s*\w+\s*:\s*$")
 
@@ -27,11 +27,6 @@ def enclosing_line(text: Sequence[str], code: Collection[int], line: int) -> int
     :param line: the first line of the statement, from 1
     """
     return _after(text, code, line) or _before(text, code, line)
-
-
-def is_case(line: str) -> bool:
-    """Return whether a line is a label of a ``switch``."""
-    return bool(_CASE.match(line))
 
 
 def around_case(text: Sequence[str], line: int) -> tuple[int, int]:
@@ -61,7 +56,7 @@ def _after(text: Sequence[str], code: Collection[int], line: int) -> int:
         each = text[number - 1]
         if not is_code(each) or depth_of(each) > depth:
             continue
-        if depth_of(each) < depth or _CASE.match(each) or _LABEL.match(each):
+        if depth_of(each) < depth or is_case(each) or _LABEL.match(each):
             return 0
         if number in code:
             return number
@@ -80,18 +75,7 @@ def _before(text: Sequence[str], code: Collection[int], line: int) -> int:
         if number in code:
             return number
         # The end of another function, or a place that other code jumps to.
-        if each.startswith("}") or (_LABEL.match(each) and not _CASE.match(each)):
+        if each.startswith("}") or (_LABEL.match(each) and not is_case(each)):
             return 0
         depth = depth_of(each)
     return 0
-
-
-def is_code(line: str) -> bool:
-    """Return whether a line is neither empty nor for the preprocessor."""
-    return bool(line.strip()) and not line.startswith("#")
-
-
-def depth_of(line: str) -> int:
-    """Return the column in which the text of a line begins."""
-    line = line.expandtabs(_TAB)
-    return len(line) - len(line.lstrip())
