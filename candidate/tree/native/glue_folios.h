@@ -7,16 +7,13 @@
 static unsigned int hugetlb_order(unsigned long hva)
 {
 #ifdef HAVE_HUGETLB_TYPE	/* before, nothing in a folio tells hugetlb from others, and the code would take it for one */
-	int i;
+	int i = area_at(hva);
+	unsigned int shift = i < 0 ? 0 : shim_control->vma[i].flags >> SHIM_AREA_HUGE;
 
-	for (i = 0; i < shim_control->host.nvma; i++)
-		if (hva - shim_control->vma[i].start < shim_control->vma[i].end - shim_control->vma[i].start) {
-			unsigned int shift = shim_control->vma[i].flags >> SHIM_AREA_HUGE;
-
-			return shift ? shift - PAGE_SHIFT : 0;
-		}
-#endif
+	return shift ? shift - PAGE_SHIFT : 0;
+#else
 	return 0;
+#endif
 }
 
 /* log2 of the number of pages in the host's page at an address; 0 for frames of a device, which have no struct page. */

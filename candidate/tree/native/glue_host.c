@@ -38,6 +38,27 @@ static unsigned long address_in(kvm_pte_t e)
 	return (e & GENMASK(start - 1, PAGE_SHIFT)) | (e >> HIGH_FIELD & (BIT(HIGH_BITS) - 1)) << start;
 }
 
+/* ---- areas ---- */
+
+/* The index of the first area that ends after an address; -1: none does. */
+static int first_area(unsigned long a)
+{
+	int i, best = -1;
+
+	for (i = 0; i < shim_control->host.nvma; i++)
+		if (shim_control->vma[i].end > a && (best < 0 || shim_control->vma[i].start < shim_control->vma[best].start))
+			best = i;
+	return best;
+}
+
+/* The index of the area that has an address; -1: none has. */
+static int area_at(unsigned long a)
+{
+	int i = first_area(a);
+
+	return i >= 0 && shim_control->vma[i].start <= a ? i : -1;
+}
+
 /* ---- user page tables ---- */
 
 #define FIRST_LEVEL	(4 - CONFIG_PGTABLE_LEVELS)
@@ -215,17 +236,6 @@ static struct file *huge_file(unsigned int shift)
 #define VM_ALLOW_ANY_UNCACHED 0
 #endif
 
-/* The index of the first area that ends after an address; -1: none does. */
-static int first_area(unsigned long a)
-{
-	int i, best = -1;
-
-	for (i = 0; i < shim_control->host.nvma; i++)
-		if (shim_control->vma[i].end > a && (best < 0 || shim_control->vma[i].start < shim_control->vma[best].start))
-			best = i;
-	return best;
-}
-
 /* The VMA of the host's area of that number. */
 static struct vm_area_struct *filled(int number)
 {
@@ -261,12 +271,12 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 #ifdef CONFIG_PER_VMA_LOCK
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *m, unsigned long a)
 {
-	int best = first_area(a);
+	int number = area_at(a);
 
 	SHIM_EV(EV_CALL, a, 0, 0, "lock_vma_under_rcu");
-	if (best < 0 || shim_control->vma[best].start > a || !shim_vma_start_read(&vmas[best]))
+	if (number < 0 || !shim_vma_start_read(&vmas[number]))
 		return NULL;
-	return filled(best);
+	return filled(number);
 }
 #endif
 #ifndef HAVE_FVI_INLINE
