@@ -117,20 +117,21 @@ static void *small(unsigned long n, int zero, int kind, void **frame)
 static int gives_untold;		/* objects freed now were allocated without records */
 void shim_free_untold(int on) { gives_untold = on; }
 
+static void record_release(int kind, void **frame)
+{
+	if (!rt_in_cache && !gives_untold)
+		rt_emit(kind, 0, 0, 0, 0, frame);
+}
+
 static void given_back(const void *p, int kind, void **frame)
 {
 	if (!p)
 		return;
-	if (!rt_in_cache && !gives_untold)
-		rt_emit(kind, 0, 0, 0, 0, frame);
+	record_release(kind, frame);
 	rt_object_free(p, frame);
 }
 /* Free an object in an RCU callback: its release was recorded when the callback was queued, as the caller's. */
-void rt_told_free(void **frame)
-{
-	if (!rt_in_cache && !gives_untold)
-		rt_emit(EV_KFREE, 0, 0, 0, 0, frame);
-}
+void rt_told_free(void **frame) { record_release(EV_KFREE, frame); }
 void rt_free_later(void *p) { rt_object_free(p, FRAME); }
 
 #define ZEROED(name, sig, n) void *name sig { return small(n, 1, EV_KZALLOC, FRAME); }
