@@ -105,19 +105,31 @@ static void take(struct lock *l, int write, void **frame)
 		rt_passed(POINT_LOCK);
 }
 
+/* The entry of a lock that kernel code takes or drops. At the mmu lock, other actors may run first. */
+static struct lock *reached(const void *p, enum shim_point point)
+{
+	struct lock *l;
+
+	RT_LOADED();
+	l = lock_at(p);
+	if (rt_actor >= 0 && l->kind == LOCK_MMU) {
+		rt_reached(point);
+		l = lock_at(p);
+	}
+	return l;
+}
+
 static void lock(const void *p, int write, void **frame)
 {
-	struct lock *l = lock_at(p);
+	struct lock *l = reached(p, POINT_LOCK);
 
 	if (rt_actor >= 0) {
 		int holder;
 
-		RT_LOADED();
-		l = lock_at(p);
-		if (l->kind == LOCK_MMU)
-			rt_reached(POINT_LOCK);
-		while ((holder = holder_of(l = lock_at(p), write)) >= 0)
+		while ((holder = holder_of(l, write)) >= 0) {
 			rt_wait(l->kind, l->vm, holder);
+			l = lock_at(p);
+		}
 		while (write && l->kind == LOCK_MMAP && (holder = other_holds(LOCK_VMA)) >= 0) {
 			rt_wait(LOCK_VMA, -1, holder);
 			l = lock_at(p);
@@ -129,14 +141,8 @@ static void lock(const void *p, int write, void **frame)
 /* Take a lock if it is free; return whether it was. */
 static int try_lock(const void *p, int write, void **frame)
 {
-	struct lock *l;
+	struct lock *l = reached(p, POINT_LOCK);
 
-	RT_LOADED();
-	l = lock_at(p);
-	if (rt_actor >= 0 && l->kind == LOCK_MMU) {
-		rt_reached(POINT_LOCK);
-		l = lock_at(p);
-	}
 	if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 		return 0;
 	if (rt_actor >= 0 && (holder_of(l, write) >= 0 || (write && l->kind == LOCK_MMAP && other_holds(LOCK_VMA) >= 0)))
@@ -150,18 +156,11 @@ static int dropped;
 
 static void unlock(const void *p, int write, void **frame)
 {
-	struct lock *l;
-	int kind;
+	struct lock *l = reached(p, POINT_UNLOCK);
+	const int kind = l->kind;
 
-	RT_LOADED();
-	l = lock_at(p);
-	kind = l->kind;
 	if (kind == LOCK_MMU)
 		dropped = 1;
-	if (rt_actor >= 0 && kind == LOCK_MMU) {
-		rt_reached(POINT_UNLOCK);
-		l = lock_at(p);
-	}
 	if (kind == LOCK_OTHER && rt_recording && !(write ? l->writes : l->reads)[rt_actor + 1])
 		rt_emit(EV_OTHER_LOCK, WRONG_FREE, 0, 0, 0, frame);
 	if (write && l->writer) {
