@@ -19,6 +19,8 @@ _PATIENCE: Final = 2.0
 _SAME: Final = 0.5
 # The signals that arrived, with their monotonic times.
 _noted: list[tuple[int, float]] = []
+# When the handling of a signal was first put off; empty: none waits. Later signals do not renew it.
+_postponed: list[float] = []
 
 
 def note(number: int) -> None:
@@ -64,8 +66,12 @@ def again(number: int, frame: FrameType | None) -> None:
 
     :raises KeyboardInterrupt: unless it may be lost and can still wait
     """
-    if not loses_exceptions(frame) or time.monotonic() - _noted[-1][1] > _PATIENCE:
+    now = time.monotonic()
+    if not loses_exceptions(frame) or (_postponed and now - _postponed[0] > _PATIENCE):
+        _postponed.clear()
         raise KeyboardInterrupt
+    if not _postponed:
+        _postponed.append(now)
     signal.signal(signal.SIGALRM, again)
     signal.setitimer(signal.ITIMER_REAL, _AGAIN)
 
@@ -79,6 +85,7 @@ def heeded(name: str) -> bool:
 def in_order() -> Iterator[None]:
     """Let signals interrupt the current work, unless they were ignored on entry; only in the main thread."""
     _noted.clear()
+    _postponed.clear()
     before = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
     for name in filter(heeded, _ENDING):
         number = getattr(signal, name)

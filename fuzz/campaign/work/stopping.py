@@ -56,7 +56,10 @@ class Stopping:
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self.why == INTERRUPTED:
+                # It does not count again so soon after the one before, and must then not renew that one's time: a key
+                # that is held down repeats faster.
                 interrupt(number, frame)
+                return
             note(number)
             # The interrupted code may hold any lock, so a handler takes none.
             self.why = INTERRUPTED

@@ -6,9 +6,12 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType
+from types import FrameType, SimpleNamespace
+
+import pytest
 
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER, Stopping
+from fuzz.processes import signals
 
 
 def test_the_handler_of_a_signal_takes_no_lock() -> None:
@@ -36,6 +39,21 @@ def test_a_signal_ends_units_and_waits() -> None:
         stopping.wait(60.0)
     assert time.monotonic() - begun < 30.0
     assert stopping.units_end()
+
+
+def test_a_signal_that_repeats_quickly_becomes_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who holds Ctrl-C ends it at once, half a second after the first signal."""
+    now = [0.0]
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    stopping = Stopping(None)
+    with stopping.signals():
+        for at in (0.0, 0.2, 0.4):
+            now[0] = at
+            signal.raise_signal(signal.SIGINT)
+        assert stopping.why == INTERRUPTED
+        now[0] = 0.6
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_the_end_of_the_time_ends_a_wait() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,3 +118,26 @@ def test_the_same_signal_twice_in_a_row_counts_once(monkeypatch: pytest.MonkeyPa
     with in_order(), pytest.raises(KeyboardInterrupt):
         # The signal of another command in the same process.
         signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("usual")
+def test_signals_that_repeat_in_an_import_do_not_renew_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import that does not end is interrupted after `signals._PATIENCE` seconds, even if Ctrl-C is held."""
+    now = [0.0]
+
+    def repeat() -> None:
+        for _ in range(8):
+            now[0] += 0.6
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    # The alarm itself would make the number of attempts depend on the load.
+    monkeypatch.setattr(signal, "setitimer", lambda *_: None)
+    (tmp_path / "endless_import.py").write_text(f"from {__name__} import during\nduring()\n")
+    monkeypatch.setattr(sys.modules[__name__], "during", repeat, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with in_order(), pytest.raises(KeyboardInterrupt):
+        importlib.import_module("endless_import")
+    assert now[0] < 4.0
