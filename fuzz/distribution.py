@@ -5,13 +5,14 @@ import os
 import platform
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from .suggestions import suggestion
 
@@ -97,8 +98,11 @@ def check_candidates() -> None:
     :raises BrokenCandidateError: one of the versions has a mistake
     """
     try:
-        import_module("candidate")
-    except Exception as error:
+        with refusing_exit():
+            import_module("candidate")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if hasattr(error, "place"):
             # A declaration: its message already begins with file and line.
             raise BrokenCandidateError(str(error)) from None
@@ -112,7 +116,22 @@ def check_candidates() -> None:
         raise BrokenCandidateError(f"{place}: {wrong}; fix it, or remove it from candidate/") from None
 
 
-def candidate_line(error: Exception) -> str:
+@contextmanager
+def refusing_exit() -> Iterator[None]:
+    """Turn `os._exit` into an exception, which has a place; an exit would end the command without a word."""
+    leave = os._exit
+
+    def refuse(status: int) -> NoReturn:
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+def candidate_line(error: BaseException) -> str:
     """Return ``candidate/<module>.py:<line>`` of a failed import; "" if the mistake is ours."""
     home = home_folder()
     frames = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]

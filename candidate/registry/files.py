@@ -20,6 +20,7 @@ from types import CodeType, ModuleType
 from typing import Final
 
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
+from reference.import_trial import try_import
 
 from ..tree import PREFIX, tree_meant_by, with_absolute_path
 from .declaration import CANDIDATE, Candidate, declarations
@@ -187,10 +188,19 @@ def _named(version: Candidate, name: str) -> Candidate:
 
 
 def _imported(module: str) -> ModuleType:
+    source = source_of(module)
+    if module not in sys.modules:
+        end = try_import(lambda: import_module(module), lambda file: Path(file).parent == source.parent)
+        if end is not None:
+            place = f"{shown_path(Path(end.file or source))}:{end.line or 1}"
+            remedy = "the file must import without ending its process; fix that line"
+            raise RefusedFileError(f"{place}: the process that imported it ended {end.how}; {remedy}")
     try:
         return import_module(module)
-    except (Exception, SystemExit) as error:
-        place = _failed_at(error, source_of(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        place = _failed_at(error, source)
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
         raise RefusedFileError(f"{place}: {wrong}; the file must import without an error; fix that line") from error

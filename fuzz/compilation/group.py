@@ -24,6 +24,7 @@ PLAIN: Final = frozenset(
             "reference/compiled/annotations.py",
             "reference/compiled/choice.py",
             "reference/cache_folder.py",
+            "reference/import_trial.py",
             "fuzz/distribution.py",
             "fuzz/suggestions.py",
         ),

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     from ..execution.mistakes import CandidateMistakeError
     from ..findings.found import crash_reason
     from ..language.text import parse
-    from ..sides.pulse import PULSE, shared
+    from ..sides.pulse import CANDIDATE, PULSE, REFERENCE, shared
     from .replay import candidate_files, replay
 
     versions = [candidate.get(name) for name in names]
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         watch.switch_context(name)
         try:
             for version in again + versions:
-                replay(version, parse(text))
+                replay(version, parse(text), REFERENCE if version is versions[0] else CANDIDATE)
         except CandidateMistakeError as error:
             parent.tell(json.dumps({"mistake": str(error)}).encode())
             return 0

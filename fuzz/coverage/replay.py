@@ -10,11 +10,15 @@ from candidate.registry.source_paths import source_of
 
 from ..execution.executor import Executor
 from ..language.program import Program
+from ..sides.pulse import REFERENCE
 
 
-def replay(version: Candidate, program: Program) -> Executor:
-    """Run a program as one side does during judging; return that side after its end."""
-    executor = Executor(version, program)
+def replay(version: Candidate, program: Program, number: int = REFERENCE) -> Executor:
+    """Run a program as one side does during judging; return that side after its end.
+
+    :param number: the number of the side, for `fuzz.sides.pulse`
+    """
+    executor = Executor(version, program, number)
     executor.create()
     for at in range(len(program.operations)):
         if executor.dead:

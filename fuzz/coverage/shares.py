@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..execution.mistakes import CandidateMistakeError
+from ..judging.exits import check_exit
 from ..judging.silence import LOOK_EVERY, Silence
 from ..language.program import Program
 from ..language.text import headings, print_program
@@ -93,7 +94,9 @@ class Share:
         if not self.said:
             lines = self.process.read(0)
             if lines is None:
-                raise MeasuringError(f"a process that replays programs {self.process.death()}")
+                how = self.process.death()
+                check_exit(self.silence.memory, self.process.wait() or 0)
+                raise MeasuringError(f"a process that replays programs {how}")
             if lines:
                 self.said = json.loads(lines[0])
                 if "mistake" in self.said:

@@ -5,6 +5,8 @@ import os
 import time
 from typing import Final, NamedTuple
 
+from ..execution.mistakes import CandidateMistakeError
+from ..judging.exits import check_exit
 from ..judging.silence import Silence, silent_key
 from ..processes.child import Child
 from ..processes.starting import starting
@@ -25,6 +27,7 @@ class LastFlight(NamedTuple):
     :param number: of the last program that it began; 0: it began none
     :param text: the program that it was judging; "" for none
     :param stuck: position of kernel code that did not return; None: that is not the reason
+    :param mistake: the mistake of the code under test if that code ended the child; None: that is not the reason
     :param over: whether the unit's time was over
     :param seconds: since the beginning of the unit; 0.0: it did not begin
     :param cpu: seconds of CPU time, likewise
@@ -33,6 +36,7 @@ class LastFlight(NamedTuple):
     number: int
     text: str
     stuck: Position | None
+    mistake: CandidateMistakeError | None
     over: bool
     seconds: float
     cpu: float
@@ -102,7 +106,12 @@ class EngineChild(Child):
         """Return the work of the child when it ended."""
         flight, begun = self.flight, self.flight.begun()
         seconds, cpu = (time.monotonic() - begun, self.silence.spent) if begun else (0.0, 0.0)
-        return LastFlight(flight.number(), flight.text(), self.stuck, self.over(), seconds, cpu)
+        mistake, code = None, self.process.poll()
+        try:
+            check_exit(flight.pulse, -1 if code is None else code)
+        except CandidateMistakeError as error:
+            mistake = error
+        return LastFlight(flight.number(), flight.text(), self.stuck, mistake, self.over(), seconds, cpu)
 
     def stop(self) -> None:
         """Kill the child and record its remaining messages."""

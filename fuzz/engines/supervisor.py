@@ -105,6 +105,7 @@ class Supervision:
         :param death: its cause, as text
         :returns: whether another child has to do something
         :raises EngineError: children die before they judge anything
+        :raises CandidateMistakeError: the candidate's Python ended them
         """
         result, number, text = self.result, last.number, last.text
         result.end_child(last.seconds, last.cpu)
@@ -116,6 +117,10 @@ class Supervision:
             again = ""
             if not self.record_stuck(last, last.stuck):
                 return False
+        elif text and not again and last.mistake is not None:
+            mistake = CandidateMistakeError(f"{last.mistake} (program {number} of seed {self.unit.seed})")
+            mistake.number = number
+            raise mistake
         elif text and not again:
             reason = f"the process that judged it {death}, {self.tries} times in a row"
             # Omit the seconds: another process may have a different patience.

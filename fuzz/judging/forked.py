@@ -10,8 +10,9 @@ from ..execution.mistakes import CandidateMistakeError
 from ..processes.child import end_text
 from ..processes.fork import Fork
 from ..processes.patience import Patience
-from ..sides.pulse import PULSE, REFERENCE, SIZE, Position, position
+from ..sides.pulse import PULSE, SIZE, Position
 from . import silence
+from .exits import check_exit
 
 # Upper bound in seconds for one piece of work, whatever it does (`fuzz.processes.patience`).
 PATIENCE: Final = 180.0
@@ -86,17 +87,6 @@ class Forked(Closing):
         except CandidateMistakeError as error:
             return None, str(error)
 
-    def _check_exit(self, code: int) -> None:
-        """Blame the kernel code for an exit of the process if it was running.
-
-        :raises CandidateMistakeError: it was
-        """
-        where = position(self.memory)
-        if where.side:
-            side = "reference" if where.side == REFERENCE else "candidate"
-            ended = f"the Python code of the {side} ended its process with exit code {code}, in {where.entry}"
-            raise CandidateMistakeError(f"{ended}; it must return or raise an exception")
-
     def _answer(self) -> tuple[Any, str]:
         """Return the answer of `_work`.
 
@@ -112,9 +102,7 @@ class Forked(Closing):
                 answer = self.process.read()
                 if answer is None:
                     code = self.process.death()
-                    if code >= 0:
-                        # A candidate may call os._exit(), or something that does.
-                        self._check_exit(code)
+                    check_exit(self.memory, code)
                     raise CopyLostError(end_text(code), status=code)
                 said: tuple[Any, str] = answer[0]
                 return said

@@ -26,6 +26,9 @@ BROKEN_CANDIDATES = {
     "exception": ("x = 1\ny = {}[x]\n", "candidate/my_patch.py:2: KeyError: 1"),
     "call": ("from candidate.registry.declaration import Bug\n\nBug('x')\n", "candidate/my_patch.py:3: TypeError: "),
     "below": ("from fuzz.language.text import parse\n\nparse('')\n", "candidate/my_patch.py:3: ProgramError: "),
+    "exit": ("import sys\nsys.exit(0)\n", "candidate/my_patch.py:2: SystemExit: 0"),
+    "hard_exit": ("import os\nos._exit(0)\n", "candidate/my_patch.py:2: SystemExit: os._exit(0)"),
+    "no_error": ("class E(BaseException):\n    pass\n\nraise E(1)\n", "candidate/my_patch.py:4: E: 1"),
     "no_declaration": (
         "x = 1\n",
         "candidate/my_patch.py:1: no declaration: end the module with CANDIDATE = Candidate(",

@@ -156,6 +156,61 @@ def test_a_file_without_a_valid_candidate_is_refused_in_one_line(
         refused((code, *capsys.readouterr()), said)
 
 
+ENDING = {
+    "exit": ("import os\n\nos._exit(0)\n", "bad.py:3: the process that imported it ended with exit code 0; "),
+    "signal": ("import os\n\nos.kill(os.getpid(), 9)\n", "bad.py:3: the process that imported it ended by SIGKILL; "),
+    "program": ("import os\nos.execv('/bin/true', ['true'])\n", "bad.py:2: the process that imported it ended with "),
+    "below": ("def f():\n    g()\n\ndef g():\n    __import__('os').abort()\n\nf()\n", "bad.py:5: the process that "),
+    "ctrl_c": ("raise KeyboardInterrupt\n", "bad.py:1: the process that imported it ended with exit code 130; "),
+    "other": ("class E(BaseException):\n    pass\n\nraise E(1)\n", "bad.py:4: E: 1; the file must import without"),
+}
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_a_file_that_ends_the_process_is_refused_in_one_line(here: Path, name: str) -> None:
+    """Check it for the file itself, and for a file beside it that it imports."""
+    text, said = ENDING[name]
+    (here / "bad.py").write_text(text)
+    (here / "user.py").write_text("from .bad import Base\n")
+    for file in ("./bad.py", "./user.py"):
+        done = process("run", "--candidate", file, "p.s2", cwd=here, stdout=subprocess.PIPE)
+        refused((done.returncode, done.stdout, done.stderr), said)
+
+
+WITH_ENDING = {
+    "fuzz": ("fuzz", "--candidate", "./bad.py"),
+    "campaign": ("campaign", "c", "--candidate", "./bad.py", "--hours", "0.05", "--workers", "1"),
+    "minimize": ("minimize", "--candidate", "./bad.py", "p.s2"),
+    "cover": ("cover", "--candidate", "./bad.py", "p.s2"),
+    "expect": ("expect", "./bad.py"),
+}
+
+
+@pytest.mark.parametrize("command", WITH_ENDING)
+def test_every_command_refuses_a_file_that_ends_the_process(here: Path, command: str) -> None:
+    (here / "bad.py").write_text("import os\n\nos._exit(5)\n")
+    done = process(*WITH_ENDING[command], cwd=here, stdout=subprocess.PIPE)
+    refused(
+        (done.returncode, done.stdout, done.stderr), "bad.py:3: the process that imported it ended with exit code 5"
+    )
+
+
+@pytest.mark.parametrize("command", [name for name in WITH_ENDING if name != "expect"])
+def test_every_command_reports_kernel_code_that_ends_its_process(here: Path, command: str) -> None:
+    left = MINE.replace("super().stage2_flush_dcache(addr, size)", "__import__('os')._exit(5)")
+    (here / "bad.py").write_text(left)
+    (here / "p.s2").write_text("s2fuzz 1\nvm\nslot a size=64K backing=anon\ncpu0 read a+0\n")
+    done = process(*WITH_ENDING[command], cwd=here, stdout=subprocess.PIPE)
+    said = "the Python code of the candidate ended its process with exit code 5, in kvm_"
+    assert (done.returncode, done.stderr.count(said)) == (2, 1), done.stderr
+
+
+def test_the_standard_input_is_not_read_twice(here: Path) -> None:
+    (here / "asks.py").write_text(f"name = input()\n{MINE}print('imported by', name)\n")
+    done = process("run", "--candidate", "./asks.py", "p.s2", cwd=here, stdout=subprocess.PIPE, input="me\n")
+    assert (done.returncode, done.stdout.count("imported by me")) == (1, 1), done.stderr
+
+
 def test_a_mistyped_name_gets_a_suggestion(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "bad.py").write_text("from reference.mmu import Mum\n")
     code = cli.main(["run", "--candidate", "bad.py", "p.s2"])
