@@ -46,18 +46,21 @@ class HintedFlushes:
         """
         self.cut[level, start] = table
 
-    def flushed(self, at: int, level: int) -> Range | None:
+    def flushed(self, at: int, level: int, unusable: bool) -> Range | None:
         """Record a flush by IPA.
 
         :param level: the hint, as passed to ``__kvm_tlb_flush_vmid_ipa``
+        :param unusable: the tables do not have the level that the instruction names; 0 is then a hint too
         :returns: the range of a table that was cut off in this operation and is flushed with its own level as hint
         """
         hint = level & _LEVEL
         for key in self.debts:
+            if unusable:
+                break
             # The flush removes tables above the leaf that a hint names, and all tables on the way without a hint.
             if at >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
                 self.settled.add(key)
-        if not hint:
+        if not hint and not unusable:
             return None
         base = at & -(1 << self.shifts[hint])
         key = (hint, base)

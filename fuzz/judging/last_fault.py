@@ -45,7 +45,8 @@ class LastFault(PerActor):
 
     *held*: what held in the operation; *logged*: the slot of its access had a dirty log when a fault began; *frames*:
     frames of the leaves that the handler of an access flag fault may have found; *left*: level and entry at the fault
-    when the actor last gave way; *cleared*: the handler has cleared tags
+    when the actor last gave way; *cleared*: the handler has cleared tags;
+    *lost*: the handler has lost a race for the leaf of a permission fault
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class LastFault(PerActor):
         self.frames: list[int] = []
         self.left = (-1, 0)
         self.cleared = False
+        self.lost = False
 
     def begin(self, op: Operation | None) -> None:
         """Begin an operation; None: creation or destruction of the VMs."""
@@ -66,11 +68,12 @@ class LastFault(PerActor):
         if self.held.any():
             self.held = HeldPredicates()
         self.fault = NONE
-        self.logged = self.cleared = False
+        self.logged = self.cleared = self.lost = False
 
     def copy(self) -> LastFault:
         mine = LastFault()
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
         mine.fault_level, mine.fault_at, mine.logged = self.fault_level, self.fault_at, self.logged
         mine.frames, mine.left, mine.cleared = self.frames[:], self.left, self.cleared
+        mine.lost = self.lost
         return mine

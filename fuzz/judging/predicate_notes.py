@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from reference.machine.descriptor import TABLE, VALID_BIT, address_bits, kind
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
+from reference.machine.descriptor import VALID_BIT, address_bits
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
 from reference.per_actor import PerActorStates
 from reference.pgtable import KVM_PGTABLE_PROT_X
 
-from ..checkers import Checker, Shadow
 from ..checkers.guest_pages import Range, ipa_of, vm_address, vm_of, without
 from ..checkers.tags import ClearedTags
 from ..execution.executor import Executor
@@ -23,9 +23,9 @@ from ..language.operations import GuestAccess, GuestOutside, HostAge, HostTestAg
 from ..language.program import HUGE_SHIFT, MEMFD
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
-from .hinted_flushes import HintedFlushes
+from .flush_notes import FlushNotes
 from .known import EARLIER, known_bugs
-from .last_fault import HeldPredicates, LastFault
+from .last_fault import HeldPredicates
 from .predicates import (
     BEHEADED,
     BLOCK,
@@ -34,14 +34,12 @@ from .predicates import (
     FAULTS,
     GONE,
     GUEST_MEMFD,
-    HINTED,
     INSIDE,
     LARGER,
     LEAVING,
     LOGGED,
     MAPPED,
     MARKED,
-    OF_ACTOR,
     OF_OPERATION,
     OUTSIDE,
     PAGE,
@@ -50,6 +48,7 @@ from .predicates import (
     READ_ONLY,
     RELAXED,
     REPLACED,
+    RINGS_ONLY,
     SMALLER,
     SPLIT_OFF,
     TAGGED,
@@ -67,32 +66,25 @@ def asked_later() -> frozenset[str]:
     return frozenset([name for bug in known_bugs() for time, name in bug.condition if time == EARLIER])
 
 
-class PredicateNotes(Checker):
+class PredicateNotes(FlushNotes):
     """Notes the predicates of one side; judges nothing.
 
     :param executor: the side's executor, before anything has run on it
     """
 
     def __init__(self, executor: Executor) -> None:
-        super().__init__(executor.side)
+        super().__init__(executor)
         checkers = executor.checkers
-        self.shadows: list[Shadow] = checkers.shadows
         self.shifts = self.granule.shifts
-        # Predicates that hold in this operation, with their VM addresses; and predicates of earlier operations.
-        self.now: dict[str, list[Range]] = {}
+        # Predicates of earlier operations.
         self.earlier: dict[str, list[Range]] = {}
         self.asked_later = asked_later()
         self.block = self.granule.level_size(2)
         # The size of the largest entries: the upper bound of `unit` in `walk`.
         self.widest = self.granule.level_size(0)
-        # State of the running actor.
-        self.own = LastFault()
         self.per_actor = PerActorStates(self.own)
-        # The predicates of each operation of a par block.
-        self.held_in: list[HeldPredicates] = []
         self.cleared = checkers.peers.of(ClearedTags)
         self.wrong = WrongLeaves(self.granule, self.shadows, self.side.guests)
-        self.hinted = HintedFlushes(self.granule)
         # By VM, the number of invalidations in progress if there is more than one.
         self.invalidations: dict[int, int] = {}
         self.kernel.observe(self)
@@ -103,13 +95,6 @@ class PredicateNotes(Checker):
             observers.append(self)
         checkers.on_before_operation.append(self)
         checkers.on_actor.append(self)
-
-    def note(self, predicate: str, start: int, end: int, vm: int) -> None:
-        """Note that a predicate holds, for guest addresses [start, end) of a VM."""
-        where = (vm_address(vm, start), vm_address(vm, end))
-        self.now.setdefault(predicate, []).append(where)
-        if self.held_in and predicate in OF_ACTOR:
-            self.own.held.noted.setdefault(predicate, []).append(where)
 
     # Observations.
 
@@ -185,6 +170,10 @@ class PredicateNotes(Checker):
             return layout.readonly
         if predicate == LOGGED:
             return self.own.logged or self.is_logged(layout)
+        if predicate == RINGS_ONLY:
+            kvm = self.side.guests[layout.slot.vm].kvm
+            rings = kvm.dirty_ring_size and not kvm.dirty_ring_with_bitmap
+            return bool(rings and layout.flags & KVM_MEM_LOG_DIRTY_PAGES)
         if predicate == LARGER:
             start_level = self.side.guests[layout.slot.vm].regime.start_level
             return HUGE_SHIFT.get(layout.slot.backing, 0) > self.shifts[start_level]
@@ -245,7 +234,7 @@ class PredicateNotes(Checker):
         self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
         self.own.fault_at = vm_address(guest.number, page)
         self.own.frames = [self.frame_of(walk.entry)]
-        self.own.cleared = False
+        self.own.cleared = self.own.lost = False
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -290,31 +279,6 @@ class PredicateNotes(Checker):
             for first, last in without(start, end, stepped_through(shadow, start, end)):
                 self.note(INSIDE, first, last, vm)
 
-    def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if old & VALID_BIT and not new & VALID_BIT and kind(old, level, self.granule) == TABLE:
-            page = (address_bits(old, self.granule) - self.kernel.base) >> self.granule.page_shift
-            for shadow in self.shadows:
-                if ptep // self.kernel.entries in shadow.by_page:
-                    self.hinted.cut_off(level, vm_address(shadow.guest.number, ipa), page)
-
-    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
-        if not vmid or not self.side.ttl:
-            return
-        owed = self.hinted.flushed(vm_address(vmid - 1, ipa), level)
-        if owed is not None:
-            self.now.setdefault(HINTED, []).append(owed)
-
-    def tlbi_vmid(self, vmid: int) -> None:
-        self.hinted.flushed_vm(vmid - 1)
-
-    def flush_vm_context(self) -> None:
-        for guest in self.side.guests:
-            self.hinted.flushed_vm(guest.number)
-
-    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
-        start = vm_address(vmid - 1, ipa)
-        self.hinted.flushed_range(start, start + size)
-
     def lock(self, name: str, vmid: int) -> None:
         if name == "srcu" and isinstance(self.own.op, GuestAccess) and not self.own.logged:
             # From here on the access uses the slot as it is now, whatever user space changes meanwhile.
@@ -324,6 +288,9 @@ class PredicateNotes(Checker):
             self.handler_finds()
         if self.side.tagged and self.own.fault != NONE and name == "mmu":
             self.look_for_tags()
+
+    def exchange_lost(self, ptep: int, found: int, new: int) -> None:
+        self.own.lost = self.own.fault == PERMISSION
 
     def tags_cleared(self, pfn: int) -> None:
         self.own.cleared = True
@@ -354,6 +321,7 @@ class PredicateNotes(Checker):
         if own.fault == ACCESS_FLAG:
             own.frames.append(self.frame_of(entry))
         elif level != own.fault_level or self.frame_of(entry) != self.frame_of(own.fault_entry):
+            self.own.lost = True
             self.note(GONE, *self.page_of_fault())
 
     def page_of_fault(self) -> tuple[int, int, int]:

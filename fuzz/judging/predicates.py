@@ -11,6 +11,7 @@ from reference.machine.walk import ACCESS_FLAG, PERMISSION, TRANSLATION
 HINTS: Final = "level hints on"
 HINTED: Final = "table flushed with its own level as hint"
 LOGGED: Final = "slot logged"
+RINGS_ONLY: Final = "slot logged in rings only"
 READ_ONLY: Final = "slot read-only"
 LARGER: Final = "host page larger than an entry of the start level"
 MAPPED: Final = "part of the host page mapped before"
@@ -30,6 +31,9 @@ BEHEADED: Final = "area of a device begins within the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
 OUTSIDE: Final = "access behind the guest's address space"
 DATA_OUTSIDE: Final = "read or write behind the guest's address space"
+WHOLE: Final = "range of the largest size flushed"
+LEVEL_0: Final = "page of a range flushed with level 0 as hint"
+UNSET: Final = "leaf of a lost race flushed with level 0 as hint"
 DEFERRED: Final = "flushes by range, with forced write-back"
 RELAXED: Final = "leaf relaxed without execution"
 COPIED: Final = "page mapped beside another invalidation"
@@ -46,11 +50,17 @@ PREDICATES: Final = {
     HINTED: "an entry that named a table was cleared, and flushed by IPA with the level of that table as hint; "
     "it holds for that table until another flush covers it",
     LOGGED: "the slot of a guest's access has a dirty log, or had one when one of its faults began",
+    RINGS_ONLY: "the slot of a guest's access is logged in dirty rings, and its VM has no bitmaps",
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
     BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
     GUEST_MEMFD: "the slot of a guest's access is backed by a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
+    WHOLE: "the CPU flushes by range (FEAT_TLBIRANGE), and a range has as many pages as one instruction can flush "
+    "(2^21); it holds for that range",
+    LEVEL_0: "tlb.c flushes a page of a range by its address, with level 0 as the hint; it holds for that page",
+    UNSET: "the handler of a permission fault loses a compare-exchange, or does not find the leaf of the fault, and "
+    "then flushes the page with level 0 as the hint",
     OUTSIDE: "a guest accesses an address beyond its address space (cpuN outside)",
     DATA_OUTSIDE: "that access is a read or a write, whose syndrome specifies the emulation",
     RELAXED: "a leaf is relaxed directly (table relax), and the call does not ask for execution, because the"
@@ -82,12 +92,15 @@ PREDICATES: Final = {
 
 
 # Predicates of pages, or of a table page: if a violation names some, they must hold for those.
-OF_PAGES: Final = (PART, INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING)
+OF_PAGES: Final = (
+    *(PART, INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING),
+    *(WHOLE, LEVEL_0, UNSET),
+)
 # Predicates of an actor's operation and its faults: in a par block, all of one condition must hold in one operation.
-OF_ACTOR: Final = (*FAULTS.values(), PART, BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED)
+OF_ACTOR: Final = (*FAULTS.values(), PART, BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED, UNSET)
 # Predicates of the operation itself, evaluated when a violation is explained.
 OF_OPERATION: Final = (
-    *(RELAXED, LOGGED, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
+    *(RELAXED, LOGGED, RINGS_ONLY, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),
     *(GUEST_MEMFD, OUTSIDE, DATA_OUTSIDE),
     *("read", "write", "fetch", "walk", "clean"),
 )

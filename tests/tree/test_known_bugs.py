@@ -26,8 +26,8 @@ HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1", "O1"},
     "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "V2", "F1", "T2"},
     "6.1.192": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "F1", "T2"},
-    "6.12.117": {"F1", "D2", "M1", "M3", "P1", "R1", "U1", "T2"},
-    "7.3.4": {"F1", "D2", "M3", "P1", "U1", "T1", "T2"},
+    "6.12.117": {"F1", "D1", "D2", "M1", "M3", "P1", "R1", "U1", "T2"},
+    "7.3.4": {"F1", "D1", "D2", "M3", "P1", "U1", "T1", "T2"},
 }
 
 
@@ -253,3 +253,14 @@ def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
     found = Differential(tree, tree).run(parse(text)).findings
     assert {each.known for each in found} == {"D2"}
     assert all("after a permission fault" in each.signature for each in found)
+
+
+def test_a_near_miss_of_the_bug_of_rings_without_bitmaps(tmp_path: Path) -> None:
+    """D1: a write that is not logged maps a block, although the VM has bitmaps."""
+    right = "return memslot->dirty_bitmap && "
+    copy = planted("6.12", tmp_path / "tree", MMU, right, f"{right}!memslot->dirty_bitmap && ")
+    text = "s2fuzz 1\nvm cpus=1 ring=4K bitmap=on\nslot a size=2M backing=thp log=on\ncpu0 write a+0\n"
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(parse(text))
+    assert [(each.kind, each.known) for each in verdict.findings if "not in the dirty log" in each.signature] == [
+        (REGRESSION, "")
+    ]
