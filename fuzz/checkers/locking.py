@@ -26,6 +26,7 @@ WARNINGS: Final = {
     "sleeping-call-under-lock": "sleeping call under mmu_lock",
     "sleeping-call-by-reader": "sleeping call under rcu_read_lock",
     "sleeping-call-in-notifier": "sleeping call in a notifier that must not block",
+    "sleeping-call-atomic": "sleeping call in atomic context",
     "lock-already-held": "mmu_lock taken twice",
     "lock-not-held": "lock not held",
     "other-lock-held": "another lock still held",
@@ -85,6 +86,10 @@ class Locking(Checker):
             Clause(
                 "nothing sleeps under the mmu lock, in an RCU reader, or in a notifier that must not block",
                 *("* under mmu_lock", "* under rcu_read_lock", "* in a notifier that must not block"),
+            ),
+            Clause(
+                "in a kernel tree nothing sleeps with any other spinlock, or with interrupts or preemption off",
+                "*: sleeping call in atomic context",
             ),
             Clause(
                 "live entries are written, and roots unlinked, only under the mmu lock; where it is held for reading, "
@@ -202,6 +207,8 @@ class Locking(Checker):
             where = self.kernel.condition
             text = f"a lock other than the mmu lock, the mmap lock and SRCU is {OTHERS[label]}"
             self.wrong(WARNINGS[label], f"{text}; it was taken at {where}" if where else text)
+        elif label == "sleeping-call-atomic":
+            self.wrong(WARNINGS[label], self.kernel.condition)
         elif label in WARNINGS:
             held = "rcu_read_lock" if label == "sleeping-call-by-reader" else self.held()
             what = self.kernel.condition or HAPPENED.get(label, "a call that may sleep")
@@ -273,13 +280,15 @@ class Locking(Checker):
         self.sleeps("rescheduling", "cond_resched")
 
     def kzalloc(self, ok: bool) -> None:
-        self.sleeps("allocation", "kzalloc")
+        if not self.kernel.allocates_atomically:
+            self.sleeps("allocation", "kzalloc")
 
     def percpu(self, ok: bool) -> None:
         self.sleeps("allocation", "alloc_percpu")
 
     def alloc_exact(self, page: int, pages: int) -> None:
-        self.sleeps("allocation", "alloc_pages_exact")
+        if not self.kernel.allocates_atomically:
+            self.sleeps("allocation", "alloc_pages_exact")
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         self.sleeps("frame looked up", "gfn_to_pfn_prot")

@@ -58,6 +58,8 @@ class KernelState:
         self.grace_at = 0
         # A notifier that must not sleep is running (``current->non_block_count``).
         self.must_not_block = False
+        # The allocation that is reported now does not sleep (GFP_ATOMIC); only kernel trees have such allocations.
+        self.allocates_atomically = False
         # Another task waits for the mmu lock at every Nth query (`resched_every`), and at the query with
         # this number (0: none); number of queries so far.
         self.resched_every = 0

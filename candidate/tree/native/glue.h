@@ -29,6 +29,9 @@ void rt_read_beside(const void *p, int take);
 void shim_forget_locks(void);
 void shim_call_begins(void);
 void shim_call_ends(void);
+/* rt_lock_calls.c */
+void shim_might_sleep(const char *function);
+void shim_must_be_able_to_sleep(const char *function);
 /* rt_rcu.c */
 void shim_call_over(int last);
 /* rt_pages.c, rt_caches.c */
@@ -53,6 +56,8 @@ extern int shim_notifying;			/* a notifier runs, which accesses the sequence its
 extern int shim_must_not_block;			/* the current actor is in a notifier that must not sleep */
 void shim_start(void);
 void shim_become(int actor);
+int shim_preempt_count(void);
+void shim_preempt_add(int by);
 long shim_dispatch(shim_u64 op, const shim_u64 *args, shim_u64 *info);
 int shim_vmid_of_walk(const void *pgt);
 int shim_walks_user_tables(const void *pgt);

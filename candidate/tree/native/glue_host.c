@@ -299,8 +299,11 @@ void *mtree_load(struct maple_tree *mt, unsigned long a)
 static int gup(unsigned long a, int write, int may_fault, struct page **p)
 {
 	unsigned long pfn;
-	int writable, dev, r = user_get(a, write, may_fault, &pfn, &writable, &dev);
+	int writable, dev, r;
 
+	if (may_fault)
+		shim_must_be_able_to_sleep("get_user_pages");
+	r = user_get(a, write, may_fault, &pfn, &writable, &dev);
 	if (r || dev)
 		return may_fault ? (r ? r : -EFAULT) : 0;
 	SHIM_EV(EV_PIN, pfn, 0, 0, 0);

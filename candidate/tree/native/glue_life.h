@@ -157,6 +157,14 @@ void shim_become(int actor)
 	shim_current = &threads[actor]->task;
 }
 
+/* The number of reasons for which the current thread must not be preempted; a thread that is being made has none. */
+int shim_preempt_count(void) { return shim_current ? preempt_count() : 0; }
+void shim_preempt_add(int by)
+{
+	if (shim_current)
+		__preempt_count_add(max(by, -preempt_count()));
+}
+
 int wake_up_process(struct task_struct *t)
 {
 	if (READ_ONCE(STATE(t)) == TASK_RUNNING)

@@ -150,6 +150,16 @@ void rt_poll(void **frame);
 extern int rt_rcu_depth HIDDEN;		/* nesting depth of the readers of the current actor */
 /* Record a call that may sleep in a context that might_sleep() would warn about. */
 void rt_may_sleep(const char *function, void **frame);
+/* The same for a call that the driver judges itself: only in the contexts that the driver does not know. */
+void rt_must_be_able_to_sleep(const char *function, void **frame);
+/* Locks. RT_SPINS: nobody may sleep with the lock. */
+enum rt_mode { RT_READ, RT_WRITE, RT_SPINS };
+void rt_lock(const void *p, enum rt_mode mode, void **frame);
+int rt_try_lock(const void *p, enum rt_mode mode, void **frame);
+void rt_unlock(const void *p, enum rt_mode mode, void **frame);
+void rt_sleeping_lock(const void *p, enum rt_mode mode, const char *function, void **frame);
+void rt_downgrade(const void *p, void **frame);
+void rt_wait_for_srcu(const void *p);
 /* The clock, in nanoseconds. */
 #define RT_EVENT_NS	1000
 extern shim_u64 rt_clock HIDDEN;

@@ -22,6 +22,7 @@ int kvm_mmu_topup_memory_cache(void *mc, int min)
 {
 	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
 
+	rt_must_be_able_to_sleep("kvm_mmu_topup_memory_cache", FRAME);
 	rt_in_cache++;
 	rt_counting_failures = 1;
 	ret = real_kvm_mmu_topup_memory_cache(mc, min);
@@ -33,6 +34,7 @@ int __kvm_mmu_topup_memory_cache(void *mc, int capacity, int min)
 {
 	int had = real_kvm_mmu_memory_cache_nr_free_objects(mc), failing = rt_counting_failures, ret;
 
+	rt_must_be_able_to_sleep("kvm_mmu_topup_memory_cache", FRAME);
 	rt_in_cache++;
 	rt_counting_failures = 1;
 	ret = real___kvm_mmu_topup_memory_cache(mc, capacity, min);
@@ -102,18 +104,24 @@ static void *object_of(unsigned long n, int zero)
 	return p;
 }
 
-static void *small(unsigned long n, int zero, int kind, void **frame)
+static void *small(unsigned long n, unsigned gfp, int kind, void **frame)
 {
+	const int zero = (gfp & shim_gfp_zero) != 0, sleeps = (gfp & shim_gfp_sleeps) != 0;
+
 	if (rt_in_cache)
 		return n == TOO_LARGE ? 0 : object_of(n, zero);
+	if (sleeps)
+		rt_must_be_able_to_sleep("an allocation", frame);
 	if (n == TOO_LARGE || rt_fails(&shim_control->left.small)) {
-		rt_emit(kind, n, 0, 0, 0, frame);
+		rt_emit(kind, n, 0, !sleeps, 0, frame);
 		return 0;
 	}
 	void *p = object_of(n, zero);
-	rt_emit(kind, n, 1, 0, 0, frame);
+	rt_emit(kind, n, 1, !sleeps, 0, frame);
 	return p;
 }
+/* The flags of an allocation of zeroes that may sleep. */
+#define ZEROES	(shim_gfp_zero | shim_gfp_sleeps)
 static int gives_untold;		/* objects freed now were allocated without records */
 void shim_free_untold(int on) { gives_untold = on; }
 
@@ -134,8 +142,8 @@ static void given_back(const void *p, int kind, void **frame)
 void rt_told_free(void **frame) { record_release(EV_KFREE, frame); }
 void rt_free_later(void *p) { rt_object_free(p, FRAME); }
 
-#define ZEROED(name, sig, n) void *name sig { return small(n, 1, EV_KZALLOC, FRAME); }
-#define SMALL(name, sig, n) void *name sig { return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME); }
+#define ZEROED(name, sig, n) void *name sig { return small(n, ZEROES, EV_KZALLOC, FRAME); }
+#define SMALL(name, sig, n) void *name sig { return small(n, g, EV_KZALLOC, FRAME); }
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
 SMALL(__kmalloc_noprof, (unsigned long n, unsigned g), n)
 SMALL(kvmalloc_node, (unsigned long n, unsigned g, int node), n)
@@ -143,10 +151,10 @@ void *__kvmalloc_node_noprof(unsigned long n, unsigned long flags_or_align, unsi
 {
 	unsigned long g = shim_kvmalloc_aligns ? node_or_flags : flags_or_align;
 
-	return small(n, (g & shim_gfp_zero) != 0, EV_KZALLOC, FRAME);
+	return small(n, g, EV_KZALLOC, FRAME);
 }
-ZEROED(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s))
-ZEROED(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s))
+SMALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s))
+SMALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s))
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
@@ -190,7 +198,7 @@ void kmem_cache_free(void *s, void *p) { given_back(p, EV_KFREE, FRAME); }
 static void *from_cache(struct cache *s, unsigned g, void **frame)
 {
 	int known = (unsigned long)s - rt_small_start < RT_SMALL_BYTES && s->mark == &is_cache;
-	void *p = small(known ? s->bytes : ANY_CACHE, (g & shim_gfp_zero) != 0, EV_KZALLOC, frame);
+	void *p = small(known ? s->bytes : ANY_CACHE, g, EV_KZALLOC, frame);
 
 	if (p && known && s->construct)
 		s->construct(p);
@@ -201,10 +209,10 @@ void *kmem_cache_alloc_noprof(void *s, unsigned g) { return from_cache(s, g, FRA
 
 ZEROED(vzalloc, (unsigned long n), n)
 ZEROED(vzalloc_noprof, (unsigned long n), n)
-void *__alloc_percpu(unsigned long n, unsigned long al) { return small(product(n, 64), 1, EV_PERCPU, FRAME); }
+void *__alloc_percpu(unsigned long n, unsigned long al) { return small(product(n, 64), ZEROES, EV_PERCPU, FRAME); }
 void *pcpu_alloc_noprof(unsigned long n, unsigned long al, int r, unsigned g)
 {
-	return small(product(n, 64), 1, EV_PERCPU, FRAME);
+	return small(product(n, 64), ZEROES, EV_PERCPU, FRAME);
 }
 void kfree(const void *p) { given_back(p, EV_KFREE, FRAME); }
 void kvfree(const void *p) { given_back(p, EV_KFREE, FRAME); }

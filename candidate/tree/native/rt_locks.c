@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Locks. */
+/* Locks: who holds them, and waiting for them. rt_lock_calls.c has the functions of Linux that use them. */
 #include "rt.h"
 
 /* Maximum number of locks that are remembered. Memory is never reused, so each new object with a lock has an entry of its own. */
@@ -78,15 +78,46 @@ static struct lock *held(int kind)
 
 static int locked_vm(void);
 
+/* The flags of asm-generic/irqflags.h: 1: interrupts are on; 0: off. */
+unsigned long shim_irqs_on = 1;
+/* The number of locks without a kind that this actor holds, and that nobody may sleep with. */
+static int spinning;
+
+void rt_must_be_able_to_sleep(const char *function, void **frame)
+{
+	enum shim_atomic why;
+
+	if (spinning)
+		why = ATOMIC_LOCK;
+	else if (!shim_irqs_on)
+		why = ATOMIC_IRQS;
+	else if (shim_preempt_count() && locked_vm() < 0)
+		why = ATOMIC_PREEMPTION;
+	else
+		return;
+	rt_emit(EV_SLEEP, why, 0, 0, function, frame);
+}
+
 void rt_may_sleep(const char *function, void **frame)
 {
 	if (shim_must_not_block || rt_rcu_depth || locked_vm() >= 0)
-		rt_emit(EV_SLEEP, 0, 0, 0, function, frame);
+		rt_emit(EV_SLEEP, ATOMIC_KNOWN, 0, 0, function, frame);
+	else
+		rt_must_be_able_to_sleep(function, frame);
+}
+
+/* A lock with which nobody may sleep was taken (by: 1) or dropped (by: -1): preemption is off meanwhile. */
+static void count_spinning(const struct lock *l, int by)
+{
+	shim_preempt_add(by);
+	spinning += l->kind == LOCK_OTHER ? by : 0;
 }
 
 /* Take a lock that no other actor holds. */
-static void take(struct lock *l, int write, void **frame)
+static void take(struct lock *l, enum rt_mode mode, void **frame)
 {
+	const int write = mode & RT_WRITE;
+
 	/* An actor that takes a lock twice would wait forever. The driver reports that, and the code continues. */
 	if (l->kind == LOCK_OTHER && rt_recording) {
 		if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
@@ -100,6 +131,8 @@ static void take(struct lock *l, int write, void **frame)
 		l->readers++;
 		l->reads[rt_actor + 1]++;
 	}
+	if (mode & RT_SPINS)
+		count_spinning(l, 1);
 	rt_emit_visited(EV_LOCK, l->kind, l->vm, write, frame);
 	if (rt_actor >= 0 && l->kind == LOCK_MMU)
 		rt_passed(POINT_LOCK);
@@ -119,9 +152,10 @@ static struct lock *reached(const void *p, enum shim_point point)
 	return l;
 }
 
-static void lock(const void *p, int write, void **frame)
+void rt_lock(const void *p, enum rt_mode mode, void **frame)
 {
 	struct lock *l = reached(p, POINT_LOCK);
+	const int write = mode & RT_WRITE;
 
 	if (rt_actor >= 0) {
 		int holder;
@@ -135,33 +169,37 @@ static void lock(const void *p, int write, void **frame)
 			l = lock_at(p);
 		}
 	}
-	take(l, write, frame);
+	take(l, mode, frame);
 }
 
 /* Take a lock if it is free; return whether it was. */
-static int try_lock(const void *p, int write, void **frame)
+int rt_try_lock(const void *p, enum rt_mode mode, void **frame)
 {
 	struct lock *l = reached(p, POINT_LOCK);
+	const int write = mode & RT_WRITE;
 
 	if (l->writes[rt_actor + 1] || (write && l->reads[rt_actor + 1]))
 		return 0;
 	if (rt_actor >= 0 && (holder_of(l, write) >= 0 || (write && l->kind == LOCK_MMAP && other_holds(LOCK_VMA) >= 0)))
 		return 0;
-	take(l, write, frame);
+	take(l, mode, frame);
 	return 1;
 }
 
 /* The mmu lock was dropped, and no offer to reschedule was recorded since. */
 static int dropped;
 
-static void unlock(const void *p, int write, void **frame)
+void rt_unlock(const void *p, enum rt_mode mode, void **frame)
 {
 	struct lock *l = reached(p, POINT_UNLOCK);
-	const int kind = l->kind;
+	const int kind = l->kind, write = mode & RT_WRITE;
+	const int mine = (write ? l->writes : l->reads)[rt_actor + 1];
 
 	if (kind == LOCK_MMU)
 		dropped = 1;
-	if (kind == LOCK_OTHER && rt_recording && !(write ? l->writes : l->reads)[rt_actor + 1])
+	if (mode & RT_SPINS && mine)
+		count_spinning(l, -1);
+	if (kind == LOCK_OTHER && rt_recording && !mine)
 		rt_emit(EV_OTHER_LOCK, WRONG_FREE, 0, 0, 0, frame);
 	if (write && l->writer) {
 		l->writer--;
@@ -179,14 +217,46 @@ static void unlock(const void *p, int write, void **frame)
 		rt_passed(POINT_UNLOCK);
 }
 
-static void sleeping_lock(const void *p, int write, const char *function, void **frame)
+/* Take a lock for which the caller may sleep. */
+void rt_sleeping_lock(const void *p, enum rt_mode mode, const char *function, void **frame)
 {
 	int vm;
 
-	/* The driver checks the mmap lock itself. */
+	/* The driver checks the mmap lock itself, except in contexts that it does not know. */
 	if (shim_lock_kind_of(p, &vm) != LOCK_MMAP)
 		rt_may_sleep(function, frame);
-	lock(p, write, frame);
+	else
+		rt_must_be_able_to_sleep(function, frame);
+	rt_lock(p, mode, frame);
+}
+
+/* The holder for writing becomes one for reading; no other actor gets the lock for writing in between. */
+void rt_downgrade(const void *p, void **frame)
+{
+	rt_unlock(p, RT_WRITE, frame);
+	rt_lock(p, RT_READ, frame);
+}
+
+/*
+ * The lock of one VMA, which is never waited for. A writer of the address space counts as its holder, as the VMAs that the
+ * writer has locked are not known.
+ */
+int shim_vma_start_read(void *p)
+{
+	if (rt_actor >= 0 && other_holds(LOCK_MMAP) >= 0)
+		return 0;
+	rt_lock(p, RT_READ, FRAME);
+	return 1;
+}
+void shim_vma_end_read(void *p) { rt_unlock(p, RT_READ, FRAME); }
+
+/* Wait for all readers of an SRCU domain. */
+void rt_wait_for_srcu(const void *p)
+{
+	int holder;
+
+	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
+		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
 }
 
 /* The host's own code takes or releases a lock for reading on behalf of an actor, without a record. */
@@ -246,64 +316,13 @@ void shim_call_ends(void)
 	for (int i = 0; i < nlocks; i++)
 		if (locks[i].kind == LOCK_OTHER && (locks[i].reads[me] || locks[i].writes[me]))
 			rt_emit(EV_OTHER_LOCK, WRONG_HELD, locks[i].taken, 0, 0, FRAME);
+	/* Preemption that is still off is reported; with a lock that is still held, the lock is. */
+	if (!spinning)
+		rt_must_be_able_to_sleep("return to the caller", FRAME);
+	shim_preempt_add(-shim_preempt_count());
+	spinning = 0;
 }
 
-/* The flags of asm-generic/irqflags.h: 1: interrupts are on; 0: off. */
-unsigned long shim_irqs_on = 1;
-
-/* These set the lock's word too, because assert_spin_locked() reads it. */
-void _raw_spin_lock(void *p) { lock(p, 1, FRAME); *(int *)p = 1; }
-void _raw_spin_unlock(void *p) { *(int *)p = 0; unlock(p, 1, FRAME); }
-#define LOCK(name, w) void name(void *p) { lock(p, w, FRAME); }
-#define UNLOCK(name, w) void name(void *p) { unlock(p, w, FRAME); }
-LOCK(_raw_write_lock, 1) UNLOCK(_raw_write_unlock, 1)
-LOCK(_raw_read_lock, 0) UNLOCK(_raw_read_unlock, 0)
-#define SLEEPING_LOCK(name, w) void name(void *p) { sleeping_lock(p, w, #name, FRAME); }
-SLEEPING_LOCK(mutex_lock, 1) UNLOCK(mutex_unlock, 1)
-SLEEPING_LOCK(down_read, 0) UNLOCK(up_read, 0)
-SLEEPING_LOCK(down_write, 1) UNLOCK(up_write, 1)
-/* No actor gets a signal, so the lock is always taken. */
-#define SIGNALLED_LOCK(name, w) int name(void *p) { sleeping_lock(p, w, #name, FRAME); return 0; }
-SIGNALLED_LOCK(mutex_lock_killable, 1) SIGNALLED_LOCK(mutex_lock_interruptible, 1)
-SIGNALLED_LOCK(down_read_killable, 0) SIGNALLED_LOCK(down_read_interruptible, 0)
-SIGNALLED_LOCK(down_write_killable, 1)
-int mutex_is_locked(void *p) { return shim_lock_taken(p); }
-#define TRY_LOCK(name, w) int name(void *p) { return try_lock(p, w, FRAME); }
-TRY_LOCK(_raw_read_trylock, 0) TRY_LOCK(_raw_write_trylock, 1) TRY_LOCK(mutex_trylock, 1)
-TRY_LOCK(down_read_trylock, 0) TRY_LOCK(down_write_trylock, 1)
-int _raw_spin_trylock(void *p)
-{
-	int taken = try_lock(p, 1, FRAME);
-
-	if (taken)
-		*(int *)p = 1;
-	return taken;
-}
-/*
- * The lock of one VMA, which is never waited for. A writer of the address space counts as its holder, as the VMAs that the
- * writer has locked are not known.
- */
-int shim_vma_start_read(void *p)
-{
-	if (rt_actor >= 0 && other_holds(LOCK_MMAP) >= 0)
-		return 0;
-	lock(p, 0, FRAME);
-	return 1;
-}
-void shim_vma_end_read(void *p) { unlock(p, 0, FRAME); }
-int __srcu_read_lock(void *p) { lock(p, 0, FRAME); return 0; }
-void __srcu_read_unlock(void *p, int i) { unlock(p, 0, FRAME); }
-/* This also waits for readers that started later, which no caller can notice. */
-void synchronize_srcu_expedited(void *p)
-{
-	int holder;
-
-	rt_may_sleep("synchronize_srcu", FRAME);
-	CALL(EV_SRCU_SYNC, 0, 0, 0, 0);
-	while (rt_actor >= 0 && (holder = holder_of(lock_at(p), 1)) >= 0)
-		rt_wait(LOCK_SRCU, lock_at(p)->vm, holder);
-}
-ALIAS(synchronize_srcu, synchronize_srcu_expedited)
 int shim_this_actor(void) { return rt_actor; }
 /* Wait for something that another actor does. */
 void shim_wait_for(int actor) { rt_wait(LOCK_OTHER, -1, actor); }
@@ -333,6 +352,7 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 	int vm = locked_vm(), answer;
 
 	if (what == ASK_RUN) {
+		rt_must_be_able_to_sleep("cond_resched", FRAME);
 		if (vm >= 0 || dropped || shim_must_not_block)
 			rt_emit_visited(EV_RESCHED, vm, what, 0, FRAME);
 		dropped = 0;
@@ -344,7 +364,7 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 }
 
 /* Drop the lock and take it again if another task waits. */
-static int resched(void *p, int write, void **frame)
+static int resched(void *p, enum rt_mode mode, void **frame)
 {
 	int vm = -1;
 
@@ -352,16 +372,17 @@ static int resched(void *p, int write, void **frame)
 	rt_emit_visited(EV_RESCHED, vm, ASK_OFFER, 0, frame);
 	if (!waits())
 		return 0;
-	unlock(p, write, frame);
-	lock(p, write, frame);
+	rt_unlock(p, mode, frame);
+	rt_lock(p, mode, frame);
 	return 1;
 }
-int __cond_resched_rwlock_write(void *p) { return resched(p, 1, FRAME); }
-int __cond_resched_rwlock_read(void *p) { return resched(p, 0, FRAME); }
-int __cond_resched_lock(void *p) { return resched(p, 1, FRAME); }
+int __cond_resched_rwlock_write(void *p) { return resched(p, RT_WRITE | RT_SPINS, FRAME); }
+int __cond_resched_rwlock_read(void *p) { return resched(p, RT_READ | RT_SPINS, FRAME); }
+int __cond_resched_lock(void *p) { return resched(p, RT_WRITE | RT_SPINS, FRAME); }
 
 void rt_own_locks(void)
 {
 	rt_own(&dropped, sizeof(dropped));
+	rt_own(&spinning, sizeof(spinning));
 	rt_own(&shim_irqs_on, sizeof(shim_irqs_on));
 }

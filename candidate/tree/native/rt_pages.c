@@ -213,10 +213,19 @@ int rt_in_host(const void *va)
 #define PG(sz) ((unsigned int)(((sz) + (1UL << RT_PAGE_SHIFT) - 1) >> RT_PAGE_SHIFT))
 
 static int zero(unsigned gfp) { return (gfp & shim_gfp_zero) != 0; }
+/* The name of an allocating function if it may sleep; 0 otherwise. */
+static const char *sleeps(unsigned gfp, const char *name, void **frame)
+{
+	if (!(gfp & shim_gfp_sleeps))
+		return 0;
+	if (!rt_in_cache)
+		rt_must_be_able_to_sleep(name, frame);
+	return name;
+}
 
 void *alloc_pages_exact(unsigned long size, unsigned gfp)
 {
-	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, 0, FRAME);
+	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, sleeps(gfp, "alloc_pages_exact", FRAME), FRAME);
 }
 ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
 void free_pages_exact(void *va, unsigned long size)
@@ -228,7 +237,7 @@ void free_pages_exact(void *va, unsigned long size)
 /* Allocate 1 << order pages that belong together; a memory cache takes them from the stock. */
 void *rt_take_pages(unsigned gfp, unsigned order, void **frame)
 {
-	const char *name = gfp & shim_gfp_sleeps ? "get_free_pages" : 0;
+	const char *name = sleeps(gfp, "get_free_pages", frame);
 
 	if (!rt_in_cache)
 		return rt_take(1u << order, zero(gfp), order ? EV_ALLOC_EXACT : EV_ALLOC, 1, name, frame);
@@ -244,7 +253,7 @@ unsigned long __get_free_pages(unsigned gfp, unsigned order)
 ALIAS(get_free_pages_noprof, __get_free_pages)
 unsigned long get_zeroed_page(unsigned gfp)
 {
-	return (unsigned long)rt_take(1, 1, EV_ALLOC, 1, gfp & shim_gfp_sleeps ? "get_zeroed_page" : 0, FRAME);
+	return (unsigned long)rt_take(1, 1, EV_ALLOC, 1, sleeps(gfp, "get_zeroed_page", FRAME), FRAME);
 }
 ALIAS(get_zeroed_page_noprof, get_zeroed_page)
 void rt_free_pages(char *va, unsigned order, void **frame)

@@ -88,6 +88,9 @@ RING_EARLY: Final = 79
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")
 
+# enum shim_atomic: why nobody may sleep.
+ATOMIC: Final = ("", "a spinlock is held", "interrupts are off", "preemption is off")
+
 # enum shim_lock_kind.
 LOCKS: Final = ("", "mmu", "mmap", "srcu", "vma")
 

@@ -200,7 +200,9 @@ class Replay(HostReplay):
         elif kind == r.ALLOC_EXACT:
             left = k.allocations_left
             k.allocations_left = 0 if a < 0 else -1
+            k.allocates_atomically = not self.name(name)
             taken = k.alloc_pages_exact(b << k.granule.page_shift)
+            k.allocates_atomically = False
             k.allocations_left = left
             if a >= 0 and taken != a * k.entries:
                 raise MirrorError(f"table pages from {taken // k.entries}, in C {a}")

@@ -357,7 +357,12 @@ class HostReplay:
                 o.file_page(a, b != 0)
             return
         if kind == r.SLEEP:
-            k.might_sleep()
+            if a:
+                k.condition = f"{self.name(name)} may sleep, and {r.ATOMIC[a]}"
+                k.warn("sleeping-call-atomic")
+                k.condition = ""
+            else:
+                k.might_sleep()
             return
         if kind == r.INJECT:
             self.host.inject(self.name(name), 0 if self.name(name) == "vabt" else a & _ADDRESS if a != -1 else -1)
@@ -373,7 +378,9 @@ class HostReplay:
             k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             if is_stage2(self.place(self.chain).unit):
+                k.allocates_atomically = c != 0
                 self.replay_small(kind, b != 0)
+                k.allocates_atomically = False
 
     def replay_walk(self, vmid: int, address: int, size: int) -> None:
         """Replay ``kvm_pgtable_walk()``, which walks whole pages; the place of the record is the callback."""

@@ -117,6 +117,7 @@ def test_numbers_are_the_same(prefix: str, names: list[str]) -> None:
 def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     locks, points = enum(SHIM, "shim_lock_kind", "LOCK_"), enum(SHIM, "shim_point", "POINT_")
     assert ["other", *r.LOCKS[1:]] == [name.lower() for name in locks]
+    assert len(r.ATOMIC) == len(enum(SHIM, "shim_atomic", "ATOMIC_"))
     assert list(r.POINTS[1:]) == [name.lower().replace("exchange", "cmpxchg") for name in points[1:-1]]
     calls = enum(SHIM, "shim_table_op", "T_")
     assert [name.removesuffix("_perms") for name in r.TABLE_OPS] == [name.lower() for name in calls]
