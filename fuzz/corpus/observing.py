@@ -81,8 +81,8 @@ class Worker(Child):
         for line in lines:
             if line:
                 self.job = None
-                digest, features, trouble = json.loads(line)
-                return Observed(digest, None if features is None else tuple(features), trouble)
+                digest, features, trouble, lasting = json.loads(line)
+                return Observed(digest, None if features is None else tuple(features), trouble, lasting)
             # The time of its program starts now.
             self.ready, self.since = True, time.monotonic()
         return None

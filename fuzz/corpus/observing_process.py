@@ -3,8 +3,8 @@
 
 Its arguments are MEMORY REFERENCE CANDIDATE: MEMORY is a descriptor for `fuzz.sides.pulse`. An empty line to the parent
 reports that the process is ready. Each line on standard input is a JSON list of a digest and a program's text. The
-answer is a JSON list of the digest, the features (null where our own code failed) and the failure. The process ends
-when its parent does.
+answer is a JSON list of the fields of `fuzz.corpus.observing.Observed`; there are no features where our own code failed
+or where no process of a kernel tree could be started. The process ends when its parent does.
 """
 
 import json
@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistakeError
+    from ..execution.refusal import is_not_started
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
@@ -35,14 +36,18 @@ def main(arguments: list[str]) -> int:
     parent.tell(b"")
     for line in sys.stdin:
         digest, text = json.loads(line)
-        features, trouble = None, ""
+        features, trouble, lasting = None, "", True
         try:
-            features = differential.run(parse(text)).features
+            verdict = differential.run(parse(text))
+            if is_not_started(verdict.refused):
+                trouble, lasting = verdict.refused, False
+            else:
+                features = verdict.features
         except CandidateMistakeError as error:
             trouble = str(error)
         except Exception as error:
             trouble = crash_reason(error)
-        parent.tell(json.dumps([digest, features, trouble]).encode())
+        parent.tell(json.dumps([digest, features, trouble, lasting]).encode())
     return 0
 
 

@@ -37,8 +37,11 @@ for _name in EVENT_NAMES:
 _END: Final[Event] = ("the end",)
 
 
-def events_of(version: Candidate, program: Program) -> list[Event]:
-    """Return the events of a program on one side, including creation and destruction, and each operation's outcome."""
+def events_of(version: Candidate, program: Program) -> list[Event] | None:
+    """Return the events of a program on one side, including creation and destruction, and each operation's outcome.
+
+    :returns: None if no process could be started for it
+    """
     executor = Executor(version, program)
     events = EventStream()
     executor.side.kernel.observe(events)
@@ -50,17 +53,19 @@ def events_of(version: Candidate, program: Program) -> list[Event]:
         events.found.append(("outcome", str(outcome)))
     executor.destroy()
     executor.dismantle()
-    return events.found
+    return None if executor.not_started else events.found
 
 
-def repeat(version: Candidate, program: Program) -> None:
-    """Run a program twice on one side and compare the events.
+def repeat(version: Candidate, program: Program) -> bool:
+    """Run a program twice on one side and compare the events; return whether both runs took place.
 
     :raises NotRepeatableError: the two runs differ
     """
     first, again = events_of(version, program), events_of(version, program)
+    if first is None or again is None:
+        return False
     if first == again:
-        return
+        return True
     at = next((at for at, (one, other) in enumerate(zip(first, again, strict=False)) if one != other), None)
     if at is None:
         at = min(len(first), len(again))

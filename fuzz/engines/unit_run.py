@@ -9,7 +9,6 @@ from typing import Final, Protocol
 import candidate
 from candidate import Candidate
 from candidate.tree import TreeError
-from candidate.tree.runtime.errors import TreeNotStartedError
 from candidate.tree.runtime.pool import POOL
 
 from ..distribution import debugging
@@ -177,9 +176,6 @@ class UnitRun:
             self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))
             self.reached = True
             return None
-        except TreeNotStartedError as error:
-            verdict = Verdict(refused=str(error))
-            self.record_verdict(verdict, program)
         except Exception as error:
             self.failed(error, program)
         else:
@@ -208,9 +204,8 @@ class UnitRun:
             return
         self.state.blocks += 1
         if self.number % REPEATED == 1:
-            for version in (self.differential.reference, self.differential.candidate):
-                repeat(version, program)
-            self.state.repeated += 1
+            versions = self.differential.reference, self.differential.candidate
+            self.state.repeated += all(repeat(version, program) for version in versions)
 
     def failed(self, error: Exception, program: Program) -> None:
         """Record an exception of our own code.

@@ -75,9 +75,11 @@ class Executor:
         self.par = ParOperations(self.side, self.checkers, self.guest, self.host, self.unsettled)
         # Set where the kernel code crashed or ran away: nothing can run afterwards.
         self.dead = False
-        # Why there is no verdict: the program needs something that is not modelled for this version. "": there is a
-        # verdict.
+        # Why there is no verdict: the program needs something that is not modelled for this version, or its process
+        # could not be started. "": there is a verdict.
         self.refused = ""
+        # The second of these reasons, which may be gone in the next run.
+        self.not_started: TreeNotStartedError | None = None
         self.at = -1
 
     @property
@@ -171,7 +173,7 @@ class Executor:
         except RunawayError:
             self.dead = True
             return Outcome("stuck")
-        except (TwinDiffersError, TreeNotStartedError):
+        except TwinDiffersError:
             raise
         except TreeOopsError as crash:
             self.dead = True
@@ -179,6 +181,10 @@ class Executor:
         except TreeRefusedError as refusal:
             self.dead = True
             self.refused = str(refusal)
+            return Outcome("refused")
+        except TreeNotStartedError as error:
+            self.dead = True
+            self.refused, self.not_started = str(error), error
             return Outcome("refused")
         except (Exception, SystemExit) as error:
             # SystemExit may come from a signal, too.

@@ -20,12 +20,17 @@ class UnmodelledError(Exception):
         super().__init__(f"{place}{': ' if place else ''}no verdict: {unmodelled(reason)}")
 
 
+def is_not_started(reason: str) -> bool:
+    """Return whether no process could be started for a program; the next run of it may have a verdict."""
+    return reason.startswith(NOT_STARTED)
+
+
 def unmodelled(reason: str) -> str:
     """Describe what a program needs, or why no process could run it.
 
     :param reason: as `fuzz.execution.executor.Executor.refused`: the name of a symbol, or several words
     """
-    if reason.startswith(NOT_STARTED):
+    if is_not_started(reason):
         return reason
     needed = f"the program needs something that is not modelled: {reason}"
     return f"{needed}; {_HINT}" if reason.isidentifier() else needed

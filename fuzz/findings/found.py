@@ -10,6 +10,7 @@ from typing import Final
 
 from candidate import RefusedCandidateError, UnknownCandidateError, get, names, portable
 from candidate.tree import TreeError
+from candidate.tree.runtime.errors import TreeNotStartedError
 
 from ..distribution import home_folder
 from ..judging.bearers import bugs_like, explanation
@@ -67,7 +68,7 @@ def known_text(finding: Finding, reference: str) -> str:
     """
     try:
         return _known_text(finding, reference)
-    except (TreeError, UnknownCandidateError, RefusedCandidateError) as error:
+    except (TreeError, TreeNotStartedError, UnknownCandidateError, RefusedCandidateError) as error:
         if finding.kind not in (COMMON, CURED):
             return ""
         return f"cannot tell whether it is a known bug of {reference}: {str(error).partition('; ')[0]}"
@@ -77,7 +78,7 @@ def _known_text(finding: Finding, reference: str) -> str:
     """Return the text of a known bug, as `known_text` does.
 
     :raises candidate.UnknownCandidateError: there is no such version
-    :raises candidate.RefusedCandidateError, candidate.tree.TreeError: the version cannot be used
+    :raises candidate.RefusedCandidateError, candidate.tree.TreeError, TreeNotStartedError: the version cannot be used
     """
     bug = known_of(finding, reference)
     if bug is not None:

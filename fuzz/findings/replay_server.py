@@ -15,7 +15,6 @@ from typing import Any
 
 import candidate
 from candidate.tree import TreeError
-from candidate.tree.runtime.errors import TreeNotStartedError
 from reference.compiled.choice import TREE
 from reference.stores import writes_once
 
@@ -47,8 +46,6 @@ def judge(request: dict[str, Any]) -> tuple[list[tuple[Any, ...]], str]:
         raise
     except TreeError as error:
         return [(CRASH, OTHER_TREE, str(error))], ""
-    except TreeNotStartedError as error:
-        return [], str(error)
     except Exception as error:
         return [astuple(crash_finding(error))], ""
     return [astuple(each) for each in verdict.findings], verdict.refused

@@ -37,6 +37,7 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
 
     :param bug: its id
     :raises candidate.tree.TreeError: a process of the tree does not start
+    :raises TreeNotStartedError: the system cannot start a process now; nothing is remembered of this run
     """
     program = load(program_of(bug))
     executor = Executor(version, program)
@@ -57,6 +58,8 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
     if executor.tree is not None:
         # This run compares no two versions.
         executor.tree.withdraw()
+    if executor.not_started is not None:
+        raise executor.not_started
     if executor.refused:
         return BugRun("", executor.refused)
     entries = known_bugs()
@@ -66,7 +69,10 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
 
 @cache
 def has(version: Candidate, bug: KnownBug) -> bool:
-    """Return whether a version has a bug: by its entry's versions, by equal functions, or by running its program."""
+    """Return whether a version has a bug: by its entry's versions, by equal functions, or by running its program.
+
+    :raises TreeNotStartedError: as `bug_run`
+    """
     if version.is_tree:
         return bug_run(version, bug.id).signature != ""
     bearers = [candidate.declared(name) for name in bug.versions]

@@ -104,7 +104,7 @@ class SideAlone:
 def judge_once(
     reference: Candidate, candidate: Candidate, program: Program, measure: bool, features: bool
 ) -> Verdict | None:
-    """Return the verdict on a program on which two trees behave identically; None if they do not.
+    """Return the verdict on a program on which two trees behave identically; None if they do not, or without a verdict.
 
     :param measure: as in `fuzz.judging.differential.Differential`
     :param features: likewise
@@ -127,7 +127,7 @@ def judge_once(
     verdict: Verdict | None = None
     if same:
         verdict = judged(reference, candidate, left)
-    if verdict is None:
+    if verdict is None or verdict.refused:
         tree.withdraw()
         return None
     if costs is not None:

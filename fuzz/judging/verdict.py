@@ -6,6 +6,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.tree.lines.counts import CodeCounts
+from candidate.tree.runtime.errors import TreeNotStartedError
 from reference.machine.granule import Granule
 
 from ..checkers import Violation
@@ -32,9 +33,10 @@ class Verdict:
     *costs*: of both sides, None if they were not measured;
     *features*: of the program (`fuzz.features.features`), sorted; () if they
     were not requested; *counts*: how often the code of kernel trees ran, empty without a verdict;
-    *refused*: the reason why there is no verdict, and then no finding: the program needs
-    something that is not modelled; "" if there is a verdict; *notes*: lines for people about requests of the program
-    that were not met; *causes*: a finding, and one that happened earlier in the same operation, on the same pages
+    *refused*: the reason why there is no verdict, and then no finding: the program needs something that is not
+    modelled, or a process could not be started; "" if there is a verdict;
+    *notes*: lines for people about requests of the program that were not met;
+    *causes*: a finding, and one that happened earlier in the same operation, on the same pages
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -80,7 +82,20 @@ class Judge:
         return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
 
     def judge(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
-        """Return the verdict for both sides' violations, in order, and the differences between the sides."""
+        """Return the verdict for both sides' violations, in order, and the differences between the sides.
+
+        There is no verdict if a tree cannot be asked now whether it has a known bug.
+        """
+        try:
+            return self.judged(reference, candidate, differences)
+        except TreeNotStartedError as error:
+            return Verdict(refused=str(error))
+
+    def judged(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
+        """Do the work of `judge`.
+
+        :raises TreeNotStartedError: as `fuzz.judging.bearers.has`
+        """
         verdict = Verdict()
         by_reference, by_candidate = Index(reference), Index(candidate)
         ours = weighty(reference, by_candidate, self.excused)

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from candidate import Candidate, get
 
+from ..execution.refusal import UnmodelledError, is_not_started
 from ..generation import disturbances as do
 from ..generation.disturbances import Disturbance
 from ..generation.motifs import MOTIFS, Motif
@@ -170,7 +171,10 @@ class SideBySide(RuleBasedStateMachine):
         """Fail if a verdict has a regression or divergence.
 
         :raises WorseError: it has one
+        :raises UnmodelledError: a process of a kernel tree could not be started
         """
+        if is_not_started(verdict.refused):
+            raise UnmodelledError(verdict.refused)
         worse = [
             finding
             for finding in verdict.findings

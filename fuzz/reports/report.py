@@ -11,10 +11,10 @@ import candidate
 from candidate.bugs import BUGS
 from candidate.tree import MAKEFILES
 from candidate.tree.lines.difference import Exercise
-from candidate.tree.runtime.errors import NOT_STARTED
 
 from ..checkers.registry import levels, rule_of, rules
 from ..engines.summary import Summary
+from ..execution.refusal import is_not_started
 from ..findings.accepted import Accepted
 from ..findings.found import called, known_text
 from ..findings.record import FindingRecord
@@ -289,7 +289,7 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
     """
     count = sum(refused.values())
     share = f"{count} of {plural(programs, 'program')}"
-    unmodelled = any(not reason.startswith(NOT_STARTED) for reason in refused)
+    unmodelled = not all(map(is_not_started, refused))
     why = "they need something that is not modelled" if unmodelled else "no process of a kernel tree could be started"
     return f"no verdict: {share} could not be judged; {why}"
 
@@ -297,7 +297,7 @@ def no_verdict(programs: int, refused: Mapping[str, int]) -> str:
 def refused_lines(refused: Mapping[str, int]) -> Iterator[str]:
     """Yield what programs need that is not modelled, or why no process ran them, the most frequent first."""
     for reason, count in sorted(refused.items(), key=lambda each: (-each[1], each[0])):
-        what = reason if reason.startswith(NOT_STARTED) else f"not modelled: {reason}"
+        what = reason if is_not_started(reason) else f"not modelled: {reason}"
         yield f"{plural(count, 'program')} without a verdict; {what}"
 
 

@@ -25,6 +25,7 @@ from fuzz.judging.known import known_bugs
 from fuzz.language.program import Program
 from fuzz.language.text import load, parse, print_program
 from fuzz.reports.report import no_verdict, refused_lines
+from fuzz.sides.side import Side
 
 from ..console import process
 from ..replaying import Here, Scripted
@@ -486,10 +487,10 @@ def test_the_reason_names_the_known_bug_that_explains_a_finding() -> None:
 def test_a_tree_whose_process_cannot_be_started_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that a limit of the system is neither a finding nor a mistake of s2fuzz."""
 
-    def limited(_: Differential, __: Program) -> Verdict:
+    def limited(_: Side) -> int:
         raise TreeNotStartedError("Too many open files")
 
-    monkeypatch.setattr(Differential, "run", limited)
+    monkeypatch.setattr(Side, "create", limited)
     summary = session()
     assert summary.crashes == []
     assert summary.programs == PROGRAMS

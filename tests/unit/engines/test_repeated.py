@@ -31,8 +31,9 @@ class Changing(Mmu):
 
 def test_a_repeated_program_has_the_same_events() -> None:
     original = candidate.get("original")
-    repeat(original, PROGRAM)
+    assert repeat(original, PROGRAM)
     events = events_of(original, PROGRAM)
+    assert events is not None
     assert len(events) > 50
     assert [event[0] for event in events].count("outcome") == len(PROGRAM.operations)
 
