@@ -150,9 +150,9 @@ class Dcache(GuestChecker):
             if is_cacheable(old):
                 self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old), len(self.cleans)))
         elif what == TABLE:
-            detached = self.shadow.detached
-            if detached and detached[-1].base == ipa and detached[-1].level == level + 1:
-                self.unmaps_below(detached[-1])
+            table = self.shadow.cut_off(ipa, level)
+            if table is not None:
+                self.unmaps_below(table)
 
     def unmaps_below(self, table: Table) -> None:
         """Note the leaves below a table that an unmap cut off, as `unmaps` does."""

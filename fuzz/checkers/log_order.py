@@ -149,14 +149,10 @@ class LogOrder(CallOrder):
             stays = new & VALID_BIT and kind(new, level, self.granule) == LEAF and new & WRITE_BIT
             if old & WRITE_BIT and not stays:
                 self.add(level, ipa)
-        elif what == TABLE and self.shadow.detached:
-            table = self.shadow.detached[-1]
-            if table.base == ipa and table.level == level + 1:
-                found: list[tuple[int, int, int]] = []
-                self.shadow.collect(table, ipa, ipa + self.granule.level_size(level), found)
-                for below, base, entry in found:
-                    if entry & WRITE_BIT:
-                        self.add(below, base)
+        elif what == TABLE:
+            for below, base, entry in self.shadow.leaves_cut_off(ipa, level):
+                if entry & WRITE_BIT:
+                    self.add(below, base)
 
     def add(self, level: int, ipa: int) -> None:
         """Record a leaf that lost write permission."""

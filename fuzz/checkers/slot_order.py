@@ -121,13 +121,11 @@ class SlotOrder(CallOrder):
         what = kind(old, level, self.granule)
         if what == LEAF:
             self.add(ipa, size)
-        elif what == TABLE and self.shadow.detached:
-            table = self.shadow.detached[-1]
-            if table.base == ipa and table.level == level + 1:
-                found: list[tuple[int, int, int]] = []
-                self.shadow.collect(table, max(ipa, self.start), min(ipa + size, self.end), found)
-                for below, base, _ in found:
-                    self.add(base, self.granule.level_size(below))
+        elif what == TABLE:
+            for below, base, _ in self.shadow.leaves_cut_off(ipa, level):
+                below_size = self.granule.level_size(below)
+                if base < self.end and self.start < base + below_size:
+                    self.add(base, below_size)
 
     def add(self, ipa: int, size: int) -> None:
         """Record a leaf that is unmapped while a fault may still map it again."""

@@ -95,9 +95,7 @@ class Tlb(GuestChecker):
         if kind(new, level, self.granule) == TABLE:
             if address_bits(old, self.granule) == address_bits(new, self.granule):
                 return
-        detached = self.shadow.detached
-        known = bool(detached) and detached[-1].base == ipa and detached[-1].level == level + 1
-        self.owed.lose_table(key_of(level, ipa), old, function, detached[-1] if known else None)
+        self.owed.lose_table(key_of(level, ipa), old, function, self.shadow.cut_off(ipa, level))
 
     def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
         self.settle()

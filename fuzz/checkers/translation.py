@@ -238,11 +238,7 @@ class Translation(GuestChecker):
         """Return (level, address) of the leaves that an entry mapped before it was just cut off or changed."""
         if kind(old, level, self.granule) != TABLE:
             return [(level, ipa)]
-        found: list[tuple[int, int, int]] = []
-        detached = self.shadow.detached
-        if detached and detached[-1].base == ipa:
-            self.shadow.collect(detached[-1], ipa, ipa + (1 << self.shifts[level]), found)
-        return [(at, base) for at, base, _ in found]
+        return [(at, base) for at, base, _ in self.shadow.leaves_cut_off(ipa, level)]
 
     def judge_taken(self) -> None:
         """Judge what a fault removed outside of its own page or block: it must be mapped again."""
