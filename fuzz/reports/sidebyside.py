@@ -90,6 +90,8 @@ def record(
                 violations = side.destroy()
             columns.append(trace.take(violations, outcome))
         sections.append(Section(at, heading, align(*columns)))
+    for side in sides:
+        side.dismantle()
     return sections
 
 

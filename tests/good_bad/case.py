@@ -68,9 +68,12 @@ def violations(version: Candidate, text: str) -> list[Violation]:
 def all_found(version: Candidate, program: Program) -> list[Violation]:
     """Return all violations of one side on a program, in order."""
     executor = Executor(version, program)
-    found = executor.create()
-    for at in range(len(program.operations)):
-        if executor.dead:
-            break
-        found += executor.step(at)[1]
-    return found + executor.destroy()
+    try:
+        found = executor.create()
+        for at in range(len(program.operations)):
+            if executor.dead:
+                break
+            found += executor.step(at)[1]
+        return found + executor.destroy()
+    finally:
+        executor.dismantle()

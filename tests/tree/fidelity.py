@@ -134,8 +134,7 @@ class Stream:
         executor.destroy()
         self.take("destroy", "", log)
         self.refused = executor.refused
-        executor.checkers.dismantle()
-        executor.side.dismantle()
+        executor.dismantle()
 
     def take(self, operation: str, outcome: str, log: Log) -> None:
         """Record the end of an operation."""

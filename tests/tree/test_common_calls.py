@@ -11,7 +11,7 @@ from candidate.tree import PREFIX
 from candidate.tree.building.source import KVM_MAIN, MMU
 from tests.good_bad.case import violations
 
-from .test_computing import PROGRAM, tree_with
+from .dirty_log_call import PROGRAM, tree_with
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")

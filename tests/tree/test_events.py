@@ -8,14 +8,17 @@ import pytest
 import candidate
 from candidate.tree.building.source import MMU, PGTABLE
 from candidate.tree.runtime import records as r
+from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreeMain
 from fuzz.execution.executor import Executor
 from fuzz.language.program import Program
 from fuzz.language.text import parse
+from fuzz.reports.sidebyside import record
 from fuzz.reports.trace import Trace
 from reference.kvm_main import KvmMain
 
+from ..good_bad.case import all_found
 from .fidelity import Stream, difference
 from .trees import planted, real_tree, real_trees, version
 
@@ -31,17 +34,21 @@ def trace(name: str, program: Program = MAPS) -> list[str]:
         outcome, violations = executor.step(at)
         lines += trace.take(violations, outcome)
     executor.destroy()
+    executor.dismantle()
     return [line.text for line in lines]
 
 
 def violations(name: str, program: Program) -> list[str]:
     """Return the signatures of the violations of a program on a version."""
-    executor = Executor(candidate.get(name), program)
-    found = executor.create()
-    for at in range(len(program.operations)):
-        found += executor.step(at)[1]
-    found += executor.destroy()
-    return [violation.signature for violation in found]
+    return [violation.signature for violation in all_found(candidate.get(name), program)]
+
+
+def test_runs_release_the_processes_of_trees() -> None:
+    tree = candidate.get(version())
+    assert any(section.rows for section in record(MAPS, tree, tree))
+    assert POOL.serving() == []
+    assert all_found(tree, MAPS) == []
+    assert POOL.serving() == []
 
 
 KVM_MMU = "arch/arm64/include/asm/kvm_mmu.h"

@@ -86,6 +86,7 @@ def after(tree: str, grace: int) -> list[int]:
         steps.append(lines.take(found, outcome))
     assert executor.destroy() == []
     steps.append(lines.take([], None))
+    executor.dismantle()
     return [at for at, step in enumerate(steps) for line in step if line.text.startswith("a grace period has passed")]
 
 

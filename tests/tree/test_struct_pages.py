@@ -12,7 +12,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from tests.good_bad.case import violations
 
-from .test_computing import tree_with
+from .dirty_log_call import tree_with
 from .trees import edited
 
 # Tables are made, replaced and freed, and frames are looked up, marked and released.

@@ -92,6 +92,7 @@ def cleared(tree: str, program: str) -> list[int]:
     for at in range(len(executor.program.operations)):
         assert executor.step(at)[1] == []
     executor.destroy()
+    executor.dismantle()
     return seen.frames
 
 

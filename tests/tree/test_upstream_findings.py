@@ -8,11 +8,11 @@ import pytest
 
 import candidate
 from fuzz.checkers import Violation
-from fuzz.execution.executor import Executor
 from fuzz.judging.differential import Differential
 from fuzz.language.text import load
 
 from ..corpus.files import CORPUS
+from ..good_bad.case import all_found
 from .trees import needs_optional_features, version
 
 TREES: Final = ("5.12.9", "6.1", "6.12", "7.3")
@@ -42,16 +42,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "kernel-trees.md"
 
 def violations(name: str, path: Path) -> list[Violation]:
     """Return the violations of a tree on its own."""
-    program = load(path)
-    executor = Executor(candidate.get(name), program)
-    found = executor.create()
-    for at in range(len(program.operations)):
-        if not executor.dead:
-            found += executor.step(at)[1]
-    found += executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
-    return found
+    return all_found(candidate.get(name), load(path))
 
 
 @pytest.mark.parametrize("program", FOUND)

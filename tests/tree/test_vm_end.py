@@ -9,9 +9,9 @@ import pytest
 import candidate
 from candidate.tree.building.source import KVM_MAIN, MMU
 from fuzz.checkers import Violation
-from fuzz.execution.executor import Executor
 from fuzz.language.text import parse
 
+from ..good_bad.case import all_found
 from .trees import planted, version
 
 TEXT: Final = """s2fuzz 1
@@ -53,13 +53,7 @@ END: Final = 6
 
 def shown(name: str) -> list[Violation]:
     """Return the violations that the program shows on a version, in order."""
-    executor = Executor(candidate.get(name), parse(TEXT))
-    found = executor.create()
-    for at in range(len(executor.program.operations)):
-        found += executor.step(at)[1]
-    found += executor.destroy()
-    executor.dismantle()
-    return found
+    return all_found(candidate.get(name), parse(TEXT))
 
 
 @pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])

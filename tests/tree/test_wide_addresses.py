@@ -52,8 +52,7 @@ def test_entries_hold_the_whole_address(granule: str) -> None:
     assert address_bits(entry, side.granule) >= HIGH
     assert side.kernel.base >= HIGH
     executor.destroy()
-    executor.checkers.dismantle()
-    executor.side.dismantle()
+    executor.dismantle()
 
 
 # File, text, replacement, and the beginning of a signature.

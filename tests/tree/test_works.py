@@ -11,7 +11,7 @@ from candidate.tree.building.source import KVM_MAIN
 from tests.good_bad.case import violations
 
 from ..unit.block_run import Run
-from .test_computing import CALL, HEAD
+from .dirty_log_call import CALL, HEAD
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")

@@ -39,8 +39,7 @@ class Run:
         self.refused = executor.refused
         process = None if tree is None else tree.process
         self.turns, self.turn_time = (0, 0) if process is None else process.turns()
-        executor.checkers.dismantle()
-        executor.side.dismantle()
+        executor.dismantle()
 
     def count(self, text: str) -> int:
         """Return the number of lines that contain a text."""
