@@ -47,10 +47,14 @@ class Retries:
     def repeat(self, number: int, engine: str, why: str) -> None:
         """Queue a unit again; give it up if its engine is disabled."""
         given_up = engine in self.disabled
-        self.log.say(f"unit {number}: {why}; it is {'given up' if given_up else 'repeated'}")
         if given_up:
             self.records.fail_unit(number, why, True)
-        else:
+        self.decide(number, why, given_up)
+
+    def decide(self, number: int, why: str, given_up: bool) -> None:
+        """Log what becomes of a unit that has failed, and queue it again unless it is given up."""
+        self.log.say(f"unit {number}: {why}; it is {'given up' if given_up else 'repeated'}")
+        if not given_up:
             self.queue.append(number)
 
     def succeeded(self, engine: str) -> None:
@@ -81,9 +85,7 @@ class Retries:
             self.disable(unit.engine, why)
         for_good = self.attempts[number] >= _MAX_ATTEMPTS or unit.engine in self.disabled
         self.records.fail_unit(number, why, for_good)
-        self.log.say(f"unit {number}: {why}; it is {'given up' if for_good else 'repeated'}")
-        if not for_good:
-            self.queue.append(number)
+        self.decide(number, why, for_good)
         if not self.planner.engines:
             raise CampaignError(f"{self.folder}: {why}; use an engine that works")
 
