@@ -20,7 +20,7 @@ from .store.settings import Settings, settle
 from .view.overview import Overview
 from .view.queries import read
 from .work.coordinator import Coordinator
-from .work.pool import connected
+from .work.pool import client_of
 from .work.upkeep import Screen
 
 CORPUS = "corpus"
@@ -43,11 +43,9 @@ def run(
         does not answer
     :raises candidate.UnknownCandidateError: one of the names is no version
     """
-    if settings.scheduler and not (folder / database.NAME).exists():
-        # A wrong address must not leave a new campaign behind.
-        connected(settings.scheduler).close()
-    with open_campaign(folder, settings) as parts:
-        with Coordinator(folder, parts, settings, accepted, screen) as coordinator:
+    # Connect first: a wrong address must not leave a new campaign behind.
+    with client_of(settings.scheduler) as client, open_campaign(folder, settings) as parts:
+        with Coordinator(folder, parts, settings, accepted, screen, client) as coordinator:
             begin()
             why = coordinator.run()
         return why, read(parts.db, folder)

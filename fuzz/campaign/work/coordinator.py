@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import candidate
 from candidate.tree import TreeError
@@ -56,11 +56,18 @@ class Coordinator(Closing):
     :param folder: of the campaign
     :param parts: of the campaign, open in this process only
     :param accepted: the entries of the user's file of accepted findings
-    :raises CampaignError: there is no scheduler, or the directory cannot be written
+    :param client: of the Dask scheduler, if the settings name one (`fuzz.campaign.work.pool.client_of`)
+    :raises CampaignError: the directory cannot be written
     """
 
     def __init__(
-        self, folder: Path, parts: OpenCampaign, settings: Settings, accepted: Accepted, screen: Screen
+        self,
+        folder: Path,
+        parts: OpenCampaign,
+        settings: Settings,
+        accepted: Accepted,
+        screen: Screen,
+        client: Any = None,
     ) -> None:
         self.folder = folder
         self.db, self.log, corpus, seed = parts
@@ -78,15 +85,15 @@ class Coordinator(Closing):
         self.say_code()
         self.retries = Retries(folder, self.planner, self.records, self.log, self.stopping)
         self.upkeep = Upkeep(folder, self.records, self.log, screen)
-        self.pool = self.make_pool()
+        self.pool = self.make_pool(client)
         self.filer = Filer(folder / "findings", settings.reference, settings.candidate, self.events.put)
         self.hook = Hook(settings.on_finding, folder, self.log)
         self.replays = Replays(self.records, self.filer, self.hook, self.log)
 
-    def make_pool(self) -> Pool:
+    def make_pool(self, client: Any) -> Pool:
         settings = self.settings
-        if settings.scheduler:
-            return Cluster(settings.scheduler, settings.workers, self.log.mistake)
+        if client is not None:
+            return Cluster(client, settings.scheduler, settings.workers, self.log.mistake)
         return Local(settings.workers, self.note)
 
     def say_code(self) -> None:

@@ -10,9 +10,9 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 from ...distribution import how_to_install
@@ -94,16 +94,40 @@ def connected(address: str) -> Any:
         raise CampaignError(f"--scheduler {address}: {wrong}; give {wanted}") from None
 
 
+def disconnect(client: Any) -> None:
+    """Close a client of a Dask scheduler; a second call does nothing."""
+    # The connection may be gone already.
+    with suppress(OSError, TimeoutError, RuntimeError):
+        client.close(timeout=1)
+
+
+@contextmanager
+def client_of(address: str) -> Iterator[Any]:
+    """Connect to the Dask scheduler at an address, and disconnect at the end; None if the address is "".
+
+    :raises CampaignError: as `connected`
+    """
+    if not address:
+        yield None
+        return
+    client = connected(address)
+    try:
+        yield client
+    finally:
+        disconnect(client)
+
+
 class Cluster:
     """Workers of a Dask cluster, which have s2fuzz installed.
 
+    :param client: of its scheduler; `close` disconnects it
     :param address: of the scheduler
     :param workers: maximum number of concurrent units; None: the number of its threads
     :param report: called once, by `slots`, with an unexpected error of reading the size of the cluster
-    :raises CampaignError: Dask is not installed, or there is no scheduler
     """
 
-    def __init__(self, address: str, workers: int | None, report: Callable[[Exception], None]) -> None:
+    def __init__(self, client: Any, address: str, workers: int | None, report: Callable[[Exception], None]) -> None:
+        self.client = client
         self.address = address
         self.workers = workers
         self.report = report
@@ -112,7 +136,6 @@ class Cluster:
         self.reported = False
         self.threads = 0
         self.closed = threading.Event()
-        self.client = connected(address)
         self.executor: Executor = self.client.get_executor(pure=False)
         self._count()
         # Not in the main thread: this blocks while the scheduler does not answer.
@@ -159,6 +182,4 @@ class Cluster:
 
     def close(self) -> None:
         self.closed.set()
-        # The connection may be gone already.
-        with suppress(OSError, TimeoutError, RuntimeError):
-            self.client.close(timeout=1)
+        disconnect(self.client)
