@@ -85,6 +85,6 @@ def test_a_wrong_address_leaves_no_campaign_behind(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(pool, "connected", connected)
     settings = replace(SETTINGS, scheduler="tcp://127.0.0.1:1")
-    with pytest.raises(CampaignError, match="^--scheduler .*: refused$"):
+    with pytest.raises(CampaignError, match=r"^--scheduler .*: refused$"):
         campaign.run(tmp_path / "new", settings, Accepted(), NoOutput())
     assert not (tmp_path / "new").exists()
