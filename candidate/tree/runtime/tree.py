@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One side's tree: calls into its process, the requests of the process during a call, and its events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from struct import Struct
 
 from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import CACHED, UNCACHED, PageRun, Vma
 from reference.turns import Anchor
 
 from . import records as r
@@ -20,6 +18,7 @@ from .pool import POOL
 from .process import Process
 from .replay import MirrorError, Replay, unwanted
 from .script import Script
+from .sent_host import SentHost
 
 
 class Flags(Observer):
@@ -30,13 +29,6 @@ class Flags(Observer):
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.flagged.append((ptep, new))
-
-
-def flags_of(area: Vma) -> int:
-    """Return the properties of an area as ``filled()`` of native/glue_host.c reads them."""
-    memory = (r.AREA_UNCACHED if area.memory == UNCACHED else 0) | (r.AREA_CACHED if area.memory == CACHED else 0)
-    host = (r.AREA_DEVICE if area.pfnmap else 0) | (r.AREA_READ_ONLY if area.readonly else 0)
-    return host | memory | area.huge_shift << r.AREA_HUGE
 
 
 class TreeSide:
@@ -52,14 +44,7 @@ class TreeSide:
         self.process: Process | None = None
         self.host: KvmHost | None = None
         self.replay: Replay | None = None
-        # The state of the host that the process was sent last.
-        self.vmas: list[Vma] = []
-        self.runs: list[PageRun] = []
-        self.lengths = (-1, -1)
-        self.areas: list[tuple[int, int, int, int]] = []
-        self.devices: list[tuple[int, int]] = []
-        # Number of copies of frames with tags that the process was sent; -1: it was sent nothing about copies.
-        self.copied = -1
+        self.sent = SentHost()
         self.ended = False
         # Once the run is over: the counters of the tree's code, and the path of their library.
         self.counters = b""
@@ -168,8 +153,8 @@ class TreeSide:
         """Send the number of allocations that still succeed, the number of areas, and when another task waits."""
         kernel, process = self.kernel, self.process
         assert process is not None
-        areas, devices = len(self.areas), len(self.devices)
-        process.set_knobs(pages, small, topup, areas, devices, kernel.resched_every, kernel.contended_at)
+        areas, devices = self.sent.areas, self.sent.devices
+        process.set_knobs(pages, small, topup, len(areas), len(devices), kernel.resched_every, kernel.contended_at)
         if self.script is not None and not self.script.idle:
             self.knobs = r.STEP_KNOBS.pack(pages, small, topup)
 
@@ -352,31 +337,10 @@ class TreeSide:
         raise TreeOopsError(f"{text} in {place.function}", f"{text} at {place.at}, by {place.chain()}")
 
     def send_host(self) -> None:
-        """Send the host's areas and device frames to the process if they have changed."""
-        host = self.host
-        assert host is not None
-        mm = host.mm
-        if mm.copies is not None and len(mm.copies) != self.copied:
-            self.send_copies(mm.copies)
-        # The host only appends to these lists; any other change replaces the list object.
-        lengths = (len(mm.vmas), len(mm.runs))
-        if mm.vmas is self.vmas and mm.runs is self.runs and lengths == self.lengths:
-            return
-        self.vmas, self.runs, self.lengths = mm.vmas, mm.runs, lengths
-        areas = [(v.start, v.end, v.pgoff, flags_of(v)) for v in mm.vmas]
-        if areas != self.areas:
-            self.areas = areas
-            self.write(r.VMA_AT, rows(r.VMA_WORDS, areas, r.MAX_VMAS, "areas of the host"))
-        if mm.devices != self.devices:
-            self.devices = mm.devices.copy()
-            self.write(r.DEVICE_AT, rows(r.DEVICE_WORDS, self.devices, r.MAX_DEVICES, "ranges of device frames"))
-
-    def send_copies(self, copies: list[tuple[int, int, int]]) -> None:
-        """Send to the process the frames that the host has copied with their tags."""
-        for number in range(max(self.copied, 0), len(copies)):
-            self.write(r.COPIES_AT + number % r.MAX_COPIES * r.COPY_WORDS.size, r.COPY_WORDS.pack(*copies[number]))
-        self.copied = len(copies)
-        self.write(r.COPIED_AT, r.COPIED.pack(self.copied))
+        """Send the host's areas, device frames and copies to the process if they have changed."""
+        assert self.host is not None
+        for at, data in self.sent.news(self.host.mm):
+            self.write(at, data)
 
     def ahead(self, machine: kvm, ipa: int) -> tuple[int, int]:
         """Return in advance the host's page for a guest address, for a call that will probably ask for it.
@@ -397,16 +361,3 @@ class TreeSide:
     def number(self, machine: kvm) -> int:
         """Return the number of a VM in the process, from 0."""
         return machine.mmu.vmid - 1
-
-
-def rows(row: Struct, values: Sequence[tuple[int, ...]], most: int, what: str) -> bytes:
-    """Pack rows about the host into a table for the shared memory.
-
-    :param row: the layout of one row
-    :param most: the maximum number of rows
-    :param what: names the rows in the message
-    :raises TreeRefusedError: there are more rows than *most*
-    """
-    if len(values) > most:
-        raise TreeRefusedError(f"more than {most} {what}")
-    return b"".join([row.pack(*each) for each in values])
