@@ -24,7 +24,8 @@ from reference.pgtable import Pgtable, kvm_pgtable_walk_data
 
 from ..measuring.planted_races import IN_PORTS, in_port
 from .case import ORIGINAL, broken
-from .near_misses import ALL, KnownBugCase, NeverMaps
+from .near_miss_versions import NeverMaps
+from .near_misses import ALL, KnownBugCase
 
 each_entry = pytest.mark.parametrize("case", ALL, ids=[case.pattern.rstrip("*") for case in ALL])
 

@@ -11,7 +11,8 @@ from fuzz.judging.finding import REGRESSION
 from fuzz.language.text import parse
 
 from .case import ORIGINAL, broken
-from .near_misses import SHORT, BlocksOverPages, NeverMaps
+from .near_miss_versions import BlocksOverPages, NeverMaps
+from .near_misses import SHORT
 from .practice_excuses import (
     AlwaysWritable,
     DataAbortForFetch,

@@ -17,7 +17,7 @@ from fuzz.campaign.view.summary import summary
 from fuzz.command_line.cli import main
 from fuzz.exit_codes import BAD_INPUT, FINE
 
-from ..unit.campaign.test_campaign import go_on
+from ..unit.campaign.campaigns import go_on
 from .trees import planted, version
 
 TREE = "6.12"

@@ -20,7 +20,7 @@ from fuzz.engines.unit import Result, Unit
 from fuzz.execution.mistakes import CandidateMistakeError
 from fuzz.exit_codes import NO_VERDICT
 
-from ..unit.campaign.test_campaign import go_on
+from ..unit.campaign.campaigns import go_on
 from .trees import planted, version
 
 TREE: Final = "6.12"

@@ -11,36 +11,14 @@ from candidate.tree.runtime import records as r
 from candidate.tree.runtime.pool import POOL
 from candidate.tree.runtime.tree import TreeSide
 from candidate.tree.runtime.versions import TreeMain
-from fuzz.execution.executor import Executor
-from fuzz.language.program import Program
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record
-from fuzz.reports.trace import Trace
 from reference.kvm_main import KvmMain
 
 from ..good_bad.case import all_found
 from .fidelity import Stream, difference
+from .runs import MAPS, trace, violations
 from .trees import planted, real_tree, real_trees, version
-
-MAPS = parse("s2fuzz 1\nvm\nslot a size=4M backing=anon\ncpu0 write a+0\ncpu0 read a+4K\n")
-
-
-def trace(name: str, program: Program = MAPS) -> list[str]:
-    """Return the lines of a program's trace on a version, violations included."""
-    executor = Executor(candidate.get(name), program)
-    trace = Trace(executor)
-    lines = trace.take(executor.create(), None)
-    for at in range(len(program.operations)):
-        outcome, violations = executor.step(at)
-        lines += trace.take(violations, outcome)
-    executor.destroy()
-    executor.dismantle()
-    return [line.text for line in lines]
-
-
-def violations(name: str, program: Program) -> list[str]:
-    """Return the signatures of the violations of a program on a version."""
-    return [violation.signature for violation in all_found(candidate.get(name), program)]
 
 
 def test_runs_release_the_processes_of_trees() -> None:

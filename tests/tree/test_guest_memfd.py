@@ -13,7 +13,7 @@ from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import load, parse
 
 from .fidelity import Stream
-from .test_events import trace, violations
+from .runs import trace, violations
 from .trees import planted, real_tree, real_trees, version
 
 SEED: Final = load(Path(__file__).parents[2] / "corpus" / "seeds" / "guest-memfd.s2")

@@ -9,7 +9,7 @@ import pytest
 from candidate.tree.building.source import KVM_MAIN
 
 from ..unit.block_run import Run
-from ..unit.execution.test_par_slots import CHANGES, HEAD, PLACES, USER_PLACES, block
+from ..unit.execution.slot_blocks import CHANGES, HEAD, PLACES, USER_PLACES, block
 from .trees import edited, planted, real_trees, version
 
 TREE: Final = "6.12"

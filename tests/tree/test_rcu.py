@@ -15,7 +15,7 @@ from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import parse
 from fuzz.reports.trace import Trace
 
-from .test_events import trace, violations
+from .runs import trace, violations
 from .trees import changed, planted, real_tree, version
 
 READS: Final = f"{ARM}/include/asm/kvm_pgtable.h"

@@ -6,15 +6,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fuzz.campaign.campaign import run
 from fuzz.campaign.store.database import NAME, connect_to_read
 from fuzz.campaign.store.findings import FILED
 from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.overview import CampaignFinding
+from fuzz.campaign.view.overview import CampaignFinding, Overview
+from fuzz.campaign.work.stopping import INTERRUPTED
 from fuzz.corpus import Corpus
+from fuzz.findings.accepted import Accepted
 from fuzz.judging.finding import Finding
 from fuzz.language.text import load
 
@@ -139,3 +144,28 @@ def check(folder: Path) -> None:
             elif state != "filed":
                 assert state == "pending"
                 assert waiting != (0,)
+
+
+@dataclass
+class Until:
+    """A screen that sends Ctrl-C when a condition holds."""
+
+    true: Callable[[Overview], object]
+    done: bool = False
+
+    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
+        if not self.done and self.true(overview):
+            self.done = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def close(self) -> None:
+        """Do nothing: the screen holds no resources."""
+
+
+def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
+    """Run a campaign until it has done this many units and replayed its findings."""
+    screen = Until(lambda overview: overview.units >= units and not overview.waiting)
+    why, overview = run(folder, settings, accepted or Accepted(), screen)
+    assert why == INTERRUPTED
+    check(folder)
+    return overview

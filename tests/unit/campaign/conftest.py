@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The records and an overview of a campaign, for tests."""
+"""Campaigns for tests: their directories, records and overviews."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fuzz.campaign.view.overview import Overview, WorkerRow
 from fuzz.campaign.work.plan import Planner
 from fuzz.findings.accepted import Accepted
 
-from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding
+from .campaigns import FILE, NOW, SETTINGS, SIGNATURE, finding, go_on
 
 
 @pytest.fixture
@@ -42,3 +43,22 @@ def overview() -> Overview:
         ],
         [], 4, [worker] * 2, [], None,
     )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
+    """Make a campaign that did a few units; tests must not change it."""
+    folder = tmp_path_factory.mktemp("done") / "campaign"
+    return folder, go_on(folder, 3)
+
+
+@pytest.fixture
+def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
+    """Copy that campaign to `folder`; return its overview."""
+    shutil.copytree(done[0], folder)
+    return done[1]

@@ -1,92 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns: the files they write, the directories they refuse, the failures they survive."""
+"""Campaigns: the files they write, how they continue, the failures they survive."""
 
 import errno
-import io
-import json
 import os
-import re
-import shutil
-import signal
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.code import Code, digests_of
-from fuzz.campaign.store.database import NAME, CampaignError, connect_to_read
+from fuzz.campaign.store.database import CampaignError, connect_to_read
 from fuzz.campaign.store.findings import FILED, Replayed
-from fuzz.campaign.store.settings import Settings
-from fuzz.campaign.view.lines import Lines, NoOutput, answer, duration, progress_line, sparkline, state_of
+from fuzz.campaign.view.lines import NoOutput
 from fuzz.campaign.view.overview import Overview
-from fuzz.campaign.view.screen import RichScreen
 from fuzz.campaign.view.summary import summary
 from fuzz.campaign.work import filing
 from fuzz.campaign.work.plan import Planner
 from fuzz.campaign.work.stopping import INTERRUPTED, TIME_OVER
-from fuzz.campaign.work.upkeep import Screen
-from fuzz.command_line import cli
-from fuzz.command_line.commands.campaign import screen
 from fuzz.findings.accepted import Accepted, Entry
-from fuzz.findings.witness import with_stamp
 
-from ..console import MISSING_CLEAN, ROOT, refused
-from ..console import Result as Refused
-from ..pages import blocks
-from ..processes import PATIENCE, wait_for
-from .campaigns import SETTINGS, Running, check, family, kill, units_done
-
-
-@dataclass
-class Until:
-    """A screen that sends Ctrl-C when a condition holds."""
-
-    true: Callable[[Overview], object]
-    done: bool = False
-
-    def show(self, overview: Overview, news: list[str], last: list[str]) -> None:
-        if not self.done and self.true(overview):
-            self.done = True
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def close(self) -> None:
-        """Do nothing: the screen holds no resources."""
-
-
-def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
-    """Run a campaign until it has done this many units and replayed its findings."""
-    screen = Until(lambda overview: overview.units >= units and not overview.waiting)
-    why, overview = run(folder, settings, accepted or Accepted(), screen)
-    assert why == INTERRUPTED
-    check(folder)
-    return overview
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "campaign"
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Overview]:
-    """Make a campaign that did a few units; tests must not change it."""
-    folder = tmp_path_factory.mktemp("done") / "campaign"
-    return folder, go_on(folder, 3)
-
-
-@pytest.fixture
-def begun(done: tuple[Path, Overview], folder: Path) -> Overview:
-    """Copy that campaign to `folder`; return its overview."""
-    shutil.copytree(done[0], folder)
-    return done[1]
+from ..console import MISSING_CLEAN, ROOT
+from ..processes import PATIENCE
+from .campaigns import SETTINGS, Until, check, go_on
 
 
 def test_a_file_being_written_at_the_end_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,85 +90,6 @@ def test_a_campaign_ends_when_its_time_is_over(folder: Path) -> None:
     assert why == TIME_OVER
     assert not overview.waiting
     check(folder)
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        (
-            replace(SETTINGS, candidate="v5.14"),
-            "--candidate v5.14, but this campaign was begun with --candidate rfc-v1",
-        ),
-        (
-            replace(SETTINGS, reference="v5.12.9"),
-            "--reference v5.12.9, but this campaign was begun with --reference original",
-        ),
-        (replace(SETTINGS, seed=2), "--seed 2, but this campaign was begun with --seed 1"),
-    ],
-)
-def test_another_campaign_is_refused(done: tuple[Path, Overview], other: Settings, words: str) -> None:
-    with pytest.raises(CampaignError, match=words):
-        run(done[0], other, Accepted(), NoOutput())
-
-
-@pytest.fixture
-def campaign(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Refused]:
-    """Return a function that runs the command on a directory that it should refuse."""
-
-    def call(folder: Path) -> Refused:
-        code = cli.main(["campaign", str(folder), "--candidate", "rfc-v1", "--hours", "0.0001", "--json"])
-        out, err = capsys.readouterr()
-        return code, out, "".join(line for line in err.splitlines(keepends=True) if "compiled build" not in line)
-
-    return call
-
-
-def test_directories_that_are_no_campaigns_are_refused(tmp_path: Path, campaign: Callable[[Path], Refused]) -> None:
-    (tmp_path / "file").touch()
-    refused(campaign(tmp_path / "file"), "file:", "; name a directory")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").touch()
-    refused(campaign(tmp_path / "other"), "'thesis.tex'", "; name the directory of a campaign")
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / NAME).write_text("no database\n" * 100)
-    refused(campaign(tmp_path / "text"), "not a database", "; use an intact database")
-    (tmp_path / "foreign").mkdir()
-    with closing(sqlite3.connect(tmp_path / "foreign" / NAME)) as db:
-        db.execute("CREATE TABLE x (y)")
-    refused(campaign(tmp_path / "foreign"), "not a campaign's database")
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.parametrize("place", ["/proc/campaign", "/sys/campaign"])
-def test_read_only_directories_are_refused(place: str, campaign: Callable[[Path], Refused]) -> None:
-    refused(campaign(Path(place)), place, "name a directory that can be created and written")
-
-
-def test_an_engine_that_is_not_installed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("fuzz.engines.registry.find_spec", lambda name: None)
-    code = cli.main(["campaign", str(tmp_path / "x"), "--candidate", "rfc-v1", "--engine", "hypothesis"])
-    refused((code, *capsys.readouterr()), "--engine hypothesis: no such package; run `pip install")
-    assert not (tmp_path / "x").exists()
-
-
-def test_a_newer_campaign_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "newer"
-    with open_campaign(folder, SETTINGS) as (db, *_):
-        db.execute("PRAGMA user_version = 2")
-    with pytest.raises(CampaignError, match="unknown version 2; allowed: 1"):
-        run(folder, SETTINGS, Accepted(), NoOutput())
-
-
-def test_a_second_run_of_a_campaign_is_refused(folder: Path) -> None:
-    with open_campaign(folder, SETTINGS), pytest.raises(CampaignError, match="is already running"):
-        run(folder, SETTINGS, Accepted(), NoOutput())
-
-
-def test_no_campaign_has_no_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["status", str(tmp_path)]) == 2
-    assert "no campaign; name a directory" in capsys.readouterr().err
 
 
 def test_bad_files_in_the_corpus_are_set_aside(folder: Path) -> None:
@@ -339,100 +201,3 @@ def test_a_campaign_that_cannot_start_processes_ends(folder: Path, monkeypatch: 
     with pytest.raises(CampaignError, match=said):
         run(folder, SETTINGS, Accepted(), NoOutput())
     check(folder)
-
-
-def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    running = Running(folder, "--workers", "1", "--unit-seconds", "0.5")
-    try:
-        wait_for(lambda: units_done(folder) >= 1, "a unit")
-        assert cli.main(["status", str(folder), "--json"]) in (0, 1)
-        answer = json.loads(capsys.readouterr().out)
-        assert (answer["state"], answer["running"]) == ("running", True)
-        assert answer["units"] >= 1
-        assert cli.main(["status", str(folder)]) in (0, 1)
-        assert "rfc-v1 against original, seed 1; running" in " ".join(capsys.readouterr().out.split())
-        assert running.end(signal.SIGTERM) == 143
-        running.wait_for_orphans()
-    finally:
-        kill(family(folder))
-    before = sorted(os.listdir(folder))
-    cli.main(["status", str(folder), "--json"])
-    assert json.loads(capsys.readouterr().out)["state"] == "ended: interrupted"
-    assert sorted(os.listdir(folder)) == before
-    out = running.out.read_text()
-    assert "session 1: rfc-v1 against original" in out
-    assert "\x1b" not in out
-
-
-def test_the_state_of_a_killed_campaign_is_shown(done: tuple[Path, Overview]) -> None:
-    assert state_of(replace(done[1], why="")).startswith("was killed")
-
-
-def terminal(out: io.StringIO) -> Console:
-    """Make a terminal that can move its cursor, whatever terminal runs the tests."""
-    return Console(file=out, force_terminal=True, width=100, _environ={"TERM": "xterm"})
-
-
-@pytest.mark.parametrize("term", ["dumb", "unknown"])
-def test_a_terminal_without_a_cursor_gets_lines(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", term)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert isinstance(screen(quiet=False), Lines)
-    monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(screen(quiet=False), RichScreen)
-
-
-@pytest.mark.parametrize("make", [Lines, lambda out: RichScreen(terminal(out))])
-def test_screens_show_messages(make: Callable[[io.StringIO], Screen], done: tuple[Path, Overview]) -> None:
-    out = io.StringIO()
-    screen = make(out)
-    screen.show(done[1], ["something happened"], ["12:00:00 something happened"])
-    screen.close()
-    assert "something happened" in out.getvalue()
-
-
-def test_progress_lines(done: tuple[Path, Overview]) -> None:
-    overview = replace(done[1], elapsed=3723.0, since_feature=65.0)
-    line = progress_line(overview)
-    assert line.startswith(f"1:02 h  {overview.programs} programs  ")
-    assert "(the last 1:05 min ago)" in line
-    assert [duration(seconds) for seconds in (3, 172800 + 7200)] == ["3 s", "2 d 2 h"]
-    assert sparkline([(0.0, 0), (5.0, 4), (10.0, 8)], 4) == "▁▄▄█"
-    assert sparkline([], 4) == ""
-
-
-def shape(line: str) -> str:
-    """Return a line without the parts that differ between campaigns."""
-    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE", line)
-    line = re.sub(r"\d+:\d\d (min|h)|\d+ s\b", "TIME", line)
-    line = re.sub(r"[▁▂▃▄▅▆▇█]+", "CURVE", line)
-    line = re.sub(r" *\d[\d.]*", " #", line)
-    return re.sub(r"# (program|session|unit|finding|operation)s?\b", r"# \1s", line).strip()
-
-
-def test_the_result_of_a_real_kernel_is_shown(done: tuple[Path, Overview]) -> None:
-    _, overview = done
-    found = next(each for each in overview.shown if each.file)
-    path = Path(overview.folder, found.file)
-    before = path.read_text()
-    assert "real kernel" not in summary(overview)
-    try:
-        path.write_text(with_stamp(before, "confirmed on Linux 6.12"))
-        assert "real kernel: confirmed on Linux 6.12\n" in summary(overview)
-        reals = {each["signature"]: each["real"] for each in answer(overview)["findings"]}
-    finally:
-        path.write_text(before)
-    assert [name for name, real in reals.items() if real] == [found.finding.signature]
-
-
-def test_the_documented_summary_matches_the_output(done: tuple[Path, Overview]) -> None:
-    """Compare line by line, except numbers, and classes of findings that a longer campaign adds."""
-    text = next(block.text for block in blocks(ROOT / "docs" / "campaigns.md") if block.language == "text")
-    shown = [shape(line) for line in text.split("\n") if line.strip() not in ("", "...")]
-    said = summary(replace(done[1], folder="rfc-v1.campaign", why=TIME_OVER, open_units=2, waiting=0))
-    lines = [shape(line) for line in said.split("\n")]
-    last = next(at for at, line in enumerate(shown) if line.startswith("# findings: # regression"))
-    for line in shown[:last]:
-        assert line in lines, line
-    assert shown[last].startswith("# findings: # regression, # common")
-    assert shown[last + 1].startswith("(regression: only the candidate is wrong; common:")

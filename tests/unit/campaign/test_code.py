@@ -5,7 +5,7 @@ from typing import Final
 
 from fuzz.campaign.store.code import TOOL
 
-from ..test_layers import ROOT, imports, layer_of
+from ..import_graph import ROOT, imports, layer_of
 
 # Code that those folders use and that changes neither a program nor its verdict: starting processes, loading versions,
 # files and texts. The digest of a kernel tree covers the code that builds it.

@@ -54,7 +54,7 @@ def test_a_run_leaves_no_objects(name: str) -> None:
 
 DIGESTS = """
 from fuzz.distribution import form
-from tests.unit.judging.test_determinism import digests
+from tests.unit.judging.event_digests import digests
 print(form().split(",")[0].split()[0], digests(25))
 """
 

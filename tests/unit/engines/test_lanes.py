@@ -15,7 +15,7 @@ from fuzz.execution.mistakes import CandidateMistakeError
 from fuzz.findings.record import FindingRecord
 from fuzz.judging.finding import COMMON, Finding
 
-from .test_supervisor import UNIT, children, comparable, here
+from .units import UNIT, children, comparable, here
 
 MISTAKEN = """\
 from candidate import Candidate

@@ -23,39 +23,12 @@ from fuzz.language.text import print_program
 
 from ..console import ROOT
 from ..processes import wait_for
-from ..run_here import run_here
-
-UNIT = Unit("random", "original", "rfc-v1", 1, programs=25)
-
-
-def here(unit: Unit) -> Result:
-    result = Result(unit)
-    run_here(unit, result.record)
-    return result
-
-
-def comparable(result: Result) -> object:
-    """Return all results except times."""
-    costs = result.state.costs
-    return result.state.programs, result.state.operations, result.state.counts, costs, result.found, result.fresh
+from .units import UNIT, children, comparable, here
 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> Result:
     return here(UNIT)
-
-
-def children() -> list[int]:
-    """Return the live processes that this process started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == os.getpid():
-            found.append(int(path.parent.name))
-    return found
 
 
 def test_a_child_has_the_same_results_as_this_process(undisturbed: Result) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Mutants: small changes of one function each, and candidates that can run."""
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,16 @@ import pytest
 import candidate
 from candidate.registry.files import load
 from fuzz.judging.differential import REGRESSION, Differential
-from fuzz.language.text import parse
 from fuzz.mutation.functions import CLASSES, functions
 from fuzz.mutation.mutants import Mutant, candidate_text, ordered
-from fuzz.mutation.operators import LEFT_OUT, changes, left_out
+from fuzz.mutation.operators import changes, left_out
 from fuzz.mutation.programs import MACHINES, on_machine
 from fuzz.mutation.scaffolding import METHODS, UNCALLED
 from fuzz.mutation.streams import record, same_events
 from reference.capabilities import NO_VHE
 from reference.tlb import AnyTlb
+
+from .small_mutants import PROGRAM, mutant
 
 FUNCTION = """\
 def f(self, a):
@@ -27,14 +27,6 @@ def f(self, a):
         self.h(a & b)
         return -1
     return b"""
-PROGRAM = parse("s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\nhost unmap a+0 4K\n")
-
-
-def mutant(title: str, gone: str, come: str, operator: str = LEFT_OUT) -> Mutant:
-    """Make a mutant of a function of the original, with one piece of its text replaced."""
-    function = next(each for each in functions() if each.title == title)
-    assert function.text.count(gone) == 1
-    return Mutant(function, operator, (1, 0), ast.unparse(ast.parse(function.text.replace(gone, come))))
 
 
 def test_functions_are_functions_of_the_c_files() -> None:

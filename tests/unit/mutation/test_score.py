@@ -9,7 +9,7 @@ import pytest
 from fuzz.mutation import equivalents, score
 from fuzz.mutation.trials_file import MutantTrialsError, open_trials
 
-from .test_mutants import mutant
+from .small_mutants import mutant
 from .trials import trial
 
 KILLED = trial("a", "regression tlb: x", "b05-slot-move")

@@ -8,7 +8,7 @@ from fuzz.language.text import parse
 from fuzz.mutation import trial
 from fuzz.mutation.programs import MutantPrograms
 
-from .test_mutants import PROGRAM, mutant
+from .small_mutants import PROGRAM, mutant
 
 UNMAP = "Pgtable.stage2_unmap_walker"
 PUT = "self.k.put_page(self.k.virt_to_page(ptep))"

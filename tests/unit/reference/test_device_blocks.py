@@ -8,7 +8,7 @@ from reference.machine.granule import Granule
 from reference.machine.host import Host
 from reference.machine.memory import Memory
 
-from .test_host import BLOCK, HVA, PAGE, Log
+from .one_area import BLOCK, HVA, PAGE, Log
 
 PRESENT = WRITABLE | DEVICE
 GONE = PRESENT | THP | ABSENT
