@@ -88,6 +88,17 @@ class Executor:
         pgtable = self.side.pgtable
         return pgtable.tree if isinstance(pgtable, TreePgtable) else None
 
+    def perform(self, at: int) -> tuple[Outcome | None, list[Violation]]:
+        """Create the VM (-1), run operation number *at*, or tear the VM down (after the last operation).
+
+        :returns: the outcome of an operation, and the violations
+        """
+        if at < 0:
+            return None, self.create()
+        if at < len(self.program.operations):
+            return self.step(at)
+        return None, self.destroy()
+
     def create(self) -> list[Violation]:
         """Create the VM. Return the violations of its creation."""
         self.refused = missing(self.side, self.program)

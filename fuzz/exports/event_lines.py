@@ -47,13 +47,7 @@ def event_lines(version: Candidate, program: Program) -> list[str]:
     for at, heading in enumerate(headings(program), -1):
         if 0 <= at < last and executor.dead:
             continue
-        outcome = None
-        if at < 0:
-            violations = executor.create()
-        elif at < last:
-            outcome, violations = executor.step(at)
-        else:
-            violations = executor.destroy()
+        outcome, violations = executor.perform(at)
         lines.append({"operation": at, "text": heading})
         for event in events.found:
             name = str(event[0])

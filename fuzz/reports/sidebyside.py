@@ -81,13 +81,7 @@ def record(
         for number, (side, trace) in enumerate(zip(sides, traces, strict=True)):
             if note is not None:
                 trace.note = partial(note, at, number)
-            outcome = None
-            if at < 0:
-                violations = side.create()
-            elif at < last:
-                outcome, violations = side.step(at)
-            else:
-                violations = side.destroy()
+            outcome, violations = side.perform(at)
             columns.append(trace.take(violations, outcome))
         sections.append(Section(at, heading, align(*columns)))
     for side in sides:

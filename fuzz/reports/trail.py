@@ -137,22 +137,15 @@ def columns(program: Program, reference: Candidate, candidate: Candidate, at: in
         CallTrace(side, watcher(version, reference, side.side.kernel))
         for side, version in zip(sides, versions, strict=True)
     ]
-    last = len(program.operations)
     found: list[tuple[Column, Column]] = []
     for now in range(-1, at + 1):
         both: list[Column] = []
         for side, trace in zip(sides, traces, strict=True):
             trace.stacks = []
-            outcome = None
-            if now < 0:
-                violations = side.create()
-            elif side.dead:
+            if now >= 0 and side.dead:
                 both.append(Column([], []))
                 continue
-            elif now < last:
-                outcome, violations = side.step(now)
-            else:
-                violations = side.destroy()
+            outcome, violations = side.perform(now)
             both.append(Column(trace.take(violations, outcome), trace.stacks))
         found.append((both[0], both[1]))
     for side in sides:
