@@ -46,11 +46,10 @@ class Observed:
 class Worker(Child):
     """A process, and the program that it currently observes.
 
-    :param seconds: CPU time without an event after which kernel code counts as not returning
     :raises NoProcessError: it cannot be started
     """
 
-    def __init__(self, reference: str, candidate: str, seconds: float = silence.SECONDS) -> None:
+    def __init__(self, reference: str, candidate: str) -> None:
         self.job: tuple[str, str] | None = None
         self.since = 0.0
         # True once the process has started. If it dies later, the program is the cause.
@@ -61,7 +60,7 @@ class Worker(Child):
         try:
             arguments = str(memory), reference, candidate
             super().__init__(what, "fuzz.corpus.observing_process", *arguments, passed=[memory])
-            self.silence = Silence(self.pid, pulse.shared(memory), seconds)
+            self.silence = Silence(self.pid, pulse.shared(memory), silence.SECONDS)
         finally:
             os.close(memory)
 

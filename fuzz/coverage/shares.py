@@ -38,7 +38,6 @@ class Share:
     :param folder: folder for its data
     :param number: name of its data file
     :param module: `PYTHON` or `TREE`
-    :param seconds: upper bound of CPU time without an event
     """
 
     def __init__(
@@ -48,14 +47,12 @@ class Share:
         folder: Path,
         number: int,
         module: str,
-        seconds: float = SECONDS,
     ) -> None:
         self.programs = list(programs)
         self.versions = versions
         self.folder = folder
         self.number = number
         self.module = module
-        self.seconds = seconds
         self.stuck = ""
         self.troubled: dict[str, str] = {}
         # Its answer, once it is done.
@@ -81,7 +78,7 @@ class Share:
                     environment=_ENVIRONMENT[self.module],
                     given=given,
                 )
-            self.silence = Silence(self.process.pid, pulse.shared(memory), self.seconds)
+            self.silence = Silence(self.process.pid, pulse.shared(memory), SECONDS)
         finally:
             os.close(memory)
 
@@ -110,7 +107,7 @@ class Share:
             if name == self.stuck:
                 program = dict(self.programs)[name]
                 where = f"{stuck.walker or stuck.entry}, at {headings(program)[stuck.at + 1]}"
-                self.troubled[name] = f"no event for {self.seconds:g} s of CPU time in {where}"
+                self.troubled[name] = f"no event for {SECONDS:g} s of CPU time in {where}"
                 self.programs = [each for each in self.programs if each[0] != name]
             self.stuck = name
             self.start()

@@ -57,15 +57,13 @@ class Replayer(Closing):
     A context manager. `close` ends its server process, which also ends with this process.
 
     :param seconds: after which a program counts as hung
-    :param silence: seconds of CPU time without an event after which kernel code counts as not returning
     :param contents: as in `fuzz.engines.unit.Unit`
     """
 
-    def __init__(
-        self, seconds: float = REPLAY_TIMEOUT, silence: float = silence.SECONDS, contents: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, seconds: float = REPLAY_TIMEOUT, contents: tuple[str, ...] = ()) -> None:
         self.seconds = seconds
-        self.silence = silence
+        # Seconds of CPU time without an event after which kernel code counts as not returning.
+        self.silence = silence.SECONDS
         self.contents = contents
         self.server: Child | None = None
         self.complaints: IO[bytes] | None = None
@@ -203,16 +201,15 @@ class Replayer(Closing):
         return Finding(CRASH, LOST, said[-1] if said else "the process gave no answer")
 
 
-def replay(program_text: str, reference: str, candidate: str, seconds: float = REPLAY_TIMEOUT) -> set[Key]:
+def replay(program_text: str, reference: str, candidate: str) -> set[Key]:
     """Return class and signature of each finding that a program shows in a fresh process.
 
     A crash, a hang or the death of that process becomes a finding of class `CRASH`, never an exception.
 
     :param reference: name of the version that the candidate is compared with
     :param candidate: name of the version under test
-    :param seconds: after which the program counts as hung
     """
-    with Replayer(seconds) as replayer:
+    with Replayer() as replayer:
         return replayer.keys(program_text, reference, candidate)
 
 

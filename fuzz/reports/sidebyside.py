@@ -20,6 +20,7 @@ from ..sides.pulse import CANDIDATE
 from .trace import TURN, Trace
 from .trace_lines import Line
 
+# Number of rows that are shown before and after each relevant one.
 CONTEXT: Final = 12
 NARROWEST: Final = 80
 WIDEST: Final = 160
@@ -175,7 +176,6 @@ def render(
     sections: list[Section],
     names: tuple[str, str],
     findings: Collection[Finding] = (),
-    context: int = CONTEXT,
     width: int | None = None,
 ) -> str:
     """Return the text: every operation, and the relevant events.
@@ -186,13 +186,12 @@ def render(
     :param sections: from `record`
     :param names: of the left and the right side
     :param findings: of the verdict on the program
-    :param context: number of rows before and after
     :param width: columns; by default those of the terminal
     """
     columns = width or shutil.get_terminal_size((UNKNOWN, 24)).columns
     cell = (max(NARROWEST, min(columns, WIDEST)) - 5) // 2
     first, chosen = of_interest(sections, findings)
-    shown = {i for at in chosen for i in range(max(at - context, 0), at + context + 1)}
+    shown = {i for at in chosen for i in range(max(at - CONTEXT, 0), at + CONTEXT + 1)}
     left, right = names
     lines = [f"  {left:<{cell}}   {right}".rstrip(), f"  {'-' * cell}   {'-' * cell}"]
     number = 0

@@ -15,7 +15,7 @@ from ...execution.mistakes import CandidateMistakeError
 from ...files import write_atomically
 from ...findings.found import file_name
 from ...findings.record import file_text
-from ...findings.replay import REPLAY_TIMEOUT, Replayer
+from ...findings.replay import Replayer
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
 from ...language.program import Program, ProgramError
@@ -51,9 +51,8 @@ class CheckedReplayer(Replayer):
         look: Callable[[], Code | None],
         ending: threading.Event,
         busy: threading.Event,
-        seconds: float = REPLAY_TIMEOUT,
     ) -> None:
-        super().__init__(seconds)
+        super().__init__()
         self.code = code
         self.look = look
         self.ending = ending
