@@ -18,8 +18,8 @@ from ..execution.refusal import UnmodelledError
 from ..language.operations import Par
 from ..language.program import Program
 from .casemate_flushes import FlushLines
-from .casemate_lines import PLAIN, RELEASE, CasemateLines
-from .casemate_vm import IDLE, PAGE, TracedVm
+from .casemate_lines import PAGE, PLAIN, RELEASE, CasemateLines
+from .casemate_vm import IDLE, TracedVm
 from .unflushed import Broken
 
 # Tables above KVM's roots.
@@ -57,21 +57,21 @@ class Casemate(Observer):
         self.number = 0
         for name, value in (("vtcr_el2", VTCR), ("tcr_el2", VTCR), ("mair_el2", 0), ("sctlr_el2", 0), ("hcr_el2", 0)):
             self.lines.register(name, value)
-        self.lines.begin(IDLE, PAGE)
+        self.lines.init_page(IDLE)
         self.flushes.select(None)
         self.lines.register("hcr_el2", 1)
         self.kernel.observe(self)
 
-    def at(self, number: int) -> None:
+    def begin_operation(self, number: int) -> None:
         """Begin the lines of an operation; between two operations, no lock is held.
 
         :param number: its number from 1; 0: the creation of the VMs
         """
         for vm in self.vms:
-            self.let_go(vm)
+            self.drop(vm)
         self.number = number
 
-    def begin(self) -> CasemateLines:
+    def lines_here(self) -> CasemateLines:
         """Return the lines to write to, with the current function as the source of the next lines."""
         self.lines.source = f"{self.kernel.walker or self.kernel.entry or 'kvm'}:{self.number}"
         return self.lines
@@ -83,13 +83,14 @@ class Casemate(Observer):
     def hold(self, vm: TracedVm) -> None:
         """Take the lock of a VM unless it is held: without the lock, casemate ignores barriers and flushes."""
         if not vm.holds and vm.top and not vm.released:
-            self.begin().lock(vm.lock)
-            vm.holds = 1
+            self.lines_here().lock(vm.lock)
+            vm.holds = True
 
-    def let_go(self, vm: TracedVm) -> None:
+    def drop(self, vm: TracedVm) -> None:
+        """Drop the lock of a VM if it is held."""
         if vm.holds:
-            self.begin().unlock(vm.lock)
-        vm.holds = 0
+            self.lines_here().unlock(vm.lock)
+        vm.holds = False
 
     def lock(self, name: str, vmid: int) -> None:
         if name == "mmu":
@@ -97,29 +98,31 @@ class Casemate(Observer):
 
     def unlock(self, name: str, vmid: int) -> None:
         if name == "mmu":
-            self.let_go(self.vms[vmid - 1])
+            self.drop(self.vms[vmid - 1])
 
     def resched(self) -> None:
         vm = self.active()
         if vm.holds:
-            self.let_go(vm)
+            self.drop(vm)
             self.hold(vm)
 
     def alloc(self, page: int) -> None:
         if page >= 0:
             self.pages.add(page)
-            self.begin().begin(self.address(page), PAGE)
+            self.lines_here().init_page(self.address(page))
 
     def alloc_exact(self, page: int, pages: int) -> None:
-        for each in range(page, page + pages if page >= 0 else page):
+        if page < 0:
+            return
+        for each in range(page, page + pages):
             self.alloc(each)
         for vm in self.vms:
-            if page >= 0 and vm.guest.creating:
+            if vm.guest.creating:
                 self.give_root(vm, page, pages)
 
     def give_root(self, vm: TracedVm, page: int, pages: int) -> None:
         """Link the root of a VM below a table of level 0, and announce it to casemate."""
-        lines = self.begin()
+        lines = self.lines_here()
         start = 4 - vm.guest.kvm.levels
         vm.root = list(range(page, page + pages))
         vm.above = [ABOVE + (vm.guest.number * 2 + level) * PAGE for level in range(start)]
@@ -127,7 +130,7 @@ class Casemate(Observer):
         vm.top = (vm.above or addresses)[0]
         vm.unlinked = vm.released = False
         for address in vm.above:
-            lines.begin(address, PAGE)
+            lines.init_page(address)
         lines.hint("set_root_lock", vm.top, vm.lock)
         for address in [*vm.above, *addresses]:
             if address != vm.top:
@@ -170,24 +173,24 @@ class Casemate(Observer):
         """Release the tables of a VM in the trace."""
         if vm.released or not vm.top:
             return
-        self.let_go(vm)
-        lines = self.begin()
+        self.drop(vm)
+        lines = self.lines_here()
         lines.hint("release_table", vm.top, 0)
         for address in vm.above:
-            lines.free(address, PAGE)
+            lines.free_page(address)
         vm.released = True
 
     def forget(self, page: int) -> None:
         """Write that a table page is freed, if it was announced."""
         if page in self.pages:
             self.pages.remove(page)
-            self.begin().free(self.address(page), PAGE)
+            self.lines_here().free_page(self.address(page))
 
     def store(self, ptep: int, old: int, new: int, release: bool) -> None:
         page, index = divmod(ptep, self.kernel.entries)
         if page not in self.pages:
             return
-        self.begin()
+        self.lines_here()
         order = RELEASE if release or self.stock else PLAIN
         if self.stock and self.leaf(page, new):
             new |= AF_BIT
@@ -221,16 +224,16 @@ class Casemate(Observer):
         # casemate has no event for the hardware's update, so write a store.
         self.store(ptep, old, new, True)
         if not held:
-            self.let_go(vm)
+            self.drop(vm)
 
     def dsb(self, domain: str) -> None:
-        self.begin().dsb(domain)
+        self.lines_here().dsb(domain)
 
     def isb(self) -> None:
-        self.begin().isb()
+        self.lines_here().isb()
 
     def instruction(self, op: int, operand: int) -> None:
-        self.flushes.told.append((op, operand))
+        self.flushes.executed.append((op, operand))
 
     def tlbi_vmid(self, vmid: int) -> None:
         self.flush(self.vms[vmid - 1])
@@ -243,21 +246,21 @@ class Casemate(Observer):
 
     def tlbi_ipa_local(self, vmid: int, ipa: int, level: int) -> None:
         # Kernel code never makes a broken entry valid again after a flush on one CPU only.
-        self.flushes.told.clear()
+        self.flushes.executed.clear()
 
     def flush_cpu_context(self, vmid: int, cpu: int) -> None:
-        self.flushes.told.clear()
+        self.flushes.executed.clear()
 
     def flush_vm_context(self) -> None:
-        self.flushes.told.clear()
+        self.flushes.executed.clear()
 
     def flush(self, vm: TracedVm) -> None:
         """Write the instructions of a call of tlb.c for a VM, under the lock of the VM."""
         if vm.released or not vm.top:
-            self.flushes.told.clear()
+            self.flushes.executed.clear()
             return
         self.hold(vm)
-        self.begin()
+        self.lines_here()
         self.flushes.write(vm)
 
 
@@ -278,12 +281,12 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     exporter = Casemate(executor, stock)
     executor.create()
     for at in range(len(program.operations)):
-        exporter.at(at + 1)
+        exporter.begin_operation(at + 1)
         if not executor.dead:
             executor.step(at)
-    exporter.at(len(program.operations) + 1)
+    exporter.begin_operation(len(program.operations) + 1)
     executor.destroy()
-    exporter.at(len(program.operations) + 1)
+    exporter.begin_operation(len(program.operations) + 1)
     executor.dismantle()
     if executor.refused:
         raise UnmodelledError(executor.refused)

@@ -49,7 +49,7 @@ class FlushLines:
     :param stock: work around what casemate 3.0.2 rejects in correct code: its TLBI by address never cleans a former
         table entry
 
-    *told*: instructions that tlb.c has executed in the current call; *selected*: the VM whose VMID is in VTTBR_EL2;
+    *executed*: instructions that tlb.c has executed in the current call; *selected*: the VM whose VMID is in VTTBR_EL2;
     *unknown*: an instruction that casemate does not support
     """
 
@@ -58,7 +58,7 @@ class FlushLines:
         self.vms = vms
         self.kernel = kernel
         self.stock = stock
-        self.told: list[tuple[int, int]] = []
+        self.executed: list[tuple[int, int]] = []
         self.selected: TracedVm | None = None
         self.unknown = ""
 
@@ -73,7 +73,7 @@ class FlushLines:
 
         :param vm: the VM that the call was for
         """
-        for op, operand in self.told:
+        for op, operand in self.executed:
             if op == VTTBR_EL2:
                 self.select(self.numbered(operand >> VTTBR_VMID_SHIFT, vm))
             elif op == ISB:
@@ -82,7 +82,7 @@ class FlushLines:
                 self.lines.dsb(BARRIERS[op])
             elif op >= VMALLE1:
                 self.invalidate(op, operand)
-        self.told.clear()
+        self.executed.clear()
         # The host does not use VTTBR_EL2.
         if self.selected is not None:
             self.select(None)

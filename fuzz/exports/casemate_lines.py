@@ -3,6 +3,8 @@
 
 from typing import Final
 
+# Size of a table in bytes.
+PAGE: Final = 4096
 PLAIN: Final = "plain"
 RELEASE: Final = "release"
 
@@ -25,13 +27,13 @@ class CasemateLines:
         """Add a write of a system register; its name is in lower case."""
         self.add("sysreg-write", f"(sysreg {name}) (value {value:#x})")
 
-    def begin(self, address: int, size: int) -> None:
+    def init_page(self, address: int) -> None:
         """Add a page of zeroes that may become a table."""
-        self.add("mem-init", f"(address {address:#x}) (size {size:#x})")
+        self.add("mem-init", f"(address {address:#x}) (size {PAGE:#x})")
 
-    def free(self, address: int, size: int) -> None:
+    def free_page(self, address: int) -> None:
         """Add that a page is no longer a table."""
-        self.add("mem-free", f"(address {address:#x}) (size {size:#x})")
+        self.add("mem-free", f"(address {address:#x}) (size {PAGE:#x})")
 
     def write(self, address: int, value: int, order: str) -> None:
         """Add a store of an entry; *order*: PLAIN or RELEASE."""

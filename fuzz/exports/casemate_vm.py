@@ -4,10 +4,9 @@
 from typing import Final
 
 from ..sides.guest import Guest
+from .casemate_lines import PAGE
 from .unflushed import Unflushed
 
-# Size of a table in bytes.
-PAGE: Final = 4096
 # Addresses of locks and of the idle root, above all memory of the model and its tables.
 LOCKS: Final = 0xF000_0000_0000
 IDLE: Final = LOCKS + PAGE
@@ -25,7 +24,7 @@ class TracedVm:
         self.guest = guest
         self.unflushed = Unflushed()
         self.lock = LOCKS + 8 * guest.number
-        self.holds = 0
+        self.holds = False
         # Pages of KVM's root, and addresses of the tables above it, topmost first.
         self.root: list[int] = []
         self.above: list[int] = []
