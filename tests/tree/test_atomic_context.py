@@ -10,7 +10,7 @@ import candidate
 from candidate.tree.building.source import MMU
 from tests.good_bad.case import violations
 
-from .test_computing import PROGRAM, tree_with
+from .dirty_log_call import PROGRAM, tree_with
 from .trees import planted
 
 TREES: Final = ("6.1", "6.12", "7.3")
