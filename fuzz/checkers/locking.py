@@ -105,7 +105,9 @@ class Locking(Checker):
             ),
             Clause("a call that installs slots waits for the readers of the old ones", "*: slots installed*"),
             Clause(
-                "slots are used within srcu, areas with the mmap lock", "*: slots used*", "*: without the mmap lock*"
+                "slots are used within srcu or under slots_lock, areas with the mmap lock",
+                "*: slots used*",
+                "*: without the mmap lock*",
             ),
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at the same time",
@@ -298,8 +300,8 @@ class Locking(Checker):
         self.uses_slots("mark_page_dirty")
 
     def uses_slots(self, function: str) -> None:
-        """Judge a call by a fault handler of a function that looks slots up."""
-        if "srcu" not in self.kernel.locks:
+        """Judge a call of a function that looks slots up: SRCU or ``kvm->slots_lock`` keeps them."""
+        if "srcu" not in self.kernel.locks and not self.kernel.slots_locked:
             self.wrong(
                 "slots used outside of srcu", f"{named(function)} uses slots that may disappear meanwhile", function
             )

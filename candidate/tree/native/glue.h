@@ -22,6 +22,7 @@ void shim_give_way(int asleep);
 /* rt_locks.c */
 extern unsigned long shim_irqs_on;
 int shim_lock_held(const volatile void *p);
+int shim_slots_locked(void);
 int shim_lock_taken(const volatile void *p);
 int shim_this_actor(void);
 void shim_wait_for(int actor);

@@ -359,7 +359,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, k
 {
 	int ret = real_kvm_gmem_get_pfn(kvm, slot, gfn, pfn, page, max_order);
 
-	SHIM_EV(EV_GFN, gfn, ret ? KVM_PFN_ERR_FAULT : *pfn, shim_looked_up_write | 2, 0);
+	SHIM_EV(EV_GFN, gfn, ret ? KVM_PFN_ERR_FAULT : *pfn, shim_looked_up_write | 2 | shim_slots_locked() << 2, 0);
 	return ret;
 }
 

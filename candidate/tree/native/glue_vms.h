@@ -54,6 +54,16 @@ int shim_lock_kind_of(const void *lock, int *vm)
 		return LOCK_SRCU;
 	return LOCK_OTHER;
 }
+/* Return whether this actor holds a slots_lock: the slots of that VM stay. */
+int shim_slots_locked(void)
+{
+	int i;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		if (vms[i].kvm && shim_lock_held(&vms[i].kvm->slots_lock))
+			return 1;
+	return 0;
+}
 int shim_cache_enabled(const void *vcpu)
 {
 	int i, k;

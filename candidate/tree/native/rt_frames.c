@@ -7,6 +7,9 @@ extern long real_gfn_to_pfn_prot(long, long, long, long, long, long, long, long)
 extern long real___gfn_to_pfn_memslot(long, long, long, long, long, long, long, long) WEAK;
 extern long real___kvm_faultin_pfn(long, long, long, long, long, long, long, long) WEAK;
 
+/* As EV_GFN has it. */
+#define LOOKED_UP	(shim_looked_up_write | shim_looked_up_writable << 1 | shim_slots_locked() << 2)
+
 /* Lookups forward all registers and stack words that may be arguments, because these differ between trees. */
 #define LOOK_UP(name) \
 long name(long a, long gfn, long c, long d, long e, long f, long g, long h) \
@@ -15,7 +18,7 @@ long name(long a, long gfn, long c, long d, long e, long f, long g, long h) \
 \
 	RT_BEFORE(POINT_LOOKUP); \
 	pfn = real_##name(a, gfn, c, d, e, f, g, h); \
-	rt_emit(EV_GFN, gfn, pfn, shim_looked_up_write | shim_looked_up_writable << 1, 0, FRAME); \
+	rt_emit(EV_GFN, gfn, pfn, LOOKED_UP, 0, FRAME); \
 	RT_AFTER(POINT_LOOKUP); \
 	return pfn; \
 }
@@ -47,13 +50,13 @@ extern void real_mark_page_dirty_in_slot(void *, void *, unsigned long) WEAK;
 void mark_page_dirty(void *kvm, unsigned long gfn)
 {
 	real_mark_page_dirty(kvm, gfn);
-	rt_emit(EV_MARK, gfn, 0, 0, 0, FRAME);
+	rt_emit(EV_MARK, gfn, shim_slots_locked(), 0, 0, FRAME);
 }
 
 void mark_page_dirty_in_slot(void *kvm, void *slot, unsigned long gfn)
 {
 	real_mark_page_dirty_in_slot(kvm, slot, gfn);
-	rt_emit(EV_MARK, gfn, 0, 0, 0, FRAME);
+	rt_emit(EV_MARK, gfn, shim_slots_locked(), 0, 0, FRAME);
 }
 
 void mark_page_accessed(void *page) { rt_emit(EV_ACCESSED, rt_pfn_of(page), 0, 0, 0, FRAME); }

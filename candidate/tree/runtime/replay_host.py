@@ -158,8 +158,10 @@ class HostReplay:
             pfn = b if 0 <= b < _ERRORS else -4 if b < 0 else {1: -1, 2: -3}.get(b & 3, -2)
             slot = self.host.gfn_to_memslot(self.vms[k.vmid - 1], a)
             writable = c & 2 != 0 and pfn >= 0 and slot is not None and not memslot_is_readonly(slot)
+            k.slots_locked = c & 4 != 0
             for o in k.on.gfn_to_pfn:
                 o.gfn_to_pfn(a, pfn, c & 1 != 0, writable)
+            k.slots_locked = False
         elif kind == r.GET_PFN:
             self.add_pin(a)
             for o in k.on.get_pfn:
@@ -180,7 +182,9 @@ class HostReplay:
             for o in k.on.thp:
                 o.thp(a, b != 0)
         elif kind == r.MARK:
+            k.slots_locked = b != 0
             self.host.mark_page_dirty(self.vms[k.vmid - 1], a)
+            k.slots_locked = False
 
     def add_pin(self, pfn: int) -> None:
         """Add a reference to a frame."""
