@@ -7,6 +7,8 @@ from reference.kvm import kvm_memory_slot
 from reference.machine.address_space import CACHED, DEVICE, UNCACHED, WRITABLE, PageRun, has_frames
 from reference.machine.descriptor import (
     AF_BIT,
+    CONTIGUOUS_BIT,
+    DBM_BIT,
     RIGHTS_BITS,
     TYPE_BIT,
     VALID_BIT,
@@ -19,7 +21,7 @@ from reference.machine.descriptor import (
 from ..sides.guest import Guest, SlotLayout
 from .fields import STAGE2_BITS, execute_permission, memory_type, set_bits, shareability, write_permission
 
-# Fields that a KVM leaf may set; SH must be inner shareable.
+# Fields that a KVM leaf may set. SH must be inner shareable; `unlike_group` judges leaves with the Contiguous bit.
 SHAREABILITY: Final = 3 << 8
 # MemAttr: nGnRnE and nGnRE; Normal Write-Back, without and with FWB.
 STRICT_DEVICE: Final = (0x0, 0x1)
@@ -36,7 +38,7 @@ DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped
 DEVICE_CODE: Final = "device frame executable"
 WITH_CACHES: Final = "device frame mapped with caches"
 NOT_CACHED: Final = "normal frame not mapped write-back"
-FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT
+FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT | DBM_BIT | CONTIGUOUS_BIT
 
 
 class Backing:

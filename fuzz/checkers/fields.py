@@ -15,7 +15,7 @@ S2AP_NAMES: Final = {0b00: "no access", 0b01: "read-only", 0b10: "write-only", 0
 XN_NAMES: Final = {0b00: "executable", 0b01: "at EL0 only", 0b10: "never executable", 0b11: "at EL1 only"}
 INDEX_NAMES: Final = dict(enumerate(MAIR_NAMES))
 # Single bits that KVM leaves clear.
-STAGE2_BITS: Final = {11: "FnXS", 51: "DBM", 52: "Contiguous", 53: "XN[0]"}
+STAGE2_BITS: Final = {11: "FnXS", 53: "XN[0]"}
 STAGE1_BITS: Final = {11: "nG", 50: "GP", 51: "DBM", 52: "Contiguous", 53: "PXN"}
 
 Names: TypeAlias = Mapping[int, str]

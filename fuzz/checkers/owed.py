@@ -12,6 +12,7 @@ from typing import Final
 
 from reference.machine.descriptor import (
     AF_BIT,
+    DBM_BIT,
     READ_BIT,
     TYPE_BIT,
     VALID_BIT,
@@ -47,17 +48,21 @@ def address_of(key: Key) -> int:
     return key & ~LEVEL
 
 
+# Fields of a valid leaf that may change with no effect on what a CPU holds, if no right is removed.
+_HARMLESS: Final = READ_BIT | WRITE_BIT | XN_BIT | AF_BIT | DBM_BIT
+
+
 def takes_away(old: int, new: int) -> bool:
     """Return whether a leaf of the same size grants less than before, or maps elsewhere."""
     if not new & VALID_BIT:
         return True
     lost = old & ~new & (READ_BIT | WRITE_BIT) or new & ~old & XN_BIT
-    return bool(lost) or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
+    return bool(lost) or (old ^ new) & ~_HARMLESS != 0
 
 
 def breaks(old: int, new: int) -> bool:
     """Return whether more than permissions and the access flag of a leaf was removed."""
-    return not new & VALID_BIT or (old ^ new) & ~(READ_BIT | WRITE_BIT | XN_BIT | AF_BIT) != 0
+    return not new & VALID_BIT or (old ^ new) & ~_HARMLESS != 0
 
 
 class OwedLeaf:

@@ -4,6 +4,7 @@
 from typing import Final
 
 from reference.machine.descriptor import (
+    CONTIGUOUS_BIT,
     RESERVED,
     TABLE,
     VALID_BIT,
@@ -16,8 +17,9 @@ from ..language import operations as ops
 from ..language.program import DEVICES
 from ..sides.guest import Guest, Watcher
 from ..sides.outcome import Outcome
-from .backing import Backing
+from .backing import ILLEGAL, Backing
 from .checker import GuestChecker, Peers
+from .contiguous import unlike_group
 from .dirty_log import LEFT_OUT
 from .fields import type_text
 from .guest_pages import guest_pages
@@ -352,12 +354,21 @@ class Translation(GuestChecker):
     def judge(self, level: int, ipa: int, entry: int) -> None:
         """Judge one leaf of a pass against slot, frames and permissions."""
         wrong, page = self.backing.next_fault_of(level, ipa, entry)
+        fields = ""
+        if not wrong and entry & CONTIGUOUS_BIT:
+            fields = unlike_group(self.shadow, self.granule, level, ipa, entry)
+            wrong, page = (ILLEGAL, ipa) if fields else ("", 0)
         if wrong:
-            self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""))
+            self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""), fields)
 
-    def wrong(self, what: str, page: int, level: int, ipa: int, entry: int, function: str = "") -> None:
-        """Report a wrong leaf, at one of its pages."""
-        fields = self.backing.fields_of(what, entry)
+    def wrong(
+        self, what: str, page: int, level: int, ipa: int, entry: int, function: str = "", fields: str = ""
+    ) -> None:
+        """Report a wrong leaf, at one of its pages.
+
+        :param fields: the wrong fields, if the leaf itself does not tell them
+        """
+        fields = fields or self.backing.fields_of(what, entry)
         why = f"{what}: {fields}" if fields else what
         reason = f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})"
         self.report(what, level, reason, frozenset([page]), function=function)

@@ -31,6 +31,9 @@ AF_BIT: Final = 1 << 10
 # XN[54:53], of which KVM sets only the upper bit: never execute.
 XN_BIT: Final = 1 << 54
 XN_LOW_BIT: Final = 1 << 53
+# DBM[51]: without VTCR_EL2.HD the hardware ignores it.
+DBM_BIT: Final = 1 << 51
+CONTIGUOUS_BIT: Final = 1 << 52
 RIGHTS_BITS: Final = READ_BIT | WRITE_BIT | XN_BIT
 XN_FIELD: Final = XN_BIT | XN_LOW_BIT
 

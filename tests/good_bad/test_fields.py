@@ -7,6 +7,7 @@ import pytest
 
 from candidate import Candidate
 from fuzz.checkers.fields import S2AP_NAMES, field_text, set_bits, type_text
+from reference.machine.descriptor import CONTIGUOUS_BIT, DBM_BIT
 from reference.pgtable import Pgtable, hyp_map_data
 
 from .case import broken, violations
@@ -14,6 +15,7 @@ from .case import broken, violations
 PAGE = "vm cpus=1 fwb={}\nslot a size=4K backing=anon\ncpu0 read a+0\n"
 DEVICE = "vm cpus=1 fwb=on\nslot a size=4K backing=device\ncpu0 read a+0\n"
 READ_ONLY = "vm cpus=1 fwb=on\nslot a size=4K backing=anon ro=on\ncpu0 read a+0\n"
+GROUP = "vm cpus=1\nslot a size=64K backing=hugetlb64k\ntable map a+0 {} rw\n"
 HYP = "vm cpus=1\nslot a size=4K backing=anon\nhyp map 0x1000 0x80001000 0x1000 {}\n"
 
 
@@ -53,9 +55,14 @@ def reasons(version: Candidate, text: str) -> Sequence[str]:
     [
         (3 << 8, 0, PAGE.format("on"), "SH is 0b00 (non-shareable), allowed: 0b11 (inner shareable)"),
         (1 << 8, 0, PAGE.format("on"), "SH is 0b10 (outer shareable), allowed: 0b11 (inner shareable)"),
-        (0, 1 << 52, PAGE.format("on"), "Contiguous, bit 52, is 1, allowed: 0"),
+        (
+            0,
+            1 << 52,
+            PAGE.format("on"),
+            "Contiguous, bit 52, is 1, and the entry at 0x40001000 does not belong to the ",
+        ),
         (0, 1 << 57, PAGE.format("on"), "bit 57 is 1, allowed: 0"),
-        (3 << 8, 1 << 51, PAGE.format("on"), "DBM, bit 51, is 1, allowed: 0; SH is 0b00 (non-shareable), allowed: "),
+        (3 << 8, 1 << 11, PAGE.format("on"), "FnXS, bit 11, is 1, allowed: 0; SH is 0b00 (non-shareable), allowed: "),
         (0xF << 2, 5 << 2, PAGE.format("off"), "MemAttr is 0b0101 (normal-nc), allowed: 0b1111 (normal-wb)"),
         (0xF << 2, 5 << 2, PAGE.format("on"), "MemAttr is 0b0101 (normal-nc), allowed: 0b0110 (normal-wb-forced)"),
         (0, 3 << 2, DEVICE, "MemAttr is 0b0011 (device-GRE), allowed: 0b0000 (device-nGnRnE) or 0b0001 (device-nGnRE)"),
@@ -67,6 +74,32 @@ def reasons(version: Candidate, text: str) -> Sequence[str]:
 )
 def test_fields_of_a_stage_2_leaf(clear: int, bits: int, text: str, fields: str) -> None:
     assert any(f": {fields}" in reason for reason in reasons(stage2(clear, bits), text))
+
+
+def test_dbm_is_ignored_without_the_dirty_state_of_the_hardware() -> None:
+    assert violations(stage2(0, DBM_BIT), PAGE.format("on")) == []
+
+
+def test_a_uniform_group_of_contiguous_leaves() -> None:
+    assert violations(stage2(0, CONTIGUOUS_BIT), GROUP.format("64K")) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        (GROUP.format("60K"), "the entry at 0x4000f000 does not belong to the group of 16"),
+        (
+            GROUP.format("64K") + "table wrprotect a+0 4K\n",
+            "the entry at 0x40001000 does not belong to the group of 16",
+        ),
+        (GROUP.format("64K").replace("slot a", "slot a ipa=1048580K"), "is not aligned"),
+    ],
+)
+def test_groups_of_contiguous_leaves_that_are_not_uniform(operation: str, fields: str) -> None:
+    found = reasons(stage2(0, CONTIGUOUS_BIT), operation)
+    assert found
+    assert all("illegal field: Contiguous, bit 52, is 1, and the " in reason for reason in found)
+    assert any(fields in reason for reason in found)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine uses the size of physical addresses that kernel code sets in VTCR_EL2."""
+"""VTCR_EL2: the size of physical addresses, and the dirty state that the machine does not model."""
 
 from pathlib import Path
 
@@ -21,3 +21,9 @@ def test_tables_above_what_vtcr_allows(tmp_path: Path) -> None:
     assert [(each.kind, each.signature) for each in found] == [
         (REGRESSION, "progress: kvm_handle_guest_abort: access does not complete")
     ]
+
+
+def test_dirty_state_of_the_hardware_has_no_verdict(tmp_path: Path) -> None:
+    copy = planted("6.12", tmp_path / "tree", PGTABLE, "vtcr |= VTCR_EL2_HA;", "vtcr |= VTCR_EL2_HA | VTCR_EL2_HD;")
+    verdict = Differential(candidate.get(version()), candidate.get(copy)).run(PROGRAM)
+    assert verdict.refused == "dirty state that the hardware manages (VTCR_EL2.HD)"

@@ -15,6 +15,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.syndrome import FSC_ACCESS, ESR_ELx_FSC_TYPE
+from reference.vtcr import VTCR_EL2_HD
 
 from . import records as r
 from .errors import TreeRefusedError
@@ -119,6 +120,8 @@ class TreeMmu(Mmu):
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
             kvm.composed_vtcr = tree.process.info[3]
+            if kvm.composed_vtcr & VTCR_EL2_HD:
+                raise TreeRefusedError("dirty state that the hardware manages (VTCR_EL2.HD)")
         return ret
 
     def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:
