@@ -81,8 +81,8 @@ fuzz: $(BASE)
 	esac
 
 # The first part runs as plain Python. The second part runs in compiled form, if there is one: the tests that check the
-# results of compiled code, and the tests that judge thousands of programs. One process runs all tests of a file, because
-# they share fixtures; the files that take longest come first (tests/conftest.py).
+# results of compiled code and its errors, and the tests that judge thousands of programs. One process runs all tests of
+# a file, because they share fixtures; the files that take longest come first (tests/conftest.py).
 MANY := $(addprefix tests/unit/engines/test_,atheris.py engine.py hypothesis_engine.py supervisor.py) \
 	tests/quality/test_finds.py tests/quality/test_state_machine.py \
 	tests/unit/features/test_features.py tests/unit/generation/test_generator_pairs.py
@@ -91,7 +91,8 @@ ONCE := $(addprefix tests/good_bad/test_practice_,excuses.py flush.py judge.py) 
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 test: $(TEST) compiled
 	S2FUZZ_PURE=1 $(PYTEST) $(MANY:%=--ignore=%) $(ONCE:%=--ignore=%)
-	$(PYTEST) $(MANY) tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/compilation/test_native.py
+	$(PYTEST) $(MANY) tests/golden tests/good_bad tests/corpus tests/hardware tests/unit/language \
+		tests/unit/compilation/test_native.py
 
 test-trees: $(TEST)
 	test -d $(TREES) || .ci/trees $(TREES)

@@ -5,7 +5,7 @@ Each rule names the kernel functions that justify it. Some rules are for kinds t
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from . import operations as ops
 from .program import ProgramError, refusal
@@ -129,10 +129,10 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
     """
     line = 0
     try:
-        for operation in par.operations:
+        # A block that was just read may have operations of any kind.
+        for each in cast("tuple[object, ...]", par.operations):
             line += 1
-            _check_operation(operation)
-            check(ops.plain(operation))
+            check(ops.plain(_checked(each)))
         line = 0
         if len(par.operations) not in range(2, MAX_ACCESSES + 1):
             raise refusal(f"par with {len(par.operations)} operation(s)", f"2 to {MAX_ACCESSES}, of two actors or more")
@@ -152,19 +152,28 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
         raise ProgramError("", line, error.message) from None
 
 
-def _check_operation(operation: ops.Concurrent) -> None:
-    """Check that blocks may contain an operation of this kind by this actor."""
+def _checked(operation: object) -> ops.Concurrent:
+    """Return an operation that blocks may contain by this actor.
+
+    :raises ProgramError: they may not contain it
+    """
+    if not isinstance(operation, (ops.GuestAccess, ops.Threaded)):
+        raise refusal(f"{_named(type(operation))} in a par block", ALLOWED_IN_BLOCKS)
     done = ops.plain(operation)
     rule = RULE_OF.get(type(done))
     actors = ops.actors_of(done) if rule is not None and rule.allowed else None
     if rule is None or not rule.allowed or (actors is not None) != isinstance(operation, ops.Threaded):
-        wrong = ops.declaration_of(type(done)).form.split()[:2] if rule is not None else ["par"]
-        raise refusal(f"{' '.join(wrong)} in a par block", ALLOWED_IN_BLOCKS)
+        raise refusal(f"{_named(type(done))} in a par block", ALLOWED_IN_BLOCKS)
     if actors is not None and operation.cpu not in actors:
-        wrong = ops.declaration_of(type(done)).form.split()[:2]
-        raise refusal(f"{' '.join(wrong)} by {ops.actor_name(operation.cpu)}", ALLOWED_IN_BLOCKS)
+        raise refusal(f"{_named(type(done))} by {ops.actor_name(operation.cpu)}", ALLOWED_IN_BLOCKS)
     if ops.fail_of(done) is not None:
         raise refusal("fail= in a par block", "no fail=")
+    return operation
+
+
+def _named(kind: type) -> str:
+    """Return the first two words of an operation of this kind."""
+    return " ".join(ops.declaration_of(kind).form.split()[:2]) if kind in RULE_OF else "par"
 
 
 def _check_cpus(par: ops.Par, where: list[int]) -> None:

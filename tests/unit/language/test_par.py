@@ -103,6 +103,7 @@ BESIDE: Final = "par\ncpu0 read a+0\nhost0 split a+0\n"
 ERRORS: Final = {
     name: (text, line, wrong)
     for name, line, wrong, text in (
+        ("a vCPU's", 5, "cpuN cache in a par block", "par\ncpu1 cache off\ncpu0 read a+0\nend"),
         ("not a block's", 6, "host write in a par block", "par\ncpu0 read a+0\nhost write a+0 4K\nend"),
         ("place", 7, "no such place in slot a: a+9M", "par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend"),
         ("fail", 5, "fail= in a par block", "par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend"),
