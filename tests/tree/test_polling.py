@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code that polls: cpu_relax() is a hint that returns even if no other actor can run; an endless loop is found."""
+"""Code that polls: cpu_relax() and cond_resched() return even if no other actor can run; an endless loop is found."""
 
 import time
 from pathlib import Path
@@ -29,6 +29,7 @@ ENDS: Final = {
     "a limit": "\tfor (int i = 0; i < 1000 && kvm->mmu_invalidate_seq != ~0UL; i++)\n\t\tcpu_relax();\n",
     "under the lock": f"\t{LOCK}\n\tfor (int i = 0; i < 100; i++)\n\t\tcpu_relax();\n\t{UNLOCK}\n",
     "schedule()": "\tfor (int i = 0; i < 100; i++)\n\t\tschedule();\n",
+    "cond_resched()": "\tfor (int i = 0; i < 100; i++)\n\t\tcond_resched();\n",
     "a sleep": f"{SLEEP}\tmsleep(1);\n",
     "a sleep under a mutex": (
         f"{SLEEP}\tmsleep(1);\n\tmutex_lock({MUTEX});\n\t{LOCK}\n\t{UNLOCK}\n\tmsleep(1);\n\tmutex_unlock({MUTEX});\n"
@@ -40,6 +41,7 @@ ENDLESS: Final = {
     "nothing": "\tfor (;;)\n\t\tcpu_relax();\n",
     "a lock": f"\tfor (;;) {{\n\t\t{LOCK}\n\t\t{UNLOCK}\n\t\tcpu_relax();\n\t}}\n",
     "schedule()": "\tfor (;;)\n\t\tschedule();\n",
+    "cond_resched()": "\tfor (;;)\n\t\tcond_resched();\n",
     "a sleep": f"{SLEEP}\tfor (;;)\n\t\tmsleep(1);\n",
 }
 SPINS: Final = "contract: kvm_handle_guest_abort: oops does not return in user_mem_abort"
@@ -82,8 +84,9 @@ def test_polling_code_that_never_ends(name: str, tmp_path: Path) -> None:
         assert time.process_time() - began < 20
 
 
-def test_an_actor_that_polls_lets_the_other_one_run(tmp_path: Path) -> None:
-    tree = polling(tmp_path / "tree", WAITS.format("", "", ""))
+@pytest.mark.parametrize("call", ["cpu_relax()", "cond_resched()"])
+def test_an_actor_that_polls_lets_the_other_one_run(call: str, tmp_path: Path) -> None:
+    tree = polling(tmp_path / "tree", WAITS.format("", "", "").replace("cpu_relax()", call))
     for switch in SWITCHES:
         run = Run(tree, BOTH.format(switch))
         assert signatures(run) == []

@@ -356,6 +356,7 @@ int shim_asked(enum shim_question what, const volatile void *lock)
 		if (vm >= 0 || dropped || shim_must_not_block)
 			rt_emit_visited(EV_RESCHED, vm, what, 0, FRAME);
 		dropped = 0;
+		rt_poll(FRAME);
 		return 0;
 	}
 	answer = waits();

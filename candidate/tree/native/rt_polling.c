@@ -3,7 +3,7 @@
 #include "rt.h"
 
 /*
- * Code that polls does not return if it has made this many calls of cpu_relax() and nothing has happened meanwhile, other than
+ * Code that polls does not return if it has made this many calls of cpu_relax() or cond_resched() and nothing has happened meanwhile, other than
  * loads, barriers, and locks that are taken and dropped. A call counts more if another actor ran or there are new records, as
  * the driver then needs time for it. If nothing happens in the turns of others either, they get their turns less and less often.
  */
