@@ -10,6 +10,7 @@ from reference.machine.descriptor import (
     CONTIGUOUS_BIT,
     DBM_BIT,
     RIGHTS_BITS,
+    SOFTWARE_BITS,
     TYPE_BIT,
     VALID_BIT,
     WRITE_BIT,
@@ -38,7 +39,9 @@ DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped
 DEVICE_CODE: Final = "device frame executable"
 WITH_CACHES: Final = "device frame mapped with caches"
 NOT_CACHED: Final = "normal frame not mapped write-back"
-FIELDS: Final = VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT | DBM_BIT | CONTIGUOUS_BIT
+FIELDS: Final = (
+    VALID_BIT | TYPE_BIT | 0xF << 2 | RIGHTS_BITS | SHAREABILITY | AF_BIT | DBM_BIT | CONTIGUOUS_BIT | SOFTWARE_BITS
+)
 
 
 class Backing:

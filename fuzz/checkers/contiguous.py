@@ -7,7 +7,7 @@ attributes, and with the address that continues the address of the entry before 
 
 from typing import Final
 
-from reference.machine.descriptor import AF_BIT, DBM_BIT, output_address
+from reference.machine.descriptor import AF_BIT, DBM_BIT, SOFTWARE_BITS, output_address
 from reference.machine.granule import Granule
 
 from .live_tables import LiveTables
@@ -35,5 +35,8 @@ def unlike_group(tables: LiveTables, granule: Granule, level: int, ipa: int, ent
 
 
 def attributes(entry: int, granule: Granule) -> int:
-    """Return the fields of a leaf that are equal in a group: all but address, access flag and dirty state."""
-    return entry & ~(granule.address_mask | AF_BIT | DBM_BIT)
+    """Return the fields of a leaf that are equal in a group.
+
+    Address, access flag and dirty state may differ, and so may bits that the hardware ignores.
+    """
+    return entry & ~(granule.address_mask | AF_BIT | DBM_BIT | SOFTWARE_BITS)

@@ -14,6 +14,7 @@ from reference.machine.descriptor import (
     AF_BIT,
     DBM_BIT,
     READ_BIT,
+    SOFTWARE_BITS,
     TYPE_BIT,
     VALID_BIT,
     WRITE_BIT,
@@ -49,7 +50,7 @@ def address_of(key: Key) -> int:
 
 
 # Fields of a valid leaf that may change with no effect on what a CPU holds, if no right is removed.
-_HARMLESS: Final = READ_BIT | WRITE_BIT | XN_BIT | AF_BIT | DBM_BIT
+_HARMLESS: Final = READ_BIT | WRITE_BIT | XN_BIT | AF_BIT | DBM_BIT | SOFTWARE_BITS
 
 
 def takes_away(old: int, new: int) -> bool:

@@ -34,6 +34,8 @@ XN_LOW_BIT: Final = 1 << 53
 # DBM[51]: without VTCR_EL2.HD the hardware ignores it.
 DBM_BIT: Final = 1 << 51
 CONTIGUOUS_BIT: Final = 1 << 52
+# Bits 58:55 are for software, in stage 1 and stage 2 (Arm ARM D8.3; KVM_PGTABLE_PROT_SW0 to SW3).
+SOFTWARE_BITS: Final = 0xF << 55
 RIGHTS_BITS: Final = READ_BIT | WRITE_BIT | XN_BIT
 XN_FIELD: Final = XN_BIT | XN_LOW_BIT
 

@@ -14,6 +14,7 @@ from typing import Final
 from .descriptor import (
     AF_BIT,
     LEAF,
+    SOFTWARE_BITS,
     TYPE_BIT,
     VALID_BIT,
     XN_BIT,
@@ -28,7 +29,8 @@ AP1_BIT: Final = 1 << 6
 READ_ONLY_BIT: Final = 1 << 7
 SHAREABILITY: Final = 3 << 8
 INNER_SHAREABLE: Final = 3 << 8
-LEAF_FIELDS: Final = VALID_BIT | TYPE_BIT | 7 << 2 | AP1_BIT | READ_ONLY_BIT | SHAREABILITY | AF_BIT | XN_BIT
+_ACCESS_FIELDS: Final = AP1_BIT | READ_ONLY_BIT | AF_BIT | XN_BIT
+LEAF_FIELDS: Final = VALID_BIT | TYPE_BIT | 7 << 2 | _ACCESS_FIELDS | SHAREABILITY | SOFTWARE_BITS
 TABLE_FIELDS: Final = VALID_BIT | TYPE_BIT
 
 # The kernel's value of MAIR_EL2, by index (arch/arm64/include/asm/memory.h).

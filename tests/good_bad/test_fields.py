@@ -7,7 +7,7 @@ import pytest
 
 from candidate import Candidate
 from fuzz.checkers.fields import S2AP_NAMES, field_text, set_bits, type_text
-from reference.machine.descriptor import CONTIGUOUS_BIT, DBM_BIT
+from reference.machine.descriptor import CONTIGUOUS_BIT, DBM_BIT, SOFTWARE_BITS
 from reference.pgtable import Pgtable, hyp_map_data
 
 from .case import broken, violations
@@ -61,7 +61,7 @@ def reasons(version: Candidate, text: str) -> Sequence[str]:
             PAGE.format("on"),
             "Contiguous, bit 52, is 1, and the entry at 0x40001000 does not belong to the ",
         ),
-        (0, 1 << 57, PAGE.format("on"), "bit 57 is 1, allowed: 0"),
+        (0, 1 << 59, PAGE.format("on"), "bit 59 is 1, allowed: 0"),
         (3 << 8, 1 << 11, PAGE.format("on"), "FnXS, bit 11, is 1, allowed: 0; SH is 0b00 (non-shareable), allowed: "),
         (0xF << 2, 5 << 2, PAGE.format("off"), "MemAttr is 0b0101 (normal-nc), allowed: 0b1111 (normal-wb)"),
         (0xF << 2, 5 << 2, PAGE.format("on"), "MemAttr is 0b0101 (normal-nc), allowed: 0b0110 (normal-wb-forced)"),
@@ -76,8 +76,16 @@ def test_fields_of_a_stage_2_leaf(clear: int, bits: int, text: str, fields: str)
     assert any(f": {fields}" in reason for reason in reasons(stage2(clear, bits), text))
 
 
-def test_dbm_is_ignored_without_the_dirty_state_of_the_hardware() -> None:
-    assert violations(stage2(0, DBM_BIT), PAGE.format("on")) == []
+@pytest.mark.parametrize("bits", [DBM_BIT, 1 << 55, SOFTWARE_BITS])
+def test_bits_of_a_stage_2_leaf_that_the_hardware_ignores(bits: int) -> None:
+    # DBM is one of them as long as the hardware does not manage the dirty state.
+    assert violations(stage2(0, bits), PAGE.format("on")) == []
+
+
+def test_bits_of_a_hyp_leaf_that_the_hardware_ignores() -> None:
+    # The version changes a valid entry, which is another mistake.
+    assert not any("illegal field" in each.signature for each in violations(stage1(SOFTWARE_BITS), HYP.format("rw")))
+    assert any("illegal field" in each.signature for each in violations(stage1(1 << 53), HYP.format("rw")))
 
 
 def test_a_uniform_group_of_contiguous_leaves() -> None:
