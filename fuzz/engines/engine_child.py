@@ -27,6 +27,7 @@ class LastFlight(NamedTuple):
     :param number: of the last program that it began; 0: it began none
     :param text: the program that it was judging; "" for none
     :param stuck: position of kernel code that did not return; None: that is not the reason
+    :param silent: seconds of CPU time without an event after which kernel code counted as not returning
     :param mistake: the mistake of the code under test if that code ended the child; None: that is not the reason
     :param over: whether the unit's time was over
     :param seconds: since the beginning of the unit; 0.0: it did not begin
@@ -36,6 +37,7 @@ class LastFlight(NamedTuple):
     number: int
     text: str
     stuck: Position | None
+    silent: float
     mistake: CandidateMistakeError | None
     over: bool
     seconds: float
@@ -111,7 +113,8 @@ class EngineChild(Child):
             check_exit(flight.pulse, -1 if code is None else code)
         except CandidateMistakeError as error:
             mistake = error
-        return LastFlight(flight.number(), flight.text(), self.stuck, mistake, self.over(), seconds, cpu)
+        stuck, silent = self.stuck, self.silence.limit
+        return LastFlight(flight.number(), flight.text(), stuck, silent, mistake, self.over(), seconds, cpu)
 
     def stop(self) -> None:
         """Kill the child and record its remaining messages."""

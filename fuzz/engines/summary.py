@@ -17,6 +17,7 @@ from ..findings.store import Store
 from ..judging.cost import Total
 from ..judging.differential import COMMON, DIVERGENCE, REGRESSION
 from ..judging.finding import Key
+from ..judging.hurry import hurried
 from ..judging.silence import is_silent
 from ..minimizing.bounded import smaller
 from .refused import says_nothing
@@ -188,7 +189,7 @@ class Keeper(Closing):
         key = record.finding.key
         if key in self.store.kept and not is_silent(record.signature):
             self.waiting.setdefault(key, []).append(kept)
-        elif not slow_replays and is_silent(record.signature):
+        elif is_silent(record.signature) and (not slow_replays or (key in self.store.kept and hurried())):
             self.store.hold(kept)
         else:
             self.store.offer(kept)

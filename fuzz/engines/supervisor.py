@@ -59,7 +59,7 @@ def run_unit(
     :raises NoProcessError: no child can be started
     :raises CandidateMistakeError: the candidate's Python has a mistake
     """
-    supervision = Supervision(unit, watch, seconds)
+    supervision = Supervision(unit, watch)
     result = supervision.result
     while True:
         child = EngineChild(supervision.rest, result, seconds, share)
@@ -88,13 +88,11 @@ class Supervision:
 
     :param unit: the whole work
     :param watch: as in `run_unit`
-    :param seconds: as in `run_unit`
     """
 
-    def __init__(self, unit: Unit, watch: Watch | None, seconds: float) -> None:
+    def __init__(self, unit: Unit, watch: Watch | None) -> None:
         self.unit = unit
         self.watch = watch
-        self.seconds = seconds
         self.result = Result(unit)
         self.rest = unit
         self.idle = self.tries = 0
@@ -154,7 +152,7 @@ class Supervision:
         :returns: whether the unit continues
         """
         program = parse(last.text)
-        finding = silent_finding(stuck, self.unit.reference, self.unit.candidate, program, self.seconds)
+        finding = silent_finding(stuck, self.unit.reference, self.unit.candidate, program, last.silent)
         record = FindingRecord(finding, last.text, last.number, self.unit.seed)
         if last.over:
             # There is no time to replay another program of a known finding.

@@ -19,6 +19,7 @@ from ..generation.capabilities import Offers
 from ..judging.collection import Reclaimer
 from ..judging.differential import Differential, Finding, Verdict
 from ..judging.finding import Key
+from ..judging.hurry import hurried
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
 from .numbers import Numbers
@@ -196,11 +197,11 @@ class UnitRun:
         self.progress()
 
     def repeat(self, program: Program, verdict: Verdict) -> None:
-        """Run a program again if it has a par block and is selected by `REPEATED`.
+        """Run a program again if it has a par block and is selected by `REPEATED`, while the session has time.
 
         :raises fuzz.engines.repeated.NotRepeatableError: its events differ
         """
-        if verdict.refused or not has_blocks(program):
+        if verdict.refused or not has_blocks(program) or hurried():
             return
         self.state.blocks += 1
         if self.number % REPEATED == 1:

@@ -69,7 +69,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         except CopyLostError as lost:
             if lost.position is not None:
                 names = request["reference"], request["candidate"]
-                found = silent_finding(lost.position, *names, parse(request["program"]), silence)
+                found = silent_finding(lost.position, *names, parse(request["program"]), lost.seconds)
                 return {"shown": [astuple(found)]}
             if lost.status is None:
                 return {"lost": f"the process {lost}", "started": True}

@@ -22,12 +22,16 @@ class CopyLostError(Exception):
     """The process gave no answer; the message is the reason: ``was killed by SIGSEGV``.
 
     :param position: where kernel code did not return; None: that is not the reason
+    :param seconds: of CPU time that it ran without an event
     :param status: its exit status, as from `os.waitstatus_to_exitcode`; None: this process ended it
     """
 
-    def __init__(self, message: str, position: Position | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, position: Position | None = None, seconds: float = 0.0, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.position = position
+        self.seconds = seconds
         self.status = status
 
 
@@ -108,4 +112,4 @@ class Forked(Closing):
                 return said
             stuck = watch.look()
             if stuck is not None:
-                raise CopyLostError(f"ran for {self.seconds:g} s of CPU time without an event", stuck)
+                raise CopyLostError(f"ran for {watch.limit:g} s of CPU time without an event", stuck, watch.limit)

@@ -8,6 +8,7 @@ from ..language.text import headings
 from ..processes.child import cpu_seconds
 from ..sides.pulse import REFERENCE, Position, position
 from .finding import COMMON, REGRESSION, Finding
+from .hurry import limit
 
 # Seconds of its own CPU time that a process may spend in kernel code without progress.
 # CPU time does not pass faster on a loaded machine.
@@ -22,15 +23,15 @@ class Silence:
 
     :param process: its process id; a child, so the id is not reused meanwhile
     :param memory: the memory that its `fuzz.sides.pulse.Pulse` writes
-    :param seconds: upper bound on CPU time without progress
+    :param seconds: upper bound on CPU time without progress, while the session has time (`fuzz.judging.hurry`)
 
-    *spent*: seconds of CPU time of the process at the last check
+    *limit*: the upper bound at the last check; *spent*: seconds of CPU time of the process at the last check
     """
 
     def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
         self.process = process
         self.memory = memory
-        self.seconds = seconds
+        self.seconds = self.limit = seconds
         self.last: Position | None = None
         self.since = 0.0
         # Seconds of CPU time without progress at the last check.
@@ -48,7 +49,8 @@ class Silence:
         if not now.side or now != self.last:
             self.last, self.since = now, spent
         self.quiet = spent - self.since
-        return now if self.quiet >= self.seconds else None
+        self.limit = limit(self.seconds)
+        return now if self.quiet >= self.limit else None
 
 
 def silent_finding(
@@ -82,3 +84,8 @@ def silent_key(stuck: Position) -> tuple[str, str]:
 def is_silent(signature: str) -> bool:
     """Return whether a signature is that of `silent_finding`."""
     return signature.startswith("progress: ") and signature.endswith(f": {WHAT}")
+
+
+def hangs(signature: str) -> bool:
+    """Return whether a signature says that kernel code does not return, in Python or in the C code of a tree."""
+    return is_silent(signature) or f": oops {WHAT} in " in signature

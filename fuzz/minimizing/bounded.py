@@ -9,7 +9,7 @@ import candidate
 from ..findings.found import CRASH
 from ..findings.record import FindingRecord
 from ..findings.replay import Replayer
-from ..judging.silence import is_silent
+from ..judging.silence import hangs
 from ..language.text import print_program
 from .minimize import NotShownError, minimized
 from .watched import WatchedJudge
@@ -37,7 +37,7 @@ def smaller(
     :param seconds: time limit, after which the current run still finishes; None: no limit
     :raises KeyboardInterrupt: Ctrl-C
     """
-    if record.kind == CRASH or is_silent(record.signature):
+    if record.kind == CRASH or hangs(record.signature):
         return record
     before = record.program
     with WatchedJudge(candidate.get(reference), candidate.get(candidate_name)) as judge:

@@ -29,7 +29,6 @@ class WatchedJudge:
 
     def __init__(self, reference: Candidate, candidate: Candidate, seconds: float = silence.SECONDS) -> None:
         self.names = reference.name, candidate.name
-        self.seconds = seconds
         judge = judge_here(reference, candidate)
         self.forked = Forked(lambda text: [astuple(each) for each in judge(parse(text))], seconds)
 
@@ -44,7 +43,7 @@ class WatchedJudge:
             return [Finding(*each) for each in self.forked.ask(print_program(program))]
         except CopyLostError as lost:
             if lost.position is not None:
-                return [silent_finding(lost.position, *self.names, program, self.seconds)]
+                return [silent_finding(lost.position, *self.names, program, lost.seconds)]
             signature = HUNG
             if lost.status is not None:
                 text = f"process ended with exit code {lost.status}"

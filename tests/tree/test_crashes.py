@@ -10,7 +10,9 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import KVM_MAIN, MMU, PGTABLE
+from candidate.tree.runtime.times import seconds
 from fuzz.judging.differential import REGRESSION, Differential, Finding
+from fuzz.judging.hurry import VARIABLE
 from fuzz.language.program import Program
 from fuzz.language.text import parse
 
@@ -63,6 +65,21 @@ def test_loop_that_needs_the_driver(kind: str, tmp_path: Path) -> None:
     found = findings(tmp_path, file, place, text + place)
     assert [each.kind for each in found] == [REGRESSION]
     assert "oops does not return in" in found[0].signature
+
+
+def test_a_loop_ends_sooner_once_the_time_of_the_session_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    text, what = CRASHES["a loop"]
+    copy = planted("6.12", tmp_path / "tree", PGTABLE, PLACE, text + PLACE)
+    differential = Differential(candidate.get(version("6.12")), candidate.get(copy))
+    differential.run(PROGRAM)
+    before = sum(seconds())
+    (found,) = differential.run(PROGRAM).findings
+    assert f"{what} {FUNCTION}" in found.signature
+    # Without that it takes 9 to 10 s.
+    assert sum(seconds()) - before < 6.0
 
 
 @pytest.mark.parametrize("kind", CRASHES)

@@ -84,6 +84,7 @@ def fuzz(arguments: Namespace) -> int:
     from ...engines.unit import Unit
     from ...findings.found import folder_name
     from ...findings.replay import Replayer
+    from ...judging.hurry import hurry_after
     from ..changes import say_changes
     from ..inputs import known_findings, make_out
     from ..versions import open_versions, say_changed
@@ -107,7 +108,7 @@ def fuzz(arguments: Namespace) -> int:
     unit = Unit(arguments.engine, reference, candidate_name, arguments.seed, *budget, corpus=corpus, contents=contents)
     summary = Summary(reference, candidate_name, arguments.seed, arguments.engine, accepted=accepted)
     progress = ProgressLine(summary, sys.stderr.isatty(), quiet=arguments.json)
-    with Keeper(summary, out, Replayer(contents=contents)) as keeper:
+    with hurry_after(arguments.seconds), Keeper(summary, out, Replayer(contents=contents)) as keeper:
 
         def watch(result: "Result") -> None:
             keeper.watch(result)

@@ -2,6 +2,9 @@
 """Kernel code that does not return, in each kind of process that judges, in the available form."""
 
 import json
+import os
+import resource
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,11 @@ from fuzz.corpus.observing import Worker, observe
 from fuzz.coverage import shares
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
-from fuzz.judging.silence import SECONDS
+from fuzz.judging import hurry
+from fuzz.judging.silence import SECONDS, hangs
 from fuzz.language.text import parse
 
-from ..console import ROOT
+from ..console import ROOT, process
 from ..processes import LONG, Started, environment
 
 LOOP = "s2fuzz 1\nvm\nslot a size=2M backing=anon\ncpu0 write a+0\ncpu0 write a+4K\nhost discard a+0 2M\n"
@@ -40,6 +44,51 @@ def test_run_names_operation_and_program(tmp_path: Path) -> None:
     assert (found["at"], found["operation"]) == (2, "operation 3: host discard a+0 2M")
     assert found["severity"] == "hang"
     assert fine["verdict"] == "clean"
+
+
+def test_a_session_hurries_once_its_time_is_over(tmp_path: Path) -> None:
+    """Without that, three processes spend 10 s of CPU time each: two that judge, and one that replays."""
+    (tmp_path / "loop.py").write_text(
+        """\
+from candidate import Candidate
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
+
+
+class PgtableLoop(Pgtable):
+    def stage2_map_walker_try_leaf(self, addr, end, level, ptep, data):
+        while True:
+            pass
+
+
+CANDIDATE = Candidate("loop", PgtableLoop, Mmu, "a test")
+"""
+    )
+    arguments = ("--candidate", "./loop.py", "--seconds", "1", "--workers", "2")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = process("fuzz", *arguments, cwd=tmp_path, stdout=subprocess.PIPE)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert done.returncode == 1, done.stderr
+    assert "./loop.py: no event for 2 s of CPU time in kvm_handle_guest_abort" in done.stdout
+    assert spent < 22.0
+
+
+def test_only_the_end_of_the_time_lowers_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(hurry.VARIABLE, raising=False)
+    with hurry.hurry_after(None):
+        assert hurry.limit(10.0) == 10.0
+    with hurry.hurry_after(1000.0):
+        assert hurry.limit(10.0) == 10.0
+    with hurry.hurry_after(-2.0):
+        assert (hurry.limit(10.0), hurry.limit(1.0)) == (hurry.HURRIED, 1.0)
+    assert hurry.VARIABLE not in os.environ
+
+
+def test_minimising_leaves_out_programs_that_hang() -> None:
+    """Each run would take the whole limit."""
+    assert hangs(SIGNATURE)
+    assert hangs("contract: kvm_set_memory_region: oops does not return in stage2_unmap_put_pte")
+    assert not hangs("contract: kvm_set_memory_region: oops BUG() in stage2_unmap_put_pte")
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "findings.md"])
