@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -20,6 +19,7 @@ from .registry.declaration import CANDIDATE, Candidate
 from .registry.errors import RefusedCandidateError, UnknownCandidateError
 from .registry.files import anywhere, beside, canonical, load, path_of, portable
 from .registry.folder import declared_by, declared_in
+from .registry.meant import name_meant
 
 __all__ = [
     "Candidate",
@@ -185,11 +185,8 @@ def _known(name: str) -> Candidate:
     found = _REGISTRY.get(name) or _BUGS.get(name)
     if found is None:
         there = _BUGS if name.startswith("bug-") else _REGISTRY
-        near = get_close_matches(name.lower(), [*_REGISTRY, *_BUGS], 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        if tree := kernel_tree.tree_meant_by(name):
-            hint = f" (a kernel tree is `{tree}`)"
-        raise UnknownCandidateError(f"no candidate {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
+        hint = name_meant(name, [*_REGISTRY, *_BUGS])
+        raise UnknownCandidateError(f"no version {name!r}{hint}; there are: {', '.join(there)}; {_OTHERS}")
     return found
 
 

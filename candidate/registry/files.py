@@ -22,9 +22,10 @@ from typing import Final
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
 from reference.import_trial import try_import
 
-from ..tree import PREFIX, tree_meant_by, with_absolute_path
+from ..tree import PREFIX, with_absolute_path
 from .declaration import CANDIDATE, Candidate, declarations
 from .errors import DeclarationError, RefusedFileError
+from .meant import path_meant
 from .source_paths import note, shown_path, source_of
 
 _WANTED: Final = "the path of a Python file that ends in its declaration"
@@ -104,9 +105,7 @@ def path_of(name: str) -> Path:
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
     if wrong:
-        tree = tree_meant_by(name)
-        hint = f"; a kernel tree is `{tree}`" if tree else ""
-        raise RefusedFileError(f"candidate {name}: {wrong}{hint}; give {_WANTED}")
+        raise RefusedFileError(f"candidate {name}: {wrong}{path_meant(name)}; give {_WANTED}")
     return path.resolve()
 
 

@@ -71,7 +71,7 @@ def test_is_found_by_name_only() -> None:
     assert not {bug.name for bug in BUGS} & set(candidate.names())
     with pytest.raises(ValueError, match="already"):
         candidate.register(BUGS[0].name, Pgtable, Mmu, "taken")
-    with pytest.raises(candidate.UnknownCandidateError, match=r"^no candidate 'bug-x'; there are: bug-"):
+    with pytest.raises(candidate.UnknownCandidateError, match=r"^no version 'bug-x'; there are: bug-"):
         candidate.get("bug-x")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import TreeError
+from .near_paths import is_linux, near_path
 
 ARM: Final = "arch/arm64"
 PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
@@ -80,7 +81,9 @@ class TreeSource:
         try:
             self.root = root.resolve()
             if not self.root.exists():
-                raise TreeError(f"{self.name}: no such folder; allowed: the top folder of a Linux tree")
+                near = near_path(root, is_linux)
+                hint = f" (did you mean {near!r}?)" if near else ""
+                raise TreeError(f"{self.name}: no such folder{hint}; allowed: the top folder of a Linux tree")
             if not self.root.is_dir():
                 raise TreeError(f"{self.name} is not a folder; allowed: the top folder of a Linux tree")
             for path, wrong in _NEEDED:

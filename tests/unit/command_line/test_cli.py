@@ -55,11 +55,11 @@ def test_each_bad_program_is_reported_and_no_program_runs(call: Call) -> None:
 
 @pytest.mark.parametrize("option", ["--candidate", "--reference"])
 def test_unknown_candidate(call: Call, option: str) -> None:
-    refused(call("run", option, "rfc-v9", write(MISSING_CLEAN)), "no candidate 'rfc-v9'", "rfc-v1-fixed")
+    refused(call("run", option, "rfc-v9", write(MISSING_CLEAN)), "no version 'rfc-v9'", "rfc-v1-fixed")
 
 
 def test_unknown_candidate_to_fuzz(call: Call) -> None:
-    refused(call("fuzz", "--candidate", "rfc-v9"), "no candidate 'rfc-v9'", "rfc-v1-fixed")
+    refused(call("fuzz", "--candidate", "rfc-v9"), "no version 'rfc-v9'", "rfc-v1-fixed")
 
 
 @pytest.mark.parametrize("out", ["file", "file/below"])

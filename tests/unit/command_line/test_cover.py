@@ -204,7 +204,7 @@ def test_an_invalid_line_is_reported_in_one_line(call: Call) -> None:
 
 def test_invalid_arguments_are_refused(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(call(str(tmp_path)), "there is no program to replay; name corpora")
-    refused(call(PLAIN, "--candidate", "nobody"), "no candidate 'nobody'")
+    refused(call(PLAIN, "--candidate", "nobody"), "no version 'nobody'")
     (tmp_path / "file").write_text("")
     refused(call(PLAIN, "--html", str(tmp_path / "file" / "in")), "--html", "name a directory that can be created")
     monkeypatch.setattr(cover, "find_spec", lambda name: None if name == "coverage" else importlib.util.find_spec(name))

@@ -204,7 +204,7 @@ def test_minimize_of_standard_input_writes_to_standard_output(call: Call, tmp_pa
     ("name", "wrong"),
     [
         ("./my_patch.py", "candidate ./my_patch.py: no such file; give the path of a Python file"),
-        ("my-patch", "no candidate 'my-patch'; there are: original, "),
+        ("my-patch", "no version 'my-patch'; there are: original, "),
         ("tree:/nowhere/linux", "/nowhere/linux: no such folder; allowed: the top folder of a Linux tree"),
     ],
 )

@@ -231,7 +231,7 @@ def test_minimize_interrupted_writes_the_best(call: Call, monkeypatch: pytest.Mo
     [
         ("minimize x.s2 --candidate rfc-v1-fixed", "shows nothing; give a program with a finding"),
         ("minimize x.s2 --signature cured*", "no finding matches --signature 'cured*'; there are: regression "),
-        ("minimize x.s2 --candidate rfc-v9", "no candidate 'rfc-v9'"),
+        ("minimize x.s2 --candidate rfc-v9", "no version 'rfc-v9'"),
         ("minimize plain.s2", "plain.s2: no comment names its candidate; name it with --candidate NAME"),
         ("minimize no.s2", "no.s2: No such file"),
         ("minimize bad.s2", "bad.s2:1: "),
@@ -351,7 +351,7 @@ def test_expect_skips_files_and_counts_them(call: Call) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("bug-last-page", "bug-last-page is a planted bug"), ("rfc-v9", "no candidate 'rfc-v9'")],
+    [("bug-last-page", "bug-last-page is a planted bug"), ("rfc-v9", "no version 'rfc-v9'")],
 )
 def test_expect_refuses_an_unregistered_version(name: str, words: str, call: Call) -> None:
     Path("regressions/there.s2").write_text("# About.\n" + SMALL)

@@ -44,7 +44,7 @@ def test_no_kernel(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     refused(run(PROGRAM, "--kernel", "6.12"), "no kernel 6.12, there is none in ", "`make real` fetches")
     refused(run(PROGRAM, "--kernel", "/none"), "--kernel /none: no such file; name a kernel image")
     refused(run(PROGRAM, "--model", "nonsense"), "no kernel at hand")
-    refused(run(PROGRAM, "--model", "nonsense", "--kernel", image), "no candidate 'nonsense'")
+    refused(run(PROGRAM, "--model", "nonsense", "--kernel", image), "no version 'nonsense'")
     refused(run(str(ROOT / "none.s2"), "--kernel", image), "none.s2")
 
 
