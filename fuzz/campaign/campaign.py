@@ -25,6 +25,8 @@ from .work.upkeep import Screen
 
 CORPUS = "corpus"
 FINDINGS = "findings"
+# A new corpus until it has all seeds.
+_UNFINISHED = ".corpus-unfinished"
 _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 
 
@@ -89,6 +91,9 @@ def make(folder: Path) -> None:
         (folder / FINDINGS).mkdir(exist_ok=True)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, FileExistsError):
+            # The path may be one above the folder.
+            wrong = f"{error.filename} is a file" if error.filename != str(folder) else "a file"
         raise CampaignError(f"{folder}: {wrong}; name a directory that can be created and written") from None
 
 
@@ -98,15 +103,21 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
     :raises CorpusError: it cannot be created
     """
     path = folder / CORPUS
-    new = not path.exists()
-    corpus = Corpus(path)
-    corpus.sweep()
-    if new:
+    if not path.exists():
+        # A full disk must not leave a corpus with some of the seeds: nothing would add the others later.
+        unfinished = folder / _UNFINISHED
+        corpus = Corpus(unfinished)
         for seed in sorted((corpus_folder() / "seeds").glob("*.s2")):
             try:
                 corpus.add(load(seed))
             except ProgramError as error:
                 lines.say(f"corpus: {error}; skipped")
+        try:
+            unfinished.rename(path)
+        except OSError as error:
+            raise CorpusError(f"{path}: {error.strerror or error}; make the folder writable") from None
+    corpus = Corpus(path)
+    corpus.sweep()
     return corpus
 
 

@@ -124,19 +124,48 @@ class CampaignError(Exception):
     """A campaign cannot begin or continue; the message is one line: where, why, what to do."""
 
 
-def failure(path: Path, error: OSError | sqlite3.Error) -> CampaignError:
-    """Return the error for the user when the directory cannot be used."""
+class DamagedError(sqlite3.DatabaseError):
+    """A value in the database that nothing wrote there."""
+
+
+def failure(path: Path, error: OSError | sqlite3.Error | ValueError) -> CampaignError:
+    """Return the error for the user when the directory cannot be used.
+
+    :param error: a ValueError: something in the database, or SQLite's message about it, cannot be decoded
+    """
+    if isinstance(error, ValueError):
+        error = DamagedError(str(error))
     if isinstance(error, sqlite3.Error):
         name = getattr(error, "sqlite_errorname", "")
-        wrong = {"SQLITE_NOTADB": "not a database", "SQLITE_CORRUPT": "the database is damaged"}.get(name, str(error))
+        damaged = name == "SQLITE_CORRUPT" or isinstance(error, DamagedError) or str(error).startswith("no such ")
+        wrong = "the database is damaged" if damaged else str(error)
         if name == "SQLITE_BUSY":
             wrong = "another program keeps it locked"
-        if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        if name == "SQLITE_NOTADB":
+            wrong = "not a database"
+        if damaged or name == "SQLITE_NOTADB":
             whole = "an intact database, or a new directory (the programs in corpus/ and findings/ are text files)"
             return CampaignError(f"{path}: {wrong}; use {whole}")
     else:
         wrong = error.strerror or str(error)
     return CampaignError(f"{path}: {wrong}; use a writable directory with free space")
+
+
+def not_begun(folder: Path | str) -> CampaignError:
+    """Return the error for a campaign that ended before its settings were stored."""
+    wrong = "the campaign has not begun, because it was killed or its disk was full"
+    return CampaignError(f"{folder}: {wrong}; free space there, and run its `s2fuzz campaign` command again")
+
+
+def _text(data: bytes) -> str:
+    """Decode a text of the database.
+
+    :raises DamagedError: it is not UTF-8
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedError(str(error)) from None
 
 
 def _close(db: sqlite3.Connection) -> None:
@@ -153,7 +182,7 @@ def _closed_on_failure(path: Path) -> Iterator[ExitStack]:
     with ExitStack() as opened:
         try:
             yield opened
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise failure(path, error) from None
         opened.pop_all()
 
@@ -168,6 +197,7 @@ def connect(folder: Path) -> sqlite3.Connection:
         # Only `transaction` begins transactions.
         db = sqlite3.connect(path, timeout=10, isolation_level=None)
         opened.callback(_close, db)
+        db.text_factory = _text
         version, tables = _head(db)
         if not version and not tables:
             db.executescript(_MODES)
@@ -205,15 +235,18 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
             db = sqlite3.connect(f"{where}?mode={mode}", uri=True, timeout=10, isolation_level=None)
             opened.callback(_close, db)
             db.execute("PRAGMA query_only = 1")
-            version, _ = _head(db)
+            version, tables = _head(db)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname.startswith("SQLITE_BUSY"):
                 raise
             # These files cannot be made, as on a read-only file system.
             db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
             opened.callback(_close, db)
-            version, _ = _head(db)
+            version, tables = _head(db)
+        if not version and not tables:
+            raise not_begun(folder)
         _check(db, path, version)
+        db.text_factory = _text
     return db
 
 
@@ -226,7 +259,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
     db = connect_to_read(folder)
     try:
         yield db
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         raise failure(folder / NAME, error) from None
     finally:
         db.close()

@@ -10,7 +10,7 @@ from candidate import anywhere
 
 from ...engines.registry import DEFAULT
 from . import UNIT_SECONDS
-from .database import CampaignError, transaction
+from .database import CampaignError, DamagedError, transaction
 
 DEFAULT_SEED: Final = 1
 
@@ -50,6 +50,7 @@ def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
 
     :returns: the seed
     :raises CampaignError: it is a different campaign
+    :raises DamagedError: a setting is missing, or the seed is no number
     """
     with transaction(db):
         kept = dict(db.execute("SELECT key, value FROM settings"))
@@ -59,8 +60,11 @@ def settle(db: sqlite3.Connection, folder: str, asked: Settings) -> int:
         if not kept:
             kept = {"seed": str(DEFAULT_SEED), **wanted}
             db.executemany("INSERT INTO settings VALUES (?, ?)", kept.items())
-    compare(folder, kept, wanted)
-    return int(kept["seed"])
+    try:
+        compare(folder, kept, wanted)
+        return int(kept["seed"])
+    except (KeyError, ValueError) as error:
+        raise DamagedError(f"a setting cannot be read: {error}") from None
 
 
 def compare(folder: str, kept: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -98,8 +98,8 @@ def state_of(overview: Overview) -> str:
     if overview.running:
         return "running"
     if not overview.sessions:
-        return "not begun"
-    return f"ended: {overview.why}" if overview.why else "was killed; the same command resumes it"
+        return "not begun; the same command begins it"
+    return f"ended: {overview.why}" if overview.why else "was killed, or its disk was full; the same command resumes it"
 
 
 def since_feature(overview: Overview) -> str:

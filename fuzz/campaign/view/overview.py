@@ -94,7 +94,7 @@ class Overview:
     Except totals, curve and gone findings, it covers only the newest code version.
 
     :param running: a coordinator runs on this machine, or reported less than a minute ago
-    :param why: why the last session ended; "" if it runs or was killed
+    :param why: why the last session ended; "" if it runs, was killed, or could not store the reason
     :param versions: number of code versions so far
     :param elapsed: campaign time in seconds
     :param programs: number judged, over all code versions

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from ...engines.registry import DEFAULT
 from ...findings.found import rank
 from ...judging.finding import Finding
-from ..store.database import snapshot
+from ..store.database import not_begun, snapshot
 from ..store.exercise import read_exercise
 from ..store.findings import GONE, TO_REPLAY
 from ..store.refused import read_refused
@@ -55,13 +55,18 @@ class Work(NamedTuple):
 
 
 def read(db: sqlite3.Connection, folder: Path | str) -> Overview:
-    """Read the overview of a campaign."""
+    """Read the overview of a campaign.
+
+    :raises CampaignError: it has no settings yet
+    """
     with snapshot(db):
         return _read(db, str(folder))
 
 
 def _read(db: sqlite3.Connection, folder: str) -> Overview:
     settings = dict(db.execute("SELECT key, value FROM settings"))
+    if not settings:
+        raise not_begun(folder)
     session, silent = last_session(db)
     version = session.version
     running = session.ended is None and alive(session.host, session.pid, silent)
@@ -74,9 +79,9 @@ def _read(db: sqlite3.Connection, folder: str) -> Overview:
     found = findings(db, version)
     return Overview(
         folder=folder,
-        candidate=settings.get("candidate", ""),
-        reference=settings.get("reference", ""),
-        seed=int(settings.get("seed", 0)),
+        candidate=settings["candidate"],
+        reference=settings["reference"],
+        seed=int(settings["seed"]),
         engines=session.engines,
         scheduler=session.scheduler,
         form=session.form,

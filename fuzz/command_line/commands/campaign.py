@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from ...campaign.store import UNIT_SECONDS
 from ...engines.registry import DEFAULT, PUBLIC, engine_of
-from ...exit_codes import FINE, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, WORSE
+from ...exit_codes import FINE, INTERRUPTED, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
 from ..messages import BadInputError, complain, dump, say_form
 from ..options import add_json, add_known, add_versions
 from ..parser import Once, Parser
 from ..values import MAX_SECONDS, folder, number, port, seed, until, workers
-from .status import KEYS, exit_code_of, tell_overview
+from .status import KEYS, exit_code_of, say_nothing_judged, tell_overview
 
 if TYPE_CHECKING:
     from ...campaign.store.settings import Settings
@@ -134,9 +134,8 @@ def campaign(arguments: Namespace) -> int:
     accepted = known_findings(arguments)
     interrupted, overview = run_campaign(arguments, settings, accepted)
     code = INTERRUPTED if interrupted else exit_code_of(overview)
-    if code == FINE and not overview.programs:
-        complain("nothing was judged, so there is no verdict; see the log in DIR; the same command resumes")
-        code = NO_VERDICT
+    if not interrupted:
+        say_nothing_judged(overview)
     changes = changes_answer(settings.reference, [settings.candidate])
     tell_overview(overview, arguments.json, {"exit_code": code, "changes": changes})
     for entry in accepted.stale():

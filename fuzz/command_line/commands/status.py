@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...distribution import how_to_install
 from ...exit_codes import BAD_INPUT, FINE, NO_VERDICT, OUR_MISTAKE, WORSE
 from ..command import CLASSES, EXIT_CODES, Command
-from ..messages import BadInputError, NoVerdictError, dump
+from ..messages import BadInputError, NoVerdictError, complain, dump
 from ..options import add_known
 from ..parser import Once, Parser
 from ..values import folder, since
@@ -61,6 +61,7 @@ def status(arguments: Namespace) -> int:
         write_page(overview, moments, files, arguments.html, arguments.since)
     code = exit_code_of(overview)
     tell_overview(overview, arguments.json, {"exit_code": code}, arguments.since)
+    say_nothing_judged(overview)
     return code
 
 
@@ -116,13 +117,21 @@ def tell_overview(overview: "Overview", as_json: bool, more: dict[str, Any], sin
         print(summary(overview, since), end="")
 
 
+def say_nothing_judged(overview: "Overview") -> None:
+    """Complain if there is no verdict because no program was judged."""
+    if not overview.programs:
+        log = Path(overview.folder, "log")
+        rest = " yet" if overview.running else f"; see {log}; the same command resumes"
+        complain(f"nothing was judged, so there is no verdict{rest}")
+
+
 def exit_code_of(overview: "Overview") -> int:
     """Return the exit code for a campaign."""
     if overview.crashed:
         return OUR_MISTAKE
     if overview.worse:
         return WORSE
-    if overview.unknown:
+    if overview.unknown or not overview.programs:
         return NO_VERDICT
     return BAD_INPUT if overview.idle else FINE
 

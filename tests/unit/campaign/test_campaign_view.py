@@ -54,7 +54,7 @@ def test_status_from_another_process(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_state_of_a_killed_campaign_is_shown(done: tuple[Path, Overview]) -> None:
-    assert state_of(replace(done[1], why="")).startswith("was killed")
+    assert state_of(replace(done[1], why="")).startswith("was killed, or its disk was full")
 
 
 def terminal(out: io.StringIO) -> Console:
