@@ -96,7 +96,7 @@ class Bbm(GuestChecker):
             key = key_of(level, ipa)
             owed = self.owed.leaves.get(key)
             held = self.owed.aged.get(key, 0) if owed is None else owed.entry
-        what = self.change(level, held, new) if held else ""
+        what = self.change_without_break(level, held, new) if held else ""
         if what:
             self.report(
                 f"{what} without break",
@@ -111,7 +111,7 @@ class Bbm(GuestChecker):
             return "table"
         return "page" if level == 3 else "block"
 
-    def change(self, level: int, old: int, new: int) -> str:
+    def change_without_break(self, level: int, old: int, new: int) -> str:
         """Return the part of a change from *old* to *new* that needs break-before-make; "" if none does."""
         was, now = self.name_of(old, level), self.name_of(new, level)
         if was != now:
@@ -199,7 +199,7 @@ class Bbm(GuestChecker):
 
     def compare(self, ipa: int, level: int, held: int, new: int) -> None:
         """Judge an entry made while a CPU may still hold another entry of the same level."""
-        what = self.change(level, held, new)
+        what = self.change_without_break(level, held, new)
         if what:
             self.too_early(ipa, level, what, held, key_of(level, ipa), new)
 

@@ -13,6 +13,7 @@ from .checker import Checker, GuestChecker
 from .context import Context
 from .contract import Contract
 from .dcache import Dcache
+from .declared_methods import check_all
 from .dirty_log import DirtyLog
 from .fault_order import FaultOrder
 from .hyp import Hyp
@@ -77,6 +78,8 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     WalkOrder,
     Leak,
 )
+
+check_all(CHECKERS)
 
 # Header of the table in the documentation.
 HEADER: Final = "| checker | holds | why it matters | severity |"

@@ -16,7 +16,7 @@ ROOTS: Final = (
     "fuzz/generation/mutations.py",
 )
 # Always plain Python: modules that are imported before the choice, that work on files only, that find data files beside
-# themselves, that add methods to an existing class, whose objects are pickled between processes,
+# themselves, that add methods to an existing class or inspect classes, whose objects are pickled between processes,
 # that compiled code must call through Python, and enumerations.
 PLAIN: Final = frozenset(
     {
@@ -30,7 +30,7 @@ PLAIN: Final = frozenset(
         ),
         *("fuzz/judging/known.py", "fuzz/judging/cost.py", "fuzz/judging/finding.py"),
         *("reference/machine/words.py", "reference/stores.py", "reference/progress_observer.py"),
-        "fuzz/checkers/severity.py",
+        *("fuzz/checkers/severity.py", "fuzz/checkers/declared_methods.py"),
     }
 )
 PACKAGES: Final = ("reference", "candidate", "fuzz")

@@ -16,7 +16,9 @@ import pytest
 import fuzz.checkers
 from fuzz.checkers.call_order import CallOrder
 from fuzz.checkers.checker import Checker, GuestChecker
+from fuzz.checkers.declared_methods import CheckerMethodError, check_methods
 from fuzz.checkers.fault_checker import FaultChecker
+from fuzz.checkers.live_tables import LiveTables
 from fuzz.checkers.refusal_checker import BEYOND, RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Clause, Rule
@@ -28,7 +30,7 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
-BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, RefusalChecker, VisibleLeaves)
+BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, LiveTables, RefusalChecker, VisibleLeaves)
 # Files with the descriptions of violations. The judge's file describes differences of two versions.
 CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
 # Pages with the table of rules.
@@ -193,3 +195,65 @@ def test_a_case_that_shows_nothing_does_not_count() -> None:
     assert untested(tlb, [one]) == ""
     assert "both" in untested(tlb, [Case(one.name, one.signature, one.good, one.text)])
     assert "both" in untested(tlb, [Case(one.name, one.signature, one.bad, one.text, one.bad)])
+
+
+def slips() -> dict[str, tuple[type[Checker], str]]:
+    """Return classes with a slip, and the words about it."""
+
+    class Misspelt(GuestChecker):
+        def chnaged(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None: ...
+
+    class Case(Checker):
+        def plainStore(self, ptep: int, old: int, new: int) -> None: ...
+
+    class Short(Checker):
+        def Put(self, page: int, count: int) -> None: ...
+
+    class Fewer(Checker):
+        def tlbi_ipa(self, vmid: int, ipa: int) -> None: ...  # type: ignore[override]
+
+    class More(Checker):
+        def dsb(self, domain: str, more: int, most: int) -> None: ...  # type: ignore[override]
+
+    class Exchanged(Checker):
+        def tlbi_ipa(self, ipa: int, vmid: int, level: int) -> None: ...  # type: ignore[override]
+
+    class Value(Checker):
+        store = 3  # type: ignore[assignment]
+
+    class Below(Misspelt):
+        def scan(self) -> None: ...
+
+    return {
+        "misspelt": (Misspelt, "chnaged: never called (did you mean 'changed'?)"),
+        "case": (Case, "plainStore: never called (did you mean 'plain_store'?)"),
+        "short": (Short, "Put: never called (did you mean 'put'?)"),
+        "fewer": (Fewer, "tlbi_ipa: it is called with (vmid, ipa, level) and takes (vmid, ipa)"),
+        "more": (More, "dsb: it is called with "),
+        "exchanged": (Exchanged, "tlbi_ipa: it gets vmid where it takes ipa"),
+        "value": (Value, "store: not a method, but an event has this name"),
+        "in a base": (Below, "chnaged: never called"),
+    }
+
+
+@pytest.mark.parametrize("slip", slips())
+def test_a_method_that_would_not_be_called_is_an_error(slip: str) -> None:
+    kind, said = slips()[slip]
+    with pytest.raises(CheckerMethodError) as error:
+        check_methods(kind)
+    assert said in str(error.value)
+    assert str(error.value).startswith("tests.good_bad.test_registry.slips.<locals>.")
+
+
+def test_other_methods_are_not_errors() -> None:
+    class Sound(GuestChecker):
+        def store(self, ptep: int, old: int, new: int, released: bool = False) -> None: ...
+
+        def changed(self, *all_of_them: int) -> None: ...
+
+        def cut(self) -> None: ...
+
+        def _changde(self) -> None: ...
+
+    check_methods(Sound)
+    assert all(check_methods(kind) is None for kind in CHECKERS)  # type: ignore[func-returns-value]
