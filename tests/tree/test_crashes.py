@@ -161,6 +161,14 @@ def test_refused(name: str, tmp_path: Path) -> None:
     assert verdict.findings == []
 
 
+def test_a_string_function_that_a_patch_calls_is_that_of_the_c_library(tmp_path: Path) -> None:
+    text = "\tmmap_read_lock(current->mm);\n\tvma = vma_lookup"
+    call = "\t{ char name[8]; strcpy(name, \"fault\"); if (name[0] != 'f') return -EFAULT; }\n"
+    copy = planted("6.12", tmp_path / "tree", MMU, text, call + text)
+    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(PROGRAM)
+    assert (verdict.refused, verdict.findings) == ("", [])
+
+
 # Places for a call of an unmodelled function: in a call that returns a bitmap, and at the end of a VM.
 ELSEWHERE = {
     "a dirty log": (KVM_MAIN, "\tn = kvm_dirty_bitmap_bytes(memslot);\n\tflush = false;\n"),

@@ -46,6 +46,14 @@ def test_every_symbol_has_a_class_and_a_reason() -> None:
     assert reason("no_such_function") == "it is not in the list of symbols"
 
 
+def test_string_functions_of_native_are_those_of_the_c_library() -> None:
+    """A stub for a string function that a patch calls would take the calls of native/ as well, in every program."""
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted(NATIVE.glob("rt*.[ch]")))
+    called = set(re.findall(r"\b((?:str|mem)[a-z]+)\(", text))
+    assert {"strcpy", "memcpy"} <= called
+    assert {name: listed()[name].kind for name in called if name in listed()} == dict.fromkeys(called, LIBRARY)
+
+
 def test_native_defines_each_modelled_symbol() -> None:
     """Search its source text, which also contains names defined by macros."""
     text = "".join(file.read_text() for file in sorted(NATIVE.glob("*.[ch]")))
