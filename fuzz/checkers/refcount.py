@@ -8,6 +8,7 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
+from .place_pair import after
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -114,5 +115,6 @@ class Refcount(GuestChecker):
         written = last.written(table.page)
         counted = last.counted(table.page)
         if counted and written:
+            counted = after(counted, written)
             return f"{written}, where it was written last, and {counted}, where it was counted last"
         return written or counted

@@ -12,8 +12,10 @@ from candidate.registry.source_paths import shown_module
 from candidate.tree import path_of_file
 from reference.kernel import Kernel
 
+from ..checkers.place_pair import SAME
+
 # The format in which `candidate.tree.runtime.code_places` writes a place.
-_PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by (\w[\w.> ]*)")
+_PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by ((?:\.\.\. > )?\w[\w.> ]*)")
 _CHAIN: Final = " > "
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
 
@@ -44,17 +46,29 @@ def calls_at(place: str, meant: str = "") -> tuple[KernelCall, ...]:
     :param place: a place, or the reason of a finding that ends in one or more places
     :param meant: of several places, take the last one in this function; without one, the last place
     """
-    found = [match.groups() for match in _PLACE.finditer(place)]
+    found = places_in(place)
     if not found:
         return ()
-    function, file, line, chain = next((each for each in reversed(found) if meant in chain_of(each[-1])), found[-1])
-    names = chain_of(chain)
+    function, file, line, names = next((each for each in reversed(found) if meant in each[-1]), found[-1])
     calls = [KernelCall(name) for name in names]
     for at in range(len(names) - 1, -1, -1):
         if names[at] == function:
             calls[at] = KernelCall(function, path_of_file(file), int(line))
             break
     return tuple(calls)
+
+
+def places_in(text: str) -> list[tuple[str, str, str, list[str]]]:
+    """Return the places in a text: function, file, line, and the names of the calls, outermost first."""
+    found: list[tuple[str, str, str, list[str]]] = []
+    for function, file, line, chain in (match.groups() for match in _PLACE.finditer(text)):
+        names = chain_of(chain)
+        if names[0] == SAME:
+            # The calls of the place before it, as `fuzz.checkers.place_pair` omits them.
+            before = found[-1][-1] if found else []
+            names = [*before[: before.index(names[1]) if names[1] in before else 0], *names[1:]]
+        found.append((function, file, line, names))
+    return found
 
 
 def chain_of(text: str) -> list[str]:

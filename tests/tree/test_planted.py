@@ -12,6 +12,7 @@ from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import REGRESSION, Differential
+from fuzz.reports.calls import places_in
 
 from .trees import around, changed, real_tree
 
@@ -136,9 +137,9 @@ def test_where_maps_differ(tmp_path: Path) -> None:
 
 def names(reason: str, planted: Planted, copy: Path) -> bool:
     """Return whether a reason names the function, a line with the code, and the call chain."""
-    for function, file, line, chain in re.findall(r"(\w+) \((\w+\.c):(\d+)\), by ([\w >]*)", reason):
+    for function, file, line, calls in places_in(reason):
         lines = (copy / {"pgtable.c": PGTABLE, "mmu.c": MMU}[file]).read_text().splitlines()
-        if function == planted.function and planted.code in lines[int(line) - 1] and planted.chain in chain:
+        if function == planted.function and planted.code in lines[int(line) - 1] and planted.chain in " > ".join(calls):
             return True
     return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import candidate
+from fuzz.checkers.place_pair import after
 from fuzz.command_line.inputs import read_given
 from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.replay import Replayer
@@ -281,6 +282,30 @@ def test_of_several_places_the_one_in_the_named_function_is_used(meant: str, lin
         "last, and kvm_host_get_page (mmu.c:250), by stage2_map_walker > kvm_host_get_page, where it was counted last"
     )
     assert calls_at(reason, meant)[-1].line == line
+
+
+SHARED = "kvm_handle_guest_abort > user_mem_abort > kvm_pgtable_walk > stage2_map_walker"
+WRITTEN = f"kvm_set_pte (pgtable.c:106), by {SHARED} > stage2_try_leaf > kvm_set_pte"
+
+
+@pytest.mark.parametrize(
+    ("counted", "text"),
+    [
+        (
+            f"kvm_host_get_page (mmu.c:250), by {SHARED} > kvm_host_get_page",
+            "kvm_host_get_page (mmu.c:250), by ... > stage2_map_walker > kvm_host_get_page",
+        ),
+        (WRITTEN, "kvm_set_pte (pgtable.c:106), by ... > kvm_set_pte"),
+        ("f (mmu.c:9), by kvm_handle_guest_abort > user_mem_abort > f", ""),
+        ("f (mmu.c:9), by kvm_age_gfn > f", ""),
+    ],
+)
+def test_a_second_place_omits_the_calls_of_the_first_and_loses_none(counted: str, text: str) -> None:
+    short = after(counted, WRITTEN)
+    assert short == (text or counted)
+    reason = f"3 references; at {WRITTEN}, where it was written last, and {short}, where it was counted last"
+    assert calls_at(reason) == calls_at(counted)
+    assert calls_at(reason, "stage2_try_leaf") == calls_at(WRITTEN if "kvm_set_pte" not in counted else counted)
 
 
 @pytest.mark.parametrize("behind", ["", "; before it, in the same program: refcount: f: too few references L1"])

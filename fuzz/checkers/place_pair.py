@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two places in a kernel tree, as the text of one reason: the calls that they share appear once."""
+
+from typing import Final
+
+# Format of `candidate.tree.runtime.code_places`: ``f (file.c:1), by a > b > f``.
+_BY: Final = ", by "
+_CALL: Final = " > "
+# Stands for the calls of the place before it, up to the call that follows.
+SAME: Final = "..."
+# Fewer shared calls are not worth an omission.
+_FEWEST: Final = 3
+
+
+def after(place: str, first: str) -> str:
+    """Return a place without the calls that it shares with the place before it, except for the last shared one.
+
+    `fuzz.reports.calls` adds them again: that call appears once in the calls of *first*.
+
+    :param first: the place before it
+    """
+    at, _, calls = place.partition(_BY)
+    shared = first.partition(_BY)[2].split(_CALL)
+    names = calls.split(_CALL)
+    count = 0
+    while count < min(len(names), len(shared)) and names[count] == shared[count]:
+        count += 1
+    return f"{at}{_BY}{_CALL.join([SAME, *names[count - 1 :]])}" if count >= _FEWEST else place
