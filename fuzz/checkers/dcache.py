@@ -310,8 +310,8 @@ class Dcache(GuestChecker):
             self.cleans.append((pa, pa + size))
         start = (pa >> self.granule.page_shift) - self.guest.memory.first
         end = start + (size >> self.granule.page_shift)
-        if self.guest.number:
-            # The event names no VM, so the checker of one VM is enough.
+        if self.side.active is not self.guest:
+            # The event names no VM: the checker of the VM that kernel code runs for judges it.
             return
         index = self.guest.memory.owner.find(DEVICE, max(start, 0), max(end, 0))
         if index >= 0:

@@ -133,6 +133,16 @@ class FreesOthers(Mmu):
             self.p.kvm_pgtable_stage2_destroy(self.first)
 
 
+def test_cleaned_device_frames_are_found_after_the_end_of_the_first_vm() -> None:
+    head = "s2fuzz 1\nvm cpus=1 vms=2\nslot a size=4K backing=anon\nslot b size=4K backing=device vm=1\n"
+    program = parse(head + "vm end 0\ncpu1 read b+0\ncpu1 cache on\ncpu1 setway\n")
+    executor = Executor(candidate.get("bug-device-clean"), program)
+    executor.create()
+    found = [executor.step(at)[1] for at in range(len(program.operations))]
+    assert [each.signature for each in found[2]] == ["dcache: stage2_flush_walker: device frame cleaned"]
+    assert found[2][0].reason.startswith("VM 1: ")
+
+
 def test_the_tables_of_others_are_not_excused() -> None:
     _, found = run(f"{USED}vm end 1\n", broken(FreesOthers))
     assert "lifetime: stage2_free_walker: freed while reachable" in [each.signature for each in found]
