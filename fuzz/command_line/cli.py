@@ -21,6 +21,7 @@ from ..distribution import (
 )
 from ..exit_codes import BAD_INPUT, HUNG_UP, INTERRUPTED, NO_VERDICT, OUR_MISTAKE, PIPE_CLOSED
 from ..processes.signals import exit_code, in_order
+from ..processes.standard_files import open_closed
 from ..processes.starting import NoProcessError
 from .failures import failure, report_failure
 from .messages import BadInputError, NoVerdictError, complain
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Do the work of `main`, under its signal handlers."""
+    open_closed()
     if sys.stderr is None:
         # Without a stderr, print() would write messages for it to stdout.
         sys.stderr = io.StringIO()

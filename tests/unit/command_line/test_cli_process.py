@@ -49,6 +49,15 @@ def test_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_a_session_needs_no_standard_input_or_error(tmp_path: Path, closed: str) -> None:
+    session = "fuzz --candidate rfc-v1-fixed --programs 4 --workers 2 --out out"
+    expected = shell(f"$S {session} 2>/dev/null", tmp_path)
+    result = shell(f"$S {session} {closed}", tmp_path)
+    assert result.returncode == expected.returncode
+    assert "4 programs" in result.stdout
+
+
 @pytest.mark.parametrize("name", ["reference", "candidate"])
 def test_foreign_package(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
