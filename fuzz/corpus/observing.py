@@ -3,7 +3,6 @@
 
 import json
 import os
-import select
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
@@ -14,6 +13,7 @@ from ..judging import silence
 from ..judging.silence import Silence
 from ..processes.child import Child
 from ..processes.starting import starting
+from ..processes.waiting import readable
 from ..sides import pulse
 
 # Seconds that one program may take.
@@ -113,7 +113,7 @@ def observe(
             busy = {worker.answers: worker for worker in running if worker.job}
             if not busy:
                 return
-            ready, _, _ = select.select(list(busy), [], [], _LOOK_EVERY)
+            ready = readable(busy, _LOOK_EVERY)
             for pipe, worker in busy.items():
                 how = ""
                 if pipe in ready:

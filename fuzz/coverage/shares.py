@@ -3,7 +3,6 @@
 
 import json
 import os
-import select
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from ..judging.silence import LOOK_EVERY, Silence
 from ..language.program import Program
 from ..language.text import headings, print_program
 from ..processes.child import Child
+from ..processes.waiting import readable
 from ..sides import pulse
 
 # CPU seconds without an event after which kernel code counts as hanging. The bound is high, since
@@ -148,7 +148,7 @@ def run(
             running = [share for share in running if not share.done()]
             if running:
                 # Returns as soon as a process answers.
-                select.select([share.process.answers for share in running], [], [], LOOK_EVERY)
+                readable((share.process.answers for share in running), LOOK_EVERY)
         return [share.answer() for share in shares]
     finally:
         for share in shares:

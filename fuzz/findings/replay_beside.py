@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Concurrent requests to `fuzz.findings.replay_server`, each answered by a forked copy of that process."""
 
-import select
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..processes.fork import Fork
 from ..processes.starting import NoProcessError
+from ..processes.waiting import readable
 
 
 def answers(requests: Sequence[Any], beside: int, work: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
@@ -37,7 +37,7 @@ def answers(requests: Sequence[Any], beside: int, work: Callable[[Any], Any]) ->
                 busy[copy] = number
             if not busy:
                 break
-            ready, _, _ = select.select([copy.answers for copy in busy], [], [])
+            ready = readable(copy.answers for copy in busy)
             for copy in [copy for copy in busy if copy.answers in ready]:
                 answer = copy.read()
                 if answer is None:

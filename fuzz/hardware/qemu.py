@@ -9,7 +9,6 @@ started it, and its standard input ends.
 import contextlib
 import mmap
 import os
-import select
 import subprocess
 import tempfile
 from array import array
@@ -20,6 +19,7 @@ from ..closing import Closing
 from ..processes.ended import end_of, ended_text
 from ..processes.programs import program_path
 from ..processes.tied import start_tied
+from ..processes.waiting import readable
 from . import assemble, layout
 
 PROGRAM: Final = "qemu-system-aarch64"
@@ -166,7 +166,7 @@ class Qemu(Closing):
         :raises QemuError: QEMU died or takes too long
         """
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], self.patience)[0]:
+        if not readable([self.process.stdout.fileno()], self.patience):
             self.kill()
             raise QemuError(
                 f"QEMU: {self.program} does not answer within {self.patience:g} s and was killed; "

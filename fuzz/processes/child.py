@@ -5,7 +5,6 @@
 """
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import IO, Final
 from ..closing import Closing
 from ..distribution import home_folder
 from .starting import starting
+from .waiting import readable
 
 # Maximum number of bytes of one read from a pipe.
 _CHUNK: Final = 1 << 20
@@ -56,7 +56,7 @@ class Child(Closing):
     reaches this process, which decides what happens to the child. The child ends with this process, whatever ended
     that. It uses the packages of this process, wherever it runs.
 
-    *pid*: its PID; *answers*: the descriptor from which its lines are read, for `select.select`
+    *pid*: its PID; *answers*: the descriptor from which its lines are read, for `fuzz.processes.waiting.readable`
 
     :param what: the process, for people: ``the process of engine random``
     :param module: the module, which must call `fuzz.processes.parent.parent_of` first
@@ -127,7 +127,7 @@ class Child(Closing):
 
         :returns: complete lines, without their ends; None: the child has closed its end of the pipe
         """
-        if not select.select([self.answers], [], [], seconds)[0]:
+        if not readable([self.answers], seconds):
             return []
         data = os.read(self.answers, _CHUNK)
         if not data:
@@ -138,7 +138,7 @@ class Child(Closing):
     def left(self) -> list[bytes]:
         """Return the remaining lines of a dead child."""
         lines: list[bytes] = []
-        while select.select([self.answers], [], [], 0)[0]:
+        while readable([self.answers], 0):
             more = self.read(0)
             if more is None:
                 break

@@ -4,7 +4,6 @@
 import gc
 import os
 import pickle
-import select
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from .orphans import die_with_parent
 from .starting import starting
+from .waiting import readable
 
 _HEAD: Final = 8
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,7 +98,7 @@ class Fork:
 
     def ready(self, seconds: float) -> bool:
         """Wait up to *seconds*, and return whether there is an answer, or the copy is dead."""
-        return bool(select.select([self.answers], [], [], seconds)[0])
+        return bool(readable([self.answers], seconds))
 
     def read(self) -> tuple[Any] | None:
         """Return the answer in a tuple of one; None: the copy is dead."""
