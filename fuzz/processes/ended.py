@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The end of a program that was started: its exit code and its last line of output."""
 
+import os
 import subprocess
-from typing import IO, Any
+from typing import IO, Any, Final
+
+# Maximum number of bytes that are read from the end of the output.
+_READ: Final = 2000
 
 
 def end_of(process: subprocess.Popen[Any], errors: IO[bytes], patience: float) -> tuple[int, str]:
@@ -16,8 +20,9 @@ def end_of(process: subprocess.Popen[Any], errors: IO[bytes], patience: float) -
     except subprocess.TimeoutExpired:
         process.kill()
         code = process.wait()
-    errors.seek(0)
-    return code, errors.read(2000).decode(errors="replace").strip().split("\n")[-1]
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(size - _READ, 0))
+    return code, errors.read().decode(errors="replace").strip().split("\n")[-1]
 
 
 def ended_text(program: str, code: int, said: str) -> str:
