@@ -71,10 +71,14 @@ class Log:
             raise failure(self.path, error) from None
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(self.fd)
             wrong = "the campaign is already running"
             raise CampaignError(f"{folder}: {wrong}; use `s2fuzz status`, or another directory") from None
+        except OSError as error:
+            os.close(self.fd)
+            wrong = f"the file system cannot lock a file: {error.strerror or error}"
+            raise CampaignError(f"{self.path}: {wrong}; use a directory on another file system") from None
 
     def say(self, message: str) -> None:
         """Write a line.
