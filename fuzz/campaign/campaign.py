@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..corpus import Corpus, CorpusError
+from ..corpus.folder import failure as failure_of_corpus
 from ..distribution import corpus_folder
+from ..files import sync_folder
 from ..findings.accepted import Accepted
 from ..language.program import ProgramError
 from ..language.text import load
@@ -24,9 +26,9 @@ from .work.pool import client_of
 from .work.upkeep import Screen
 
 CORPUS = "corpus"
+# The name of a corpus that does not have all its seeds yet.
+NEW_CORPUS = ".corpus"
 FINDINGS = "findings"
-# A new corpus until it has all seeds.
-_UNFINISHED = ".corpus-unfinished"
 _OURS = (CORPUS, FINDINGS, log.NAME, database.NAME)
 
 
@@ -104,21 +106,29 @@ def corpus_of(folder: Path, lines: Log) -> Corpus:
     """
     path = folder / CORPUS
     if not path.exists():
-        # A full disk must not leave a corpus with some of the seeds: nothing would add the others later.
-        unfinished = folder / _UNFINISHED
-        corpus = Corpus(unfinished)
-        for seed in sorted((corpus_folder() / "seeds").glob("*.s2")):
-            try:
-                corpus.add(load(seed))
-            except ProgramError as error:
-                lines.say(f"corpus: {error}; skipped")
-        try:
-            unfinished.rename(path)
-        except OSError as error:
-            raise CorpusError(f"{path}: {error.strerror or error}; make the folder writable") from None
+        make_corpus(folder / NEW_CORPUS, path, lines)
     corpus = Corpus(path)
     corpus.sweep()
     return corpus
+
+
+def make_corpus(new: Path, path: Path, lines: Log) -> None:
+    """Create a corpus of the seeds of the checkout under another name, so that *path* has all of them or is absent.
+
+    :param new: that name; it may hold what a killed session has left
+    :raises CorpusError: it cannot be created
+    """
+    corpus = Corpus(new)
+    for seed in sorted((corpus_folder() / "seeds").glob("*.s2")):
+        try:
+            corpus.add(load(seed))
+        except ProgramError as error:
+            lines.say(f"corpus: {error}; skipped")
+    try:
+        new.rename(path)
+    except OSError as error:
+        raise failure_of_corpus(path, error) from None
+    sync_folder(path.parent)
 
 
 def sweep(folder: Path) -> None:

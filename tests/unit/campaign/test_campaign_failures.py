@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.campaign import run
+from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.database import CampaignError
 from fuzz.campaign.view.lines import NoOutput
+from fuzz.corpus import Corpus
 from fuzz.findings.accepted import Accepted
+from fuzz.language.program import Program
 
+from ..console import ROOT
 from .campaigns import SETTINGS
 
 
@@ -22,3 +25,23 @@ def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr("fuzz.campaign.store.log.fcntl.flock", refuse)
     with pytest.raises(CampaignError, match="cannot lock a file: No locks available; use a directory on another"):
         run(folder, SETTINGS, Accepted(), NoOutput())
+
+
+def test_a_corpus_gets_all_seeds_although_its_creation_was_interrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, added = Corpus.add, list[str]()
+
+    def interrupted(corpus: Corpus, program: Program | str) -> str:
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        added.append(add(corpus, program))
+        return added[-1]
+
+    monkeypatch.setattr(Corpus, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt), open_campaign(folder, SETTINGS):
+        pass
+    monkeypatch.setattr(Corpus, "add", add)
+    with open_campaign(folder, SETTINGS) as parts:
+        assert len(parts.corpus) == len(list((ROOT / "corpus" / "seeds").glob("*.s2")))
+    assert {path.name for path in folder.iterdir()} == {"campaign.sqlite", "corpus", "findings", "log"}
