@@ -289,16 +289,19 @@ class Coordinator(Closing):
             return "no memory for it"
         return self.pool.lost(error)
 
+    def replay_time(self) -> float:
+        """Return the seconds for the replays at the end of the session: a signal may arrive during that time."""
+        return _REPLAY_TIMEOUT if self.stopping.why == INTERRUPTED else _LAST_REPLAYS
+
     def wind_down(self) -> None:
         """Collect the results so far of the units in flight, and the replays that end in time."""
-        interrupted = self.stopping.why == INTERRUPTED
         deadline = time.monotonic() + _UNITS_TIMEOUT
         while self.flying and (left := deadline - time.monotonic()) > 0:
             self.process_events(left)
-        deadline = time.monotonic() + (_REPLAY_TIMEOUT if interrupted else _LAST_REPLAYS)
-        while self.filer.waiting and (left := deadline - time.monotonic()) > 0:
+        begun = time.monotonic()
+        while self.filer.waiting and (left := begun + self.replay_time() - time.monotonic()) > 0:
             self.process_events(min(left, 0.1))
-            if not interrupted:
+            if self.stopping.why != INTERRUPTED:
                 self.upkeep.tick(self.flying)
         # After this, a file that the filer was writing exists and counts.
         self.filer.close(_REPLAY_TIMEOUT)

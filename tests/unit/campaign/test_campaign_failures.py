@@ -3,19 +3,30 @@
 
 import errno
 import os
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.database import CampaignError
+from fuzz.campaign.store.findings import Pending, Replayed
 from fuzz.campaign.view.lines import NoOutput
+from fuzz.campaign.view.overview import Overview
+from fuzz.campaign.work import filing
+from fuzz.campaign.work.coordinator import Coordinator
+from fuzz.campaign.work.filing import CheckedReplayer, FilerEndedError
+from fuzz.campaign.work.stopping import INTERRUPTED
 from fuzz.corpus import Corpus
 from fuzz.findings.accepted import Accepted
+from fuzz.findings.store import Store
 from fuzz.language.program import Program
 
 from ..console import ROOT
-from .campaigns import SETTINGS
+from ..processes import PATIENCE
+from .campaigns import SETTINGS, Until
 
 
 def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +56,31 @@ def test_a_corpus_gets_all_seeds_although_its_creation_was_interrupted(
     with open_campaign(folder, SETTINGS) as parts:
         assert len(parts.corpus) == len(list((ROOT / "corpus" / "seeds").glob("*.s2")))
     assert {path.name for path in folder.iterdir()} == {"campaign.sqlite", "corpus", "findings", "log"}
+
+
+def test_ctrl_c_ends_the_last_replays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the replays of a campaign whose other work is over take long."""
+    wind_down, over = Coordinator.wind_down, threading.Event()
+
+    def begin(coordinator: Coordinator) -> None:
+        over.set()
+        wind_down(coordinator)
+
+    def slowly(store: Store, folder: Path, pending: Pending) -> Replayed:
+        assert isinstance(store.replayer, CheckedReplayer)
+        assert store.replayer.ending.wait(PATIENCE)
+        raise FilerEndedError
+
+    monkeypatch.setattr(Coordinator, "wind_down", begin)
+    monkeypatch.setattr(filing, "file", slowly)
+    interrupted = list[float]()
+
+    def interrupt(overview: Overview) -> bool:
+        if over.is_set():
+            interrupted.append(time.monotonic())
+        return over.is_set()
+
+    why, overview = run(folder, replace(SETTINGS, until=(("programs", 1.0),)), Accepted(), Until(interrupt))
+    assert overview.waiting
+    assert why == INTERRUPTED
+    assert time.monotonic() - interrupted[0] < 30.0
