@@ -39,7 +39,7 @@ class Pending:
 class Replayed:
     """The outcome of a replay.
 
-    :param state: `FILED`, `UNREPLAYED` or `GONE`
+    :param state: `FILED`, `UNREPLAYED`, `GONE`, or `PENDING` if no process has replayed the program
     :param reason: of the finding, as the replay showed it, or with a note on why it did not
     :param file: of its smallest program; "" if it is neither filed nor gone
     :param operations: number of operations of that program

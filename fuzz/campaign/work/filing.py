@@ -13,19 +13,23 @@ from candidate.tree import TreeError
 
 from ...execution.mistakes import CandidateMistakeError
 from ...files import write_atomically
-from ...findings.found import file_name
+from ...findings.found import CRASH, file_name
 from ...findings.record import file_text
-from ...findings.replay import Replayer
+from ...findings.replay import LOST, NOT_JUDGED, NOT_STARTED, Replayer
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
 from ...language.program import Program, ProgramError
 from ...language.text import print_program
 from ..store.code import Code, digests_of
-from ..store.findings import FILED, GONE, UNREPLAYED, Pending, Replayed
+from ..store.findings import FILED, GONE, PENDING, UNREPLAYED, Pending, Replayed
 from .file_minimizing import MinimizedFile, ToMinimize, minimize_file
 
 # Seconds that writing a file may take on a slow disk.
 _WRITE_TIMEOUT: Final = 60.0
+# Number of attempts to replay a program while no process does it, and seconds between two of them, multiplied by the
+# number of attempts so far.
+_MAX_TRIES: Final = 5
+_RETRY_DELAY: Final = 1.0
 
 
 class FilerEndedError(Exception):
@@ -34,6 +38,10 @@ class FilerEndedError(Exception):
 
 class CodeChangedError(Exception):
     """The code under test changed meanwhile: the result of the replay is meaningless."""
+
+
+class NoReplayError(Exception):
+    """No process has replayed a program, for a reason that has nothing to do with the program."""
 
 
 class CheckedReplayer(Replayer):
@@ -63,6 +71,7 @@ class CheckedReplayer(Replayer):
 
         :raises CodeChangedError: the sources differ at the end of the replay
         :raises FilerEndedError: *ending* is set by then
+        :raises NoReplayError: no process could be started, or each was lost
         """
         shown = self.shows_unchecked(program, reference, candidate)
         if self.look() != self.code:
@@ -73,6 +82,7 @@ class CheckedReplayer(Replayer):
         """Replay without checking the sources; the caller replays the final result again with `shows`.
 
         :raises FilerEndedError: *ending* is set by then
+        :raises NoReplayError: no process could be started, or each was lost
         """
         self.busy.set()
         try:
@@ -81,6 +91,9 @@ class CheckedReplayer(Replayer):
             self.busy.clear()
         if self.ending.is_set():
             raise FilerEndedError
+        for each in shown:
+            if each.kind == CRASH and each.signature in (NOT_STARTED, LOST):
+                raise NoReplayError(f"{NOT_JUDGED}{each.signature}: {each.reason}")
         return shown
 
 
@@ -189,13 +202,17 @@ class Filer:
             return minimize_file(self.store, self.folder.parent, wanted, judge, lambda: not self.queue.empty())
         except CodeChangedError:
             self._drop()
-        except CandidateMistakeError:
-            # The next unit reports it.
+        except (CandidateMistakeError, NoReplayError):
+            # The next unit reports a mistake; without a process, the next session makes the program smaller.
             pass
         return None
 
     def _replayed(self, pending: Pending, code: Code, asked: float) -> Replayed:
-        """Replay a program that was found on *code*, if that is the current code."""
+        """Replay a program that was found on *code*, if that is the current code.
+
+        If no process replays it, even after some time, it stays pending.
+        """
+        tries = 0
         while True:
             # A check reads all sources, so one check serves all replays that were requested before it.
             if self.store is None or (self.code != code and self.looked < asked):
@@ -206,6 +223,13 @@ class Filer:
                 return file(self.store, self.folder, pending)
             except CodeChangedError:
                 self._drop()
+            except NoReplayError as error:
+                tries += 1
+                if tries == _MAX_TRIES:
+                    return Replayed(pending, PENDING, str(error), "", 0)
+                # The cause, such as too many processes, may be temporary.
+                if self.ending.wait(tries * _RETRY_DELAY):
+                    raise FilerEndedError from None
 
     def _renew(self) -> None:
         """Create a store for the current code."""
@@ -236,6 +260,7 @@ def file(store: Store, folder: Path, pending: Pending) -> Replayed:
     :param folder: of the store, below that of the campaign
     :raises CodeChangedError: from a `CheckedReplayer` replayer of the store
     :raises FilerEndedError: likewise
+    :raises NoReplayError: likewise
     """
     # A copy, because the store takes over what it is offered.
     record = replace(pending.record)

@@ -2,7 +2,7 @@
 """The coordinator's side of replaying: requests to the filer, and records of its answers."""
 
 from ..store.database import CampaignError
-from ..store.findings import FILED, GONE, Replayed
+from ..store.findings import FILED, GONE, PENDING, Replayed
 from ..store.log import Log
 from ..store.records import Records
 from .file_minimizing import MinimizedFile, ToMinimize
@@ -38,6 +38,10 @@ class Replays:
         finding = replayed.pending.record.finding
         if replayed.trouble:
             raise CampaignError(f"{replayed.trouble}; use a writable directory with free space")
+        if replayed.state == PENDING:
+            self.filer.waiting.discard(replayed.pending.id)
+            self.log.say(f"not replayed, which the next session tries again: {finding.title}: {replayed.reason}")
+            return
         new = self.records.findings.file(replayed)
         self.filer.forget(replayed)
         accepted = self.records.findings.accepted_text(*finding.key)

@@ -12,7 +12,7 @@ import pytest
 
 from fuzz.campaign.campaign import open_campaign, run
 from fuzz.campaign.store.database import CampaignError
-from fuzz.campaign.store.findings import Pending, Replayed
+from fuzz.campaign.store.findings import FILED, Pending, Replayed
 from fuzz.campaign.view.lines import NoOutput
 from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.work import filing
@@ -21,12 +21,15 @@ from fuzz.campaign.work.filing import CheckedReplayer, FilerEndedError
 from fuzz.campaign.work.stopping import INTERRUPTED
 from fuzz.corpus import Corpus
 from fuzz.findings.accepted import Accepted
+from fuzz.findings.found import CRASH
+from fuzz.findings.replay import NOT_STARTED, Replayer
 from fuzz.findings.store import Store
+from fuzz.judging.finding import Finding
 from fuzz.language.program import Program
 
 from ..console import ROOT
 from ..processes import PATIENCE
-from .campaigns import SETTINGS, Until
+from .campaigns import SETTINGS, Until, check, go_on
 
 
 def test_a_file_system_without_locks_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +87,16 @@ def test_ctrl_c_ends_the_last_replays(folder: Path, monkeypatch: pytest.MonkeyPa
     assert overview.waiting
     assert why == INTERRUPTED
     assert time.monotonic() - interrupted[0] < 30.0
+
+
+def test_findings_that_no_process_replays_wait_for_the_next_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(filing, "_RETRY_DELAY", 0.0)
+        patched.setattr(Replayer, "shows", lambda *_: [Finding(CRASH, NOT_STARTED, "no memory")])
+        screen = Until(lambda overview: "which the next session tries again" in (folder / "log").read_text())
+        run(folder, SETTINGS, Accepted(), screen)
+    check(folder)
+    overview = go_on(folder, 2)
+    assert {found.state for found in overview.shown} == {FILED}

@@ -12,13 +12,13 @@ import pytest
 
 from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import reading
-from fuzz.campaign.store.findings import FILED, Pending, Replayed
+from fuzz.campaign.store.findings import FILED, PENDING, Pending, Replayed
 from fuzz.campaign.work import filing
 from fuzz.campaign.work.file_minimizing import MinimizedFile, ToMinimize
 from fuzz.campaign.work.filing import Filer
-from fuzz.findings.found import comments_of
+from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.record import FindingRecord
-from fuzz.findings.replay import Replayer
+from fuzz.findings.replay import LOST, NOT_STARTED, Replayer
 from fuzz.findings.witness import with_stamp
 from fuzz.judging.finding import Finding
 from fuzz.language.text import load
@@ -53,6 +53,11 @@ class Filing:
         self.meanwhile()
         return [Finding(*KEY, f"shown by {program.count('read')}", 0)] if "read a+0\n" in program else []
 
+    def without_process(self, signature: str) -> list[Finding]:
+        """Return the answer of a `Replayer` without a process."""
+        self.runs += 1
+        return [Finding(CRASH, signature, "no memory")]
+
     def filed(self, number: int = 1, reads: int = 6) -> ToMinimize:
         """File a program of this many operations."""
         record = FindingRecord(
@@ -76,6 +81,30 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Filing]:
     yield made
     made.filer.close(60)
     assert not made.filer.thread.is_alive()
+
+
+@pytest.mark.parametrize("signature", [NOT_STARTED, LOST])
+def test_a_replay_without_a_process_is_tried_again(
+    one: Filing, signature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filing, "_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(
+        Replayer,
+        "shows",
+        lambda *arguments: one.shows(*arguments) if one.runs == 2 else one.without_process(signature),
+    )
+    one.filed()
+    assert one.runs == 3
+
+
+def test_a_replay_that_no_process_does_stays_pending(one: Filing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filing, "_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(Replayer, "shows", lambda *arguments: one.without_process(NOT_STARTED))
+    one.filer.ask(Pending(1, 1, FindingRecord(Finding(*KEY, "why", 0), HEAD + "cpu0 read a+0\n", 7, 3)), OLD)
+    replayed = one.told.get(timeout=60)
+    assert isinstance(replayed, Replayed)
+    assert (replayed.state, replayed.reason) == (PENDING, f"not judged again: {NOT_STARTED}: no memory")
+    assert not any(path.is_file() for path in (one.folder / "findings").rglob("*"))
 
 
 def test_a_filed_program_becomes_smaller(one: Filing) -> None:
