@@ -82,9 +82,8 @@ def observe_all(
     missing = [(digest, text) for digest, text in texts.items() if digest not in known]
     progress(len(known), len(texts))
     saved = time.monotonic()
-    reference, candidate, _ = observations.key.split(" ")
     try:
-        for observed in observe(missing, reference, candidate, workers):
+        for observed in observe(missing, *observations.versions, workers):
             known[observed.digest] = observed
             observations.note(observed)
             progress(len(known), len(texts))

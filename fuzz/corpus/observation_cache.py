@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The observed features of the programs of a corpus, kept in a SQLite file beside them.
 
-The file is a cache: it may be deleted at any time. An entry is valid only for one pair of versions
-and one state of the sources, which are part of every key.
+The file is a cache: it may be deleted at any time. An entry is valid only for one pair of versions, one state of their
+code and one state of the sources, which are part of every key.
 """
 
 import hashlib
@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..distribution import home_folder
+from ..findings.digests import code_text
 from .folder import Corpus, CorpusError
 from .observing import Observed
 
 FILE: Final = ".observed.sqlite3"
 # The sources that determine the features of a program, relative to the checkout.
-SOURCES: Final = ("reference", "candidate", "fuzz/language", "fuzz/checkers", "fuzz/execution", "fuzz/judging")
-_LAYOUT: Final = 1
+SOURCES: Final = (
+    *("reference", "candidate"),
+    *("fuzz/language", "fuzz/sides", "fuzz/checkers", "fuzz/execution", "fuzz/features", "fuzz/judging"),
+)
+_LAYOUT: Final = 2
+# Keys of this layout do not have the code of the versions.
+_OLD_LAYOUT: Final = 1
+_DROP: Final = "DROP TABLE observed; DROP TABLE superfluous;"
+# Separates the parts of a key: reference, candidate, their code, sources.
+_BETWEEN: Final = "\n"
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS observed (
     key TEXT, digest TEXT, features BLOB, trouble TEXT, PRIMARY KEY (key, digest)
@@ -68,9 +77,9 @@ def seen_features(corpus: Corpus) -> list[KnownFeatures]:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             for key, digest, features in database.execute("SELECT key, digest, features FROM observed ORDER BY key"):
-                versions, _, of = key.rpartition(" ")
+                *versions, _, of = key.split(_BETWEEN)
                 if of == sources and digest in there and features is not None:
-                    found.setdefault(versions, []).append(unpack(features))
+                    found.setdefault(" ".join(versions), []).append(unpack(features))
     except sqlite3.Error:
         return []
     return [KnownFeatures(versions, len(each), len(set().union(*each))) for versions, each in found.items()]
@@ -88,14 +97,15 @@ def unpack(data: bytes) -> tuple[int, ...]:
 
 
 class Observations:
-    """The file, for one pair of versions and the current sources.
+    """The file, for one pair of versions, their current code and the current sources.
 
     :param folder: the folder of the corpus; None: keep it only in memory
     :raises CorpusError: the file cannot be created or written
     """
 
     def __init__(self, folder: Path | None, reference: str, candidate: str) -> None:
-        self.key = f"{reference} {candidate} {sources_digest()}"
+        self.versions = reference, candidate
+        self.key = _BETWEEN.join((*self.versions, code_text(*self.versions), sources_digest()))
         self.path = folder / FILE if folder else None
         # One line if the file was unusable.
         self.remark = ""
@@ -115,8 +125,10 @@ class Observations:
         database = sqlite3.connect(self.path or ":memory:", timeout=_PATIENCE)
         try:
             (layout,) = database.execute("PRAGMA user_version").fetchone()
-            if layout not in (0, _LAYOUT):
+            if layout not in (0, _OLD_LAYOUT, _LAYOUT):
                 raise sqlite3.DatabaseError(f"unknown layout {layout}")
+            if layout == _OLD_LAYOUT:
+                database.executescript(_DROP)
             database.executescript(_TABLES)
         except BaseException:
             database.close()
@@ -158,10 +170,12 @@ class Observations:
             self._unsaved.append((self.key, observed.digest, features, observed.trouble))
 
     def save(self) -> None:
-        """Write the recorded observations.
+        """Write the recorded observations, and delete those of the same versions for other code.
 
         :raises CorpusError: they cannot be written
         """
+        if self._unsaved:
+            self._forget_other_code()
         self._write("INSERT OR REPLACE INTO observed VALUES (?, ?, ?, ?)", self._unsaved)
         self._unsaved = []
 
@@ -179,16 +193,21 @@ class Observations:
         self._write("INSERT INTO superfluous VALUES (?, ?)", rows, "DELETE FROM superfluous")
 
     def forget(self, digests: Collection[str]) -> None:
-        """Delete observations of removed programs, and observations for other states of the sources.
+        """Delete observations of removed programs, and observations for other code.
 
         :raises CorpusError: it cannot be written
         """
-        versions = self.key.rpartition(" ")[0] + " *"
-        self._write("DELETE FROM observed WHERE key GLOB ? AND key <> ?", [(versions, self.key)])
+        self._forget_other_code()
         rows = [(self.key, digest) for digest in digests]
         self._write("DELETE FROM observed WHERE key = ? AND digest = ?", rows)
 
-    def _write(self, statement: str, rows: Sequence[tuple[str | bytes | None, ...]], before: str = "") -> None:
+    def _forget_other_code(self) -> None:
+        """Delete observations of the same versions for other states of their code or of the sources."""
+        versions = _BETWEEN.join((*self.versions, ""))
+        query = "DELETE FROM observed WHERE substr(key, 1, ?) = ? AND key <> ?"
+        self._write(query, [(len(versions), versions, self.key)])
+
+    def _write(self, statement: str, rows: Sequence[tuple[str | bytes | int | None, ...]], before: str = "") -> None:
         try:
             with self.database:
                 if before:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 import candidate
 from fuzz.corpus import Corpus, CorpusError, observation_cache, observing
 from fuzz.corpus.minimize import exclusive, minimize
-from fuzz.corpus.observation_cache import FILE, Observations, pack, seen_features, sources_digest, unpack
+from fuzz.corpus.observation_cache import FILE, SOURCES, Observations, pack, seen_features, sources_digest, unpack
 from fuzz.corpus.observing import ObservingError, observe
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
@@ -199,6 +200,42 @@ def test_the_digest_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest
     assert len(digests) == 4
     (tmp_path / "fuzz/reports/c.py").write_text("2")
     assert sources_digest() in digests
+
+
+def test_the_sources_include_all_packages_that_run_a_program() -> None:
+    """Compare with the packages that the observing process imports, except those that start and report."""
+    imports = "import sys, fuzz.corpus.observing_process, fuzz.judging.differential"
+    program = f"{imports}; print(*(name for name in sys.modules if name.startswith('fuzz.')))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, text=True, capture_output=True, check=True)
+    packages = {"/".join(name.split(".")[:2]) for name in ran.stdout.split() if name.count(".") > 1}
+    assert packages - {"fuzz/processes", "fuzz/corpus"} == {each for each in SOURCES if each.startswith("fuzz/")}
+
+
+def test_features_of_edited_code_are_not_used(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "my patch").mkdir()
+    file, text = tmp_path / "my patch" / "mine.py", (ROOT / "candidate" / "rfc_v1_1.py").read_text()
+    text = text.replace("from ..registry", "from candidate.registry").replace("from .", "from candidate.")
+    file.write_text(text.replace('"rfc-v1-1"', '"mine"').replace("order=10", "order=999"))
+    for observed in len(corpus), 0:
+        assert minimize(corpus, "original", str(file), workers=2, dry_run=True).observed == observed
+    file.write_text(f"{file.read_text()}\n# Edited.\n")
+    done = minimize(corpus, "original", str(file), workers=2, dry_run=True)
+    assert done.observed == len(corpus)
+    # Those of the earlier code are gone, and those of other versions stay.
+    known = {each.versions: each.programs for each in seen_features(corpus)}
+    assert known == {f"original {file}": len(corpus), " ".join(VERSIONS): len(corpus)}
+
+
+def test_a_cache_of_an_older_release_is_emptied(corpus: Corpus, minimal: list[str]) -> None:
+    with closing(sqlite3.connect(corpus.folder / FILE)) as database, database:
+        database.execute("UPDATE observed SET key = 'original rfc-v1 0'")
+        database.execute("PRAGMA user_version = 1")
+    remarks: list[str] = []
+    done = minimize(corpus, *VERSIONS, workers=2, remark=remarks.append)
+    assert (done.kept, done.observed, remarks) == (minimal, done.before, [])
+    with closing(sqlite3.connect(corpus.folder / FILE)) as database:
+        assert database.execute("SELECT count(*) FROM observed").fetchone() == (len(minimal),)
 
 
 def test_features_survive_packing() -> None:
