@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     import candidate
 
     from ..execution.mistakes import CandidateMistakeError
-    from ..execution.refusal import is_not_started
+    from ..execution.refusal import is_not_started, unmodelled
     from ..findings.found import crash_reason
     from ..judging.collection import collect_rarely
     from ..judging.differential import Differential
@@ -41,6 +41,8 @@ def main(arguments: list[str]) -> int:
             verdict = differential.run(parse(text))
             if is_not_started(verdict.refused):
                 trouble, lasting = verdict.refused, False
+            elif verdict.refused:
+                trouble = f"no verdict: {unmodelled(verdict.refused)}"
             else:
                 features = verdict.features
         except CandidateMistakeError as error:

@@ -238,6 +238,13 @@ def test_a_cache_of_an_older_release_is_emptied(corpus: Corpus, minimal: list[st
         assert database.execute("SELECT count(*) FROM observed").fetchone() == (len(minimal),)
 
 
+def test_a_program_without_a_verdict_is_kept(corpus: Corpus, minimal: list[str]) -> None:
+    needs_rings = corpus.add("s2fuzz 1\nvm ring=4K\nslot a size=64K backing=anon log=on\ncpu0 write a+0\n")
+    done = minimize(corpus, *VERSIONS, workers=2)
+    assert done.kept == sorted([*minimal, needs_rings])
+    assert [(each.digest, each.trouble.partition(": ")[0]) for each in done.troubled] == [(needs_rings, "no verdict")]
+
+
 def test_features_survive_packing() -> None:
     values = (0, 1, 0x80000000, 0xFFFFFFFF)
     assert unpack(pack(values)) == values
