@@ -112,6 +112,10 @@ CREATE TABLE IF NOT EXISTS exercise (version INTEGER PRIMARY KEY, found TEXT NOT
 CREATE TABLE IF NOT EXISTS refused (
     version INTEGER NOT NULL, reason TEXT NOT NULL, programs INTEGER NOT NULL, PRIMARY KEY (version, reason)
 );
+-- Filed findings for which the command of --on-finding has not begun.
+CREATE TABLE IF NOT EXISTS untold (
+    kind TEXT NOT NULL, signature TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind, signature, version)
+);
 -- Indexes for the features that a unit has found, which determine the shares of engines.
 CREATE INDEX IF NOT EXISTS programs_unit ON programs (unit);
 CREATE INDEX IF NOT EXISTS features_program ON features (program);

@@ -55,6 +55,19 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
+class ToTell:
+    """A filed finding for which the user's command is to run.
+
+    :param version: of the code that it was filed on
+    :param file: relative to the campaign's folder
+    """
+
+    finding: Finding
+    version: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The place in a campaign where a finding was met.
 
@@ -167,9 +180,10 @@ class Findings:
         )
         return [_Row(*row).pending() for row in rows]
 
-    def file(self, replayed: Replayed) -> bool:
+    def file(self, replayed: Replayed, tell: bool = False) -> bool:
         """Record the outcome of a replay.
 
+        :param tell: if the finding is filed now, the user's command is to run for it
         :returns: whether this changed the state of the finding
         """
         asked = replayed.pending
@@ -188,7 +202,23 @@ class Findings:
                     " WHERE kind = ? AND signature = ? AND version = ?",
                     (state, replayed.reason, replayed.file, replayed.operations, *key),
                 )
+            if tell and state == FILED != before:
+                self.db.execute("INSERT OR IGNORE INTO untold VALUES (?, ?, ?)", key)
         return bool(state != before)
+
+    def untold(self) -> list[ToTell]:
+        """Return the filed findings for which the user's command has not begun, except accepted ones."""
+        rows = self.db.execute(
+            "SELECT kind, signature, reason, version, file FROM untold JOIN findings USING (kind, signature, version)"
+            " WHERE state = ? AND accepted = '' ORDER BY findings.rowid",
+            (FILED,),
+        )
+        return [ToTell(Finding(*about), version, file) for *about, version, file in rows]
+
+    def told(self, told: ToTell) -> None:
+        """Record that the user's command has begun for a finding."""
+        key = (*told.finding.key, told.version)
+        self.db.execute("DELETE FROM untold WHERE kind = ? AND signature = ? AND version = ?", key)
 
     def filed(self, version: int) -> list[tuple[Finding, str]]:
         """Return the filed findings that are not accepted, with their files.

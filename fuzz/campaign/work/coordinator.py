@@ -87,7 +87,7 @@ class Coordinator(Closing):
         self.upkeep = Upkeep(folder, self.records, self.log, screen)
         self.pool = self.make_pool(client)
         self.filer = Filer(folder / "findings", settings.reference, settings.candidate, self.events.put)
-        self.hook = Hook(settings.on_finding, folder, self.log)
+        self.hook = Hook(settings.on_finding, folder, self.log, self.records.findings.told)
         self.replays = Replays(self.records, self.filer, self.hook, self.log)
 
     def make_pool(self, client: Any) -> Pool:
@@ -128,6 +128,7 @@ class Coordinator(Closing):
                 self.records.begin(self.pool.slots())
                 self.say_begin()
                 self.replays.ask_waiting()
+                self.replays.tell_untold()
                 self.upkeep.list_corpus()
                 while not self.stopping.over():
                     self.fill()

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ...judging.finding import Finding
+from ..store.findings import ToTell
 from ..store.log import Log
 
 # Seconds for the remaining commands when the campaign ends.
@@ -27,26 +28,30 @@ class Hook:
 
     :param command: "": there is none
     :param folder: of the campaign
+    :param begun: called when the command has begun for a finding
     """
 
-    def __init__(self, command: str, folder: Path, log: Log) -> None:
+    def __init__(self, command: str, folder: Path, log: Log, begun: Callable[[ToTell], object]) -> None:
         self.command = command
         self.folder = folder
         self.log = log
-        self.waiting: deque[dict[str, str]] = deque()
+        self.tell_begun = begun
+        self.waiting: deque[ToTell] = deque()
         self.running: subprocess.Popen[bytes] | None = None
         # When the running command began.
         self.begun = 0.0
 
-    def found(self, finding: Finding, file: str) -> None:
-        """Queue a run of the command.
-
-        :param file: of the finding, relative to the campaign's folder
-        """
+    def found(self, found: ToTell) -> None:
+        """Queue a run of the command."""
         if self.command:
-            about = {"KIND": finding.kind, "SIGNATURE": finding.signature, "REASON": finding.reason}
-            about |= {"FILE": str(Path(self.folder, file).absolute()), "CAMPAIGN": str(self.folder.absolute())}
-            self.waiting.append({f"S2FUZZ_{key}": value.replace("\0", "") for key, value in about.items()})
+            self.waiting.append(found)
+
+    def variables(self, found: ToTell) -> dict[str, str]:
+        """Return the environment variables that describe a finding."""
+        finding = found.finding
+        about = {"KIND": finding.kind, "SIGNATURE": finding.signature, "REASON": finding.reason}
+        about |= {"FILE": str(Path(self.folder, found.file).absolute()), "CAMPAIGN": str(self.folder.absolute())}
+        return {f"S2FUZZ_{key}": value.replace("\0", "") for key, value in about.items()}
 
     def tick(self) -> None:
         """Reap a command that has ended, kill one that takes too long, and start the next one."""
@@ -60,13 +65,13 @@ class Hook:
                 self.log.say(f"--on-finding: the command ended with exit status {code}")
             self.running = None
         if self.waiting:
-            about = self.waiting.popleft()
+            found = self.waiting.popleft()
             quiet = subprocess.DEVNULL
             self.begun = time.monotonic()
             try:
                 self.running = subprocess.Popen(
                     ["/bin/sh", "-c", self.command],
-                    env={**os.environ, **about},
+                    env={**os.environ, **self.variables(found)},
                     stdin=quiet,
                     stdout=quiet,
                     stderr=quiet,
@@ -74,6 +79,8 @@ class Hook:
                 )
             except OSError as error:
                 self.log.say(f"--on-finding: the command cannot run: {error.strerror}")
+            else:
+                self.tell_begun(found)
 
     def kill(self, command: "subprocess.Popen[bytes]") -> None:
         """Kill the process group of a command, which includes the processes that it started, and reap the command."""
@@ -95,4 +102,5 @@ class Hook:
                 break
             self.tick()
         if self.waiting:
-            self.log.say(f"--on-finding: {len(self.waiting)} findings were not reported to the command; see findings/")
+            later = "the next session with this option runs it"
+            self.log.say(f"--on-finding: the command has not run for {len(self.waiting)} findings; {later}")

@@ -2,7 +2,7 @@
 """The coordinator's side of replaying: requests to the filer, and records of its answers."""
 
 from ..store.database import CampaignError
-from ..store.findings import FILED, GONE, PENDING, Replayed
+from ..store.findings import FILED, GONE, PENDING, Replayed, ToTell
 from ..store.log import Log
 from ..store.records import Records
 from .file_minimizing import MinimizedFile, ToMinimize
@@ -33,6 +33,11 @@ class Replays:
         for finding, file in self.records.findings.filed(version):
             self.filer.minimize_later(ToMinimize(finding, self.records.code, version, file))
 
+    def tell_untold(self) -> None:
+        """Queue the user's command for findings for which an earlier session has not run it."""
+        for found in self.records.findings.untold():
+            self.hook.found(found)
+
     def process_replayed(self, replayed: Replayed) -> None:
         """Process the outcome of a replay."""
         finding = replayed.pending.record.finding
@@ -42,9 +47,9 @@ class Replays:
             self.filer.waiting.discard(replayed.pending.id)
             self.log.say(f"not replayed, which the next session tries again: {finding.title}: {replayed.reason}")
             return
-        new = self.records.findings.file(replayed)
-        self.filer.forget(replayed)
         accepted = self.records.findings.accepted_text(*finding.key)
+        new = self.records.findings.file(replayed, bool(self.hook.command) and not accepted)
+        self.filer.forget(replayed)
         if replayed.state == FILED and not accepted:
             version = replayed.pending.version
             self.filer.minimize_later(ToMinimize(finding, self.records.codes[version], version, replayed.file))
@@ -54,7 +59,7 @@ class Replays:
             known = f" (accepted: {accepted})" if accepted else ""
             self.log.say(f"found: {finding.title}{known}: {replayed.file}")
             if not accepted:
-                self.hook.found(finding, replayed.file)
+                self.hook.found(ToTell(finding, replayed.pending.version, replayed.file))
         elif replayed.state == GONE:
             self.log.say(f"not replayed, its code is gone: {finding.title}: {replayed.file}")
         else:

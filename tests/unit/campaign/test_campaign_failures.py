@@ -18,6 +18,7 @@ from fuzz.campaign.view.overview import Overview
 from fuzz.campaign.work import filing
 from fuzz.campaign.work.coordinator import Coordinator
 from fuzz.campaign.work.filing import CheckedReplayer, FilerEndedError
+from fuzz.campaign.work.hook import Hook
 from fuzz.campaign.work.stopping import INTERRUPTED
 from fuzz.corpus import Corpus
 from fuzz.findings.accepted import Accepted
@@ -100,3 +101,23 @@ def test_findings_that_no_process_replays_wait_for_the_next_session(
     check(folder)
     overview = go_on(folder, 2)
     assert {found.state for found in overview.shown} == {FILED}
+
+
+def test_the_command_runs_later_for_findings_of_a_killed_session(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = folder.with_name("told")
+    with_command = replace(SETTINGS, on_finding=f'echo "$S2FUZZ_KIND $S2FUZZ_SIGNATURE" >>{told}')
+    with monkeypatch.context() as patched:
+        # As if the session was killed before it ran the command.
+        for method in ("tick", "close"):
+            patched.setattr(Hook, method, lambda hook: None)
+        overview = go_on(folder, 1, with_command)
+    filed = sorted(f"{found.kind} {found.finding.signature}" for found in overview.shown)
+    assert filed
+    # Without the command nothing is lost.
+    go_on(folder, 2)
+    assert not told.exists()
+    screen = Until(lambda _: told.exists() and len(told.read_text().splitlines()) >= len(filed))
+    run(folder, with_command, Accepted(), screen)
+    lines = told.read_text().splitlines()
+    assert len(set(lines)) == len(lines)
+    assert set(filed) <= set(lines)
