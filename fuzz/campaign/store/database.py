@@ -231,11 +231,12 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise CampaignError(f"{folder}: no campaign; name a directory that `s2fuzz campaign` created")
     where = f"file:{quote(str(path.resolve()))}"
+    log = path.with_name(f"{NAME}-wal")
     with _closed_on_failure(path) as opened:
         try:
             # SQLite makes a write-ahead log and its index even for readers. A connection that may write removes them
             # when it is the last one. A log that exists already belongs to a session that runs or was killed.
-            mode = "ro" if path.with_name(f"{NAME}-wal").exists() else "rw"
+            mode = "ro" if log.exists() else "rw"
             db = sqlite3.connect(f"{where}?mode={mode}", uri=True, timeout=10, isolation_level=None)
             opened.callback(_close, db)
             db.execute("PRAGMA query_only = 1")
@@ -243,7 +244,10 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname.startswith("SQLITE_BUSY"):
                 raise
-            # These files cannot be made, as on a read-only file system.
+            # These files cannot be made, as on a read-only file system. Then SQLite reads the database file alone.
+            if log.exists() and log.stat().st_size:
+                wrong = f"its latest records are in {log.name}, which cannot be read in a read-only directory"
+                raise CampaignError(f"{path}: {wrong}; copy the directory to a writable one") from None
             db = sqlite3.connect(f"{where}?mode=ro&immutable=1", uri=True, isolation_level=None)
             opened.callback(_close, db)
             version, tables = _head(db)

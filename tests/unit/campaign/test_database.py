@@ -2,13 +2,14 @@
 """Reading the database of a campaign that does not run, while a session begins."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from fuzz.campaign.store.database import NAME, connect, connect_to_read, transaction
+from fuzz.campaign.store.database import NAME, CampaignError, connect, connect_to_read, transaction
 
 
 def entries(db: sqlite3.Connection) -> int:
@@ -46,3 +47,16 @@ def test_a_campaign_can_be_read_where_no_file_can_be_made(tmp_path: Path) -> Non
     (tmp_path / f"{NAME}-shm").mkdir()
     with closing(connect_to_read(tmp_path)) as reader:
         assert entries(reader) == 1
+
+
+def test_records_that_cannot_be_read_are_not_left_out(tmp_path: Path) -> None:
+    there = tmp_path / "copy"
+    with closing(connect(tmp_path)) as writer:
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        writer.execute("INSERT INTO aside VALUES ('file', 'why', '', 0)")
+        there.mkdir()
+        for name in NAME, f"{NAME}-wal":
+            shutil.copy(tmp_path / name, there)
+    (there / f"{NAME}-shm").symlink_to("nowhere/shm")
+    with pytest.raises(CampaignError, match=f"its latest records are in {NAME}-wal, which cannot be read"):
+        connect_to_read(there)
