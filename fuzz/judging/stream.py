@@ -21,6 +21,9 @@ KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
 NATIVE: Final = __name__ in CHOICE.files
 # Numbers between -SMALL and SMALL are their own digests.
 SMALL: Final = 1 << 62
+# In plain Python, hash() of an integer is its remainder modulo 2^61 - 1, and -1 has the hash of -2. So this is added to
+# each operand, which makes it positive, and the high bits of the sum are hashed beside it.
+FAR: Final = 1 << 65
 # A mask of the count of events: there is one beat of `fuzz.sides.pulse` every BEAT + 1 events.
 BEAT: Final = 255
 
@@ -62,7 +65,9 @@ class Stream(Observer):
             self.mix(kind, kernel.visited, self.names)
             self.mix(kernel.vmid, word(first), word(second))
         else:
-            self.digest = hash((self.digest, kind, kernel.visited, self.names, kernel.vmid, first, second))
+            first, second = first + FAR, second + FAR
+            head = self.digest, kind, kernel.visited, self.names, kernel.vmid
+            self.digest = hash((*head, first, first >> 60, second, second >> 60))
         self.count += 1
         # The side may have no checkers, so the beat of `Progress` may be missing.
         if not self.count & BEAT:
@@ -75,7 +80,8 @@ class Stream(Observer):
         if NATIVE:
             self.mix(word(third), word(fourth), word(fifth))
         else:
-            self.digest = hash((self.digest, third, fourth, fifth))
+            third, fourth, fifth = third + FAR, fourth + FAR, fifth + FAR
+            self.digest = hash((self.digest, third, third >> 60, fourth, fourth >> 60, fifth, fifth >> 60))
         self.note(kind, first, second)
 
     def mix(self, first: i64, second: i64, third: i64) -> None:

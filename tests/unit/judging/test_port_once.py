@@ -166,6 +166,21 @@ def test_numbers_of_all_sizes_are_distinguished() -> None:
     assert all(-(1 << 63) <= each < 1 << 63 for each in words)
 
 
+@pytest.mark.parametrize("at", range(5))
+def test_events_with_numbers_of_all_sizes_are_distinguished(at: int) -> None:
+    """Check this in plain Python too, where hash() maps many numbers to one: -1 and -2, 0 and 2^61 - 1."""
+    kernel = Executor(ORIGINAL, parse("s2fuzz 1\nvm\nslot a size=64K backing=anon\n"), judged=False).side.kernel
+    bits = (0, 1, 31, 40, 60, 61, 62, 63)
+    numbers = {sign * (1 << bit) - less for bit in bits for less in range(4) for sign in (1, -1)}
+    digests = set[int]()
+    for number in numbers:
+        stream, operands = Stream(kernel), [5, 6, 7, 8, 9]
+        operands[at] = number
+        stream.note_more(1, *operands)
+        digests.add(int(stream.digest))
+    assert len(digests) == len(numbers)
+
+
 def test_each_event_has_its_own_number() -> None:
     """Check this because two events with the same number could replace each other."""
     calls = [
