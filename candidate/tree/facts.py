@@ -2,6 +2,7 @@
 """Facts about a tree, for people. Its version number also decides traits of the host model. No build needs them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from .building.probes import PROBES
 from .building.reach import UnreachedFeature, unreachable
 from .building.source import COMPILED, TreeSource
 from .library import BuiltTree
+from .lines.c_text import function_around, without_comments
 
 # All classes of symbols, in the order in which they are shown.
 KINDS: Final = (*symbols.CLASSES, symbols.UNKNOWN)
@@ -30,6 +32,7 @@ class TreeFacts:
     :param read: number of other files of the tree that were read
     :param probes: names of the probes that match
     :param kinds: symbol outside of its files -> one of `KINDS`
+    :param uses: unknown symbol -> the places in the compiled files that name it, as far as they are found
     :param idle: the symbols that no request of the driver can call
     :param unreached: C file -> its functions that no request of the driver can call
     :param failed: C file with functions that the tree may need -> why it does not compile here
@@ -43,6 +46,7 @@ class TreeFacts:
     read: int
     probes: list[str]
     kinds: dict[str, str]
+    uses: dict[str, list[str]]
     idle: list[str]
     unreached: dict[str, list[str]]
     failed: dict[str, str]
@@ -78,11 +82,27 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
         len(record["files"]) - len(compiled),
         record["probes"],
         record["symbols"],
+        {name: uses(source, paths, name) for name, kind in record["symbols"].items() if kind == symbols.UNKNOWN},
         record["idle"],
         record["unreached"],
         record["failed"],
         unreachable(source, {name for names in record["unreached"].values() for name in names}),
     )
+
+
+def uses(source: TreeSource, paths: Sequence[str], name: str) -> list[str]:
+    """Return the places in functions of some files that name a symbol: ``virt/kvm/kvm_main.c:12, in kvm_init()``.
+
+    A call in a macro of a header is not found.
+    """
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    found: list[str] = []
+    for path in paths:
+        lines = without_comments(source.text(path)).splitlines()
+        numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
+        around = [(number, function_around(lines, number)) for number in numbers]
+        found += [f"{path}:{number}, in {function}()" for number, function in around if function]
+    return found
 
 
 def version(source: TreeSource) -> str:

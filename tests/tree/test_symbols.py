@@ -28,6 +28,7 @@ from candidate.tree.building.symbols import (
     reason,
     stubs,
 )
+from candidate.tree.facts import facts
 from candidate.tree.library import TreeError, make
 from fuzz.command_line import cli
 
@@ -114,6 +115,8 @@ def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Pa
     built = make(TreeSource(copy), BuildSettings())
     assert [name for name, kind in built.record["symbols"].items() if kind == UNKNOWN] == ["patched_in"]
     assert "patched_in" not in built.record["idle"]
+    line = text[: text.index(old)].count("\n") + 4
+    assert facts(TreeSource(copy), built).uses == {"patched_in": [f"{path}:{line}, in kvm_handle_guest_abort()"]}
 
 
 def test_a_definition_of_the_tree_overrides_a_model(tmp_path: Path, common_cache: Path) -> None:

@@ -36,7 +36,8 @@ def function_around(lines: Sequence[str], line: int) -> str:
                 return ""
             at += 1
     first = at
-    while first > 0 and lines[first - 1].strip() and not lines[first - 1].startswith(("}", "#")):
+    # A prototype may stand right above the head.
+    while first > 0 and (above := lines[first - 1].rstrip()) and not above.startswith(("}", "#")) and above[-1] != ";":
         first -= 1
     found = _FUNCTION.search(" ".join(lines[first:at]))
     return found[1] if found else ""

@@ -132,8 +132,9 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     ``tree``, ``version`` (or null), ``commit`` (or null; a trailing ``+``: with changes), ``files`` (C file ->
     number of lines), ``read`` (number of other files), ``failed`` (C file that the tree may need -> why it does not
     compile here), ``probes``; ``granule``, ``library``, ``cached``, ``seconds``
-    (duration of the build, when it was made), ``compiler``; ``symbols`` (class -> names), ``idle`` (symbols that
-    nothing can call), ``refused`` (reason -> names, without the idle ones); ``features`` (for each ``name``, ``why``)
+    (duration of the build, when it was made), ``compiler``; ``symbols`` (class -> names), ``uses`` (unknown symbol ->
+    places of the tree that name it), ``idle`` (symbols that nothing can call), ``refused`` (reason -> names, without
+    the idle ones); ``features`` (for each ``name``, ``why``)
     and ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, for each ``id``,
     ``program``, ``signature`` (null: the tree does not have it), ``refused`` (why the program has no verdict, or
     null), ``reason``, ``link`` (the upstream fix, or null); [] if the bugs were not checked.
@@ -154,6 +155,7 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
         "seconds": built.record["seconds"],
         "compiler": built.record["compiler"],
         "symbols": {kind: found.named(kind) for kind in KINDS},
+        "uses": found.uses,
         "idle": found.idle,
         "refused": found.refused(),
         "features": [{"name": each.name, "why": each.why} for each in found.features],
@@ -172,6 +174,11 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     }
 
 
+def unknown_text(name: str, uses: Sequence[str]) -> str:
+    """Return a line about an unknown symbol and the places of the tree that name it."""
+    return f"{name}: {'; '.join(uses)}" if uses else name
+
+
 def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
     """Return the answer for people."""
     title = f"{found.tree}: " + (
@@ -187,7 +194,7 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
         ("optional features", features(found)),
         ("builds", [f"yes, {granule} pages, {built.record['compiler']}, {took}", str(built.library)]),
         ("external symbols", [counted(found)]),
-        (f"unknown {_NO_VERDICT}", found.named("unknown") or ["none"]),
+        (f"unknown {_NO_VERDICT}", [unknown_text(*each) for each in found.uses.items()] or ["none"]),
         *(
             [("needed, but does not compile here", [f"{path}: {why}" for path, why in found.failed.items()])]
             if found.failed
