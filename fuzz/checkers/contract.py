@@ -11,11 +11,14 @@ from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
 from ..sides.guest import ROOT_LEFT
 from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Peers
 from .locking import WARNINGS
 from .memcache import EMPTY
-from .refusal_checker import REFUSALS, RefusalChecker
+from .refusal_checker import REFUSALS
 from .rule import Clause, Rule
 from .severity import Severity
+from .shortage_checker import ENOUGH, ShortageChecker
 
 # The result that a guest or user space gets instead of memory.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
@@ -23,7 +26,7 @@ INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"
 REFUSED: Final = tuple([f"*: *{refusal.why}*" for refusal in REFUSALS])
 
 
-class Contract(RefusalChecker):
+class Contract(ShortageChecker):
     """Judges warnings when they fire, and results when the call returns.
 
     A warning does not taint: later violations of other checkers stand on their own.
@@ -36,6 +39,7 @@ class Contract(RefusalChecker):
             Clause("the code does not crash", "*: oops *"),
             Clause("no warning", "*: WARN*"),
             Clause("what KVM must refuse gets the right error", *REFUSED),
+            Clause("a top-up that reaches its minimum succeeds", f"*: {ENOUGH}"),
             Clause("no abort or I/O exit for an access that slot and host allow", "*: * of memory answered with *"),
             Clause(
                 "an access beyond the guest's address space gets an abort", "*: * beyond the guest's address space*"
@@ -62,6 +66,9 @@ class Contract(RefusalChecker):
             ("*: I/O exit at another address*", Severity.CORRUPTION, 8),
         ),
     )
+
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
 
     def warn(self, label: str) -> None:
         if label in WARNINGS or label in (EMPTY, ROOT_LEFT):
@@ -133,6 +140,8 @@ class Contract(RefusalChecker):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is allowed by slot and host"
             self.report(what, -1, reason, taints=False, function=entry)
+        # User space may try again in the same operation.
+        self.short = False
 
     def answered(self, ret: int, status: str) -> None:
         """Judge the return value *ret* of ``kvm_handle_guest_abort()``; *status*: what it did besides mapping.
@@ -219,5 +228,5 @@ class Contract(RefusalChecker):
         return layout.readonly and op.kind in ("write", "clean") and status == "io"
 
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
-        """Return whether the program itself made an allocation fail."""
-        return outcome.value == -ENOMEM and op is not None and fail_of(op) is not None
+        """Return whether the program itself made an allocation fail that the call needs."""
+        return outcome.value == -ENOMEM and op is not None and fail_of(op) is not None and self.short

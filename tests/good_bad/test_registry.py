@@ -23,6 +23,7 @@ from fuzz.checkers.refusal_checker import BEYOND, RefusalChecker
 from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Clause, Rule
 from fuzz.checkers.severity import Severity
+from fuzz.checkers.shortage_checker import ShortageChecker
 from fuzz.checkers.visible import VisibleLeaves
 
 from .case import Case
@@ -30,7 +31,16 @@ from .case import Case
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 # Base classes, which judge nothing themselves.
-BASES: Final = (Checker, GuestChecker, CallOrder, FaultChecker, LiveTables, RefusalChecker, VisibleLeaves)
+BASES: Final = (
+    Checker,
+    GuestChecker,
+    CallOrder,
+    FaultChecker,
+    LiveTables,
+    RefusalChecker,
+    ShortageChecker,
+    VisibleLeaves,
+)
 # Files with the descriptions of violations. The judge's file describes differences of two versions.
 CHECKER_FILES: Final = (*(ROOT / "fuzz" / "checkers").glob("*.py"), ROOT / "fuzz" / "judging" / "stretch.py")
 # Pages with the table of rules.
