@@ -45,7 +45,7 @@ class Contract(ShortageChecker):
                 "an access beyond the guest's address space gets an abort", "*: * beyond the guest's address space*"
             ),
             Clause("the return value of the fault handler matches what it did", "*: returns *"),
-            Clause("a SIGBUS reports the size of the page", "*: SIGBUS of another size*"),
+            Clause("a SIGBUS reports the page that failed, and its size", "*: SIGBUS *"),
             Clause(
                 "emulation, the guest and user space get the address and kind of the access",
                 *("*: * at another address*", "*: * injected for a *", "*: no memory fault exit*"),
@@ -64,6 +64,20 @@ class Contract(ShortageChecker):
         finer=(
             ("*: oops*", Severity.HANG, 3),
             ("*: I/O exit at another address*", Severity.CORRUPTION, 8),
+            ("*: SIGBUS *", Severity.CONTRACT, 7),
+            ("*: success for *", Severity.CONTRACT, 8),
+            ("*: live entry stored*", Severity.CONTRACT, 9),
+            ("*: mmu_lock held *", Severity.CONTRACT, 10),
+            ("*: page structure of a device*", Severity.CONTRACT, 11),
+        ),
+        reasons=(
+            ("*: oops*", "the host crashes"),
+            ("*: I/O exit at another address*", "user space emulates an access that the guest did not make"),
+            ("*: SIGBUS *", "user space gives up memory that is intact, or keeps memory that has failed"),
+            ("*: success for *", "user space relies on something that KVM does not do"),
+            ("*: live entry stored*", "a walker may see an entry half written, or a value that no code meant to store"),
+            ("*: mmu_lock held *", "vCPUs that fault wait for the lock, and the guest stands still"),
+            ("*: page structure of a device*", "memory that is no page structure is read and taken for one"),
         ),
     )
 
@@ -98,6 +112,20 @@ class Contract(ShortageChecker):
             reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, the page that failed has {right}: "
             reason += f"user space treats {'intact' if shift > max(sizes) else 'too little'} memory as broken"
             self.report("SIGBUS of another size", -1, reason, taints=False, function=self.kernel.entry)
+
+    def judge_signal(self, hva: int, shift: int, meant: int) -> None:
+        """Judge the address of a SIGBUS that a fault has caused.
+
+        User space takes all of the 2 ** *shift* bytes around the address for broken (``si_addr_lsb`` of sigaction(2)).
+
+        :param hva: the reported address
+        :param meant: the host address of the access
+        """
+        shift = max(shift, self.side.host.page_shift)
+        if hva >> shift != meant >> shift:
+            reason = f"the SIGBUS reports {1 << shift:#x} bytes at {hva & -1 << shift:#x}, "
+            reason += f"the page that failed is at {meant & -1 << shift:#x}: user space gives up other memory"
+            self.report("SIGBUS for another page", -1, reason, taints=False, function=self.kernel.entry)
 
     def mapped_by(self, slot: kvm_memory_slot, hva: int, huge_shift: int) -> int:
         """Return log2 of the stage-2 mapping size of a hugetlb page of 2 ** *huge_shift* bytes.

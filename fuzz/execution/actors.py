@@ -76,6 +76,7 @@ class ActorState:
         self.pins = side.kvm_host.pins
         self.version = side.host.version
         self.status, self.address, self.injected = exits.status, exits.address, exits.injected
+        self.signalled = exits.signalled
         for each in self.notifications:
             each.save()
 
@@ -91,6 +92,7 @@ class ActorState:
         side.kvm_host.pins = self.pins
         side.host.version = self.version
         exits.status, exits.address, exits.injected = self.status, self.address, self.injected
+        exits.signalled = self.signalled
         for each in self.notifications:
             each.restore()
 

@@ -71,7 +71,8 @@ class Exits(Observer):
     """The effects of a fault handler other than mapping: emulation, injection, a signal.
 
     *address*: the guest address of the emulated access, or the virtual address
-    that the injected abort reports; -1: the abort reports none
+    that the injected abort reports; -1: the abort reports none. *signalled*: likewise the host address that a signal
+    reports, and log2 of the size
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class Exits(Observer):
         self.status = ""
         self.address = -1
         self.injected = ""
+        self.signalled = (-1, 0)
 
     def inject(self, what: str, address: int) -> None:
         self.status = "abort"
@@ -95,6 +97,7 @@ class Exits(Observer):
     def sigbus(self, hva: int, shift: int) -> None:
         self.status = "sigbus"
         self.address = -1
+        self.signalled = (hva, shift)
 
 
 class GuestAccesses:
@@ -196,6 +199,7 @@ class GuestAccesses:
             faults += 1
             undisturbed += 1
             if self.exits.status:
+                self.judge_signal(op, ipa, changes)
                 return Outcome(self.exits.status, 0, faults)
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
@@ -214,6 +218,15 @@ class GuestAccesses:
         stuck = Outcome("stuck", 0, MAX_FAULTS)
         stuck.fault = walk
         return stuck
+
+    def judge_signal(self, op: ops.GuestAccess, ipa: int, changes: int) -> None:
+        """Let the signal of an access be judged, if there is one and the access was to one slot all the time."""
+        guest = self.side.guest_of(op.cpu)
+        if self.exits.status != "sigbus" or guest.changed_since(changes, ipa):
+            return
+        layout = guest.layout_of(ipa)
+        if layout is not None:
+            self.checkers.contract.judge_signal(*self.exits.signalled, layout.hva + ipa - layout.ipa)
 
     def make_room(self, op: ops.GuestAccess) -> None:
         """Let a vCPU leave the guest if its dirty ring is nearly full, and enter again with empty rings."""

@@ -3,6 +3,7 @@
 
 import pytest
 
+from fuzz.checkers.contract import Contract
 from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
@@ -95,6 +96,18 @@ class SignalsHugetlb(Mmu):
         vma = self.h.mm.vma_at(address)
         assert vma is not None
         super().kvm_send_hwpoison_signal(address, vma.huge_shift or self.PAGE_SHIFT)
+
+
+class SignalsTheStartOfTheArea(Mmu):
+    def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
+        vma = self.h.mm.vma_at(address)
+        assert vma is not None
+        super().kvm_send_hwpoison_signal(vma.start, lsb)
+
+
+class SignalsTheNextPage(Mmu):
+    def kvm_send_hwpoison_signal(self, address: int, lsb: int) -> None:
+        super().kvm_send_hwpoison_signal(address + self.PAGE_SIZE, lsb)
 
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
@@ -248,3 +261,35 @@ def test_signals_of_the_right_size(slot: str, mmu: type[Mmu]) -> None:
 def test_signals_of_the_wrong_size(slot: str, mmu: type[Mmu]) -> None:
     text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{POISON}"
     assert [violation.signature for violation in violations(broken(mmu=mmu), text)] == [OTHER_SIZE]
+
+
+FAR_POISON = "cpu0 write a+2M\nhost poison a+2052K\ncpu0 write a+2052K\n"
+OTHER_PAGE = "contract: kvm_handle_guest_abort: SIGBUS for another page"
+
+
+@pytest.mark.parametrize("slot", ["blocks", "logged", "not aligned", "a part of 1G", "small pages"])
+def test_signals_for_the_page_that_failed(slot: str) -> None:
+    text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{FAR_POISON}"
+    assert OTHER_PAGE not in [violation.signature for violation in violations(ORIGINAL, text)]
+    # Every address in the huge page names it.
+    found = violations(broken(mmu=SignalsTheNextPage), f"vm cpus=1 fwb=on\n{SIGNALS['blocks']}{FAR_POISON}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("slot", "mmu"),
+    [
+        ("blocks", SignalsTheStartOfTheArea),
+        ("small pages", SignalsTheStartOfTheArea),
+        ("small pages", SignalsTheNextPage),
+    ],
+)
+def test_signals_for_another_page(slot: str, mmu: type[Mmu]) -> None:
+    text = f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{FAR_POISON}"
+    assert [violation.signature for violation in violations(broken(mmu=mmu), text)] == [OTHER_PAGE]
+
+
+def test_the_reason_of_a_wrong_signal_speaks_of_memory() -> None:
+    assert "memory that has failed" in Contract.rule.reason(OTHER_PAGE)
+    assert Contract.rule.reason(OTHER_PAGE) == Contract.rule.reason(OTHER_SIZE)
+    assert Contract.rule.reason("contract: kvm_handle_guest_abort: error -22") == Contract.rule.why

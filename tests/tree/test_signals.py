@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A SIGBUS of a tree reports the page that failed."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import candidate
+from candidate.tree import PREFIX
+from candidate.tree.building.source import MMU
+from tests.good_bad.case import violations
+
+from .trees import planted, real_tree
+
+# The call where the page was looked up, and the same with the start of the slot.
+CALLS: Final = {
+    "6.1": ("signal(hva, vma_shift)", "signal(memslot->userspace_addr, vma_shift)"),
+    "7.3": ("signal(s2fd->hva, __ffs", "signal(s2fd->memslot->userspace_addr, __ffs"),
+}
+PROGRAM: Final = """vm cpus=1
+slot a size=4M backing=hugetlb2m
+cpu0 write a+2052K
+host poison a+2M
+cpu0 read a+2052K
+"""
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_signal_for_another_page_is_found(name: str, tmp_path: Path) -> None:
+    wrong = candidate.get(planted(name, tmp_path / "tree", MMU, *CALLS[name]))
+    found = [each.signature for each in violations(wrong, PROGRAM)]
+    assert found == ["contract: kvm_handle_guest_abort: SIGBUS for another page"]
+    assert violations(candidate.get(f"{PREFIX}{real_tree(name)}"), PROGRAM) == []
