@@ -276,6 +276,13 @@ class Observer:
     def percpu_free(self) -> None:
         """``free_percpu()``."""
 
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        """Kernel code of a tree allocated small memory (*held*) or freed it.
+
+        :param number: of the allocation, from 1
+        :param counted: it is stage-2 code, for which `kzalloc` and its like are events too
+        """
+
     def tags_cleared(self, pfn: int) -> None:
         """``mte_clear_page_tags()``: all tags of a frame are zero now."""
 

@@ -108,6 +108,7 @@ class Observers:
         self.kfree: list[Observer] = []
         self.percpu: list[Observer] = []
         self.percpu_free: list[Observer] = []
+        self.object: list[Observer] = []
         self.tags_cleared: list[Observer] = []
         self.accounted: list[Observer] = []
         self.synchronize_srcu: list[Observer] = []
@@ -194,6 +195,7 @@ class Observers:
             self.kfree,
             self.percpu,
             self.percpu_free,
+            self.object,
             self.tags_cleared,
             self.accounted,
             self.synchronize_srcu,

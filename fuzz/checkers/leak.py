@@ -9,8 +9,9 @@ from .checker import Checker, Peers
 from .rule import Clause, Rule
 from .severity import Severity
 
-# The function that frees everything that a VM has.
+# The function that frees everything that stage 2 has of a VM, and the one that frees the rest.
 END: Final = "kvm_free_stage2_pgd"
+END_OF_VM: Final = "kvm_destroy_vm"
 
 
 class Balance:
@@ -22,6 +23,20 @@ class Balance:
         self.percpu_areas = 0
 
 
+class SmallObject:
+    """A small allocation of a tree that is not freed.
+
+    :param vm: the VM for which kernel code ran
+    :param counted: made by stage-2 code; otherwise for slots and their like
+    :param where: the place of the allocation
+    """
+
+    def __init__(self, vm: int, counted: bool, where: str) -> None:
+        self.vm = vm
+        self.counted = counted
+        self.where = where
+
+
 class Leak(Checker):
     """Balances allocations against frees per VM, and judges when one VM or all VMs are gone.
 
@@ -31,7 +46,9 @@ class Leak(Checker):
     rule = Rule(
         "leak",
         (
-            Clause("no table, memory cache or small allocation is left when the VM is gone"),
+            Clause(
+                "no table, memory cache or small allocation is left when the VM is gone, and nothing that its slots had"
+            ),
             Clause(
                 "where tables are counted (`NR_SECONDARY_PAGETABLE`), each is counted once, until it is freed",
                 "*: table pages counted wrongly*",
@@ -45,6 +62,8 @@ class Leak(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         self.balances = [Balance() for _ in side.guests]
+        # Small allocations of a tree, by number.
+        self.objects: dict[int, SmallObject] = {}
         self.empty = False
         # Table pages of the hypervisor; of each VM by number, if there are several; pages already reported.
         self.hyp: set[int] = set()
@@ -108,18 +127,25 @@ class Leak(Checker):
     def percpu_free(self) -> None:
         self.balance.percpu_areas -= 1
 
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        if held:
+            self.objects[number] = SmallObject(self.side.active.number, counted, self.kernel.place)
+        else:
+            self.objects.pop(number, None)
+
     def vm_ended(self, guest: Guest) -> None:
         """Judge what is left of a VM that has ended while others continue."""
         mine = self.pages[guest.number]
         left = [page for page in sorted(mine) if self.kernel.counts[page] > 0]
-        self.judge(left, [self.balances[guest.number]], f"of VM {guest.number}: ")
+        self.judge(left, [guest.number], f"of VM {guest.number}: ")
         # Do not count these pages again at the final check.
         self.reported.update(left)
         self.balances[guest.number] = Balance()
+        self.objects = {number: each for number, each in self.objects.items() if each.vm != guest.number}
 
     def destroyed(self) -> None:
         held = [page for page, count in enumerate(self.kernel.counts) if count > 0]
-        self.judge([page for page in held if page not in self.reported], self.balances, "")
+        self.judge([page for page in held if page not in self.reported], list(range(len(self.balances))), "")
         if self.side.standard.mmu.ACCOUNTS_TABLES:
             self.judge_accounts([page for page in held if page not in self.hyp])
 
@@ -137,9 +163,10 @@ class Leak(Checker):
             reason += f"{held} are still allocated"
             self.report("table pages counted wrongly", -1, reason, function=END)
 
-    def judge(self, pages: list[int], balances: list[Balance], whose: str) -> None:
+    def judge(self, pages: list[int], vms: list[int], whose: str) -> None:
         """Report what is left, if anything.
 
+        :param vms: the numbers of the VMs that are gone
         :param whose: the VM concerned, if others continue
         """
         hyp = [page for page in pages if page in self.hyp]
@@ -148,15 +175,24 @@ class Leak(Checker):
             self.pages_left(pages, whose, END)
         if hyp:
             self.pages_left(hyp, "", "kvm_pgtable_hyp_destroy")
+        balances = [self.balances[vm] for vm in vms]
         cached = sum([each.cached for each in balances])
         if cached:
             objects = "1 object is" if cached == 1 else f"{cached} objects are"
             self.report("memory cache left", -1, f"{whose}{objects} still in memory caches", function=END)
         small = sum([each.small for each in balances])
         percpu = sum([each.percpu_areas for each in balances])
+        kept = [each for each in self.objects.values() if each.vm in vms]
         if small or percpu:
             what = f"{whose}{small} small and {percpu} per-CPU allocations are not freed"
-            self.report("allocations left", -1, what, function=END)
+            where = first_place([each for each in kept if each.counted])
+            self.report("allocations left", -1, what, function=END, where=where)
+        freed = [vm for vm in vms if self.side.guests[vm].freed]
+        others = [each for each in kept if not each.counted and each.vm in freed]
+        if others:
+            what = f"{whose}{len(others)} {'allocation' if len(others) == 1 else 'allocations'} "
+            what += f"for slots, dirty logs or the VM itself {'is' if len(others) == 1 else 'are'} not freed"
+            self.report("allocations left", -1, what, function=END_OF_VM, where=first_place(others))
 
     def pages_left(self, pages: list[int], whose: str, function: str) -> None:
         """Report table pages that are left; *function*: the function that should have freed them."""
@@ -165,3 +201,9 @@ class Leak(Checker):
             where += ", where the first of them was allocated"
         what = f"{whose}table pages {pages} are still allocated"
         self.report("table pages left", -1, what, function=function, where=where)
+
+
+def first_place(objects: list[SmallObject]) -> str:
+    """Return where the first of some objects was allocated; "": unknown."""
+    where = objects[0].where if objects else ""
+    return f"{where}, where the first of them was allocated" if where else ""

@@ -258,6 +258,9 @@ class Footprints(Checker):
     def accounted(self, pages: int) -> None:
         """Add no step: sums do not depend on the order."""
 
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        """Add no step: what is left at the end does not depend on the order."""
+
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(frozenset(("areas",)))
 

@@ -341,6 +341,9 @@ class Stream(Observer):
     def irqs_left(self, on: bool) -> None:
         self.note(77, on, 0)
 
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        self.note_more(87, number, held, counted, 0, 0)
+
     def tags_cleared(self, pfn: int) -> None:
         self.note(73, pfn, 0)
 

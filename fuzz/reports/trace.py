@@ -335,6 +335,10 @@ class Trace(TraceLines):
     def accounted(self, pages: int) -> None:
         self.add(f"statistics of memory: {pages:+d} table pages")
 
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        if not counted:
+            self.add(f"small memory: object {number} {'allocated' if held else 'freed'}")
+
     def kzalloc(self, ok: bool) -> None:
         self.add(f"kzalloc: {'ok' if ok else 'none'}")
 

@@ -196,6 +196,8 @@ class Guest:
         # The vCPU that ran last on each CPU: ``mmu->last_vcpu_ran``.
         self.last_ran = list(range(vm.cpus))
         self.layouts: list[SlotLayout] = []
+        # Slots and all else are freed.
+        self.freed = False
         # In a par block: slots in their state before changes in progress; guests may still reach them there.
         self.leaving: list[SlotLayout] = []
         # Likewise: the number of changes in progress; the number of changes begun or ended; and for each change, start
@@ -332,7 +334,8 @@ class Guest:
             self.kernel.kvm_mmu_free_memory_cache(vcpu.mmu_page_cache)
 
     def free_slots(self) -> None:
-        """Free the slots of a VM that has ended."""
+        """Free the slots of a VM that has ended, and the rest of it."""
+        self.freed = True
         self.main.kvm_destroy_vm()
         for layout in self.layouts:
             layout.live = False

@@ -22,7 +22,7 @@ from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
 from reference.stores import writes_once
 
-from ..language.program import GIB, Program, Slot, Vm
+from ..language.program import GIB, MEMFD, Program, Slot, Vm
 from .backing import back
 from .guest import Guest, SlotLayout
 from .pulse import PULSE
@@ -210,6 +210,12 @@ class Side(NotifierReceiver):
         for guest in reversed(self.running):
             self.active = guest
             guest.destroy()
+        # With a lock left behind, ``kvm_destroy_vm()`` may wait forever. The file of a guest_memfd is not closed, and
+        # keeps its VM alive.
+        for guest in reversed(self.running) if not self.kernel.locks else ():
+            if all(layout.slot.backing != MEMFD for layout in guest.layouts):
+                self.active = guest
+                guest.free_slots()
 
     def end(self, guest: Guest) -> None:
         """End a VM while others continue (``kvm_destroy_vm()``): user space and its memory stay."""

@@ -69,8 +69,8 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 }
 
 /*
- * User space has closed a VM: run all of kvm_destroy_vm(), except the release of the notifier, which has already run. The buses,
- * slots and bitmaps that it frees were allocated without records.
+ * User space has closed a VM: run all of kvm_destroy_vm(), except the release of the notifier, which has already run. The buses
+ * and first slots that it frees were allocated without records.
  */
 static void end(struct vm *v)
 {

@@ -257,6 +257,8 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 	ringed = !!asked[1];
 #endif
 	shim_watch(&kvm->memslots[0], WATCH_SLOTS, i);
+	/* What vCPUs have is never freed. */
+	shim_note(0);
 	for (k = 0; k < cpus; k++) {
 		struct kvm_vcpu *c = v->vcpus[k] = shim_zalloc(sizeof(*c));
 
@@ -271,6 +273,7 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 			return ret;
 #endif
 	}
+	shim_note(1);
 	shim_count_failures(1);
 	ret = init_stage2(kvm, ipa_bits);
 	shim_count_failures(0);

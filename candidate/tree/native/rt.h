@@ -103,10 +103,12 @@ extern unsigned long rt_small_start HIDDEN;
 void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
 void rt_cannot_start(const char *why) __attribute__((noreturn));
-void rt_told_free(void **frame);
+void rt_told_free(const void *p, void **frame);
 void rt_free_later(void *p);
 /* Small memory, surrounded by red zones in a build with --sanitize. */
 void *rt_object(unsigned long n);
+/* The number of the record of an object's allocation, from 1; 0: it was not recorded. */
+unsigned long *rt_object_number(const void *p);
 void rt_object_free(const void *p, void **frame);
 #ifdef SHIM_SANITIZE
 void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* check an access of kernel code */

@@ -104,6 +104,8 @@ static void *object_of(unsigned long n, int zero)
 	return p;
 }
 
+static unsigned long numbered;		/* the last number of an object */
+
 static void *small(unsigned long n, unsigned gfp, int kind, void **frame)
 {
 	const int zero = (gfp & shim_gfp_zero) != 0, sleeps = (gfp & shim_gfp_sleeps) != 0;
@@ -117,29 +119,33 @@ static void *small(unsigned long n, unsigned gfp, int kind, void **frame)
 		return 0;
 	}
 	void *p = object_of(n, zero);
-	rt_emit(kind, n, 1, !sleeps, 0, frame);
+	if (rt_recording)
+		*rt_object_number(p) = ++numbered;
+	rt_emit(kind, n, *rt_object_number(p), !sleeps, 0, frame);
 	return p;
 }
 /* The flags of an allocation of zeroes that may sleep. */
 #define ZEROES	(shim_gfp_zero | shim_gfp_sleeps)
-static int gives_untold;		/* objects freed now were allocated without records */
-void shim_free_untold(int on) { gives_untold = on; }
+static int skips_untold;		/* objects freed now may have been allocated without records */
+void shim_free_untold(int on) { skips_untold = on; }
 
-static void record_release(int kind, void **frame)
+static void record_release(const void *p, int kind, void **frame)
 {
-	if (!rt_in_cache && !gives_untold)
-		rt_emit(kind, 0, 0, 0, 0, frame);
+	unsigned long number = (unsigned long)p - rt_small_start < RT_SMALL_BYTES ? *rt_object_number(p) : 0;
+
+	if (!rt_in_cache && (number || !skips_untold))
+		rt_emit(kind, number, 0, 0, 0, frame);
 }
 
 static void given_back(const void *p, int kind, void **frame)
 {
 	if (!p)
 		return;
-	record_release(kind, frame);
+	record_release(p, kind, frame);
 	rt_object_free(p, frame);
 }
 /* Free an object in an RCU callback: its release was recorded when the callback was queued, as the caller's. */
-void rt_told_free(void **frame) { record_release(EV_KFREE, frame); }
+void rt_told_free(const void *p, void **frame) { record_release(p, EV_KFREE, frame); }
 void rt_free_later(void *p) { rt_object_free(p, FRAME); }
 
 #define ZEROED(name, sig, n) void *name sig { return small(n, ZEROES, EV_KZALLOC, FRAME); }

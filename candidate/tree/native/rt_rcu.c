@@ -92,7 +92,7 @@ void kvfree_call_rcu(void *head, void *p)
 		rt_may_sleep("kvfree_call_rcu", FRAME);
 	else if ((unsigned long)p < MAX_HEAD_OFFSET)
 		p = (char *)head - (unsigned long)p;
-	rt_told_free(FRAME);
+	rt_told_free(p, FRAME);
 	call_rcu(p, rt_free_later);
 }
 

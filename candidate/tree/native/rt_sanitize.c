@@ -86,6 +86,8 @@ void rt_check(const volatile void *p, unsigned long n, int write, void **frame)
 		report(what, write ? "write" : "read", n, frame);
 }
 
+unsigned long *rt_object_number(const void *p) { return (unsigned long *)p - 2; }
+
 void *rt_object(unsigned long n)
 {
 	/* With red zones, a size near the largest number would become a small one. */
@@ -96,8 +98,9 @@ void *rt_object(unsigned long n)
 	at = p - heap;
 	for (i = 0; i < n; i += 8)
 		state[(at + i) >> 3] = n - i < 8 ? n - i : 8;
-	/* The size is in the red zone before the object, where kernel code must not write. */
+	/* Size and number are in the red zone before the object, where kernel code must not write. */
 	*(unsigned long *)(p - 8) = n;
+	*rt_object_number(p) = 0;
 	return p;
 }
 
@@ -129,7 +132,14 @@ UNDEFINED(vla_bound_not_positive, "undefined behaviour, array without elements,"
 
 #else
 
-void *rt_object(unsigned long n) { return rt_small(n); }
+void *rt_object(unsigned long n)
+{
+	void *p = rt_small(n);
+
+	*rt_object_number(p) = 0;
+	return p;
+}
+unsigned long *rt_object_number(const void *p) { return (unsigned long *)p - 1; }
 void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
 
 #endif

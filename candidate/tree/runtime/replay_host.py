@@ -381,10 +381,15 @@ class HostReplay:
             k.warn(held or "in " + self.place(self.chain).function)
             k.condition = ""
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
-            if is_stage2(self.place(self.chain).unit):
+            counted, allocated = is_stage2(self.place(self.chain).unit), kind in (r.KZALLOC, r.PERCPU)
+            if counted:
                 k.allocates_atomically = c != 0
                 self.replay_small(kind, b != 0)
                 k.allocates_atomically = False
+            number = b if allocated else a
+            if number:
+                for o in k.on.object:
+                    o.object(number, allocated, counted)
 
     def replay_walk(self, vmid: int, address: int, size: int) -> None:
         """Replay ``kvm_pgtable_walk()``, which walks whole pages; the place of the record is the callback."""
