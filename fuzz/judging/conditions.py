@@ -12,7 +12,9 @@ from reference.machine.descriptor import address_bits
 from reference.machine.memory import seen
 
 from ..checkers import Violation
-from ..checkers.guest_pages import ipa_of, merged, overlap, vm_of
+from ..checkers.guest_pages import ipa_of, merged, overlap, vm_address, vm_of
+from ..checkers.owed import address_of, level_of
+from ..checkers.tlb import Tlb
 from ..execution.executor import Executor
 from ..language.operations import Operation
 from .known import NOW, KnownBug, fitting
@@ -32,6 +34,7 @@ class Conditions(PredicateNotes):
     def __init__(self, executor: Executor) -> None:
         super().__init__(executor)
         self.standing = StandingViolations(self.granule)
+        self.tlbs = [executor.checkers.peers.at(Tlb, guest) for guest in self.side.guests]
 
     def before_operation(self, op: Operation | None) -> None:
         super().before_operation(op)
@@ -67,7 +70,20 @@ class Conditions(PredicateNotes):
             return level == each.level and address_bits(entry, self.granule) == address_bits(each.entry, self.granule)
         if each.violation.table >= 0 and self.hinted.owes(each.violation.table):
             return True
-        return overlap(each.ranges, self.hinted.ranges())
+        return overlap(each.ranges, self.hinted.ranges()) or self.is_owed(each)
+
+    def is_owed(self, each: Standing) -> bool:
+        """Return whether a CPU may still hold the table of a violation, or a leaf of its pages."""
+        for tlb in self.tlbs:
+            if each.violation.table in tlb.owed.pinned:
+                return True
+            leaves = [
+                (vm_address(tlb.guest.number, address_of(key)), self.granule.level_size(level_of(key)))
+                for key in tlb.owed.leaves
+            ]
+            if leaves and overlap(each.ranges, merged([(start, start + size) for start, size in leaves])):
+                return True
+        return False
 
     def version_at(self, violation: Violation) -> int:
         """Return the operation, from 1, that wrote the cached contents of a violation's first page; -1: unknown."""

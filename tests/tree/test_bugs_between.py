@@ -188,6 +188,30 @@ def test_a_near_miss_is_clean(back: Back, tmp_path: Path) -> None:
     assert Differential(copy, copy).run(parse(NEAR_MISSES[back.bug])).findings == []
 
 
+# The second page of two, whose range is flushed by its address with level 0 as the hint.
+SECOND: Final = (
+    "s2fuzz 1\nvm cpus=1 ttl=on range=on fwb=on\nslot a ipa=1G size=8K backing=anon\ncpu0 write a+0\n"
+    "cpu0 write a+4K\n{}\ncpu0 write a+4K\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "signature"),
+    [
+        ("host discard a+4K 4K", "isolation: kvm_handle_guest_abort: access to a frame not owned, through the TLB"),
+        ("host merge a+4K", "isolation: kvm_handle_guest_abort: "),
+    ],
+)
+def test_accesses_by_a_leaf_that_is_still_owed_a_flush_are_explained(
+    change: str, signature: str, tmp_path: Path
+) -> None:
+    """B24: the CPU uses its old entry, in a later operation, until a flush covers it."""
+    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "B24"), tmp_path))
+    found = Differential(copy, copy).run(parse(SECOND.format(change))).findings
+    assert any(each.signature.startswith(signature) for each in found)
+    assert {each.known for each in found} == {"B24"}
+
+
 def planted_too(back: Back, path: str, text: str, instead: str, folder: Path) -> str:
     """Copy the tree with the bug and with another change; return the name of the version."""
     source = real_tree(back.tree)
