@@ -12,6 +12,7 @@ from ..language.program import Program
 from .builder import ProgramBuilder
 from .capabilities import Offers, equipped, with_lpa
 from .capping import capped
+from .contests import with_contest
 from .disturbances import DISTURBANCES
 from .ending import ending
 from .large_slots import with_large_slot
@@ -62,7 +63,10 @@ class Generator:
         program = with_ring_visits(program, random.Random(f"ring {number}"))
         program = with_lpa(program, self.offers.narrow, random.Random(f"lpa {number}"))
         program = ending(program, random.Random(f"end {number}"))
-        return racing(program, random.Random(f"par {number}")) if self.offers.par else program
+        if not self.offers.par:
+            return program
+        program = racing(program, random.Random(f"par {number}"))
+        return with_contest(program, random.Random(f"contest {number}"))
 
 
 def contended(program: Program, source: random.Random) -> Program:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import candidate
+from candidate.tree.building.source import PGTABLE
+from fuzz.generation.capabilities import Offers
+from fuzz.generation.generator import Generator
 from fuzz.judging.differential import REGRESSION, Differential
-from fuzz.language.program import sequential
+from fuzz.language.program import KIB, has_blocks, sequential
 
-from ..measuring.planted_races import IN_TREES, in_tree
+from ..measuring.planted_races import IN_TREES, PlantedRace, in_tree
 from ..measuring.races_found import are_small, found_by_atheris, found_by_random, shrinks
 from .trees import version
 
@@ -38,3 +41,24 @@ def test_found_by_random(tmp_path: Path) -> None:
 def test_found_by_atheris(tmp_path: Path) -> None:
     planted = in_tree(IN_TREES[GUIDED], tmp_path)
     found_by_atheris(IN_TREES[GUIDED], version(), planted, PROGRAMS)
+
+
+# After -EAGAIN nothing has set the level.
+UNSET_LEVEL: Final = PlantedRace(
+    PGTABLE, (("(ret == -EAGAIN) ? TLBI_TTL_UNKNOWN : level", "level"),), ("tlb: stage2_attr_walker: flushed with",)
+)
+# Number of random programs of each seed; `fuzz` judges more in a minute on one core.
+FEW: Final = 300
+
+
+def test_random_programs_lose_the_exchange_of_a_relaxation(tmp_path: Path) -> None:
+    """Only programs with level hints and a block show it; the others are skipped to save time."""
+    versions = candidate.get(version()), candidate.get(in_tree(UNSET_LEVEL, tmp_path))
+    differential = Differential(*versions)
+    found = 0
+    for seed in range(1, 6):
+        generator = Generator(seed, 4 * KIB, Offers(par=True))
+        programs = (generator.next() for _ in range(FEW))
+        racing = (each for each in programs if each.vm.ttl and has_blocks(each))
+        found += any(UNSET_LEVEL.shown_by(each) for one in racing for each in differential.run(one).findings)
+    assert found >= 4
