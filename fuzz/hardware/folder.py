@@ -14,7 +14,7 @@ from . import assemble, layout
 from .deviations import expected_deviation
 from .expectation import Expectation, in_words
 from .folder_texts import KNOWN, QUESTIONS, SCRIPT, TABLES, readme, script
-from .live import Copy
+from .live import Copy, with_tables
 from .tables import ASK_NAMES, NoRoomError, TableMemory, Tables, split
 from .text import print_tables
 
@@ -41,9 +41,7 @@ class TablesFolder:
         memory = TableMemory(self.image)
         # Number of each VM with tables -> the tables, and our walks of the questions about them.
         self.guests: dict[int, tuple[Tables, list[Walk]]] = {}
-        for number, guest in enumerate(executor.side.guests):
-            if guest.regime.root < 0 or guest.kvm.pgt is None:
-                continue
+        for number, guest in with_tables(executor.side.guests):
             try:
                 tables = Copy(guest, memory).tables
             except NoRoomError:

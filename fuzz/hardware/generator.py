@@ -13,6 +13,7 @@ from reference.machine.arena import wrap
 from reference.machine.descriptor import AF_BIT, TYPE_BIT, VALID_BIT, address_field
 from reference.machine.granule import MAX_LEVELS
 
+from . import layout
 from .setting import Setting, all_shapes, output_sizes
 from .tables import ADDRESS_BITS, Ask, NoRoomError, TableMemory, Tables, address_of, question
 
@@ -26,8 +27,6 @@ _MEMATTRS: Final = (
     tuple(attr << 2 for attr in (0, 1, 2, 3, 5, 6, 7)),
 )
 _SHAREABILITIES: Final = (0 << 8, 2 << 8, 3 << 8)
-# From this address on QEMU's machine has nothing.
-_FREE: Final = 1 << 31
 # Instructions are aligned.
 _FETCH_MASK: Final = -4
 
@@ -144,7 +143,7 @@ class Tree:
         rng = self.random
         if what == NO_TABLE:
             bits = self.setting.pa_bits if self.setting.lpa2 else min(self.setting.pa_bits, 48)
-            return self.pointer(rng.randrange(_FREE, 1 << bits))
+            return self.pointer(rng.randrange(layout.FREE, 1 << bits))
         if what == SHARED_TABLE:
             return self.pointer(address_of(rng.choice(self.made)))
         if what == FAR_TABLE:
@@ -165,9 +164,9 @@ class Tree:
         address = word & self.field
         if pa_bits < 48:
             address &= (1 << pa_bits) - 1
-        if address < _FREE:
+        if address < layout.FREE:
             # Outside of QEMU's memory: in a table entered a second time the entry may be read as a table descriptor.
-            address |= _FREE
+            address |= layout.FREE
         if word >> 60 == 0:
             address = self.far(address)
         word = word & ~(self.field | TYPE_BIT) | address | VALID_BIT

@@ -15,6 +15,8 @@ ANSWERS: Final = RAM + (24 << 20)
 # Translation tables, up to the end of memory: a table pointer beyond them finds no memory.
 TABLES_SIZE: Final = 16 << 20
 TABLES: Final = RAM + RAM_SIZE - TABLES_SIZE
+# From this address on the machine has nothing; below it there are memory and devices that our walk does not know.
+FREE: Final = 1 << 31
 
 # VTCR_EL2, VTTBR_EL2, HCR_EL2, number of questions.
 JOB_WORDS: Final = 4

@@ -5,6 +5,7 @@ QEMU has no memory where the tables of a side lie, so the copy packs them
 and adjusts the pointers. Our walk reads the original.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +24,6 @@ from .setting import DS, Setting
 from .tables import ADDRESS_BITS, Ask, NoRoomError, TableMemory, Tables, address_of, question
 
 SIZE_FIELDS: Final = 7 << 16 | DS
-# QEMU has memory or devices below this address; a table pointer there leads nowhere on our side.
-_FREE: Final = 1 << 31
 
 
 class Copy:
@@ -80,7 +79,8 @@ class Copy:
                 continue
             pa = self.regime.address(word)
             if not self.arena.holds(pa):
-                entries[new + index] = word if pa >= _FREE else wrap(word | 1 << 47)
+                # The pointer leads nowhere on our side, so it must do so in QEMU.
+                entries[new + index] = word if pa >= layout.FREE else wrap(word | 1 << 47)
                 self.ask(base + (index << shift), shift)
                 continue
             table = (pa - self.arena.base) >> 3
@@ -103,6 +103,13 @@ class Copy:
         self.asked[question(Ask.READ, base + (1 << shift) - 1)] = None
 
 
+def with_tables(guests: Iterable[Guest]) -> Iterator[tuple[int, Guest]]:
+    """Yield the VMs that have tables, each after its number."""
+    for number, guest in enumerate(guests):
+        if guest.regime.root >= 0 and guest.kvm.pgt is not None:
+            yield number, guest
+
+
 class Follower:
     """Queries QEMU about the tables of one side whenever they have changed.
 
@@ -122,9 +129,7 @@ class Follower:
         :raises QemuError: QEMU died or does not answer, or the tables exceed its memory
         """
         found: list[Difference] = []
-        for number, guest in enumerate(self.executor.side.guests):
-            if guest.regime.root < 0 or guest.kvm.pgt is None:
-                continue
+        for number, guest in with_tables(self.executor.side.guests):
             memory = self.session.memory
             try:
                 tables = Copy(guest, memory).tables

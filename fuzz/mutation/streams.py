@@ -34,13 +34,14 @@ def record(version: Candidate, program: Program) -> tuple[Point, ...]:
     """Run a program; return its quiet points as far as it gets. Empty if it needs an unmodelled feature."""
     run = _Run(version, program, REFERENCE)
     try:
-        points = [run.create()]
+        points = [run.perform(-1)]
         if not run.executor.refused:
             for at in range(len(program.operations)):
-                points.append(run.step(at))
+                points.append(run.perform(at))
                 if run.executor.dead:
-                    return tuple(points)
-            points.append(run.destroy())
+                    break
+            else:
+                points.append(run.perform(len(program.operations)))
         return () if run.executor.refused else tuple(points)
     finally:
         run.executor.dismantle()
@@ -58,11 +59,10 @@ def same_events(base: Candidate, mutant: Candidate, program: Program, points: tu
     executor = run.executor
     executor.side.hold_to(base)
     try:
-        for number, point in enumerate(points):
+        for at, point in enumerate(points, -1):
             # No more events than the base, since the mutant could run forever.
             run.stream.most = point.events
-            at = number - 1
-            here = run.create() if at < 0 else run.step(at) if at < len(program.operations) else run.destroy()
+            here = run.perform(at)
             if here.events != point.events or here.digest != point.digest or not equal(here.outcome, point.outcome):
                 return False
         return not executor.refused
@@ -81,17 +81,7 @@ class _Run:
         self.executor = Executor(version, program, number, judged=judged)
         self.stream = Stream(self.executor.side.kernel)
 
-    def create(self) -> Point:
-        self.executor.create()
-        return self.point(OK)
-
-    def step(self, at: int) -> Point:
-        outcome, _ = self.executor.step(at)
-        return self.point(outcome)
-
-    def destroy(self) -> Point:
-        self.executor.destroy()
-        return self.point(OK)
-
-    def point(self, outcome: Outcome) -> Point:
-        return Point(self.stream.count, self.stream.digest, outcome)
+    def perform(self, at: int) -> Point:
+        """Perform as `Executor.perform` does; return the quiet point that follows."""
+        outcome, _ = self.executor.perform(at)
+        return Point(self.stream.count, self.stream.digest, OK if outcome is None else outcome)
