@@ -86,6 +86,16 @@ class Worker(Child):
             self.ready, self.since = True, time.monotonic()
         return None
 
+    def stuck(self, patience: float) -> str:
+        """Return how its program hangs; "" if it may still end.
+
+        :param patience: seconds that a program may take once the process has started
+        """
+        if self.silence.look():
+            return f"ran for {self.silence.seconds:g} s of CPU time without an event"
+        seconds = time.monotonic() - self.since
+        return f"made no progress for {seconds:.0f} s" if seconds > (patience if self.ready else PATIENCE) else ""
+
 
 def observe(
     jobs: Sequence[tuple[str, str]], reference: str, candidate: str, workers: int, patience: float = PATIENCE
@@ -124,10 +134,8 @@ def observe(
                     else:
                         if observed is not None:
                             yield observed
-                elif worker.silence.look():
-                    how = f"ran for {worker.silence.seconds:g} s of CPU time without an event"
-                elif time.monotonic() - worker.since > (patience if worker.ready else PATIENCE):
-                    how = f"made no progress for {time.monotonic() - worker.since:.0f} s"
+                else:
+                    how = worker.stuck(patience)
                 if not how:
                     continue
                 running.remove(worker)

@@ -22,15 +22,15 @@ from ..distribution import home_folder
 from ..processes.parent import parent_of
 
 
-def main(arguments: list[str]) -> int:
-    """Replay until standard input ends.
+def watching(data: str, names: list[str]) -> coverage.Coverage:
+    """Return what watches kernel code.
 
-    :returns: the exit code
+    :param data: the file for its data
+    :param names: the versions that will be replayed
     """
-    parent, (memory, data, *names) = parent_of(arguments)
     home = home_folder()
     outside = {str(Path(name).resolve().parent) for name in names if is_file_name(name)}
-    watch = coverage.Coverage(
+    return coverage.Coverage(
         data_file=data,
         config_file=False,
         branch=True,
@@ -38,6 +38,15 @@ def main(arguments: list[str]) -> int:
         concurrency="greenlet",
         include=[f"{home}/reference/*", f"{home}/candidate/*", *(f"{folder}/*.py" for folder in sorted(outside))],
     )
+
+
+def main(arguments: list[str]) -> int:
+    """Replay until standard input ends.
+
+    :returns: the exit code
+    """
+    parent, (memory, data, *names) = parent_of(arguments)
+    watch = watching(data, names)
     watch.start()
     # Imported only now, so that coverage.py sees the lines that run at import.
     import candidate

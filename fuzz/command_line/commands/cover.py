@@ -18,6 +18,7 @@ from ..values import folder
 
 if TYPE_CHECKING:
     from ...corpus import BadFile
+    from ...coverage.c_lines import ReachedLines
     from ...coverage.measuring import Measured
     from ...language.program import Program
 
@@ -61,8 +62,6 @@ def cover(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ...reports import answers
-
     versions = [candidate.get(arguments.reference).name]
     if arguments.candidate and arguments.candidate != versions[0]:
         versions.append(candidate.get(arguments.candidate).name)
@@ -84,26 +83,42 @@ def cover(arguments: Namespace) -> int:
             check_pages(arguments.html)
         programs = chosen(arguments.program)
         with measured(programs, versions, arguments.workers) as found:
-            for name, trouble in sorted(found.troubled.items()):
-                complain(f"{name}: a mistake of s2fuzz: {trouble}")
+            complain_of(found.troubled)
             if arguments.html:
                 write_pages(found, arguments.html)
             if arguments.line:
                 tell_line(found, arguments)
-            elif arguments.json:
-                dump({**answers.head(), "versions": versions, "programs": len(programs), **found.json()})
             else:
-                count = "1 program" if len(programs) == 1 else f"{len(programs)} programs"
-                print(f"{count} on {' and '.join(versions)}:")
-                found.text(sys.stdout)
-                if arguments.html:
-                    print(f"pages: {arguments.html}/index.html")
+                tell_lines(found, arguments, versions, len(programs))
             return OUR_MISTAKE if found.troubled else FINE
     except LineError as error:
         raise BadInputError(f"--line {error}") from None
     except MeasuringError as error:
         complain(str(error))
         return OUR_MISTAKE
+
+
+def complain_of(troubled: dict[str, str]) -> None:
+    """Complain about programs on which our own code failed: program -> how."""
+    for program, trouble in sorted(troubled.items()):
+        complain(f"{program}: a mistake of s2fuzz: {trouble}")
+
+
+def tell_lines(found: "Measured", arguments: Namespace, versions: list[str], programs: int) -> None:
+    """Print which lines are reached.
+
+    :param programs: number of programs that were replayed
+    """
+    from ...reports import answers
+
+    if arguments.json:
+        dump({**answers.head(), "versions": versions, "programs": programs, **found.json()})
+        return
+    count = "1 program" if programs == 1 else f"{programs} programs"
+    print(f"{count} on {' and '.join(versions)}:")
+    found.text(sys.stdout)
+    if arguments.html:
+        print(f"pages: {arguments.html}/index.html")
 
 
 def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
@@ -116,10 +131,8 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
     import candidate
 
     from ...coverage.c_lines import reached
-    from ...coverage.named_lines import LineError
     from ...coverage.shares import MeasuringError
     from ...execution.refusal import unmodelled
-    from ...reports import answers
 
     if arguments.html:
         check_pages(arguments.html)
@@ -129,8 +142,7 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
     except MeasuringError as error:
         complain(str(error))
         return OUR_MISTAKE
-    for program, trouble in sorted(found.troubled.items()):
-        complain(f"{program}: a mistake of s2fuzz: {trouble}")
+    complain_of(found.troubled)
     for other in others:
         if other != candidate.names()[0]:
             complain(f"{other} is not replayed: lines of C are reported for one tree, here {name}")
@@ -141,6 +153,20 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
             found.html(arguments.html)
         except OSError as error:
             raise BadInputError(f"--html {arguments.html}: {error.strerror or error}") from None
+    tell_tree(found, arguments, name, len(programs))
+    return OUR_MISTAKE if found.troubled else FINE
+
+
+def tell_tree(found: "ReachedLines", arguments: Namespace, name: str, programs: int) -> None:
+    """Print which lines of a tree are reached, or which programs reach a line.
+
+    :param name: of the tree
+    :param programs: number of programs that were replayed
+    :raises BadInputError: the line is invalid
+    """
+    from ...coverage.named_lines import LineError
+    from ...reports import answers
+
     if arguments.line:
         try:
             file, line, names = found.reaching(arguments.line)
@@ -149,16 +175,15 @@ def cover_tree(name: str, others: list[str], arguments: Namespace) -> int:
         if arguments.json:
             dump({**answers.head(), "file": file, "line": line, "at_import": False, "programs": names})
         else:
-            reach = "program reaches" if len(programs) == 1 else "programs reach"
-            print(f"{file}:{line}: {len(names)} of {len(programs)} {reach} it")
+            reach = "program reaches" if programs == 1 else "programs reach"
+            print(f"{file}:{line}: {len(names)} of {programs} {reach} it")
             print("".join(f"s2fuzz run --candidate {name} {each}\n" for each in names[:_SHOWN]), end="")
     elif arguments.json:
-        dump({**answers.head(), "versions": [name], "programs": len(programs), "files": found.json()})
+        dump({**answers.head(), "versions": [name], "programs": programs, "files": found.json()})
     else:
-        print(f"{len(programs)} programs on {name}:", *found.text(), sep="\n")
+        print(f"{programs} programs on {name}:", *found.text(), sep="\n")
         if arguments.html:
             print(f"pages: {arguments.html}/index.html")
-    return OUR_MISTAKE if found.troubled else FINE
 
 
 def chosen(names: list[str]) -> "list[tuple[str, Program]]":

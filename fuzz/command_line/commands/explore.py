@@ -15,6 +15,8 @@ from ..parser import Once, Parser
 from ..values import seconds, whole
 
 if TYPE_CHECKING:
+    from candidate import Candidate
+
     from ...exploring.exploring import ExplorationResult
 
 MOST: Final = 8
@@ -75,11 +77,9 @@ def explore(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ...execution.refusal import unmodelled
     from ...exploring.exploring import Explorer, block_of
     from ...exploring.universe import explore_all
     from ...language.program import ProgramError
-    from ...reports.answers import explore_answer, no_verdict_answer
     from ...reports.report import plural
     from ..inputs import read_given
 
@@ -110,17 +110,33 @@ def explore(arguments: Namespace) -> int:
         explorer = Explorer(reference, tested, given.program, most, out_of_time, reduction)
         say_form(arguments)
         explored = explorer.run()
+    return tell(arguments, what, (reference, tested), explored)
+
+
+def tell(
+    arguments: Namespace, what: str, versions: "tuple[Candidate, Candidate]", explored: "ExplorationResult"
+) -> int:
+    """Print the outcome.
+
+    :param what: the program or the programs, in words
+    :param versions: the reference and the candidate
+    :returns: the exit code
+    """
+    from ...execution.refusal import unmodelled
+    from ...reports.answers import explore_answer, no_verdict_answer
+
+    reference, tested = (version.name for version in versions)
     code = NO_VERDICT if explored.refused else WORSE if explored.worse else FINE
     if explored.interrupted:
         code = exit_code()
     why = f"{what}: no verdict: {unmodelled(explored.refused)}" if explored.refused else ""
     if arguments.json:
-        answer = explore_answer(arguments.program, reference.name, tested.name, explored)
+        answer = explore_answer(arguments.program, reference, tested, explored)
         dump({**answer, "exit_code": code, **(no_verdict_answer(why) if code == NO_VERDICT else {})})
     if why:
         complain(why)
     elif not arguments.json:
-        print(f"{what}: {tested.name} against {reference.name}: {text(explored)}", end="")
+        print(f"{what}: {tested} against {reference}: {text(explored)}", end="")
     return code
 
 

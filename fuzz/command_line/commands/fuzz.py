@@ -17,8 +17,8 @@ from ..session_code import session_code
 from ..values import folder, programs, seconds, seed, workers
 
 if TYPE_CHECKING:
-    from ...engines.summary import Summary
-    from ...engines.unit import Result
+    from ...engines.summary import Keeper, Summary
+    from ...engines.unit import Result, Unit
 
 DEFAULT_SECONDS: Final = 30
 # After a session, up to 1/MINIMIZING of its time may be spent on minimising programs.
@@ -76,8 +76,6 @@ def fuzz(arguments: Namespace) -> int:
     :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
     :raises candidate.UnknownCandidateError: no version with this name
     """
-    from ...coverage.exercised import exercise
-    from ...engines.lanes import run_lanes
     from ...engines.seeds import shipped
     from ...engines.summary import Keeper, Summary
     from ...engines.supervisor import EngineKilledError
@@ -109,21 +107,8 @@ def fuzz(arguments: Namespace) -> int:
     summary = Summary(reference, candidate_name, arguments.seed, arguments.engine, accepted=accepted)
     progress = ProgressLine(summary, sys.stderr.isatty(), quiet=arguments.json)
     with hurry_after(arguments.seconds), Keeper(summary, out, Replayer(contents=contents)) as keeper:
-
-        def watch(result: "Result") -> None:
-            keeper.watch(result)
-            progress.show()
-
         try:
-            result = run_lanes(unit, count, watch)
-            if result.interrupted and keeper.is_behind(result) and not arguments.json:
-                progress.clear()
-                complain("interrupted; findings are replayed first, Ctrl-C again skips that")
-            keeper.finish(result, count)
-            progress.print_new()
-            if not arguments.no_minimize:
-                keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)
-            summary.exercise = exercise(reference, candidate_name, result.counts(), result.unjudged())
+            result = judge_all(arguments, unit, count, keeper, progress)
         except EngineKilledError as error:
             raise NoVerdictError(str(error)) from None
         finally:
@@ -131,6 +116,31 @@ def fuzz(arguments: Namespace) -> int:
     say_changed(versions)
     summary.elapsed = time.monotonic() - start
     return print_summary(summary, result, arguments.json)
+
+
+def judge_all(arguments: Namespace, unit: "Unit", count: int, keeper: "Keeper", progress: "ProgressLine") -> "Result":
+    """Judge the programs of a unit, replay and minimise what they show, and complete the summary.
+
+    :param count: number of processes that judge
+    :raises EngineKilledError: as `fuzz.engines.lanes.run_lanes`
+    """
+    from ...coverage.exercised import exercise
+    from ...engines.lanes import run_lanes
+
+    def watch(result: "Result") -> None:
+        keeper.watch(result)
+        progress.show()
+
+    result = run_lanes(unit, count, watch)
+    if result.interrupted and keeper.is_behind(result) and not arguments.json:
+        progress.clear()
+        complain("interrupted; findings are replayed first, Ctrl-C again skips that")
+    keeper.finish(result, count)
+    progress.print_new()
+    if not arguments.no_minimize:
+        keeper.minimize(None if arguments.seconds is None else arguments.seconds / MINIMIZING)
+    keeper.summary.exercise = exercise(unit.reference, unit.candidate, result.counts(), result.unjudged())
+    return result
 
 
 def print_summary(summary: "Summary", result: "Result", as_json: bool) -> int:
