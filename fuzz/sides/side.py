@@ -51,6 +51,18 @@ def host_room(slot: Slot) -> int:
     return -(-(slot.size + 2 * GIB) // HVA_STEP) * HVA_STEP if not slot.alias else HVA_STEP
 
 
+def new_kernel(version: Candidate, vm: Vm, computer: Computer) -> Kernel:
+    """Return what kernel code links against, on a machine and with the settings of a program."""
+    caps = capabilities(vm) | version.caps
+    kernel = Kernel(computer.granule, computer, caps, version.nvhe if caps & NO_VHE else version.tlb)
+    kernel.resched_every = vm.resched or 0
+    kernel.contended_at = vm.contended or 0
+    kernel.grace_at = vm.grace or 0
+    if not writes_once(*version.parts):
+        kernel.watch_plain_stores()
+    return kernel
+
+
 class Side(NotifierReceiver):
     """The machine, the host, the kernel and its VMs for one run of a program.
 
@@ -71,15 +83,9 @@ class Side(NotifierReceiver):
         self.computer = Computer(granule, vm.cpus, vm.vms)
         self.memory = self.computer.memory
         self.tagged = vm.mte
-        caps = capabilities(vm) | version.caps
-        self.kernel = Kernel(granule, self.computer, caps, version.nvhe if caps & NO_VHE else version.tlb)
         for cpu in self.computer.processors:
             cpu.tcr = TCR
-        self.kernel.resched_every = vm.resched or 0
-        self.kernel.contended_at = vm.contended or 0
-        self.kernel.grace_at = vm.grace or 0
-        if not writes_once(*version.parts):
-            self.kernel.watch_plain_stores()
+        self.kernel = new_kernel(version, vm, self.computer)
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.host.copies = [] if vm.mte else None
         self.hold_to(version)

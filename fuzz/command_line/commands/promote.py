@@ -105,12 +105,20 @@ def _promote(arguments: Namespace) -> int:
         dump({**answers.head(), "file": str(place), "text": text})
     else:
         print(f"{place}\n{text}", end="")
+    say_limits(chosen)
+    return FINE
+
+
+def say_limits(chosen: "Chosen") -> None:
+    """Say on which of the versions of a finding tests will not run its program."""
+    import candidate
+    from candidate.tree import PREFIX
+
     if candidate.is_file(chosen.candidate):
         registered = len(candidate.names())
         complain(f"expectations of {registered} registered versions; 1 file from outside skipped: {chosen.candidate}")
     if any(name.startswith(PREFIX) for name in (chosen.candidate, chosen.reference)):
         complain("tests run it on the registered versions; to run it on kernel trees: s2fuzz run, with their names")
-    return FINE
 
 
 def shown_on(chosen: "Chosen") -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from candidate import Candidate
 
     from ...findings.accepted import Accepted
+    from ...hardware.report import Report
     from ...judging.finding import Key
     from ...language.program import Program
     from ...reports.runs import Run
@@ -61,9 +62,9 @@ def judge(arguments: Namespace) -> int:
     """
     from ...hardware.programs import ask_about
     from ...hardware.qemu import find
-    from ...reports import answers, report
+    from ...reports import report
     from ...reports.watched import run_all
-    from ..changes import changes_answer, say_changes
+    from ..changes import say_changes
     from ..inputs import known_findings, read_all
 
     given = read_all(arguments.program)
@@ -90,22 +91,37 @@ def judge(arguments: Namespace) -> int:
             print(report.run_text(each, arguments.cost, accepted))
     code = exit_code_of(runs, accepted, bool(asked and asked.differences.kinds))
     if arguments.json:
-        changes = [each for batch in batches for each in changes_answer(batch.reference.name, batch.tested)]
-        about = {"exit_code": code, "changes": [each for at, each in enumerate(changes) if each not in changes[:at]]}
-        why = next((f"{each.file} on {each.candidate}: {each.trouble}" for each in runs if each.trouble), "")
-        failed = answers.no_verdict_answer(why) if code == NO_VERDICT else {}
-        qemu = {"qemu": asked.answer()} if asked else {}
-        dump({**answers.run_answer(runs, accepted), **about, **failed, **qemu})
-    elif len(runs) > 1:
-        print(report.run_summary(runs))
-        if accepted.entries:
-            print(report.accepted_text(accepted), end="")
-    if asked and not arguments.json:
-        print(asked.text(), end="")
+        print_answer(batches, runs, accepted, asked, code)
+    else:
+        if len(runs) > 1:
+            print(report.run_summary(runs))
+            if accepted.entries:
+                print(report.accepted_text(accepted), end="")
+        if asked:
+            print(asked.text(), end="")
     for each in runs:
         if each.trouble:
             complain(f"{each.file} on {each.candidate}: {each.trouble}")
     return code
+
+
+def print_answer(
+    batches: "list[RunBatch]", runs: "list[Run]", accepted: "Accepted", asked: "Report | None", code: int
+) -> None:
+    """Print the outcome of all runs as JSON.
+
+    :param asked: what QEMU answered; None: it was not asked
+    :param code: the exit code
+    """
+    from ...reports import answers
+    from ..changes import changes_answer
+
+    changes = [each for batch in batches for each in changes_answer(batch.reference.name, batch.tested)]
+    about = {"exit_code": code, "changes": [each for at, each in enumerate(changes) if each not in changes[:at]]}
+    why = next((f"{each.file} on {each.candidate}: {each.trouble}" for each in runs if each.trouble), "")
+    failed = answers.no_verdict_answer(why) if code == NO_VERDICT else {}
+    qemu = {"qemu": asked.answer()} if asked else {}
+    dump({**answers.run_answer(runs, accepted), **about, **failed, **qemu})
 
 
 @dataclass
