@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..distribution import how_to_install
-from .answer import Rows, columns
+from .table import Rows, columns
 
 # File name suffixes of the formats.
 FORMATS: Final = (".svg", ".png")

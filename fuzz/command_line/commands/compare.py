@@ -68,9 +68,9 @@ def compare(arguments: Namespace) -> int:
     """
     import candidate
 
-    from ...comparing.answer import table
     from ...comparing.measuring import Experiment, WorkloadError
     from ...comparing.plot import FORMATS, PlotError, plot
+    from ...comparing.table import table
     from ...execution.refusal import UnmodelledError
     from ...reports.answers import head
     from ..inputs import probe_output, refused_file

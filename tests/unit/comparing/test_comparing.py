@@ -9,9 +9,9 @@ import pytest
 
 import candidate
 from fuzz.command_line.cli import main
-from fuzz.comparing.answer import LIMITS, table
 from fuzz.comparing.measuring import Experiment, Figures, RebuildPlaces
 from fuzz.comparing.plot import PlotError, plot
+from fuzz.comparing.table import LIMITS, table
 
 BLOCK = 2 << 20
 ROWS = {1: (Figures(4096, 512, 2000, 0), Figures()), 8: (Figures(8192, 512, 2000, 7), Figures(2048))}
