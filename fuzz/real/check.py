@@ -200,13 +200,13 @@ class RealCheck:
 def kinds_of(done: RealRun) -> dict[str, str]:
     """Return the kinds of unexplained results of a program, each with a text for the report."""
     found: dict[str, str] = {}
-    for each in done.differences:
+    if done.differences:
+        # Later differences may be consequences of the first.
+        each = done.differences[0]
         op = "creation" if each.at < 0 else type(done.played.program.operations[each.at]).__name__
         real = each.real.status if each.real else "not reached"
         text = f"{done.heading(each.at)}: model {each.model}, kernel {each.real or 'not reached'}"
-        found.setdefault(f"{op}: {each.model.partition(' ')[0]} {real}", text)
-        # Later differences may be consequences of the first.
-        break
+        found[f"{op}: {each.model.partition(' ')[0]} {real}"] = text
     if done.tables:
         first = done.tables[0]
         op = type(done.played.program.operations[first.at]).__name__

@@ -4,7 +4,7 @@
 A store is identified by its entry, as level and guest address. The tables before and after an operation give these.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias
 
@@ -14,7 +14,7 @@ from reference.machine.granule import Granule
 
 from ..language.program import show_bytes
 from .plugin import UNKNOWN, EventKind, RawEvent
-from .tables import shown
+from .tables import Words, shown
 
 STORED: Final = "store"
 FLUSHED: Final = "TLBI"
@@ -49,7 +49,6 @@ class StreamTable(NamedTuple):
 
 # Tables by physical address.
 StreamTables: TypeAlias = dict[int, StreamTable]
-Words: TypeAlias = Callable[[int, int], list[int]]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def signature_of(file: str) -> str:
     return comments_of(text_of(file)).get("signature", "")
 
 
-def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
+def file_stamp(done: RealRun, absent: Stamp | None) -> str:
     """Write the stamp of a finding into its file, if the program is a finding; return the comment, or "".
 
     :param absent: the stamp of a finding that the model does not have; None: use the outcomes
@@ -46,7 +46,7 @@ def file_stamp(done: RealRun, absent: Stamp | None = None) -> str:
     return comment
 
 
-def stamp_for(done: RealRun, signature: str, absent: Stamp | None = None) -> Stamp | None:
+def stamp_for(done: RealRun, signature: str, absent: Stamp | None) -> Stamp | None:
     """Return the stamp of a finding; None if the signature belongs to no rule (such as a divergence), or none is known.
 
     A finding of another version need not be a finding of the model. A machine that could not play the program gives no

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from ..closing import Closing
-from ..hardware.qemu import QemuError
-from ..hardware.qemu import find as find_qemu
 from ..processes.ended import end_of, ended_text
 from ..processes.tied import start_tied
+from .emulator import find_emulator
 from .errors import RealError, RealPanicError, RealSilentError
 from .left_out import CPU, EmulatedCpu
 from .memory import GIB, NODES, RealMemory
@@ -81,10 +80,7 @@ class RealMachine(Closing):
         cpu: EmulatedCpu = CPU,
         watch: Watch | None = None,
     ) -> None:
-        try:
-            self.program = find_qemu()
-        except QemuError as error:
-            raise RealError(f"real: {error}") from None
+        self.program = find_emulator()
         self.rest = b""
         self.last: list[str] = []
         with ExitStack() as stack:
@@ -126,7 +122,7 @@ class RealMachine(Closing):
         return True
 
     def start(
-        self, command: list[str], sockets: dict[str, int], incoming: bool, watch: Watch | None = None
+        self, command: list[str], sockets: dict[str, int], incoming: bool, watch: Watch | None
     ) -> subprocess.Popen[bytes]:
         """Run QEMU on our memory and sockets.
 

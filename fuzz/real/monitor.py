@@ -64,15 +64,15 @@ class Monitor:
         capabilities = [{"capability": "x-ignore-shared", "state": True}]
         self.ask("migrate-set-capabilities", capabilities=capabilities)
 
-    def wait_until(self, wanted: str) -> None:
-        """Wait until the operation started by ``migrate`` or ``migrate-incoming`` has this status.
+    def wait_for_migration(self) -> None:
+        """Wait until the operation started by ``migrate`` or ``migrate-incoming`` is completed.
 
         :raises MonitorError: it fails, or takes too long
         """
         end = time.monotonic() + self.patience
         while time.monotonic() < end:
             status = self.ask("query-migrate").get("status")
-            if status == wanted:
+            if status == "completed":
                 return
             if status in ("failed", "cancelled"):
                 break

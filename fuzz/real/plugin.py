@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..closing import Closing
-from ..hardware.qemu import QemuError, find
 from .compiling import compile_c
+from .emulator import find_emulator
 from .errors import RealError
 from .folder import entry_made
 from .initrd import NATIVE
@@ -95,10 +95,7 @@ def require_plugins() -> None:
     :raises NoStreamError: QEMU has no plugins
     :raises RealError: there is no QEMU
     """
-    try:
-        program = find()
-    except QemuError as error:
-        raise RealError(f"real: {error}") from None
+    program = find_emulator()
     try:
         said = subprocess.run([program, "-help"], capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from ..closing import Closing
-from ..hardware.qemu import QemuError, version
-from ..hardware.qemu import find as find_qemu
+from ..hardware.qemu import version
 from . import initrd
 from .answers import DONE, PANIC, REMARK
+from .emulator import find_emulator
 from .errors import RealError, RealPanicError
 from .folder import entry_made, refused
 from .kernels import RealKernel
@@ -101,10 +101,7 @@ class RealSession(Closing):
 
         :raises RealError: QEMU is missing, or the kernel cannot be read
         """
-        try:
-            program = find_qemu()
-        except QemuError as error:
-            raise RealError(f"real: {error}") from None
+        program = find_emulator()
         parts = [*command_of(program, Path("kernel"), Path("initrd"), self.append, self.cpu), version(program)]
         parts += [self.kernel.digest(), hashlib.sha256(self.initrd.read_bytes()).hexdigest()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -125,7 +122,7 @@ class RealSession(Closing):
                 with open(work / STATE, "wb") as state:
                     machine.monitor.pass_file(STATE, state.fileno())
                     machine.monitor.ask("migrate", uri=f"fd:{STATE}")
-                    machine.monitor.wait_until("completed")
+                    machine.monitor.wait_for_migration()
                 machine.memory.save(work)
                 (work / READY).write_text(ready)
                 (work / SYMBOLS).write_text(symbols)
@@ -189,7 +186,7 @@ class RealSession(Closing):
             with open(saved / STATE, "rb") as state:
                 machine.monitor.pass_file(STATE, state.fileno())
                 machine.monitor.ask("migrate-incoming", uri=f"fd:{STATE}")
-                machine.monitor.wait_until("completed")
+                machine.monitor.wait_for_migration()
             # It was saved while stopped.
             machine.monitor.ask("cont")
         except (MonitorError, OSError, ValueError) as error:

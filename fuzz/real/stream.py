@@ -24,7 +24,7 @@ from .model import ModelRun
 from .plugin import NoStreamError, make, require_plugins
 from .session import RealSession
 from .stamp import CONFIRMED, HIDDEN, NOT_CONFIRMED, Stamp
-from .tables import RealTables
+from .tables import RealTables, Words
 from .translate import Played, played
 
 # The events that each rule is about, besides stores.
@@ -251,7 +251,7 @@ class Streams:
         self.run.real.append(self.without_own_code(real_events(raw, {**self.before[1], **real}, self.granule)))
         self.before = model, real
 
-    def places(self, words: Callable[[int, int], list[int]], roots: dict[int, int]) -> StreamTables:
+    def places(self, words: Words, roots: dict[int, int]) -> StreamTables:
         """Return the tables of all VMs whose roots are known."""
         found: StreamTables = {}
         for vm, root in roots.items():

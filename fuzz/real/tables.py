@@ -61,9 +61,7 @@ class TableDifference:
         return f"{vm}{self.ipa:#x}: model {self.model or 'nothing'}, kernel {self.real or 'nothing'}"
 
 
-def leaves(
-    words: Callable[[int, int], list[int]], root: int, start_level: int, ia_bits: int, granule: Granule
-) -> Leaves:
+def leaves(words: Words, root: int, start_level: int, ia_bits: int, granule: Granule) -> Leaves:
     """Return all valid leaves below a root.
 
     :param root: physical address
