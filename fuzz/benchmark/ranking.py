@@ -65,9 +65,7 @@ class Benchmark:
     ranks: list[Rank]
 
 
-def evaluated(
-    trials: Sequence[BenchmarkTrial], workers: int, missing: list[str], interrupted: bool = False
-) -> Benchmark:
+def evaluated(trials: Sequence[BenchmarkTrial], workers: int, missing: list[str], interrupted: bool) -> Benchmark:
     """Evaluate trials.
 
     :param trials: trials whose bugs and engines exist; the other parameters are those of `Benchmark`

@@ -50,7 +50,7 @@ class CheckerSuite:
     :param judged: False: no checker is attached and none judges
     """
 
-    def __init__(self, side: Side, judged: bool = True) -> None:
+    def __init__(self, side: Side, judged: bool) -> None:
         self.side = side
         self.peers = Peers(side)
         self.shadows = self.peers.each(Shadow)

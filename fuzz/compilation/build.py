@@ -92,7 +92,7 @@ def possible() -> Iterator[None]:
         raise BuildError(f"cannot compile: {error.filename}: {error.strerror}") from None
 
 
-def current(thorough: bool = False) -> bool:
+def current(thorough: bool) -> bool:
     """Return whether the existing build is what a new one would produce, or a thorough build of the same sources."""
     try:
         manifest = json.loads(native.MANIFEST.read_bytes())
@@ -123,7 +123,7 @@ def locked() -> Iterator[None]:
         yield
 
 
-def compile_all(files: list[str], thorough: bool = False) -> str:
+def compile_all(files: list[str], thorough: bool) -> str:
     """Compile, then publish the result in the manifest; delete older folders except the previous one.
 
     :param thorough: see `build`
@@ -201,7 +201,7 @@ def publish(made: Path, built: dict[str, str], c_files: dict[str, str], thorough
 
 
 def manifest(
-    folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str], thorough: bool = False
+    folder: str, built: dict[str, str], c_files: dict[str, str], outside: dict[str, str], thorough: bool
 ) -> str:
     """Return the manifest of a build, as `reference.compiled.choice` reads it.
 

@@ -54,7 +54,7 @@ class EngineChild(Child):
     :raises NoProcessError: the process cannot be started
     """
 
-    def __init__(self, unit: Unit, result: Result, seconds: float, share: LaneNumbers | None = None) -> None:
+    def __init__(self, unit: Unit, result: Result, seconds: float, share: LaneNumbers | None) -> None:
         self.unit = unit
         self.result = result
         # The position of kernel code that did not return, if any.

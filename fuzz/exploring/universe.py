@@ -90,8 +90,8 @@ def explore_all(
     candidate: Candidate,
     length: int,
     preemptions: int,
-    out_of_time: Callable[[], bool] = lambda: False,
-    reduction: bool = True,
+    out_of_time: Callable[[], bool],
+    reduction: bool,
 ) -> ExplorationResult:
     """Judge all schedules of all programs. Parameters as in `programs` and `Explorer`.
 

@@ -112,7 +112,7 @@ def file_text(record: FindingRecord, reference: str, candidate: str, path: Path,
     return commented(about, record.program)
 
 
-def file_comments(record: FindingRecord, reference: str, candidate: str, path: Path, code: str = "") -> dict[str, str]:
+def file_comments(record: FindingRecord, reference: str, candidate: str, path: Path, code: str) -> dict[str, str]:
     """Return the comments of a finding whose file is *path*: key -> value.
 
     :param code: digests of the code that shows it (`fuzz.findings.digests.code_text`); "": that code no longer exists

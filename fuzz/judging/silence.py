@@ -28,7 +28,7 @@ class Silence:
     *limit*: the upper bound at the last check; *spent*: seconds of CPU time of the process at the last check
     """
 
-    def __init__(self, process: int, memory: memoryview, seconds: float = SECONDS) -> None:
+    def __init__(self, process: int, memory: memoryview, seconds: float) -> None:
         self.process = process
         self.memory = memory
         self.seconds = self.limit = seconds

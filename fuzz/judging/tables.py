@@ -13,7 +13,7 @@ from ..checkers.table import Table
 from .unrecorded import AgeFlags
 
 
-def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None = None) -> str:
+def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None) -> str:
     """Return the first difference between the two sides' maps, as text; "" if they map alike.
 
     Before this operation there was no difference, so tables to which neither side wrote since are alike.

@@ -64,7 +64,7 @@ def same_program(folder: Path, program: Program, reference: str) -> Path | None:
     return None
 
 
-def regression_text(about: str, expected: list[str], program: Program, reference: str, stamp: str = "") -> str:
+def regression_text(about: str, expected: list[str], program: Program, reference: str, stamp: str) -> str:
     """Return the text of the file: its subject, its expectations against *reference*, the program.
 
     :param stamp: stamp of a real kernel; "": none

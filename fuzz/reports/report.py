@@ -108,7 +108,7 @@ def checkers_text() -> str:
     return "\n".join(lines)
 
 
-def run_text(run: Run, cost: bool = False, accepted: Accepted | None = None) -> str:
+def run_text(run: Run, cost: bool, accepted: Accepted | None) -> str:
     """Return the verdict on one program and candidate; with *cost*, the cost of each side."""
     lines = [f"{run.file}: {run.candidate} against {run.reference}: {run.word}"]
     if run.word == CLEAN:

@@ -54,7 +54,7 @@ class Judging:
         programs: Sequence[tuple[str, Program]],
         reference: Candidate,
         candidates: Sequence[Candidate],
-        trace: bool = False,
+        trace: bool,
         seconds: float = silence.SECONDS,
         aims: Sequence[Key | None] = (),
     ) -> None:
