@@ -125,22 +125,7 @@ class HostOperations:
             # An earlier creation failed, as the program asked for.
             return Outcome("ok", "no such slot")
         old = layout.snapshot()
-        if isinstance(op, ops.SetLog):
-            layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
-            layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0
-        elif isinstance(op, ops.SlotDelete):
-            layout.live = False
-        elif isinstance(op, ops.SlotMove):
-            layout.ipa = op.ipa
-        elif isinstance(op, ops.SlotCreate):
-            layout.live = True
-            layout.ipa = layout.ipa if op.ipa is None else op.ipa
-            layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
-        else:
-            raise unhandled(op)
-        if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
-            layout.collected = []
-            layout.reaped = []
+        change(layout, op)
         if fail is not None:
             side.kernel.topup_gets = fail - 1
         leaves = isinstance(op, (ops.SlotDelete, ops.SlotMove))
@@ -209,3 +194,23 @@ class HostOperations:
         for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
             layout.collected[word] = 0
         return Outcome("error", ret) if ret else Outcome("ok")
+
+
+def change(layout: SlotLayout, op: ops.SlotChange) -> None:
+    """Change the layout of a slot as an operation asks for."""
+    if isinstance(op, ops.SetLog):
+        layout.flags &= ~KVM_MEM_LOG_DIRTY_PAGES
+        layout.flags |= KVM_MEM_LOG_DIRTY_PAGES if op.on else 0
+    elif isinstance(op, ops.SlotDelete):
+        layout.live = False
+    elif isinstance(op, ops.SlotMove):
+        layout.ipa = op.ipa
+    elif isinstance(op, ops.SlotCreate):
+        layout.live = True
+        layout.ipa = layout.ipa if op.ipa is None else op.ipa
+        layout.flags = (KVM_MEM_LOG_DIRTY_PAGES if op.log else 0) | (KVM_MEM_READONLY if op.ro else 0)
+    else:
+        raise unhandled(op)
+    if not layout.flags & KVM_MEM_LOG_DIRTY_PAGES or not layout.live:
+        layout.collected = []
+        layout.reaped = []

@@ -13,7 +13,7 @@ from ..checkers.table import Table
 from .unrecorded import AgeFlags
 
 
-def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None) -> str:
+def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags) -> str:
     """Return the first difference between the two sides' maps, as text; "" if they map alike.
 
     Before this operation there was no difference, so tables to which neither side wrote since are alike.
@@ -25,7 +25,7 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags | None)
         if not a.touched and not b.touched:
             continue
         stores = Stores(a.kernel.last, b.kernel.last, a.granule, flags, number)
-        if flags is not None and not flags.excused:
+        if not flags.excused:
             if written_alike(a, b):
                 continue
             stores.written_to = (a.touched, b.touched)

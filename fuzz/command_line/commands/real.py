@@ -212,7 +212,6 @@ def check(arguments: Namespace) -> int:
     from ...real.kernels import find
     from ...real.model import model_for
     from ...real.session import RealSession
-    from ...reports import answers
     from ..inputs import make_out
 
     kernel = find(arguments.kernel)
@@ -237,10 +236,7 @@ def check(arguments: Namespace) -> int:
             interrupted = True
         except RealError as error:
             failure = str(error)
-    if arguments.json:
-        dump({**answers.head(), **done.answer()})
-    else:
-        print(done.text(), end="")
+    tell_check(done, arguments.json)
     if failure:
         raise BadInputError(failure)
     if done.trouble:
@@ -250,6 +246,16 @@ def check(arguments: Namespace) -> int:
         complain("interrupted")
         return INTERRUPTED
     return WORSE if done.kinds else FINE
+
+
+def tell_check(done: "RealCheck", as_json: bool) -> None:
+    """Print the results so far."""
+    from ...reports import answers
+
+    if as_json:
+        dump({**answers.head(), **done.answer()})
+    else:
+        print(done.text(), end="")
 
 
 def limit(done: "RealCheck", arguments: Namespace) -> Callable[[], bool]:
