@@ -202,15 +202,18 @@ def test_a_leaf_that_others_change_under_the_lock_is_gone(text: str, gone: bool)
         side.dismantle()
 
 
+def like(what: str, tree: str, copy: str, text: str) -> list[tuple[str, str]]:
+    """Return class and known bug of the findings of a changed copy of a tree whose signatures contain *what*."""
+    verdict = Differential(candidate.get(version(tree)), candidate.get(copy)).run(parse(text))
+    return [(each.kind, each.known) for each in verdict.findings if what in each.signature]
+
+
 def test_a_near_miss_of_the_bug_of_a_block_that_is_split(tmp_path: Path) -> None:
     """D2: nothing is marked dirty, but no other actor has replaced the leaf."""
     marks = "\tif (writable && !ret) {\n\t\tkvm_set_pfn_dirty(pfn);\n"
     copy = planted("6.12", tmp_path / "tree", MMU, marks, marks.replace("!ret", "!ret && exec_fault"))
-    alone = parse("s2fuzz 1\nvm\nslot a size=2M backing=thp\npar\ncpu0 read a+0\ncpu1 read a+4K\nend\n")
-    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(alone)
-    assert [(each.kind, each.known) for each in verdict.findings if "not marked dirty" in each.signature] == [
-        (REGRESSION, "")
-    ]
+    alone = "s2fuzz 1\nvm\nslot a size=2M backing=thp\npar\ncpu0 read a+0\ncpu1 read a+4K\nend\n"
+    assert like("not marked dirty", "6.12", copy, alone) == [(REGRESSION, "")]
 
 
 def test_a_near_miss_of_the_bug_of_an_abort_beyond_the_address_space(tmp_path: Path) -> None:
@@ -218,10 +221,7 @@ def test_a_near_miss_of_the_bug_of_an_abort_beyond_the_address_space(tmp_path: P
     right = "\t\t\tkvm_inject_dabt(vcpu, kvm_vcpu_get_hfar(vcpu));\n"
     copy = planted("6.12", tmp_path / "tree", MMU, right, right.replace("kvm_vcpu_get_hfar(vcpu)", "fault_ipa"))
     text = "s2fuzz 1\nvm cpus=1\nslot a size=4K backing=anon\nslot a delete\ncpu0 walk a+0\n"
-    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(parse(text))
-    assert [(each.kind, each.known) for each in verdict.findings if "another address" in each.signature] == [
-        (REGRESSION, "")
-    ]
+    assert like("another address", "6.12", copy, text) == [(REGRESSION, "")]
 
 
 def test_a_near_miss_of_the_bug_of_another_address(tmp_path: Path) -> None:
@@ -229,8 +229,7 @@ def test_a_near_miss_of_the_bug_of_another_address(tmp_path: Path) -> None:
     wrong = "\t\t\tkvm_inject_dabt(vcpu, fault_ipa);\n"
     copy = planted("6.12", tmp_path / "tree", MMU, wrong, wrong.replace("fault_ipa", "0"))
     text = "s2fuzz 1\nvm ipa=36 cpus=1\nslot a size=4K backing=anon\ncpu0 outside read 64G\n"
-    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(parse(text))
-    assert REGRESSION in {each.kind for each in verdict.findings if "another address" in each.signature}
+    assert REGRESSION in {kind for kind, _ in like("another address", "6.12", copy, text)}
 
 
 def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
@@ -238,8 +237,7 @@ def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
     right = "\t\t\tfor (i = 0; i < nr_pages; i++, page++)\n\t\t\t\tmte_clear_page_tags(page_address(page));\n"
     copy = planted("7.3", tmp_path / "tree", MMU, right, "\t\t\tmte_clear_page_tags(page_address(page));\n")
     text = "s2fuzz 1\nvm cpus=1 mte=on\nslot a ipa=1G size=2M backing=hugetlb2m\ncpu0 read a+0\n"
-    verdict = Differential(candidate.get(version("7.3")), candidate.get(copy)).run(parse(text))
-    assert [each.kind for each in verdict.findings if "tags not cleared" in each.signature] == [REGRESSION]
+    assert [kind for kind, _ in like("tags not cleared", "7.3", copy, text)] == [REGRESSION]
 
 
 def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
@@ -260,7 +258,4 @@ def test_a_near_miss_of_the_bug_of_rings_without_bitmaps(tmp_path: Path) -> None
     right = "return memslot->dirty_bitmap && "
     copy = planted("6.12", tmp_path / "tree", MMU, right, f"{right}!memslot->dirty_bitmap && ")
     text = "s2fuzz 1\nvm cpus=1 ring=4K bitmap=on\nslot a size=2M backing=thp log=on\ncpu0 write a+0\n"
-    verdict = Differential(candidate.get(version("6.12")), candidate.get(copy)).run(parse(text))
-    assert [(each.kind, each.known) for each in verdict.findings if "not in the dirty log" in each.signature] == [
-        (REGRESSION, "")
-    ]
+    assert like("not in the dirty log", "6.12", copy, text) == [(REGRESSION, "")]
