@@ -110,7 +110,7 @@ def reserved_block(tables: Tables, walk: Walk) -> bool:
         walk.fault == TRANSLATION
         and walk.ptep >= 0
         and walk.level < 3
-        and (kind(walk.entry, walk.level, granule) == RESERVED)
+        and kind(walk.entry, walk.level, granule) == RESERVED
     )
 
 

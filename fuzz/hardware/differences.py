@@ -14,7 +14,7 @@ from .text import path, print_tables, show
 
 
 @dataclass(slots=True)
-class Kind:
+class DifferenceKind:
     """Differences that are alike except for addresses.
 
     :param first: the first one seen
@@ -38,7 +38,7 @@ class Kind:
         return "\n".join([*lines, *([more] if more else [])])
 
 
-class Collection:
+class Differences:
     """All kinds of differences.
 
     :param folder: where to save the first of each kind; None: nowhere
@@ -46,7 +46,7 @@ class Collection:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self.kinds: dict[tuple[str, ...], Kind] = {}
+        self.kinds: dict[tuple[str, ...], DifferenceKind] = {}
         # The reason why a file could not be written; "" if all were written.
         self.trouble = ""
 
@@ -55,7 +55,7 @@ class Collection:
         key = kind_of(difference)
         kind = self.kinds.get(key)
         if kind is None:
-            self.kinds[key] = Kind(difference, where)
+            self.kinds[key] = DifferenceKind(difference, where)
         else:
             kind.count += 1
 

@@ -10,7 +10,7 @@ from candidate import Candidate
 from ..distribution import home_folder
 from ..language.program import Program
 from ..language.text import headings, load
-from .differences import Collection
+from .differences import Differences
 from .live import follow
 from .qemu import Qemu, version
 from .report import Report
@@ -21,7 +21,7 @@ def ask_programs(
     session: QemuSession,
     programs: Sequence[tuple[str, Program]],
     versions: Iterable[Candidate],
-    differences: Collection,
+    differences: Differences,
 ) -> None:
     """Run each program on each version; ask at each quiet point about each VM whose tables changed.
 
@@ -42,7 +42,7 @@ def ask_about(programs: Sequence[tuple[str, Program]], versions: Sequence[Candid
     :raises QemuError: QEMU is missing, died or does not answer
     """
     start = time.monotonic()
-    differences = Collection()
+    differences = Differences()
     with Qemu() as qemu:
         session = QemuSession(qemu)
         ask_programs(session, programs, {each.name: each for each in versions}.values(), differences)

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .differences import Collection
+from .differences import Differences
 from .session import QemuSession
 
 
@@ -20,7 +20,7 @@ class Report:
 
     qemu: str
     session: QemuSession
-    differences: Collection
+    differences: Differences
     seconds: float
 
     def text(self) -> str:

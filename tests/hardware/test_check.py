@@ -9,7 +9,7 @@ import pytest
 
 from fuzz.hardware import session as sessions
 from fuzz.hardware import tables as table_memory
-from fuzz.hardware.differences import Collection
+from fuzz.hardware.differences import Differences
 from fuzz.hardware.generator import TablesGenerator
 from fuzz.hardware.session import QemuSession
 from fuzz.hardware.setting import GRANULES, MAX_IA_BITS, START_LEVELS, Setting
@@ -25,7 +25,7 @@ ENOUGH_FOR_A_MISTAKE = 30_000
 real_walk = walks.walk
 
 
-def ask(session: QemuSession, seed: int, translations: int, differences: Collection) -> None:
+def ask(session: QemuSession, seed: int, translations: int, differences: Differences) -> None:
     """Ask about this many random translations."""
     end = session.asked + translations
     for found in session.rounds(TablesGenerator(seed), lambda: session.asked < end):
@@ -47,7 +47,7 @@ def test_random_tables_translate_alike(session: QemuSession, monkeypatch: pytest
         return found
 
     monkeypatch.setattr(session.memory, "walks", counted)
-    differences = Collection()
+    differences = Differences()
     ask(session, 1, TRANSLATIONS, differences)
     assert [kind.text() for kind in differences.kinds.values()] == []
     for number in range(len(ASK_NAMES)):
@@ -131,7 +131,7 @@ def test_a_mistake_in_our_walk_is_found_and_replays(
     wrong: Callable[[Arena, Regime, int, int], Walk],
 ) -> None:
     monkeypatch.setattr(table_memory, "walk", wrong)
-    differences = Collection(tmp_path)
+    differences = Differences(tmp_path)
     ask(session, 2, ENOUGH_FOR_A_MISTAKE, differences)
     assert differences.kinds
     differences.save(session)

@@ -10,7 +10,7 @@ from fuzz.command_line import cli
 from fuzz.execution.executor import Executor
 from fuzz.hardware import live
 from fuzz.hardware import tables as table_memory
-from fuzz.hardware.differences import Collection
+from fuzz.hardware.differences import Differences
 from fuzz.hardware.live import Copy, Follower, follow
 from fuzz.hardware.programs import ask_programs, corpus, original
 from fuzz.hardware.session import QemuSession
@@ -31,7 +31,7 @@ RW = 0xF << 2 | READ_BIT | WRITE_BIT | 3 << 8 | AF_BIT
 
 def test_the_corpus_translates_alike(session: QemuSession) -> None:
     before = session.asked
-    differences = Collection()
+    differences = Differences()
     programs = corpus()
     assert len(programs) > 80
     ask_programs(session, programs, [original()], differences)
@@ -126,7 +126,7 @@ def test_a_difference_is_reported_with_its_operation(session: QemuSession, monke
     session.memory.load(again.entries)
     assert len(session.ask([again])) == 1
     session.memory.clear([again])
-    differences = Collection()
+    differences = Differences()
     ask_programs(session, [("x.s2", parse_program(MISSING_CLEAN))], [original()], differences)
     places = {kind.where for kind in differences.kinds.values()}
     assert places == {"x.s2 on original, operation 4: cpu1 read a+20K mmu=off"}

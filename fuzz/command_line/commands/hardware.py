@@ -15,7 +15,7 @@ from ..parser import Parser, add_action
 from ..values import seconds, translations
 
 if TYPE_CHECKING:
-    from ...hardware.differences import Collection
+    from ...hardware.differences import Differences
     from ...hardware.session import QemuSession
     from ...hardware.text import TablesFile
 
@@ -68,7 +68,7 @@ def check(arguments: Namespace) -> int:
 
 def ask(arguments: Namespace) -> int:
     """Do the work of `check`; may also raise QemuError and TablesError."""
-    from ...hardware.differences import Collection
+    from ...hardware.differences import Differences
     from ...hardware.programs import ask_programs, corpus, original
     from ...hardware.qemu import Qemu, version
     from ...hardware.report import Report
@@ -84,7 +84,7 @@ def ask(arguments: Namespace) -> int:
     interrupted = False
     with Qemu() as qemu:
         said = version(qemu.program)
-        differences = Collection(None if files else make_out(arguments.out, "hardware"))
+        differences = Differences(None if files else make_out(arguments.out, "hardware"))
         say_form(arguments)
         session = QemuSession(qemu)
         try:
@@ -110,7 +110,7 @@ def ask(arguments: Namespace) -> int:
     return WORSE if differences.kinds else FINE
 
 
-def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Collection") -> None:
+def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Differences") -> None:
     """Ask QEMU the questions of files.
 
     :raises QemuError: QEMU died or does not answer
@@ -122,7 +122,7 @@ def replay(session: "QemuSession", files: "list[TablesFile]", differences: "Coll
         session.memory.clear([file.tables])
 
 
-def ask_random(session: "QemuSession", arguments: Namespace, differences: "Collection") -> None:
+def ask_random(session: "QemuSession", arguments: Namespace, differences: "Differences") -> None:
     """Ask QEMU about random tables, up to the limit of the arguments.
 
     :raises QemuError: QEMU died or does not answer
