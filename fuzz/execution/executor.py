@@ -193,9 +193,9 @@ class Executor:
             self.dead = True
             self.refused = str(refusal)
             return Outcome("refused")
-        except TreeNotStartedError as error:
+        except TreeNotStartedError as limit:
             self.dead = True
-            self.refused, self.not_started = str(error), error
+            self.refused, self.not_started = str(limit), limit
             return Outcome("refused")
         except (Exception, SystemExit) as error:
             # SystemExit may come from a signal, too.
