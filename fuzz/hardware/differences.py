@@ -14,7 +14,7 @@ from .text import path, print_tables, show
 
 
 @dataclass(slots=True)
-class DifferenceKind:
+class AnswerDifferenceKind:
     """Differences that are alike except for addresses.
 
     :param first: the first one seen
@@ -46,7 +46,7 @@ class Differences:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self.kinds: dict[tuple[str, ...], DifferenceKind] = {}
+        self.kinds: dict[tuple[str, ...], AnswerDifferenceKind] = {}
         # The reason why a file could not be written; "" if all were written.
         self.trouble = ""
 
@@ -55,7 +55,7 @@ class Differences:
         key = kind_of(difference)
         kind = self.kinds.get(key)
         if kind is None:
-            self.kinds[key] = DifferenceKind(difference, where)
+            self.kinds[key] = AnswerDifferenceKind(difference, where)
         else:
             kind.count += 1
 
