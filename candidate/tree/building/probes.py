@@ -101,6 +101,7 @@ PROBES: Final = (
     TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
+    TreeProbe("HAVE_VCPU_ARRAY", r"struct xarray vcpu_array;", "include/linux/kvm_host.h"),
     TreeProbe("HAVE_VMID_ID", r"^struct kvm_vmid \{\n\s+atomic64_t id;", _KVM_HOST),
     # Dirty rings.
     _selected("HAVE_DIRTY_RING", "HAVE_KVM_DIRTY_RING", "dirty rings"),
@@ -142,6 +143,7 @@ PROBES: Final = (
     TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),
     TreeProbe("HAVE_SET_COMPOUND_ORDER", r"inline void set_compound_order\(", "include/linux/mm.h"),
     TreeProbe("HAVE_FOLIO_ORDER", r"unsigned char _folio_order;", "include/linux/mm_types.h"),
+    TreeProbe("HAVE_HUGETLB_FLAG", r"PG_hugetlb = PG_active", "include/linux/page-flags.h"),
     TreeProbe("HAVE_HUGETLB_TYPE", r"^FOLIO_TYPE_OPS\(hugetlb,", "include/linux/page-flags.h"),
     TreeProbe("HAVE_FOLIO_NR_PAGES", r"\bunsigned int _folio_nr_pages;", "include/linux/mm_types.h"),
     # Tables of VMs are counted (SecPageTables in /proc/meminfo).

@@ -35,6 +35,7 @@ void shim_might_sleep(const char *function);
 void shim_must_be_able_to_sleep(const char *function);
 /* rt_rcu.c */
 void shim_call_over(int last);
+int shim_run_pending(void);
 /* rt_pages.c, rt_caches.c */
 unsigned long shim_host_page(void);
 void shim_count_failures(int on);
@@ -72,6 +73,7 @@ void shim_make_vmas(void);
 void shim_user_zap(unsigned long start, unsigned long end);
 void shim_user_ahead(unsigned long what, unsigned long pfn);
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);
+int shim_user_frame(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *device);
 
 /* ---- of glue_tags.c ---- */
 unsigned long shim_vma_tags(int device, int huge);

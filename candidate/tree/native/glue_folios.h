@@ -6,14 +6,10 @@
 /* log2 of the number of pages in a page of hugetlb at an address; 0 where there is none. */
 static unsigned int hugetlb_order(unsigned long hva)
 {
-#ifdef HAVE_HUGETLB_TYPE	/* before, nothing in a folio tells hugetlb from others, and the code would take it for one */
 	int i = area_at(hva);
 	unsigned int shift = i < 0 ? 0 : shim_control->vma[i].flags >> SHIM_AREA_HUGE;
 
 	return shift ? shift - PAGE_SHIFT : 0;
-#else
-	return 0;
-#endif
 }
 
 /* log2 of the number of pages in the host's page at an address; 0 for frames of a device, which have no struct page. */
@@ -48,6 +44,34 @@ static void set_order(struct page *head, unsigned int order)
 #endif
 }
 
+/* What tells a page of hugetlb from others that are as large: a type of the page, a flag, or the number of its destructor. */
+static void mark_hugetlb(struct page *head, bool hugetlb)
+{
+#ifdef HAVE_HUGETLB_TYPE
+	if (hugetlb)
+		__folio_set_hugetlb(page_folio(head));
+	else if (folio_test_hugetlb(page_folio(head)))
+		__folio_clear_hugetlb(page_folio(head));
+#elif defined(HAVE_HUGETLB_FLAG)
+	assign_bit(PG_hugetlb, folio_flags(page_folio(head), 1), hugetlb);
+#else
+	set_compound_page_dtor(head, hugetlb ? HUGETLB_PAGE_DTOR : TRANSHUGE_PAGE_DTOR);
+#endif
+}
+
+#ifndef HAVE_HUGETLB_TYPE
+int PageHeadHuge(struct page *page)
+{
+#ifdef HAVE_HUGETLB_FLAG
+	return PageHead(page) && test_bit(PG_hugetlb, folio_flags(page_folio(page), 1));
+#else
+	return PageHead(page) && page[1].compound_dtor == HUGETLB_PAGE_DTOR;
+#endif
+}
+int PageHuge(struct page *page) { return PageHeadHuge(compound_head(page)); }
+bool is_transparent_hugepage(struct page *page) { return PageCompound(page) && !PageHuge(page); }
+#endif
+
 static void add_tail(struct page *tail, struct page *head, unsigned int order)
 {
 #ifdef HAVE_HEAD_OF_ORDER
@@ -64,10 +88,7 @@ static void split(struct page *head, unsigned int order)
 	for (i = 1; i < 1UL << order; i++)
 		if (PageTail(head + i))
 			clear_compound_head(head + i);
-#ifdef HAVE_HUGETLB_TYPE
-	if (folio_test_hugetlb(page_folio(head)))
-		__folio_clear_hugetlb(page_folio(head));
-#endif
+	mark_hugetlb(head, false);
 	set_order(head, 0);
 	__ClearPageHead(head);
 }
@@ -97,10 +118,7 @@ static void make_folio(const struct shim_page *page)
 	set_order(head, order);
 	for (i = 1; order <= MANY_PAGES && i < 1UL << order; i++)
 		add_tail(head + i, head, order);
-#ifdef HAVE_HUGETLB_TYPE
-	if (!page->thp)
-		__folio_set_hugetlb(page_folio(head));
-#endif
+	mark_hugetlb(head, !page->thp);
 }
 
 /* The tree looks up the frame at an address. Several entries of a level may map one page of hugetlb. */

@@ -287,6 +287,7 @@ struct vm_area_struct *find_vma_intersection(struct mm_struct *m, unsigned long 
 	return v && e <= v->vm_start ? NULL : v;
 }
 #endif
+
 #ifdef HAVE_MTREE
 void *mtree_load(struct maple_tree *mt, unsigned long a)
 {
@@ -296,55 +297,15 @@ void *mtree_load(struct maple_tree *mt, unsigned long a)
 }
 #endif
 
-static int gup(unsigned long a, int write, int may_fault, struct page **p)
+/* The frame of an address, for a caller that pins it. */
+int shim_user_frame(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *device)
 {
-	unsigned long pfn;
-	int writable, dev, r;
+	int writable;
 
 	if (may_fault)
 		shim_must_be_able_to_sleep("get_user_pages");
-	r = user_get(a, write, may_fault, &pfn, &writable, &dev);
-	if (r || dev)
-		return may_fault ? (r ? r : -EFAULT) : 0;
-	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
-	if (p)
-		*p = pfn_to_page(pfn);
-	return 1;
+	return user_get(hva, write, may_fault, pfn, &writable, device);
 }
-int get_user_pages_fast_only(unsigned long a, int n, unsigned int f, struct page **p)
-{
-	return gup(a, !!(f & FOLL_WRITE), 0, p);
-}
-long get_user_pages_unlocked(unsigned long a, unsigned long n, struct page **p, unsigned int f)
-{
-	int r;
-
-	rt_read_beside(&shim_mm->mmap_lock, 1);
-	r = gup(a, !!(f & FOLL_WRITE), 1, p);
-	rt_read_beside(&shim_mm->mmap_lock, 0);
-	return r;
-}
-
-/* Callers only want to know whether a page is poisoned. */
-static long poisoned(unsigned long a, unsigned int f)
-{
-	unsigned long pfn;
-	int w, dev;
-
-	return user_get(a, !!(f & FOLL_WRITE), 1, &pfn, &w, &dev);
-}
-#ifdef HAVE_GUP_VMAS
-long get_user_pages(unsigned long a, unsigned long n, unsigned int f, struct page **p,
-		    struct vm_area_struct **v)
-{
-	return poisoned(a, f);
-}
-#else
-long get_user_pages(unsigned long a, unsigned long n, unsigned int f, struct page **p)
-{
-	return poisoned(a, f);
-}
-#endif
 
 /* Areas without struct pages. */
 #ifdef HAVE_FOLLOW_PFNMAP

@@ -3,6 +3,7 @@
  * The CPU that VMs run on, and the life of a VM: kvm_create_vm() of the tree, its arch part, vCPUs;
  * included by glue.c after glue_ring.h.
  */
+#include <linux/delay.h>
 
 /* ---- capabilities: by name, as numbers differ between trees ---- */
 
@@ -187,11 +188,53 @@ void schedule(void)
 {
 	struct thread *t = container_of(current, struct thread, task);
 
+	shim_might_sleep("schedule");
 	if (READ_ONCE(STATE(current)) == TASK_RUNNING && !t->woken)
 		shim_give_way(0);
 	while (READ_ONCE(STATE(current)) != TASK_RUNNING)
-		shim_give_way(1);
+		if (!shim_run_pending())
+			shim_give_way(1);
 	t->woken = 0;
+}
+void io_schedule(void) { schedule(); }
+void yield(void)
+{
+	__set_current_state(TASK_RUNNING);
+	shim_give_way(0);
+}
+
+/* Return the number of jiffies that are left: all of them, or none if nobody has woken the sleeper meanwhile. */
+long schedule_timeout(long timeout)
+{
+	struct thread *t = container_of(current, struct thread, task);
+	bool woken;
+
+	if (timeout == MAX_SCHEDULE_TIMEOUT) {
+		schedule();
+		return timeout;
+	}
+	shim_might_sleep("schedule_timeout");
+	while (READ_ONCE(STATE(current)) != TASK_RUNNING && shim_run_pending())
+		;
+	woken = READ_ONCE(STATE(current)) == TASK_RUNNING;
+	if (!woken || !t->woken) {
+		/* The time passes, and others may run. */
+		msleep(timeout > 0 ? timeout : 0);
+		woken = READ_ONCE(STATE(current)) == TASK_RUNNING && t->woken;
+	}
+	t->woken = 0;
+	__set_current_state(TASK_RUNNING);
+	return woken ? timeout : 0;
+}
+long schedule_timeout_uninterruptible(long timeout)
+{
+	__set_current_state(TASK_UNINTERRUPTIBLE);
+	return schedule_timeout(timeout);
+}
+long schedule_timeout_interruptible(long timeout)
+{
+	__set_current_state(TASK_INTERRUPTIBLE);
+	return schedule_timeout(timeout);
 }
 
 void shim_start(void)
@@ -217,6 +260,19 @@ static void enable_mte(struct kvm *kvm, int on)
 #endif
 }
 #endif
+
+/* As in kvm_vm_ioctl_create_vcpu(): walks of the list find the vCPU. Nothing acts on requests of it. */
+static void list_vcpu(struct kvm *kvm, struct kvm_vcpu *c)
+{
+#ifdef HAVE_VCPU_ARRAY
+	shim_note(0);
+	xa_store(&kvm->vcpu_array, c->vcpu_idx, c, GFP_KERNEL);
+	shim_note(1);
+#else
+	kvm->vcpus[c->vcpu_idx] = c;
+#endif
+	atomic_inc(&kvm->online_vcpus);
+}
 
 /* asked: what user space enables by KVM_ENABLE_CAP: [0] chunk size of eager splitting; [1] size of dirty rings | 1: with bitmap */
 static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u64 *asked)
@@ -267,6 +323,7 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 		c->run = shim_zalloc(4 * PAGE_SIZE);
 		c->arch.hw_mmu = &kvm->arch.mmu;
 		c->arch.mmu_page_cache.gfp_zero = __GFP_ZERO;
+		list_vcpu(kvm, c);
 #ifdef HAVE_DIRTY_RING
 		ret = add_ring(kvm, c);
 		if (ret)

@@ -16,12 +16,11 @@ static long enable_rings(struct kvm *kvm, u64 size, int with_bitmap)
 	return kvm_vm_ioctl_enable_cap_generic(kvm, &cap);
 }
 
-/* As in kvm_vm_ioctl_create_vcpu(). The reset of rings walks the list of vCPUs. */
+/* As in kvm_vm_ioctl_create_vcpu(). */
 static long add_ring(struct kvm *kvm, struct kvm_vcpu *c)
 {
 	if (!kvm->dirty_ring_size)
 		return 0;
-	atomic_inc(&kvm->online_vcpus);
 #ifdef HAVE_RING_OF_VM
 	return kvm_dirty_ring_alloc(kvm, &c->dirty_ring, c->vcpu_idx, kvm->dirty_ring_size);
 #else
@@ -51,30 +50,6 @@ static long harvest(struct vm *v)
 	return found;
 }
 
-/* The list of vCPUs, instead of an xarray; other xarrays are not modelled. */
-static void *next_vcpu(struct xarray *xa, unsigned long *index, unsigned long from, unsigned long max)
-{
-	int i;
-
-	for (i = 0; i < SHIM_MAX_VMS; i++) {
-		if (!vms[i].kvm || xa != &vms[i].kvm->vcpu_array)
-			continue;
-		if (from > max || from >= SHIM_MAX_CPUS || !vms[i].vcpus[from])
-			return NULL;
-		*index = from;
-		return vms[i].vcpus[from];
-	}
-	shim_refuse("memory attributes");
-}
-void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
-{
-	return next_vcpu(xa, index, *index, max);
-}
-void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
-{
-	return next_vcpu(xa, index, *index + 1, max);
-}
-
 static long ring(struct vm *v, int op, u64 cpu)
 {
 	if (op == OP_RING_HARVEST)
@@ -82,15 +57,5 @@ static long ring(struct vm *v, int op, u64 cpu)
 	if (op == OP_RING_RESET)
 		return kvm_vm_ioctl_reset_dirty_pages(v->kvm);
 	return kvm_dirty_ring_check_request(vcpu_of(v, cpu));
-}
-#else
-/* Other walks of the list of vCPUs wake them or make requests of them, but vCPUs run in Python. */
-void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
-{
-	shim_refuse("the list of vCPUs");
-}
-void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)
-{
-	return xa_find(xa, index, max, filter);
 }
 #endif

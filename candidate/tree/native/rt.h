@@ -102,6 +102,8 @@ extern unsigned long rt_small_start HIDDEN;
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
 void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
+unsigned long rt_next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
+			  unsigned long i);
 void rt_cannot_start(const char *why) __attribute__((noreturn));
 void rt_told_free(const void *p, void **frame);
 void rt_free_later(void *p);
@@ -109,6 +111,7 @@ void rt_free_later(void *p);
 void *rt_object(unsigned long n);
 /* The number of the record of an object's allocation, from 1; 0: it was not recorded. */
 unsigned long *rt_object_number(const void *p);
+unsigned long rt_object_size(const void *p);
 void rt_object_free(const void *p, void **frame);
 #ifdef SHIM_SANITIZE
 void rt_check(const volatile void *p, unsigned long n, int write, void **frame);	/* check an access of kernel code */

@@ -49,53 +49,29 @@ unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_e
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* for trees without dirty rings; others define it */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }
-void __init_waitqueue_head(void *a) { }
 unsigned char static_key_initialized = 1;	/* the system has booted */
 /* There is one CPU, number 0. CPU masks are single words. */
 unsigned int nr_cpu_ids = 1;
 unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };
-static unsigned long next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
-			      unsigned long i)
-{
-	for (; i < size; i++)
-		if (((map[i / 64] & (other ? other[i / 64] : ~0UL)) ^ invert) >> i % 64 & 1)
-			return i;
-	return size;
-}
 /* Not inline until 5.19. */
-unsigned int cpumask_next(int n, const unsigned long *mask) { return next_bit(mask, 0, 0, 64, n + 1); }
-/* From 6.1 on: one bitmap, its bits, the first bit. Before: two bitmaps, bits, the first bit, a mask that inverts bits. */
-unsigned long _find_next_bit(const unsigned long *map, unsigned long b, unsigned long c, unsigned long d, unsigned long invert)
-{
-	return shim_find_in_one ? next_bit(map, 0, 0, b, c) : next_bit(map, (const unsigned long *)b, invert, c, d);
-}
-unsigned long _find_first_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, 0, size, 0); }
-unsigned long _find_first_zero_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, ~0UL, size, 0); }
-unsigned long _find_next_zero_bit(const unsigned long *map, unsigned long size, unsigned long i)
-{
-	return next_bit(map, 0, ~0UL, size, i);
-}
-unsigned long _find_next_and_bit(const unsigned long *a, const unsigned long *b, unsigned long size, unsigned long i)
-{
-	return next_bit(a, b, 0, size, i);
-}
-unsigned long _find_last_bit(const unsigned long *map, unsigned long size)
-{
-	for (unsigned long i = size; i--;)
-		if (map[i / 64] >> i % 64 & 1)
-			return i;
-	return size;
-}
-int is_transparent_hugepage(void *page) { return 1; }	/* called for compound pages only; hugetlb is refused before */
+unsigned int cpumask_next(int n, const unsigned long *mask) { return (unsigned int)rt_next_bit(mask, 0, 0, 64, n + 1); }
 extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-void mod_node_page_state(void *node, int item, long delta)
+/* Statistics: those of a node have one that counts tables. */
+static void account(int item, long delta, void **frame)
 {
 	if (item == shim_secondary_pagetable)
-		CALL(EV_ACCOUNT, delta, 0, 0, 0);
+		rt_emit(EV_ACCOUNT, (shim_u64)delta, 0, 0, 0, frame);
 }
+void mod_node_page_state(void *node, int item, long delta) { account(item, delta, FRAME); }
+ALIAS(__mod_node_page_state, mod_node_page_state)
+void inc_node_page_state(void *page, int item) { account(item, 1, FRAME); }
+ALIAS(__inc_node_page_state, inc_node_page_state)
+void dec_node_page_state(void *page, int item) { account(item, -1, FRAME); }
+ALIAS(__dec_node_page_state, dec_node_page_state)
+void panic(const char *format, ...) { shim_crash("panic()", FRAME, 0); }
 void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 
 /* ---- direct calls of the pgtable.c functions that the tree has; surplus arguments are harmless ---- */

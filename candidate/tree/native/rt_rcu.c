@@ -84,6 +84,29 @@ ALIAS(synchronize_rcu_expedited, synchronize_rcu)
 ALIAS(rcu_barrier, synchronize_rcu)
 ALIAS(kvfree_rcu_barrier, synchronize_rcu)
 
+/* ---- grace periods that code does not wait for: a cookie is the number of callbacks at its time ---- */
+
+unsigned long get_state_synchronize_rcu(void) { return nrcu; }
+unsigned long start_poll_synchronize_rcu(void)
+{
+	call_rcu(0, nothing);
+	return nrcu;
+}
+/* A grace period is over as soon as nobody is inside a reader. */
+_Bool poll_state_synchronize_rcu(unsigned long cookie)
+{
+	if (rcu_done < cookie && !rcu_inside && !rcu_running)
+		grace_period(FRAME);
+	return rcu_done >= cookie && !rcu_inside;
+}
+void cond_synchronize_rcu(unsigned long cookie)
+{
+	if (rcu_done < cookie)
+		synchronize_rcu();
+	else
+		rt_may_sleep("cond_synchronize_rcu", FRAME);
+}
+
 /* kfree_rcu() and its like: older trees pass the offset of the head in the object. Without a head, the caller may sleep. */
 #define MAX_HEAD_OFFSET	4096
 void kvfree_call_rcu(void *head, void *p)
@@ -94,6 +117,16 @@ void kvfree_call_rcu(void *head, void *p)
 		p = (char *)head - (unsigned long)p;
 	rt_told_free(p, FRAME);
 	call_rcu(p, rt_free_later);
+}
+
+/* An actor sleeps: what waits for the end of its call may run, and wake it. Return whether anything ran. */
+int shim_run_pending(void)
+{
+	if (!rcu_inside && !rcu_running && rcu_done != nrcu) {
+		grace_period(FRAME);
+		return 1;
+	}
+	return shim_run_work();
 }
 
 void rt_own_rcu(void)

@@ -104,6 +104,8 @@ void *rt_object(unsigned long n)
 	return p;
 }
 
+unsigned long rt_object_size(const void *p) { return ((const unsigned long *)p)[-1]; }
+
 void rt_object_free(const void *p, void **frame)
 {
 	unsigned long at = (unsigned long)p - (unsigned long)heap, n, i;
@@ -140,6 +142,8 @@ void *rt_object(unsigned long n)
 	return p;
 }
 unsigned long *rt_object_number(const void *p) { return (unsigned long *)p - 1; }
+/* The size is in the word before the number (rt_reset.c). */
+unsigned long rt_object_size(const void *p) { return ((const unsigned long *)p)[-2]; }
 void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
 
 #endif
