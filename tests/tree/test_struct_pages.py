@@ -138,6 +138,36 @@ def test_pages_are_allocated_as_linux_documents(name: str, tmp_path: Path) -> No
     assert [each.what for each in found] == ["table pages left"]
 
 
+# A folio of several pages has one count, that of its first page, and is freed as a whole.
+FOLIOS: Final = """
+	struct folio *folio = folio_alloc(GFP_KERNEL | __GFP_ZERO, 2), *own = folio_alloc(GFP_KERNEL, 0);
+	struct page *pages = alloc_pages(GFP_KERNEL | __GFP_COMP, 1), *parts = alloc_pages(GFP_KERNEL, 1);
+
+	BUG_ON(!folio || folio_nr_pages(folio) != 4 || folio_order(folio) != 2 || folio_ref_count(folio) != 1);
+	BUG_ON(page_folio(folio_page(folio, 3)) != folio || *((u64 *)folio_address(folio) + 3 * PTRS_PER_PTE));
+	get_page(folio_page(folio, 2));
+	BUG_ON(folio_ref_count(folio) != 2 || page_count(folio_page(folio, 1)) != 2);
+	folio_put(folio);
+	put_page(folio_page(folio, 3));
+	folio_put(own);
+	BUG_ON(compound_head(pages + 1) != pages || PageCompound(parts));
+	put_page(pages);
+	split_page(parts, 1);
+	put_page(parts + 1);
+	put_page(parts);
+"""
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_folios_of_several_pages_are_allocated(name: str, tmp_path: Path) -> None:
+    assert violations(candidate.get(tree_with(name, tmp_path / "tree", FOLIOS)), READ) == []
+
+
+def test_a_folio_that_is_not_freed_leaks_all_its_pages(tmp_path: Path) -> None:
+    tree = candidate.get(tree_with("7.3", tmp_path / "tree", FOLIOS.replace("\tfolio_put(folio);\n", "")))
+    assert [each.what for each in violations(tree, READ)] == ["table pages left"]
+
+
 LAST: Final = "a last reference dropped without a test"
 
 

@@ -52,7 +52,7 @@ extern unsigned long shim_slot_pages;
 
 /* ---- of glue.c and its parts ---- */
 extern const unsigned long shim_page_shift, shim_sizeof_page;
-extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero, shim_gfp_sleeps;
+extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero, shim_gfp_sleeps, shim_gfp_compound;
 extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns, shim_bulk_has_list;
 extern int shim_notifying;			/* a notifier runs, which accesses the sequence itself */
 extern int shim_must_not_block;			/* the current actor is in a notifier that must not sleep */
@@ -73,6 +73,8 @@ void shim_make_vmas(void);
 void shim_user_zap(unsigned long start, unsigned long end);
 void shim_user_ahead(unsigned long what, unsigned long pfn);
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);
+void shim_make_compound(void *page, unsigned int order);
+void *shim_head_of(void *page, unsigned long *pages);
 int shim_user_frame(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *device);
 
 /* ---- of glue_tags.c ---- */

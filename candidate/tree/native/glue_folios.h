@@ -93,6 +93,27 @@ static void split(struct page *head, unsigned int order)
 	__ClearPageHead(head);
 }
 
+/* Kernel code has allocated pages that are one folio; the arena never reuses a page, so none becomes small again. */
+void shim_make_compound(void *page, unsigned int order)
+{
+	struct page *head = page;
+	unsigned long i;
+
+	__SetPageHead(head);
+	set_order(head, order);
+	for (i = 1; i < 1UL << order; i++)
+		add_tail(head + i, head, order);
+}
+
+/* The head of a page, and the number of pages that belong together; 1: the page is on its own. */
+void *shim_head_of(void *page, unsigned long *pages)
+{
+	struct page *head = compound_head(page);
+
+	*pages = 1UL << (PageCompound(page) ? compound_order(head) : 0);
+	return head;
+}
+
 /* Larger pages get a tail when it is looked up: there are too many. */
 #define MANY_PAGES	(PMD_SHIFT - PAGE_SHIFT)
 

@@ -228,6 +228,11 @@ void *alloc_pages_exact(unsigned long size, unsigned gfp)
 	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, sleeps(gfp, "alloc_pages_exact", FRAME), FRAME);
 }
 ALIAS(alloc_pages_exact_noprof, alloc_pages_exact)
+void *alloc_pages_exact_nid(int node, unsigned long size, unsigned gfp)
+{
+	return rt_take(PG(size), zero(gfp), EV_ALLOC_EXACT, 0, sleeps(gfp, "alloc_pages_exact", FRAME), FRAME);
+}
+ALIAS(alloc_pages_exact_nid_noprof, alloc_pages_exact_nid)
 void free_pages_exact(void *va, unsigned long size)
 {
 	for (unsigned long o = 0; va && o < size; o += 1UL << RT_PAGE_SHIFT)

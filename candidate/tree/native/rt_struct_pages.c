@@ -2,9 +2,23 @@
 /* Struct pages: references to pages, and pages that kernel code allocates and frees by their struct page. */
 #include "rt.h"
 
+/*
+ * The struct page that has the references of a page: that of its head. The argument may be an address within a struct page.
+ * Pages of the host count on their own, as their owner is what matters.
+ */
+static void *counting(const void *at, unsigned long *pages)
+{
+	unsigned long number = ((unsigned long)at - SHIM_VMEMMAP) / shim_sizeof_page;
+
+	*pages = 1;
+	at = (void *)(SHIM_VMEMMAP + number * shim_sizeof_page);
+	return rt_index(rt_va_of(at)) < 0 ? (void *)at : shim_head_of((void *)at, pages);
+}
+
 static void get(const void *page, void **frame)
 {
-	void *va = rt_va_of(page);
+	unsigned long pages;
+	void *va = rt_va_of(counting(page, &pages));
 	int i = rt_index(va);
 
 	RT_LOADED();
@@ -20,11 +34,16 @@ static void get(const void *page, void **frame)
 
 static void put(const void *page, void **frame)
 {
-	void *va = rt_va_of(page);
+	unsigned long pages;
+	char *va = rt_va_of(counting(page, &pages));
 
 	RT_LOADED();
 	if (rt_in_host(va))
 		rt_stock_free(va);
+	else if (pages > 1 && rt_counts[rt_index(va)] == 1)
+		/* The last reference of a folio frees all its pages. */
+		for (char *end = va + (pages << RT_PAGE_SHIFT); va < end; va += 1UL << RT_PAGE_SHIFT)
+			rt_drop(va, EV_FREE_EXACT, "put_page", frame);
 	else if (SHIM_IN_ARENA(va))
 		rt_drop(va, EV_PUT, "put_page", frame);
 	else
@@ -33,7 +52,8 @@ static void put(const void *page, void **frame)
 
 static int counted(const void *page, void **frame)
 {
-	void *va = rt_va_of(page);
+	unsigned long pages;
+	void *va = rt_va_of(counting(page, &pages));
 	int i = rt_index(va);
 
 	if (i < 0) {
@@ -54,7 +74,8 @@ int page_count(void *page) { return counted(page, FRAME); }
 
 static int count_of(const void *page)
 {
-	int i = rt_index(rt_va_of(page));
+	unsigned long pages;
+	int i = rt_index(rt_va_of(counting(page, &pages)));
 
 	return i < 0 ? 1 : rt_counts[i];
 }
@@ -103,6 +124,8 @@ static void *new_page(unsigned gfp, unsigned order, void **frame)
 {
 	void *va = rt_take_pages(gfp, order, frame);
 
+	if (va && order && gfp & shim_gfp_compound)
+		shim_make_compound(page_of(va), order);
 	return va ? page_of(va) : 0;
 }
 void *__alloc_pages(unsigned gfp, unsigned order, int node, void *nodes) { return new_page(gfp, order, FRAME); }
@@ -112,14 +135,14 @@ void *alloc_pages(unsigned gfp, unsigned order) { return new_page(gfp, order, FR
 ALIAS(alloc_pages_current, alloc_pages)
 ALIAS(alloc_pages_noprof, alloc_pages)
 void *alloc_pages_node_noprof(int node, unsigned gfp, unsigned order) { return new_page(gfp, order, FRAME); }
-/* A folio of one page is that page. */
+/* A folio is its first page. */
 void *__folio_alloc(unsigned gfp, unsigned order, int node, void *nodes)
 {
-	if (order)
-		shim_refuse("a folio of more than one page");
-	return new_page(gfp, 0, FRAME);
+	return new_page(gfp | shim_gfp_compound, order, FRAME);
 }
 ALIAS(__folio_alloc_noprof, __folio_alloc)
+void *folio_alloc(unsigned gfp, unsigned order) { return new_page(gfp | shim_gfp_compound, order, FRAME); }
+ALIAS(folio_alloc_noprof, folio_alloc)
 void __free_pages(void *page, unsigned order) { rt_free_pages(rt_va_of(page), order, FRAME); }
 
 /* Fill the empty elements of an array; return the number of elements from the first on that have a page. */
