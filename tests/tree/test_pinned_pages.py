@@ -8,6 +8,8 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import KVM_MAIN
+from fuzz.judging.differential import Differential
+from fuzz.language.text import parse
 from tests.good_bad.case import violations
 
 from .test_computing import CALL, HEAD
@@ -84,3 +86,16 @@ def test_mistakes_are_found(what: str, tmp_path: Path) -> None:
     found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements)), PROGRAM)
     assert [each.what for each in found if not each.what.startswith(expected)] == []
     assert found
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "(void)!kvm_read_guest(kvm, 1 << 30, pages, 8);",
+        "BUG_ON(put_user(1, (int __user *)hva));",
+        "BUG_ON(clear_user((void __user *)hva, 8));",
+    ],
+)
+def test_the_contents_of_user_memory_have_no_verdict(statements: str, tmp_path: Path) -> None:
+    tree = candidate.get(tree_with("7.3", tmp_path / "tree", statements))
+    assert "the contents of user memory" in Differential(tree, tree).run(parse(f"s2fuzz 1\n{PROGRAM}")).refused

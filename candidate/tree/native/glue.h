@@ -70,6 +70,7 @@ int shim_run_work(void);
 extern struct mm_struct *shim_mm;
 extern int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 void shim_make_vmas(void);
+void *shim_user_buffer(unsigned long address);
 void shim_user_zap(unsigned long start, unsigned long end);
 void shim_user_ahead(unsigned long what, unsigned long pfn);
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);

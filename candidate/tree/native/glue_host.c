@@ -59,6 +59,14 @@ static int area_at(unsigned long a)
 	return i >= 0 && shim_control->vma[i].start <= a ? i : -1;
 }
 
+/* An address that user space has passed: a buffer of this process, if it is not in the host's memory. */
+void *shim_user_buffer(unsigned long address)
+{
+	if (area_at(address) >= 0)
+		shim_refuse("the contents of user memory");
+	return (void *)address;
+}
+
 /* ---- user page tables ---- */
 
 #define FIRST_LEVEL	(4 - CONFIG_PGTABLE_LEVELS)

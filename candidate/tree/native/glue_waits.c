@@ -8,12 +8,14 @@
 /* Trees declare these with different types. */
 #define __wake_up		__tree_wake_up
 #define wake_up_bit		tree_wake_up_bit
+#define prepare_to_wait_exclusive tree_prepare_to_wait_exclusive
 #define out_of_line_wait_on_bit	tree_out_of_line_wait_on_bit
 #define out_of_line_wait_on_bit_lock tree_out_of_line_wait_on_bit_lock
 #include <linux/wait.h>
 #include <linux/wait_bit.h>
 #undef __wake_up
 #undef wake_up_bit
+#undef prepare_to_wait_exclusive
 #undef out_of_line_wait_on_bit
 #undef out_of_line_wait_on_bit_lock
 int __wake_up(struct wait_queue_head *queue, unsigned int mode, int nr, void *key);

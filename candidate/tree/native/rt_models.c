@@ -57,8 +57,16 @@ unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };
 unsigned int cpumask_next(int n, const unsigned long *mask) { return (unsigned int)rt_next_bit(mask, 0, 0, 64, n + 1); }
 extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
-unsigned long _copy_to_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
-unsigned long _copy_from_user(void *to, const void *from, unsigned long n) { memcpy(to, from, n); return 0; }
+unsigned long _copy_to_user(void *to, const void *from, unsigned long n)
+{
+	memcpy(shim_user_buffer((unsigned long)to), from, n);
+	return 0;
+}
+unsigned long _copy_from_user(void *to, const void *from, unsigned long n)
+{
+	memcpy(to, shim_user_buffer((unsigned long)from), n);
+	return 0;
+}
 /* Statistics: those of a node have one that counts tables. */
 static void account(int item, long delta, void **frame)
 {
