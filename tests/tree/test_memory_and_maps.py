@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Models of small memory, texts and maps from numbers to pointers: they do what Linux documents."""
+"""Models of small memory, texts, maps from numbers to pointers, and counts: they do what Linux documents."""
 
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ TREES: Final = ("6.1", "6.12", "7.3")
 TRIED: Final = """
 #include <linux/bitmap.h>
 #include <linux/idr.h>
+#include <linux/llist.h>
+#include <linux/refcount.h>
 #include <linux/string.h>
 static noinline void tried(struct kvm *kvm)
 {
@@ -114,12 +116,28 @@ MAPS: Final = """
 	kvm_make_all_cpus_request(kvm, KVM_REQ_UNBLOCK);
 	BUG_ON(!kvm_check_request(KVM_REQ_UNBLOCK, kvm_get_vcpu(kvm, 1)));
 """
+COUNTS: Final = """
+	static LLIST_HEAD(list);
+	struct llist_node nodes[3], *node;
+	refcount_t count = REFCOUNT_INIT(2);
+
+	BUG_ON(refcount_dec_and_mutex_lock(&count, &kvm->irq_lock) || refcount_read(&count) != 1);
+	BUG_ON(refcount_dec_not_one(&count) || !refcount_dec_and_mutex_lock(&count, &kvm->irq_lock));
+	mutex_unlock(&kvm->irq_lock);
+	refcount_set(&count, 1);
+	BUG_ON(!refcount_dec_if_one(&count) || refcount_read(&count));
+	BUG_ON(!llist_add(&nodes[0], &list) || llist_add(&nodes[1], &list) || llist_add(&nodes[2], &list));
+	BUG_ON(llist_del_first(&list) != &nodes[2]);
+	node = llist_reverse_order(llist_del_all(&list));
+	BUG_ON(node != &nodes[0] || node->next != &nodes[1] || node->next->next || !llist_empty(&list));
+	BUG_ON(usecs_to_jiffies(1500) != 2 || jiffies_to_msecs(7) != 7 || ktime_get_seconds() > ktime_get_real_seconds());
+"""
 VCPUS: Final = PROGRAM.replace("vm\n", "vm cpus=2\n")
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_models_do_what_linux_documents(name: str, tmp_path: Path) -> None:
-    tried = TRIED % f"{{{MEMORY.replace('%%', '%')}}}\n{{{MAPS}}}"
+    tried = TRIED % f"{{{MEMORY.replace('%%', '%')}}}\n{{{MAPS}}}\n{{{COUNTS}}}"
     tree = edited(name, tmp_path / "tree", KVM_MAIN, ((HEAD, tried + HEAD + CALL),))
     assert violations(candidate.get(tree), VCPUS) == []
 
@@ -135,6 +153,10 @@ WRONG: Final = {
     ),
     "a number that is freed twice": (
         "static DEFINE_IDA(ida); ida_free(&ida, ida_alloc(&ida, GFP_KERNEL)); ida_free(&ida, 0);",
+        "WARN",
+    ),
+    "a count that drops below zero": (
+        "refcount_t count = REFCOUNT_INIT(1); (void)!refcount_dec_and_test(&count); refcount_dec(&count);",
         "WARN",
     ),
     "a copy with a spinlock": (

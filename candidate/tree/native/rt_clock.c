@@ -37,6 +37,13 @@ shim_u64 ktime_get_boot_fast_ns(void) { return look(); }
 shim_u64 sched_clock(void) { return look(); }
 shim_u64 local_clock(void) { return look(); }
 
+long long ktime_get_seconds(void) { return (long long)(look() / (1000 * NS_PER_MS)); }
+long long ktime_get_real_seconds(void) { return ktime_get_seconds(); }
+unsigned long __usecs_to_jiffies(unsigned int us) { return (us * NS_PER_US + NS_PER_JIFFY - 1) / NS_PER_JIFFY; }
+unsigned long nsecs_to_jiffies(shim_u64 ns) { return ns / NS_PER_JIFFY; }
+unsigned int jiffies_to_msecs(unsigned long n) { return (unsigned int)(n * NS_PER_JIFFY / NS_PER_MS); }
+unsigned int jiffies_to_usecs(unsigned long n) { return (unsigned int)(n * NS_PER_JIFFY / NS_PER_US); }
+
 /* ---- delays: the CPU spins ---- */
 
 void __udelay(unsigned long us) { rt_pass_time(us * NS_PER_US); }

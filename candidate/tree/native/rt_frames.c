@@ -74,6 +74,8 @@ static int is_device(unsigned long pfn)
 	return 0;
 }
 int pfn_is_map_memory(unsigned long pfn) { return !is_device(pfn); }
+_Bool memblock_is_memory(unsigned long address) { return !is_device(address >> RT_PAGE_SHIFT); }
+ALIAS(memblock_is_map_memory, memblock_is_memory)
 int pfn_valid(unsigned long pfn) { return !is_device(pfn); }
 
 /* ---- exits ---- */

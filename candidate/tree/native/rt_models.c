@@ -28,6 +28,10 @@ int invalidate_icache_range(unsigned long s, unsigned long e)
 	return 0;
 }
 
+/* These also clean the data, as a write of code needs it. */
+ALIAS(caches_clean_inval_pou, icache_inval_pou)
+ALIAS(__flush_icache_range, icache_inval_pou)
+
 /* ---- actions that only the driver requests ---- */
 
 void shim_within_cache(int by) { rt_in_cache += by; }
