@@ -39,24 +39,31 @@ static unsigned long irqs_off(void)
 }
 
 /* Interrupts go off before the lock is taken, and on after it was dropped. There are no bottom halves to keep away. */
-#define SPINNING(way) \
-void _raw_##way##_lock(void *p) { way##_lock(p, FRAME); } \
-void _raw_##way##_unlock(void *p) { way##_unlock(p, FRAME); } \
-int _raw_##way##_trylock(void *p) { return way##_trylock(p, FRAME); } \
-void _raw_##way##_lock_bh(void *p) { way##_lock(p, FRAME); } \
-void _raw_##way##_unlock_bh(void *p) { way##_unlock(p, FRAME); } \
-int _raw_##way##_trylock_bh(void *p) { return way##_trylock(p, FRAME); } \
-void _raw_##way##_lock_irq(void *p) { irqs_off(); way##_lock(p, FRAME); } \
-void _raw_##way##_unlock_irq(void *p) { way##_unlock(p, FRAME); shim_irqs_on = 1; } \
-unsigned long _raw_##way##_lock_irqsave(void *p) \
+#define LOCK(way, name) void name(void *p) { way##_lock(p, FRAME); }
+#define UNLOCK(way, name) void name(void *p) { way##_unlock(p, FRAME); }
+#define TRY(way, name) int name(void *p) { return way##_trylock(p, FRAME); }
+#define LOCK_IRQ(way, name) void name(void *p) { irqs_off(); way##_lock(p, FRAME); }
+#define UNLOCK_IRQ(way, name) void name(void *p) { way##_unlock(p, FRAME); shim_irqs_on = 1; }
+#define LOCK_SAVE(way, name) unsigned long name(void *p) \
 { \
 	unsigned long flags = irqs_off(); \
 \
 	way##_lock(p, FRAME); \
 	return flags; \
-} \
-void _raw_##way##_unlock_irqrestore(void *p, unsigned long flags) { way##_unlock(p, FRAME); shim_irqs_on = flags; }
-SPINNING(spin) SPINNING(read) SPINNING(write)
+}
+#define UNLOCK_RESTORE(way, name) void name(void *p, unsigned long flags) { way##_unlock(p, FRAME); shim_irqs_on = flags; }
+LOCK(spin, _raw_spin_lock) UNLOCK(spin, _raw_spin_unlock) TRY(spin, _raw_spin_trylock)
+LOCK(spin, _raw_spin_lock_bh) UNLOCK(spin, _raw_spin_unlock_bh) TRY(spin, _raw_spin_trylock_bh)
+LOCK_IRQ(spin, _raw_spin_lock_irq) UNLOCK_IRQ(spin, _raw_spin_unlock_irq)
+LOCK_SAVE(spin, _raw_spin_lock_irqsave) UNLOCK_RESTORE(spin, _raw_spin_unlock_irqrestore)
+LOCK(read, _raw_read_lock) UNLOCK(read, _raw_read_unlock) TRY(read, _raw_read_trylock)
+LOCK(read, _raw_read_lock_bh) UNLOCK(read, _raw_read_unlock_bh) TRY(read, _raw_read_trylock_bh)
+LOCK_IRQ(read, _raw_read_lock_irq) UNLOCK_IRQ(read, _raw_read_unlock_irq)
+LOCK_SAVE(read, _raw_read_lock_irqsave) UNLOCK_RESTORE(read, _raw_read_unlock_irqrestore)
+LOCK(write, _raw_write_lock) UNLOCK(write, _raw_write_unlock) TRY(write, _raw_write_trylock)
+LOCK(write, _raw_write_lock_bh) UNLOCK(write, _raw_write_unlock_bh) TRY(write, _raw_write_trylock_bh)
+LOCK_IRQ(write, _raw_write_lock_irq) UNLOCK_IRQ(write, _raw_write_unlock_irq)
+LOCK_SAVE(write, _raw_write_lock_irqsave) UNLOCK_RESTORE(write, _raw_write_unlock_irqrestore)
 
 /* local_bh_enable(): the tree's own code has counted the section by the same number. */
 void __local_bh_enable_ip(unsigned long ip, unsigned int count) { shim_preempt_add(-(int)count); }
@@ -64,10 +71,10 @@ void __local_bh_enable_ip(unsigned long ip, unsigned int count) { shim_preempt_a
 /* ---- locks for which a task sleeps ---- */
 
 #define SLEEPING_LOCK(name, mode) void name(void *p) { rt_sleeping_lock(p, mode, #name, FRAME); }
-#define UNLOCK(name, mode) void name(void *p) { rt_unlock(p, mode, FRAME); }
-SLEEPING_LOCK(mutex_lock, RT_WRITE) UNLOCK(mutex_unlock, RT_WRITE)
-SLEEPING_LOCK(down_read, RT_READ) UNLOCK(up_read, RT_READ)
-SLEEPING_LOCK(down_write, RT_WRITE) UNLOCK(up_write, RT_WRITE)
+#define WAKING_UNLOCK(name, mode) void name(void *p) { rt_unlock(p, mode, FRAME); }
+SLEEPING_LOCK(mutex_lock, RT_WRITE) WAKING_UNLOCK(mutex_unlock, RT_WRITE)
+SLEEPING_LOCK(down_read, RT_READ) WAKING_UNLOCK(up_read, RT_READ)
+SLEEPING_LOCK(down_write, RT_WRITE) WAKING_UNLOCK(up_write, RT_WRITE)
 /* No actor gets a signal, so the lock is always taken. */
 #define SIGNALLED_LOCK(name, mode) int name(void *p) { rt_sleeping_lock(p, mode, #name, FRAME); return 0; }
 SIGNALLED_LOCK(mutex_lock_killable, RT_WRITE) SIGNALLED_LOCK(mutex_lock_interruptible, RT_WRITE)
