@@ -19,6 +19,10 @@ BLOCK: Final = HEAD + "par\nhost0 discard a+0 4K\nuser0 slot a delete\nswitch ho
 PLACES: Final = ("after start 1", "after change 1")
 WAKE: Final = "\tif (wake)\n\t\trcuwait_wake_up(&kvm->mn_memslots_update_rcuwait);\n"
 SLEEP: Final = "\t\tset_current_state(TASK_UNINTERRUPTIBLE);\n"
+# Without the spinlock of the caller.
+UNLOCKED: Final = (
+    "\t\tspin_unlock(&kvm->mn_invalidate_lock);\n\t\tschedule();\n\t\tspin_lock(&kvm->mn_invalidate_lock);\n"
+)
 
 
 @pytest.mark.parametrize("name", ["6.1", "7.3"])
@@ -51,10 +55,10 @@ def test_wake_up_process_wakes_a_thread_too(tmp_path: Path) -> None:
 
 def test_a_lone_thread_does_not_sleep_forever(tmp_path: Path) -> None:
     prepare = "\tprepare_to_rcuwait(&kvm->mn_memslots_update_rcuwait);\n"
-    tree = planted("7.3", tmp_path / "tree", KVM_MAIN, prepare, f"{prepare}{SLEEP}\t\tschedule();\n")
+    tree = planted("7.3", tmp_path / "tree", KVM_MAIN, prepare, f"{prepare}{SLEEP}{UNLOCKED}")
     found = violations(candidate.get(tree), "vm\nslot a size=2M backing=anon\n")
     assert [each.what for each in found] == ["oops endless sleep in kvm_swap_active_memslots"]
     # The wake-up may come before the sleep.
-    woken = f"{prepare}{SLEEP}\t\trcuwait_wake_up(&kvm->mn_memslots_update_rcuwait);\n\t\tschedule();\n"
+    woken = f"{prepare}{SLEEP}\t\trcuwait_wake_up(&kvm->mn_memslots_update_rcuwait);\n{UNLOCKED}"
     tree = planted("7.3", tmp_path / "woken", KVM_MAIN, prepare, woken)
     assert violations(candidate.get(tree), HEAD) == []
