@@ -12,7 +12,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from tests.good_bad.case import violations
 
-from .test_computing import CALL, HEAD
+from .dirty_log_call import CALL, HEAD
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")
