@@ -89,8 +89,6 @@ void *__kvmalloc_node_noprof(unsigned long n, unsigned long flags_or_align, unsi
 
 	return small_of(n, g, EV_KZALLOC, FRAME);
 }
-SMALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s))
-SMALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s))
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
@@ -176,6 +174,9 @@ VALL(vmalloc_node, (unsigned long n), n, shim_gfp_sleeps)
 VALL(vmalloc_node_noprof, (unsigned long n), n, shim_gfp_sleeps)
 VALL(vmalloc_array, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
 VALL(vmalloc_array_noprof, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
+/* A function of this name returns zeroes, whatever its flags. */
+VALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
+VALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
 ZEROED(vzalloc, (unsigned long n), n)
 ZEROED(vzalloc_noprof, (unsigned long n), n)
 ZEROED(vzalloc_node, (unsigned long n), n)
