@@ -240,6 +240,9 @@ class Observer:
     def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
         """The entry of a dirty ring for *gfn* was published before it was filled, or without a barrier after that."""
 
+    def log_beside_ring(self, vmid: int, gfn: int) -> None:
+        """A vCPU that has a dirty ring set the bit of *gfn* in the dirty bitmap of an installed slot."""
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
 

@@ -96,6 +96,7 @@ class Observers:
         self.log_taken: list[Observer] = []
         self.log_stored: list[Observer] = []
         self.ring_early: list[Observer] = []
+        self.log_beside_ring: list[Observer] = []
         self.root_linked: list[Observer] = []
         self.cow: list[Observer] = []
         self.host_update: list[Observer] = []
@@ -183,6 +184,7 @@ class Observers:
             self.log_taken,
             self.log_stored,
             self.ring_early,
+            self.log_beside_ring,
             self.root_linked,
             self.cow,
             self.host_update,

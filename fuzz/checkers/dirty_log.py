@@ -69,6 +69,10 @@ class DirtyLog(GuestChecker):
                 "an entry of a dirty ring is filled, and a barrier follows, before it is published",
                 "*: dirty ring entry published *",
             ),
+            Clause(
+                "a page that a vCPU with a dirty ring dirties is in its ring, not in the bitmap",
+                "*: page logged in the bitmap, not in the ring*",
+            ),
         ),
         LEFT_OUT,
         Severity.CORRUPTION,

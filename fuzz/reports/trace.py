@@ -305,6 +305,9 @@ class Trace(TraceLines):
         what = "without a barrier" if filled else "before it was filled"
         self.add(f"dirty ring entry of {self.place(gfn << self.granule.page_shift)}: published {what}")
 
+    def log_beside_ring(self, vmid: int, gfn: int) -> None:
+        self.add(f"dirty log: {self.place(gfn << self.granule.page_shift)} in the bitmap, by a vCPU with a dirty ring")
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         self.add(f"root of VMID {vmid} {'linked' if linked else 'unlinked'}")
 

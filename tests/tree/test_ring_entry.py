@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An entry of a dirty ring is filled before it is published, with a barrier in between."""
+"""A vCPU logs pages in its dirty ring. An entry is filled before it is published, with a barrier in between."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import DIRTY_RING
-from fuzz.checkers.ring_entry import EARLY, UNORDERED
+from candidate.tree.building.source import DIRTY_RING, KVM_MAIN
+from fuzz.checkers.ring_entry import BESIDE, EARLY, UNORDERED
 from tests.good_bad.case import violations
 
 from .trees import edited
@@ -51,3 +51,26 @@ def test_entries_that_are_published_too_early(tree: str, name: str, tmp_path: Pa
 def test_entries_that_are_published_in_order(name: str, tmp_path: Path) -> None:
     changed = candidate.get(edited("6.12", tmp_path / "tree", DIRTY_RING, RIGHT[name]))
     assert violations(changed, PROGRAM) == []
+
+
+# The choice between ring and bitmap, and programs in which vCPUs write pages beside a bitmap, concurrently too.
+CHOICE: Final = "\t\tif (kvm->dirty_ring_size && vcpu)\n"
+BITMAP_FIRST: Final = "\t\tif (kvm->dirty_ring_size && vcpu && !memslot->dirty_bitmap)\n"
+WITH_BITMAP: Final = "vm cpus=2 ring=4K bitmap={}\nslot a size=2M backing=anon log=on\n{}log a get\n"
+WRITES: Final = "cpu0 write a+0\ncpu1 write a+4K\ncpu1 write a+4K\n"
+AT_ONCE: Final = "par\n  cpu0 write a+0\n  cpu1 write a+4K\n  switch cpu0 to cpu1 before lock 1\nend\n"
+
+
+@pytest.mark.parametrize("tree", ["6.12", "7.3"])
+def test_pages_that_are_logged_beside_the_ring(tree: str, tmp_path: Path) -> None:
+    wrong = candidate.get(edited(tree, tmp_path / "tree", KVM_MAIN, [(CHOICE, BITMAP_FIRST)]))
+    for writes in (WRITES, AT_ONCE):
+        found = violations(wrong, WITH_BITMAP.format("on", writes))
+        assert [each.signature for each in found] == [FOUND + BESIDE] * 2
+        reasons = sorted(each.reason for each in found)
+        assert "a vCPU dirtied 0x40000000:" in reasons[0]
+        assert "mark_page_dirty_in_slot (kvm_main.c:" in reasons[0]
+    # Without a bitmap there is no other place.
+    assert violations(wrong, WITH_BITMAP.format("off", WRITES)) == []
+    sound = candidate.get(edited(tree, tmp_path / "same", KVM_MAIN, []))
+    assert [violations(sound, WITH_BITMAP.format("on", writes)) for writes in (WRITES, AT_ONCE)] == [[], []]

@@ -91,6 +91,8 @@ static bool tracked(const struct kvm_memory_slot *s)
 	return s->dirty_bitmap;
 }
 
+int shim_vcpu_has_ring(void) { return ringed && *this_cpu_ptr(&kvm_running_vcpu); }
+
 static void note_slot(struct vm *v)
 {
 	struct kvm_memory_slot *s = id_to_memslot(kvm_memslots(v->kvm), changing);

@@ -165,13 +165,27 @@ void __tsan_write_range(void *p, long n)
 		rt_settle();
 }
 
+/* Bits of a dirty bitmap were set: a vCPU with a dirty ring logs there instead. */
+static void bits_set(const void *p, unsigned long bits, void **frame)
+{
+	if (!shim_vcpu_has_ring())
+		return;
+	for (int i = 0; i < nbitmap; i++)
+		if ((unsigned long)p - bitmaps[i].start < bitmaps[i].end - bitmaps[i].start)
+			rt_emit(EV_LOG_BESIDE, bitmaps[i].vm,
+				bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8 + __builtin_ctzl(bits), 0, 0, frame);
+}
+
 /*
  * Atomics that our headers do not replace: dirty bits of pages, words of dirty bitmaps, and entries that atomic64_t or the
  * functions for bits change.
  */
-static void atomic_or(const void *p, unsigned long bits, void **frame)
+static void atomic_or(const void *p, unsigned long bits, unsigned long old, void **frame)
 {
 	unsigned long o = (unsigned long)p - SHIM_VMEMMAP;
+
+	if (IN_BITMAPS(p) && bits & ~old)
+		bits_set(p, bits & ~old, frame);
 
 	if (o < rt_vmemmap_size && o % shim_sizeof_page == shim_page_flags && bits >> shim_pg_dirty & 1)
 		rt_emit(EV_DIRTY, rt_dirty_pfn + 1 ? rt_dirty_pfn : rt_pfn_of((char *)SHIM_VMEMMAP + o), 0, 0, 0, frame);
@@ -197,7 +211,7 @@ t __tsan_atomic##b##_fetch_sub(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_SUB); retu
 t __tsan_atomic##b##_fetch_and(t *p, t v, int m) \
 { CHANGE_ENTRY(ENTRY_AND); t old = __atomic_fetch_and(p, v, 5); atomic_taken(p, old & ~v, !v, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_or(t *p, t v, int m) \
-{ CHANGE_ENTRY(ENTRY_OR); t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, FRAME); return old; } \
+{ CHANGE_ENTRY(ENTRY_OR); t old = __atomic_fetch_or(p, v, 5); atomic_or(p, v, old, FRAME); return old; } \
 t __tsan_atomic##b##_fetch_xor(t *p, t v, int m) { CHANGE_ENTRY(ENTRY_XOR); return __atomic_fetch_xor(p, v, 5); } \
 int __tsan_atomic##b##_compare_exchange_strong(t *p, t *e, t v, int a, int c) \
 { \

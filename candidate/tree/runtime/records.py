@@ -84,6 +84,7 @@ CONTENTS: Final = 76
 UNWRITTEN: Final = 77
 LOG_STORED: Final = 78
 RING_EARLY: Final = 79
+LOG_BESIDE: Final = 80
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

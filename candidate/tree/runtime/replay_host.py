@@ -352,6 +352,10 @@ class HostReplay:
             for o in k.on.ring_early:
                 o.ring_early(self.vms[a >> 32].mmu.vmid, b + (0 if slot is None else slot.base_gfn), c != 0)
             return
+        if kind == r.LOG_BESIDE:
+            for o in k.on.log_beside_ring:
+                o.log_beside_ring(self.vms[a].mmu.vmid, b)
+            return
         if kind == r.SRCU_SYNC:
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
