@@ -26,6 +26,7 @@ from reference.machine.instructions import ALLE1, RIPAS2E1, VMALLS12E1
 from reference.machine.processor import EVERYWHERE, MISFIT, Invalidation, last_level
 
 from ..sides.guest import Guest
+from .missed_flushes import MissedFlushes
 from .table import Table
 
 # Guest address of an entry in bytes, with its level in the low bits (LEVEL), which are clear in an address. One
@@ -170,6 +171,7 @@ class Owed:
         # The number of barriers when something was last removed.
         self.newest = -1
         self.late: list[Late] = []
+        self.missed = MissedFlushes()
 
     def lose_leaf(self, key: Key, old: int, new: int, function: str) -> None:
         """Record a live leaf that was overwritten or broken."""
@@ -286,6 +288,16 @@ class Owed:
             self.flush_range(done.ipa, done.size, done.hint, done.published)
         else:
             self.flush_ipa(done.ipa, done.hint, last_level(done.op), done.published)
+
+    def note_missed(self, done: Invalidation) -> None:
+        """Note a flush that left something owed: the texts of violations name it."""
+        if self.leaves or self.tables:
+            self.missed.note(done)
+
+    def why_missed(self, key: Key, is_table: bool, published: int) -> str:
+        """Return why the flushes of this operation did not settle an entry; parameters as in `MissedFlushes.why`."""
+        size = 1 << self.shifts[level_of(key)]
+        return self.missed.why(address_of(key), size, level_of(key), is_table, published)
 
     def flush_ipa(self, ipa: int, hint: int, last: bool, published: int) -> None:
         """Settle a TLBI by address: it removes entries on the way to *ipa*. A hint names the level of the leaf.

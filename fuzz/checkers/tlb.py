@@ -22,6 +22,8 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
+from .lost_rights import lost
+from .missed_flushes import at_place
 from .owed import Key, Late, Owed, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
 from .rule import LAST, Clause, Rule
 from .severity import Severity
@@ -124,6 +126,7 @@ class Tlb(GuestChecker):
             # A VMID of an old generation settles flushes of the VM that has this number now, if any.
             if done.vmid in (self.guest.hardware_vmid.vmid, ALL_VMIDS):
                 self.owed.settle(done)
+                self.owed.note_missed(done)
                 if done.op in (VMALLS12E1, ALLE1):
                     self.reported.clear()
         if self.owed.late:
@@ -199,7 +202,8 @@ class Tlb(GuestChecker):
         if key is None:
             return ""
         level, ipa = level_of(key), address_of(key)
-        return f"{self.text(self.owed.tables[key].entry, level)} at {ipa:#x}, level {level}, was not flushed"
+        why = self.because(key) or ", was not flushed"
+        return f"{self.text(self.owed.tables[key].entry, level)} at {ipa:#x}, level {level}{why}"
 
     def two_sizes(self, ipa: int, level: int, new: int, other: Key, leaf: OwedLeaf) -> None:
         """Report a leaf made while a CPU may hold a leaf of another size, from a table that is gone."""
@@ -225,6 +229,7 @@ class Tlb(GuestChecker):
             if not table.reported and not self.linked(key, table):
                 table.reported = True
                 self.judge(key, table.entry, "table", table.function)
+        owed.missed.clear()
 
     def judge(self, key: Key, entry: int, what: str, function: str) -> None:
         """Judge one flush that is still owed."""
@@ -235,22 +240,33 @@ class Tlb(GuestChecker):
         self.report(
             f"{what} not flushed",
             level,
-            f"{self.text(entry, level)} at {ipa:#x} was removed and a CPU may still hold it{self.because(key)}",
+            f"{self.text(entry, level)} at {ipa:#x} {self.change_of(key, entry)} and a CPU may still hold it"
+            f"{self.because(key)}",
             frozenset([ipa]),
             function=function,
         )
 
+    def change_of(self, key: Key, entry: int) -> str:
+        """Return what happened to an owed entry: a leaf that is still in the tables has only lost rights."""
+        leaf = self.owed.leaves.get(key)
+        level, now = self.shadow.lookup(address_of(key))
+        if leaf is None or leaf.broken or level != level_of(key):
+            return "was removed"
+        rights = lost(entry, now)
+        return f"lost the permission to {rights}," if rights else "lost rights,"
+
     def because(self, key: Key) -> str:
-        """Return why an owed entry is still owed although it was flushed by address; "": it was not flushed."""
+        """Return why an entry is still owed although flushes came after its change; "": none came."""
         owed = self.owed.leaves.get(key) or self.owed.tables.get(key)
-        done = None if owed is None else self.owed.half_flushed(key, owed.published)
-        if done is None:
+        if owed is None:
             return ""
-        at = f" at {done.place.partition(',')[0]}" if done.place else ""
+        done = self.owed.half_flushed(key, owed.published)
+        if done is None:
+            return self.owed.why_missed(key, key not in self.owed.leaves, owed.published)
         order = "combined entries were not invalidated after that (TLBI VMALLE1)"
         if done.unordered:
             order = "no DSB came between that and the invalidation of stage 1 (TLBI VMALLE1)"
-        return f": it was flushed by IPA{at}, but {order}, so a combined entry may stay"
+        return f": it was flushed by IPA{at_place(done.place)}, but {order}, so a combined entry may stay"
 
     def justified(self, key: Key, leaf: OwedLeaf) -> bool:
         """Return whether the live tables grant at least what a CPU may hold."""
