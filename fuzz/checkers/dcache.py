@@ -26,27 +26,9 @@ from .severity import Severity
 from .shadow import Shadow
 from .table import Table
 from .tlb import Tlb
+from .unmapped import Unmapped
 
 MEMATTR: Final = 0xF << 2
-
-
-class Unmapped:
-    """A cacheable leaf that an unmap broke.
-
-    :param frames: physical addresses [*start*, *end*) that it mapped
-    :param before: the number of cleans before it was broken
-
-    *done*: the parts cleaned since its flush; *early*: whether some of it was cleaned between break and flush.
-    """
-
-    def __init__(self, level: int, ipa: int, entry: int, frames: Range, before: int) -> None:
-        self.level = level
-        self.ipa = ipa
-        self.entry = entry
-        self.start, self.end = frames
-        self.before = before
-        self.done: list[Range] = []
-        self.early = False
 
 
 class Dcache(GuestChecker):
@@ -77,8 +59,10 @@ class Dcache(GuestChecker):
         self.owed = peers.at(Tlb, guest).owed
         # Leaves that were unmapped and not yet cleaned after their flush.
         self.unmapped: list[Unmapped] = []
-        # Physical memory that an unmap has cleaned so far in this operation.
-        self.cleans: list[Range] = []
+        # Leaves that were cleaned before their flush, which is still to come.
+        self.too_soon: list[Unmapped] = []
+        # Physical memory that an unmap has cleaned so far in this operation, with the places that cleaned it.
+        self.cleans: list[tuple[int, int, str]] = []
         self.owes_flush = False
         # Pages that threads of the host write in this operation.
         self.written: list[Range] = []
@@ -87,6 +71,7 @@ class Dcache(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         self.unmapped.clear()
+        self.too_soon.clear()
         self.cleans.clear()
         self.owes_flush = self.flush_is_owed(op)
         if self.written or isinstance(op, Par):
@@ -148,7 +133,8 @@ class Dcache(GuestChecker):
         what = kind(old, level, self.granule)
         if what == LEAF:
             if is_cacheable(old):
-                self.unmapped.append(Unmapped(level, ipa, old, self.frames_of(level, old), len(self.cleans)))
+                frames = self.frames_of(level, old)
+                self.unmapped.append(Unmapped(level, ipa, old, frames, len(self.cleans), self.kernel.place))
         elif what == TABLE:
             table = self.shadow.cut_off(ipa, level)
             if table is not None:
@@ -172,13 +158,36 @@ class Dcache(GuestChecker):
         for leaf in self.unmapped:
             if start < leaf.end and leaf.start < end:
                 if self.owed.holds_leaf(leaf.level, leaf.ipa):
-                    leaf.early = True
+                    if not leaf.early:
+                        leaf.early, leaf.early_at = True, self.kernel.place
+                        self.too_soon.append(leaf)
                 elif start <= leaf.start and leaf.end <= end:
                     continue
                 else:
                     leaf.done.append((start, end))
             rest.append(leaf)
         self.unmapped = rest
+
+    def tlbi_ipa(self, vmid: int, ipa: int, level: int) -> None:
+        if self.too_soon:
+            self.flushed()
+
+    def tlbi_vmid(self, vmid: int) -> None:
+        if self.too_soon:
+            self.flushed()
+
+    def tlbi_range(self, vmid: int, ipa: int, size: int) -> None:
+        if self.too_soon:
+            self.flushed()
+
+    def flushed(self) -> None:
+        """Note the place that flushed leaves which were cleaned before."""
+        vmid = self.guest.hardware_vmid.vmid
+        for done in self.kernel.assembly.gone:
+            for leaf in self.too_soon:
+                if not leaf.flushed_at and leaf.is_flushed_by(done, vmid):
+                    leaf.flushed_at = done.place
+        self.too_soon = [leaf for leaf in self.too_soon if not leaf.flushed_at]
 
     def unlock(self, name: str, vmid: int) -> None:
         if self.unmapped and name == "mmu" and vmid == self.vmid:
@@ -210,20 +219,25 @@ class Dcache(GuestChecker):
             return
         dirty = [part for start, end in missing for part in self.dirty_parts(start, end)]
         could = "write to them" if leaf.entry & WRITE_BIT else "read them into its cache"
+        where = leaf.place
         if dirty:
             what, state = "unmapped, not cleaned", "still dirty"
         elif self.cleaned_early(leaf):
             what, state = "unmapped, cleaned before the flush", f"cleaned while a CPU could still {could}"
+            where = leaf.early_at
+            if leaf.flushed_at:
+                state += f" until the flush at {leaf.flushed_at}"
         else:
             what, state = "unmapped, not cleaned", f"not cleaned, though a CPU could {could} until the flush"
-        self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state)
+        self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state, where)
 
     def cleaned_early(self, leaf: Unmapped) -> bool:
         """Return whether some of an unmapped leaf was cleaned before its flush, or before its break."""
         if leaf.early:
             return True
-        for start, end in self.cleans[: leaf.before]:
+        for start, end, place in self.cleans[: leaf.before]:
             if start < leaf.end and leaf.start < end:
+                leaf.early_at = place
                 return True
         return False
 
@@ -247,8 +261,13 @@ class Dcache(GuestChecker):
         if dirty:
             self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
 
-    def not_clean(self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str) -> None:
-        """Report frames of a leaf; *by*: the offset of their physical addresses from the guest's."""
+    def not_clean(
+        self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str, where: str = ""
+    ) -> None:
+        """Report frames of a leaf; *by*: the offset of their physical addresses from the guest's.
+
+        :param where: as in `report`
+        """
         ranges = [(start - by, end - by) for start, end in parts]
         pages = GuestPages(ranges, self.granule.page_size)
         self.report(
@@ -257,6 +276,7 @@ class Dcache(GuestChecker):
             f"{self.text(entry, level)} at {ipa:#x}: {len(pages)} frame(s) {state}, the first at {ranges[0][0]:#x}",
             pages,
             taints=False,
+            where=where,
         )
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
@@ -307,7 +327,7 @@ class Dcache(GuestChecker):
         if self.unmapped:
             self.cleaned(pa, pa + size)
         if self.guest.notified.unmapping and not self.guest.fwb:
-            self.cleans.append((pa, pa + size))
+            self.cleans.append((pa, pa + size, self.kernel.place))
         start = (pa >> self.granule.page_shift) - self.guest.memory.first
         end = start + (size >> self.granule.page_shift)
         if self.side.active is not self.guest:

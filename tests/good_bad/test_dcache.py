@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """dcache: host data is cleaned before a guest without caches can read it."""
 
+from typing import ClassVar
+
 import pytest
 
 import candidate
@@ -8,6 +10,8 @@ from reference.kvm import HCR_TVM, kvm, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import Pgtable, stage2_map_data
 from reference.services.errors import EAGAIN
+from reference.services.structs import kvm_s2_mmu
+from reference.tlb import TlbVhe
 
 from .case import Case, broken, each, violations
 from .switched import Unmap
@@ -59,6 +63,41 @@ class CleanAnything(Pgtable):
         if ret in (0, -EAGAIN):
             self.stage2_flush_dcache(self.k.__va__(phys), self.kvm_granule_size(level))
         return ret
+
+
+class PlacedTlb(TlbVhe):
+    """Flushes at a place of its own."""
+
+    def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+        self.a.hardware.place = "flush (tlb.c:3), by main"
+        super().__kvm_tlb_flush_vmid_ipa__(mmu, ipa, level)
+        self.a.hardware.place = ""
+
+
+class UnmapAtPlaces(Unmap):
+    """Names the places of its steps as a compiled tree does; *early*: it cleans before the flush."""
+
+    early: ClassVar[bool] = False
+
+    def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
+        pte = self.mem[ptep]
+        if self.early and self.kvm_pte_valid(pte) and not self.kvm_pte_table(pte, level):
+            self.k.place = "break (pgtable.c:1)"
+            self.kvm_set_invalid_pte(ptep)
+            self.k.place = "clean (pgtable.c:2)"
+            self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
+            self.k.place = ""
+            self.k.__kvm_tlb_flush_vmid_ipa__(arg, addr, level)
+            self.k.put_page(self.k.virt_to_page(ptep))
+            return 0
+        self.k.place = "break (pgtable.c:1)"
+        ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
+        self.k.place = ""
+        return ret
+
+
+class UnmapCleansFirst(UnmapAtPlaces):
+    early = True
 
 
 PAGE = "vm cpus=1\nslot a size=4K backing=anon\n"
@@ -158,3 +197,19 @@ def test_dcache_bad(case: Case) -> None:
 def test_the_reason_says_what_the_leaf_allows(program: str, could: str) -> None:
     found = violations(Unmap.without("clean"), f"vm cpus=1\n{program}host discard a+0 4K\n")
     assert f"not cleaned, though a CPU could {could} until the flush" in found[0].reason
+
+
+def test_a_clean_before_the_flush_names_both_places() -> None:
+    found = violations(broken(UnmapCleansFirst, tlb=PlacedTlb), PAGE + "cpu0 write a+0\nhost share a+0 4K\n")
+    assert [each.signature for each in found] == ["dcache: stage2_unmap_walker: unmapped, cleaned before the flush L3"]
+    assert (
+        "cleaned while a CPU could still write to them until the flush at flush (tlb.c:3), by main" in found[0].reason
+    )
+    assert found[0].reason.endswith("; at clean (pgtable.c:2)")
+
+
+def test_a_missing_clean_is_at_the_place_that_unmapped() -> None:
+    without = type("WithoutClean", (UnmapAtPlaces,), {"out": frozenset({"clean"})})
+    found = violations(broken(without), PAGE + "cpu0 write a+0\nhost share a+0 4K\n")
+    assert found[0].signature == "dcache: stage2_unmap_walker: unmapped, not cleaned L3"
+    assert found[0].reason.endswith("; at break (pgtable.c:1)")
