@@ -22,6 +22,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .lost_rights import lost
+from .missed_flushes import at_place
 from .rule import Clause, Rule
 from .severity import Severity
 
@@ -41,7 +42,7 @@ class Unordered(PerActor):
 
     *relaxed*: for the last store that gave a leaf more rights, the number of barriers of its CPU before it; -1: there
     is no such store; *relaxed_by*, *relaxed_at*: its function and place; *early*: the last TLBI after it came before
-    any barrier
+    any barrier; *early_at*: the place of that TLBI
     """
 
     def __init__(self) -> None:
@@ -50,13 +51,13 @@ class Unordered(PerActor):
         self.hyp = False
         self.barriers = NEEDED_BY_ALL
         self.relaxed = -1
-        self.relaxed_by = self.relaxed_at = ""
+        self.relaxed_by = self.relaxed_at = self.early_at = ""
         self.early = False
 
     def copy(self) -> "Unordered":
         mine = Unordered()
         mine.published, mine.function, mine.hyp = self.published, self.function, self.hyp
-        mine.where, mine.relaxed_at = self.where, self.relaxed_at
+        mine.where, mine.relaxed_at, mine.early_at = self.where, self.relaxed_at, self.early_at
         mine.barriers = self.barriers
         mine.relaxed, mine.relaxed_by, mine.early = self.relaxed, self.relaxed_by, self.early
         return mine
@@ -117,6 +118,7 @@ class WalkOrder(Checker):
         own = self.own
         if own.relaxed >= 0 and op & ~BROADCAST in STAGE2:
             own.early = own.relaxed == self.barriers_here()
+            own.early_at = self.hardware.place
 
     def isb(self) -> None:
         if self.own.hyp and self.hardware.published > self.own.published:
@@ -150,7 +152,8 @@ class WalkOrder(Checker):
         if own.relaxed >= 0:
             if own.early:
                 reason = (
-                    "no DSB between the store and the TLBI: a walk in between may put the old entry back into the TLB"
+                    f"no DSB between the store and the TLBI{at_place(own.early_at)}: "
+                    "a walk in between may put the old entry back into the TLB"
                 )
                 what = "relaxed entry not ordered before the TLBI"
                 self.report(what, -1, reason, taints=False, function=own.relaxed_by, where=own.relaxed_at)

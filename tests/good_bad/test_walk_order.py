@@ -226,3 +226,16 @@ def test_making_a_leaf_young_needs_only_a_local_barrier() -> None:
 def test_removing_a_right_needs_a_barrier_for_all_cpus() -> None:
     """It also needs a flush, which is reported first."""
     assert NOT_ORDERED in [each.signature for each in violations(broken(AgesAndProtects), AGED)]
+
+
+def test_the_tlbi_without_a_barrier_is_named() -> None:
+    class Placed(TlbWithoutBarrier):
+        def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
+            self.a.hardware.place = "flush (tlb.c:3), by main"
+            super().__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
+            self.a.hardware.place = ""
+
+    text = READ.replace("anon", "anon log=on") + "cpu0 fetch a+0\n"
+    named, unnamed = (violations(broken(RelaxesLocally, tlb=tlb), text) for tlb in (Placed, TlbWithoutBarrier))
+    assert named[0].reason.startswith("no DSB between the store and the TLBI at flush (tlb.c:3): a walk in between")
+    assert unnamed[0].reason.startswith("no DSB between the store and the TLBI: a walk in between")
