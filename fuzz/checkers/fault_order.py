@@ -41,6 +41,7 @@ from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
+from .violation import Violation
 
 # The name of the retry check, for reasons.
 ASKED: Final = named("mmu_notifier_retry")
@@ -97,8 +98,8 @@ class FaultOrder(FaultChecker):
         self.notified = guest.notified
         self.page_shift = self.granule.page_shift
         self.reported = False
-        # A count that notifiers did not lower again was reported.
-        self.left = False
+        # The violation that reported a count which notifiers did not lower again.
+        self.left: Violation | None = None
         # State of the running actor.
         self.own = FaultSteps()
         self.per_actor = PerActorStates(self.own)
@@ -121,8 +122,8 @@ class FaultOrder(FaultChecker):
             self.returned()
         count = self.guest.kvm.mmu_notifier_count
         # Inside a par block, another actor's notifier may run when one actor is done.
-        if count and not (self.kernel.actor or self.left) and outcome.status not in ("oops", "deadlock"):
-            self.left = True
+        idle = self.left is None and not self.kernel.actor
+        if count and idle and outcome.status not in ("oops", "deadlock"):
             self.report(
                 "invalidation left in progress",
                 -1,
@@ -130,6 +131,7 @@ class FaultOrder(FaultChecker):
                 taints=False,
                 function="kvm_mmu_notifier_invalidate_range_end",
             )
+            self.left = self.found[-1]
 
     def returned(self) -> None:
         """Judge the dirty marks of the previous fault, if there was one, and forget it."""

@@ -3,11 +3,12 @@
 
 from typing import Final
 
-from ..language.operations import Operation
+from ..language.operations import Operation, Par
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE
 from ..sides.side import Side
 from .checker import Checker, Peers
+from .fault_order import FaultOrder
 from .rule import Clause, Rule
 from .severity import Severity
 
@@ -39,6 +40,7 @@ class Progress(Checker):
 
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
+        self.orders = peers.each(FaultOrder)
         self.steps = 0
         pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
         self.limit = BASE_STEPS + STEPS_PER_PAGE * pages
@@ -54,7 +56,7 @@ class Progress(Checker):
         """
         self.steps += 1
         if self.steps > self.limit:
-            self.report("endless walk", -1, f"more than {self.limit} steps in one operation")
+            self.report("endless loop", -1, f"more than {self.limit} steps in one operation")
             raise RunawayError
         if not self.steps & _BEAT:
             PULSE.beat()
@@ -81,19 +83,33 @@ class Progress(Checker):
     def resched(self) -> None:
         self.step()
 
+    def actor_ends(self, op: Operation, outcome: Outcome) -> None:
+        self.judge(outcome)
+
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
-        if outcome.status == "stuck":
-            reason = f"still a fault after {outcome.faults} faults"
-            fault = outcome.fault
-            if fault is not None and fault.ptep < 0:
-                reason += f", by an entry in the TLB of the CPU: {self.text(fault.entry, fault.level)}"
-            self.report(
-                "access does not complete",
-                -1,
-                reason,
-                function=self.kernel.entry,
-                where=self.turns(),
-            )
+        # The accesses of a par block were judged when their actors ended them.
+        if not isinstance(op, Par):
+            self.judge(outcome)
+
+    def judge(self, outcome: Outcome) -> None:
+        """Judge the access that has just ended."""
+        if outcome.status != "stuck":
+            return
+        reason = f"still a fault after {outcome.faults} faults"
+        fault = outcome.fault
+        if fault is not None and fault.ptep < 0:
+            reason += f", by an entry in the TLB of the CPU: {self.text(fault.entry, fault.level)}"
+        self.report(
+            "access does not complete",
+            -1,
+            reason,
+            function=self.kernel.entry,
+            where=self.turns(),
+        )
+        guest = self.side.active
+        if guest.kvm.mmu_notifier_count:
+            # Each fault is retried.
+            self.found[-1].follows = self.orders[guest.number].left
 
     def turns(self) -> str:
         """Return the source locations in a compiled tree of the last fault's last store and walk; "" for a port."""

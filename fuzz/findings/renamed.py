@@ -49,6 +49,13 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"lifetime: kvm_init_stage2_mmu: root linked after a failed creation",
         (r"contract: kvm_init_stage2_mmu: error -22",),
     ),
+    # In a par block, it was named after the last call before the block.
+    (
+        r"progress: kvm_handle_guest_abort: access does not complete",
+        (r"progress: kvm_set_memory_region: access does not complete",),
+    ),
+    # Not every loop is a walk.
+    (r"(?P<what>progress: .*:) endless loop", (r"\g<what> endless walk",)),
     # Plainer words for the same.
     (
         r"(?P<what>contract: .*: (I/O exit|no abort|.* for a slot that ends)) beyond the guest's address space",

@@ -164,6 +164,18 @@ def test_the_count_is_raised_first_and_lowered_at_the_end(main: type[KvmMain], e
     assert [signature for signature in found if signature.startswith("fault-order")] == expected
 
 
+def test_an_access_that_is_retried_forever_follows_from_the_count() -> None:
+    program = parse("s2fuzz 1\nvm cpus=1\nslot a size=4K backing=anon\nhost discard a+0 4K\ncpu0 write a+0\n")
+    executor = Executor(ORIGINAL, program)
+    for guest in executor.side.guests:
+        guest.main = guest.notified.main = KeepsCount(guest.kvm, executor.side.mmu)
+    executor.create()
+    (left,) = executor.step(0)[1]
+    (stuck,) = executor.step(1)[1]
+    assert (left.signature, left.follows) == (LEFT, None)
+    assert (stuck.signature, stuck.follows) == ("progress: kvm_handle_guest_abort: access does not complete", left)
+
+
 def test_a_vcpu_that_finishes_during_a_notifier() -> None:
     """The notifier continues and lowers its count."""
     text = (

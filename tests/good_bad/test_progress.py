@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """progress: an access completes within a bounded number of faults, a walk within bounded steps."""
 
+import pytest
+
 from reference.pgtable import (
     KVM_PTE_LEAF_ATTR_HI_S2_XN,
     Pgtable,
@@ -48,7 +50,7 @@ CASES = (
     Case("the TLB is not flushed", STUCK, broken(NeverFlush), PAGE + "cpu0 read a+0\ncpu0 fetch a+0\n"),
     Case(
         "a walk that does not end",
-        "progress: stage2_unmap_walker: endless walk",
+        "progress: stage2_unmap_walker: endless loop",
         broken(NeverEnd),
         PAGE + "host discard a+0 4K\n",
     ),
@@ -69,3 +71,20 @@ def test_a_stale_tlb_entry_is_named() -> None:
     stuck = {case.name: violations(case.bad, case.text)[0].reason for case in CASES if case.signature == STUCK}
     told = {name for name, reason in stuck.items() if "by an entry in the TLB of the CPU: page@" in reason}
     assert told == {"the TLB is not flushed"}
+
+
+TWO_CPUS = "vm cpus=2 fwb=on\nslot a size=8K backing=anon\n"
+PAR = "par\n  cpu0 fetch a+0\n  {other}\nend\n"
+
+
+@pytest.mark.parametrize("other", ["cpu1 read a+4K", "host0 discard a+4K 4K"])
+def test_an_access_of_a_par_block_is_named_after_its_own_fault(other: str) -> None:
+    """Not after the last call before the block, or of another actor."""
+    found = violations(broken(NeverFlush), TWO_CPUS + "cpu0 read a+0\nhost discard a+4K 4K\n" + PAR.format(other=other))
+    assert [each.signature for each in found if each.checker == "progress"] == [STUCK]
+    assert "by an entry in the TLB of the CPU: page@" in found[0].reason
+
+
+def test_both_accesses_of_a_par_block() -> None:
+    found = violations(broken(NeverMap), TWO_CPUS + PAR.format(other="cpu1 read a+4K"))
+    assert [each.signature for each in found] == [STUCK, STUCK]
