@@ -46,6 +46,8 @@ class kvm:
         self.vtcr = vtcr
         # The value that the code of a tree composed; 0: none has.
         self.composed_vtcr = 0
+        # ``pgd_phys``, the base address in VTTBR_EL2, as the code of a tree set it; -1: none has.
+        self.pgd_phys = -1
         self.levels = ((vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT) + 4 - start_level_base
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
         self.mmu = kvm_s2_mmu(vmid)

@@ -13,6 +13,8 @@ VTCR_EL2_ORGN0_WBWA = 1 << 10
 VTCR_EL2_IRGN0_WBWA = 1 << 8
 VTCR_EL2_TG0 = {12: 0 << 14, 14: 2 << 14, 16: 1 << 14}
 VTCR_EL2_TGRAN_SL0_BASE = {12: 2, 14: 3, 16: 3}
+# Level of the first look-up for each value of SL0 (Arm ARM D19.2; 3 of 4K needs FEAT_TTST, 3 of 16K FEAT_LPA2).
+START_LEVELS = {12: (2, 1, 0, 3), 14: (3, 2, 1, 0), 16: (3, 2, 1, 0)}
 
 
 def stage2_pgtable_levels(ipa_bits: int, granule: Granule) -> int:
@@ -40,9 +42,12 @@ def kvm_arm_setup_stage2(ipa_bits: int, granule: Granule) -> int:
     )
 
 
+def start_level(vtcr: int, granule: Granule) -> int:
+    """Return the level of the first look-up, by SL0."""
+    return START_LEVELS[granule.page_shift][(vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT]
+
+
 def root_pages(vtcr: int, granule: Granule) -> int:
     """Return the number of consecutive root pages, by T0SZ and SL0 (Arm ARM D8.2, concatenated tables)."""
-    sl0 = (vtcr & VTCR_EL2_SL0_MASK) >> VTCR_EL2_SL0_SHIFT
-    start_level = VTCR_EL2_TGRAN_SL0_BASE[granule.page_shift] - sl0
-    one_table = granule.level_shift(start_level) + granule.page_shift - 3
+    one_table = granule.level_shift(start_level(vtcr, granule)) + granule.page_shift - 3
     return 1 << max(64 - (vtcr & VTCR_EL2_T0SZ_MASK) - one_table, 0)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
-from reference.machine.walk import Regime
-from reference.vtcr import root_pages
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
 from .checker import Checker, Peers
 from .exposed import Exposed
 from .live_tables import LiveTables
+from .root import faults_of_root
 from .rule import Clause, Rule
 from .severity import Severity
 from .table import Table
@@ -24,6 +23,7 @@ from .table_memory import compare_with_memory
 
 # Bits for the number of a CPU.
 CPU_BITS: Final = 8
+OTHER_MEMORY: Final = "the hardware takes other memory for the tables of the guest: any frame may be mapped"
 
 
 class Shadow(LiveTables):
@@ -44,6 +44,8 @@ class Shadow(LiveTables):
                 "a creation of a VM that fails leaves no pointer to its root", "*: root linked after a failed creation*"
             ),
             Clause("a root is as large as VTCR_EL2 specifies", "*: root larger*", "*: root smaller*"),
+            Clause("VTTBR_EL2 has the address of the root", "*: root at another address*"),
+            Clause("VTCR_EL2 has the granule of the tables, and coherent walks", "*: VTCR_EL2 *"),
             Clause(
                 "a non-table page is neither freed nor entered as a table, and its references are not counted",
                 "*non-table page*",
@@ -68,6 +70,9 @@ class Shadow(LiveTables):
             ("*: root linked after a failed creation*", Severity.LIFETIME, 25),
         ),
         reasons=(
+            ("*: root at another address*", OTHER_MEMORY),
+            ("*: VTCR_EL2 has another granule*", OTHER_MEMORY),
+            ("*: VTCR_EL2 makes walks incoherent*", "the hardware may use entries that no longer apply"),
             (
                 "*: * was not zeroed*",
                 "unwritten entries hold the previous contents of the memory: any frame may be mapped",
@@ -82,6 +87,9 @@ class Shadow(LiveTables):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.observers: list[Checker] = []
+        # The source location that allocated the root.
+        self.root_place = ""
+        guest.on_created.append(self.created)
         # Tables that were written or entered in this operation.
         self.touched: dict[int, Table] = {}
         # The table stored to last: the next store is often to the same one.
@@ -131,15 +139,33 @@ class Shadow(LiveTables):
         self.roots.clear()
         self.by_page.clear()
         self.nearest = None
-        regime: Regime = self.guest.regime
-        levels = self.guest.kvm.levels
-        self.root_shift = self.shifts[4 - levels] + self.index_bits
-        for i in range(pages):
-            table = Table(page + i, 4 - levels, i << self.root_shift, True)
-            self.roots.append(table)
-            self.by_page[page + i] = table
-        regime.start_level = 4 - levels
-        self.judge_root(pages)
+        self.guest.regime.start_level = 4 - self.guest.kvm.levels
+        self.root_place = self.kernel.place
+        self.place_roots([Table(page + i, 0, 0, True) for i in range(pages)])
+
+    def place_roots(self, roots: list[Table]) -> None:
+        """Make *roots* the adjacent root tables, at the level of the first look-up."""
+        level = self.guest.regime.start_level
+        self.roots = roots
+        self.root_shift = self.shifts[level] + self.index_bits
+        for number, table in enumerate(roots):
+            table.level, table.base = level, number << self.root_shift
+            self.by_page[table.page] = table
+
+    def created(self) -> None:
+        """Judge the root once VTCR_EL2 and VTTBR_EL2 are known. It is still empty."""
+        if self.roots:
+            self.place_roots(self.roots)
+            for each in faults_of_root(self.guest, self.roots[0].page, len(self.roots)):
+                self.report(
+                    each.what,
+                    -1,
+                    each.reason,
+                    taints=not each.harmless,
+                    grave=each.ruins,
+                    where=self.root_place if each.size else "",
+                    ruins=each.ruins,
+                )
 
     def contents(self, ptep: int, count: int, word: int) -> None:
         table = self.by_page.get(ptep >> self.index_bits)
@@ -150,17 +176,6 @@ class Shadow(LiveTables):
                 self.store(entry, 0, word, False)
         else:
             table.non_zero += count
-
-    def judge_root(self, pages: int) -> None:
-        """Judge the size of the root: the hardware uses as many pages as VTCR_EL2 specifies, whatever was allocated."""
-        needed = root_pages(self.guest.kvm.vtcr, self.granule)
-        reason = f"{pages} pages were allocated for the root, VTCR_EL2 specifies {needed}"
-        if pages < needed:
-            self.report("root smaller than VTCR_EL2 says", -1, f"{reason}: the hardware reads beyond the root")
-        elif pages > needed:
-            self.report(
-                "root larger than VTCR_EL2 says", -1, f"{reason}: the hardware does not use the rest", taints=False
-            )
 
     def vm_ended(self, guest: Guest) -> None:
         # The pages may become tables of other VMs.

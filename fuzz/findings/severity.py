@@ -20,6 +20,7 @@ RULES: Final[tuple[tuple[str, Severity, int], ...]] = (
     *(grade for rule in rules() for grade in rule.grades()),
     ("map", Severity.DIFFERENCE, 1),
     ("result:*", Severity.DIFFERENCE, 2),
+    ("VTCR_EL2", Severity.DIFFERENCE, 3),
 )
 UNKNOWN: Final = (Severity.CONTRACT, LAST + 1)
 

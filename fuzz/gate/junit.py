@@ -17,7 +17,7 @@ RULES: Final = "s2fuzz.rule"
 DIFFERENCES: Final = "s2fuzz.difference"
 OTHERS: Final = "s2fuzz.gate"
 # Differences that the comparison of the two sides reports, without a rule.
-_COMPARED: Final = ("map", "result")
+_COMPARED: Final = ("map", "result", "VTCR_EL2")
 _STALE: Final = "accepted findings match something"
 _WHOLE: Final = "the outcome is complete"
 

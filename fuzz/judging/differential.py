@@ -35,6 +35,8 @@ from .verdict import Judge, Verdict
 
 __all__ = ["CLASSES", "COMMON", "CURED", "DIVERGENCE", "REGRESSION", "Differential", "Finding", "Lockstep", "Verdict"]
 
+# The signature of a difference of VTCR_EL2.
+VTCR_EL2: Final = "VTCR_EL2"
 # Operations whose result is the age of pages.
 AGES: Final = (HostAge, HostTestAge, TableIsYoung, TableMkold)
 
@@ -105,6 +107,7 @@ class Lockstep:
         self.ordered = True
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
+        self.compare_registers()
         self.compare(-1, None)
         if self.features is not None:
             self.features.compare(None, None, self.found)
@@ -142,6 +145,16 @@ class Lockstep:
             self.held_long.setdefault(held.signature, Finding(kind, held.signature, held.reason, at))
         if self.features is not None:
             self.features.compare(self.program.operations[at], (a, b), (ours, theirs))
+
+    def compare_registers(self) -> None:
+        """Add the first difference between the VTCR_EL2 that the two sides' trees composed."""
+        for left, right in zip(self.left.side.guests, self.right.side.guests, strict=True):
+            a, b = left.kvm.composed_vtcr, right.kvm.composed_vtcr
+            if a and b and a != b:
+                names = self.differential
+                text = f"{names.reference.name}: {a:#x}; {names.candidate.name}: {b:#x}"
+                self.differences[VTCR_EL2] = Finding(DIVERGENCE, VTCR_EL2, text, -1)
+                return
 
     def compare(self, at: int, outcomes: tuple[Outcome, Outcome] | None) -> None:
         """Add the differences between the sides at this quiet point; each signature only once."""

@@ -9,12 +9,15 @@ from reference.compiled.annotations import mypyc_attr
 from reference.kvm import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm, kvm_vcpu
 from reference.machine.address_space import NotifierReceiver
 from reference.machine.walk import Regime
+from reference.pgtable import VTCR_EL2_T0SZ_MASK
 from reference.services.errors import EINVAL, ENOMEM
-from reference.vtcr import kvm_arm_setup_stage2
+from reference.vtcr import kvm_arm_setup_stage2, start_level
 
 from ..language.program import MEMFD, Slot, Vm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .side import Side
 
 # The warning about a creation that failed and left its root linked.
@@ -206,6 +209,8 @@ class Guest:
         self.changes = 0
         self.changed: list[tuple[int, int, int]] = []
         self.regime = Regime(side.granule, vm.ipa, 0, -1)
+        # Called once the tables are created.
+        self.on_created: list[Callable[[], None]] = []
         # True while its tables are created: an allocated root is this VM's.
         self.creating = False
         self.fail = 0 if number or vm.fail is None else vm.fail
@@ -227,11 +232,27 @@ class Guest:
             # The kernel would crash at their first use.
             self.kernel.warn("vm-without-tables")
             return -EINVAL
-        # The hardware uses VTCR_EL2, whatever the software made of it.
-        self.regime.start_level = 4 - self.kvm.levels
-        self.regime.root = pgt.pgd
-        self.regime.apply_vtcr(self.kvm.composed_vtcr)
+        self.set_regime(pgt.pgd)
+        for callback in self.on_created:
+            callback()
         return 0
+
+    @property
+    def vtcr(self) -> int:
+        """VTCR_EL2 of the guest: as the tree composed it, otherwise as it has to be."""
+        return self.kvm.composed_vtcr or self.kvm.vtcr
+
+    def set_regime(self, pgd: int) -> None:
+        """Set what the hardware uses: VTCR_EL2 and VTTBR_EL2, whatever the software made of them.
+
+        :param pgd: the root, which VTTBR_EL2 names in a port
+        """
+        regime, vtcr = self.regime, self.vtcr
+        regime.start_level = start_level(vtcr, self.granule)
+        regime.ia_bits = 64 - (vtcr & VTCR_EL2_T0SZ_MASK)
+        regime.apply_vtcr(self.kvm.composed_vtcr)
+        base = self.kvm.pgd_phys
+        regime.root = pgd if base < 0 else (base - self.kernel.base) >> 3
 
     def failing(self) -> int:
         """Attempt the creation with one of the three allocations failing; return its result."""
@@ -342,6 +363,7 @@ class Guest:
 
     def dismantle(self) -> None:
         """Cut the reference cycles; see `Side.dismantle`."""
+        self.on_created.clear()
         self.notified.watch = None
         del self.notified
 

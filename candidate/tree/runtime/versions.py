@@ -119,7 +119,7 @@ class TreeMmu(Mmu):
         if not ret and kvm.root is not None:
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
-            kvm.composed_vtcr = tree.process.info[3]
+            kvm.composed_vtcr, kvm.pgd_phys = tree.process.info[3], tree.process.info[4]
             if kvm.composed_vtcr & VTCR_EL2_HD:
                 raise TreeRefusedError("dirty state that the hardware manages (VTCR_EL2.HD)")
         return ret
