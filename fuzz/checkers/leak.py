@@ -14,11 +14,19 @@ END: Final = "kvm_free_stage2_pgd"
 END_OF_VM: Final = "kvm_destroy_vm"
 
 
-class Balance:
-    """The unfreed allocations of a VM: objects in memory caches, small and per-CPU allocations."""
+class Cache:
+    """The objects in memory caches of one name, and the place in a tree where they were filled last."""
 
     def __init__(self) -> None:
-        self.cached = 0
+        self.objects = 0
+        self.filled = ""
+
+
+class Balance:
+    """The unfreed allocations of a VM: objects in memory caches, by name; small and per-CPU allocations."""
+
+    def __init__(self) -> None:
+        self.caches: dict[str, Cache] = {}
         self.small = 0
         self.percpu_areas = 0
 
@@ -102,18 +110,29 @@ class Leak(Checker):
             self.removed -= pages
 
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        self.balance.cached += has - had
+        cache = self.cache()
+        cache.objects += has - had
+        if has > had:
+            cache.filled = self.kernel.place
+
+    def cache(self) -> Cache:
+        """Return the memory caches to which the current event belongs."""
+        caches, name = self.balance.caches, self.kernel.cache
+        found = caches.get(name)
+        if found is None:
+            found = caches[name] = Cache()
+        return found
 
     def warn(self, label: str) -> None:
         # The next object comes from the page allocator.
         self.empty = label == "cache-empty"
 
     def mc_pop(self, left: int) -> None:
-        self.balance.cached -= not self.empty
+        self.cache().objects -= not self.empty
         self.empty = False
 
     def mc_free(self, objects: int) -> None:
-        self.balance.cached -= objects
+        self.cache().objects -= objects
 
     def kzalloc(self, ok: bool) -> None:
         self.balance.small += ok
@@ -176,10 +195,8 @@ class Leak(Checker):
         if hyp:
             self.pages_left(hyp, "", "kvm_pgtable_hyp_destroy")
         balances = [self.balances[vm] for vm in vms]
-        cached = sum([each.cached for each in balances])
-        if cached:
-            objects = "1 object is" if cached == 1 else f"{cached} objects are"
-            self.report("memory cache left", -1, f"{whose}{objects} still in memory caches", function=END)
+        for name in sorted({name for each in balances for name in each.caches}):
+            self.judge_caches([each.caches[name] for each in balances if name in each.caches], name, whose)
         small = sum([each.small for each in balances])
         percpu = sum([each.percpu_areas for each in balances])
         kept = [each for each in self.objects.values() if each.vm in vms]
@@ -193,6 +210,16 @@ class Leak(Checker):
             what = f"{whose}{len(others)} {'allocation' if len(others) == 1 else 'allocations'} "
             what += f"for slots, dirty logs or the VM itself {'is' if len(others) == 1 else 'are'} not freed"
             self.report("allocations left", -1, what, function=END_OF_VM, where=first_place(others))
+
+    def judge_caches(self, caches: list[Cache], name: str, whose: str) -> None:
+        """Report the objects that are left in memory caches of one name."""
+        cached = sum([each.objects for each in caches])
+        if cached:
+            objects = "1 object is" if cached == 1 else f"{cached} objects are"
+            filled = next((each.filled for each in caches if each.objects and each.filled), "")
+            where = f"{filled}, where it was filled last" if filled else ""
+            what = f"{whose}{objects} still in {name or 'memory caches'}"
+            self.report("memory cache left", -1, what, function=END, where=where)
 
     def pages_left(self, pages: list[int], whose: str, function: str) -> None:
         """Report table pages that are left; *function*: the function that should have freed them."""

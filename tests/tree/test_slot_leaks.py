@@ -52,3 +52,14 @@ def test_a_small_allocation_that_is_left_names_its_place(tmp_path: Path) -> None
     assert [each.signature for each in found] == ["leak: kvm_free_stage2_pgd: allocations left"]
     assert "kvm_init_stage2_mmu (mmu.c:" in found[0].reason
     assert found[0].reason.endswith("where the first of them was allocated")
+
+
+def test_a_memory_cache_that_is_left_is_named(tmp_path: Path) -> None:
+    text = "\tkvm_mmu_free_memory_cache(&kvm->arch.mmu.split_page_cache);\n"
+    program = "vm cpus=1 split=2M\nslot a size=2M backing=thp\ncpu0 write a+0\nlog a on\n"
+    found = violations(candidate.get(planted("7.3", tmp_path / "tree", MMU, text, "")), program)
+    assert [each.signature for each in found] == ["leak: kvm_free_stage2_pgd: memory cache left"]
+    assert "still in split_page_cache; at " in found[0].reason
+    assert "kvm_mmu_split_huge_pages" in found[0].reason
+    assert found[0].reason.endswith("where it was filled last")
+    assert violations(candidate.get(f"{PREFIX}{real_tree('7.3')}"), program) == []

@@ -157,7 +157,9 @@ class Replay(HostReplay):
                 self.own.interrupted = k.walker
                 k.rcu_callback(a)
         elif kind <= r.MARK:
+            k.cache = self.name(name) if name else ""
             self.replay_host_memory(kind, a, b, c)
+            k.cache = ""
         elif kind <= r.ROOT:
             self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
