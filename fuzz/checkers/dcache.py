@@ -219,17 +219,16 @@ class Dcache(GuestChecker):
             return
         dirty = [part for start, end in missing for part in self.dirty_parts(start, end)]
         could = "write to them" if leaf.entry & WRITE_BIT else "read them into its cache"
-        where = leaf.place
+        where, later = leaf.place, ""
         if dirty:
             what, state = "unmapped, not cleaned", "still dirty"
         elif self.cleaned_early(leaf):
             what, state = "unmapped, cleaned before the flush", f"cleaned while a CPU could still {could}"
             where = leaf.early_at
-            if leaf.flushed_at:
-                state += f" until the flush at {leaf.flushed_at}"
+            later = f"; flushed later, at {leaf.flushed_at}" if leaf.flushed_at else ""
         else:
             what, state = "unmapped, not cleaned", f"not cleaned, though a CPU could {could} until the flush"
-        self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state, where)
+        self.not_clean(what, level, ipa, leaf.entry, dirty or missing, by, state, later, where)
 
     def cleaned_early(self, leaf: Unmapped) -> bool:
         """Return whether some of an unmapped leaf was cleaned before its flush, or before its break."""
@@ -262,10 +261,20 @@ class Dcache(GuestChecker):
             self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
 
     def not_clean(
-        self, what: str, level: int, ipa: int, entry: int, parts: list[Range], by: int, state: str, where: str = ""
+        self,
+        what: str,
+        level: int,
+        ipa: int,
+        entry: int,
+        parts: list[Range],
+        by: int,
+        state: str,
+        later: str = "",
+        where: str = "",
     ) -> None:
         """Report frames of a leaf; *by*: the offset of their physical addresses from the guest's.
 
+        :param later: the end of the reason
         :param where: as in `report`
         """
         ranges = [(start - by, end - by) for start, end in parts]
@@ -273,7 +282,8 @@ class Dcache(GuestChecker):
         self.report(
             what,
             level,
-            f"{self.text(entry, level)} at {ipa:#x}: {len(pages)} frame(s) {state}, the first at {ranges[0][0]:#x}",
+            f"{self.text(entry, level)} at {ipa:#x}: {len(pages)} frame(s) {state}, the first at {ranges[0][0]:#x}"
+            f"{later}",
             pages,
             taints=False,
             where=where,
