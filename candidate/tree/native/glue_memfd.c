@@ -403,7 +403,9 @@ long shim_memfd_failure(int number, unsigned long offset)
 		return 0;
 	folio = (struct folio *)pfn_to_page(pfn);
 	folio->index = at >> PAGE_SHIFT;
+	shim_notifying++;
 	m->mapping->a_ops->error_remove_folio(m->mapping, folio);
+	shim_notifying--;
 	*memfd_flags(folio) |= BIT(PG_owner_priv_1);
 	return 0;
 }
@@ -412,9 +414,13 @@ long shim_memfd_failure(int number, unsigned long offset)
 long shim_punch_hole(int number, unsigned long offset, unsigned long size)
 {
 	struct memfd *m = &files[number];
+	long ret;
 
 	if (!m->file)
 		return -EBADF;
-	return kvm_gmem_fallocate(m->file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, m->slot + offset, size);
+	shim_notifying++;
+	ret = kvm_gmem_fallocate(m->file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, m->slot + offset, size);
+	shim_notifying--;
+	return ret;
 }
 #endif
