@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot, kvm_vcpu
 from reference.machine.address_space import DEVICE, POISON
-from reference.services.errors import EHWPOISON, ENOMEM
+from reference.services.errors import EHWPOISON, ENOMEM, errno_text
 
 from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
@@ -161,6 +161,8 @@ class Contract(ShortageChecker):
         elif outcome.status in ("error", "oops"):
             what = f"{outcome.status} {outcome.value}"
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
+            if outcome.status == "error" and isinstance(outcome.value, int):
+                reason = f"{entry}() returned {errno_text(outcome.value)}, {self.why_undeserved(op, outcome)}"
             self.report(what, -1, reason, function=entry)
         elif isinstance(op, GuestOutside):
             self.judge_outside(op, outcome)
@@ -170,6 +172,12 @@ class Contract(ShortageChecker):
             self.report(what, -1, reason, taints=False, function=entry)
         # User space may try again in the same operation.
         self.short = False
+
+    def why_undeserved(self, op: Operation | None, outcome: Outcome) -> str:
+        """Return why an operation must not have failed with an error."""
+        if isinstance(op, GuestAccess) and not self.deserved(op, outcome):
+            return f"but slot and host allow cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x}"
+        return "which nothing in the program calls for"
 
     def answered(self, ret: int, status: str) -> None:
         """Judge the return value *ret* of ``kvm_handle_guest_abort()``; *status*: what it did besides mapping.

@@ -4,13 +4,12 @@
 from typing import Final
 
 from reference.machine.memory import FOREIGN
-from reference.services.errors import EAGAIN, EINVAL, ENOENT, ENOMEM
+from reference.services.errors import errno_text
 
 from ..execution.par_operations import VERSION_STEP
 from ..language import operations as ops
 from ..sides.outcome import Outcome, dirty_text
 
-_ERRNO: Final = {ENOENT: "ENOENT", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EINVAL: "EINVAL"}
 # Ends of a guest access or a call other than success.
 _STATUSES: Final = {
     "io": "no slot has this address: user space must emulate the access",
@@ -26,11 +25,6 @@ _LOADS: Final = {"read": "reads", "fetch": "executes", "walk": "reads"}
 _AGES: Final = (ops.HostAge, ops.HostTestAge, ops.TableMkold, ops.TableIsYoung)
 _NO_INSTRUCTION: Final = "skipped"
 _DONE: Final = "done"
-
-
-def errno_text(ret: int) -> str:
-    """Return a return value of kernel code as text: ``0``, ``-EAGAIN``, ``-71``."""
-    return f"-{_ERRNO[-ret]}" if -ret in _ERRNO else str(ret)
 
 
 def result_text(op: ops.Operation, outcome: Outcome) -> str:

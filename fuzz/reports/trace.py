@@ -9,9 +9,9 @@ from typing import Final
 from reference.machine.descriptor import size_text
 from reference.machine.instructions import text
 from reference.machine.walk import ACCESS_NAMES, FAULT_NAMES, NONE, Walk
+from reference.services.errors import errno_text
 
 from ..checkers.hyp import HypTable
-from .results import errno_text
 from .trace_lines import TraceLines
 
 # Prefix of a line after which the events are those of another vCPU of a par block.

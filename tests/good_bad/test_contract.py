@@ -4,10 +4,10 @@
 import pytest
 
 from fuzz.checkers.contract import Contract
-from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
+from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
 from reference.pgtable import NULL, Pgtable, stage2_map_data
-from reference.services.errors import EFAULT, EINVAL
+from reference.services.errors import EFAULT, EINVAL, EIO
 from reference.syndrome import FSC_TLB_CONFLICT, ESR_ELx_FSC, kvm_vcpu_trap_is_iabt
 
 from .case import ORIGINAL, Case, broken, each, violations
@@ -293,3 +293,20 @@ def test_the_reason_of_a_wrong_signal_speaks_of_memory() -> None:
     assert "memory that has failed" in Contract.rule.reason(OTHER_PAGE)
     assert Contract.rule.reason(OTHER_PAGE) == Contract.rule.reason(OTHER_SIZE)
     assert Contract.rule.reason("contract: kvm_handle_guest_abort: error -22") == Contract.rule.why
+
+
+def test_an_error_of_an_access_has_a_name_and_a_reason() -> None:
+    (found, *_) = violations(broken(RefuseToSplit), SPLIT)
+    access = "cpu0's write of a+0x0"
+    assert found.reason.startswith(f"kvm_handle_guest_abort() returned -EINVAL, but slot and host allow {access}")
+
+
+def test_an_error_of_a_call_of_the_host_has_a_name() -> None:
+    class RefusesLogs(Mmu):
+        def kvm_arch_prepare_memory_region(self, kvm: kvm, memslot: kvm_memory_slot, change: int) -> int:
+            ret = super().kvm_arch_prepare_memory_region(kvm, memslot, change)
+            return -EIO if memslot.flags & KVM_MEM_LOG_DIRTY_PAGES else ret
+
+    (found, *_) = violations(broken(mmu=RefusesLogs), "vm\nslot a size=4K backing=anon\nlog a on\n")
+    assert found.signature == "contract: kvm_set_memory_region: error -5"
+    assert found.reason == "kvm_set_memory_region() returned -EIO, which nothing in the program calls for"

@@ -9,11 +9,11 @@ from fuzz.generation.generator import Generator
 from fuzz.judging.differential import DIVERGENCE, Differential, Finding
 from fuzz.language.program import Program
 from fuzz.language.text import parse
-from fuzz.reports.results import errno_text
 from fuzz.reports.sidebyside import EventRow, Section, align, of_interest, record, render
 from fuzz.reports.trace import Trace
 from fuzz.reports.trace_lines import Line
 from reference.events import EVENT_NAMES, Observer
+from reference.services.errors import errno_text
 
 ORIGINAL = candidate.get("original")
 RFC_V1 = candidate.get("rfc-v1")
