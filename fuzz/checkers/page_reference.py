@@ -30,15 +30,20 @@ from .shadow import Shadow
 
 
 class References(PerActor):
-    """The references on frames, and those among them that were left over and reported."""
+    """The references on frames, and those among them that were left over and reported.
+
+    *places*: where in a compiled tree a frame was pinned last
+    """
 
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
         self.reported: dict[int, int] = {}
+        self.places: dict[int, str] = {}
 
     def copy(self) -> "References":
         mine = References()
         mine.counts, mine.reported = self.counts.copy(), self.reported.copy()
+        mine.places = self.places.copy()
         return mine
 
 
@@ -75,6 +80,8 @@ class Pins(Checker):
 
     def pin(self, pfn: int) -> None:
         self.own.counts[pfn] = self.own.counts.get(pfn, 0) + 1
+        if self.kernel.place:
+            self.own.places[pfn] = self.kernel.place
 
     def get_pfn(self, pfn: int) -> None:
         self.pin(pfn)
@@ -85,6 +92,8 @@ class Pins(Checker):
             self.wrong("released more often than pinned", f"frame {pfn:#x} is released and was not pinned")
         elif count > 1:
             self.own.counts[pfn] = count - 1
+        else:
+            self.own.places.pop(pfn, None)
         if self.own.reported.get(pfn, 0) >= count > 0:
             self.own.reported[pfn] = count - 1
 
@@ -108,28 +117,33 @@ class Pins(Checker):
             left = [pfn for pfn in sorted(self.own.counts) if self.own.counts[pfn] > self.own.reported.get(pfn, 0)]
             if left:
                 frames = ", ".join([f"{pfn:#x} ({self.own.counts[pfn]})" for pfn in left])
-                self.wrong("frame still pinned", f"references left on frames {frames}")
+                place = self.own.places.get(left[0], "")
+                self.wrong("frame still pinned", f"references left on frames {frames}", place)
             self.own.reported = dict(self.own.counts)
 
     def held(self) -> bool:
         """Return whether there is a reference besides those reported as left over."""
         return any(count > self.own.reported.get(pfn, 0) for pfn, count in self.own.counts.items())
 
-    def wrong(self, what: str, reason: str) -> None:
-        """Record a violation that does not taint."""
-        self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry)
+    def wrong(self, what: str, reason: str, where: str = "") -> None:
+        """Record a violation that does not taint; *where*: as in `report`."""
+        self.report(f"{what}{self.kernel.cause}", -1, reason, taints=False, function=self.kernel.entry, where=where)
 
 
 class Mapped:
-    """A leaf that a fault wrote: guest address, level, entry, frames of its host page, and whether dirty is due."""
+    """A leaf that a fault wrote: guest address, level, entry, frames of its host page, and whether dirty is due.
 
-    def __init__(self, ipa: int, level: int, entry: int, first: int, end: int, dirty: bool) -> None:
+    *place*: where in a compiled tree it was written
+    """
+
+    def __init__(self, ipa: int, level: int, entry: int, first: int, end: int, dirty: bool, place: str) -> None:
         self.ipa = ipa
         self.level = level
         self.entry = entry
         self.first = first
         self.end = end
         self.dirty = dirty
+        self.place = place
 
 
 class FaultMarks(PerActor):
@@ -146,8 +160,8 @@ class FaultMarks(PerActor):
         self.accessed: set[int] = set()
         # A compare-exchange of this fault failed, because the entry had changed, and none has made a leaf since.
         self.lost = False
-        # Violations for the quiet point: what, level, reason, guest address.
-        self.late: list[tuple[str, int, str, int]] = []
+        # Violations for the quiet point: what, level, reason, guest address, place in a compiled tree.
+        self.late: list[tuple[str, int, str, int, str]] = []
 
     def forget(self) -> None:
         """Reset the state before a fault."""
@@ -219,7 +233,7 @@ class PageReference(FaultChecker):
         self.own.dirty.add(pfn)
         if self.own.lost:
             reason = f"frame {pfn:#x}: the fault lost a race for the entry, and mapped nothing"
-            self.own.late.append((f"marked dirty, not mapped{self.kernel.cause}", -1, reason, self.own.fault_ipa))
+            self.marked_wrongly("marked dirty, not mapped", reason)
         self.must_be_held(pfn, "dirty")
 
     def set_accessed(self, pfn: int) -> None:
@@ -231,7 +245,12 @@ class PageReference(FaultChecker):
         # A fault looks up one page, so a reference on any part of it holds that page.
         if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
-            self.own.late.append((f"marked {mark}, not held{self.kernel.cause}", -1, reason, self.own.fault_ipa))
+            self.marked_wrongly(f"marked {mark}, not held", reason)
+
+    def marked_wrongly(self, what: str, reason: str) -> None:
+        """Record a violation by a mark for the quiet point."""
+        late = (f"{what}{self.kernel.cause}", -1, reason, self.own.fault_ipa, self.kernel.place)
+        self.own.late.append(late)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         # Within a fault, copy-on-write may call a notifier.
@@ -263,12 +282,12 @@ class PageReference(FaultChecker):
         end = first + (huge >> self.page_shift)
         stays = old & VALID_BIT and kind(old, level, self.granule) == LEAF and address_bits(old, self.granule) == pa
         if not stays and not self.pinned(first, end):
-            self.wrong("mapped, not pinned", ipa, level, new)
+            self.wrong("mapped, not pinned", ipa, level, new, self.kernel.place)
         # A host page that takes several leaves even from the root is mapped by a walk that -EAGAIN may end
         # early. Then nothing is marked dirty, whatever was mapped before.
         one = huge == size or level != self.guest.regime.start_level
         dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
-        self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty))
+        self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty, self.kernel.place))
 
     def host_page(self, ipa: int) -> int:
         """Return the size of the host's page, huge or not, behind a guest address; 0: there is none.
@@ -289,9 +308,9 @@ class PageReference(FaultChecker):
         """Judge the marks that are due on the host page of a leaf."""
         # A set access flag is reported to the host when the host ages its pages.
         if self.own.fault != ACCESS_FLAG and not self.marked(self.own.accessed, leaf):
-            self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry)
+            self.wrong("mapped, not marked accessed", leaf.ipa, leaf.level, leaf.entry, leaf.place)
         if leaf.dirty and not self.marked(self.own.dirty, leaf):
-            self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry)
+            self.wrong("mapped writable, not marked dirty", leaf.ipa, leaf.level, leaf.entry, leaf.place)
 
     def marked(self, marks: set[int], leaf: Mapped) -> bool:
         """Return whether a frame of the host page was marked."""
@@ -300,12 +319,14 @@ class PageReference(FaultChecker):
                 return True
         return False
 
-    def wrong(self, what: str, ipa: int, level: int, entry: int) -> None:
+    def wrong(self, what: str, ipa: int, level: int, entry: int, place: str) -> None:
         """Record a violation for the quiet point, so that a leaf that is itself wrong is reported first."""
-        self.own.late.append((f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa))
+        late = (f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa, place)
+        self.own.late.append(late)
 
     def report_late(self) -> None:
         """Report the recorded violations; they do not taint."""
-        for what, level, reason, ipa in self.own.late:
-            self.report(what, level, reason, frozenset([ipa]), taints=False, function=self.kernel.entry)
+        for what, level, reason, ipa, place in self.own.late:
+            pages = frozenset([ipa])
+            self.report(what, level, reason, pages, taints=False, function=self.kernel.entry, where=place)
         self.own.late.clear()

@@ -329,3 +329,35 @@ def test_a_mark_after_the_release_is_not_also_missing(host: type[KvmHost], mark:
 
 def test_a_mark_after_the_release_but_under_the_lock_is_right() -> None:
     assert violations(with_host(MarksWhatTheLockHolds), READ) == []
+
+
+class KeepsAtAPlace(KvmHost):
+    """Pins at a place, as a compiled tree names it, and keeps the page after a permission fault."""
+
+    def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
+        self.k.place = "look_up (kvm_main.c:1)"
+        found = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
+        self.k.place = ""
+        return found
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        if "permission" not in self.k.cause:
+            super().kvm_release_pfn_clean(pfn)
+
+
+class MarksLateAtAPlace(DirtyTooLate):
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        self.k.place = "mark (mmu.c:2)"
+        super().kvm_release_pfn_clean(pfn)
+        self.k.place = ""
+
+
+@pytest.mark.parametrize(
+    ("host", "text", "place"),
+    [
+        (KeepsAtAPlace, LOGGED, "look_up (kvm_main.c:1)"),
+        (MarksLateAtAPlace, READ, "mark (mmu.c:2)"),
+    ],
+)
+def test_the_place_of_a_wrong_reference_or_mark(host: type[KvmHost], text: str, place: str) -> None:
+    assert violations(with_host(host), text)[0].reason.endswith(f"; at {place}")
