@@ -4,8 +4,9 @@
 The look-up pins the frame. It stays pinned while the fault maps it, and is
 released exactly once on every path. Before the release the host's page is marked:
 accessed if the fault mapped it or granted more (but not if it only set an access flag, which
-the host sees when it ages pages), dirty if the fault made it writable. A fault that has lost
-a race for an entry, and made none, marks nothing dirty. While a fault
+the host sees when it ages pages), dirty if the fault made it writable. A fault that must retry, or that has lost
+a race for an entry and made none, marks nothing dirty: a leaf must have let the guest write since the fault
+last took the mmu lock. Only dirty is judged so, because many versions mark accessed on a retry too. While a fault
 marks a page, a reference or the mmu lock must hold the page; an actor that frees
 it has to wait for that lock.
 
@@ -14,7 +15,7 @@ without a reference, because the host holds the page meanwhile. Direct calls
 and ioremap also map without one; their callers are not judged here.
 """
 
-from reference.machine.descriptor import LEAF, VALID_BIT, WRITE_BIT, address_bits, kind
+from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, Walk
 from reference.per_actor import PerActor, PerActorStates
 
@@ -24,7 +25,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .fault_checker import FaultChecker
-from .rule import Rule
+from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 
@@ -53,8 +54,11 @@ class Pins(Checker):
     rule = Rule(
         "page-reference",
         (
-            "the frame that a fault looks up is pinned while it is mapped, marked accessed and (where writable) dirty, "
-            "and released once, on every path"
+            Clause(
+                "the frame that a fault looks up is pinned while it is mapped, marked accessed and (where writable) "
+                "dirty, and released once, on every path"
+            ),
+            Clause("a fault after which the guest cannot write marks nothing dirty", "*: marked dirty, not mapped*"),
         ),
         "a page that is not held may be freed while the guest uses it; one that is not released stays pinned",
         Severity.CONTRACT,
@@ -66,6 +70,12 @@ class Pins(Checker):
             ("*: mapped writable, not marked dirty*", Severity.CORRUPTION, 4),
             ("*: marked dirty, not mapped*", Severity.ACCOUNTING, 6),
             ("*: frame still pinned*", Severity.ACCOUNTING, 5),
+        ),
+        reasons=(
+            (
+                "*: marked dirty, not mapped*",
+                "the host may be writing the page back, or may have given the frame to another owner",
+            ),
         ),
     )
 
@@ -160,12 +170,14 @@ class FaultMarks(PerActor):
         self.accessed: set[int] = set()
         # A compare-exchange of this fault failed, because the entry had changed, and none has made a leaf since.
         self.lost = False
+        # A leaf let the guest write at *fault_ipa*, at some time since the fault last took the mmu lock.
+        self.granted = False
         # Violations for the quiet point: what, level, reason, guest address, place in a compiled tree.
         self.late: list[tuple[str, int, str, int, str]] = []
 
     def forget(self) -> None:
         """Reset the state before a fault."""
-        self.looked_up = self.lost = False
+        self.looked_up = self.lost = self.granted = False
         self.waiting.clear()
         self.broken.clear()
         self.dirty.clear()
@@ -174,7 +186,7 @@ class FaultMarks(PerActor):
     def copy(self) -> "FaultMarks":
         mine = FaultMarks()
         mine.fault_ipa, mine.fault = self.fault_ipa, self.fault
-        mine.looked_up, mine.lost = self.looked_up, self.lost
+        mine.looked_up, mine.lost, mine.granted = self.looked_up, self.lost, self.granted
         mine.waiting, mine.late = self.waiting[:], self.late[:]
         mine.broken, mine.dirty, mine.accessed = self.broken.copy(), self.dirty.copy(), self.accessed.copy()
         return mine
@@ -229,11 +241,22 @@ class PageReference(FaultChecker):
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.own.lost = self.faulting
 
+    def lock(self, name: str, vmid: int) -> None:
+        if self.faulting and name == "mmu":
+            self.own.granted = self.is_writable(self.own.fault_ipa)
+
+    def is_writable(self, ipa: int) -> bool:
+        """Return whether a leaf lets the guest write at a guest address."""
+        level, leaf = self.shadow.lookup(ipa)
+        return level >= 0 and leaf & WRITE_BIT != 0
+
     def set_dirty(self, pfn: int) -> None:
         self.own.dirty.add(pfn)
-        if self.own.lost:
-            reason = f"frame {pfn:#x}: the fault lost a race for the entry, and mapped nothing"
-            self.marked_wrongly("marked dirty, not mapped", reason)
+        if self.own.lost or (self.faulting and not self.own.granted):
+            why = "the fault lost a race for the entry, and mapped nothing"
+            if not self.own.lost:
+                why = "no leaf lets the guest write to it, and the host may have taken it back"
+            self.marked_wrongly("marked dirty, not mapped", f"frame {pfn:#x}: {why}")
         self.must_be_held(pfn, "dirty")
 
     def set_accessed(self, pfn: int) -> None:
@@ -253,6 +276,12 @@ class PageReference(FaultChecker):
         self.own.late.append(late)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
+        if new & WRITE_BIT or kind(new, level, self.granule) == TABLE:
+            # Another actor may map the page for this fault.
+            size = self.granule.level_size(level)
+            for each in self.per_actor.all:
+                if not each.granted and ipa <= each.fault_ipa < ipa + size:
+                    each.granted = self.is_writable(each.fault_ipa)
         # Within a fault, copy-on-write may call a notifier.
         if not self.faulting or self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
             return

@@ -138,6 +138,33 @@ class KeepOnRetry(Mmu):
         return ret
 
 
+class DirtyOnRetry(Mmu):
+    """Marks the frame dirty if a notifier ran in between and took it away."""
+
+    def user_mem_abort(
+        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
+    ) -> int:
+        before = vcpu.kvm.mmu_notifier_seq
+        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
+        if vcpu.kvm.mmu_notifier_seq != before:
+            run = self.h.mm.run_at(hva)
+            assert run is not None
+            pfn = self.h.mm.pfn_in(run, hva)
+            self.h.kvm_get_pfn(pfn)
+            self.h.kvm_set_pfn_dirty(pfn)
+            self.h.kvm_release_pfn_clean(pfn)
+        return ret
+
+
+class DirtyIfMapped(KvmHost):
+    """Marks each page dirty that a fault maps, also without the right to write."""
+
+    def kvm_set_pfn_accessed(self, pfn: int) -> None:
+        super().kvm_set_pfn_accessed(pfn)
+        if "translation" in self.k.cause:
+            self.kvm_set_pfn_dirty(pfn)
+
+
 class KeepTail(Mmu):
     """Pins the head of a huge page without releasing the tail."""
 
@@ -243,6 +270,13 @@ CASES = (
         LOGGED,
     ),
     Case("not released on a retry", f"{RULE}frame still pinned{PERMISSION}", broken(mmu=KeepOnRetry), COPIED),
+    Case("dirty on a retry", f"{RULE}marked dirty, not mapped{PERMISSION}", broken(mmu=DirtyOnRetry), COPIED),
+    Case(
+        "dirty, mapped for reading",
+        f"{RULE}marked dirty, not mapped{TRANSLATION}",
+        with_host(DirtyIfMapped),
+        LOGGED,
+    ),
     Case("tail and head of a huge page", f"{RULE}frame still pinned{TRANSLATION}", broken(mmu=KeepTail), HUGE),
     Case(
         "head released for the tail", f"{RULE}released more often than pinned{TRANSLATION}", broken(mmu=TailOnly), HUGE
