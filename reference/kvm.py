@@ -56,6 +56,8 @@ class kvm:
         # ``mmu_notifier_seq``, for readers whose read must not count as a sample.
         self.sequence = 0
         self.mmu_notifier_count = 0
+        # ``mn_active_invalidate_count`` (v5.14) when the count or the sequence last changed; -1: the version has none.
+        self.active_notifiers = -1
         self.manual_dirty_log_protect = 0
         self.created_vcpus = 0
         # Sizes that user space requested by KVM_ENABLE_CAP, in bytes; 0: none.

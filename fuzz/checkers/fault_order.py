@@ -7,8 +7,8 @@ the retry check or finds the leaf. So the checker judges the order of events, an
 needs no second actor: the sample, and a barrier, come before the look-up; a
 leaf over the frame is made, or gains rights, under the same hold of the lock as
 the check that returned "no retry"; a page's dirty bit is set after it became
-writable, or under the same hold of the lock; the notifier raises its count
-before it unmaps, and lowers it again.
+writable, or under the same hold of the lock; the notifier raises its count, and
+``mn_active_invalidate_count`` where there is one, before it unmaps, and lowers it again.
 
 A frame that the tables already held at that address needs no retry check, because notifiers find it
 there: an entry that code had made invalid and kept, or leaves that are rebuilt. Any other leaf needs one, even over a
@@ -46,6 +46,9 @@ from .violation import Violation
 # The name of the retry check, for reasons.
 ASKED: Final = named("mmu_notifier_retry")
 
+# guest_memfd, which unmaps within other entry points, does not count there.
+INVALIDATE: Final = "kvm_mmu_notifier_invalidate_range_start"
+
 RIGHTS: Final = READ_BIT | WRITE_BIT | XN_BIT
 
 
@@ -62,7 +65,7 @@ class FaultOrder(FaultChecker):
             ),
             Clause("the dirty bit is not set before the page is mapped writable", "*: marked dirty before*"),
             Clause(
-                "a notifier raises its count before it unmaps, and lowers it again",
+                "a notifier raises its count (and `mn_active_invalidate_count`) before it unmaps, and lowers it again",
                 *("*: unmapped before*", "*: invalidation left*"),
             ),
             Clause(
@@ -82,9 +85,14 @@ class FaultOrder(FaultChecker):
         finer=(
             ("*: marked dirty before*", Severity.CORRUPTION, 1),
             ("*: invalidation left in progress*", Severity.HANG, 9),
+            ("*: unmapped before mn_active*", Severity.HANG, 10),
             ("*: slot unmapped before*", Severity.LIFETIME, 23),
         ),
         reasons=(
+            (
+                "*: unmapped before mn_active*",
+                "slots that change between the halves of an invalidation unbalance its count: faults retry forever",
+            ),
             (
                 "*: slot unmapped before*",
                 "a vCPU that faults in between maps a page again, and the guest keeps it when the slot is gone",
@@ -232,17 +240,24 @@ class FaultOrder(FaultChecker):
 
     def unmapped(self, ipa: int, level: int, old: int, new: int) -> None:
         """Judge an entry that a notifier writes while it invalidates a range."""
-        if self.guest.kvm.mmu_notifier_count or not old & VALID_BIT or new & VALID_BIT or self.reported:
+        if not old & VALID_BIT or new & VALID_BIT or self.reported:
+            return
+        if not self.guest.kvm.mmu_notifier_count:
+            what = "unmapped before the notifier count was raised"
+            reason = "is broken with no invalidation in progress: a fault may map the old frame again"
+        elif not self.guest.kvm.active_notifiers and self.kernel.entry == INVALIDATE:
+            what = "unmapped before mn_active_invalidate_count was raised"
+            reason = "is broken while mn_active_invalidate_count is 0: nothing keeps the slots from being replaced"
+        else:
             return
         self.reported = True
         self.report(
-            "unmapped before the notifier count was raised",
+            what,
             -1,
-            f"{self.text(old, level)} at {ipa:#x} is broken with no invalidation in progress: "
-            "a fault may map the old frame again",
+            f"{self.text(old, level)} at {ipa:#x} {reason}",
             frozenset([ipa]),
             taints=False,
-            function="kvm_mmu_notifier_invalidate_range_start",
+            function=INVALIDATE,
         )
 
     def written(self, ipa: int, level: int, old: int, new: int) -> None:

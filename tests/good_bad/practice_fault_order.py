@@ -199,6 +199,23 @@ class CountsLate(KvmMain):
         self.k.unlock("srcu")
 
 
+class CountsActive(KvmMain):
+    """Also counts notifiers between their two halves (``mn_active_invalidate_count``)."""
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.kvm.active_notifiers = 1
+        super().invalidate_range_start(start, end, blockable)
+
+
+class CountsActiveLate(KvmMain):
+    """Counts an active notifier only after it has unmapped everything."""
+
+    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
+        self.kvm.active_notifiers = 0
+        super().invalidate_range_start(start, end, blockable)
+        self.kvm.active_notifiers = 1
+
+
 class MapsNeighbourUnchecked(Mmu):
     """Wrong: looks up the next page after the fault, and maps it without a check."""
 

@@ -4,10 +4,13 @@
 import pytest
 
 import candidate
+from candidate import Candidate
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.language.text import parse
 from reference.kvm_main import KvmMain
+from reference.mmu import Mmu
+from reference.pgtable import Pgtable
 
 from .case import ORIGINAL, Case, broken, each, violations
 from .practice_fault_order import (
@@ -16,6 +19,8 @@ from .practice_fault_order import (
     IGNORED,
     LATE,
     MARKED_EARLY,
+    CountsActive,
+    CountsActiveLate,
     CountsLate,
     KeepsCount,
     KeepsLock,
@@ -27,6 +32,7 @@ from .practice_fault_order import (
 )
 from .set_way import SETWAY
 
+ACTIVE = "fault-order: kvm_mmu_notifier_invalidate_range_start: unmapped before mn_active_invalidate_count was raised"
 V5_14 = candidate.get("v5.14")
 PAGE = "vm cpus=1 fwb=on\nslot a size=8K backing=anon\ncpu0 read a+0\n"
 LOGGED = "vm cpus=1 fwb=on\nslot a size=8K backing=anon log=on\ncpu0 write a+0\n"
@@ -174,6 +180,13 @@ def test_an_access_that_is_retried_forever_follows_from_the_count() -> None:
     (stuck,) = executor.step(1)[1]
     assert (left.signature, left.follows) == (LEFT, None)
     assert (stuck.signature, stuck.follows) == ("progress: kvm_handle_guest_abort: access does not complete", left)
+
+
+@pytest.mark.parametrize(("main", "expected"), [(CountsActive, []), (CountsActiveLate, [ACTIVE])])
+def test_an_active_notifier_is_counted_before_it_unmaps(main: type[KvmMain], expected: list[str]) -> None:
+    version = Candidate("counts", Pgtable, Mmu, "for a test", main=main)
+    found = [violation.signature for violation in violations(version, f"{PAGE}host discard a+0 4K\n")]
+    assert found == expected
 
 
 def test_a_vcpu_that_finishes_during_a_notifier() -> None:

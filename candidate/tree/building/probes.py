@@ -133,6 +133,7 @@ PROBES: Final = (
         f"{ARM}/include/asm/kvm_pgtable.h",
         "tables destroyed range by range",
     ),
+    TreeProbe("HAVE_ACTIVE_COUNT", r"\bmn_active_invalidate_count;", "include/linux/kvm_host.h"),
     # Place of a VM's VTCR_EL2.
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Memory tags (MTE): how user space requests them, and which areas may have them.

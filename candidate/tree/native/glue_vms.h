@@ -130,6 +130,16 @@ static void watch_bitmaps(struct vm *v)
 	}
 }
 
+/* Notifiers between their two halves: slots are not replaced meanwhile. -1: the tree does not count them. */
+static u64 active(const struct kvm *kvm)
+{
+#ifdef HAVE_ACTIVE_COUNT
+	return kvm->mn_active_invalidate_count;
+#else
+	return -1;
+#endif
+}
+
 void shim_watched(enum shim_watch what, int i)
 {
 	struct kvm *kvm = vms[i].kvm;
@@ -140,5 +150,5 @@ void shim_watched(enum shim_watch what, int i)
 		SHIM_EV(EV_ROOT, i, !!kvm->arch.mmu.pgt,
 			kvm->arch.mmu.pgt ? ((unsigned long)kvm->arch.mmu.pgt->pgd - SHIM_ARENA) >> 3 : 0, 0);
 	else
-		SHIM_EV(EV_SEQ, i, SEQ(kvm), COUNT(kvm), 0);
+		SHIM_EV(EV_SEQ, i | (1 + active(kvm)) << 8, SEQ(kvm), COUNT(kvm), 0);
 }

@@ -240,9 +240,11 @@ class HostReplay:
                 self.replay_retry(self.vms[a].sequence, b, True)
             self.own.counted = b
         elif kind == r.SEQ:
-            self.select_vm(a)
-            vm = self.vms[a]
+            number = a & 0xFF
+            self.select_vm(number)
+            vm = self.vms[number]
             vm.sequence, vm.mmu_notifier_count = b, c
+            vm.active_notifiers = (a >> 8) - 1
             for o in k.on.seq:
                 o.seq(b, c)
         elif kind == r.SLOTS:
