@@ -6,7 +6,9 @@ released exactly once on every path. Before the release the host's page is marke
 accessed if the fault mapped it or granted more (but not if it only set an access flag, which
 the host sees when it ages pages), dirty if the fault made it writable. A fault that must retry, or that has lost
 a race for an entry and made none, marks nothing dirty: a leaf must have let the guest write since the fault
-last took the mmu lock. Only dirty is judged so, because many versions mark accessed on a retry too. While a fault
+last took the mmu lock. Exempt is a permission fault whose leaf is gone by then, because relaxing no leaf succeeds
+in many versions, and the page is still the host's page there. Only dirty is judged so, because many versions mark
+accessed on a retry too. While a fault
 marks a page, a reference or the mmu lock must hold the page; an actor that frees
 it has to wait for that lock.
 
@@ -16,7 +18,7 @@ and ioremap also map without one; their callers are not judged here.
 """
 
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
-from reference.machine.walk import ACCESS_FLAG, NONE, Walk
+from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, Walk
 from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation
@@ -74,7 +76,7 @@ class Pins(Checker):
         reasons=(
             (
                 "*: marked dirty, not mapped*",
-                "the host may be writing the page back, or may have given the frame to another owner",
+                "the host writes back what nobody wrote, or marks a page that it has taken back",
             ),
         ),
     )
@@ -172,12 +174,14 @@ class FaultMarks(PerActor):
         self.lost = False
         # A leaf let the guest write at *fault_ipa*, at some time since the fault last took the mmu lock.
         self.granted = False
+        # The last result of mmu_notifier_retry() since then.
+        self.must_retry = False
         # Violations for the quiet point: what, level, reason, guest address, place in a compiled tree.
         self.late: list[tuple[str, int, str, int, str]] = []
 
     def forget(self) -> None:
         """Reset the state before a fault."""
-        self.looked_up = self.lost = self.granted = False
+        self.looked_up = self.lost = self.granted = self.must_retry = False
         self.waiting.clear()
         self.broken.clear()
         self.dirty.clear()
@@ -186,7 +190,8 @@ class FaultMarks(PerActor):
     def copy(self) -> "FaultMarks":
         mine = FaultMarks()
         mine.fault_ipa, mine.fault = self.fault_ipa, self.fault
-        mine.looked_up, mine.lost, mine.granted = self.looked_up, self.lost, self.granted
+        mine.looked_up, mine.lost = self.looked_up, self.lost
+        mine.granted, mine.must_retry = self.granted, self.must_retry
         mine.waiting, mine.late = self.waiting[:], self.late[:]
         mine.broken, mine.dirty, mine.accessed = self.broken.copy(), self.dirty.copy(), self.accessed.copy()
         return mine
@@ -244,6 +249,10 @@ class PageReference(FaultChecker):
     def lock(self, name: str, vmid: int) -> None:
         if self.faulting and name == "mmu":
             self.own.granted = self.is_writable(self.own.fault_ipa)
+            self.own.must_retry = False
+
+    def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
+        self.own.must_retry = self.faulting and result
 
     def is_writable(self, ipa: int) -> bool:
         """Return whether a leaf lets the guest write at a guest address."""
@@ -252,12 +261,23 @@ class PageReference(FaultChecker):
 
     def set_dirty(self, pfn: int) -> None:
         self.own.dirty.add(pfn)
-        if self.own.lost or (self.faulting and not self.own.granted):
-            why = "the fault lost a race for the entry, and mapped nothing"
-            if not self.own.lost:
-                why = "no leaf lets the guest write to it, and the host may have taken it back"
+        why = self.why_not_dirty()
+        if why:
             self.marked_wrongly("marked dirty, not mapped", f"frame {pfn:#x}: {why}")
         self.must_be_held(pfn, "dirty")
+
+    def why_not_dirty(self) -> str:
+        """Explain why the fault should mark nothing dirty; "" if it may."""
+        own = self.own
+        if own.lost:
+            return "the fault lost a race for the entry, and mapped nothing"
+        if not self.faulting or own.granted:
+            return ""
+        if own.must_retry:
+            return "the fault must retry, because the host may have taken the page back"
+        if own.fault == PERMISSION and self.shadow.lookup(own.fault_ipa)[0] < 0:
+            return ""
+        return "the fault mapped nothing that the guest may write"
 
     def set_accessed(self, pfn: int) -> None:
         self.own.accessed.add(pfn)

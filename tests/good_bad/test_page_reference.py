@@ -328,6 +328,13 @@ OWES_NOTHING = (
         "vm ipa=32 cpus=1 fwb=on\nslot a size=1G backing=hugetlb1g\ncpu0 write a+0\nlog a on\ncpu0 write a+0\n"
         "log a off\ncpu0 write a+4K\n",
     ),
+    Case(
+        "a permission fault whose leaf the host takes away before it samples",
+        "",
+        ORIGINAL,
+        "vm\nslot a size=68K backing=thp log=on\ncpu1 read a+8K\ncpu1 read a+64K\npar\n  host0 share a+64K 4K\n"
+        "  cpu1 write a+8K\n  switch host0 to cpu1 before lock 1\n  switch cpu1 to host0 after lock 1\nend\n",
+    ),
 )
 
 
