@@ -286,8 +286,8 @@ class Observer:
         :param counted: it is stage-2 code, for which `kzalloc` and its like are events too
         """
 
-    def tags_cleared(self, pfn: int) -> None:
-        """``mte_clear_page_tags()``: all tags of a frame are zero now."""
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
+        """``mte_clear_page_tags()``: all tags of a frame are zero now; *flagged*: its page has PG_mte_tagged."""
 
     def accounted(self, pages: int) -> None:
         """``kvm_account_pgtable_pages()``: the memory statistics count this many more pages of tables (or fewer)."""

@@ -179,10 +179,10 @@ class KvmHost:
             for o in self.k.on.release:
                 o.release(pfn)
 
-    def mte_clear_page_tags(self, pfn: int) -> None:
-        """Report ``mte_clear_page_tags()`` of a frame."""
+    def mte_clear_page_tags(self, pfn: int, flagged: bool) -> None:
+        """Report ``mte_clear_page_tags()`` of a frame; *flagged*: its page already has PG_mte_tagged."""
         for o in self.k.on.tags_cleared:
-            o.tags_cleared(pfn)
+            o.tags_cleared(pfn, flagged)
 
     def kvm_set_pfn_accessed(self, pfn: int) -> None:
         if self.pfn_valid(pfn):

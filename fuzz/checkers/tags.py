@@ -2,7 +2,8 @@
 """tags: a guest with MTE gets no frame with uninitialised tags, and no frame loses the guest's own tags.
 
 The code that maps a frame into such a guest for the first time clears its tags before
-(``sanitise_mte_tags()``), once: afterwards they belong to the guest. Frames that a leaf
+(``sanitise_mte_tags()``), once: afterwards they belong to the guest. It flags the page (PG_mte_tagged) when that
+is done, not before. Frames that a leaf
 mapped before at that address need no clearing. The callers of direct calls are responsible
 for the tags of what they map. Device frames have no tags.
 """
@@ -29,7 +30,10 @@ class ClearedTags(Checker):
 
     rule = Rule(
         "tags",
-        "a guest with MTE gets frames whose tags were cleared before, once, and while the VM owned them",
+        (
+            "a guest with MTE gets frames whose tags were cleared before, once, while the VM owned them, and before "
+            "the page was flagged as cleared"
+        ),
         "a guest would read tags that another owner left, or lose tags that it has set",
         Severity.CORRUPTION,
         rank=10,
@@ -54,7 +58,7 @@ class ClearedTags(Checker):
             self.copied = len(copies)
         return ready
 
-    def tags_cleared(self, pfn: int) -> None:
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
         memory = self.side.memory
         index = memory.index_of(pfn)
         if index < 0 or memory.owner[index] in (FREE, DEVICE):
@@ -65,6 +69,11 @@ class ClearedTags(Checker):
         ready = self.follow()
         if ready[index]:
             self.wrong("tags cleared again", f"frame {pfn:#x}: its tags were cleared before, and are the guest's")
+        elif flagged:
+            self.wrong(
+                "flagged before its tags were cleared",
+                f"frame {pfn:#x}: a vCPU that finds the flag maps the frame with the tags of its last owner",
+            )
         ready.fill(index, index + 1, 1)
 
     def wrong(self, what: str, reason: str) -> None:

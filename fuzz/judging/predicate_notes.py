@@ -292,7 +292,7 @@ class PredicateNotes(FlushNotes):
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.own.lost = self.own.fault == PERMISSION
 
-    def tags_cleared(self, pfn: int) -> None:
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
         self.own.cleared = True
 
     def look_for_tags(self) -> None:

@@ -347,8 +347,8 @@ class Stream(Observer):
     def object(self, number: int, held: bool, counted: bool) -> None:
         self.note_more(87, number, held, counted, 0, 0)
 
-    def tags_cleared(self, pfn: int) -> None:
-        self.note(73, pfn, 0)
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
+        self.note(73, pfn, flagged)
 
     def accounted(self, pages: int) -> None:
         self.note(74, pages, 0)

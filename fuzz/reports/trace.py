@@ -255,8 +255,8 @@ class Trace(TraceLines):
     def release(self, pfn: int) -> None:
         self.called("kvm_release_pfn_clean", f" {pfn:#x}")
 
-    def tags_cleared(self, pfn: int) -> None:
-        self.add(f"clear the tags of frame {pfn:#x}")
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
+        self.add(f"clear the tags of frame {pfn:#x}{', flagged already' if flagged else ''}")
 
     def file_page(self, pfn: int, cleared: bool) -> None:
         self.add(f"{'clear' if cleared else 'new page of a guest_memfd:'} frame {pfn:#x}")

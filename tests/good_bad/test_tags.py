@@ -36,12 +36,15 @@ class Sanitising(Pgtable):
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         for frame in range(pfn, pfn + pages):
             if frame not in self.flagged:
-                self.mte_clear_page_tags(frame)
-                self.flagged.add(frame)
+                self.clear_and_flag(frame)
+
+    def clear_and_flag(self, frame: int) -> None:
+        self.mte_clear_page_tags(frame)
+        self.flagged.add(frame)
 
     def mte_clear_page_tags(self, pfn: int) -> None:
         for o in self.k.on.tags_cleared:
-            o.tags_cleared(pfn)
+            o.tags_cleared(pfn, pfn in self.flagged)
 
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
@@ -60,6 +63,14 @@ class FirstPageOnly(Sanitising):
 
     def sanitise_mte_tags(self, pfn: int, pages: int) -> None:
         super().sanitise_mte_tags(pfn, 1)
+
+
+class FlagsFirst(Sanitising):
+    """Flags a page before it clears the tags."""
+
+    def clear_and_flag(self, frame: int) -> None:
+        self.flagged.add(frame)
+        self.mte_clear_page_tags(frame)
 
 
 class WholeFolioFlagged(Sanitising):
@@ -121,6 +132,13 @@ CASES: Final = (
         GOOD,
     ),
     Case("too late", f"{NOT_CLEARED} L3", tagging(Late), PAGE + "cpu0 write a+0\n", GOOD),
+    Case(
+        "flagged first",
+        "tags: kvm_handle_guest_abort: flagged before its tags were cleared after a translation fault",
+        tagging(FlagsFirst),
+        PAGE + "cpu0 write a+0\n",
+        GOOD,
+    ),
     Case(
         "a second time",
         "tags: kvm_handle_guest_abort: tags cleared again after a translation fault",

@@ -47,6 +47,13 @@ CHANGES: Final = {
         ONE_PAGE + "table unmap a+0 4K\ncpu0 read a+0\n",
         "tags: kvm_handle_guest_abort: tags cleared again after a translation fault",
     ),
+    "flagged first": Changed(
+        "6.12",
+        "\t\t\tmte_clear_page_tags(page_address(page));\n\t\t\tset_page_mte_tagged(page);\n",
+        "\t\t\tset_page_mte_tagged(page);\n\t\t\tmte_clear_page_tags(page_address(page));\n",
+        ONE_PAGE,
+        "tags: kvm_handle_guest_abort: flagged before its tags were cleared after a translation fault",
+    ),
     "shifted by one frame": Changed(
         "6.12",
         "\tunsigned long i, nr_pages = size >> PAGE_SHIFT;\n\tstruct page *page = pfn_to_page(pfn);",
@@ -79,7 +86,7 @@ class Cleared(Observer):
     def __init__(self) -> None:
         self.frames: list[int] = []
 
-    def tags_cleared(self, pfn: int) -> None:
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
         self.frames.append(pfn)
 
 

@@ -38,6 +38,12 @@ unsigned long shim_vma_tags(int device, int huge) { return 0; }
 /* The type of the flags differs between trees. */
 static unsigned long *flags_of(unsigned long pfn) { return (unsigned long *)&pfn_to_page(pfn)->flags; }
 
+/* Return whether a page is flagged as one with initialised tags. */
+int shim_flagged_as_tagged(unsigned long pfn)
+{
+	return !!(*flags_of(pfn) & BIT(PG_mte_tagged));
+}
+
 /* copy_highpage(): give pages that the host has copied the tag flags of the originals, before any lookup. */
 void shim_follow_copies(void)
 {
@@ -57,4 +63,5 @@ void shim_follow_copies(void)
 }
 #else
 void shim_follow_copies(void) { }
+int shim_flagged_as_tagged(unsigned long pfn) { return 0; }
 #endif

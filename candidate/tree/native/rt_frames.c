@@ -64,7 +64,12 @@ void folio_mark_accessed(void *folio) { rt_emit(EV_ACCESSED, rt_pfn_of(folio), 0
 int folio_mark_dirty(void *folio) { rt_emit(EV_DIRTY, rt_pfn_of(folio), 0, 0, 0, FRAME); return 1; }
 int set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); return 1; }
 
-void mte_clear_page_tags(void *va) { rt_emit(EV_TAGS, ((unsigned long)va - SHIM_VA_OFF) >> RT_PAGE_SHIFT, 0, 0, 0, FRAME); }
+void mte_clear_page_tags(void *va)
+{
+	unsigned long pfn = ((unsigned long)va - SHIM_VA_OFF) >> RT_PAGE_SHIFT;
+
+	rt_emit(EV_TAGS, pfn, shim_flagged_as_tagged(pfn), 0, 0, FRAME);
+}
 
 static int is_device(unsigned long pfn)
 {

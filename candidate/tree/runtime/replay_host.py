@@ -334,7 +334,7 @@ class HostReplay:
                 o.vma_read(a, b, c != 0)
             return
         if kind == r.TAGS:
-            self.host.mte_clear_page_tags(a)
+            self.host.mte_clear_page_tags(a, b != 0)
             return
         if kind == r.OTHER_LOCK:
             k.condition = self.place(b).where if b else ""
