@@ -178,6 +178,8 @@ class FaultMarks(PerActor):
         self.must_retry = False
         # Violations for the quiet point: what, level, reason, guest address, place in a compiled tree.
         self.late: list[tuple[str, int, str, int, str]] = []
+        # Those of dirty marks, unless this fault still maps its page writable: then `fault_order` judges the order.
+        self.early: list[tuple[str, int, str, int, str]] = []
 
     def forget(self) -> None:
         """Reset the state before a fault."""
@@ -186,13 +188,14 @@ class FaultMarks(PerActor):
         self.broken.clear()
         self.dirty.clear()
         self.accessed.clear()
+        self.early.clear()
 
     def copy(self) -> "FaultMarks":
         mine = FaultMarks()
         mine.fault_ipa, mine.fault = self.fault_ipa, self.fault
         mine.looked_up, mine.lost = self.looked_up, self.lost
         mine.granted, mine.must_retry = self.granted, self.must_retry
-        mine.waiting, mine.late = self.waiting[:], self.late[:]
+        mine.waiting, mine.late, mine.early = self.waiting[:], self.late[:], self.early[:]
         mine.broken, mine.dirty, mine.accessed = self.broken.copy(), self.dirty.copy(), self.accessed.copy()
         return mine
 
@@ -238,6 +241,7 @@ class PageReference(FaultChecker):
         if self.faulting:
             for leaf in self.own.waiting:
                 self.judge(leaf)
+            self.own.late += self.own.early
             self.own.forget()
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
@@ -263,7 +267,8 @@ class PageReference(FaultChecker):
         self.own.dirty.add(pfn)
         why = self.why_not_dirty()
         if why:
-            self.marked_wrongly("marked dirty, not mapped", f"frame {pfn:#x}: {why}")
+            late = self.own.late if self.own.lost else self.own.early
+            late.append(self.wrong_mark("marked dirty, not mapped", f"frame {pfn:#x}: {why}"))
         self.must_be_held(pfn, "dirty")
 
     def why_not_dirty(self) -> str:
@@ -288,12 +293,11 @@ class PageReference(FaultChecker):
         # A fault looks up one page, so a reference on any part of it holds that page.
         if self.faulting and not self.pins.held() and "mmu" not in self.kernel.locks:
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
-            self.marked_wrongly(f"marked {mark}, not held", reason)
+            self.own.late.append(self.wrong_mark(f"marked {mark}, not held", reason))
 
-    def marked_wrongly(self, what: str, reason: str) -> None:
-        """Record a violation by a mark for the quiet point."""
-        late = (f"{what}{self.kernel.cause}", -1, reason, self.own.fault_ipa, self.kernel.place)
-        self.own.late.append(late)
+    def wrong_mark(self, what: str, reason: str) -> tuple[str, int, str, int, str]:
+        """Return a violation by a mark, for the quiet point."""
+        return f"{what}{self.kernel.cause}", -1, reason, self.own.fault_ipa, self.kernel.place
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if new & WRITE_BIT or kind(new, level, self.granule) == TABLE:
@@ -302,6 +306,8 @@ class PageReference(FaultChecker):
             for each in self.per_actor.all:
                 if not each.granted and ipa <= each.fault_ipa < ipa + size:
                     each.granted = self.is_writable(each.fault_ipa)
+                    if each.granted:
+                        each.early.clear()
         # Within a fault, copy-on-write may call a notifier.
         if not self.faulting or self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
             return
