@@ -265,18 +265,21 @@ class PageReference(FaultChecker):
 
     def set_dirty(self, pfn: int) -> None:
         self.own.dirty.add(pfn)
-        why = self.why_not_dirty()
+        why = self.why_not_dirty(pfn)
         if why:
             late = self.own.late if self.own.lost else self.own.early
             late.append(self.wrong_mark("marked dirty, not mapped", f"frame {pfn:#x}: {why}"))
         self.must_be_held(pfn, "dirty")
 
-    def why_not_dirty(self) -> str:
-        """Explain why the fault should mark nothing dirty; "" if it may."""
+    def why_not_dirty(self, pfn: int) -> str:
+        """Explain why the fault should not mark a frame dirty; "" if it may."""
         own = self.own
         if own.lost:
             return "the fault lost a race for the entry, and mapped nothing"
         if not self.faulting or own.granted:
+            return ""
+        # A fault may map more than the page that it is about.
+        if any(leaf.entry & WRITE_BIT and leaf.first <= pfn < leaf.end for leaf in own.waiting):
             return ""
         if own.must_retry:
             return "the fault must retry, because the host may have taken the page back"

@@ -68,6 +68,9 @@ class Shadow(LiveTables):
             ("*: root larger than*", Severity.ACCOUNTING, 2),
             ("*: * was not zeroed*", Severity.LIFETIME, 24),
             ("*: root linked after a failed creation*", Severity.LIFETIME, 25),
+            ("*: root at another address*", Severity.LIFETIME, 26),
+            ("*: VTCR_EL2 has another granule*", Severity.LIFETIME, 27),
+            ("*: VTCR_EL2 makes walks incoherent*", Severity.LIFETIME, 28),
         ),
         reasons=(
             ("*: root at another address*", OTHER_MEMORY),
@@ -141,21 +144,21 @@ class Shadow(LiveTables):
         self.nearest = None
         self.guest.regime.start_level = 4 - self.guest.kvm.levels
         self.root_place = self.kernel.place
-        self.place_roots([Table(page + i, 0, 0, True) for i in range(pages)])
+        self.roots += [Table(page + i, 0, 0, True) for i in range(pages)]
+        self.by_page.update((table.page, table) for table in self.roots)
+        self.place_roots()
 
-    def place_roots(self, roots: list[Table]) -> None:
-        """Make *roots* the adjacent root tables, at the level of the first look-up."""
+    def place_roots(self) -> None:
+        """Give the root tables the level of the first look-up."""
         level = self.guest.regime.start_level
-        self.roots = roots
         self.root_shift = self.shifts[level] + self.index_bits
-        for number, table in enumerate(roots):
+        for number, table in enumerate(self.roots):
             table.level, table.base = level, number << self.root_shift
-            self.by_page[table.page] = table
 
     def created(self) -> None:
         """Judge the root once VTCR_EL2 and VTTBR_EL2 are known. It is still empty."""
         if self.roots:
-            self.place_roots(self.roots)
+            self.place_roots()
             for each in faults_of_root(self.guest, self.roots[0].page, len(self.roots)):
                 self.report(
                     each.what,

@@ -88,12 +88,23 @@ def read_given(name: str) -> Given:
 
     :raises BadInputError: it cannot be read, or is no valid program
     """
+    shown = STDIN if name == STANDARD else shown_name(name)
     try:
-        if name == STANDARD:
-            return _given(contents(sys.stdin.fileno(), STDIN), STDIN)
-        return _given(contents(name, shown_name(name)), shown_name(name))
+        return _given(read_contents(name), shown)
     except ProgramError as error:
         raise BadInputError(str(error)) from None
+
+
+def read_contents(name: str) -> bytes:
+    """Read a file or standard input (``-``).
+
+    :raises ProgramError: it cannot be read
+    :raises BadInputError: standard input is closed
+    """
+    if name != STANDARD:
+        return contents(name, shown_name(name))
+    try:
+        return contents(sys.stdin.fileno(), STDIN)
     except (OSError, ValueError, AttributeError):
         # Standard input is closed, or not a file.
         raise BadInputError(f"{STDIN}: cannot be read; pipe a program into s2fuzz") from None

@@ -23,7 +23,7 @@ FOUND: Final = {
     "regressions/a1-age-partial.s2": ("contract: kvm_age_", TREES[:2]),
     "regressions/a2-age-huge.s2": ("ageing: kvm_mmu_notifier_clear_flush_young: still young", TREES[:2]),
     "regressions/x1-two-levels.s2": ("dcache: stage2_map_walker: table->block after a permission fault", TREES[:1]),
-    "regressions/b21-table-hint.s2": ("lifetime: stage2_unmap_walker: freed before the flush", TREES[:1]),
+    "regressions/b21-table-hint.s2": ("lifetime: stage2_unmap_walker: freed before the flush", ("5.12.9", "6.8")),
     "regressions/s1-walk-read-only.s2": ("contract: kvm_handle_guest_abort: walk of memory answered", TREES[:1]),
     "regressions/o1-io-outside.s2": ("contract: kvm_handle_guest_abort: I/O exit beyond the guest's", TREES[:1]),
     "regressions/f1-far-outside.s2": (

@@ -35,13 +35,13 @@ def convert(arguments: Namespace) -> int:
     from ...language.binary import decode, encode
     from ...language.looks import is_text
     from ...language.program import ProgramError
-    from ...language.text import contents, parse, print_program, shown_name
-    from ..inputs import STANDARD, write_output
+    from ...language.text import parse, print_program, shown_name
+    from ..inputs import STANDARD, read_contents, write_output
 
     file = arguments.file
     name = "<stdin>" if file == STANDARD else shown_name(file)
     try:
-        data = contents(0 if file == STANDARD else file, name)
+        data = read_contents(file)
         text = arguments.to == "binary" or is_text(data)
         program = parse(data, name) if text else decode(data)
     except ProgramError as error:

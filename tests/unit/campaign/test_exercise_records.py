@@ -89,7 +89,7 @@ def test_counters_are_kept_in_the_next_session(
 
 
 def overview_of(books: Records, found: Exercise | None, units: int = 1) -> Overview:
-    return replace(read(books.db, "x"), exercise=found, units=units, reference="tree:a", candidate="tree:b")
+    return replace(read(books.db, "x"), exercise=found, units=units, reference="tree:a", candidate="tree:b", programs=9)
 
 
 def shown(overview: Overview) -> str:

@@ -220,8 +220,8 @@ def test_a_mistyped_name_gets_a_suggestion(here: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("./folder.py", "candidate ./folder.py: a directory; "),
-        ("./", "candidate ./: a directory; "),
+        ("./folder.py", "candidate ./folder.py: a directory (a kernel tree is `tree:./folder.py`); "),
+        ("./", "candidate ./: a directory (a kernel tree is `tree:./`); "),
         ("./p.s2", "candidate ./p.s2: its name does not end in .py; "),
         ("./fifo.py", "candidate ./fifo.py: not a regular file; "),
         ("./loop.py", "candidate ./loop.py: "),

@@ -113,7 +113,7 @@ def test_pipes() -> None:
     assert pipe(b"s2fuzz 1\n", "-") == (
         2, b"", b"s2fuzz: <stdin>:1: no vm line after s2fuzz 1; allowed: " + FORMS[0][1].encode() + b"\n"
     )  # fmt: skip
-    assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: Bad file descriptor; name a file that can be read\n")
+    assert pipe(None, "-") == (2, b"", b"s2fuzz: <stdin>: cannot be read; pipe a program into s2fuzz\n")
 
 
 @pytest.mark.parametrize("command", [("run",), ("report",), ("minimize",), ("explore", "--candidate", "rfc-v1")])

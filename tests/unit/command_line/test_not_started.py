@@ -116,6 +116,7 @@ def test_an_observation_without_a_process_does_not_last(limited: Path, monkeypat
 
 def test_the_program_of_a_known_bug_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     original = get("original")
+    bug_run.cache_clear()
     with monkeypatch.context() as patched:
         limit(patched)
         with pytest.raises(TreeNotStartedError, match=WHY):

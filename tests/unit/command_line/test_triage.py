@@ -73,6 +73,7 @@ def campaign(tmp_path: Path) -> str:
         records.begin(1)
         add = "INSERT INTO findings VALUES ('regression', ?, 1, 'filed', 1, 1, 'random', 0, 0, 'why', '', 3, '')"
         db.execute(add, (SIGNATURE,))
+        db.execute("INSERT INTO totals (version, engine, units, programs) VALUES (1, 'random', 1, 8)")
         records.end("time limit reached")
     return str(tmp_path / "c")
 

@@ -13,6 +13,7 @@ import pytest
 from fuzz.campaign.store.code import Code
 from fuzz.campaign.store.database import connect
 from fuzz.campaign.store.findings import FILED, GONE, PENDING, UNREPLAYED, Findings, Origin, Pending, Replayed
+from fuzz.campaign.store.settings import settle
 from fuzz.campaign.view.lines import answer
 from fuzz.campaign.view.queries import read
 from fuzz.campaign.view.summary import summary
@@ -28,6 +29,7 @@ from fuzz.findings.store import TRIES
 from fuzz.judging.finding import Finding
 from fuzz.language.text import load, parse
 
+from ..campaign.campaigns import SETTINGS
 from ..processes import wait_for
 
 KIND, SIGNATURE = "regression", "leak: f: x"
@@ -149,6 +151,7 @@ def test_a_pending_program_is_not_replayed_on_new_code(buggy: Code, campaign: Ca
     path = gone_path(one.folder / "findings", waiting)
     assert load(path) == parse(text(2))
     assert "not replayed: found on code version 1" in path.read_text()
+    settle(one.db, str(one.folder), SETTINGS)
     one.db.execute(
         "INSERT INTO sessions (started, seen, ended, version, workers, engines, scheduler, form, host, pid)"
         " VALUES (0, 0, 0, 2, 1, '', '', '', '', 0)"

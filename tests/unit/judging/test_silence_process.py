@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.corpus.observing import Worker, observe
+from fuzz.corpus.observing import observe
 from fuzz.coverage import shares
 from fuzz.engines.supervisor import run_unit
 from fuzz.engines.unit import Result, Unit
-from fuzz.judging import hurry
+from fuzz.judging import hurry, silence
 from fuzz.judging.silence import SECONDS, hangs
 from fuzz.language.text import parse
 
@@ -138,7 +138,7 @@ def test_a_unit_ends_early_in_a_hang_that_is_known() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_features_of_other_programs_are_observed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Worker.__init__, "__defaults__", (0.5,))
+    monkeypatch.setattr(silence, "SECONDS", 0.5)
     jobs = [("loop", LOOP), ("fine", FINE)]
     seen = {each.digest: each for each in observe(jobs, "original", "eventless-loop", 1)}
     assert seen["fine"].features
