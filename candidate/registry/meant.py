@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The version that a user probably means by a name that is none."""
 
+import os
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -43,9 +44,12 @@ def name_meant(name: str, names: Iterable[str]) -> str:
 
 
 def path_meant(name: str) -> str:
-    """Return a hint for a path that is no file; "" if there is none."""
+    """Return a hint for a path that is no regular file; "" if there is none."""
     if tree := tree_meant_by(name):
         return f" (a kernel tree is `{tree}`)"
+    if os.path.lexists(name):
+        # The name is right, and something else is wrong with the file.
+        return ""
     if hint := prefix_meant(name):
         return hint
     if near := near_path(Path(name), lambda path: path.suffix == ".py" and path.is_file()):
