@@ -265,9 +265,7 @@ static void enable_mte(struct kvm *kvm, int on)
 static void list_vcpu(struct kvm *kvm, struct kvm_vcpu *c)
 {
 #ifdef HAVE_VCPU_ARRAY
-	shim_note(0);
 	xa_store(&kvm->vcpu_array, c->vcpu_idx, c, GFP_KERNEL);
-	shim_note(1);
 #else
 	kvm->vcpus[c->vcpu_idx] = c;
 #endif
