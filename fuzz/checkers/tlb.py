@@ -133,7 +133,8 @@ class Tlb(GuestChecker):
             self.report_late()
 
     def instruction(self, op: int, operand: int) -> None:
-        if op & ~BROADCAST in BY_ADDRESS:
+        # The VMID of another VM may be of an old generation, and have become this VM's.
+        if op & ~BROADCAST in BY_ADDRESS and self.kernel.vmid == self.vmid:
             begun = self.kernel.hardware.processors[self.kernel.assembly.cpu].begun
             if begun and begun[-1].hint and begun[-1].vmid == self.guest.hardware_vmid.vmid:
                 self.judge_hint(begun[-1])

@@ -89,3 +89,14 @@ cpu0 write a+0
 def test_a_leaf_that_another_actor_replaces_before_the_flush_had_the_level_of_the_hint(version: Candidate) -> None:
     found = [each.signature for each in all_found(version, parse(SPLIT))]
     assert [each for each in found if "hint" in each] == []
+
+
+@pytest.mark.parametrize("version", ["original", "v5.12.9", "v5.14"])
+def test_a_flush_with_a_vmid_that_another_vm_has_now(version: str) -> None:
+    """A VM that has not run since the VMIDs rolled over flushes with its former one, by the level of its own leaf."""
+    text = (
+        "vm ipa=38 cpus=1 vms=2 fwb=on ttl=on\nslot a ipa=2050M size=4M backing=thp offset=2M vm=1\n"
+        "slot b ipa=2G size=4M backing=thp log=on alias=a\ntable map b+2M 4K r\ncpu1 rollover\ncpu1 write a+0\n"
+        "table unmap b+2M 2M\n"
+    )
+    assert violations(candidate.get(version), text) == []
