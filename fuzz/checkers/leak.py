@@ -223,14 +223,16 @@ class Leak(Checker):
 
     def pages_left(self, pages: list[int], whose: str, function: str) -> None:
         """Report table pages that are left; *function*: the function that should have freed them."""
-        where = self.kernel.last.allocated(pages[0])
-        if where:
-            where += ", where the first of them was allocated"
+        where = of_the_first(self.kernel.last.allocated(pages[0]))
         what = f"{whose}table pages {pages} are still allocated"
         self.report("table pages left", -1, what, function=function, where=where)
 
 
 def first_place(objects: list[SmallObject]) -> str:
     """Return where the first of some objects was allocated; "": unknown."""
-    where = objects[0].where if objects else ""
-    return f"{where}, where the first of them was allocated" if where else ""
+    return of_the_first(objects[0].where) if objects else ""
+
+
+def of_the_first(place: str) -> str:
+    """Return the place where the first of several things was allocated, as a phrase; "" if there is no place."""
+    return f"{place}, where the first of them was allocated" if place else ""
