@@ -11,8 +11,6 @@ from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
 from ..sides.guest import ROOT_LEFT
 from ..sides.outcome import Outcome
-from ..sides.side import Side
-from .checker import Peers
 from .locking import WARNINGS
 from .memcache import EMPTY
 from .refusal_checker import REFUSALS
@@ -80,9 +78,6 @@ class Contract(ShortageChecker):
             ("*: page structure of a device*", "memory that is no page structure is read and taken for one"),
         ),
     )
-
-    def __init__(self, side: Side, peers: Peers) -> None:
-        super().__init__(side, peers)
 
     def warn(self, label: str) -> None:
         if label in WARNINGS or label in (EMPTY, ROOT_LEFT):
