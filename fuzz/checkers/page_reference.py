@@ -17,6 +17,8 @@ without a reference, because the host holds the page meanwhile. Direct calls
 and ioremap also map without one; their callers are not judged here.
 """
 
+from typing import NamedTuple
+
 from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, Walk
 from reference.per_actor import PerActor, PerActorStates
@@ -158,6 +160,16 @@ class Mapped:
         self.place = place
 
 
+class LateViolation(NamedTuple):
+    """A violation for the quiet point, at a guest address; *place*: where in a compiled tree it happened."""
+
+    what: str
+    level: int
+    reason: str
+    ipa: int
+    place: str
+
+
 class FaultMarks(PerActor):
     """The marks and leaves of the fault in progress."""
 
@@ -176,10 +188,10 @@ class FaultMarks(PerActor):
         self.granted = False
         # The last result of mmu_notifier_retry() since then.
         self.must_retry = False
-        # Violations for the quiet point: what, level, reason, guest address, place in a compiled tree.
-        self.late: list[tuple[str, int, str, int, str]] = []
+        # Violations for the quiet point.
+        self.late: list[LateViolation] = []
         # Those of dirty marks, unless this fault still maps its page writable: then `fault_order` judges the order.
-        self.early: list[tuple[str, int, str, int, str]] = []
+        self.early: list[LateViolation] = []
 
     def forget(self) -> None:
         """Reset the state before a fault."""
@@ -298,19 +310,14 @@ class PageReference(FaultChecker):
             reason = f"frame {pfn:#x}: with neither a reference nor the mmu lock it may have been freed"
             self.own.late.append(self.wrong_mark(f"marked {mark}, not held", reason))
 
-    def wrong_mark(self, what: str, reason: str) -> tuple[str, int, str, int, str]:
+    def wrong_mark(self, what: str, reason: str) -> LateViolation:
         """Return a violation by a mark, for the quiet point."""
-        return f"{what}{self.kernel.cause}", -1, reason, self.own.fault_ipa, self.kernel.place
+        return LateViolation(f"{what}{self.kernel.cause}", -1, reason, self.own.fault_ipa, self.kernel.place)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
-        if new & WRITE_BIT or kind(new, level, self.granule) == TABLE:
-            # Another actor may map the page for this fault.
-            size = self.granule.level_size(level)
-            for each in self.per_actor.all:
-                if not each.granted and ipa <= each.fault_ipa < ipa + size:
-                    each.granted = self.is_writable(each.fault_ipa)
-                    if each.granted:
-                        each.early.clear()
+        now = kind(new, level, self.granule)
+        if new & WRITE_BIT or now == TABLE:
+            self.granted_below(ipa, level)
         # Within a fault, copy-on-write may call a notifier.
         if not self.faulting or self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
             return
@@ -318,7 +325,7 @@ class PageReference(FaultChecker):
             if old & VALID_BIT and kind(old, level, self.granule) == LEAF:
                 self.own.broken[(level, ipa)] = old
             return
-        if kind(new, level, self.granule) != LEAF:
+        if now != LEAF:
             return
         self.own.lost = False
         old = self.own.broken.get((level, ipa), old)
@@ -346,6 +353,15 @@ class PageReference(FaultChecker):
         one = huge == size or level != self.guest.regime.start_level
         dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
         self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty, self.kernel.place))
+
+    def granted_below(self, ipa: int, level: int) -> None:
+        """Note the faults, of any actor, whose page became writable by a store to the entry of *level* at *ipa*."""
+        size = self.granule.level_size(level)
+        for each in self.per_actor.all:
+            # Another actor may map the page for this fault.
+            if not each.granted and ipa <= each.fault_ipa < ipa + size and self.is_writable(each.fault_ipa):
+                each.granted = True
+                each.early.clear()
 
     def host_page(self, ipa: int) -> int:
         """Return the size of the host's page, huge or not, behind a guest address; 0: there is none.
@@ -379,8 +395,8 @@ class PageReference(FaultChecker):
 
     def wrong(self, what: str, ipa: int, level: int, entry: int, place: str) -> None:
         """Record a violation for the quiet point, so that a leaf that is itself wrong is reported first."""
-        late = (f"{what}{self.kernel.cause}", level, f"{self.text(entry, level)} at {ipa:#x}", ipa, place)
-        self.own.late.append(late)
+        reason = f"{self.text(entry, level)} at {ipa:#x}"
+        self.own.late.append(LateViolation(f"{what}{self.kernel.cause}", level, reason, ipa, place))
 
     def report_late(self) -> None:
         """Report the recorded violations; they do not taint."""
