@@ -134,26 +134,20 @@ class KeepOnRetry(Mmu):
         if vcpu.kvm.mmu_notifier_seq != before:
             run = self.h.mm.run_at(hva)
             assert run is not None
-            self.h.kvm_get_pfn(self.h.mm.pfn_in(run, hva))
+            self.retried(self.h.mm.pfn_in(run, hva))
         return ret
 
+    def retried(self, pfn: int) -> None:
+        self.h.kvm_get_pfn(pfn)
 
-class DirtyOnRetry(Mmu):
+
+class DirtyOnRetry(KeepOnRetry):
     """Marks the frame dirty if a notifier ran in between and took it away."""
 
-    def user_mem_abort(
-        self, vcpu: kvm_vcpu, fault_ipa: int, memslot: kvm_memory_slot, hva: int, fault_status: int
-    ) -> int:
-        before = vcpu.kvm.mmu_notifier_seq
-        ret = super().user_mem_abort(vcpu, fault_ipa, memslot, hva, fault_status)
-        if vcpu.kvm.mmu_notifier_seq != before:
-            run = self.h.mm.run_at(hva)
-            assert run is not None
-            pfn = self.h.mm.pfn_in(run, hva)
-            self.h.kvm_get_pfn(pfn)
-            self.h.kvm_set_pfn_dirty(pfn)
-            self.h.kvm_release_pfn_clean(pfn)
-        return ret
+    def retried(self, pfn: int) -> None:
+        super().retried(pfn)
+        self.h.kvm_set_pfn_dirty(pfn)
+        self.h.kvm_release_pfn_clean(pfn)
 
 
 class DirtyIfMapped(KvmHost):
@@ -372,18 +366,14 @@ def test_a_mark_after_the_release_but_under_the_lock_is_right() -> None:
     assert violations(with_host(MarksWhatTheLockHolds), READ) == []
 
 
-class KeepsAtAPlace(KvmHost):
-    """Pins at a place, as a compiled tree names it, and keeps the page after a permission fault."""
+class KeepsAtAPlace(KeepAfterPermissionFault):
+    """Pins at a place, as a compiled tree names it."""
 
     def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
         self.k.place = "look_up (kvm_main.c:1)"
         found = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
         self.k.place = ""
         return found
-
-    def kvm_release_pfn_clean(self, pfn: int) -> None:
-        if "permission" not in self.k.cause:
-            super().kvm_release_pfn_clean(pfn)
 
 
 class MarksLateAtAPlace(DirtyTooLate):
