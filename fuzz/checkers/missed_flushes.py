@@ -7,6 +7,7 @@ from reference.machine.instructions import ALLE1, VMALLS12E1
 from reference.machine.processor import MISFIT, Invalidation, last_level
 
 from .guest_pages import Range, merged
+from .places import at_place
 
 # Bounds on the flushes kept of one operation, and on the ranges that a text names. The latest are kept.
 KEPT: Final = 64
@@ -89,8 +90,3 @@ def named(flushes: list[MissedFlush]) -> str:
     texts = [f"{start:#x}-{end:#x}{at}" for at, each in ranges.items() for start, end in merged(each)]
     more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return ", ".join(texts[:NAMED]) + more
-
-
-def at_place(place: str) -> str:
-    """Return a place in a compiled tree, without its callers, as the end of a phrase; "" if there is none."""
-    return f" at {place.partition(',')[0]}" if place else ""

@@ -8,7 +8,7 @@ from ..language.operations import Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
-from .place_pair import after
+from .places import after
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow

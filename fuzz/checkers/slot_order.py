@@ -27,6 +27,7 @@ from .call_order import CallOrder
 from .checker import Peers
 from .fault_order import FaultOrder
 from .guest_pages import GuestPages, without
+from .places import at_place
 
 VALID: Final = "slot unmapped before it was marked invalid"
 READ: Final = "slot unmapped before its readers were waited for"
@@ -90,7 +91,7 @@ class SlotOrder(CallOrder):
         found = self.guest.kvm_host.id_to_memslot(self.guest.kvm, slot)
         elsewhere = found is None or found.base_gfn << self.granule.page_shift != self.start
         if not self.marked:
-            self.marked_at = self.kernel.place.partition(",")[0]
+            self.marked_at = at_place(self.kernel.place)
         self.marked = elsewhere or flags & KVM_MEMSLOT_INVALID != 0
         if elsewhere:
             self.judge_mapped()
@@ -151,6 +152,6 @@ class SlotOrder(CallOrder):
             reason = f"{len(ranges)} leaf(s), the first at {ranges[0][0]:#x}, are unmapped first: {who}"
             reason += "maps the page again, and keeps it when the slot is gone"
             if self.marked_at:
-                reason += f"; it is marked at {self.marked_at}"
+                reason += f"; it is marked{self.marked_at}"
             pages = GuestPages(ranges, self.granule.page_size)
             self.report(what, -1, reason, pages, taints=False, function=self.kernel.entry, where=self.where)

@@ -22,7 +22,7 @@ from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, Peers
 from .lost_rights import lost
-from .missed_flushes import at_place
+from .places import at_place
 from .rule import Clause, Rule
 from .severity import Severity
 

@@ -12,7 +12,7 @@ from candidate.registry.source_paths import shown_module
 from candidate.tree import path_of_file
 from reference.kernel import Kernel
 
-from ..checkers.place_pair import SAME
+from ..checkers.places import SAME
 
 # The format in which `candidate.tree.runtime.code_places` writes a place.
 _PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by ((?:\.\.\. > )?\w[\w.> ]*)")
@@ -64,7 +64,7 @@ def places_in(text: str) -> list[tuple[str, str, str, list[str]]]:
     for function, file, line, chain in (match.groups() for match in _PLACE.finditer(text)):
         names = chain_of(chain)
         if names[0] == SAME:
-            # The calls of the place before it, as `fuzz.checkers.place_pair` omits them.
+            # The calls of the place before it, as `fuzz.checkers.places` omits them.
             before = found[-1][-1] if found else []
             names = [*before[: before.index(names[1]) if names[1] in before else 0], *names[1:]]
         found.append((function, file, line, names))

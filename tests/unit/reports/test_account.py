@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import candidate
-from fuzz.checkers.place_pair import after
+from fuzz.checkers.places import after
 from fuzz.command_line.inputs import read_given
 from fuzz.findings.found import CRASH, comments_of
 from fuzz.findings.replay import Replayer

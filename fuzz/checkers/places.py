@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two places in a kernel tree, as the text of one reason: the calls that they share appear once."""
+"""Places in a kernel tree as parts of a reason: one without its calls, or two whose shared calls appear once."""
 
 from typing import Final
 
@@ -10,6 +10,11 @@ _CALL: Final = " > "
 SAME: Final = "..."
 # Fewer shared calls are not worth an omission.
 _FEWEST: Final = 3
+
+
+def at_place(place: str) -> str:
+    """Return a place in a compiled tree, without its callers, as the end of a phrase; "" if there is none."""
+    return f" at {place.partition(_BY)[0]}" if place else ""
 
 
 def after(place: str, first: str) -> str:
