@@ -37,6 +37,14 @@ CALL: Final = "\tint __maybe_unused tried_first = (tried(kvm), 0);\n"
 PROGRAM: Final = "vm\nslot a size=64K backing=anon log=on\ncpu0 write a+0\nlog a get\n"
 
 
-def tree_with(name: str, folder: Path, statements: str) -> str:
-    """Copy a tree so that its dirty log first runs these statements; return the name of the version."""
-    return edited(name, folder, KVM_MAIN, ((HEAD, TRIED % statements + HEAD + CALL),))
+def tree_calling(name: str, folder: Path, text: str) -> str:
+    """Copy a tree so that its dirty log first calls ``tried`` of a text; return the name of the version."""
+    return edited(name, folder, KVM_MAIN, ((HEAD, text + HEAD + CALL),))
+
+
+def tree_with(name: str, folder: Path, statements: str, tried: str = TRIED) -> str:
+    """Copy a tree so that its dirty log first runs these statements; return the name of the version.
+
+    :param tried: the function that runs them, with a place for them
+    """
+    return tree_calling(name, folder, tried % statements)

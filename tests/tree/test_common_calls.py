@@ -7,11 +7,10 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
-from candidate.tree.building.source import KVM_MAIN, MMU
+from candidate.tree.building.source import MMU
 from tests.good_bad.case import violations
 
-from .dirty_log_call import PROGRAM, tree_with
+from .dirty_log_call import PROGRAM, TRIED, tree_with
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")
@@ -87,8 +86,6 @@ static bool tried_flag;
 static const struct kernel_param_ops tried_ops = { .set = param_set_bool, .get = param_get_bool };
 module_param_cb(tried, &tried_ops, &tried_flag, 0644);
 """
-# The first function that `tree_with` adds.
-FIRST: Final = "static int tried_order("
 # Statements with a violation, and what it is.
 WRONG: Final = {
     "interruptible": ("(void)!mutex_lock_interruptible(&kvm->slots_arch_lock);", "another lock still held"),
@@ -118,10 +115,8 @@ WRONG: Final = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_models_do_what_linux_documents(name: str, tmp_path: Path) -> None:
-    path = Path(tree_with(name, tmp_path / "tree", RIGHT).removeprefix(PREFIX))
-    text = (path / KVM_MAIN).read_text()
-    (path / KVM_MAIN).write_text(text.replace(FIRST, ABOVE + FIRST))
-    assert violations(candidate.get(f"{PREFIX}{path}"), PROGRAM) == []
+    tree = tree_with(name, tmp_path / "tree", RIGHT, ABOVE + TRIED)
+    assert violations(candidate.get(tree), PROGRAM) == []
 
 
 @pytest.mark.parametrize("what", WRONG)

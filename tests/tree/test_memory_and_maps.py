@@ -7,11 +7,9 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import KVM_MAIN
 from tests.good_bad.case import violations
 
-from .dirty_log_call import CALL, HEAD, PROGRAM
-from .trees import edited
+from .dirty_log_call import PROGRAM, tree_with
 
 TREES: Final = ("6.1", "6.12", "7.3")
 TRIED: Final = """
@@ -39,7 +37,7 @@ MEMORY: Final = """
 	BUG_ON(!p || memcmp(p, "0123", 4));
 	BUG_ON(krealloc(p, 0, GFP_KERNEL));
 	p = kstrdup("words", GFP_KERNEL);
-	q = kasprintf(GFP_KERNEL, "%%s-%%d", p, 7);
+	q = kasprintf(GFP_KERNEL, "%s-%d", p, 7);
 	BUG_ON(strcmp(p, "words") || strcmp(q, "words-7"));
 	kfree(q);
 	kfree(p);
@@ -61,7 +59,7 @@ MEMORY: Final = """
 	bitmap_free(map);
 	BUG_ON(strscpy(text, "short", sizeof(text)) != 5 || strcmp(text, "short"));
 	BUG_ON(strscpy(text, "much too long", sizeof(text)) != -E2BIG || strcmp(text, "much to"));
-	BUG_ON(scnprintf(text, sizeof(text), "%%d", 123456789) != 7 || strcmp(text, "1234567"));
+	BUG_ON(scnprintf(text, sizeof(text), "%d", 123456789) != 7 || strcmp(text, "1234567"));
 	BUG_ON(strncmp("abc", "abd", 2) || !strchr("abc", 'c') || strnlen("abc", 2) != 2 || !strstr("abc", "bc"));
 """
 MAPS: Final = """
@@ -137,8 +135,7 @@ VCPUS: Final = PROGRAM.replace("vm\n", "vm cpus=2\n")
 
 @pytest.mark.parametrize("name", TREES)
 def test_models_do_what_linux_documents(name: str, tmp_path: Path) -> None:
-    tried = TRIED % f"{{{MEMORY.replace('%%', '%')}}}\n{{{MAPS}}}\n{{{COUNTS}}}"
-    tree = edited(name, tmp_path / "tree", KVM_MAIN, ((HEAD, tried + HEAD + CALL),))
+    tree = tree_with(name, tmp_path / "tree", f"{{{MEMORY}}}\n{{{MAPS}}}\n{{{COUNTS}}}", TRIED)
     assert violations(candidate.get(tree), VCPUS) == []
 
 
@@ -169,5 +166,5 @@ WRONG: Final = {
 @pytest.mark.parametrize("what", WRONG)
 def test_mistakes_of_callers_are_found(what: str, tmp_path: Path) -> None:
     statements, expected = WRONG[what]
-    tree = edited("7.3", tmp_path / "tree", KVM_MAIN, ((HEAD, TRIED % statements + HEAD + CALL),))
-    assert [each.what for each in violations(candidate.get(tree), PROGRAM)] == [expected]
+    found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements, TRIED)), PROGRAM)
+    assert [each.what for each in found] == [expected]

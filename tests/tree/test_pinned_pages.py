@@ -7,13 +7,11 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import KVM_MAIN
 from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from tests.good_bad.case import violations
 
-from .dirty_log_call import CALL, HEAD
-from .trees import edited
+from .dirty_log_call import tree_with
 
 TREES: Final = ("6.1", "6.12", "7.3")
 TRIED: Final = """
@@ -52,16 +50,10 @@ RIGHT: Final = """
 """
 
 
-def tree_with(name: str, folder: Path, statements: str) -> str:
-    """Copy a tree so that its dirty log first runs these statements; return the name of the version."""
-    tail = ", NULL" if name == "6.1" else ""
-    tried = TRIED % statements.replace(" TAIL", tail)
-    return edited(name, folder, KVM_MAIN, ((HEAD, tried + HEAD + CALL),))
-
-
 @pytest.mark.parametrize("name", TREES)
 def test_pages_are_pinned_as_linux_documents(name: str, tmp_path: Path) -> None:
-    assert violations(candidate.get(tree_with(name, tmp_path / "tree", RIGHT)), PROGRAM) == []
+    statements = RIGHT.replace(" TAIL", ", NULL" if name == "6.1" else "")
+    assert violations(candidate.get(tree_with(name, tmp_path / "tree", statements, TRIED)), PROGRAM) == []
 
 
 WRONG: Final = {
@@ -83,7 +75,7 @@ WRONG: Final = {
 @pytest.mark.parametrize("what", WRONG)
 def test_mistakes_are_found(what: str, tmp_path: Path) -> None:
     statements, expected = WRONG[what]
-    found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements)), PROGRAM)
+    found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements, TRIED)), PROGRAM)
     assert [each.what for each in found if not each.what.startswith(expected)] == []
     assert found
 
@@ -97,5 +89,5 @@ def test_mistakes_are_found(what: str, tmp_path: Path) -> None:
     ],
 )
 def test_the_contents_of_user_memory_have_no_verdict(statements: str, tmp_path: Path) -> None:
-    tree = candidate.get(tree_with("7.3", tmp_path / "tree", statements))
+    tree = candidate.get(tree_with("7.3", tmp_path / "tree", statements, TRIED))
     assert "the contents of user memory" in Differential(tree, tree).run(parse(f"s2fuzz 1\n{PROGRAM}")).refused

@@ -11,7 +11,7 @@ from candidate.tree.building.source import KVM_MAIN
 from tests.good_bad.case import violations
 
 from ..unit.block_run import Run
-from .dirty_log_call import CALL, HEAD, PROGRAM
+from .dirty_log_call import HEAD, PROGRAM, tree_with
 from .trees import edited
 
 TREES: Final = ("6.1", "6.12", "7.3")
@@ -86,14 +86,9 @@ RIGHT: Final = """
 """
 
 
-def tree_with(name: str, folder: Path, statements: str) -> str:
-    """Copy a tree so that its dirty log first runs these statements; return the name of the version."""
-    return edited(name, folder, KVM_MAIN, ((HEAD, TRIED % statements + HEAD + CALL),))
-
-
 @pytest.mark.parametrize("name", TREES)
 def test_a_wait_ends_when_a_work_or_the_clock_ends_it(name: str, tmp_path: Path) -> None:
-    assert violations(candidate.get(tree_with(name, tmp_path / "tree", RIGHT)), PROGRAM) == []
+    assert violations(candidate.get(tree_with(name, tmp_path / "tree", RIGHT, TRIED)), PROGRAM) == []
 
 
 WRONG: Final = {
@@ -115,7 +110,7 @@ WRONG: Final = {
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_waits_are_found(what: str, tmp_path: Path) -> None:
     statements, expected = WRONG[what]
-    found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements)), PROGRAM)
+    found = violations(candidate.get(tree_with("7.3", tmp_path / "tree", statements, TRIED)), PROGRAM)
     assert [each.what for each in found] == [expected]
 
 

@@ -7,12 +7,10 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import KVM_MAIN
 from tests.good_bad.case import violations
 
 from ..unit.block_run import Run
-from .dirty_log_call import CALL, HEAD
-from .trees import edited
+from .dirty_log_call import tree_calling
 
 TREES: Final = ("6.1", "6.12", "7.3")
 # Each call for a dirty log first runs a step.
@@ -63,7 +61,7 @@ RIGHT: Final = """
 
 def tree_with(name: str, folder: Path, body: str, steps: str) -> str:
     """Copy a tree so that its dirty log has these steps; return the name of the version."""
-    return edited(name, folder, KVM_MAIN, ((HEAD, STEPS % (body, steps) + HEAD + CALL),))
+    return tree_calling(name, folder, STEPS % (body, steps))
 
 
 @pytest.mark.parametrize("name", TREES)
