@@ -5,10 +5,7 @@ from typing import Final
 
 import pytest
 
-import candidate
-from fuzz.execution.executor import Executor
-from fuzz.language.text import parse
-
+from ..unit.block_run import Run
 from .trees import version
 
 TEXT: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon log=on\ncpu0 write a+8K\nlog a get\nlog a get\n"
@@ -16,11 +13,6 @@ TEXT: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon log=on\ncpu0 wr
 
 @pytest.mark.parametrize("tree", ["5.12.9", "6.1", "6.12", "7.3"])
 def test_a_log_has_only_the_pages_that_were_marked(tree: str) -> None:
-    executor = Executor(candidate.get(version(tree)), parse(TEXT))
-    try:
-        assert executor.create() == []
-        outcomes = [str(executor.step(at)[0]) for at in range(3)]
-        assert executor.destroy() == []
-    finally:
-        executor.dismantle()
-    assert outcomes == ["ok 0", "ok dirty page 2", "ok no dirty page"]
+    run = Run(version(tree), TEXT)
+    assert run.violations == []
+    assert [str(each) for each in run.outcomes] == ["ok 0", "ok dirty page 2", "ok no dirty page"]
