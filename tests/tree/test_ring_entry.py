@@ -11,7 +11,7 @@ from candidate.tree.building.source import DIRTY_RING, KVM_MAIN
 from fuzz.checkers.ring_entry import BESIDE, EARLY, UNORDERED
 from tests.good_bad.case import violations
 
-from .trees import edited
+from .trees import edited, version
 
 SLOT: Final = "\tentry->slot = slot;\n"
 OFFSET: Final = "\tentry->offset = offset;\n"
@@ -72,5 +72,5 @@ def test_pages_that_are_logged_beside_the_ring(tree: str, tmp_path: Path) -> Non
         assert "mark_page_dirty_in_slot (kvm_main.c:" in reasons[0]
     # Without a bitmap there is no other place.
     assert violations(wrong, WITH_BITMAP.format("off", WRITES)) == []
-    sound = candidate.get(edited(tree, tmp_path / "same", KVM_MAIN, []))
+    sound = candidate.get(version(tree))
     assert [violations(sound, WITH_BITMAP.format("on", writes)) for writes in (WRITES, AT_ONCE)] == [[], []]

@@ -7,11 +7,10 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import KVM_MAIN
 from tests.good_bad.case import violations
 
-from .trees import planted, real_tree
+from .trees import planted, version
 
 TREES: Final = ("6.1", "6.12", "7.3")
 # A top-up gets no object; one, which is too few; all that a fault needs and not all that the cache can hold.
@@ -26,5 +25,5 @@ def test_a_top_up_beyond_its_minimum_must_succeed(name: str, tmp_path: Path) -> 
     found = {fail: [each.signature for each in violations(wrong, PROGRAM.format(fail))] for fail in SHORT}
     enough = "contract: kvm_mmu_topup_memory_cache: top-up fails with enough objects"
     assert found == {"1": [], "2": [], "5": [enough]}
-    sound = candidate.get(f"{PREFIX}{real_tree(name)}")
+    sound = candidate.get(version(name))
     assert [violations(sound, PROGRAM.format(fail)) for fail in SHORT] == [[], [], []]

@@ -7,11 +7,10 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU
 from tests.good_bad.case import violations
 
-from .trees import planted, real_tree
+from .trees import planted, version
 
 # The call where the page was looked up, and the same with the start of the slot.
 CALLS: Final = {
@@ -31,4 +30,4 @@ def test_a_signal_for_another_page_is_found(name: str, tmp_path: Path) -> None:
     wrong = candidate.get(planted(name, tmp_path / "tree", MMU, *CALLS[name]))
     found = [each.signature for each in violations(wrong, PROGRAM)]
     assert found == ["contract: kvm_handle_guest_abort: SIGBUS for another page"]
-    assert violations(candidate.get(f"{PREFIX}{real_tree(name)}"), PROGRAM) == []
+    assert violations(candidate.get(version(name)), PROGRAM) == []

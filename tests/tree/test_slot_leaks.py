@@ -7,11 +7,10 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import KVM_MAIN, MMU
 from tests.good_bad.case import violations
 
-from .trees import planted, real_tree
+from .trees import planted, version
 
 TREES: Final = ("6.1", "6.12", "7.3")
 PROGRAM: Final = """vm cpus=1{more}
@@ -31,8 +30,8 @@ LEFT: Final = "leak: kvm_destroy_vm: allocations left"
 
 @pytest.mark.parametrize("name", TREES)
 def test_slots_leave_nothing(name: str) -> None:
-    version = candidate.get(f"{PREFIX}{real_tree(name)}")
-    assert [violations(version, text) for text in (ALONE, ENDING)] == [[], []]
+    sound = candidate.get(version(name))
+    assert [violations(sound, text) for text in (ALONE, ENDING)] == [[], []]
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -62,4 +61,4 @@ def test_a_memory_cache_that_is_left_is_named(tmp_path: Path) -> None:
     assert "still in split_page_cache; at " in found[0].reason
     assert "kvm_mmu_split_huge_pages" in found[0].reason
     assert found[0].reason.endswith("where it was filled last")
-    assert violations(candidate.get(f"{PREFIX}{real_tree('7.3')}"), program) == []
+    assert violations(candidate.get(version("7.3")), program) == []

@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree import PREFIX
 from candidate.tree.building.source import ARM, PGTABLE
 from fuzz.execution.executor import Executor
 from fuzz.judging.differential import REGRESSION, Differential
@@ -15,7 +14,7 @@ from fuzz.language.text import load, parse
 from reference.machine.arena import HIGH
 from reference.machine.descriptor import address_bits
 
-from .trees import planted, real_tree, real_trees, version
+from .trees import planted, real_trees, version
 
 SEEDS: Final = Path(__file__).parents[2] / "corpus" / "seeds"
 TREES: Final = real_trees() or ["6.12"]
@@ -83,7 +82,7 @@ PLANTED: Final = {
 def test_planted(mistake: str, tmp_path: Path) -> None:
     file, text, instead, signature = PLANTED[mistake]
     copy = planted("6.12", tmp_path / "tree", file, text, instead)
-    differential = Differential(candidate.get(f"{PREFIX}{real_tree()}"), candidate.get(copy))
+    differential = Differential(candidate.get(version()), candidate.get(copy))
     narrow = parse(f"s2fuzz 1\n{PAGES.format('').replace(' pa=52', '')}cpu0 write a+64K\n")
     assert differential.run(narrow).findings == []
     wide = parse(f"s2fuzz 1\n{PAGES.format('')}cpu0 write a+64K\n")
