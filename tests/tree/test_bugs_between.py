@@ -17,7 +17,7 @@ from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.judging.known import program_of
 from fuzz.language.text import load, parse
 
-from .trees import changed, planted, real_tree, real_trees, version
+from .trees import changed, planted, real_trees, version
 
 
 class Back(NamedTuple):
@@ -96,6 +96,11 @@ def copy_with(back: Back, folder: Path) -> str:
     return planted(back.tree, folder / "tree", back.path, back.text, back.instead)
 
 
+def copy_of(bug: str, folder: Path) -> str:
+    """Copy the tree of this bug with the bug; return the name of the version."""
+    return copy_with(next(back for back in BACK if back.bug == bug), folder)
+
+
 @each_bug
 def test_bug_run_detects_it(back: Back, tmp_path: Path) -> None:
     assert bug_run(candidate.get(version(back.tree)), back.bug) == ("", "")
@@ -129,14 +134,14 @@ AREA: Final = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4M backing=device\nhost u
 def test_a_block_beyond_an_area_is_mapped_from_its_first_page_only(
     unmapped: str, read: str, known: str | None, tmp_path: Path
 ) -> None:
-    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "V1"), tmp_path))
+    copy = candidate.get(copy_of("V1", tmp_path))
     found = Differential(copy, copy).run(parse(AREA.format(unmapped, read))).findings
     assert {each.known for each in found} == ({known} if known else set())
 
 
 def test_an_access_through_the_block_before_the_fault_ends_is_explained(tmp_path: Path) -> None:
     """The access is judged before the block."""
-    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "V1"), tmp_path))
+    copy = candidate.get(copy_of("V1", tmp_path))
     par = "par\ncpu0 read a+0\ncpu1 read a+4K\nswitch cpu0 to cpu1 after store 2\nend\n"
     slot = "vm cpus=2\nslot a ipa=1G size=4M backing=device\nhost unmap a+4K 4K\n"
     found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{slot}{par}")).findings
@@ -146,7 +151,7 @@ def test_an_access_through_the_block_before_the_fault_ends_is_explained(tmp_path
 
 def test_level_0_is_the_hint_of_a_table_of_level_0(tmp_path: Path) -> None:
     """Until 6.7 level 0 meant that there is no hint. With 4K pages and without FEAT_LPA2 it is no level of a leaf."""
-    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "B21"), tmp_path))
+    copy = candidate.get(copy_of("B21", tmp_path))
     block = "s2fuzz 1\nvm ipa=45 cpus=1 ttl=on\nslot a ipa=2G size=1G backing=hugetlb1g\n"
     found = Differential(copy, copy).run(parse(f"{block}cpu0 read a+0\nhost discard a+0 1G\n")).findings
     assert {each.known for each in found} == {"B21"}
@@ -156,7 +161,7 @@ def test_level_0_is_the_hint_of_a_table_of_level_0(tmp_path: Path) -> None:
 def test_a_direct_call_does_not_request_execution_of_device_memory(backing: str, tmp_path: Path) -> None:
     """The execute right is left out even if the program names it; if the leaf is executable, X4 then strikes."""
     program = f"vm cpus=1 fwb=on dic=on\nslot a ipa=1G size=4K backing={backing}\ncpu0 read a+0\ntable relax a+0 rx\n"
-    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "X4"), tmp_path))
+    copy = candidate.get(copy_of("X4", tmp_path))
     found = Differential(copy, copy).run(parse(f"s2fuzz 1\n{program}")).findings
     assert {each.known for each in found} <= {"X4"}
     assert bool(found) == (backing == "devicewb")
@@ -206,19 +211,18 @@ def test_accesses_by_a_leaf_that_is_still_owed_a_flush_are_explained(
     change: str, signature: str, tmp_path: Path
 ) -> None:
     """B24: the CPU uses its old entry, in a later operation, until a flush covers it."""
-    copy = candidate.get(copy_with(next(back for back in BACK if back.bug == "B24"), tmp_path))
+    copy = candidate.get(copy_of("B24", tmp_path))
     found = Differential(copy, copy).run(parse(SECOND.format(change))).findings
     assert any(each.signature.startswith(signature) for each in found)
     assert {each.known for each in found} == {"B24"}
 
 
-def planted_too(back: Back, path: str, text: str, instead: str, folder: Path) -> str:
-    """Copy the tree with the bug and with another change; return the name of the version."""
-    source = real_tree(back.tree)
-    files: dict[str, str | None] = {back.path: (source / back.path).read_text().replace(back.text, back.instead, 1)}
-    whole = files.get(path) or (source / path).read_text()
+def planted_too(copy: str, path: str, text: str, instead: str, folder: Path) -> str:
+    """Copy a copy of a tree with another change; return the name of the version."""
+    tree = Path(copy.removeprefix(PREFIX))
+    whole = (tree / path).read_text()
     assert whole.count(text) == 1
-    return f"{PREFIX}{changed(source, folder / 'more', {**files, path: whole.replace(text, instead)})}"
+    return f"{PREFIX}{changed(tree, folder / 'more', {path: whole.replace(text, instead)})}"
 
 
 ALONE: Final = "s2fuzz 1\nvm cpus=1 ttl=on range=on\nslot a ipa=1G size=8K backing=anon log=on\ncpu0 read a+0\n"
@@ -233,7 +237,7 @@ NEARLY: Final = {
 @pytest.mark.parametrize("back", [back for back in BACK if back.bug in NEARLY], ids=lambda back: back.bug)
 def test_another_bug_of_the_same_function_is_not_explained(back: Back, tmp_path: Path) -> None:
     path, text, instead, program = NEARLY[back.bug]
-    having = candidate.get(copy_with(back, tmp_path))
-    both = candidate.get(planted_too(back, path, text, instead, tmp_path))
-    found = Differential(having, both).run(parse(program)).findings
+    having = copy_with(back, tmp_path)
+    both = planted_too(having, path, text, instead, tmp_path)
+    found = Differential(candidate.get(having), candidate.get(both)).run(parse(program)).findings
     assert {(each.kind, each.known) for each in found if each.signature.startswith("tlb: ")} == {(REGRESSION, "")}
