@@ -13,11 +13,10 @@ import pytest
 
 from fuzz.campaign.campaign import open_campaign
 from fuzz.campaign.store.database import NAME, CampaignError
-from fuzz.command_line import cli
 from fuzz.corpus import Corpus
 from fuzz.distribution import corpus_folder
 
-from ..console import refused
+from ..console import in_process, refused
 from .campaigns import SETTINGS
 
 NOT_BEGUN = "campaign: the campaign has not begun, because it was killed or its disk was full; free space there, and"
@@ -68,9 +67,8 @@ STATES: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Path:
+def begun(folder: Path) -> Path:
     """Return the directory of a campaign that has judged nothing yet."""
-    folder = tmp_path / "campaign"
     with open_campaign(folder, SETTINGS):
         pass
     return folder
@@ -80,31 +78,33 @@ def begun(tmp_path: Path) -> Path:
 def test_status_and_campaign_have_one_line(begun: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
     change, of_status, of_campaign = STATES[state]
     change(begun)
-    code = cli.main(["status", str(begun)])
-    captured = capsys.readouterr()
+    call = in_process(capsys)
+    status = call("status", str(begun))
     if of_status:
-        refused((code, *captured), of_status)
+        refused(status, of_status)
     else:
-        assert code == 4
+        assert status[0] == 4
     if of_campaign:
-        code = cli.main(["campaign", str(begun), "--candidate", "rfc-v1", "--hours", "0.0001", "--workers", "1"])
-        refused((code, *capsys.readouterr()), of_campaign)
+        campaign = call("campaign", str(begun), "--candidate", "rfc-v1", "--hours", "0.0001", "--workers", "1")
+        refused(campaign, of_campaign)
     else:
         with open_campaign(begun, SETTINGS) as parts:
             assert parts.seed == 1
 
 
 def test_a_campaign_that_judged_nothing_has_no_verdict(begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["status", str(begun)]) == 4
-    out, err = capsys.readouterr()
+    status = in_process(capsys, "status", str(begun))
+    code, out, err = status()
+    assert code == 4
     assert "not begun; the same command begins it" in out
     assert err == f"s2fuzz: nothing was judged, so there is no verdict; see {begun}/log; the same command resumes\n"
-    assert cli.main(["status", str(begun), "--json"]) == 4
-    assert json.loads(capsys.readouterr().out)["exit_code"] == 4
+    code, out, _ = status("--json")
+    assert code == 4
+    assert json.loads(out)["exit_code"] == 4
 
 
-def test_a_full_disk_leaves_no_corpus_with_some_of_the_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, fsync, left = tmp_path / "campaign", os.fsync, [5]
+def test_a_full_disk_leaves_no_corpus_with_some_of_the_seeds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, left = os.fsync, [5]
 
     def full(fd: int) -> None:
         left[0] -= 1

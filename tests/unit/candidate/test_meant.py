@@ -8,9 +8,8 @@ import pytest
 import candidate
 from candidate import RefusedCandidateError, UnknownCandidateError
 from candidate.tree import TreeError
-from fuzz.command_line import cli
 
-from ..console import MISSING_CLEAN, refused
+from ..console import MISSING_CLEAN, in_process, refused
 
 MEANT = {
     "rfc-v3": "no version 'rfc-v3' (did you mean 'rfc-v1-3'?); there are: original, ",
@@ -97,9 +96,4 @@ COMMANDS = {
 def test_every_command_has_the_same_message(here: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     par = "s2fuzz 1\nvm\nslot a size=64K backing=anon\npar\ncpu0 read a+0\ncpu1 read a+0\nend\n"
     (here / "par.s2").write_text(par)
-    try:
-        code: object = cli.main(COMMANDS[command])
-    except SystemExit as end:
-        code = end.code
-    assert isinstance(code, int)
-    refused((code, *capsys.readouterr()), f"s2fuzz: {MEANT['rfc-v3']}")
+    refused(in_process(capsys)(*COMMANDS[command]), f"s2fuzz: {MEANT['rfc-v3']}")
