@@ -84,6 +84,7 @@ fuzz: $(BASE)
 # results of compiled code and its errors, and the tests that judge thousands of programs. One process runs all tests of
 # a file, because they share fixtures; the files that take longest come first (tests/conftest.py).
 MANY := $(addprefix tests/unit/engines/test_,atheris.py engine.py hypothesis_engine.py supervisor.py) \
+	$(addprefix tests/unit/engines/test_session_,files.py replays.py) \
 	tests/quality/test_finds.py tests/quality/test_state_machine.py \
 	tests/unit/features/test_features.py tests/unit/generation/test_generator_pairs.py
 # Tests in the folders of the second part that need not run twice.

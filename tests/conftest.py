@@ -48,7 +48,7 @@ LONGEST: Final = (
     "tests/unit/command_line/test_demo.py",
     "tests/unit/minimizing/test_minimizing.py",
     "tests/unit/campaign/test_campaign_cluster.py",
-    "tests/unit/engines/test_engine.py",
+    "tests/unit/engines/test_session_files.py",
 )
 
 
