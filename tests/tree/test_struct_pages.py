@@ -199,31 +199,47 @@ def test_an_allocation_that_must_not_sleep(tmp_path: Path) -> None:
 FOLIO: Final = """
 	if (s2vi.page) {
 		struct folio *folio = page_folio(s2vi.page);
+		unsigned long pages = %s;
+		bool hugetlb = %s;
 
-		BUG_ON(folio_nr_pages(folio) != %d || folio_size(folio) != %d * PAGE_SIZE);
-		BUG_ON(folio_test_large(folio) != (%d > 1) || folio_test_hugetlb(folio) != %d);
-		BUG_ON(folio_pfn(folio) != ALIGN_DOWN(s2vi.pfn, %d) || folio_order(folio) != ilog2(%d));
+		BUG_ON(folio_nr_pages(folio) != pages || folio_size(folio) != pages * PAGE_SIZE);
+		BUG_ON(folio_test_large(folio) != (pages > 1) || folio_test_hugetlb(folio) != hugetlb);
+		BUG_ON(folio_pfn(folio) != ALIGN_DOWN(s2vi.pfn, pages) || folio_order(folio) != ilog2(pages));
 		BUG_ON(compound_head(s2vi.page) != &folio->page || PageTail(s2vi.page) == (s2vi.page == &folio->page));
 	}
 """
 LOOKED_UP: Final = "\treturn kvm_s2_fault_map(s2fd, &s2vi, prot, memcache);\n"
 
 
-def seeing(folder: Path, pages: int, hugetlb: int) -> str:
-    """Copy a tree so that its faults see a folio of this many pages; return the name of the version."""
-    check = FOLIO % (pages, pages, pages, hugetlb, pages, pages)
-    return edited("7.3", folder, MMU, ((LOOKED_UP, check + LOOKED_UP),))
+def seeing(folder: Path, pages: int | str, hugetlb: int | str) -> str:
+    """Copy a tree so that its faults see a folio of this many pages; return the name of the version.
+
+    :param pages: a number, or an expression in C
+    :param hugetlb: whether it is of hugetlb: a number, or an expression in C
+    """
+    return edited("7.3", folder, MMU, ((LOOKED_UP, FOLIO % (pages, hugetlb) + LOOKED_UP),))
 
 
+# Each backing has its own gigabyte of guest addresses, so that one tree does for all: pages of a folio; of hugetlb.
 BACKINGS: Final = {"anon": (1, 0), "thp": (512, 0), "hugetlb2m": (512, 1), "hugetlb1g": (1 << 18, 1)}
+ACCESSES: Final = "vm cpus=1\nslot a ipa={}G size=1G backing={}\ncpu0 read a+12K\ncpu0 write a+0\ncpu0 read a+516K\n"
+
+
+def by_address(gfn: str) -> list[str]:
+    """Return expressions in C for the two values of the backing of a guest address."""
+    columns = (", ".join(map(str, column)) for column in zip(*BACKINGS.values(), strict=True))
+    return [f"((int []){{ {column} }})[({gfn} >> 18) - 1]" for column in columns]
+
+
+def accesses(backing: str) -> str:
+    """Return a program with accesses to the gigabyte of a backing."""
+    return ACCESSES.format(1 + list(BACKINGS).index(backing), backing)
 
 
 @pytest.mark.parametrize("backing", BACKINGS)
 def test_a_huge_page_is_a_folio(backing: str, tmp_path: Path) -> None:
-    pages, hugetlb = BACKINGS[backing]
-    tree = seeing(tmp_path / "tree", pages, hugetlb)
-    program = f"vm cpus=1\nslot a ipa=1G size=1G backing={backing}\ncpu0 read a+12K\ncpu0 write a+0\ncpu0 read a+516K\n"
-    assert violations(candidate.get(tree), program) == []
+    tree = seeing(tmp_path / "tree", *by_address("s2vi.gfn"))
+    assert violations(candidate.get(tree), accesses(backing)) == []
 
 
 def test_a_huge_page_that_several_entries_map_is_one_folio(tmp_path: Path) -> None:
@@ -237,10 +253,13 @@ def test_a_huge_page_that_several_entries_map_is_one_folio(tmp_path: Path) -> No
 OLDER: Final = """
 	if (!is_error_noslot_pfn(pfn)) {
 		struct page *page = pfn_to_page(pfn), *head = compound_head(page);
+		unsigned long pages = %s;
+		bool hugetlb = %s;
 
-		BUG_ON(PageHuge(page) != %d || PageCompound(page) != (%d > 1) || compound_nr(head) != %d);
-		BUG_ON(page_to_pfn(head) != ALIGN_DOWN(pfn, %d) || is_vm_hugetlb_page(find_vma(current->mm, hva)) != %d);
-		BUG_ON(vma_kernel_pagesize(find_vma(current->mm, hva)) != (%d ? %d * PAGE_SIZE : PAGE_SIZE));
+		BUG_ON(PageHuge(page) != hugetlb || PageCompound(page) != (pages > 1) || compound_nr(head) != pages);
+		BUG_ON(page_to_pfn(head) != ALIGN_DOWN(pfn, pages));
+		BUG_ON(is_vm_hugetlb_page(find_vma(current->mm, hva)) != hugetlb);
+		BUG_ON(vma_kernel_pagesize(find_vma(current->mm, hva)) != (hugetlb ? pages * PAGE_SIZE : PAGE_SIZE));
 	}
 """
 LOOKED_UP_OLDER: Final = "\tif (is_error_noslot_pfn(pfn))\n\t\treturn -EFAULT;\n"
@@ -249,12 +268,10 @@ LOOKED_UP_OLDER: Final = "\tif (is_error_noslot_pfn(pfn))\n\t\treturn -EFAULT;\n
 @pytest.mark.parametrize("name", ["5.15", "6.1", "6.8"])
 @pytest.mark.parametrize("backing", BACKINGS)
 def test_a_huge_page_is_compound_in_older_trees(name: str, backing: str, tmp_path: Path) -> None:
-    pages, hugetlb = BACKINGS[backing]
-    check = OLDER % (hugetlb, pages, pages, pages, hugetlb, hugetlb, pages)
+    check = OLDER % tuple(by_address("gfn"))
     locked = f"{{ mmap_read_lock(current->mm); {check} mmap_read_unlock(current->mm); }}\n"
     tree = edited(name, tmp_path / "tree", MMU, ((LOOKED_UP_OLDER, LOOKED_UP_OLDER + locked),))
-    program = f"vm cpus=1\nslot a ipa=1G size=1G backing={backing}\ncpu0 read a+12K\ncpu0 write a+0\ncpu0 read a+516K\n"
-    found = [each.what for each in violations(candidate.get(tree), program)]
+    found = [each.what for each in violations(candidate.get(tree), accesses(backing))]
     # 5.15 has the known bug I1.
     assert [what for what in found if what != "user page tables walked with interrupts on"] == []
 
