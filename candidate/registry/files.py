@@ -20,11 +20,11 @@ from types import CodeType, ModuleType
 from typing import Final
 
 from reference.compiled.choice import HOME, OUTSIDE, is_file_name, module_of_file
-from reference.import_trial import try_import
 
 from ..tree import PREFIX, with_absolute_path
 from .declaration import CANDIDATE, Candidate, declarations
 from .errors import DeclarationError, RefusedFileError
+from .import_trial import try_import
 from .meant import path_meant
 from .source_paths import note, shown_path, source_of
 

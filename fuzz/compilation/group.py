@@ -24,7 +24,6 @@ PLAIN: Final = frozenset(
             "reference/compiled/annotations.py",
             "reference/compiled/choice.py",
             "reference/cache_folder.py",
-            "reference/import_trial.py",
             "fuzz/distribution.py",
             "fuzz/suggestions.py",
         ),

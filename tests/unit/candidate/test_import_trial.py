@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from reference.import_trial import ImportEnd, try_import
+from candidate.registry.import_trial import ImportEnd, try_import
 
 
 @pytest.fixture(autouse=True)
