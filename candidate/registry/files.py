@@ -7,6 +7,7 @@ form a package: ``from .my_base import PgtableMyBase`` imports a file in the sam
 """
 
 import ast
+import json
 import os
 import sys
 import traceback
@@ -29,6 +30,9 @@ from .meant import path_meant
 from .source_paths import note, shown_path, source_of
 
 _WANTED: Final = "the path of a Python file that ends in its declaration"
+# Environment variable: the outside files that this process, or one that started it, has imported, as JSON; with the
+# state of each.
+_TRIED: Final = "S2FUZZ_IMPORTED"
 
 
 class _Loader(SourceFileLoader):
@@ -188,14 +192,14 @@ def _named(version: Candidate, name: str) -> Candidate:
 
 def _imported(module: str) -> ModuleType:
     source = source_of(module)
-    if module not in sys.modules:
+    if module not in sys.modules and not _is_tried(source):
         end = try_import(lambda: import_module(module), lambda file: Path(file).parent == source.parent)
         if end is not None:
             place = f"{shown_path(Path(end.file or source))}:{end.line or 1}"
             remedy = "the file must import without ending its process; fix that line"
             raise RefusedFileError(f"{place}: the process that imported it ended {end.how}; {remedy}")
     try:
-        return import_module(module)
+        imported = import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -203,6 +207,36 @@ def _imported(module: str) -> ModuleType:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         wrong = " ".join(f"{type(error).__name__}: {said}".split())
         raise RefusedFileError(f"{place}: {wrong}; the file must import without an error; fix that line") from error
+    _note_tried(module)
+    return imported
+
+
+def _is_tried(source: Path) -> bool:
+    """Return whether this process or one that started it has imported a file, and its folder's files are unchanged."""
+    tried = _tried()
+    beside = [file for file in tried if os.path.dirname(file) == str(source.parent)]
+    return str(source) in tried and all(_changed_at(file) == tried[file] for file in beside)
+
+
+def _note_tried(module: str) -> None:
+    """Note, for processes that this one starts, that a file and those that it imports do not end their process."""
+    package = f"{module.rpartition('.')[0]}."
+    files = [str(source_of(each)) for each in sys.modules if each.startswith(package)]
+    os.environ[_TRIED] = json.dumps({**_tried(), **{file: _changed_at(file) for file in files}})
+
+
+def _tried() -> dict[str, list[int]]:
+    known: dict[str, list[int]] = json.loads(os.environ.get(_TRIED, "{}"))
+    return known
+
+
+def _changed_at(file: str) -> list[int]:
+    """Return what differs after a change of a file."""
+    try:
+        now = os.stat(file)
+    except OSError:
+        return []
+    return [now.st_mtime_ns, now.st_size, now.st_ino]
 
 
 def _failed_at(error: BaseException, path: Path) -> str:

@@ -4,12 +4,14 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import candidate
 from candidate import RefusedCandidateError
+from candidate.registry import files
 from candidate.registry.files import canonical
 from fuzz.campaign.store.code import digests_of
 from fuzz.command_line import cli
@@ -203,6 +205,23 @@ def test_every_command_reports_kernel_code_that_ends_its_process(here: Path, com
     done = process(*WITH_ENDING[command], cwd=here, stdout=subprocess.PIPE)
     said = "the Python code of the candidate ended its process with exit code 5, in kvm_"
     assert (done.returncode, done.stderr.count(said)) == (2, 1), done.stderr
+
+
+def test_one_trial_is_enough_until_a_file_of_the_folder_changes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check it for a file that imports another one; a fresh ``sys.modules`` stands for another process."""
+    trials: list[str] = []
+    monkeypatch.setattr(files, "try_import", lambda work, watched: trials.append("another"))
+    # Restored afterwards.
+    monkeypatch.setenv("S2FUZZ_IMPORTED", "{}")
+    counts: list[int] = []
+    for text in (MINE, MINE, f"{MINE}# Changed.\n"):
+        if (here / "mine.py").read_text() != text:
+            (here / "mine.py").write_text(text)
+        for module in [name for name in sys.modules if name.startswith(OUTSIDE)]:
+            monkeypatch.delitem(sys.modules, module)
+        files.load(files.path_of("./top.py"), "./top.py")
+        counts.append(len(trials))
+    assert counts == [1, 1, 2]
 
 
 def test_the_standard_input_is_not_read_twice(here: Path) -> None:
