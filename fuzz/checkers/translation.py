@@ -15,7 +15,8 @@ from reference.machine.descriptor import (
 
 from ..language import operations as ops
 from ..language.program import DEVICES
-from ..sides.guest import Guest, Watcher
+from ..sides.guest import Guest
+from ..sides.notified import Watcher
 from ..sides.outcome import Outcome
 from .backing import ILLEGAL, Backing
 from .checker import GuestChecker, Peers

@@ -6,7 +6,7 @@ from typing import Final
 from reference.turns import Anchor
 
 from ..language.operations import HARDWARE, STEPS_OF_HOST, Concurrent, Switch, actor_name, is_vcpu
-from ..sides.guest import Notified
+from ..sides.notified import Notified
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .coroutine import Coroutine
