@@ -34,7 +34,7 @@ HOT: Final = (
     *("checkers___operation_ranges.", "checkers___page_reference.", "checkers___progress.", "checkers___refcount."),
     *("checkers___shadow.", "checkers___suite.", "checkers___table.", "checkers___translation."),
     *("checkers___walk_order.", "execution___guest_accesses.", "judging___matching."),
-    *("judging___predicate_notes.", "judging___stretch."),
+    *("judging___flush_notes.", "judging___predicate_notes.", "judging___stretch."),
     *("sides___guest.", "sides___notified.", "sides___side."),
 )
 # The code that drives kernel trees: the training run has no trees and therefore gives no profile of it.
