@@ -64,9 +64,7 @@ class Locks(Pages):
             if is_mmu:
                 self.mmu_shared = False
         else:
-            self.condition = f"{LOCK_NAMES[name]} is released without being held"
-            self.warn("lock-not-held")
-            self.condition = ""
+            self.warn("lock-not-held", f"{LOCK_NAMES[name]} is released without being held")
         vmid = 0 if name in AREA_LOCKS else self.vmid
         if self.steps is not None:
             self.steps.drop(name, vmid)

@@ -133,6 +133,12 @@ class KernelState:
             self.warn("in " + where)
         return condition
 
-    def warn(self, label: str) -> None:
+    def warn(self, label: str, condition: str = "") -> None:
+        """Report a warning to the observers.
+
+        :param condition: the value of `condition` meanwhile
+        """
+        self.condition = condition
         for o in self.on.warn:
             o.warn(label)
+        self.condition = ""

@@ -152,9 +152,7 @@ class HostReplay(VmReplay):
             self.host.mte_clear_page_tags(a, b != 0)
             return
         if kind == r.OTHER_LOCK:
-            k.condition = self.place(b).where if b else ""
-            k.warn(r.WRONG_LOCKS[a])
-            k.condition = ""
+            k.warn(r.WRONG_LOCKS[a], self.place(b).where if b else "")
             return
         if kind == r.ACCOUNT:
             for o in k.on.accounted:
@@ -183,9 +181,7 @@ class HostReplay(VmReplay):
             return
         if kind == r.SLEEP:
             if a:
-                k.condition = f"{self.name(name)} may sleep, and {r.ATOMIC[a]}"
-                k.warn("sleeping-call-atomic")
-                k.condition = ""
+                k.warn("sleeping-call-atomic", f"{self.name(name)} may sleep, and {r.ATOMIC[a]}")
             else:
                 k.might_sleep()
             return
@@ -198,9 +194,7 @@ class HostReplay(VmReplay):
         elif kind == r.WARN:
             text = self.name(name)
             held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
-            k.condition = text
-            k.warn(held or "in " + self.place(self.chain).function)
-            k.condition = ""
+            k.warn(held or "in " + self.place(self.chain).function, text)
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
             counted, allocated = is_stage2(self.place(self.chain).unit), kind in (r.KZALLOC, r.PERCPU)
             if counted:
