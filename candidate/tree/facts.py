@@ -82,7 +82,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
         len(record["files"]) - len(compiled),
         record["probes"],
         record["symbols"],
-        {name: uses(source, paths, name) for name, kind in record["symbols"].items() if kind == symbols.UNKNOWN},
+        uses(source, paths, [name for name, kind in record["symbols"].items() if kind == symbols.UNKNOWN]),
         record["idle"],
         record["unreached"],
         record["failed"],
@@ -90,18 +90,21 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
     )
 
 
-def uses(source: TreeSource, paths: Sequence[str], name: str) -> list[str]:
-    """Return the places in functions of some files that name a symbol: ``virt/kvm/kvm_main.c:12, in kvm_init()``.
+def uses(source: TreeSource, paths: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the places in functions of some files that name symbols: ``virt/kvm/kvm_main.c:12, in kvm_init()``.
 
     A call in a macro of a header is not found.
+
+    :returns: symbol -> places
     """
-    word = re.compile(rf"\b{re.escape(name)}\b")
-    found: list[str] = []
-    for path in paths:
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for path in paths if names else ():
         lines = without_comments(source.text(path)).splitlines()
-        numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
-        around = [(number, function_around(lines, number)) for number in numbers]
-        found += [f"{path}:{number}, in {function}()" for number, function in around if function]
+        for name, places in found.items():
+            word = re.compile(rf"\b{re.escape(name)}\b")
+            numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
+            around = [(number, function_around(lines, number)) for number in numbers]
+            places += [f"{path}:{number}, in {function}()" for number, function in around if function]
     return found
 
 
