@@ -26,7 +26,7 @@ def name_meant(name: str, names: Iterable[str]) -> str:
     """
     if tree := tree_meant_by(name):
         return f" (a kernel tree is `{tree}`)"
-    if hint := prefix_meant(name):
+    if hint := _prefix_meant(name):
         return hint
     for stem in (name, name.replace("-", "_")):
         if Path(f"{stem}.py").is_file():
@@ -39,8 +39,7 @@ def name_meant(name: str, names: Iterable[str]) -> str:
         return f" (did you mean {near[0]!r}?)"
     if hint := _tree_near(name):
         return hint
-    near_file = near_path(Path(f"{name}.py"), lambda path: path.suffix == ".py" and path.is_file())
-    return f" (did you mean './{near_file}'?)" if near_file else ""
+    return _file_near(f"{name}.py")
 
 
 def path_meant(name: str) -> str:
@@ -50,17 +49,20 @@ def path_meant(name: str) -> str:
     if os.path.lexists(name):
         # The name is right, and something else is wrong with the file.
         return ""
-    if hint := prefix_meant(name):
+    if hint := _prefix_meant(name):
         return hint
-    if near := near_path(Path(name), lambda path: path.suffix == ".py" and path.is_file()):
-        return f" (did you mean {near if near.startswith(('/', '.')) else f'./{near}'!r}?)"
-    return _tree_near(name)
+    return _file_near(name) or _tree_near(name)
 
 
-def prefix_meant(name: str) -> str:
+def _prefix_meant(name: str) -> str:
     """Return a hint for a kernel tree whose prefix is misspelt; "" for another name."""
     found = _PREFIX.fullmatch(name)
     return f" (a kernel tree is `{PREFIX}{found['path']}`)" if found else ""
+
+
+def _file_near(name: str) -> str:
+    near = near_path(Path(name), lambda path: path.suffix == ".py" and path.is_file())
+    return f" (did you mean {near if near.startswith(('/', '.')) else f'./{near}'!r}?)" if near else ""
 
 
 def _tree_near(name: str) -> str:
