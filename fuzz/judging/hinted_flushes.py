@@ -54,14 +54,13 @@ class HintedFlushes:
         :returns: the range of a table that was cut off in this operation and is flushed with its own level as hint
         """
         hint = level & _LEVEL
-        for key in self.debts:
-            if unusable:
-                break
-            # The flush removes tables above the leaf that a hint names, and all tables on the way without a hint.
-            if at >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
-                self.settled.add(key)
-        if not hint and not unusable:
-            return None
+        if not unusable:
+            for key in self.debts:
+                # The flush removes tables above the leaf that a hint names, and all tables on the way without a hint.
+                if at >> self.shifts[key[0]] == key[1] >> self.shifts[key[0]] and (not hint or key[0] < hint):
+                    self.settled.add(key)
+            if not hint:
+                return None
         base = at & -(1 << self.shifts[hint])
         key = (hint, base)
         if key not in self.cut:

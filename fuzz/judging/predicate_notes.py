@@ -321,7 +321,7 @@ class PredicateNotes(FlushNotes):
         if own.fault == ACCESS_FLAG:
             own.frames.append(self.frame_of(entry))
         elif level != own.fault_level or self.frame_of(entry) != self.frame_of(own.fault_entry):
-            self.own.lost = True
+            own.lost = True
             self.note(GONE, *self.page_of_fault())
 
     def page_of_fault(self) -> tuple[int, int, int]:
