@@ -42,7 +42,7 @@ _TREES: Final = ("candidate___tree___",)
 # Equally hot but without a profile: full optimisation pays off.
 UNTRAINED: Final = (
     *("runtime___replay.", "runtime___replay_host.", "runtime___replay_vms.", "runtime___tree."),
-    *("runtime___exchange.", "runtime___host_pages.", "runtime___process."),
+    *("runtime___exchange.", "runtime___host_pages.", "runtime___process.", "runtime___sent_host."),
 )
 # C files whose code runs at most once per program: without optimisation they compile in two thirds of the time.
 COLD: Final = (
