@@ -65,7 +65,6 @@ PROBES: Final = (
         r"kvm_vm_ioctl_set_memory_region\(struct kvm \*kvm,\s+struct kvm_userspace_memory_region2",
         KVM_MAIN,
     ),
-    TreeProbe("HAVE_GUP_VMAS", r"long get_user_pages\([^;]*struct vm_area_struct \*\*vmas", "include/linux/mm.h"),
     TreeProbe("HAVE_FOLLOW_PTE_VMA", r"int follow_pte\(struct vm_area_struct", "include/linux/mm.h"),
     TreeProbe(
         "HAVE_KVMALLOC_ALIGN",
