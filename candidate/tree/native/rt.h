@@ -102,8 +102,6 @@ extern unsigned long rt_small_start HIDDEN;
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
 void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
-unsigned long rt_next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
-			  unsigned long i);
 void rt_cannot_start(const char *why) __attribute__((noreturn));
 void rt_told_free(const void *p, void **frame);
 void rt_free_later(void *p);

@@ -24,28 +24,30 @@ unsigned int __sw_hweight8(unsigned int word) { return weight(word & 0xff); }
 /* ---- searches ---- */
 
 /* The first bit from i on that is set in a bitmap, and in another one if there is one; a mask inverts bits. */
-unsigned long rt_next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
-			  unsigned long i)
+static unsigned long next_bit(const unsigned long *map, const unsigned long *other, unsigned long invert, unsigned long size,
+			      unsigned long i)
 {
 	for (; i < size; i++)
 		if (((map[i / 64] & (other ? other[i / 64] : ~0UL)) ^ invert) >> i % 64 & 1)
 			return i;
 	return size;
 }
+/* CPU masks are single words. The function is not inline until 5.19. */
+unsigned int cpumask_next(int n, const unsigned long *mask) { return (unsigned int)next_bit(mask, 0, 0, 64, n + 1); }
 /* From 6.1 on: one bitmap, its bits, the first bit. Before: two bitmaps, bits, the first bit, a mask that inverts bits. */
 unsigned long _find_next_bit(const unsigned long *map, unsigned long b, unsigned long c, unsigned long d, unsigned long invert)
 {
-	return shim_find_in_one ? rt_next_bit(map, 0, 0, b, c) : rt_next_bit(map, (const unsigned long *)b, invert, c, d);
+	return shim_find_in_one ? next_bit(map, 0, 0, b, c) : next_bit(map, (const unsigned long *)b, invert, c, d);
 }
-unsigned long _find_first_bit(const unsigned long *map, unsigned long size) { return rt_next_bit(map, 0, 0, size, 0); }
-unsigned long _find_first_zero_bit(const unsigned long *map, unsigned long size) { return rt_next_bit(map, 0, ~0UL, size, 0); }
+unsigned long _find_first_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, 0, size, 0); }
+unsigned long _find_first_zero_bit(const unsigned long *map, unsigned long size) { return next_bit(map, 0, ~0UL, size, 0); }
 unsigned long _find_next_zero_bit(const unsigned long *map, unsigned long size, unsigned long i)
 {
-	return rt_next_bit(map, 0, ~0UL, size, i);
+	return next_bit(map, 0, ~0UL, size, i);
 }
 unsigned long _find_next_and_bit(const unsigned long *a, const unsigned long *b, unsigned long size, unsigned long i)
 {
-	return rt_next_bit(a, b, 0, size, i);
+	return next_bit(a, b, 0, size, i);
 }
 unsigned long _find_last_bit(const unsigned long *map, unsigned long size)
 {
@@ -56,11 +58,11 @@ unsigned long _find_last_bit(const unsigned long *map, unsigned long size)
 }
 unsigned long _find_first_and_bit(const unsigned long *a, const unsigned long *b, unsigned long size)
 {
-	return rt_next_bit(a, b, 0, size, 0);
+	return next_bit(a, b, 0, size, 0);
 }
 unsigned long _find_next_andnot_bit(const unsigned long *a, const unsigned long *b, unsigned long size, unsigned long i)
 {
-	for (; (i = rt_next_bit(a, 0, 0, size, i)) < size; i++)
+	for (; (i = next_bit(a, 0, 0, size, i)) < size; i++)
 		if (!(b[i / 64] >> i % 64 & 1))
 			break;
 	return i;

@@ -57,8 +57,6 @@ unsigned char static_key_initialized = 1;	/* the system has booted */
 /* There is one CPU, number 0. CPU masks are single words. */
 unsigned int nr_cpu_ids = 1;
 unsigned long __cpu_possible_mask[1] = { 1 }, __cpu_online_mask[1] = { 1 };
-/* Not inline until 5.19. */
-unsigned int cpumask_next(int n, const unsigned long *mask) { return (unsigned int)rt_next_bit(mask, 0, 0, 64, n + 1); }
 extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n)
