@@ -98,9 +98,9 @@ int rt_in_host(const void *va);
 void *rt_small(unsigned long n);
 #define RT_SMALL_BYTES	(1UL << 30)
 extern unsigned long rt_small_start HIDDEN;
+static inline int rt_in_small(const void *p) { return (unsigned long)p - rt_small_start < RT_SMALL_BYTES; }
 /* Freed small memory is filled with this value. */
 #define RT_FREED_WORD	0xa5a5a5a5a5a5a5a5UL
-void rt_small_free(void *p);
 void *rt_keep(unsigned long n);
 void rt_cannot_start(const char *why) __attribute__((noreturn));
 void rt_told_free(const void *p, void **frame);

@@ -115,8 +115,7 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	{ shim_crash("use after free of an object, read of " #n " bytes,", FRAME, 0); } \
 	static inline int is_freed##n(const void *p) \
 	{ \
-		return (unsigned long)p - rt_small_start < RT_SMALL_BYTES && \
-		       *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
+		return rt_in_small(p) && *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
 	}
 FREED(4, 32) FREED(8, 64)
 /* Smaller reads cannot be told from valid data. */

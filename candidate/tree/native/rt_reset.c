@@ -29,11 +29,6 @@ void *rt_small(unsigned long n)
 	return p + 16;
 }
 
-void rt_small_free(void *p)
-{
-	memset(p, (unsigned char)RT_FREED_WORD, ((unsigned long *)p)[-2]);
-}
-
 /* End a process in which no program can run. */
 void rt_cannot_start(const char *why)
 {

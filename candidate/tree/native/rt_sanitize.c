@@ -144,7 +144,7 @@ void *rt_object(unsigned long n)
 unsigned long *rt_object_number(const void *p) { return (unsigned long *)p - 1; }
 /* The size is in the word before the number (rt_reset.c). */
 unsigned long rt_object_size(const void *p) { return ((const unsigned long *)p)[-2]; }
-void rt_object_free(const void *p, void **frame) { rt_small_free((void *)p); }
+void rt_object_free(const void *p, void **frame) { memset((void *)p, (unsigned char)RT_FREED_WORD, rt_object_size(p)); }
 
 #endif
 

@@ -50,7 +50,7 @@ void shim_free_untold(int on) { skips_untold = on; }
 
 static void record_release(const void *p, int kind, void **frame)
 {
-	unsigned long number = (unsigned long)p - rt_small_start < RT_SMALL_BYTES ? *rt_object_number(p) : 0;
+	unsigned long number = rt_in_small(p) ? *rt_object_number(p) : 0;
 
 	if (!rt_in_cache && (number || !skips_untold))
 		rt_emit(kind, number, 0, 0, 0, frame);
@@ -67,8 +67,10 @@ static void given_back(const void *p, int kind, void **frame)
 void rt_told_free(const void *p, void **frame) { record_release(p, EV_KFREE, frame); }
 void rt_free_later(void *p) { rt_object_free(p, FRAME); }
 
-#define ZEROED(name, sig, n) void *name sig { return small_of(n, ZEROES, EV_KZALLOC, FRAME); }
-#define SMALL(name, sig, n) void *name sig { return small_of(n, g, EV_KZALLOC, FRAME); }
+/* A function that allocates n bytes with the flags g. */
+#define ALLOCATES(name, sig, n, g) void *name sig { return small_of(n, g, EV_KZALLOC, FRAME); }
+#define SMALL(name, sig, n) ALLOCATES(name, sig, n, g)
+#define ZEROED(name, sig, n) ALLOCATES(name, sig, n, ZEROES)
 SMALL(__kmalloc, (unsigned long n, unsigned g), n)
 SMALL(__kmalloc_noprof, (unsigned long n, unsigned g), n)
 SMALL(kmalloc_large, (unsigned long n, unsigned g), n)
@@ -83,12 +85,8 @@ SMALL(__kmalloc_node_track_caller, (unsigned long n, unsigned g), n)
 SMALL(__kmalloc_node_track_caller_noprof, (unsigned long n, unsigned g), n)
 SMALL(__vmalloc, (unsigned long n, unsigned g), n)
 SMALL(__vmalloc_noprof, (unsigned long n, unsigned g), n)
-void *__kvmalloc_node_noprof(unsigned long n, unsigned long flags_or_align, unsigned long node_or_flags, int node)
-{
-	unsigned long g = shim_kvmalloc_aligns ? node_or_flags : flags_or_align;
-
-	return small_of(n, g, EV_KZALLOC, FRAME);
-}
+ALLOCATES(__kvmalloc_node_noprof, (unsigned long n, unsigned long flags_or_align, unsigned long node_or_flags, int node), n,
+	  shim_kvmalloc_aligns ? node_or_flags : flags_or_align)
 SMALL(kmem_cache_alloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(kmalloc_trace, (void *s, unsigned g, unsigned long n), n)
 SMALL(__kmalloc_cache_noprof, (void *s, unsigned g, unsigned long n), n)
@@ -134,7 +132,7 @@ void kmem_cache_free(void *s, void *p) { given_back(p, EV_KFREE, FRAME); }
 #define ANY_CACHE	131072
 static void *from_cache(struct cache *s, unsigned g, void **frame)
 {
-	int known = (unsigned long)s - rt_small_start < RT_SMALL_BYTES && s->mark == &is_cache;
+	int known = rt_in_small(s) && s->mark == &is_cache;
 	void *p = small_of(known ? s->bytes : ANY_CACHE, g, EV_KZALLOC, frame);
 
 	if (p && known && s->construct)
@@ -167,16 +165,15 @@ void kmem_cache_free_bulk(void *s, unsigned long n, void **objects)
 unsigned int kmem_cache_size(struct cache *s) { return (unsigned int)s->bytes; }
 unsigned long kmalloc_size_roundup(unsigned long n) { return n; }
 
-#define VALL(name, sig, n, g) void *name sig { return small_of(n, g, EV_KZALLOC, FRAME); }
-VALL(vmalloc, (unsigned long n), n, shim_gfp_sleeps)
-VALL(vmalloc_noprof, (unsigned long n), n, shim_gfp_sleeps)
-VALL(vmalloc_node, (unsigned long n), n, shim_gfp_sleeps)
-VALL(vmalloc_node_noprof, (unsigned long n), n, shim_gfp_sleeps)
-VALL(vmalloc_array, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
-VALL(vmalloc_array_noprof, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
+ALLOCATES(vmalloc, (unsigned long n), n, shim_gfp_sleeps)
+ALLOCATES(vmalloc_noprof, (unsigned long n), n, shim_gfp_sleeps)
+ALLOCATES(vmalloc_node, (unsigned long n), n, shim_gfp_sleeps)
+ALLOCATES(vmalloc_node_noprof, (unsigned long n), n, shim_gfp_sleeps)
+ALLOCATES(vmalloc_array, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
+ALLOCATES(vmalloc_array_noprof, (unsigned long n, unsigned long s), product(n, s), shim_gfp_sleeps)
 /* A function of this name returns zeroes, whatever its flags. */
-VALL(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
-VALL(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
+ALLOCATES(__vcalloc, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
+ALLOCATES(__vcalloc_noprof, (unsigned long n, unsigned long s, unsigned g), product(n, s), g | shim_gfp_zero)
 ZEROED(vzalloc, (unsigned long n), n)
 ZEROED(vzalloc_noprof, (unsigned long n), n)
 ZEROED(vzalloc_node, (unsigned long n), n)
@@ -273,8 +270,8 @@ void *kvrealloc(void *p, unsigned long had, unsigned long n, unsigned g)
 #define BITMAP_BYTES(bits) (((unsigned long)(bits) + 63) / 64 * 8)
 SMALL(bitmap_alloc, (unsigned bits, unsigned g), BITMAP_BYTES(bits))
 SMALL(bitmap_alloc_node, (unsigned bits, unsigned g), BITMAP_BYTES(bits))
-VALL(bitmap_zalloc, (unsigned bits, unsigned g), BITMAP_BYTES(bits), g | shim_gfp_zero)
-VALL(bitmap_zalloc_node, (unsigned bits, unsigned g), BITMAP_BYTES(bits), g | shim_gfp_zero)
+ALLOCATES(bitmap_zalloc, (unsigned bits, unsigned g), BITMAP_BYTES(bits), g | shim_gfp_zero)
+ALLOCATES(bitmap_zalloc_node, (unsigned bits, unsigned g), BITMAP_BYTES(bits), g | shim_gfp_zero)
 void bitmap_free(const void *map) { given_back(map, EV_KFREE, FRAME); }
 
 /* ---- texts of unknown length ---- */
