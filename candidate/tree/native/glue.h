@@ -75,7 +75,8 @@ void shim_user_zap(unsigned long start, unsigned long end);
 void shim_user_ahead(unsigned long what, unsigned long pfn);
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);
 void shim_make_compound(void *page, unsigned int order);
-void *shim_head_of(void *page, unsigned long *pages);
+void *shim_head_of(void *page);
+unsigned long shim_pages_of(void *page);
 int shim_user_frame(unsigned long hva, int write, int may_fault, unsigned long *pfn, int *device);
 
 /* ---- of glue_tags.c ---- */

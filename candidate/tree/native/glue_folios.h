@@ -93,26 +93,25 @@ static void split(struct page *head, unsigned int order)
 	__ClearPageHead(head);
 }
 
-/* Kernel code has allocated pages that are one folio; the arena never reuses a page, so none becomes small again. */
-void shim_make_compound(void *page, unsigned int order)
+/* Make a page the head of a folio, of which the first pages get their struct pages now. */
+static void join(struct page *head, unsigned int order, unsigned long pages)
 {
-	struct page *head = page;
 	unsigned long i;
 
 	__SetPageHead(head);
 	set_order(head, order);
-	for (i = 1; i < 1UL << order; i++)
+	for (i = 1; i < pages; i++)
 		add_tail(head + i, head, order);
 }
 
-/* The head of a page, and the number of pages that belong together; 1: the page is on its own. */
-void *shim_head_of(void *page, unsigned long *pages)
-{
-	struct page *head = compound_head(page);
+/* Kernel code has allocated pages that are one folio; the arena never reuses a page, so none becomes small again. */
+void shim_make_compound(void *page, unsigned int order) { join(page, order, 1UL << order); }
 
-	*pages = 1UL << (PageCompound(page) ? compound_order(head) : 0);
-	return head;
-}
+void *shim_head_of(void *page) { return compound_head(page); }
+
+/* log2 of the number of pages that belong together; 0: the page is on its own. */
+static unsigned int joined_order(struct page *page) { return PageCompound(page) ? compound_order(compound_head(page)) : 0; }
+unsigned long shim_pages_of(void *page) { return 1UL << joined_order(page); }
 
 /* Larger pages get a tail when it is looked up: there are too many. */
 #define MANY_PAGES	(PMD_SHIFT - PAGE_SHIFT)
@@ -122,12 +121,11 @@ static void make_folio(const struct shim_page *page)
 {
 	unsigned int order = order_of(page), old;
 	struct page *head;
-	unsigned long i;
 
 	if (page->device)
 		return;
 	head = pfn_to_page(page->pfn);
-	old = PageCompound(head) ? compound_order(compound_head(head)) : 0;
+	old = joined_order(head);
 	if (old == order)
 		return;
 	if (old)
@@ -135,10 +133,7 @@ static void make_folio(const struct shim_page *page)
 	if (!order)
 		return;
 	head = pfn_to_page(page->pfn & -(1UL << order));
-	__SetPageHead(head);
-	set_order(head, order);
-	for (i = 1; order <= MANY_PAGES && i < 1UL << order; i++)
-		add_tail(head + i, head, order);
+	join(head, order, order <= MANY_PAGES ? 1UL << order : 1);
 	mark_hugetlb(head, !page->thp);
 }
 

@@ -2,23 +2,25 @@
 /* Struct pages: references to pages, and pages that kernel code allocates and frees by their struct page. */
 #include "rt.h"
 
-/*
- * The struct page that has the references of a page: that of its head. The argument may be an address within a struct page.
- * Pages of the host count on their own, as their owner is what matters.
- */
-static void *counting(const void *at, unsigned long *pages)
+static void *page_of(const void *va)
 {
-	unsigned long number = ((unsigned long)at - SHIM_VMEMMAP) / shim_sizeof_page;
+	return (void *)(SHIM_VMEMMAP + ((rt_pa(va) - shim_memory_start) >> RT_PAGE_SHIFT) * shim_sizeof_page);
+}
 
-	*pages = 1;
-	at = (void *)(SHIM_VMEMMAP + number * shim_sizeof_page);
-	return rt_index(rt_va_of(at)) < 0 ? (void *)at : shim_head_of((void *)at, pages);
+/*
+ * The page that has the references of a page: its head. The argument may be an address within a struct page. Pages of the host
+ * count on their own, as their owner is what matters.
+ */
+static void *counting(const void *at)
+{
+	void *va = rt_va_of(at);
+
+	return rt_index(va) < 0 ? va : rt_va_of(shim_head_of(page_of(va)));
 }
 
 static void get(const void *page, void **frame)
 {
-	unsigned long pages;
-	void *va = rt_va_of(counting(page, &pages));
+	void *va = counting(page);
 	int i = rt_index(va);
 
 	RT_LOADED();
@@ -34,13 +36,16 @@ static void get(const void *page, void **frame)
 
 static void put(const void *page, void **frame)
 {
+	char *va = counting(page);
 	unsigned long pages;
-	char *va = rt_va_of(counting(page, &pages));
+	int i;
 
 	RT_LOADED();
+	i = rt_index(va);
+	pages = i >= 0 && rt_counts[i] == 1 ? shim_pages_of(page_of(va)) : 1;
 	if (rt_in_host(va))
 		rt_stock_free(va);
-	else if (pages > 1 && rt_counts[rt_index(va)] == 1)
+	else if (pages > 1)
 		/* The last reference of a folio frees all its pages. */
 		for (char *end = va + (pages << RT_PAGE_SHIFT); va < end; va += 1UL << RT_PAGE_SHIFT)
 			rt_drop(va, EV_FREE_EXACT, "put_page", frame);
@@ -52,8 +57,7 @@ static void put(const void *page, void **frame)
 
 static int counted(const void *page, void **frame)
 {
-	unsigned long pages;
-	void *va = rt_va_of(counting(page, &pages));
+	void *va = counting(page);
 	int i = rt_index(va);
 
 	if (i < 0) {
@@ -74,8 +78,7 @@ int page_count(void *page) { return counted(page, FRAME); }
 
 static int count_of(const void *page)
 {
-	unsigned long pages;
-	int i = rt_index(rt_va_of(counting(page, &pages)));
+	int i = rt_index(counting(page));
 
 	return i < 0 ? 1 : rt_counts[i];
 }
@@ -114,11 +117,6 @@ void __folio_put(void *folio)
 ALIAS(__put_page, __folio_put)
 
 /* ---- pages that are allocated ---- */
-
-static void *page_of(const void *va)
-{
-	return (void *)(SHIM_VMEMMAP + ((rt_pa(va) - shim_memory_start) >> RT_PAGE_SHIFT) * shim_sizeof_page);
-}
 
 static void *new_page(unsigned gfp, unsigned order, void **frame)
 {
