@@ -22,7 +22,6 @@ void shim_give_way(int asleep);
 /* rt_locks.c */
 extern unsigned long shim_irqs_on;
 int shim_lock_held(const volatile void *p);
-int shim_slots_locked(void);
 int shim_lock_taken(const volatile void *p);
 int shim_this_actor(void);
 void shim_wait_for(int actor);
@@ -60,6 +59,7 @@ void shim_start(void);
 void shim_become(int actor);
 int shim_preempt_count(void);
 void shim_preempt_add(int by);
+int shim_slots_locked(void);
 long shim_dispatch(shim_u64 op, const shim_u64 *args, shim_u64 *info);
 int shim_vmid_of_walk(const void *pgt);
 int shim_walks_user_tables(const void *pgt);

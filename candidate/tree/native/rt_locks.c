@@ -76,7 +76,13 @@ static struct lock *held(int kind)
 	return 0;
 }
 
-static int locked_vm(void);
+/* The VM whose mmu lock this actor holds; -1: none. */
+static int locked_vm(void)
+{
+	const struct lock *l = held(LOCK_MMU);
+
+	return l ? l->vm : -1;
+}
 
 /* The flags of asm-generic/irqflags.h: 1: interrupts are on; 0: off. */
 unsigned long shim_irqs_on = 1;
@@ -333,14 +339,6 @@ static int waits(void)
 	unsigned int n = ++questions, every = shim_control->host.resched_every;
 
 	return n == shim_control->host.contended_at || (every && n % every == 0);
-}
-
-/* The VM whose mmu lock this actor holds; -1: none. */
-static int locked_vm(void)
-{
-	const struct lock *l = held(LOCK_MMU);
-
-	return l ? l->vm : -1;
 }
 
 /*
