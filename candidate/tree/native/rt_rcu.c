@@ -25,6 +25,9 @@ static void grace_period(void **frame)
 	rcu_running = 0;
 }
 
+/* Return whether callbacks are pending and no reader keeps them from running. */
+static int callbacks_due(void) { return !rcu_inside && !rcu_running && rcu_done != nrcu; }
+
 /*
  * A grace period can end here. It does at the point that the program specifies, or when the call is over if it specifies none;
  * last: the VM is released.
@@ -33,7 +36,7 @@ static void grace_could_end(int over, int last, void **frame)
 {
 	unsigned int at = shim_control->grace_at;
 
-	if (rcu_inside || rcu_running || rcu_done == nrcu)
+	if (!callbacks_due())
 		return;
 	if (last || (at ? ++rcu_points >= at : over))
 		grace_period(frame);
@@ -95,7 +98,7 @@ unsigned long start_poll_synchronize_rcu(void)
 /* A grace period is over as soon as nobody is inside a reader. */
 _Bool poll_state_synchronize_rcu(unsigned long cookie)
 {
-	if (rcu_done < cookie && !rcu_inside && !rcu_running)
+	if (rcu_done < cookie && callbacks_due())
 		grace_period(FRAME);
 	return rcu_done >= cookie && !rcu_inside;
 }
@@ -122,7 +125,7 @@ void kvfree_call_rcu(void *head, void *p)
 /* An actor sleeps: what waits for the end of its call may run, and wake it. Return whether anything ran. */
 int shim_run_pending(void)
 {
-	if (!rcu_inside && !rcu_running && rcu_done != nrcu) {
+	if (callbacks_due()) {
 		grace_period(FRAME);
 		return 1;
 	}
@@ -142,7 +145,7 @@ void shim_call_over(int last)
 	shim_allow_works();
 	do {
 		/* Callbacks that were queued by callbacks have no readers to wait for either. */
-		while ((last || !shim_control->grace_at) && !rcu_inside && !rcu_running && rcu_done != nrcu)
+		while ((last || !shim_control->grace_at) && callbacks_due())
 			grace_period(FRAME);
 	} while (shim_run_work());
 }
