@@ -35,7 +35,7 @@ _Bool refcount_dec_not_one(int *count)
 /* The last reference is dropped with a lock, which the caller gets. */
 static int last_dropped(int *count)
 {
-	if (*count == 1 && !--*count)
+	if (refcount_dec_if_one(count))
 		return 1;
 	refcount_dec_not_one(count);
 	return 0;
