@@ -216,12 +216,10 @@ long schedule_timeout(long timeout)
 	shim_might_sleep("schedule_timeout");
 	while (READ_ONCE(STATE(current)) != TASK_RUNNING && shim_run_pending())
 		;
-	woken = READ_ONCE(STATE(current)) == TASK_RUNNING;
-	if (!woken || !t->woken) {
-		/* The time passes, and others may run. */
-		msleep(timeout > 0 ? timeout : 0);
-		woken = READ_ONCE(STATE(current)) == TASK_RUNNING && t->woken;
-	}
+	/* The time passes, and others may run. */
+	if (READ_ONCE(STATE(current)) != TASK_RUNNING || !t->woken)
+		msleep(max(timeout, 0L));
+	woken = READ_ONCE(STATE(current)) == TASK_RUNNING && t->woken;
 	t->woken = 0;
 	__set_current_state(TASK_RUNNING);
 	return woken ? timeout : 0;

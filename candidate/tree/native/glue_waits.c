@@ -59,57 +59,51 @@ void init_wait_entry(struct wait_queue_entry *e, int flags)
 }
 
 /* Waiters that are woken one at a time are last. */
-static bool enqueue(struct wait_queue_head *queue, struct wait_queue_entry *e, bool exclusive)
+static void enqueue(struct wait_queue_head *queue, struct wait_queue_entry *e)
 {
-	bool first = list_empty(&queue->head);
-
-	if (exclusive)
+	if (e->flags & WQ_FLAG_EXCLUSIVE)
 		list_add_tail(&e->entry, &queue->head);
 	else
 		list_add(&e->entry, &queue->head);
-	return first;
 }
 
 void add_wait_queue(struct wait_queue_head *queue, struct wait_queue_entry *e)
 {
 	e->flags &= ~WQ_FLAG_EXCLUSIVE;
-	enqueue(queue, e, false);
+	enqueue(queue, e);
 }
 
 void add_wait_queue_exclusive(struct wait_queue_head *queue, struct wait_queue_entry *e)
 {
 	e->flags |= WQ_FLAG_EXCLUSIVE;
-	enqueue(queue, e, true);
+	enqueue(queue, e);
 }
 
 void remove_wait_queue(struct wait_queue_head *queue, struct wait_queue_entry *e) { list_del(&e->entry); }
-
-void prepare_to_wait(struct wait_queue_head *queue, struct wait_queue_entry *e, int state)
-{
-	e->flags &= ~WQ_FLAG_EXCLUSIVE;
-	if (list_empty(&e->entry))
-		enqueue(queue, e, false);
-	set_current_state(state);
-}
-
-bool prepare_to_wait_exclusive(struct wait_queue_head *queue, struct wait_queue_entry *e, int state)
-{
-	bool first = false;
-
-	e->flags |= WQ_FLAG_EXCLUSIVE;
-	if (list_empty(&e->entry))
-		first = enqueue(queue, e, true);
-	set_current_state(state);
-	return first;
-}
 
 /* No actor gets a signal. */
 long prepare_to_wait_event(struct wait_queue_head *queue, struct wait_queue_entry *e, int state)
 {
 	if (list_empty(&e->entry))
-		enqueue(queue, e, e->flags & WQ_FLAG_EXCLUSIVE);
+		enqueue(queue, e);
 	set_current_state(state);
 	return 0;
+}
+
+void prepare_to_wait(struct wait_queue_head *queue, struct wait_queue_entry *e, int state)
+{
+	e->flags &= ~WQ_FLAG_EXCLUSIVE;
+	prepare_to_wait_event(queue, e, state);
+}
+
+/* Return whether the queue was empty. */
+bool prepare_to_wait_exclusive(struct wait_queue_head *queue, struct wait_queue_entry *e, int state)
+{
+	bool first = list_empty(&queue->head);
+
+	e->flags |= WQ_FLAG_EXCLUSIVE;
+	prepare_to_wait_event(queue, e, state);
+	return first;
 }
 
 void finish_wait(struct wait_queue_head *queue, struct wait_queue_entry *e)
