@@ -40,6 +40,14 @@ static struct element *element_at(const struct xarray *xa, unsigned long index)
 	return m && i < m->used && m->at[i].index == index ? &m->at[i] : NULL;
 }
 
+/* What a number stands for; NULL: nothing. */
+static void *entry_at(const struct xarray *xa, unsigned long index)
+{
+	struct element *e = element_at(xa, index);
+
+	return e ? e->entry : NULL;
+}
+
 static void insert(struct xarray *xa, unsigned long index, void *entry)
 {
 	struct map *m = map_of(xa), *old = m;
@@ -145,12 +153,7 @@ static void may_allocate_locked(struct xarray *xa, gfp_t gfp)
 
 /* ---- xarrays ---- */
 
-void *xa_load(struct xarray *xa, unsigned long index)
-{
-	struct element *e = element_at(xa, index);
-
-	return e ? seen(e->entry) : NULL;
-}
+void *xa_load(struct xarray *xa, unsigned long index) { return seen(entry_at(xa, index)); }
 
 void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
 {
@@ -183,12 +186,10 @@ void *xa_erase(struct xarray *xa, unsigned long index)
 
 void *__xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *entry, gfp_t gfp)
 {
-	struct element *e;
 	void *found;
 
 	may_allocate_locked(xa, gfp);
-	e = element_at(xa, index);
-	found = e ? e->entry : NULL;
+	found = entry_at(xa, index);
 	if (found == old)
 		exchange(xa, index, entry);
 	return seen(found);
@@ -343,12 +344,7 @@ int idr_alloc_cyclic(struct idr *idr, void *entry, int start, int end, gfp_t gfp
 	return ret;
 }
 
-void *idr_find(const struct idr *idr, unsigned long id)
-{
-	struct element *e = element_at(&idr->idr_rt, id);
-
-	return e ? e->entry : NULL;
-}
+void *idr_find(const struct idr *idr, unsigned long id) { return entry_at(&idr->idr_rt, id); }
 
 void *idr_remove(struct idr *idr, unsigned long id) { return exchange(&idr->idr_rt, id, NULL); }
 
@@ -415,10 +411,5 @@ int radix_tree_insert(struct radix_tree_root *root, unsigned long index, void *e
 	insert(root, index, entry);
 	return 0;
 }
-void *radix_tree_lookup(const struct radix_tree_root *root, unsigned long index)
-{
-	struct element *e = element_at(root, index);
-
-	return e ? e->entry : NULL;
-}
+void *radix_tree_lookup(const struct radix_tree_root *root, unsigned long index) { return entry_at(root, index); }
 void *radix_tree_delete(struct radix_tree_root *root, unsigned long index) { return exchange(root, index, NULL); }
