@@ -242,6 +242,11 @@ class ProgramBuilder:
         """Draw a vCPU of the slot's VM."""
         return slot.vm * self.vm.cpus + self.random.randrange(self.vm.cpus)
 
+    def cpus_of(self, slot: Slot, count: int) -> list[int]:
+        """Draw different vCPUs of the slot's VM."""
+        first = slot.vm * self.vm.cpus
+        return self.random.sample(range(first, first + self.vm.cpus), count)
+
     def any_cpu(self) -> int:
         return self.random.randrange(self.vm.cpus * self.vm.vms)
 

@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 
 from ..language.operations import AccessKind, GuestAccess, Moment, Par, Point, Switch
 from ..language.program import Program, Slot, has_blocks
-from . import disturbances as do
 from .builder import ProgramBuilder
-from .racing import RaceSetup, coalesce, collected, execute, first_maps, may_race, relax, split
+from .racing import RaceSetup, add_block, coalesce, collected, execute, first_maps, may_race, relax, split
 
 # Percentage of programs without another block, if the CPU takes level hints, and if it does not: after -EAGAIN, code
 # must not give a hint.
@@ -70,21 +69,13 @@ def contest(builder: ProgramBuilder, slot: Slot) -> bool:
     page = builder.page_in(slot, builder.block_of(slot))
     chosen = builder.random.choice(_CONTESTS)
     kinds = chosen.setup(builder, slot, (page,))
-    first = slot.vm * builder.vm.cpus
-    loser, winner = builder.random.sample(range(first, first + builder.vm.cpus), 2)
+    loser, winner = builder.cpus_of(slot, 2)
     accesses = [
         GuestAccess(cpu, builder.random.choice(kinds) if builder.chance(_ANY_KIND) else chosen.kind, slot.name, page)
         for cpu in (loser, winner)
     ]
-    before = len(builder.operations)
     # The loser has loaded an entry, and exchanges it when the winner has been there.
     switches = [Switch(loser, winner, "before", "cmpxchg", builder.random.randint(1, chosen.most))]
     if builder.chance(_HALFWAY):
         switches.append(Switch(winner, loser, *builder.random.choice(_HALF), 1))
-    builder.add(Par(tuple(accesses), tuple(switches)))
-    if len(builder.operations) == before:
-        return False
-    builder.access(slot, page, chosen.kind)
-    if builder.is_logged(slot):
-        do.get_log(builder, slot, page)
-    return True
+    return add_block(builder, Par(tuple(accesses), tuple(switches)), slot, page, chosen.kind)

@@ -59,25 +59,34 @@ def race(builder: ProgramBuilder, slot: Slot) -> bool:
     # Most often the same page, else entries of one table.
     pages = (page, page, page, builder.page_in(slot, block))
     kinds = builder.random.choice(RACE_SETUPS)(builder, slot, pages)
-    first = slot.vm * builder.vm.cpus
     vcpus = min(builder.vm.cpus, builder.random.choice((2, 2, 2, 3)))
     accesses: list[GuestAccess] = []
-    for cpu in builder.random.sample(range(first, first + builder.vm.cpus), vcpus):
+    for cpu in builder.cpus_of(slot, vcpus):
         for _ in range(builder.random.choice((1, 1, 1, 2))):
             offset, kind = builder.random.choice(pages), builder.random.choice(kinds)
             accesses.append(GuestAccess(cpu, kind, slot.name, offset, not builder.chance(8)))
     threads = other_actors(builder, slot, pages)
     if threads and builder.chance(_ALONE):
         accesses = [each for each in accesses if each.cpu == accesses[0].cpu]
-    before = len(builder.operations)
-    builder.add(any_strategy(Par((*accesses, *threads)), builder.random))
-    if len(builder.operations) == before:
+    if not add_block(builder, any_strategy(Par((*accesses, *threads)), builder.random), slot, page, "read"):
         return False
-    builder.access(slot, page, "read")
-    if builder.is_logged(slot):
-        do.get_log(builder, slot, page)
     if builder.chance(50):
         builder.access(slot, builder.random.choice(pages), "write")
+    return True
+
+
+def add_block(builder: ProgramBuilder, block: Par, slot: Slot, page: int, kind: AccessKind) -> bool:
+    """Add a block, and operations that show its effect on a page. Return false if it is not legal here.
+
+    :param kind: of the access that follows
+    """
+    before = len(builder.operations)
+    builder.add(block)
+    if len(builder.operations) == before:
+        return False
+    builder.access(slot, page, kind)
+    if builder.is_logged(slot):
+        do.get_log(builder, slot, page)
     return True
 
 
