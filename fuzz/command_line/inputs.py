@@ -88,11 +88,15 @@ def read_given(name: str) -> Given:
 
     :raises BadInputError: it cannot be read, or is no valid program
     """
-    shown = STDIN if name == STANDARD else shown_name(name)
     try:
-        return _given(read_contents(name), shown)
+        return _given(read_contents(name), input_name(name))
     except ProgramError as error:
         raise BadInputError(str(error)) from None
+
+
+def input_name(name: str) -> str:
+    """Return the name of a file or of standard input (``-``), for people."""
+    return STDIN if name == STANDARD else shown_name(name)
 
 
 def read_contents(name: str) -> bytes:
@@ -102,7 +106,7 @@ def read_contents(name: str) -> bytes:
     :raises BadInputError: standard input is closed
     """
     if name != STANDARD:
-        return contents(name, shown_name(name))
+        return contents(name, input_name(name))
     try:
         return contents(sys.stdin.fileno(), STDIN)
     except (OSError, ValueError, AttributeError):

@@ -35,15 +35,13 @@ def convert(arguments: Namespace) -> int:
     from ...language.binary import decode, encode
     from ...language.looks import is_text
     from ...language.program import ProgramError
-    from ...language.text import parse, print_program, shown_name
-    from ..inputs import STANDARD, read_contents, write_output
+    from ...language.text import parse, print_program
+    from ..inputs import input_name, read_contents, write_output
 
-    file = arguments.file
-    name = "<stdin>" if file == STANDARD else shown_name(file)
     try:
-        data = read_contents(file)
+        data = read_contents(arguments.file)
         text = arguments.to == "binary" or is_text(data)
-        program = parse(data, name) if text else decode(data)
+        program = parse(data, input_name(arguments.file)) if text else decode(data)
     except ProgramError as error:
         raise BadInputError(str(error)) from None
     to_text = arguments.to == "text" or not (arguments.to or text)
