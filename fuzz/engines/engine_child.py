@@ -5,8 +5,7 @@ import os
 import time
 from typing import Final, NamedTuple
 
-from ..execution.mistakes import CandidateMistakeError
-from ..judging.exits import check_exit
+from ..judging.exits import exit_mistake
 from ..judging.silence import Silence, silent_key
 from ..processes.child import Child
 from ..processes.starting import starting
@@ -28,7 +27,7 @@ class LastFlight(NamedTuple):
     :param text: the program that it was judging; "" for none
     :param stuck: position of kernel code that did not return; None: that is not the reason
     :param silent: seconds of CPU time without an event after which kernel code counted as not returning
-    :param mistake: the mistake of the code under test if that code ended the child; None: that is not the reason
+    :param mistake: the mistake of the code under test if that code ended the child; "": that is not the reason
     :param over: whether the unit's time was over
     :param seconds: since the beginning of the unit; 0.0: it did not begin
     :param cpu: seconds of CPU time, likewise
@@ -38,7 +37,7 @@ class LastFlight(NamedTuple):
     text: str
     stuck: Position | None
     silent: float
-    mistake: CandidateMistakeError | None
+    mistake: str
     over: bool
     seconds: float
     cpu: float
@@ -108,11 +107,8 @@ class EngineChild(Child):
         """Return the work of the child when it ended."""
         flight, begun = self.flight, self.flight.begun()
         seconds, cpu = (time.monotonic() - begun, self.silence.spent) if begun else (0.0, 0.0)
-        mistake, code = None, self.process.poll()
-        try:
-            check_exit(flight.pulse, -1 if code is None else code)
-        except CandidateMistakeError as error:
-            mistake = error
+        code = self.process.poll()
+        mistake = exit_mistake(flight.pulse, -1 if code is None else code)
         stuck, silent = self.stuck, self.silence.limit
         return LastFlight(flight.number(), flight.text(), stuck, silent, mistake, self.over(), seconds, cpu)
 

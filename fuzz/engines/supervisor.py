@@ -73,9 +73,7 @@ def run_unit(
             last = child.last_flight()
             child.close()
         if result.mistake:
-            mistake = CandidateMistakeError(result.mistake)
-            mistake.number = result.mistaken
-            raise mistake
+            raise CandidateMistakeError(result.mistake, result.mistaken)
         if not (death and supervision.next_rest(death, last)):
             return result
 
@@ -115,10 +113,8 @@ class Supervision:
             again = ""
             if not self.record_stuck(last, last.stuck):
                 return False
-        elif text and not again and last.mistake is not None:
-            mistake = CandidateMistakeError(f"{last.mistake} (program {number} of seed {self.unit.seed})")
-            mistake.number = number
-            raise mistake
+        elif text and not again and last.mistake:
+            raise CandidateMistakeError(self.unit.mistake_text(last.mistake, number), number)
         elif text and not again:
             reason = f"the process that judged it {death}, {self.tries} times in a row"
             # Omit the seconds: another process may have a different patience.

@@ -54,6 +54,10 @@ class Unit:
         """Tell whether a finding of this title ends the unit."""
         return bool(self.until) and title.startswith(self.until)
 
+    def mistake_text(self, mistake: object, number: int) -> str:
+        """Return a mistake in the candidate's Python with the program that hit it."""
+        return f"{mistake} (program {number} of seed {self.seed})"
+
     def to_json(self) -> str:
         """Return the unit as one line."""
         return json.dumps(asdict(self))

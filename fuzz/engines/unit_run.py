@@ -174,7 +174,7 @@ class UnitRun:
             verdict = self.differential.run(program)
             self.repeat(program, verdict)
         except CandidateMistakeError as error:
-            self.tell(Mistake(f"{error} (program {self.number} of seed {self.unit.seed})", self.number))
+            self.tell(Mistake(self.unit.mistake_text(error, self.number), self.number))
             self.reached = True
             return None
         except Exception as error:

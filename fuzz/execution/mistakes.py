@@ -36,10 +36,12 @@ _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError, SystemExit)
 class CandidateMistakeError(Exception):
     """A candidate's Python has a mistake. One line: its file and line, the error, the remedy.
 
-    *number*: the number of the session's program that met it; 0: there is none
+    :param number: of the session's program that met it; 0: there is none
     """
 
-    number = 0
+    def __init__(self, text: str, number: int = 0) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 def mistake_of(error: BaseException, version: Candidate) -> str:
