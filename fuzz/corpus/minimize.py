@@ -72,6 +72,8 @@ def observe_all(
 ) -> tuple[dict[str, Observed], int]:
     """Return the features of each program, from the cache or by running it. Save new ones as they come.
 
+    Once all are known, those of other code are deleted from the cache.
+
     :param texts: texts of programs, keyed by digest
     :param progress: called with the number of known programs and the total
     :returns: the features, and the number of programs that were run
@@ -92,6 +94,7 @@ def observe_all(
                 saved = time.monotonic()
     finally:
         observations.save()
+    observations.forget_other_code()
     return known, len(missing)
 
 

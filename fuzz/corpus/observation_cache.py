@@ -170,12 +170,10 @@ class Observations:
             self._unsaved.append((self.key, observed.digest, features, observed.trouble))
 
     def save(self) -> None:
-        """Write the recorded observations, and delete those of the same versions for other code.
+        """Write the recorded observations.
 
         :raises CorpusError: they cannot be written
         """
-        if self._unsaved:
-            self._forget_other_code()
         self._write("INSERT OR REPLACE INTO observed VALUES (?, ?, ?, ?)", self._unsaved)
         self._unsaved = []
 
@@ -193,16 +191,18 @@ class Observations:
         self._write("INSERT INTO superfluous VALUES (?, ?)", rows, "DELETE FROM superfluous")
 
     def forget(self, digests: Collection[str]) -> None:
-        """Delete observations of removed programs, and observations for other code.
+        """Delete observations of removed programs.
 
         :raises CorpusError: it cannot be written
         """
-        self._forget_other_code()
         rows = [(self.key, digest) for digest in digests]
         self._write("DELETE FROM observed WHERE key = ? AND digest = ?", rows)
 
-    def _forget_other_code(self) -> None:
-        """Delete observations of the same versions for other states of their code or of the sources."""
+    def forget_other_code(self) -> None:
+        """Delete observations of the same versions for other states of their code or of the sources.
+
+        :raises CorpusError: it cannot be written
+        """
         versions = _BETWEEN.join((*self.versions, ""))
         query = "DELETE FROM observed WHERE substr(key, 1, ?) = ? AND key <> ?"
         self._write(query, [(len(versions), versions, self.key)])
