@@ -35,6 +35,13 @@ NO_ANSWER: Final = (NOT_STARTED, LOST, OTHER_TREE)
 NOT_JUDGED: Final = "not judged again: "
 
 
+def not_judged(finding: Finding) -> str:
+    """Return why no process judged a program, if a finding of it says only that; else ""."""
+    if finding.kind == CRASH and finding.signature in NO_ANSWER:
+        return f"{NOT_JUDGED}{finding.signature}: {finding.reason}"
+    return ""
+
+
 def died_signature(number: int) -> str:
     """Return the signature of a process killed by signal *number*."""
     return f"process was killed by {signal_name(number)}"

@@ -15,9 +15,8 @@ from ..judging.silence import is_silent
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
 from .finding_files import FindingFiles, structure
-from .found import CRASH
 from .record import FindingRecord, in_order
-from .replay import NO_ANSWER, NOT_JUDGED, Replayer
+from .replay import Replayer, not_judged
 
 # Programs kept for a finding, including the smallest.
 KEPT: Final = 3
@@ -220,6 +219,6 @@ def noted(finding: Finding, note: str) -> Finding:
 def shown_text(shown: list[Finding]) -> str:
     """Return a text on what a fresh process showed, or why none judged the program."""
     for each in shown:
-        if each.kind == CRASH and each.signature in NO_ANSWER:
-            return f"{NOT_JUDGED}{each.signature}: {each.reason}"
+        if why := not_judged(each):
+            return why
     return f"a fresh process showed: {', '.join(f'{each.kind} {each.signature}' for each in shown) or 'nothing'}"

@@ -13,9 +13,9 @@ from candidate.tree import TreeError
 
 from ...execution.mistakes import CandidateMistakeError
 from ...files import write_atomically
-from ...findings.found import CRASH, file_name
+from ...findings.found import file_name
 from ...findings.record import file_text
-from ...findings.replay import LOST, NOT_JUDGED, NOT_STARTED, Replayer
+from ...findings.replay import OTHER_TREE, Replayer, not_judged
 from ...findings.store import Store, noted
 from ...judging.finding import Finding
 from ...language.program import Program, ProgramError
@@ -92,8 +92,9 @@ class CheckedReplayer(Replayer):
         if self.ending.is_set():
             raise FilerEndedError
         for each in shown:
-            if each.kind == CRASH and each.signature in (NOT_STARTED, LOST):
-                raise NoReplayError(f"{NOT_JUDGED}{each.signature}: {each.reason}")
+            # The caller notices a tree that has changed.
+            if each.signature != OTHER_TREE and (why := not_judged(each)):
+                raise NoReplayError(why)
         return shown
 
 
