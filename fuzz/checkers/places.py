@@ -5,7 +5,7 @@ from typing import Final
 
 # Format of `candidate.tree.runtime.code_places`: ``f (file.c:1), by a > b > f``.
 _BY: Final = ", by "
-_CALL: Final = " > "
+CALL: Final = " > "
 # Stands for the calls of the place before it, up to the call that follows.
 SAME: Final = "..."
 # Fewer shared calls are not worth an omission.
@@ -25,9 +25,9 @@ def after(place: str, first: str) -> str:
     :param first: the place before it
     """
     at, _, calls = place.partition(_BY)
-    shared = first.partition(_BY)[2].split(_CALL)
-    names = calls.split(_CALL)
+    shared = first.partition(_BY)[2].split(CALL)
+    names = calls.split(CALL)
     count = 0
     while count < min(len(names), len(shared)) and names[count] == shared[count]:
         count += 1
-    return f"{at}{_BY}{_CALL.join([SAME, *names[count - 1 :]])}" if count >= _FEWEST else place
+    return f"{at}{_BY}{CALL.join([SAME, *names[count - 1 :]])}" if count >= _FEWEST else place

@@ -12,11 +12,10 @@ from candidate.registry.source_paths import shown_module
 from candidate.tree import path_of_file
 from reference.kernel import Kernel
 
-from ..checkers.places import SAME
+from ..checkers.places import CALL, SAME
 
 # The format in which `candidate.tree.runtime.code_places` writes a place.
-_PLACE: Final = re.compile(r"(\w+) \(([\w.+-]+):(\d+)\), by ((?:\.\.\. > )?\w[\w.> ]*)")
-_CHAIN: Final = " > "
+_PLACE: Final = re.compile(rf"(\w+) \(([\w.+-]+):(\d+)\), by ((?:{re.escape(SAME + CALL)})?\w[\w.> ]*)")
 _AT: Final = re.compile(rf"; at {_PLACE.pattern}(?=;|$)")
 
 
@@ -73,7 +72,7 @@ def places_in(text: str) -> list[tuple[str, str, str, list[str]]]:
 
 def chain_of(text: str) -> list[str]:
     """Return the names in a chain of calls."""
-    return text.strip().split(_CHAIN)
+    return text.strip().split(CALL)
 
 
 def without_place(reason: str) -> str:
