@@ -5,7 +5,6 @@ import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import candidate
 from candidate import Candidate
@@ -14,16 +13,12 @@ from candidate.tree import PREFIX, TreeError
 from ..files import OutputFile, write_atomically
 from ..findings.accepted import Accepted, AcceptedError, load_accepted
 from ..findings.found import comments_of
+from ..language.inputs import STANDARD, STDIN, input_name, read_contents
 from ..language.looks import binary_hint
 from ..language.mail import message_text, program_part
 from ..language.program import Program, ProgramError
-from ..language.text import contents, parse, shown_name
+from ..language.text import parse, shown_name
 from .messages import BadInputError
-
-# The name of standard input or output on the command line.
-STANDARD: Final = "-"
-# The name of standard input as a program's file.
-STDIN: Final = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +87,6 @@ def read_given(name: str) -> Given:
         return _given(read_contents(name), input_name(name))
     except ProgramError as error:
         raise BadInputError(str(error)) from None
-
-
-def input_name(name: str) -> str:
-    """Return the name of a file or of standard input (``-``), for people."""
-    return STDIN if name == STANDARD else shown_name(name)
-
-
-def read_contents(name: str) -> bytes:
-    """Read a file or standard input (``-``).
-
-    :raises ProgramError: it cannot be read
-    :raises BadInputError: standard input is closed
-    """
-    if name != STANDARD:
-        return contents(name, input_name(name))
-    try:
-        return contents(sys.stdin.fileno(), STDIN)
-    except (OSError, ValueError, AttributeError):
-        # Standard input is closed, or not a file.
-        raise BadInputError(f"{STDIN}: cannot be read; pipe a program into s2fuzz") from None
 
 
 def _given(data: bytes, file: str) -> Given:

@@ -3,14 +3,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from ..language.either import read
+from ..language.inputs import STANDARD, input_name, read_contents
 from ..language.program import Program, ProgramError
-from ..language.text import contents, load, shown_name
+from ..language.text import load, shown_name
 from .folder import SUFFIX, BadFile, Corpus, CorpusError, is_corpus
-
-STANDARD: Final = "-"
 
 
 def gather(name: str, report: Callable[[BadFile], None]) -> Iterator[tuple[str, Program]]:
@@ -22,20 +20,17 @@ def gather(name: str, report: Callable[[BadFile], None]) -> Iterator[tuple[str, 
     :raises CorpusError: there is no such file or folder, or the corpus is of a newer version
     """
     path = Path(name)
-    if name == STANDARD:
-        yield from of_file(name, "<stdin>", report)
-    elif "\0" not in name and path.is_dir():
+    if name != STANDARD and "\0" not in name and path.is_dir():
         yield from of_corpus(path, report) if is_corpus(path) else of_folder(path, report)
     else:
-        yield from of_file(name, shown_name(name), report)
+        yield from of_file(name, report)
 
 
-def of_file(
-    file: str, shown: str, report: Callable[[BadFile], None], engine: bool = False
-) -> Iterator[tuple[str, Program]]:
+def of_file(file: str, report: Callable[[BadFile], None], engine: bool = False) -> Iterator[tuple[str, Program]]:
     """Yield the program of a file of either form; *engine*: a byte engine wrote it (`fuzz.language.either.read`)."""
+    shown = input_name(file)
     try:
-        program = read(contents(0 if file == STANDARD else file, shown), shown, engine)
+        program = read(read_contents(file), shown, engine)
     except ProgramError as error:
         report(bad_file(error, shown))
     else:
@@ -73,7 +68,7 @@ def binaries(folder: str, report: Callable[[BadFile], None]) -> Iterator[tuple[s
         raise CorpusError(f"{shown_name(folder)}: not a directory; name {wanted}")
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            yield from of_file(str(file), shown_name(file), report, engine=True)
+            yield from of_file(str(file), report, engine=True)
 
 
 def bad_file(error: ProgramError, shown: str) -> BadFile:

@@ -33,10 +33,11 @@ def convert(arguments: Namespace) -> int:
     :raises BadInputError: the file cannot be read or is no valid text, or *output* cannot be written
     """
     from ...language.binary import decode, encode
+    from ...language.inputs import input_name, read_contents
     from ...language.looks import is_text
     from ...language.program import ProgramError
     from ...language.text import parse, print_program
-    from ..inputs import input_name, read_contents, write_output
+    from ..inputs import write_output
 
     try:
         data = read_contents(arguments.file)

@@ -116,7 +116,8 @@ def export(arguments: Namespace) -> int:
     import candidate
 
     from ...execution.refusal import UnmodelledError
-    from ..inputs import STANDARD, read_given, write_output
+    from ...language.inputs import STANDARD
+    from ..inputs import read_given, write_output
 
     if arguments.stock and not arguments.casemate:
         raise BadInputError("--stock: allowed with --casemate")

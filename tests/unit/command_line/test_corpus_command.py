@@ -73,6 +73,14 @@ def test_standard_input_is_a_program_too(tmp_path: Path) -> None:
     assert done.stdout.endswith("c: 1 added, 0 already there\n")
 
 
+def test_standard_input_that_is_closed_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fuzz", "corpus", "add", "-", "--corpus", str(tmp_path / "c")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(closed, env=environment, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "s2fuzz: <stdin>: cannot be read; pipe a program into s2fuzz\n")
+
+
 def test_a_file_that_is_no_program_is_reported_and_the_rest_is_added(call: Call) -> None:
     Path("bad").write_text("s2fuzz 7\nvm\n")
     code, out, err = call("add", "bad", str(SOME[0]), "missing")
