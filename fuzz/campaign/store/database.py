@@ -137,21 +137,19 @@ def failure(path: Path, error: OSError | sqlite3.Error | ValueError) -> Campaign
 
     :param error: a ValueError: something in the database, or SQLite's message about it, cannot be decoded
     """
-    if isinstance(error, ValueError):
-        error = DamagedError(str(error))
-    if isinstance(error, sqlite3.Error):
-        name = getattr(error, "sqlite_errorname", "")
-        damaged = name == "SQLITE_CORRUPT" or isinstance(error, DamagedError) or str(error).startswith("no such ")
-        wrong = "the database is damaged" if damaged else str(error)
-        if name == "SQLITE_BUSY":
-            wrong = "another program keeps it locked"
-        if name == "SQLITE_NOTADB":
-            wrong = "not a database"
-        if damaged or name == "SQLITE_NOTADB":
-            whole = "an intact database, or a new directory (the programs in corpus/ and findings/ are text files)"
-            return CampaignError(f"{path}: {wrong}; use {whole}")
-    else:
-        wrong = error.strerror or str(error)
+    name = getattr(error, "sqlite_errorname", "")
+    missing = isinstance(error, sqlite3.Error) and str(error).startswith("no such ")
+    unusable = ""
+    if name == "SQLITE_NOTADB":
+        unusable = "not a database"
+    elif name == "SQLITE_CORRUPT" or missing or isinstance(error, (DamagedError, ValueError)):
+        unusable = "the database is damaged"
+    if unusable:
+        whole = "an intact database, or a new directory (the programs in corpus/ and findings/ are text files)"
+        return CampaignError(f"{path}: {unusable}; use {whole}")
+    wrong = getattr(error, "strerror", None) or str(error)
+    if name == "SQLITE_BUSY":
+        wrong = "another program keeps it locked"
     return CampaignError(f"{path}: {wrong}; use a writable directory with free space")
 
 
