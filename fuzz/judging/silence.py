@@ -53,9 +53,7 @@ class Silence:
         return now if self.quiet >= self.limit else None
 
 
-def silent_finding(
-    stuck: Position, reference: str, candidate: str, program: Program, seconds: float = SECONDS
-) -> Finding:
+def silent_finding(stuck: Position, reference: str, candidate: str, program: Program, seconds: float) -> Finding:
     """Return the finding for kernel code that does not return.
 
     Both sides run an operation one after the other, the reference first. If the reference
