@@ -243,6 +243,11 @@ class Footprints(Checker):
 
     # Memory of the host.
 
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
+        """Add two steps: before it cleared the tags, the actor has tested a flag of the page, which is no event."""
+        self.everything()
+        self.everything()
+
     def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         self.add()
 

@@ -196,6 +196,11 @@ class RunPlaces(Observer):
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         self.point("lookup")
 
+    def tags_cleared(self, pfn: int, flagged: bool) -> None:
+        # The code has tested a flag of the page, which is no event.
+        self.other()
+        self.point("tags")
+
 
 class SwitchPlaces(RunPlaces):
     """Records the places of a run, each with the number of steps before it.

@@ -21,6 +21,7 @@ from .motifs import MOTIFS
 from .poisoned import with_poison
 from .racing import racing
 from .ring_visits import with_ring_visits
+from .tag_races import with_tag_race
 from .vmids import with_rollover
 
 # Percentage of programs in which another task repeatedly waits for the mmu lock; percentage where it waits once.
@@ -66,6 +67,7 @@ class Generator:
         if not self.offers.par:
             return program
         program = racing(program, random.Random(f"par {number}"))
+        program = with_tag_race(program, random.Random(f"tags {number}"))
         return with_contest(program, random.Random(f"contest {number}"))
 
 

@@ -25,6 +25,8 @@ AIMED: Final = (
     *(Step("after", "load", 1), Step("after", "load", 2), Step("before", "cmpxchg", 1)),
     *(Step("after", "fault", 1), Step("before", "unlock", 1), Step("after", "unlock", 1)),
 )
+# The same where memory has tags.
+AIMED_AT_TAGS: Final = (Step("before", "tags", 1), Step("after", "tags", 1))
 # The same for threads that drop the lock midway for another task.
 RESCHEDULED: Final = (Step("after", "unlock", 1), Step("before", "lock", 2), Step("after", "lock", 2))
 
@@ -73,7 +75,7 @@ def aim(editor: ProgramEditor, block: Par) -> Par | None:
     cpu = editor.random.choice(actors)
     to = editor.random.choice([each for each in block.actors if each != cpu])
     if is_vcpu(cpu):
-        step = editor.random.choice(AIMED)
+        step = editor.random.choice((*AIMED, *AIMED_AT_TAGS) if editor.vm.mte else AIMED)
     else:
         own = HOST_STEPS if cpu in HOSTS else USER_STEPS
         (step,) = editor.random.choices(own, [1 + each.weight for each in own])

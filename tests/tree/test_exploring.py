@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import PGTABLE
+from candidate.tree.building.source import MMU, PGTABLE
 from fuzz.command_line.cli import main
 from fuzz.exploring.exploring import ExplorationResult, Explorer
 from fuzz.exploring.switch_places import SwitchPlaces
@@ -206,3 +206,14 @@ def test_values_out_of_bounds_are_refused(capsys: pytest.CaptureFixture[str], op
         main(["explore", "x.s2", "--candidate", "original", f"{option}={value}"])
     assert raised.value.code == 2
     assert f"argument {option}: '{value}'; allowed: " in capsys.readouterr().err
+
+
+def test_two_vcpus_that_clear_the_same_tags_are_found(tmp_path: Path) -> None:
+    """No event separates the test of a page's flag from the lock before it, but the place before the clearing does."""
+    text = "s2fuzz 1\nvm mte=on\nslot a size=4K backing=anon\npar\ncpu0 read a+0\ncpu1 read a+0\nend\n"
+    copy = planted("7.3", tmp_path / "tree", MMU, "if (try_page_mte_tagging(page)) {", "if (!page_mte_tagged(page)) {")
+    found = [explored(copy, text, 1, version("7.3"), reduction) for reduction in (True, False)]
+    assert outcome(found[0]) == outcome(found[1])
+    assert [signature for _, signature in found[0].shown] == [
+        "tags: kvm_handle_guest_abort: tags cleared again after a translation fault"
+    ]

@@ -198,6 +198,13 @@ FIXES: Final = {
         "vm dic=off\nslot a size=4K backing=memfd\ncpu0 read a+0\ncpu0 fetch a+0",
         "progress: kvm_handle_guest_abort: access does not complete",
     ),
+    "d77e59a8fccd": Reverted(
+        "7.3",
+        MMU,
+        (("\t\tif (try_page_mte_tagging(page)) {", "\t\tif (!page_mte_tagged(page)) {"),),
+        f"vm mte=on\n{ONE_PAGE}\npar\ncpu0 read a+0\ncpu1 read a+0\nswitch cpu0 to cpu1 before tags 1\nend",
+        "tags: kvm_handle_guest_abort: tags cleared again after a translation fault",
+    ),
 }
 
 

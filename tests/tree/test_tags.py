@@ -13,6 +13,7 @@ from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.language.text import parse
 from reference.events import Observer
 
+from ..unit.block_run import Run
 from .trees import planted, version
 
 NOT_CLEARED: Final = "tags: stage2_map_walker: mapped, tags not cleared after a translation fault"
@@ -141,6 +142,29 @@ SILENT: Final = (
 def test_correct_behaviour_is_clean(tree: str, lines: str) -> None:
     side = candidate.get(version(tree))
     assert Differential(side, side).run(parse(f"s2fuzz 1\nvm cpus=1 mte=on\n{lines}")).findings == []
+
+
+# Two vCPUs that fault on the same new memory; one of them stops at a step of its clearing.
+RACE: Final = (
+    "s2fuzz 1\nvm cpus=2 mte=on\nslot a size=2M backing={}\npar\ncpu0 write a+0\ncpu1 write a+4K\n"
+    "switch cpu0 to cpu1 {}\nend\n"
+)
+
+
+@pytest.mark.parametrize("place", ["before tags 1", "after tags 1", "after tags 512"])
+@pytest.mark.parametrize("tree", ["6.1", "6.12", "7.3"])
+def test_only_one_vcpu_clears_the_tags_of_a_page(tree: str, place: str) -> None:
+    run = Run(version(tree), RACE.format("thp", place))
+    assert run.violations == []
+    # The other vCPU got its turn in the middle, or had to wait for the lock or the page.
+    assert run.order().startswith("010")
+
+
+@pytest.mark.parametrize("count", [1, 512])
+def test_only_one_vcpu_clears_the_tags_of_hugetlb(count: int) -> None:
+    run = Run(version("7.3"), RACE.format("hugetlb2m", f"before tags {count}"))
+    assert run.violations == []
+    assert run.order().startswith("010")
 
 
 @pytest.mark.parametrize("tree", ["6.1", "6.12", "7.3"])

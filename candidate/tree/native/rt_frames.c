@@ -68,7 +68,9 @@ void mte_clear_page_tags(void *va)
 {
 	unsigned long pfn = ((unsigned long)va - SHIM_VA_OFF) >> RT_PAGE_SHIFT;
 
+	RT_BEFORE(POINT_TAGS);
 	rt_emit(EV_TAGS, pfn, shim_flagged_as_tagged(pfn), 0, 0, FRAME);
+	RT_AFTER(POINT_TAGS);
 }
 
 static int is_device(unsigned long pfn)

@@ -157,7 +157,7 @@ DIFFERS: Final = 8
 YIELDED: Final = 9
 
 # enum shim_point, in its order: the points at which an actor may give way to another.
-POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup")
+POINTS: Final = ("", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup", "tags")
 POINT_NUMBERS: Final = {point: number for number, point in enumerate(POINTS)}
 
 MAX_ACTORS: Final = 8

@@ -27,11 +27,12 @@ Moment: TypeAlias = Literal["before", "after"]
 MOMENTS: Final[tuple[str, ...]] = get_args(Moment)
 
 # Points at which an actor may give way. fault: the hardware takes one, before the handler runs; load, store, cmpxchg:
-# of a table entry; flush: of TLBs; clean: of caches; lock, unlock: the mmu lock; lookup: of a frame. Only for the
-# host's threads: start, end: KVM is notified that pages are about to change, and that they have; change: they change.
+# of a table entry; flush: of TLBs; clean: of caches; lock, unlock: the mmu lock; lookup: of a frame; tags: those of a
+# page are cleared. Only for the host's threads: start, end: KVM is notified that pages are about to change, and that
+# they have; change: they change.
 # The binary form stores their index: new points come last.
 Point: TypeAlias = Literal[
-    "fault", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup", "start", "change", "end"
+    "fault", "load", "store", "cmpxchg", "flush", "clean", "lock", "unlock", "lookup", "start", "change", "end", "tags"
 ]
 POINTS: Final[tuple[str, ...]] = get_args(Point)
 # Points that are observable only after they have happened.
