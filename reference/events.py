@@ -298,5 +298,8 @@ class Observer:
     def file_page(self, pfn: int, cleared: bool) -> None:
         """A guest_memfd has a new page with the data of its last owner (*cleared* false), or the page was cleared."""
 
+    def file_loses(self, start: int, end: int) -> None:
+        """A guest_memfd is about to lose the pages of host addresses [start, end)."""
+
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

@@ -114,6 +114,7 @@ class Observers:
         self.accounted: list[Observer] = []
         self.synchronize_srcu: list[Observer] = []
         self.file_page: list[Observer] = []
+        self.file_loses: list[Observer] = []
         self.all: list[list[Observer]] = [
             self.walk,
             self.walk_table,
@@ -202,6 +203,7 @@ class Observers:
             self.accounted,
             self.synchronize_srcu,
             self.file_page,
+            self.file_loses,
         ]
 
     def named(self, event: str) -> list[Observer]:

@@ -78,6 +78,7 @@ class FaultOrder(FaultChecker):
                 "installed",
                 "*: slot replaced before*",
             ),
+            Clause("a guest_memfd unmaps a page before the page leaves the file", "*: page left the guest_memfd*"),
         ),
         "a notifier that runs in between is missed, and the guest keeps a frame that the host took back",
         Severity.LIFETIME,
@@ -87,6 +88,7 @@ class FaultOrder(FaultChecker):
             ("*: invalidation left in progress*", Severity.HANG, 9),
             ("*: unmapped before mn_active*", Severity.HANG, 10),
             ("*: slot unmapped before*", Severity.LIFETIME, 23),
+            ("*: page left the guest_memfd*", Severity.ISOLATION, 12),
         ),
         reasons=(
             (
@@ -96,6 +98,10 @@ class FaultOrder(FaultChecker):
             (
                 "*: slot unmapped before*",
                 "a vCPU that faults in between maps a page again, and the guest keeps it when the slot is gone",
+            ),
+            (
+                "*: page left the guest_memfd*",
+                "until then, the guest reads and writes a frame that may have another owner",
             ),
         ),
     )

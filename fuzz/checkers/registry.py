@@ -16,6 +16,7 @@ from .dcache import Dcache
 from .declared_methods import check_all
 from .dirty_log import DirtyLog
 from .fault_order import FaultOrder
+from .file_order import FileOrder
 from .hyp import Hyp
 from .icache import Icache
 from .isolation import Isolation
@@ -65,6 +66,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     TableLock,
     FaultOrder,
     SlotOrder,
+    FileOrder,
     PageReference,
     DirtyLog,
     LogOrder,

@@ -359,6 +359,9 @@ class Stream(Observer):
     def file_page(self, pfn: int, cleared: bool) -> None:
         self.note(79, pfn, cleared)
 
+    def file_loses(self, start: int, end: int) -> None:
+        self.note(89, start, end)
+
 
 def word(number: int) -> i64:
     """Return a number as a signed 64-bit word: guest addresses and log bitmaps may use all 64 bits."""

@@ -261,6 +261,9 @@ class Trace(TraceLines):
     def file_page(self, pfn: int, cleared: bool) -> None:
         self.add(f"{'clear' if cleared else 'new page of a guest_memfd:'} frame {pfn:#x}")
 
+    def file_loses(self, start: int, end: int) -> None:
+        self.add(f"guest_memfd loses host addresses [{start:#x}, {end:#x})")
+
     def set_accessed(self, pfn: int) -> None:
         self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 

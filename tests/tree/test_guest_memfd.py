@@ -12,6 +12,7 @@ from candidate.tree.building.source import GUEST_MEMFD, MMU, TreeSource
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import load, parse
 
+from ..good_bad.case import all_found
 from .fidelity import Stream
 from .runs import trace, violations
 from .trees import planted, real_tree, real_trees, version
@@ -129,6 +130,44 @@ def test_a_page_that_stays_mapped_in_a_par_block(tmp_path: Path) -> None:
     beside = parse(f"s2fuzz 1\nvm cpus=2\nslot a size=64K backing=memfd\ncpu0 write a+0\n{block}")
     assert "translation: kvm_gmem_fallocate: still mapped after invalidation L3" in violations(name, beside)
     assert violations(version(memfd_tree()), beside) == []
+
+
+EARLY: Final = "fault-order: kvm_gmem_fallocate: page left the guest_memfd before it was unmapped"
+
+
+def test_a_page_leaves_the_file_after_it_was_unmapped(tmp_path: Path) -> None:
+    start = "\tkvm_gmem_invalidate_start(inode, start, end);\n\n"
+    lose = "\ttruncate_inode_pages_range(inode->i_mapping, offset, offset + len - 1);\n\n"
+    name = planted("7.3", tmp_path / "tree", GUEST_MEMFD, start + lose, lose + start)
+    found = all_found(candidate.get(name), HOLE)
+    assert [each.signature for each in found] == [EARLY]
+    assert "; at kvm_gmem_punch_hole (guest_memfd.c:" in found[0].reason
+    # No vCPU has touched the page that leaves the file.
+    apart = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a+0\nhost discard a+4K 8K\n")
+    assert violations(name, apart) == []
+
+
+@pytest.mark.parametrize(
+    "place", ["before start 1", "before lock 1", "after unlock 1", "before lock 2", "before end 1"]
+)
+@pytest.mark.parametrize("vcpu", ["after lookup 1", "before lock 1", "after unlock 1"])
+def test_a_hole_beside_a_fault(place: str, vcpu: str) -> None:
+    """A fault that has found the page retries, or maps it before it is unmapped."""
+    block = (
+        f"par\ncpu0 write a+0\nhost0 discard a+0 8K\nswitch cpu0 to host0 {vcpu}\nswitch host0 to cpu0 {place}\nend\n"
+    )
+    program = parse(f"s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 read a+4K\n{block}cpu0 read a+0\n")
+    assert violations(version("7.3"), program) == []
+
+
+def test_a_page_that_fails_is_unmapped(tmp_path: Path) -> None:
+    """It stays in the file, so only the tables must lose it."""
+    start = "\tkvm_gmem_invalidate_start(mapping->host, start, end);\n"
+    name = planted("7.3", tmp_path / "tree", GUEST_MEMFD, start, "\tkvm_gmem_invalidate_start(mapping->host, 0, 0);\n")
+    failing = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a+0\nhost poison a+0\n")
+    found = violations(name, failing)
+    assert "translation: stage2_unmap_walker: still mapped after invalidation L3" in found
+    assert EARLY not in found
 
 
 # Mistakes in the offset of a slot in its file.

@@ -285,6 +285,7 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 	struct shim_page page;
 	unsigned long pages = (last + 1 - start) >> PAGE_SHIFT;
 
+	SHIM_EV(EV_FILE_LOSES, m->hva + start, m->hva + last + 1, 0, 0);
 	shim_host_fault(m->hva + start, 4 | pages << 3, &page);
 	shim_user_zap(m->hva + start, m->hva + last + 1);
 }

@@ -85,6 +85,7 @@ UNWRITTEN: Final = 77
 LOG_STORED: Final = 78
 RING_EARLY: Final = 79
 LOG_BESIDE: Final = 80
+FILE_LOSES: Final = 81
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

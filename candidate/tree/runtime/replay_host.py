@@ -175,6 +175,10 @@ class HostReplay(VmReplay):
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
             return
+        if kind == r.FILE_LOSES:
+            for o in k.on.file_loses:
+                o.file_loses(a, b)
+            return
         if kind == r.FILE_PAGE:
             for o in k.on.file_page:
                 o.file_page(a, b != 0)
