@@ -301,5 +301,8 @@ class Observer:
     def file_loses(self, start: int, end: int) -> None:
         """A guest_memfd is about to lose the pages of host addresses [start, end)."""
 
+    def unregistered(self, vmid: int) -> None:
+        """``mmu_notifier_unregister()``: all notifiers of a VM have returned, and none runs from here on."""
+
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

@@ -115,6 +115,7 @@ class Observers:
         self.synchronize_srcu: list[Observer] = []
         self.file_page: list[Observer] = []
         self.file_loses: list[Observer] = []
+        self.unregistered: list[Observer] = []
         self.all: list[list[Observer]] = [
             self.walk,
             self.walk_table,
@@ -204,6 +205,7 @@ class Observers:
             self.synchronize_srcu,
             self.file_page,
             self.file_loses,
+            self.unregistered,
         ]
 
     def named(self, event: str) -> list[Observer]:

@@ -109,6 +109,7 @@ class Locking(Checker):
                 "*: slots used*",
                 "*: without the mmap lock*",
             ),
+            Clause("a VM that ends unregisters its notifier before it frees slots", "*: slots freed before*"),
         ),
         "the host deadlocks, sleeps in atomic context, or lets two CPUs change one table at the same time",
         Severity.HANG,
@@ -119,6 +120,7 @@ class Locking(Checker):
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
             ("*: slots installed, readers not waited for*", Severity.LIFETIME, 22),
+            ("*: slots freed before*", Severity.LIFETIME, 29),
             ("*: without the mmap lock*", Severity.LIFETIME, 9),
             ("*: VMA read after*", Severity.LIFETIME, 16),
             ("*: user page tables walked with*", Severity.LIFETIME, 17),
@@ -129,6 +131,7 @@ class Locking(Checker):
                 "*: slots installed, readers not waited for*",
                 "a vCPU in a fault uses a slot that is changed or freed, or maps memory of one that is gone",
             ),
+            ("*: slots freed before*", "a notifier that runs on another CPU looks through slots that are freed"),
         ),
     )
 

@@ -34,6 +34,7 @@ from .rights import Rights
 from .ring_entry import RingEntry
 from .rule import Rule
 from .shadow import Shadow
+from .slot_lifetime import SlotLifetime
 from .slot_order import SlotOrder
 from .table_lock import TableLock
 from .tags import ClearedTags, Tags
@@ -49,6 +50,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Progress,
     Contract,
     Locking,
+    SlotLifetime,
     Memcache,
     Pins,
     ClearedTags,

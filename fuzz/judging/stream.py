@@ -362,6 +362,9 @@ class Stream(Observer):
     def file_loses(self, start: int, end: int) -> None:
         self.note(89, start, end)
 
+    def unregistered(self, vmid: int) -> None:
+        self.note(90, vmid, 0)
+
 
 def word(number: int) -> i64:
     """Return a number as a signed 64-bit word: guest addresses and log bitmaps may use all 64 bits."""

@@ -264,6 +264,9 @@ class Trace(TraceLines):
     def file_loses(self, start: int, end: int) -> None:
         self.add(f"guest_memfd loses host addresses [{start:#x}, {end:#x})")
 
+    def unregistered(self, vmid: int) -> None:
+        self.add("unregister the notifier")
+
     def set_accessed(self, pfn: int) -> None:
         self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 

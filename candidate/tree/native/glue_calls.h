@@ -6,7 +6,14 @@
 /* ---- notifiers: the tree's own callbacks, stored when kvm_create_vm() registers them ---- */
 
 int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *m) { vms[making].notifier = mn; return 0; }
-void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m) { }
+void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *m)
+{
+	int i;
+
+	for (i = 0; i < SHIM_MAX_VMS; i++)
+		if (vms[i].kvm && vms[i].notifier == mn)
+			SHIM_EV(EV_UNREGISTERED, i, 0, 0, 0);
+}
 
 #ifdef HAVE_NOTIFIER_EVENT
 /* Indexed by the numbers of reference/machine/address_space.py. */

@@ -86,6 +86,7 @@ LOG_STORED: Final = 78
 RING_EARLY: Final = 79
 LOG_BESIDE: Final = 80
 FILE_LOSES: Final = 81
+UNREGISTERED: Final = 82
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

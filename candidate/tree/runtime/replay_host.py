@@ -175,6 +175,10 @@ class HostReplay(VmReplay):
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
             return
+        if kind == r.UNREGISTERED:
+            for o in k.on.unregistered:
+                o.unregistered(self.vms[a].mmu.vmid)
+            return
         if kind == r.FILE_LOSES:
             for o in k.on.file_loses:
                 o.file_loses(a, b)
