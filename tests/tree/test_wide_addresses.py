@@ -7,13 +7,14 @@ from typing import Final
 import pytest
 
 import candidate
-from candidate.tree.building.source import ARM, PGTABLE
+from candidate.tree.building.source import ARM, MMU, PGTABLE
 from fuzz.execution.executor import Executor
 from fuzz.judging.differential import REGRESSION, Differential
 from fuzz.language.text import load, parse
 from reference.machine.arena import HIGH
 from reference.machine.descriptor import address_bits
 
+from ..good_bad.case import violations
 from .trees import planted, real_trees, version
 
 SEEDS: Final = Path(__file__).parents[2] / "corpus" / "seeds"
@@ -88,3 +89,41 @@ def test_planted(mistake: str, tmp_path: Path) -> None:
     wide = parse(f"s2fuzz 1\n{PAGES.format('')}cpu0 write a+64K\n")
     found = [each.signature for each in differential.run(wide).findings if each.kind == REGRESSION]
     assert [each for each in found if each.startswith(signature)], found
+
+
+# A walk of the user page tables by the functions of the host, beside that of KVM.
+LEAF: Final = "\tret = kvm_pgtable_get_leaf(&pgt, addr, &pte, &level);\n"
+WALK: Final = """
+	{
+		pgd_t *pgdp = pgd_offset(kvm->mm, addr);
+		p4d_t *p4dp = p4d_offset_lockless(pgdp, READ_ONCE(*pgdp), addr);
+		pud_t *pudp = pud_offset_lockless(p4dp, READ_ONCE(*p4dp), addr);
+		pud_t pud = READ_ONCE(*pudp);
+		pmd_t *pmdp = pmd_offset_lockless(pudp, pud, addr), pmd = READ_ONCE(*pmdp);
+		bool block = pmd_leaf(pmd);
+		unsigned long pfn = block ? pmd_pfn(pmd) : pte_pfn(READ_ONCE(*pte_offset_kernel(pmdp, addr)));
+
+		WARN_ON(level != (block ? 2 : 3));
+		WARN_ON(pfn != kvm_pte_to_phys(pte) >> PAGE_SHIFT);
+	}
+"""
+
+
+THP: Final = "vm granule={} cpus=1{}\nslot a size={} backing=thp\ncpu0 write a+64K\n"
+SIZES: Final = (("4K", "2M"), ("16K", "32M"))
+
+
+@pytest.mark.parametrize(("granule", "size"), SIZES)
+def test_walks_of_user_tables_by_the_host(granule: str, size: str, tmp_path: Path) -> None:
+    """Functions such as pgd_offset() and pte_pfn() understand the layout of the user page tables."""
+    tree = candidate.get(planted("7.3", tmp_path / "tree", MMU, LEAF, LEAF + WALK))
+    more = f"host split a+0\ncpu0 read a+128K\nhost discard a+0 {granule}\ncpu0 read a+0\n"
+    for width in ("", " pa=52"):
+        assert violations(tree, THP.format(granule, width, size) + more) == []
+
+
+@pytest.mark.parametrize(("granule", "size"), SIZES)
+def test_a_wrong_frame_in_such_a_walk_is_noticed(granule: str, size: str, tmp_path: Path) -> None:
+    tree = candidate.get(planted("7.3", tmp_path / "tree", MMU, LEAF, LEAF + WALK.replace("pfn != ", "pfn + 1 != ")))
+    found = violations(tree, THP.format(granule, " pa=52", size))
+    assert [each.what for each in found][:1] == ["WARN"]

@@ -24,6 +24,9 @@ static inline void *shim_phys_to_virt(phys_addr_t x)
 #undef phys_to_virt
 #define phys_to_virt shim_phys_to_virt
 
+/* TCR_EL1: only DS, bit 59, matters: with it, descriptors hold addresses of 52 bits in the layout of FEAT_LPA2. */
+#define read_tcr()		(shim_start_of_memory() ? 1UL << 59 : 0)
+
 #undef VMEMMAP_START
 #define VMEMMAP_START		SHIM_VMEMMAP
 

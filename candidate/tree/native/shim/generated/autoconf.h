@@ -80,12 +80,19 @@
 #define CONFIG_ARM64_MTE 1
 #define CONFIG_AS_HAS_ARMV8_5 1
 
-/* address sizes; with smaller pages, 52 bits need FEAT_LPA2, for which KVM checks the CPU */
+/*
+ * Address sizes. With smaller pages, 52 bits need FEAT_LPA2 and a tree whose host uses it. A host with it looks at TCR_EL1.DS
+ * (read_tcr()), and KVM checks the CPU.
+ */
+#include <probe.h>
 #define CONFIG_ARM64_VA_BITS 48
 #define CONFIG_ARM64_VA_BITS_48 1
-#if SHIM_GRANULE_SHIFT == 16
+#if SHIM_GRANULE_SHIFT == 16 || defined(HAVE_LPA2)
 #define CONFIG_ARM64_PA_BITS 52
 #define CONFIG_ARM64_PA_BITS_52 1
+#if SHIM_GRANULE_SHIFT != 16
+#define CONFIG_ARM64_LPA2 1
+#endif
 #else
 #define CONFIG_ARM64_PA_BITS 48
 #define CONFIG_ARM64_PA_BITS_48 1
