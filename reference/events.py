@@ -159,17 +159,21 @@ class Observer:
     def cond_resched(self) -> None:
         """``cond_resched()``: another task may run. A tree reports it under the mmu lock, and once after a drop."""
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        """``kvm_mmu_topup_memory_cache()``; *locked*: under the mmu lock."""
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        """``kvm_mmu_topup_memory_cache()``.
 
-    def mc_pop(self, left: int) -> None:
+        :param cache: the number of the memory cache, here and below; the kernel layer has its name
+        :param locked: under the mmu lock
+        """
+
+    def mc_pop(self, cache: int, left: int) -> None:
         """An object left a memory cache."""
 
-    def mc_count(self, objects: int) -> None:
+    def mc_count(self, cache: int, objects: int) -> None:
         """``kvm_mmu_memory_cache_nr_free_objects()``: kernel code asked how many objects a memory cache has."""
 
-    def mc_free(self, objects: int) -> None:
-        """A memory cache freed its objects."""
+    def mc_free(self, cache: int, objects: int) -> None:
+        """A memory cache freed its objects, and loses its number."""
 
     def vma(self, hva: int, start: int, end: int) -> None:
         """``find_vma()``: the area found, or start -1."""

@@ -106,7 +106,7 @@ class kvm_vcpu:
     def __init__(self, kvm: kvm, vcpu_id: int, fwb: bool) -> None:
         self.kvm = kvm
         self.vcpu_id = vcpu_id
-        self.mmu_page_cache = kvm_mmu_memory_cache()
+        self.mmu_page_cache = kvm_mmu_memory_cache("mmu_page_cache")
         self.esr = 0
         self.hfar = 0
         self.fault_ipa = 0

@@ -15,18 +15,19 @@ END_OF_VM: Final = "kvm_destroy_vm"
 
 
 class Cache:
-    """The objects in memory caches of one name, and the place in a tree where they were filled last."""
+    """The objects in a memory cache, its name, and the place in a tree where it was filled last."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.objects = 0
         self.filled = ""
 
 
 class Balance:
-    """The unfreed allocations of a VM: objects in memory caches, by name; small and per-CPU allocations."""
+    """The unfreed allocations of a VM: objects in memory caches, by number; small and per-CPU allocations."""
 
     def __init__(self) -> None:
-        self.caches: dict[str, Cache] = {}
+        self.caches: dict[int, Cache] = {}
         self.small = 0
         self.percpu_areas = 0
 
@@ -109,30 +110,34 @@ class Leak(Checker):
         else:
             self.removed -= pages
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        cache = self.cache()
-        cache.objects += has - had
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        filled = self.cache(cache)
+        filled.objects += has - had
         if has > had:
-            cache.filled = self.kernel.place
+            filled.filled = self.kernel.place
 
-    def cache(self) -> Cache:
-        """Return the memory caches to which the current event belongs."""
-        caches, name = self.balance.caches, self.kernel.cache
-        found = caches.get(name)
+    def cache(self, number: int) -> Cache:
+        """Return the memory cache of the current event, by its number."""
+        caches = self.balance.caches
+        found = caches.get(number)
         if found is None:
-            found = caches[name] = Cache()
+            found = caches[number] = Cache(self.kernel.cache)
         return found
 
     def warn(self, label: str) -> None:
         # The next object comes from the page allocator.
         self.empty = label == "cache-empty"
 
-    def mc_pop(self, left: int) -> None:
-        self.cache().objects -= not self.empty
+    def mc_pop(self, cache: int, left: int) -> None:
+        self.cache(cache).objects -= not self.empty
         self.empty = False
 
-    def mc_free(self, objects: int) -> None:
-        self.cache().objects -= objects
+    def mc_free(self, cache: int, objects: int) -> None:
+        freed = self.cache(cache)
+        freed.objects -= objects
+        if not freed.objects:
+            # The cache loses its number.
+            del self.balance.caches[cache]
 
     def kzalloc(self, ok: bool) -> None:
         self.balance.small += ok
@@ -195,8 +200,9 @@ class Leak(Checker):
         if hyp:
             self.pages_left(hyp, "", "kvm_pgtable_hyp_destroy")
         balances = [self.balances[vm] for vm in vms]
-        for name in sorted({name for each in balances for name in each.caches}):
-            self.judge_caches([each.caches[name] for each in balances if name in each.caches], name, whose)
+        caches = [cache for each in balances for cache in each.caches.values() if cache.objects]
+        for name in sorted({cache.name for cache in caches}):
+            self.judge_caches([cache for cache in caches if cache.name == name], name, whose)
         small = sum([each.small for each in balances])
         percpu = sum([each.percpu_areas for each in balances])
         kept = [each for each in self.objects.values() if each.vm in vms]
@@ -214,12 +220,15 @@ class Leak(Checker):
     def judge_caches(self, caches: list[Cache], name: str, whose: str) -> None:
         """Report the objects that are left in memory caches of one name."""
         cached = sum([each.objects for each in caches])
-        if cached:
-            objects = "1 object is" if cached == 1 else f"{cached} objects are"
-            filled = next((each.filled for each in caches if each.objects and each.filled), "")
-            where = f"{filled}, where it was filled last" if filled else ""
-            what = f"{whose}{objects} still in {name or 'memory caches'}"
-            self.report("memory cache left", -1, what, function=END, where=where)
+        objects = "1 object is" if cached == 1 else f"{cached} objects are"
+        filled = next((each.filled for each in caches if each.filled), "")
+        if len(caches) == 1:
+            what, last = name or "a memory cache of a call", "where it was filled last"
+        else:
+            what = f"{len(caches)} memory caches" + (f", each a {name}" if name else " of calls")
+            last = "where the first of them was filled last"
+        where = f"{filled}, {last}" if filled else ""
+        self.report("memory cache left", -1, f"{whose}{objects} still in {what}", function=END, where=where)
 
     def pages_left(self, pages: list[int], whose: str, function: str) -> None:
         """Report table pages that are left; *function*: the function that should have freed them."""

@@ -254,7 +254,7 @@ class Locking(Checker):
         elif self.kernel.must_not_block:
             self.in_notifier("rescheduling", "cond_resched_lock")
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         function = "kvm_mmu_topup_memory_cache"
         if locked:
             reason = f"{function}({minimum}) may sleep and runs with the mmu lock held"

@@ -5,9 +5,11 @@ A top-up fills a cache to its capacity whenever it holds less than the minimum,
 so a cache with a missing or insufficient top-up seldom runs dry. The checker
 therefore assumes that each cache holds only the minimum that its last top-up asked for, and
 nothing once the fault or call that asked has returned. Code that reads the
-number of objects may take that many: it may compare the number with what it
-needs, and the checker does not see that comparison. A comparison with too small
-a number is therefore found only when the cache holds too little.
+number of objects in a cache may take that many from it: it may compare the number
+with what it needs, and the checker does not see that comparison. A comparison with
+too small a number is therefore found only when the cache holds too little.
+
+Each cache is judged alone: what was topped up or counted in one promises nothing of another.
 
 No fault makes a block over pages that the host does not map huge, but a direct
 call can. The permission fault that splits such a block is not judged. Neither is the
@@ -31,38 +33,48 @@ from .severity import Severity
 EMPTY: Final = "cache-empty"
 
 
-class Promise(PerActor):
-    """The objects that a top-up promised, and how many are left.
+class Promise:
+    """The objects that are promised of a cache: how many, and how many are left of them.
 
-    *empty*: the cache was just found empty; *counted*: the objects were counted by kernel code, and nothing was topped
-    up since
+    :param asked: their number
+    :param counted: kernel code has counted them, and topped up nothing since
+    :param cache: the name of the cache; "": it has none
+    """
+
+    def __init__(self, asked: int, counted: bool, cache: str) -> None:
+        self.left = self.asked = asked
+        self.counted = counted
+        self.cache = cache
+
+
+class Promises(PerActor):
+    """The promises of the current fault or call, by the number of the cache.
+
+    *empty*: a cache was just found empty
     """
 
     def __init__(self) -> None:
-        self.left = 0
-        self.asked = 0
-        self.empty = self.counted = False
+        self.caches: dict[int, Promise] = {}
+        self.empty = False
         self.splits_what_no_fault_made = False
 
     def forget(self) -> None:
-        """Forget the promise: objects still in a cache are left over."""
-        self.left = self.asked = 0
-        self.empty = self.counted = False
+        """Forget the promises: objects still in a cache are left over."""
+        self.caches.clear()
+        self.empty = False
 
-    def copy(self) -> "Promise":
-        mine = Promise()
-        mine.left, mine.asked, mine.empty = self.left, self.asked, self.empty
-        mine.counted = self.counted
+    def copy(self) -> "Promises":
+        mine = Promises()
+        for number, promise in self.caches.items():
+            mine.caches[number] = Promise(promise.asked, promise.counted, promise.cache)
+            mine.caches[number].left = promise.left
+        mine.empty = self.empty
         mine.splits_what_no_fault_made = self.splits_what_no_fault_made
         return mine
 
 
 class Memcache(Checker):
-    """Counts the objects that may still be taken.
-
-    Events do not name a cache. One count is enough: a fault, an ioremap and a
-    direct call each use one cache, and take only what they topped up themselves.
-    """
+    """Counts the objects that may still be taken from each cache."""
 
     rule = Rule(
         "memcache",
@@ -78,7 +90,7 @@ class Memcache(Checker):
     def __init__(self, side: Side, peers: Peers) -> None:
         super().__init__(side, peers)
         # State of the running actor.
-        self.own = Promise()
+        self.own = Promises()
         self.per_actor = PerActorStates(self.own)
         # A direct call has mapped device memory.
         self.device_mapped = False
@@ -108,41 +120,57 @@ class Memcache(Checker):
             return True
         return self.side.host.unit_at(layout.hva + ipa - layout.ipa)[1] < self.granule.level_size(level)
 
-    def mc_count(self, objects: int) -> None:
+    def mc_count(self, cache: int, objects: int) -> None:
         # Code that reads the count may rely on it, whoever topped the cache up: eager splitting does.
-        self.own.left = self.own.asked = objects
-        self.own.counted = True
+        self.own.caches[cache] = Promise(objects, True, self.kernel.cache)
 
-    def mc_free(self, objects: int) -> None:
-        self.own.forget()
+    def mc_free(self, cache: int, objects: int) -> None:
+        self.own.caches.pop(cache, None)
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         # A failed top-up promises nothing; a top-up beyond the capacity promises the capacity.
-        self.own.left = self.own.asked = 0 if ret else min(minimum, has)
-        self.own.counted = False
+        self.own.caches[cache] = Promise(0 if ret else min(minimum, has), False, self.kernel.cache)
 
     def warn(self, label: str) -> None:
         if label == EMPTY:
             self.own.empty = True
 
-    def mc_pop(self, left: int) -> None:
+    def mc_pop(self, cache: int, left: int) -> None:
         dry, self.own.empty = self.own.empty, False
-        if self.own.left > 0:
-            self.own.left -= 1
+        promise = self.own.caches.get(cache)
+        if promise is not None and promise.left > 0:
+            promise.left -= 1
             return
         if self.own.splits_what_no_fault_made:
             return
-        what, promised = "allocation without a top-up", "nothing was topped up for it"
-        if self.own.counted and self.own.asked:
+        if promise is None or not promise.asked:
+            what, promised = "allocation without a top-up", self.nothing_promised(cache)
+        elif promise.counted:
             what = "allocation beyond the count"
-            promised = f"the code has counted {objects(self.own.asked)} in the cache, and topped up nothing"
-        elif self.own.asked:
+            promised = f"the code has counted {objects(promise.asked)} in the cache, and topped up nothing"
+        else:
             what = "allocation beyond the top-up"
-            promised = f"{objects(self.own.asked)} {'was' if self.own.asked == 1 else 'were'} topped up for it"
+            promised = f"{objects(promise.asked)} {'was' if promise.asked == 1 else 'were'} topped up for it"
         real = (
             "the cache was empty: a warning and an atomic allocation" if dry else f"{left + 1} happened to be left over"
         )
         self.report(f"{what}{self.kernel.cause}", -1, f"{promised}; {real}", taints=False)
+
+    def nothing_promised(self, cache: int) -> str:
+        """Say that nothing was topped up in a cache, and in which other cache something was."""
+        text = "nothing was topped up for it"
+        for number, promise in self.own.caches.items():
+            if number != cache and promise.asked:
+                done = "counted" if promise.counted else "topped up"
+                text += f" in {named(self.kernel.cache)}; {objects(promise.asked)} "
+                text += f"{'was' if promise.asked == 1 else 'were'} {done} in {named(promise.cache)}"
+                break
+        return text
+
+
+def named(cache: str) -> str:
+    """Return the name of a memory cache for a text."""
+    return cache or "a cache of the call itself"
 
 
 def objects(count: int) -> str:

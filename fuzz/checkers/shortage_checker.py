@@ -32,7 +32,7 @@ class ShortageChecker(RefusalChecker):
     def alloc_exact(self, page: int, pages: int) -> None:
         self.short = self.short or page < 0
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         if not ret:
             return
         # The error that follows from an undeserved failure is not reported again.

@@ -248,13 +248,13 @@ class Footprints(Checker):
         self.everything()
         self.everything()
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         self.add()
 
-    def mc_pop(self, left: int) -> None:
+    def mc_pop(self, cache: int, left: int) -> None:
         self.add()
 
-    def mc_count(self, objects: int) -> None:
+    def mc_count(self, cache: int, objects: int) -> None:
         self.add()
 
     def synchronize_srcu(self) -> None:

@@ -214,7 +214,7 @@ class FeatureCollector(Checker):
     def warn(self, label: str) -> None:
         self.note("warn", label)
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         self.note("topup", "enough" if has == had else "fails" if ret else "filled")
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:

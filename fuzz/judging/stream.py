@@ -230,17 +230,17 @@ class Stream(Observer):
     def cond_resched(self) -> None:
         self.note(38, 0, 0)
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
-        self.note_more(39, minimum, had, has, ret, locked)
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        self.note_more(39, minimum, had, has, ret * 2 + locked, cache)
 
-    def mc_pop(self, left: int) -> None:
-        self.note(40, left, 0)
+    def mc_pop(self, cache: int, left: int) -> None:
+        self.note(40, left, cache)
 
-    def mc_count(self, objects: int) -> None:
-        self.note(41, objects, 0)
+    def mc_count(self, cache: int, objects: int) -> None:
+        self.note(41, objects, cache)
 
-    def mc_free(self, objects: int) -> None:
-        self.note(42, objects, 0)
+    def mc_free(self, cache: int, objects: int) -> None:
+        self.note(42, objects, cache)
 
     def vma(self, hva: int, start: int, end: int) -> None:
         self.note_more(43, hva, start, end, 0, 0)

@@ -215,18 +215,18 @@ class Trace(TraceLines):
     def cond_resched(self) -> None:
         self.add("cond_resched")
 
-    def topup(self, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         under = " under mmu lock" if locked else ""
-        self.add(f"topup of the memory cache to {minimum}{under}: {had} -> {has} pages, returns {errno_text(ret)}")
+        self.add(f"topup of memory cache {cache} to {minimum}{under}: {had} -> {has} pages, returns {errno_text(ret)}")
 
-    def mc_pop(self, left: int) -> None:
-        self.add(f"memory cache: one taken, {left} left")
+    def mc_pop(self, cache: int, left: int) -> None:
+        self.add(f"memory cache {cache}: one taken, {left} left")
 
-    def mc_count(self, objects: int) -> None:
-        self.add(f"memory cache: count {objects}")
+    def mc_count(self, cache: int, objects: int) -> None:
+        self.add(f"memory cache {cache}: count {objects}")
 
-    def mc_free(self, objects: int) -> None:
-        self.add(f"memory cache: {objects} returned")
+    def mc_free(self, cache: int, objects: int) -> None:
+        self.add(f"memory cache {cache}: {objects} returned")
 
     def vma(self, hva: int, start: int, end: int) -> None:
         self.add(f"find_vma {self.host_place(hva)}: " + ("none" if start == -1 else f"{start:#x} to {end:#x}"))

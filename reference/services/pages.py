@@ -185,15 +185,49 @@ class Pages(Entries):
                     self.topup_gets -= 1
                 mc.nobjs += 1
             self.topup_gets = -1
-        for o in self.on.topup:
-            o.topup(minimum, had, mc.nobjs, ret, locked)
+        self.topped_up(mc, minimum, had, ret, locked)
         return ret
+
+    def number_of(self, mc: kvm_mmu_memory_cache) -> int:
+        """Return the number of a memory cache in events. Numbers follow the order of the first events."""
+        if not mc.number:
+            self.caches += 1
+            mc.number = self.caches
+        return mc.number
+
+    def topped_up(self, mc: kvm_mmu_memory_cache, minimum: int, had: int, ret: int, locked: bool) -> None:
+        """Report a top-up; see `reference.events.Observer.topup`."""
+        number = self.number_of(mc)
+        self.cache = mc.name
+        for o in self.on.topup:
+            o.topup(number, minimum, had, mc.nobjs, ret, locked)
+
+    def popped(self, mc: kvm_mmu_memory_cache) -> None:
+        """Report that an object left a memory cache."""
+        number = self.number_of(mc)
+        self.cache = mc.name
+        for o in self.on.mc_pop:
+            o.mc_pop(number, mc.nobjs)
+
+    def objects_counted(self, mc: kvm_mmu_memory_cache, objects: int) -> None:
+        """Report that kernel code asked for the number of objects in a memory cache, and which number it got."""
+        number = self.number_of(mc)
+        self.cache = mc.name
+        for o in self.on.mc_count:
+            o.mc_count(number, objects)
+
+    def cache_freed(self, mc: kvm_mmu_memory_cache, objects: int) -> None:
+        """Report that a memory cache freed this many objects. The cache loses its number."""
+        number = self.number_of(mc)
+        self.cache = mc.name
+        for o in self.on.mc_free:
+            o.mc_free(number, objects)
+        mc.number = 0
 
     def kvm_mmu_free_memory_cache(self, mc: kvm_mmu_memory_cache) -> None:
         objects = mc.nobjs
         mc.nobjs = 0
-        for o in self.on.mc_free:
-            o.mc_free(objects)
+        self.cache_freed(mc, objects)
 
     def kvm_mmu_memory_cache_alloc(self, mc: kvm_mmu_memory_cache) -> int:
         """Take an object; if the cache is empty, warn and allocate atomically."""
@@ -201,6 +235,5 @@ class Pages(Entries):
             mc.nobjs -= 1
         else:
             self.warn("cache-empty")
-        for o in self.on.mc_pop:
-            o.mc_pop(mc.nobjs)
+        self.popped(mc)
         return self.zeroed_page()

@@ -60,8 +60,9 @@ class KernelState:
         self.must_not_block = False
         # The allocation that is reported now does not sleep (GFP_ATOMIC); only kernel trees have such allocations.
         self.allocates_atomically = False
-        # The name of the memory cache that is reported now; "": that of a vCPU or of a call.
+        # The name of the memory cache of the last event of one, and how many caches have had a number.
         self.cache = ""
+        self.caches = 0
         # The slots that are used now stay, because the actor holds ``kvm->slots_lock``; reported by kernel trees only.
         self.slots_locked = False
         # Another task waits for the mmu lock at every Nth query (`resched_every`), and at the query with

@@ -4,10 +4,17 @@
 
 
 class kvm_mmu_memory_cache:
-    """``struct kvm_mmu_memory_cache``: only counts objects; a page is allocated when one is taken."""
+    """``struct kvm_mmu_memory_cache``: only counts objects; a page is allocated when one is taken.
 
-    def __init__(self) -> None:
+    *number*: identifies the cache in events, from its first event until it is freed; 0: it has no number
+
+    :param name: the member that it is in the kernel; "": a cache on the stack
+    """
+
+    def __init__(self, name: str = "") -> None:
         self.nobjs = 0
+        self.name = name
+        self.number = 0
 
 
 class kvm_vmid:

@@ -60,6 +60,16 @@ class Recorder(Observer):
     def root_linked(self, vmid: int, linked: bool) -> None:
         """Ignore this event, which the streams lack."""
 
+    def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
+        # The streams have no numbers of memory caches, here and below.
+        self.events.append(["topup", minimum, had, has, ret, int(locked)])
+
+    def mc_pop(self, cache: int, left: int) -> None:
+        self.events.append(["mc_pop", left])
+
+    def mc_free(self, cache: int, objects: int) -> None:
+        self.events.append(["mc_free", objects])
+
     def instruction(self, op: int, operand: int) -> None:
         """Ignore this event: the streams end at the helper calls."""
 

@@ -82,13 +82,32 @@ class Counts(Pgtable):
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
-        for o in self.k.on.mc_count:
-            o.mc_count(self.found)
+        assert mc is not None
+        self.k.objects_counted(mc, self.found)
         return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, mc)
 
 
 class CountsOne(Counts):
     found = 1
+
+
+class TakesFromAnother(Pgtable):
+    """Fills the vCPU's cache, and maps with objects of another one."""
+
+    def kvm_pgtable_stage2_map(
+        self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
+    ) -> int:
+        other = kvm_mmu_memory_cache("spare")
+        other.nobjs = 5
+        return super().kvm_pgtable_stage2_map(pgt, addr, size, phys, prot, other)
+
+
+class CountsAnother(Mmu):
+    """Counts the objects of another cache, and fills none."""
+
+    def kvm_mmu_cache_min_pages(self, kvm: kvm) -> int:
+        self.k.objects_counted(kvm_mmu_memory_cache("spare"), 40)
+        return 0
 
 
 PAGE = "vm cpus=1 fwb=on\nslot a size=4K backing=anon\ncpu0 read a+0\n"
@@ -106,6 +125,12 @@ CASES = (
         broken(CountsOne),
         PAGE,
         broken(Counts),
+    ),
+    Case(
+        "objects of a cache that was not topped up", NONE + " after a translation fault", broken(TakesFromAnother), PAGE
+    ),
+    Case(
+        "the objects of another cache are counted", NONE + " after a translation fault", broken(mmu=CountsAnother), PAGE
     ),
     Case(
         "a write that splits, out of leftovers",
@@ -166,3 +191,12 @@ def test_the_reason_names_a_count_or_a_top_up() -> None:
         in violations(broken(CountsOne), PAGE)[0].reason
     )
     assert "1 object was topped up for it" in violations(broken(mmu=OneTooFew), PAGE)[0].reason
+
+
+def test_the_reason_names_the_cache_that_was_filled() -> None:
+    filled = (
+        "nothing was topped up for it in spare; 2 objects were topped up in mmu_page_cache; 5 happened to be left over"
+    )
+    counted = "nothing was topped up for it in mmu_page_cache; 40 objects were counted in spare; the cache was empty"
+    assert filled in violations(broken(TakesFromAnother), PAGE)[0].reason
+    assert counted in violations(broken(mmu=CountsAnother), PAGE)[0].reason

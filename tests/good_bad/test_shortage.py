@@ -30,8 +30,7 @@ class FillsToTheBrim(Mmu):
         cache.nobjs = self.kvm_mmu_cache_min_pages(vcpu.kvm)
         if not failed or ret == -ENOMEM:
             return ret
-        for each in self.k.on.topup:
-            each.topup(cache.nobjs, cache.nobjs, cache.nobjs, -ENOMEM, False)
+        self.k.topped_up(cache, cache.nobjs, cache.nobjs, -ENOMEM, False)
         return -ENOMEM
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Dirty rings, for trees whose arm64 has them; included by glue.c after glue_vms.h. */
+/* Dirty rings, for trees whose arm64 has them; included by glue.c after glue_caches.h. */
 #ifdef HAVE_DIRTY_RING
 
 static u32 harvested[SHIM_MAX_VMS][SHIM_MAX_CPUS];	/* number of entries that user space has taken from each ring */

@@ -32,7 +32,9 @@ static long table(struct vm *v, const u64 *a)
 	spin_lock(&v->kvm->mmu_lock);
 #endif
 	shim_note(1);
+	shim_cache_of_call(&cache);
 	ret = shim_table_call(op, v->kvm->arch.mmu.pgt, a[2], a[3], a[4], rights(a[5]), op == T_MAP && !a[6] ? NULL : &cache);
+	shim_cache_freed(&cache);
 	shim_note(0);
 #ifdef KVM_HAVE_MMU_RWLOCK
 	write_unlock(&v->kvm->mmu_lock);

@@ -91,18 +91,6 @@ static bool tracked(const struct kvm_memory_slot *s)
 	return s->dirty_bitmap;
 }
 
-const char *shim_cache_name(const void *mc)
-{
-#ifdef HAVE_SPLIT_CHUNK
-	int i;
-
-	for (i = 0; i < SHIM_MAX_VMS; i++)
-		if (vms[i].kvm && mc == &vms[i].kvm->arch.mmu.split_page_cache)
-			return "split_page_cache";
-#endif
-	return NULL;
-}
-
 int shim_vcpu_has_ring(void) { return ringed && *this_cpu_ptr(&kvm_running_vcpu); }
 
 static void note_slot(struct vm *v)

@@ -14,7 +14,7 @@ static int topped_up(void *mc, int min, int had, int ret, void **frame)
 
 	rt_in_cache--;
 	shim_control->left.topup = had < min ? -1 : shim_control->left.topup;
-	rt_emit(EV_TOPUP, min, had, has | (shim_u64)(ret != 0) << 32, shim_cache_name(mc), frame);
+	rt_emit(EV_TOPUP, min, had | has << 32, shim_cache_number(mc) | (shim_u64)(ret != 0) << 32, shim_cache_name(mc), frame);
 	return ret;
 }
 
@@ -51,7 +51,7 @@ void *kvm_mmu_memory_cache_alloc(void *mc)
 	rt_in_cache++;
 	object = real_kvm_mmu_memory_cache_alloc(mc);
 	rt_in_cache--;
-	rt_emit(EV_MC_POP, real_kvm_mmu_memory_cache_nr_free_objects(mc), dry, 0, shim_cache_name(mc), FRAME);
+	rt_emit(EV_MC_POP, real_kvm_mmu_memory_cache_nr_free_objects(mc), dry, shim_cache_number(mc), shim_cache_name(mc), FRAME);
 	if (!object)
 		return 0;
 	va = rt_take(1, 1, EV_ALLOC, 0, 0, FRAME);
@@ -68,7 +68,7 @@ int kvm_mmu_memory_cache_nr_free_objects(void *mc)
 {
 	int has = real_kvm_mmu_memory_cache_nr_free_objects(mc);
 
-	rt_emit(EV_MC_COUNT, has, 0, 0, 0, FRAME);
+	rt_emit(EV_MC_COUNT, has, 0, shim_cache_number(mc), shim_cache_name(mc), FRAME);
 	return has;
 }
 
@@ -79,5 +79,6 @@ void kvm_mmu_free_memory_cache(void *mc)
 	rt_in_cache++;
 	real_kvm_mmu_free_memory_cache(mc);
 	rt_in_cache--;
-	rt_emit(EV_MC_FREE, had, 0, 0, shim_cache_name(mc), FRAME);
+	rt_emit(EV_MC_FREE, had, 0, shim_cache_number(mc), shim_cache_name(mc), FRAME);
+	shim_cache_freed(mc);
 }

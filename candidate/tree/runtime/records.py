@@ -166,6 +166,9 @@ MAX_ACTORS: Final = 8
 MAX_ANCHORS: Final = 16
 MAX_VMS: Final = 4
 MAX_CPUS: Final = 16
+# Numbers of memory caches in records: that of a direct call, the first one of a vCPU.
+CACHE_OF_CALL: Final = 0
+CACHE_OF_VCPUS: Final = 1
 MAX_VMAS: Final = 128
 MAX_DEVICES: Final = 64
 MAX_COPIES: Final = 1024

@@ -157,9 +157,7 @@ class Replay(HostReplay):
                 self.own.interrupted = k.walker
                 k.rcu_callback(a)
         elif kind <= r.MARK:
-            k.cache = self.name(name) if name else ""
-            self.replay_host_memory(kind, a, b, c)
-            k.cache = ""
+            self.replay_host_memory(kind, name, a, b, c)
         elif kind <= r.ROOT:
             self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:

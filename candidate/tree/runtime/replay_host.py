@@ -4,6 +4,7 @@
 from typing import Final
 
 from reference.kvm import memslot_is_readonly
+from reference.services.structs import kvm_mmu_memory_cache
 
 from ..building.units import is_stage2
 from . import records as r
@@ -18,7 +19,16 @@ _ERRORS: Final = 0x7FF << 52
 class HostReplay(VmReplay):
     """Replays the events of one side, except those of tables."""
 
-    def replay_host_memory(self, kind: int, a: int, b: int, c: int) -> None:
+    def memory_cache(self, number: int, name: int) -> kvm_mmu_memory_cache:
+        """Return a memory cache by its number in records, and the number of its name in records."""
+        if number == r.CACHE_OF_CALL and self.own.cache is not None:
+            return self.own.cache
+        cache = self.caches.get(number)
+        if cache is None:
+            cache = self.caches[number] = kvm_mmu_memory_cache(self.name(name) if name else "")
+        return cache
+
+    def replay_host_memory(self, kind: int, name: int, a: int, b: int, c: int) -> None:
         """Replay an event of memory caches, areas, frames or rescheduling."""
         k = self.kernel
         if kind == r.RESCHED:
@@ -32,21 +42,20 @@ class HostReplay(VmReplay):
             else:
                 k.cond_resched()
         elif kind == r.TOPUP:
-            has = c & 0xFFFFFFFF
-            if self.own.cache is not None:
-                self.own.cache.nobjs = has
-            for o in k.on.topup:
-                o.topup(a, b, has, -12 if c >> 32 else 0, "mmu" in k.locks)
+            cache = self.memory_cache(c & 0xFFFFFFFF, name)
+            cache.nobjs = b >> 32
+            k.topped_up(cache, a, b & 0xFFFFFFFF, -12 if c >> 32 else 0, "mmu" in k.locks)
         elif kind == r.MC_POP:
             if b:
                 k.warn("cache-empty")
-            if self.own.cache is not None:
-                self.own.cache.nobjs = a
-            for o in k.on.mc_pop:
-                o.mc_pop(a)
+            cache = self.memory_cache(c, name)
+            cache.nobjs = a
+            k.popped(cache)
         elif kind == r.MC_FREE:
-            for o in k.on.mc_free:
-                o.mc_free(a)
+            cache = self.memory_cache(c, name)
+            cache.nobjs = 0
+            k.cache_freed(cache, a)
+            self.caches.pop(c, None)
         elif kind == r.VMA:
             for o in k.on.vma:
                 o.vma(a, b, c)
@@ -129,8 +138,7 @@ class HostReplay(VmReplay):
             self.replay_walk(a, b, c)
             return
         if kind == r.MC_COUNT:
-            for o in k.on.mc_count:
-                o.mc_count(a)
+            k.objects_counted(self.memory_cache(c, name), a)
             return
         if kind == r.USER_WALK:
             for o in k.on.user_walk:

@@ -20,7 +20,7 @@ class CallReplay(PerActor):
     """State of the call in progress."""
 
     def __init__(self) -> None:
-        # The memory cache that the call uses.
+        # The memory cache of a direct call.
         self.cache: kvm_mmu_memory_cache | None = None
         # The walker callback that ran before an RCU callback.
         self.interrupted = ""
@@ -72,6 +72,8 @@ class VmReplay:
         self.tlb = tlb
         # Number of pages and host address of the slot being set, by VM and slot number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
+        # Memory caches by their numbers in records.
+        self.caches: dict[int, kvm_mmu_memory_cache] = {}
         # Numbers of chains and names stay valid for the lifetime of the process.
         self.placed = process.places
         # The chain of the last record.

@@ -131,16 +131,16 @@ class TreeMmu(Mmu):
         tree = self.tree
         replay = tree.start()
         assert tree.process is not None
-        replay.own.cache = vcpu.mmu_page_cache
-        replay.own.sampled = replay.own.counted = -1
         number = tree.number(vcpu.kvm)
+        # The driver frees the cache when the VM is gone.
+        replay.caches[r.CACHE_OF_VCPUS + number * r.MAX_CPUS + vcpu.vcpu_id] = vcpu.mmu_page_cache
+        replay.own.sampled = replay.own.counted = -1
         # An access flag fault needs no page of the host.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
         ret = tree.call(
             r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, ahead[0], ahead[1]
         )
-        replay.own.cache = None
         _, skipped, told, gpa, size, *_ = tree.process.info
         vcpu.skipped_instruction = skipped != 0
         vcpu.memory_fault = (gpa, size) if told else None

@@ -126,6 +126,13 @@ def test_texts_stand_for_the_numbers_of_their_enums() -> None:
     assert [name.replace("_is_", "_") for name in r.QUESTIONS[1:]] == [name.lower() for name in questions[1:-1]]
 
 
+def test_numbers_of_memory_caches_are_the_same() -> None:
+    sizes = {name: int(size) for name, size in re.findall(r"^#define SHIM_(MAX_\w+)\s+(\d+)", SHIM, re.MULTILINE)}
+    assert (sizes["MAX_VMS"], sizes["MAX_CPUS"]) == (r.MAX_VMS, r.MAX_CPUS)
+    assert re.search(r"^enum \{ SHIM_CACHE_OF_CALL, SHIM_CACHE_OF_VCPUS \};$", SHIM, re.MULTILINE)
+    assert (r.CACHE_OF_CALL, r.CACHE_OF_VCPUS) == (0, 1)
+
+
 def test_flags_are_the_same() -> None:
     """Check the properties of areas, the rights of direct calls, and the capabilities of the machine."""
     flags = {

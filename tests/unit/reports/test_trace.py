@@ -101,7 +101,7 @@ def test_first_difference_is_marked_once_and_before_all_others() -> None:
     text = shown(MISSING_CLEAN)
     assert text.count(FIRST) == 1
     before, after = text.split(FIRST)
-    assert after.splitlines()[1].lstrip().startswith("topup of the memory cache")
+    assert after.splitlines()[1].lstrip().startswith("topup of memory cache 1 to")
     assert after.splitlines()[1].endswith("<")
     assert not [row for row in before.splitlines() if row.endswith(" <") or " > " in row]
 
