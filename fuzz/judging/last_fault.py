@@ -46,7 +46,8 @@ class LastFault(PerActor):
     *held*: what held in the operation; *logged*: the slot of its access had a dirty log when a fault began; *frames*:
     frames of the leaves that the handler of an access flag fault may have found; *left*: level and entry at the fault
     when the actor last gave way; *cleared*: the handler has cleared tags;
-    *lost*: the handler has lost a race for the leaf of a permission fault
+    *lost*: the handler has lost a race for the leaf of a permission fault; *area*: the begin of the first area that the
+    handler found, or -1
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class LastFault(PerActor):
         self.left = (-1, 0)
         self.cleared = False
         self.lost = False
+        self.area = -1
 
     def begin(self, op: Operation | None) -> None:
         """Begin an operation; None: creation or destruction of the VMs."""
@@ -75,5 +77,5 @@ class LastFault(PerActor):
         mine.op, mine.fault, mine.fault_entry = self.op, self.fault, self.fault_entry
         mine.fault_level, mine.fault_at, mine.logged = self.fault_level, self.fault_at, self.logged
         mine.frames, mine.left, mine.cleared = self.frames[:], self.left, self.cleared
-        mine.lost = self.lost
+        mine.lost, mine.area = self.lost, self.area
         return mine

@@ -183,7 +183,8 @@ class PredicateNotes(FlushNotes):
             return self.is_split_off(layout.hva + op.offset)
         if predicate == BEHEADED:
             area = self.side.host.vma_at(layout.hva + op.offset)
-            return area is not None and area.pfnmap and area.start > (layout.hva + op.offset) & -self.block
+            first = (layout.hva + op.offset) & -self.block
+            return area is not None and area.pfnmap and 0 <= self.own.area <= first < area.start
         return predicate == op.kind
 
     def is_logged(self, layout: SlotLayout) -> bool:
@@ -235,6 +236,7 @@ class PredicateNotes(FlushNotes):
         self.own.fault_at = vm_address(guest.number, page)
         self.own.frames = [self.frame_of(walk.entry)]
         self.own.cleared = self.own.lost = False
+        self.own.area = -1
         self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
         if walk.fault != PERMISSION:
             return
@@ -291,6 +293,10 @@ class PredicateNotes(FlushNotes):
 
     def exchange_lost(self, ptep: int, found: int, new: int) -> None:
         self.own.lost = self.own.fault == PERMISSION
+
+    def vma(self, hva: int, start: int, end: int) -> None:
+        if self.own.area < 0:
+            self.own.area = start
 
     def tags_cleared(self, pfn: int, flagged: bool) -> None:
         self.own.cleared = True

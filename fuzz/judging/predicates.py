@@ -27,7 +27,7 @@ PART: Final = "size is no whole pages"
 GONE: Final = "leaf of the permission fault gone"
 REPLACED: Final = "leaf of the fault replaced under the lock"
 SPLIT_OFF: Final = "area of a device ends within the block"
-BEHEADED: Final = "area of a device begins within the block"
+BEHEADED: Final = "area of a device loses the first page of the block"
 GUEST_MEMFD: Final = "slot of a guest_memfd"
 OUTSIDE: Final = "access behind the guest's address space"
 DATA_OUTSIDE: Final = "read or write behind the guest's address space"
@@ -53,7 +53,8 @@ PREDICATES: Final = {
     RINGS_ONLY: "the slot of a guest's access is logged in dirty rings, and its VM has no bitmaps",
     READ_ONLY: "the slot of a guest's access is read-only",
     SPLIT_OFF: "the guest's access is to the first page of a block, and the area of device frames ends within it",
-    BEHEADED: "the guest's access is to an area of device frames that does not have the first page of the block",
+    BEHEADED: "the guest's access is to an area of device frames that had the first page of the block when the handler "
+    "of the fault found it, and has lost that page since",
     GUEST_MEMFD: "the slot of a guest's access is backed by a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
     WHOLE: "the CPU flushes by range (FEAT_TLBIRANGE), and a range has as many pages as one instruction can flush "
@@ -91,6 +92,8 @@ PREDICATES: Final = {
 }
 
 
+# Predicates of the machine, which hold in all operations or in none.
+OF_MACHINE: Final = (HINTS, DEFERRED)
 # Predicates of pages, or of a table page: if a violation names some, they must hold for those.
 OF_PAGES: Final = (
     *(PART, INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING),

@@ -125,6 +125,20 @@ def test_affected_kernels_have_it(back: Back) -> None:
     assert all(bug_run(candidate.get(version(name)), back.bug).signature for name in there)
 
 
+def test_a_block_beyond_the_begin_of_an_area_is_no_known_bug(tmp_path: Path) -> None:
+    """V2 needs an unmap during the fault."""
+    back = next(back for back in BACK if back.bug == "V2")
+    begin = "ALIGN_DOWN(hva, PMD_SIZE) >= vma->vm_start &&\n"
+    assert back.instead.count(begin) == 1
+    wrong = planted(back.tree, tmp_path / "wrong", back.path, back.text, back.instead.replace(begin, "\n"))
+    having = candidate.get(copy_with(back, tmp_path))
+    program = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=2M backing=device\nhost unmap a+0 1M\ncpu0 read a+1028K\n"
+    found = Differential(having, candidate.get(wrong)).run(parse(program)).findings
+    assert [(each.kind, each.signature, each.known) for each in found] == [
+        (REGRESSION, "contract: kvm_handle_guest_abort: error -14", "")
+    ]
+
+
 AREA: Final = "s2fuzz 1\nvm cpus=1\nslot a ipa=1G size=4M backing=device\nhost unmap a+{} 4K\ncpu0 read a+{}\n"
 
 
