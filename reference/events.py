@@ -247,6 +247,9 @@ class Observer:
     def log_beside_ring(self, vmid: int, gfn: int) -> None:
         """A vCPU that has a dirty ring set the bit of *gfn* in the dirty bitmap of an installed slot."""
 
+    def no_struct_page(self, pfn: int, write: bool) -> None:
+        """Kernel code accesses memory as the page structure of a device's frame, which has none; kernel trees only."""
+
     def root_linked(self, vmid: int, linked: bool) -> None:
         """``kvm->arch.mmu.pgt`` was set, or set to NULL."""
 

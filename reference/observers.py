@@ -97,6 +97,7 @@ class Observers:
         self.log_stored: list[Observer] = []
         self.ring_early: list[Observer] = []
         self.log_beside_ring: list[Observer] = []
+        self.no_struct_page: list[Observer] = []
         self.root_linked: list[Observer] = []
         self.cow: list[Observer] = []
         self.host_update: list[Observer] = []
@@ -187,6 +188,7 @@ class Observers:
             self.log_stored,
             self.ring_early,
             self.log_beside_ring,
+            self.no_struct_page,
             self.root_linked,
             self.cow,
             self.host_update,

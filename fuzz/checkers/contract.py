@@ -11,6 +11,8 @@ from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
 from ..sides.guest import ROOT_LEFT
 from ..sides.outcome import Outcome
+from ..sides.side import Side
+from .checker import Peers
 from .locking import WARNINGS
 from .memcache import EMPTY
 from .refusal_checker import REFUSALS
@@ -20,6 +22,8 @@ from .shortage_checker import ENOUGH, ShortageChecker
 
 # The result that a guest or user space gets instead of memory.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
+# The end of the signature of an access to the page structure of a frame that has none.
+STRUCTLESS: Final = "page structure of a device"
 # Signatures of results of calls that KVM must refuse.
 REFUSED: Final = tuple([f"*: *{refusal.why}*" for refusal in REFUSALS])
 
@@ -79,6 +83,11 @@ class Contract(ShortageChecker):
         ),
     )
 
+    def __init__(self, side: Side, peers: Peers) -> None:
+        super().__init__(side, peers)
+        # The frame without page structure that was accessed last.
+        self.structless = -1
+
     def warn(self, label: str) -> None:
         if label in WARNINGS or label in (EMPTY, ROOT_LEFT):
             # Reported by the checkers locking, memcache and lifetime.
@@ -137,11 +146,18 @@ class Contract(ShortageChecker):
                 return shift
         return host.page_shift
 
+    def no_struct_page(self, pfn: int, write: bool) -> None:
+        self.structless = pfn
+        reason = f"kernel code {'writes' if write else 'reads'} the page structure of frame {pfn:#x}, "
+        reason += "which is a device's and has none"
+        self.report(STRUCTLESS, -1, reason, taints=False, function=self.kernel.entry)
+
     def thp(self, pfn: int, yes: bool) -> None:
-        if self.side.host.is_device(pfn):
+        # In a kernel tree, the read itself is an event.
+        if pfn != self.structless and self.side.host.is_device(pfn):
             reason = "kvm_is_transparent_hugepage(), as in 5.12, reads the page structure of the frame: "
             reason += f"{pfn:#x} is a device's and has none"
-            self.report("page structure of a device", -1, reason, taints=False, function=self.kernel.entry)
+            self.report(STRUCTLESS, -1, reason, taints=False, function=self.kernel.entry)
 
     def crashed(self, outcome: Outcome) -> None:
         self.after_operation(None, outcome)

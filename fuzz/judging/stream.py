@@ -296,6 +296,9 @@ class Stream(Observer):
     def ring_early(self, vmid: int, gfn: int, filled: bool) -> None:
         self.note_more(86, vmid, gfn, filled, 0, 0)
 
+    def no_struct_page(self, pfn: int, write: bool) -> None:
+        self.note(89, pfn, write)
+
     def log_beside_ring(self, vmid: int, gfn: int) -> None:
         self.note(88, vmid, gfn)
 

@@ -311,6 +311,9 @@ class Trace(TraceLines):
         what = "without a barrier" if filled else "before it was filled"
         self.add(f"dirty ring entry of {self.place(gfn << self.granule.page_shift)}: published {what}")
 
+    def no_struct_page(self, pfn: int, write: bool) -> None:
+        self.add(f"page structure of device frame {pfn:#x} {'written' if write else 'read'}")
+
     def log_beside_ring(self, vmid: int, gfn: int) -> None:
         self.add(f"dirty log: {self.place(gfn << self.granule.page_shift)} in the bitmap, by a vCPU with a dirty ring")
 

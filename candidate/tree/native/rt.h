@@ -75,6 +75,7 @@ void rt_vma_dropped(const void *p, int under_mmap);
 void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);
+void rt_use_struct_page(const void *page, int write, void **frame);
 int rt_fails(int *left);
 /*
  * Memory that was not requested as zero holds this value in each word until it is written. No table has such an entry: it is

@@ -59,10 +59,16 @@ void mark_page_dirty_in_slot(void *kvm, void *slot, unsigned long gfn)
 	rt_emit(EV_MARK, gfn, shim_slots_locked(), 0, 0, FRAME);
 }
 
-void mark_page_accessed(void *page) { rt_emit(EV_ACCESSED, rt_pfn_of(page), 0, 0, 0, FRAME); }
-void folio_mark_accessed(void *folio) { rt_emit(EV_ACCESSED, rt_pfn_of(folio), 0, 0, 0, FRAME); }
-int folio_mark_dirty(void *folio) { rt_emit(EV_DIRTY, rt_pfn_of(folio), 0, 0, 0, FRAME); return 1; }
-int set_page_dirty(void *page) { rt_emit(EV_DIRTY, rt_pfn_of(page), 0, 0, 0, FRAME); return 1; }
+static int mark(const void *page, unsigned int kind, void **frame)
+{
+	rt_use_struct_page(page, 1, frame);
+	rt_emit(kind, rt_pfn_of(page), 0, 0, 0, frame);
+	return 1;
+}
+void mark_page_accessed(void *page) { mark(page, EV_ACCESSED, FRAME); }
+void folio_mark_accessed(void *folio) { mark(folio, EV_ACCESSED, FRAME); }
+int folio_mark_dirty(void *folio) { return mark(folio, EV_DIRTY, FRAME); }
+int set_page_dirty(void *page) { return mark(page, EV_DIRTY, FRAME); }
 
 void mte_clear_page_tags(void *va)
 {
@@ -84,6 +90,13 @@ int pfn_is_map_memory(unsigned long pfn) { return !is_device(pfn); }
 _Bool memblock_is_memory(unsigned long address) { return !is_device(address >> RT_PAGE_SHIFT); }
 ALIAS(memblock_is_map_memory, memblock_is_memory)
 int pfn_valid(unsigned long pfn) { return !is_device(pfn); }
+
+/* Kernel code accesses a struct page, by an address within it: a frame of a device has none. */
+void rt_use_struct_page(const void *page, int write, void **frame)
+{
+	if (rt_recording && is_device(rt_pfn_of(page)))
+		rt_emit(EV_NO_STRUCT_PAGE, rt_pfn_of(page), write, 0, 0, frame);
+}
 
 /* ---- exits ---- */
 

@@ -69,6 +69,10 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	/* The size is not known here; all bits of the word are at risk anyway. */
 	if (write && IN_BITMAPS(p))
 		rt_bitmap_stored((void *)((unsigned long)p & ~7UL), 8, FRAME);
+	if (SHIM_IN_VMEMMAP(p)) {
+		rt_use_struct_page(p, write, FRAME);
+		return;
+	}
 	RT_LOADED();
 	if (SHIM_IN_ARENA(p)) {
 		if (rt_plain_at)
@@ -94,7 +98,8 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 /* Most accesses are to the callers' stack frames: within this distance above the top of the stack, where nothing else is. */
 #define NEAR	(64UL << 10)
 #define ON_STACK(p) ({ register unsigned long __top __asm__("rsp"); (unsigned long)(p) - __top < NEAR; })
-#define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low)
+/* A watched word, or a struct page. */
+#define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low || SHIM_IN_VMEMMAP(p))
 /* Whether a read of a table needs the slow path: it reads another page, or a store before it is not recorded yet. */
 #define TELLS(p) (!SHIM_READS_ON(p) || rt_plain_at)
 /* An access to an entry; a read is counted. */
@@ -198,10 +203,11 @@ static void atomic_taken(const void *p, unsigned long bits, int whole, void **fr
 			rt_emit(EV_LOG_TAKEN, (shim_u64)bitmaps[i].vm << 32 | (shim_u64)whole << 31 | bitmaps[i].slot,
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
-#define HIT	do { rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
+#define PAGE_USED(write) do { if (SHIM_IN_VMEMMAP(p)) rt_use_struct_page(p, write, FRAME); } while (0)
+#define HIT	do { PAGE_USED(1); rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
 #define CHANGE_ENTRY(change) do { if (sizeof(*p) == 8 && SHIM_IN_ARENA(p)) return rt_atomic(p, change, v, FRAME); HIT; } while (0)
 #define ATOMICS(b, t) \
-t __tsan_atomic##b##_load(const t *p, int m) { rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
+t __tsan_atomic##b##_load(const t *p, int m) { PAGE_USED(0); rt_check(p, sizeof(*p), 0, FRAME); return *p; } \
 void __tsan_atomic##b##_store(t *p, t v, int m) { HIT; *p = v; } \
 t __tsan_atomic##b##_exchange(t *p, t v, int m) \
 { CHANGE_ENTRY(ENTRY_SET); t old = __atomic_exchange_n(p, v, 5); atomic_taken(p, old & ~v, 1, FRAME); return old; } \

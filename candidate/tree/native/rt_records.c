@@ -134,7 +134,7 @@ static int changes_nothing(unsigned int kind)
 	case EV_READ: case EV_TABLE: case EV_CMPXCHG_FAIL: case EV_COUNT: case EV_MC_COUNT: case EV_WALK: case EV_USER_WALK:
 	case EV_DSB: case EV_DMB: case EV_ISB: case EV_ACQUIRE: case EV_SEQ_READ: case EV_COUNT_READ:
 	case EV_LOCK: case EV_UNLOCK: case EV_OTHER_LOCK: case EV_RCU_LOCK: case EV_RCU_UNLOCK: case EV_SRCU_SYNC:
-	case EV_RESCHED: case EV_CALL: case EV_SLEEP: case EV_VMA: case EV_VMA_READ: case EV_TURN:
+	case EV_RESCHED: case EV_CALL: case EV_SLEEP: case EV_VMA: case EV_VMA_READ: case EV_TURN: case EV_NO_STRUCT_PAGE:
 		return 1;
 	}
 	return 0;

@@ -30,6 +30,7 @@ static void get(const void *page, void **frame)
 	} else if (SHIM_IN_ARENA(va)) {
 		rt_no_table(va, "get_page", frame);
 	} else {
+		rt_use_struct_page(page, 1, frame);
 		rt_emit(EV_GET_PFN, rt_pfn_of(page), 0, 0, 0, frame);
 	}
 }
@@ -51,8 +52,10 @@ static void put(const void *page, void **frame)
 			rt_drop(va, EV_FREE_EXACT, "put_page", frame);
 	else if (SHIM_IN_ARENA(va))
 		rt_drop(va, EV_PUT, "put_page", frame);
-	else
+	else {
+		rt_use_struct_page(page, 1, frame);
 		rt_emit(EV_RELEASE_PFN, rt_pfn_of(page), 0, 0, 0, frame);
+	}
 }
 
 static int counted(const void *page, void **frame)
@@ -63,6 +66,8 @@ static int counted(const void *page, void **frame)
 	if (i < 0) {
 		if (SHIM_IN_ARENA(va))
 			rt_no_table(va, "page_count", frame);
+		else
+			rt_use_struct_page(page, 0, frame);
 		return 1;
 	}
 	RT_LOADED();

@@ -87,6 +87,7 @@ RING_EARLY: Final = 79
 LOG_BESIDE: Final = 80
 FILE_LOSES: Final = 81
 UNREGISTERED: Final = 82
+NO_STRUCT_PAGE: Final = 83
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")

@@ -179,6 +179,10 @@ class HostReplay(VmReplay):
             for o in k.on.log_beside_ring:
                 o.log_beside_ring(self.vms[a].mmu.vmid, b)
             return
+        if kind == r.NO_STRUCT_PAGE:
+            for o in k.on.no_struct_page:
+                o.no_struct_page(a, b != 0)
+            return
         if kind == r.SRCU_SYNC:
             for o in k.on.synchronize_srcu:
                 o.synchronize_srcu()
