@@ -16,7 +16,7 @@ from .c_text import depth_of, is_code, without_comments
 from .code import CodeFunction, CodeLines, Lines, code_lines
 
 # Statements that may have no block of their own. The indentation of kernel code tells the condition of each.
-_JUMP: Final = re.compile(r"\s*(?:return\b[^;]*|goto\s+\w+|break|continue)\s*;$")
+_JUMP: Final = re.compile(r"\s*(?:return\b[^;]*|goto\s+\w+|break|continue)\s*;\s*$")
 _RETURN: Final = re.compile(r"\s*return\b")
 _CONDITION: Final = re.compile(r"\s*(?:\}\s*)?(?:else\s+)?(?:if|while|for)\b")
 # The end of a statement or a label, or the beginning of a block.

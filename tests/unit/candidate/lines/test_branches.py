@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from candidate.tree.lines.branches import Branches, conditions_of, is_conditional_return
+from candidate.tree.lines.c_text import without_comments
 
 from .test_code import Library
 
@@ -29,7 +30,7 @@ int f(int x)
 	}
 	g(x);
 	if (!x)
-		return -5;
+		return -5;	/* a comment */
 	x = g(x + 4);
 out:
 	g(1);
@@ -41,7 +42,7 @@ int g(int x)
 	return x - 4;
 }
 """
-TEXT: Final = SOURCE.split("\n")
+TEXT: Final = without_comments(SOURCE).split("\n")
 FILE: Final = "code.c"
 
 
