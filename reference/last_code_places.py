@@ -40,5 +40,9 @@ class LastCodePlaces:
         """Return the place at which an entry was last written in this operation."""
         return ""
 
+    def failing(self, ret: int) -> list[str]:
+        """Return the places, without calls, that name an error and ran in this operation; [] if they are not known."""
+        return []
+
     def forget_steps(self) -> None:
         """Forget the steps of the last operation: a new one begins, which is judged by its own steps."""

@@ -41,6 +41,10 @@ def pgtable_of(source: TreeSource, added: Sequence[str], library_of: Callable[[i
             super().__init__(kernel)
 
         @staticmethod
+        def root() -> Path:
+            return source.root
+
+        @staticmethod
         def library(granule: int) -> Path:
             return library_of(granule)
 

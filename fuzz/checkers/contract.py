@@ -13,6 +13,7 @@ from ..sides.guest import ROOT_LEFT
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Peers
+from .error_origin import origin_of
 from .locking import WARNINGS
 from .memcache import EMPTY
 from .refusal_checker import REFUSALS
@@ -170,11 +171,13 @@ class Contract(ShortageChecker):
         elif refusal is not None and outcome.status != "oops":
             self.judge_refusal(refusal, outcome)
         elif outcome.status in ("error", "oops"):
-            what = f"{outcome.status} {outcome.value}"
+            what, where = f"{outcome.status} {outcome.value}", ""
             reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
             if outcome.status == "error" and isinstance(outcome.value, int):
                 reason = f"{entry}() returned {errno_text(outcome.value)}, {self.why_undeserved(op, outcome)}"
-            self.report(what, -1, reason, function=entry)
+                origin, where = origin_of(self.kernel.last.failing(outcome.value), outcome.value, entry)
+                reason += origin
+            self.report(what, -1, reason, function=entry, where=where)
         elif isinstance(op, GuestOutside):
             self.judge_outside(op, outcome)
         elif outcome.status in INSTEAD and isinstance(op, GuestAccess) and not self.deserved(op, outcome):

@@ -4,7 +4,7 @@
 from typing import Final
 
 # Format of `candidate.tree.runtime.code_places`: ``f (file.c:1), by a > b > f``.
-_BY: Final = ", by "
+BY: Final = ", by "
 CALL: Final = " > "
 # Stands for the calls of the place before it, up to the call that follows.
 SAME: Final = "..."
@@ -14,7 +14,7 @@ _FEWEST: Final = 3
 
 def at_place(place: str) -> str:
     """Return a place in a compiled tree, without its callers, as the end of a phrase; "" if there is none."""
-    return f" at {place.partition(_BY)[0]}" if place else ""
+    return f" at {place.partition(BY)[0]}" if place else ""
 
 
 def after(place: str, first: str) -> str:
@@ -24,10 +24,10 @@ def after(place: str, first: str) -> str:
 
     :param first: the place before it
     """
-    at, _, calls = place.partition(_BY)
-    shared = first.partition(_BY)[2].split(CALL)
+    at, _, calls = place.partition(BY)
+    shared = first.partition(BY)[2].split(CALL)
     names = calls.split(CALL)
     count = 0
     while count < min(len(names), len(shared)) and names[count] == shared[count]:
         count += 1
-    return f"{at}{_BY}{CALL.join([SAME, *names[count - 1 :]])}" if count >= _FEWEST else place
+    return f"{at}{BY}{CALL.join([SAME, *names[count - 1 :]])}" if count >= _FEWEST else place

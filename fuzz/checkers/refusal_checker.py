@@ -3,12 +3,13 @@
 
 from typing import Final, NamedTuple
 
-from reference.services.errors import EFAULT, EINVAL
+from reference.services.errors import EFAULT, EINVAL, errno_text
 
 from ..language.operations import GuestConflict, Operation, SetLog, SlotCreate, SlotMove
 from ..language.program import DEVICES
 from ..sides.outcome import Outcome
 from .checker import Checker
+from .error_origin import origin_of
 
 
 class Refusal(NamedTuple):
@@ -57,5 +58,9 @@ class RefusalChecker(Checker):
         if outcome.value == refusal.value or isinstance(outcome.value, str):
             return
         answer = f"{outcome.status} {outcome.value}" if outcome.status in ("error", "oops") else "success"
-        reason = f"the caller asks for {refusal.why}, and gets {answer} in place of {refusal.value}"
-        self.report(f"{answer} for {refusal.why}", -1, reason, taints=False, function=self.kernel.entry)
+        entry, origin, where, gets = self.kernel.entry, "", "", answer
+        if outcome.status == "error" and isinstance(outcome.value, int):
+            gets = errno_text(outcome.value)
+            origin, where = origin_of(self.kernel.last.failing(outcome.value), outcome.value, entry)
+        reason = f"the caller asks for {refusal.why}, and gets {gets} in place of {errno_text(refusal.value)}{origin}"
+        self.report(f"{answer} for {refusal.why}", -1, reason, taints=False, function=entry, where=where)

@@ -40,7 +40,8 @@ _EVENTS: Final = (
 )
 _STORE: Final = re.compile(r"L\d ")
 _LATER: Final = (
-    "This rule is checked later: the calls are those at the last event in the function that the finding names."
+    "This rule is checked later: the calls are those at the place that the finding names, or at the last event in its"
+    " function."
 )
 _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"

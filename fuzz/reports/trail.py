@@ -30,7 +30,7 @@ class Trail:
     """The trail to a finding.
 
     :param calls: kernel functions that were running, outermost first
-    :param exact: they were running when the rule was broken; otherwise at the event that the later check concerns
+    :param exact: they were running when the rule was broken; otherwise at the place or event that the check concerns
     :param events: the last ones before the finding, on the side that shows it
     :param apart: index of the operation that the next three describe: the finding's own; if the two sides behaved the
       same there, the first one in which they did not

@@ -7,6 +7,7 @@ from reference.last_code_places import LastCodePlaces
 
 from . import records as r
 from .code_places import CodePlace
+from .error_places import ErrorPlaces
 from .words import Words, word, word_count
 
 # Maximum number of words of records that are kept: 8 MiB.
@@ -25,6 +26,8 @@ class History(LastCodePlaces):
     def __init__(self, entries: int, placed: list[CodePlace | None]) -> None:
         self.entries = entries
         self.placed = placed
+        # Finds the places that make errors; None: they are not known.
+        self.errors: ErrorPlaces | None = None
         self.at = 0
         # Record buffers not yet examined; `seen` words of the first one already are. `earlier`: how many of the buffers
         # belong to operations before the current one; -1: the current operation began before all of them.
@@ -119,5 +122,10 @@ class History(LastCodePlaces):
         self.look()
         return self.where(self.last_store)
 
+    def failing(self, ret: int) -> list[str]:
+        return [] if self.errors is None else self.errors.places(ret)
+
     def forget_steps(self) -> None:
+        if self.errors is not None:
+            self.errors.begin()
         self.earlier = len(self.added)

@@ -12,6 +12,7 @@ from reference.turns import Anchor
 
 from . import records as r
 from .code_places import places_of
+from .error_places import ErrorPlaces
 from .errors import TreeOopsError, TreeRefusedError, TwinDiffersError
 from .host_pages import NO_ANSWER, PEEK, Page, page_of
 from .pool import POOL
@@ -36,11 +37,13 @@ class TreeSide:
 
     :param library: returns the path of the library for a log2 of the page size
     :param kernel: its observers receive the tree's events
+    :param root: the top folder of the tree
     """
 
-    def __init__(self, library: Callable[[int], Path], kernel: Kernel) -> None:
+    def __init__(self, library: Callable[[int], Path], kernel: Kernel, root: Path) -> None:
         self.kernel = kernel
         self.library = library
+        self.root = root
         self.process: Process | None = None
         self.host: KvmHost | None = None
         self.replay: Replay | None = None
@@ -90,6 +93,7 @@ class TreeSide:
                     each.set_unwanted(unwanted(self.kernel))
             self.process.set_grace(self.kernel.grace_at)
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
+            self.replay.history.errors = ErrorPlaces(self.process, self.root)
         return self.replay
 
     def close(self) -> None:

@@ -31,7 +31,12 @@ class TreePgtable(Pgtable):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.tree = TreeSide(self.library, kernel)
+        self.tree = TreeSide(self.library, kernel, self.root())
+
+    @staticmethod
+    def root() -> Path:
+        """Return the top folder of the tree."""
+        raise NotImplementedError
 
     @staticmethod
     def library(granule: int) -> Path:
