@@ -35,6 +35,7 @@ ALL_DIRTY: Final = (1 << 64) - 1
 # Possible faults of a leaf's fields.
 ILLEGAL: Final = "illegal field"
 WRITABLE_LEAF: Final = ("writable, the host's page is not", "writable in a read-only slot")
+UNLOGGED: Final = "writable and not in the dirty log"
 DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped as normal memory")
 DEVICE_CODE: Final = "device frame executable"
 WITH_CACHES: Final = "device frame mapped with caches"
@@ -190,7 +191,7 @@ class Backing:
             return WRITABLE_LEAF[1], ipa
         page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
         if page >= 0:
-            return "writable and not in the dirty log", page << self.granule.page_shift
+            return UNLOGGED, page << self.granule.page_shift
         return "", 0
 
     def first_clean(self, slot: kvm_memory_slot, gfn: int, pages: int) -> int:

@@ -7,14 +7,15 @@ checker follows the writes themselves, including writes through stale TLB entrie
 
 from typing import Final
 
-from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
+from reference.kvm import KVM_DIRTY_LOG_INITIALLY_SET, KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.descriptor import WRITE_BIT
 from reference.machine.walk import NONE, SPECULATE, WRITE, Walk
 
-from ..language.operations import ClearLog, GetLog, OnSlot, Operation
-from ..sides.guest import Guest, SlotLayout
+from ..language.operations import ClearLog, GetLog, OnSlot, Operation, SlotMove
+from ..sides.guest import RESET_RINGS, Guest, SlotLayout
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
+from .log_causes import Cause, LogCauses
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -96,6 +97,7 @@ class DirtyLog(GuestChecker):
         self.clearing: dict[int, tuple[int, list[int]]] = {}
         # By actor, the collection in progress.
         self.collections: dict[int, LogCollection] = {}
+        self.causes = LogCauses(self.shadow, self.granule.page_shift)
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         actor = self.kernel.actor
@@ -104,7 +106,12 @@ class DirtyLog(GuestChecker):
             if walk.fault != NONE:
                 self.begun += 1
                 self.faults[actor] = self.begun
-        if not self.written or access != WRITE or walk.fault != NONE:
+        if not self.written or access == SPECULATE:
+            return
+        if walk.fault != NONE:
+            self.causes.fault(ipa >> self.granule.page_shift)
+            return
+        if access != WRITE:
             return
         layout = self.guest.slot_reached(ipa & -self.granule.page_size, walk.pa >> self.granule.page_shift)
         pages = self.written.get(layout.id) if layout is not None else None
@@ -112,7 +119,9 @@ class DirtyLog(GuestChecker):
             return
         page = (ipa - layout.ipa) >> self.granule.page_shift
         if page not in pages:
-            pages[page] = (walk.level, self.shadow.lookup(ipa)[1] & WRITE_BIT != 0)
+            entry = self.shadow.lookup(ipa)[1]
+            pages[page] = (walk.level, entry & WRITE_BIT != 0)
+            self.causes.write(ipa >> self.granule.page_shift, entry)
             for each in self.collections.values():
                 each.late.add((layout.id, page))
             if self.faults:
@@ -130,6 +139,7 @@ class DirtyLog(GuestChecker):
         self.collections.pop(self.kernel.actor, None)
 
     def before_operation(self, op: Operation | None) -> None:
+        self.causes.begin_operation()
         # Outside par blocks no fault is in flight.
         if self.begun:
             self.faults.clear()
@@ -152,39 +162,73 @@ class DirtyLog(GuestChecker):
             if layout.slot.vm != self.guest.number:
                 return
             self.follow(layout)
+            if isinstance(op, SlotMove):
+                self.causes.moved.add(layout.id)
             pages = self.written.get(layout.id)
             if pages is None or outcome.status != "ok":
                 return
             if isinstance(op, GetLog):
                 self.collected(layout, pages, outcome.value)
+                if not self.guest.kvm.manual_dirty_log_protect:
+                    self.handed_over(layout, 0, outcome.value)
             elif isinstance(op, ClearLog):
                 first, words = self.clearing.get(self.kernel.actor, (0, []))
                 for page in [page for page in pages if is_set(words, page - first)]:
                     del pages[page]
+                self.handed_over(layout, first, words)
 
     def follow(self, layout: SlotLayout) -> None:
         """Follow writes to a slot while it is logged."""
+        gfn, pages = layout.ipa >> self.granule.page_shift, layout.size >> self.granule.page_shift
         if layout.live and layout.flags & KVM_MEM_LOG_DIRTY_PAGES and not layout.readonly:
-            self.written.setdefault(layout.id, {})
-        else:
-            self.written.pop(layout.id, None)
+            if layout.id not in self.written:
+                self.written[layout.id] = {}
+                all_dirty = self.guest.kvm.manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET != 0
+                self.causes.begin_log(layout.id, gfn, pages, all_dirty)
+        elif self.written.pop(layout.id, None) is not None:
+            self.causes.end_log(layout.id, gfn, pages)
+
+    def handed_over(self, layout: SlotLayout, first: int, words: object) -> None:
+        """Note that user space has received pages of a slot: those in *words*, 64 each, from page *first* on."""
+        if self.kernel.actor:
+            # A fault of another actor may have made the leaf anew.
+            return
+        assert isinstance(words, list)
+        # Where a slot has a bitmap besides rings, the pages of the bitmap are known from `log_taken`.
+        function = RESET_RINGS if self.guest.kvm.dirty_ring_size else self.kernel.entry
+        gfn, pages = (layout.ipa >> self.granule.page_shift) + first, (layout.size >> self.granule.page_shift) - first
+        self.causes.hand_over(function, gfn, pages, words)
+
+    def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
+        if self.written and self.kernel.vmid == self.vmid:
+            self.causes.mark(gfn)
+
+    def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
+        if vmid == self.vmid:
+            self.causes.take(slot, gfn, mask, self.kernel.place)
+
+    def slots_installed(self, vmid: int, slot: int, flags: int, logged: bool) -> None:
+        if vmid == self.vmid and flags != -1 and flags & KVM_MEM_LOG_DIRTY_PAGES and slot not in self.written:
+            self.causes.installed[slot] = self.kernel.place
 
     def collected(self, layout: SlotLayout, pages: dict[int, tuple[int, bool]], bitmap: object) -> None:
         """Judge *bitmap*, which user space received: all written pages must be in it."""
         assert isinstance(bitmap, list)
         reported = sum(map(int.bit_count, bitmap))
-        lost: dict[tuple[int, bool], list[int]] = {}
+        lost: dict[tuple[int, bool, str, str], list[int]] = {}
         kept: dict[int, tuple[int, bool]] = {}
         for page in sorted(pages):
             if is_set(bitmap, page):
                 reported -= 1
             elif self.owed(layout.id, page):
-                lost.setdefault(pages[page], []).append(page)
+                level, mapped = pages[page]
+                cause = self.causes.cause_of(layout.id, (layout.ipa >> self.granule.page_shift) + page, mapped)
+                lost.setdefault((level, mapped, cause.text, cause.where), []).append(page)
             else:
                 kept[page] = pages[page]
         self.over_reported += reported
-        for (level, mapped), missing in sorted(lost.items()):
-            self.report_lost(layout, level, mapped, missing)
+        for (level, mapped, text, where), missing in sorted(lost.items()):
+            self.report_lost(layout, level, mapped, missing, Cause(text, where))
             for page in missing:
                 del pages[page]
         if not self.guest.kvm.manual_dirty_log_protect:
@@ -199,18 +243,20 @@ class DirtyLog(GuestChecker):
         in_flight = self.in_flight.get((slot, page), [])
         return (slot, page) not in collection.late and not any(fault in collection.in_flight for fault in in_flight)
 
-    def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int]) -> None:
+    def report_lost(self, layout: SlotLayout, level: int, mapped: bool, pages: list[int], cause: Cause) -> None:
         through = "a writable leaf" if mapped else "a stale TLB entry"
         shift = self.granule.page_shift
         places = [layout.ipa + (page << shift) for page in pages]
         self.report(
             f"write through {through} not reported",
             level,
-            f"the guest wrote {ranges(places, 1 << shift)}, which is missing from the log of slot {layout.slot.name}",
+            f"the guest wrote {ranges(places, 1 << shift)}, which is missing from the log of slot {layout.slot.name}"
+            f"{'; ' if cause.text else ''}{cause.text}",
             frozenset(places),
             # The log is wrong, the tables need not be.
             taints=False,
             function=self.kernel.entry,
+            where=cause.where,
         )
 
 

@@ -18,12 +18,13 @@ from ..language.program import DEVICES
 from ..sides.guest import Guest
 from ..sides.notified import Watcher
 from ..sides.outcome import Outcome
-from .backing import ILLEGAL, Backing
+from .backing import ILLEGAL, UNLOGGED, Backing
 from .checker import GuestChecker, Peers
 from .contiguous import unlike_group
-from .dirty_log import LEFT_OUT
+from .dirty_log import LEFT_OUT, DirtyLog
 from .fields import type_text
 from .guest_pages import guest_pages
+from .log_causes import Cause
 from .operation_ranges import accessed_slots, changed_by, unmapped_by
 from .rule import Clause, Rule
 from .severity import Severity
@@ -116,6 +117,9 @@ class Translation(GuestChecker):
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
         self.backing = Backing(guest)
+        self.log = peers.at(DirtyLog, guest).causes
+        # A par block runs.
+        self.block = False
         guest.notified.watch = BetweenHalves(self)
 
     def invalidated(self, start: int, end: int) -> None:
@@ -168,6 +172,7 @@ class Translation(GuestChecker):
                     self.wrong(wrong, page, level, ipa, entry)
 
     def before_operation(self, op: ops.Operation | None) -> None:
+        self.block = isinstance(op, ops.Par)
         self.made.clear()
         self.writers.clear()
         self.written.clear()
@@ -371,8 +376,16 @@ class Translation(GuestChecker):
         """
         fields = fields or self.backing.fields_of(what, entry)
         why = f"{what}: {fields}" if fields else what
-        reason = f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x})"
-        self.report(what, level, reason, frozenset([page]), function=function)
+        cause = self.unprotected(page, ipa) if what == UNLOGGED else Cause("")
+        reason = f"{self.text(entry, level)} at {ipa:#x}: {why} (page {page:#x}){cause.text}"
+        self.report(what, level, reason, frozenset([page]), function=function, where=cause.where)
+
+    def unprotected(self, page: int, ipa: int) -> Cause:
+        """Return the step of the dirty log in this operation that left a writable leaf as it was, if one did."""
+        layout = self.guest.layout_of(page)
+        if layout is None or self.block or ipa in self.written:
+            return Cause("")
+        return self.log.unprotected(layout.id, page >> self.granule.page_shift)
 
 
 def each_once(addresses: list[int]) -> list[int]:

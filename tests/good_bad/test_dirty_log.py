@@ -97,6 +97,48 @@ def test_dirty_log_bad(case: Case) -> None:
     assert case.signature in [violation.signature for violation in violations(case.bad, case.text)]
 
 
+# The end of the reason of each case: the step that left the write out.
+CAUSES = {
+    "a page that write-protection missed": "the log began in operation 2, and left its leaf writable",
+    "a TLB entry from before logging": "missing from the log of slot a",
+    "a page that a block made writable": (
+        "nothing has marked it dirty since its bit was last taken, or since the log began"
+    ),
+    "written again after the collection": "its bit was taken in operation 2, and its leaf left writable",
+    "written again after the clear": "its bit was taken in operation 3, and its leaf left writable",
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_step_that_left_a_write_out_is_named(name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    found = next(each for each in violations(case.bad, case.text) if each.signature == case.signature)
+    assert found.reason.endswith(CAUSES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("a page that write-protection missed", "; the log has begun, and the leaf was left as it is"),
+        ("written again after the collection", "; its bit was taken, and the leaf was left as it is"),
+        # The fault has mapped it.
+        ("a page that a block made writable", " (page 0x40000000)"),
+    ],
+)
+def test_the_step_that_left_a_leaf_writable_is_named(name: str, cause: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    found = next(each for each in violations(case.bad, case.text) if "writable and not in the dirty" in each.signature)
+    assert found.reason.endswith(cause)
+
+
+def test_a_moved_slot_has_no_cause() -> None:
+    """Marks have the old addresses of the pages."""
+    bad = broken(mmu=IgnoresLogging)
+    text = "vm cpus=1 fwb=on\nslot a size=2M backing=thp log=on\nslot a move 3G\ncpu0 write a+8K\ncpu0 write a+4K\n"
+    found = [each for each in violations(bad, f"{text}log a get\n") if each.checker == "dirty-log"]
+    assert [each.reason.endswith("missing from the log of slot a") for each in found] == [True]
+
+
 @pytest.mark.parametrize(
     "text",
     [
