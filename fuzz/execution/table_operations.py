@@ -6,8 +6,6 @@ before it exposes frames, asks for no more than the host's pages and the dirty
 log allow, and flushes the TLBs where the function leaves that to its caller.
 """
 
-from typing import Final
-
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
 from reference.machine.address_space import ABSENT, CACHED, DEVICE, WRITABLE
 from reference.machine.descriptor import AF_BIT, VALID_BIT
@@ -23,13 +21,11 @@ from reference.services.structs import kvm_mmu_memory_cache
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
+from ..language.direct_calls import function_called
 from ..sides.guest import Guest, SlotLayout, walked_range
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .unhandled import unhandled
-
-# Functions whose name differs from that of their operation.
-NAMES: Final[dict[type, str]] = {ops.TableIsYoung: "is_young", ops.TableRelax: "relax_perms"}
 
 
 def prot_of(text: str) -> int:
@@ -67,8 +63,7 @@ class TableOperations:
         side.active = guest
         pgt = guest.kvm.pgt
         assert pgt is not None
-        name = NAMES.get(type(op), type(op).__name__[5:].lower())
-        side.enter(f"kvm_pgtable_stage2_{name}")
+        side.enter(function_called(op))
         ipa = layout.ipa + op.offset
         if isinstance(op, ops.TableMap):
             return self.map(op, layout, guest, pgt)

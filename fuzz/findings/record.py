@@ -10,6 +10,7 @@ from typing import Final
 from candidate import anywhere
 
 from ..judging.finding import Finding
+from ..language.direct_calls import direct_call
 from ..language.program import Program
 from ..language.text import headings, parse, print_program
 from .found import CRASH, commented, known_text, rank, reproduce
@@ -88,6 +89,10 @@ class FindingRecord:
     def where(self) -> str:
         """Return the operation at which the program shows the finding; "" for a crash."""
         return "" if self.kind == CRASH else headings(self.program)[self.finding.at + 1]
+
+    def note(self) -> str:
+        """Return a note on that operation if it is a direct call of pgtable.c; "" otherwise."""
+        return direct_call(self.program, self.finding.at)
 
 
 def record_of(finding: Finding, program: Program, number: int, seed: int = 0) -> FindingRecord:

@@ -79,7 +79,8 @@ def detail(number: int, found: GateFinding) -> Iterator[str]:
             f"* Rule: {escaped(rule.broken(record.signature))}.",
             f"* Why: {escaped(rule.reason(record.signature))}.",
         )
-    yield from ("", escaped(f"At {record.where()}:"), "", "```text")
+    note = record.note()
+    yield from ("", escaped(f"At {record.where()}{f' ({note})' if note else ''}:"), "", "```text")
     yield from print_program(record.program).splitlines()
     yield "```"
 

@@ -13,6 +13,8 @@ def finding_text(found: GateFinding) -> str:
     """Return a finding with all details: what is wrong, why it matters, the way to it, the program."""
     record, rule = found.record, rule_of(found.record.signature)
     lines = [f"{record.kind}: {record.signature}", f"  {record.reason}", f"  at {record.where()}"]
+    if note := record.note():
+        lines.append(f"  ({note})")
     if rule is not None:
         lines += [f"  rule: {rule.broken(record.signature)}", f"  why: {rule.reason(record.signature)}"]
     lines.append(f"  in {place_text(found)}")

@@ -18,6 +18,7 @@ from ..findings.severity import severity
 from ..findings.witness import KEY
 from ..judging.finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding
 from ..judging.silence import is_silent
+from ..language.direct_calls import direct_call
 from ..language.program import Program
 from ..language.text import headings
 from .seeking import seek
@@ -96,6 +97,11 @@ class Account:
     def where(self) -> str:
         """The operation at which the program shows the finding; "" for a mistake of ours."""
         return "" if self.finding.kind == CRASH else headings(self.program)[self.finding.at + 1]
+
+    @property
+    def note(self) -> str:
+        """A note on that operation if it is a direct call of pgtable.c; "" otherwise."""
+        return direct_call(self.program, self.finding.at)
 
     @property
     def known(self) -> str:

@@ -76,6 +76,7 @@ def parts(account: Account) -> Iterator[Part]:
         yield Part("Rule", [f"{rule.name}: {rule.broken(finding.signature)}." if rule else _NO_RULE])
         yield Part("Why it matters", [f"{rule.reason(finding.signature)}." if rule else _NO_RULE_WHY])
     about = [sentence(without_place(finding.reason)), *([f"This is at {account.where}."] if account.where else [])]
+    about += [sentence(account.note)] if account.note else []
     yield Part("What happened", about, [f"{entry}: {words}" for entry, words in account.entries()])
     if not ours:
         yield from trail_parts(account)

@@ -21,6 +21,7 @@ from ..findings.record import FindingRecord
 from ..findings.witness import STAMP_PREFIX, stamp_of
 from ..judging.cost import Comparison, Total
 from ..judging.differential import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION
+from ..language.direct_calls import direct_call
 from ..language.program import show_bytes
 from ..language.text import headings
 from .answers import per_second
@@ -122,6 +123,8 @@ def run_text(run: Run, cost: bool, accepted: Accepted | None) -> str:
         lines.append(f"{finding.kind:<10}  {finding.signature}")
         lines.append(f"{_INDENT}{finding.reason}")
         lines.append(f"{_INDENT}at {names[finding.at + 1]}")
+        if note := direct_call(run.program, finding.at):
+            lines.append(f"{_INDENT}({note})")
         lines += rule_lines(finding.signature)
         if known := known_text(finding, run.reference):
             lines.append(f"{_INDENT}{known}")
@@ -308,6 +311,8 @@ def found_lines(found: FindingRecord, summary: Summary) -> Iterator[str]:
     kept = str(found.path) if found.path else f"program {found.number} of seed {summary.seed}"
     times = f"{plural(found.count, 'program')}, the smallest of {plural(found.operations, 'operation')}"
     yield f"{_INDENT}{times}: {kept}"
+    if note := found.note():
+        yield f"{_INDENT}({note})"
     if known := known_text(found.finding, summary.reference):
         yield f"{_INDENT}{known}"
     if found.path and (stamp := stamp_of(found.path, found.signature)):
