@@ -37,7 +37,8 @@ class Verdict:
     *refused*: the reason why there is no verdict, and then no finding: the program needs something that is not
     modelled, or a process could not be started; "" if there is a verdict;
     *notes*: lines for people about requests of the program that were not met;
-    *causes*: a finding, and one that happened earlier in the same operation, on the same pages
+    *causes*: a finding, and one that may have led to it: it happened earlier in the same operation, on the same pages,
+    or is the violation that the reason of a grave one names
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -134,7 +135,7 @@ class Judge:
         return verdict
 
     def causes(self, violations: list[Violation], findings: list[Finding]) -> list[tuple[Key, Key]]:
-        """Return each finding with those before it that happened in the same operation, on the same pages.
+        """Return each finding with those before it that may have led to it, as in `Verdict.causes`.
 
         :param violations: those that count, of one side, in the order they happened
         :param findings: likewise
@@ -144,8 +145,9 @@ class Judge:
             (finding.key, earlier.key)
             for number, (violation, finding) in enumerate(pairs)
             for cause, earlier in pairs[:number]
-            if cause.at == violation.at and earlier.kind == finding.kind
-            if concerns_same(cause, violation, self.granule)
+            if earlier.kind == finding.kind
+            if finding.reason.endswith(AFTER + cause.signature)
+            or (cause.at == violation.at and concerns_same(cause, violation, self.granule))
         ]
 
     def broken_at(self, at: int, sides: tuple[list[Violation], ...], others: tuple[Index, ...]) -> str:

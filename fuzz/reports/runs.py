@@ -80,7 +80,7 @@ class Run:
         return any(accepted.match(finding.kind, finding.signature) is None for finding in worse)
 
     def findings(self) -> list[Finding]:
-        """Return the findings, the weightiest first, each after the findings that caused it in the same operation."""
+        """Return the findings, the weightiest first, each after the findings that may have led to it."""
         if self.verdict is None:
             return []
         found = self.verdict.findings
@@ -91,16 +91,16 @@ class Run:
         return ordered
 
     def move(self, finding: Finding, left: list[Finding], ordered: list[Finding]) -> None:
-        """Move a finding from *left* to the end of *ordered*; before it, the findings that caused it."""
+        """Move a finding from *left* to the end of *ordered*; before it, the findings that may have led to it."""
         left.remove(finding)
         while cause := next((each for each in left if self.caused(each, finding)), None):
             self.move(cause, left, ordered)
         ordered.append(finding)
 
     def caused(self, cause: Finding, finding: Finding) -> bool:
-        """Return whether a finding happened before another in the same operation, on the same pages."""
+        """Return whether a finding happened before another and may have led to it."""
         causes = self.verdict.causes if self.verdict else []
-        return cause.at == finding.at and (finding.key, cause.key) in causes
+        return cause.at <= finding.at and (finding.key, cause.key) in causes
 
 
 def chosen(name: str, reference: Candidate) -> list[Candidate]:

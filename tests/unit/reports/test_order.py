@@ -17,9 +17,11 @@ PAGE: Final = 1 << 30
 SIZE: Final = 4096
 
 
-def violation(checker: str, what: str, at: int, page: int = PAGE, grave: bool = False) -> Violation:
+def violation(
+    checker: str, what: str, at: int, page: int = PAGE, grave: bool = False, taints: bool = False
+) -> Violation:
     """Return a violation of an operation on one page."""
-    found = Violation(checker, "f", what, -1, what, guest_pages([page], SIZE), taints=grave, grave=grave)
+    found = Violation(checker, "f", what, -1, what, guest_pages([page], SIZE), taints=grave or taints, grave=grave)
     found.at = at
     return found
 
@@ -44,6 +46,19 @@ def test_other_findings_are_ordered_by_weight() -> None:
     assert order(violation("fault-order", "mapped", 0), access) == [("isolation", 1), ("fault-order", 0)]
     elsewhere = violation("fault-order", "mapped", 1, PAGE + SIZE)
     assert order(elsewhere, access) == [("isolation", 1), ("fault-order", 1)]
+
+
+def test_a_cause_in_an_earlier_operation_comes_first() -> None:
+    """After a violation that taints, others may follow from it; those that count all the same name it."""
+    mapped = violation("fault-order", "mapped", 0, PAGE + SIZE, taints=True)
+    access, other = (violation("isolation", what, 1, grave=True) for what in ("access", "other"))
+    assert order(mapped, access, other) == [("fault-order", 0), ("isolation", 1), ("isolation", 1)]
+    version = candidate.get("original")
+    found = Judge(version, version, Granule(12)).judge([], [mapped, access], []).findings
+    assert [each.reason for each in found] == [
+        "mapped",
+        "access; before it, in the same program: fault-order: f: mapped",
+    ]
 
 
 def test_of_two_findings_of_one_weight_the_earlier_comes_first() -> None:
