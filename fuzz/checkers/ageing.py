@@ -24,6 +24,7 @@ from .tlb import Tlb
 
 # The suffix if only pages after the first leaf of a host page's range are concerned.
 BEYOND_FIRST: Final = ", beyond the first leaf of a huge page"
+UNFLUSHED: Final = "cleared without flush"
 
 
 class Ageing(GuestChecker):
@@ -144,7 +145,7 @@ class Ageing(GuestChecker):
             aged = self.tlb.owed.aged
             held = [(level, ipa) for level, ipa in self.cleared if key_of(level, ipa) in aged]
             if isinstance(op, HostAge) and op.flush and held and not self.side.standard.main.ELIDES_AGED_FLUSH:
-                self.complain("cleared without flush", held, f"CPUs may still hold {pages_text(held)} as young")
+                self.complain(UNFLUSHED, held, f"CPUs may still hold {pages_text(held)} as young")
 
     def complain(self, what: str, leaves: list[tuple[int, int]], reason: str) -> None:
         """Report some leaves; a wrong age does not taint."""
@@ -186,6 +187,13 @@ class AgeingResults(Checker):
             if guest.young:
                 what = "young page reported old" + ("" if guest.first else BEYOND_FIRST)
                 guest.complain(what, guest.first or guest.young, f"{pages_text(guest.young)} had the access flag")
+                self.explain_missing_flush()
+
+    def explain_missing_flush(self) -> None:
+        """Mark the missing flush of this operation as a consequence: nothing is flushed for pages reported old."""
+        for violation in self.found[:-1]:
+            if violation.checker == self.rule.name and violation.what == UNFLUSHED:
+                violation.follows = self.found[-1]
 
 
 def ages(op: Operation | None) -> bool:

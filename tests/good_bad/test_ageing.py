@@ -241,6 +241,17 @@ def test_ageing_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
+def test_a_flush_that_a_wrong_answer_prevents_is_a_consequence() -> None:
+    found = violations(broken(mmu=AlwaysOld), PAGE + "host age a+4K 4K\n")
+    assert [each.signature for each in found] == [
+        FLUSH + "cleared without flush L3",
+        FLUSH + "young page reported old L3",
+    ]
+    assert [each.follows for each in found] == [found[1], None]
+    # The answer was right.
+    assert [each.follows for each in violations(broken(mmu=NoFlush), PAGE + "host age a+4K 4K\n")] == [None]
+
+
 @pytest.mark.parametrize(
     "text",
     [
