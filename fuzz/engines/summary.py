@@ -44,7 +44,7 @@ class Summary:
     :param accepted: findings that the user knows of and accepts
     :param first: the first record of each finding, by its key, in order of arrival
     :param exercise: how much of the difference of two kernel trees ran, set when the session is over; None: not known
-    :param refused: as in `fuzz.engines.unit.UnitState`, like *blocks* and *repeated*
+    :param refused: as in `fuzz.engines.unit.UnitState`, like *blocks*, *repeated* and *same*
     """
 
     reference: str
@@ -67,6 +67,7 @@ class Summary:
     first: dict[tuple[str, str], FindingRecord] = field(default_factory=dict)
     blocks: int = 0
     repeated: int = 0
+    same: int = 0
 
     @property
     def idle(self) -> bool:
@@ -83,6 +84,15 @@ class Summary:
     def unknown(self) -> bool:
         """True if most programs have no verdict, so that the absence of findings says nothing."""
         return says_nothing(self.programs, self.refused)
+
+    @property
+    def without_effect(self) -> bool:
+        """True if lines in which two trees differ ran, and both did the same in every program without a par block.
+
+        In a par block this is not known.
+        """
+        ran = self.exercise is not None and self.exercise.ran > 0
+        return ran and 0 < self.same == self.programs - self.blocks - sum(self.refused.values())
 
     @property
     def only_one_is_tree(self) -> bool:
@@ -149,7 +159,7 @@ class Keeper(Closing):
         summary, state = self.summary, result.state
         summary.programs, summary.operations, summary.seconds = state.programs, state.operations, state.seconds
         summary.costs, summary.refused = state.costs, state.refused
-        summary.blocks, summary.repeated = state.blocks, state.repeated
+        summary.blocks, summary.repeated, summary.same = state.blocks, state.repeated, state.same
         summary.interrupted = result.interrupted
         self.update()
 

@@ -93,6 +93,7 @@ class UnitState:
     :param refused: what is not modelled -> programs that needed it; they have no verdict but count in *programs*
     :param blocks: programs with a par block that have a verdict
     :param repeated: number of these that were run again on each side and behaved the same
+    :param same: programs in which two trees did the same, event for event (`fuzz.judging.verdict.Verdict.same`)
     :param cpu: seconds of CPU time of the engine's process in that time
     :param number: of the last program judged; programs still to come have larger ones
     """
@@ -109,6 +110,7 @@ class UnitState:
     repeated: int = 0
     cpu: float = 0.0
     number: int = 0
+    same: int = 0
 
     def beside(self, other: "UnitState") -> "UnitState":
         """Return the combined state of two processes that ran in parallel."""
@@ -136,6 +138,7 @@ class UnitState:
             self.repeated + earlier.repeated,
             self.cpu + earlier.cpu,
             max(self.number, earlier.number),
+            self.same + earlier.same,
         )
 
 

@@ -239,6 +239,7 @@ class UnitRun:
                 shown[finding.key] = finding
         for finding in shown.values():
             self.note(finding, program)
+        self.state.same += verdict.same
         self.state.costs.add(verdict.costs)
         if self.unit.features and not self.features.issuperset(verdict.features):
             self.features.update(verdict.features)

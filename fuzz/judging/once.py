@@ -130,6 +130,7 @@ def judge_once(
     if verdict is None or verdict.refused:
         tree.withdraw()
         return None
+    verdict.same = True
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)
     # The counters of a tree's code are available once its program is over.

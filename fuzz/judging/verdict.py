@@ -38,7 +38,8 @@ class Verdict:
     modelled, or a process could not be started; "" if there is a verdict;
     *notes*: lines for people about requests of the program that were not met;
     *causes*: a finding, and one that may have led to it: it happened earlier in the same operation, on the same pages,
-    or is the violation that the reason of a grave one names
+    or is the violation that the reason of a grave one names;
+    *same*: both sides are trees, and did the same, event for event; False also if that is not known
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Verdict:
     counts: CodeCounts = field(default_factory=CodeCounts)
     notes: list[str] = field(default_factory=list)
     causes: list[tuple[Key, Key]] = field(default_factory=list)
+    same: bool = False
 
     @property
     def failed(self) -> bool:

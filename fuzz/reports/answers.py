@@ -47,8 +47,9 @@ show it, ``program``: text of the first with the fewest preemptions), ``refused`
 and for the smallest of these programs ``program`` (its number, from 1, or null if it comes from an existing
 file), ``operations``, ``operation`` (where it shows the finding, or null), ``file`` (or null), ``text``;
 ``refused`` (reason -> programs without a verdict); ``blocks`` (programs with a par block) and ``repeated`` (number of
-them that were run again and behaved the same); ``trouble`` (why files were not written, or null); ``known_findings``
-as in ``run``.
+them that were run again and behaved the same); ``same`` (programs in which two kernel trees did the same, event for
+event; those with a par block are not compared in this way); ``trouble`` (why files were not written, or null);
+``known_findings`` as in ``run``.
 
 ``minimize``: ``program``, ``reference``, ``candidate``, ``class``, ``signature``,
 ``operations`` and ``slots`` (before and after), ``runs``, ``seconds``, ``finished``
@@ -222,6 +223,7 @@ def fuzz_answer(summary: Summary) -> Json:
         "refused": summary.refused,
         "blocks": summary.blocks,
         "repeated": summary.repeated,
+        "same": summary.same,
         "trouble": summary.trouble or None,
     }
 

@@ -30,6 +30,8 @@ from .runs import CLEAN, ERROR, NOT_EXERCISED, REFUSED, Run
 # Maximum number of places to name.
 _NAMED: Final = 8
 HALF_A_TREE: Final = "it is not known whether the patch ran: that requires two kernel trees"
+# Two trees that differ in code that ran, and not in what they did.
+WITHOUT_EFFECT: Final = "both did the same, event for event: no effect of the lines that ran is visible"
 MEANINGS: Final = {
     REGRESSION: "only the candidate is wrong",
     DIVERGENCE: "the two differ; where a rule says which one is wrong, the finding names it",
@@ -118,6 +120,8 @@ def run_text(run: Run, cost: bool, accepted: Accepted | None) -> str:
         lines.append(f"  {not_exercised(run.exercise)}")
     if run.exercise is not None and run.exercise.differs:
         lines += [f"  {each}" for each in exercise_lines(run.exercise)]
+    if run.without_effect:
+        lines.append(f"  {WITHOUT_EFFECT} here")
     names = headings(run.program)
     for finding in run.findings():
         lines.append(f"{finding.kind:<10}  {finding.signature}")
@@ -265,6 +269,9 @@ def fuzz_text(summary: Summary) -> str:
         lines.append(not_exercised(summary.exercise))
     if summary.exercise is not None:
         lines += ["", *exercise_lines(summary.exercise)]
+        if summary.without_effect:
+            where = ", except perhaps in par blocks" if summary.blocks else ""
+            lines.append(f"{WITHOUT_EFFECT} in {plural(summary.same, 'program')}{where}")
     elif summary.only_one_is_tree:
         lines += ["", HALF_A_TREE]
     if summary.blocks:

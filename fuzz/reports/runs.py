@@ -64,6 +64,12 @@ class Run:
         return self.exercise is not None and not self.exercise.exercised
 
     @property
+    def without_effect(self) -> bool:
+        """True if lines in which two kernel trees differ ran, and both sides did the same."""
+        ran = self.exercise is not None and self.exercise.ran > 0
+        return ran and self.verdict is not None and self.verdict.same
+
+    @property
     def trouble(self) -> str:
         """The reason why there is no verdict; "" if there is one."""
         if self.refused:

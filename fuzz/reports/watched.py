@@ -204,6 +204,7 @@ def _wire(run: Run) -> dict[str, Any]:
         wire["costs"] = verdict.costs
         wire["notes"] = verdict.notes
         wire["causes"] = verdict.causes
+        wire["same"] = verdict.same
         wire["counts"] = verdict.counts.to_wire()
     return wire
 
@@ -219,6 +220,7 @@ def _take(run: Run, wire: dict[str, Any]) -> None:
         run.verdict.costs = wire.pop("costs")
         run.verdict.notes = wire.pop("notes")
         run.verdict.causes = wire.pop("causes")
+        run.verdict.same = wire.pop("same")
         run.verdict.counts = from_wire(wire.pop("counts"))
     for name, value in wire.items():
         setattr(run, name, value)

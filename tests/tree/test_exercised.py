@@ -276,10 +276,12 @@ def test_run_fuzz_and_gate_report_the_exercise(
     text = " ".join(capsys.readouterr().out.split())
     assert said in text
     assert ("the two do not differ" in text) == (word == "clean")
+    assert ("both did the same, event for event: no effect of the lines" in text) == (word == "clean")
     budget = ["--programs", "4", "--seed", "3", "--out", str(tmp_path)]
     assert main(["fuzz", *versions, *budget]) == code
     text = " ".join(capsys.readouterr().out.split())
     assert ("not exercised: none of the code" in text) == (word == "not exercised")
+    assert ("both did the same, event for event: no effect of the lines" in text) == (word == "clean")
     assert said in text
     assert main(["gate", *versions, "--programs", "4", "--seed", "3"]) == code
     assert said in " ".join(capsys.readouterr().out.replace("\\", "").split())

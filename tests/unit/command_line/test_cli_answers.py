@@ -123,7 +123,7 @@ def test_fuzz_json(call: Call) -> None:
     assert found.keys() == {
         "s2fuzz", "form", "reference", "candidate", "seed", "programs", "operations", "seconds", "elapsed",
         "programs_per_second", "operations_per_second", "interrupted", "costs", "findings", "crashes", "trouble",
-        "unreplayed", "known_findings", "exit_code", "changes", "refused", "exercise", "blocks", "repeated",
+        "unreplayed", "known_findings", "exit_code", "changes", "refused", "exercise", "blocks", "repeated", "same",
     }  # fmt: skip
     assert (found["programs"], found["seed"], found["interrupted"], found["trouble"]) == (8, 3, False, None)
     assert found["crashes"] == found["unreplayed"] == found["known_findings"] == []

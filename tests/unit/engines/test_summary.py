@@ -38,6 +38,26 @@ def test_idle_with_findings(kind: str) -> None:
     assert (SAID in fuzz_text(summary)) == summary.idle
 
 
+@pytest.mark.parametrize(
+    ("ran", "same", "blocks", "said"),
+    [
+        (1, 8, 0, "no effect of the lines that ran is visible in 8 programs\n"),
+        (1, 5, 3, "no effect of the lines that ran is visible in 5 programs, except perhaps in par blocks\n"),
+        # In one program the two behaved differently; or nothing ran; or all programs have par blocks.
+        (1, 4, 3, ""),
+        (0, 8, 0, ""),
+        (1, 0, 8, ""),
+    ],
+)
+def test_lines_that_ran_without_effect(ran: int, same: int, blocks: int, said: str) -> None:
+    """Two programs have no verdict."""
+    found = Exercise(1, ran, [], [])
+    summary = Summary("a", "b", 1, programs=10, exercise=found, refused={"memunmap": 2}, blocks=blocks, same=same)
+    text = fuzz_text(summary)
+    assert said in text
+    assert ("event for event" in text) == bool(said)
+
+
 @pytest.mark.parametrize(("refused", "code"), [(0, FINE), (5, FINE), (6, NO_VERDICT), (10, NO_VERDICT)])
 def test_programs_without_a_verdict(refused: int, code: int) -> None:
     """Check that a session has no verdict if most of its programs have none."""
