@@ -22,6 +22,7 @@ from ..judging.finding import Key
 from ..judging.hurry import hurried
 from ..language.program import Program, has_blocks
 from ..language.text import parse, print_program
+from .exchanging import exchanging
 from .numbers import Numbers
 from .repeated import repeat
 from .unit import Fresh, Message, Mistake, Ran, Unit, UnitState
@@ -51,6 +52,7 @@ def offers_of(*versions: Candidate) -> Offers:
         mte=all(main.HAS_MTE for main in mains),
         tagged_hugetlb=all(main.TAGS_HUGETLB for main in mains),
         types=any(version.is_tree for version in versions),
+        overtaken=frozenset[type]().union(*map(exchanging, versions)),
         narrow=any(main.FREES_BY_RANGE for main in mains),
     )
 

@@ -63,6 +63,7 @@ class Offers(NamedTuple):
     :param mte: memory with tags; *tagged_hugetlb*: also memory of hugetlb
     :param types: a version may ask how a driver maps frames of its device
     :param narrow: a VM with many guest address bits takes long to end
+    :param overtaken: operations of host and user space whose walks a vCPU may overtake
     """
 
     split: bool = False
@@ -75,6 +76,7 @@ class Offers(NamedTuple):
     mte: bool = False
     tagged_hugetlb: bool = False
     types: bool = False
+    overtaken: frozenset[type] = frozenset()
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:

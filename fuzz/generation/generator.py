@@ -18,6 +18,7 @@ from .ending import ending
 from .large_slots import with_large_slot
 from .long_holds import with_long_holds
 from .motifs import MOTIFS
+from .overtaken import with_overtaken_walk
 from .poisoned import with_poison
 from .racing import racing
 from .ring_visits import with_ring_visits
@@ -68,7 +69,8 @@ class Generator:
             return program
         program = racing(program, random.Random(f"par {number}"))
         program = with_tag_race(program, random.Random(f"tags {number}"))
-        return with_contest(program, random.Random(f"contest {number}"))
+        program = with_contest(program, random.Random(f"contest {number}"))
+        return with_overtaken_walk(program, self.offers.overtaken, random.Random(f"overtaken {number}"))
 
 
 def contended(program: Program, source: random.Random) -> Program:
