@@ -178,6 +178,8 @@ class Pgtable:
     COUNTS_HYP: ClassVar[bool] = False
     # Walks under the mmu lock for reading change entries only by compare-exchange (``KVM_PGTABLE_WALK_SHARED``, v6.2).
     EXCHANGES_SHARED: ClassVar[bool] = False
+    # Whether the code asks for FEAT_BBM.
+    ASKS_FOR_BBM: ClassVar[bool] = False
     # MAIR_EL2 index of device memory in hyp tables: asm/memory.h (another one from v5.13 on).
     HYP_DEVICE_INDEX: ClassVar[int] = MT_DEVICE_nGnRE
     # The leaf callbacks that ignore entries that are zero, whatever their argument; the map callback ignores them only

@@ -35,6 +35,7 @@ def pgtable_of(source: TreeSource, added: Sequence[str], library_of: Callable[[i
         COUNTS_HYP = _has_any(source, (PGTABLE, *added), r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
         WALKS_UNDER_RCU = _has(source, walks, r"\brcu_read_lock\(\)")
         EXCHANGES_SHARED = _has(source, walks, "KVM_PGTABLE_WALK_SHARED")
+        ASKS_FOR_BBM = _has_any(source, (PGTABLE, MMU, *added), r"\bsystem_supports_bbml|\bARM64_HAS_BBML")
         HYP_DEVICE_INDEX = int(device[1]) if device else 0
 
         def __init__(self, kernel: Kernel) -> None:
@@ -88,6 +89,7 @@ def main_of(source: TreeSource, declared: Collection[str], number: str) -> type[
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
         HAS_LPA2 = "HAVE_LPA2" in declared
         HAS_MTE = "HAVE_MTE" in declared
+        HAS_BBM = "HAVE_BBM" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
         AGES_WITHOUT_LOCK = "AGES_WITHOUT_LOCK" in declared

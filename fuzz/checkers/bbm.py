@@ -4,7 +4,8 @@
 Arm ARM D8.14 (break-before-make): needed if the output address changes and
 the old or the new entry is writable or the contents differ; if the block
 size changes; between table and block; if the memory type changes. Not needed for
-permissions or the access flag.
+permissions or the access flag. With level 2 of FEAT_BBM (``vm bbm=on``) not needed for the block size either, as long
+as each address keeps its output address and memory type.
 """
 
 from reference.machine.descriptor import (
@@ -65,6 +66,7 @@ class Bbm(GuestChecker):
         self.tlb = peers.at(Tlb, guest)
         self.owed = self.tlb.owed
         self.shifts = self.granule.shifts
+        self.resizes = guest.side.bbm
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if not new & VALID_BIT:
@@ -97,7 +99,7 @@ class Bbm(GuestChecker):
             owed = self.owed.leaves.get(key)
             held = self.owed.aged.get(key, 0) if owed is None else owed.entry
         what = self.change_without_break(level, held, new) if held else ""
-        if what:
+        if what and not self.only_resized(ipa, level, held, new, self.shadow.cut_off(ipa, level)):
             self.report(
                 f"{what} without break",
                 level,
@@ -142,10 +144,10 @@ class Bbm(GuestChecker):
         owed = self.owed
         key = key_of(level, ipa)
         cut = owed.tables.get(key) if owed.tables else None
-        if cut is not None:
+        if cut is not None and not self.only_resized(ipa, level, cut.entry, new, cut.table):
             self.compare(ipa, level, cut.entry, new)
         same = owed.leaves.get(key) if owed.leaves else None
-        if same is not None:
+        if same is not None and not self.only_resized(ipa, level, same.entry, new, None):
             self.compare(ipa, level, same.entry, new)
         if kind(new, level, self.granule) == TABLE:
             page = (address_bits(new, self.granule) - self.kernel.base) >> self.granule.page_shift
@@ -158,18 +160,56 @@ class Bbm(GuestChecker):
         if owed.tables:
             for held, table in owed.tables.items():
                 at, base = level_of(held), address_of(held)
-                if at > level and ipa <= base < end:
+                if at > level and ipa <= base < end and not self.maps_the_same(table.table, ipa, level, new):
                     self.too_early(ipa, level, f"table->{self.name_of(new, level)}", table.entry, held, new)
                     return
         for held, leaf in owed.leaves.items():
             at, base = level_of(held), address_of(held)
             if (at > level and ipa <= base < end) or (at < level and base <= ipa < base + (1 << self.shifts[at])):
+                if self.resizes and self.translates_alike(base, at, leaf.entry, ipa, level, new):
+                    continue
                 if leaf.below and cut is None:
                     self.tlb.two_sizes(ipa, level, new, held, leaf)
                 else:
                     what = f"{self.name_of(leaf.entry, at)}->{self.name_of(new, level)}"
                     self.too_early(ipa, level, what, leaf.entry, held, new)
                 return
+
+    def only_resized(self, ipa: int, level: int, old: int, new: int, cut: Table | None) -> bool:
+        """Return whether a change only makes other sizes of the same mapping, and the CPU supports that.
+
+        :param cut: the table that *old* named, if it named one
+        """
+        if not self.resizes:
+            return False
+        if kind(old, level, self.granule) == TABLE:
+            return kind(new, level, self.granule) != TABLE and self.maps_the_same(cut, ipa, level, new)
+        if kind(new, level, self.granule) != TABLE:
+            return False
+        page = (address_bits(new, self.granule) - self.kernel.base) >> self.granule.page_shift
+        return self.maps_the_same(self.shadow.by_page.get(page), ipa, level, old)
+
+    def maps_the_same(self, table: Table | None, ipa: int, level: int, leaf: int) -> bool:
+        """Return whether all leaves of a table translate as a larger leaf does, and the CPU may hold both.
+
+        :param table: None: it is not known, and does not
+        :param ipa: address of the leaf, at *level*
+        """
+        if table is None or not self.resizes:
+            return False
+        for each in tables_of(table):
+            if each.reserved:
+                return False
+            for index, entry in each.leaves.items():
+                at = each.base + (index << self.shifts[each.level])
+                if not self.translates_alike(at, each.level, entry, ipa, level, leaf):
+                    return False
+        return True
+
+    def translates_alike(self, ipa: int, level: int, entry: int, other_ipa: int, other_level: int, other: int) -> bool:
+        """Return whether two leaves, of which one lies within the other, agree on addresses and memory type."""
+        by = output_address(entry, level, self.granule) - output_address(other, other_level, self.granule)
+        return by == ipa - other_ipa and memattr(entry) == memattr(other)
 
     def joined(self, table: Table, cut: Table | None) -> None:
         """Judge a table that became live; *cut*: the table cut off there that may still be walked, if any."""

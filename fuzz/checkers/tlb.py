@@ -288,6 +288,9 @@ class Tlb(GuestChecker):
             self.judge_origin(cpu, ipa, walk)
         if walk.fault != NONE or walk.ptep < 0:
             return
+        if self.side.bbm:
+            # `Bbm` judges whether both sizes translate alike.
+            return
         for level, other in self.tlbs()[self.side.cpu_of[cpu]].overlapping(ipa, walk.level):
             self.report(
                 f"two sizes for one address, the other L{level}",

@@ -265,6 +265,8 @@ def missing(side: Side, program: Program) -> str:
         return f"memory tags (mte=), which {side.version.name} does not have"
     if program.vm.mte and any(slot.backing in HUGE_SHIFT for slot in program.slots) and not main.TAGS_HUGETLB:
         return f"memory tags (mte=) with hugetlb, which {side.version.name} does not have"
+    if program.vm.bbm and not main.HAS_BBM:
+        return f"FEAT_BBM (bbm=), which {side.version.name} does not have"
     if side.granule.lpa2 and not main.HAS_LPA2:
         return f"FEAT_LPA2 (pa={program.vm.pa} with such pages), which {side.version.name} does not have"
     return ""

@@ -273,6 +273,8 @@ def casemate(version: Candidate, program: Program, stock: bool) -> list[str]:
     vm = program.vm
     if vm.granule != PAGE:
         raise UnsuitableError(f"it has pages of {vm.granule >> 10}K, and casemate supports 4K only")
+    if vm.bbm:
+        raise UnsuitableError("its CPUs have FEAT_BBM (bbm=), which casemate does not support")
     if vm.pa > ADDRESS_BITS:
         raise UnsuitableError(f"it has addresses of {vm.pa} bits, and casemate supports 48 only")
     if any(isinstance(op, Par) for op in program.operations):

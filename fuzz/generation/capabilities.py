@@ -24,7 +24,7 @@ from ..language.program import (
 from .capping import may_split
 from .legal import alone, legal_part
 
-# Percentage of programs.
+# Percentages of programs.
 _SPLIT: Final = 25
 # Percentage of operations that split blocks.
 _SPLIT_FAILS: Final = 15
@@ -35,6 +35,7 @@ _GRACE: Final = 6
 _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
 _MTE: Final = 15
+_BBM: Final = 50
 # Percentage of programs with a device that set a memory type for it; percentage without caches.
 _TYPES: Final = 50
 _UNCACHED: Final = 30
@@ -63,6 +64,7 @@ class Offers(NamedTuple):
     :param mte: memory with tags; *tagged_hugetlb*: also memory of hugetlb
     :param types: a version may ask how a driver maps frames of its device
     :param narrow: a VM with many guest address bits takes long to end
+    :param bbm: FEAT_BBM, for which a version asks
     :param overtaken: operations of host and user space whose walks a vCPU may overtake
     """
 
@@ -76,6 +78,7 @@ class Offers(NamedTuple):
     mte: bool = False
     tagged_hugetlb: bool = False
     types: bool = False
+    bbm: bool = False
     overtaken: frozenset[type] = frozenset()
 
 
@@ -96,6 +99,8 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
         vm = replace(vm, ring=max(RING_SIZES[0], vm.granule))
     if offers.grace and source.randrange(100) < _GRACE:
         vm = replace(vm, grace=source.choice(_GRACES))
+    if offers.bbm and source.randrange(100) < _BBM:
+        vm = replace(vm, bbm=True)
     program = program if vm == program.vm else replace(program, vm=vm)
     if offers.mte and source.randrange(100) < _MTE:
         program = with_tags(program, offers.tagged_hugetlb)

@@ -29,9 +29,9 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions support the last six, so a program that does not use them stays without. The first two are drawn
+# Only some versions support the last seven, so a program that does not use them stays without. The first two are drawn
 # with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte"})
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte", "bbm"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to create these pages. A change never adds them.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")

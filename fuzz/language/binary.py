@@ -38,7 +38,7 @@ byte    machine                     slot                               operation
 12      grace, 0 none               see 8                              see 8
 13      `RARE`: pa, 52 bits         see 8                              see 8
 14      `RARE`: mte                 see 8                              see 8
-15      unused                      see 8                              see 8
+15      `RARE`: bbm                 see 8                              see 8
 16-23   unused                      ipa                                size
 24-31   unused                      size and offset, 4 bytes each      pa
 ======  ==========================  =================================  ========================
@@ -73,7 +73,7 @@ from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large
 
 RECORD_SIZE: Final = 32
 _UPPER: Final = 0xF0
-_VM: Final = struct.Struct("<15B17x")
+_VM: Final = struct.Struct("<16B16x")
 _SLOT: Final = struct.Struct("<6B2x8sQII")
 _OPERATION: Final = struct.Struct("<7BxQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
@@ -173,8 +173,8 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
     choices = GRANULES.index(vm.granule), vm.ipa - ipa_bits(vm.pa)[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
     split = RARE | SPLIT_SIZES[vm.granule].index(vm.split) if vm.split else 0
     ring = (RARE if vm.bitmap else BARE) | RING_SIZES.index(vm.ring) if vm.ring else 0
-    late = vm.grace or 0, RARE if vm.pa != PA_BITS[0] else 0, RARE if vm.mte else 0
-    asked = vm.resched or 0, split, ring, vm.contended or 0, *late
+    rare = (RARE if each else 0 for each in (vm.pa != PA_BITS[0], vm.mte, vm.bbm))
+    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0, *rare
     return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, *asked)
 
 

@@ -127,6 +127,8 @@ class Vm:
     :param pa: bits of a physical address; with 52 (FEAT_LPA with 64K pages, else FEAT_LPA2) all memory lies above
         the addresses that 48 bits reach
     :param mte: memory has tags, and VMs have MTE (KVM_CAP_ARM_MTE)
+    :param bbm: CPUs have level 2 of FEAT_BBM, and no TLB conflict aborts: the size of a live mapping may change without
+        a break
     """
 
     granule: int = 4 * KIB
@@ -148,6 +150,7 @@ class Vm:
     grace: int | None = None
     pa: int = 48
     mte: bool = False
+    bbm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

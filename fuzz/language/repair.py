@@ -96,6 +96,7 @@ class RawVm(NamedTuple):
     grace: int = 0
     pa: int = 0
     mte: int = 0
+    bbm: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -145,6 +146,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         grace=raw.grace if raw.grace in GRACES else None,
         pa=pa,
         mte=raw.mte & _UPPER == RARE,
+        bbm=raw.bbm & _UPPER == RARE,
     )
     return vm, raw.slots % MAX_SLOTS + 1
 

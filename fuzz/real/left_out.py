@@ -118,6 +118,8 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
         raise UnplayableError("it asks for dirty rings (ring=), which /init does not read")
     if vm.mte and not cpu.mte:
         raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} does not have")
+    if vm.bbm:
+        raise UnplayableError(f"its CPUs have FEAT_BBM (bbm=), which Linux does not use on the CPU {cpu.name}")
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), but the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]

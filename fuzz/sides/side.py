@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from candidate import Candidate
 from reference.arm import Arm
 from reference.capabilities import (
+    ARM64_HAS_BBM,
     ARM64_HAS_CACHE_DIC,
     ARM64_HAS_LPA2,
     ARM64_HAS_STAGE2_FWB,
@@ -43,6 +44,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_HAS_TLB_RANGE if vm.range else 0)
         | (ARM64_HAS_LPA2 if vm.pa > PA_BITS else 0)
         | (ARM64_MTE if vm.mte else 0)
+        | (ARM64_HAS_BBM if vm.bbm else 0)
     )
 
 
@@ -98,6 +100,7 @@ class Side(NotifierReceiver):
         self.haf = vm.haf
         self.fwb = vm.fwb
         self.ttl = vm.ttl
+        self.bbm = vm.bbm
         self.guests = [Guest(self, number, vm) for number in range(vm.vms)]
         self._active = self.guests[0]
         # VMs that have not ended, which notifiers reach; at least one.

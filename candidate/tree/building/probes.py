@@ -138,6 +138,8 @@ PROBES: Final = (
     # Memory tags (MTE): how user space requests them, and which areas may have them.
     TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "memory tagging (MTE)"),
     TreeProbe("HAVE_MTE_FLAG", r"#define KVM_ARCH_FLAG_MTE_ENABLED", _KVM_HOST),
+    # CPUs on which the size of a live mapping may change without a break.
+    TreeProbe("HAVE_BBM", r"^HAS_BBML(?:3|2_NOABORT)$", f"{ARM}/tools/cpucaps", "FEAT_BBM"),
     TreeProbe("HAVE_FLAG_BITS_OF_FILE", r"arch_calc_vm_flag_bits\(struct file \*", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_TAGS_OF_HUGETLB", r"MAP_ANONYMOUS \| MAP_HUGETLB", f"{ARM}/include/asm/mman.h"),
     TreeProbe("HAVE_HEAD_OF_ORDER", r"set_compound_head\([^)]*unsigned int order", "include/linux/page-flags.h"),

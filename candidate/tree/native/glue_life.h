@@ -47,6 +47,13 @@ static void set_caps(u64 caps)
 #ifdef HAVE_MTE
 	cap(ARM64_MTE, !!(caps & SHIM_CAP_MTE));
 #endif
+	/* The same under two names. */
+#ifdef ARM64_HAS_BBML2_NOABORT
+	cap(ARM64_HAS_BBML2_NOABORT, !!(caps & SHIM_CAP_BBM));
+#endif
+#ifdef ARM64_HAS_BBML3
+	cap(ARM64_HAS_BBML3, !!(caps & SHIM_CAP_BBM));
+#endif
 #ifdef ARM64_ALWAYS_SYSTEM
 	cap(ARM64_ALWAYS_SYSTEM, 1);
 #endif

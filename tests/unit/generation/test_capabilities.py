@@ -49,6 +49,18 @@ def test_programs_use_offered_capabilities_only() -> None:
     assert fails > 1
 
 
+def test_cpus_have_feat_bbm_if_it_is_offered() -> None:
+    plain, offered = Generator(3), Generator(3, offers=Offers(bbm=True))
+    found = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        found += program.vm.bbm
+        assert replace(program, vm=replace(program.vm, bbm=False)) == without
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+    assert COUNT // 4 < found < COUNT * 3 // 4
+
+
 @pytest.mark.parametrize("hugetlb", [False, True])
 def test_vms_have_mte_if_it_is_offered(hugetlb: bool) -> None:
     plain, offered = Generator(3), Generator(3, offers=Offers(mte=True, tagged_hugetlb=hugetlb))

@@ -118,6 +118,7 @@ def test_a_block_is_played_in_order() -> None:
         ("s2fuzz 1\nvm granule=64K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "pages of 64K, and the kernel"),
         (f"{HEAD}cpu0 evict a+0\n", "no operation that user space can cause"),
         ("s2fuzz 1\nvm ring=4K\nslot a size=4M backing=thp\ncpu0 read a+0\n", "dirty rings"),
+        ("s2fuzz 1\nvm bbm=on\nslot a size=4M backing=thp\ncpu0 read a+0\n", "FEAT_BBM"),
         ("s2fuzz 1\nvm pa=52\nslot a size=4M backing=thp\ncpu0 read a+0\n", "addresses of 52 bits"),
         ("s2fuzz 1\nvm\nslot a size=4M backing=memfd\ncpu0 read a+0\n", "slot a is a guest_memfd"),
         ("s2fuzz 1\nvm\nslot a size=1G backing=thp\ncpu0 read a+0\n", "1G of thp memory, and the emulated machine has"),
