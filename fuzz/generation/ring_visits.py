@@ -2,7 +2,7 @@
 """Random programs in which a vCPU with a dirty ring writes pages far apart, forwards and backwards.
 
 KVM_RESET_DIRTY_RINGS handles up to 64 neighbouring pages at once. It must begin anew if a page lies too far
-before the others.
+before or after the others, and handle no page beyond the end of the slot.
 """
 
 import random
@@ -15,6 +15,10 @@ from .builder import ProgramBuilder
 
 # Percentage of programs with dirty rings.
 _VISITS: Final = 60
+# Percentage of these in which the second page is the first that does not fit, and in which the third one is near the
+# end of the slot.
+_NEXT: Final = 20
+_ENDING: Final = 20
 # Number of pages that one reset handles at once, and the minimum distance of the second page from the first.
 _AT_ONCE: Final = 64
 _FAR: Final = 32
@@ -39,7 +43,7 @@ def may_visit(program: Program, slot: Slot) -> bool:
 
 
 def visited(program: Program, slot: Slot, source: random.Random) -> Program:
-    """Return the program with writes to three pages, of which one reset can take two: the second or the third.
+    """Return the program with writes to a few pages, of which one reset can take two at most, and to one of them again.
 
     :param slot: one of its slots, as `may_visit` requires
     """
@@ -48,13 +52,25 @@ def visited(program: Program, slot: Slot, source: random.Random) -> Program:
     ahead = source.randrange(_FAR, _AT_ONCE)
     back = source.randrange(_AT_ONCE - ahead, _AT_ONCE)
     first = source.randrange(back, slot.size // page - ahead)
-    pages = (first, first + ahead, first - back)
+    pages, again = [first, first + ahead, first - back], first + ahead
+    # Drawn separately, so that other programs do not change.
+    apart = random.Random(f"{first} {ahead} {back}")
+    drawn = apart.randrange(100)
+    if drawn < _NEXT:
+        again = max(first, _AT_ONCE)
+        pages = [again - _AT_ONCE, again]
+        if apart.randrange(2):
+            pages.reverse()
+    elif drawn < _NEXT + _ENDING:
+        again = slot.size // page - 1 - apart.randrange(_FAR)
+        first = min(first, again - _AT_ONCE)
+        pages = [first, first + ahead, again]
     cpu = builder.cpu_of(slot)
     if not builder.is_logged(slot):
         builder.add(SetLog(slot.name, True))
     builder.add(GetLog(slot.name))
     builder.add(*(GuestAccess(cpu, "write", slot.name, each * page) for each in pages))
     builder.add(GetLog(slot.name))
-    builder.add(GuestAccess(builder.cpu_of(slot), "write", slot.name, pages[1] * page))
+    builder.add(GuestAccess(builder.cpu_of(slot), "write", slot.name, again * page))
     builder.add(GetLog(slot.name))
     return builder.program()
