@@ -20,6 +20,7 @@ from .long_holds import with_long_holds
 from .motifs import MOTIFS
 from .overtaken import with_overtaken_walk
 from .poisoned import with_poison
+from .punched import with_punch
 from .racing import racing
 from .ring_visits import with_ring_visits
 from .tag_races import with_tag_race
@@ -70,6 +71,7 @@ class Generator:
         program = racing(program, random.Random(f"par {number}"))
         program = with_tag_race(program, random.Random(f"tags {number}"))
         program = with_contest(program, random.Random(f"contest {number}"))
+        program = with_punch(program, random.Random(f"punch {number}"))
         return with_overtaken_walk(program, self.offers.overtaken, random.Random(f"overtaken {number}"))
 
 
