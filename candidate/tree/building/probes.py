@@ -49,8 +49,29 @@ def _selected(name: str, symbol: str, feature: str) -> TreeProbe:
     return TreeProbe(name, pattern, f"{ARM}/kvm/Kconfig", feature)
 
 
+# Parameters of functions in patterns.
+_POINTER: Final = r"[\w\s]+\*\w*"
+_NUMBER: Final = r"[\w\s]+"
+_FLAGS: Final = r"enum kvm_pgtable_walk_flags\s+\w+"
+
+
+def _known(name: str, path: str, *parameters: str, flags: bool = False) -> TreeProbe:
+    """Return a probe of the parameters of a function that native/rt_*.c calls by a declaration of its own.
+
+    A program that calls the function has no verdict if the tree declares other parameters.
+
+    :param parameters: patterns of the parameters
+    :param flags: further parameters may be flags, which are passed as 0
+    """
+    further = rf"(?:,\s*{_FLAGS})?" if flags else ""
+    separator = r",\s*"
+    return TreeProbe(f"KNOWS_{name}", rf"\b{name}\({separator.join(parameters)}{further}\);", path)
+
+
 _FEATURES: Final = f"{ARM}/include/asm/cpufeature.h"
 _KVM_HOST: Final = f"{ARM}/include/asm/kvm_host.h"
+_PGTABLE_HEADER: Final = f"{ARM}/include/asm/kvm_pgtable.h"
+_KVM_ASM: Final = f"{ARM}/include/asm/kvm_asm.h"
 
 PROBES: Final = (
     # Arguments of functions.
@@ -74,8 +95,22 @@ PROBES: Final = (
     TreeProbe("HAVE_BULK_LIST", r"alloc_pages_bulk(?:_noprof)?\([^;{]*struct list_head \*", "include/linux/gfp.h"),
     TreeProbe("HAVE_CACHE_ARGS", r"^struct kmem_cache_args \{", "include/linux/slab.h"),
     TreeProbe("HAVE_TEST_YOUNG_RANGE", r"\(\*test_young\)\([^)]*start", "include/linux/mmu_notifier.h"),
+    # Arguments of functions that native/rt_*.c calls by declarations of its own.
+    _known("kvm_pgtable_stage2_map", _PGTABLE_HEADER, _POINTER, *(_NUMBER,) * 4, _POINTER, flags=True),
+    _known("kvm_pgtable_stage2_unmap", _PGTABLE_HEADER, _POINTER, _NUMBER, _NUMBER),
+    _known("kvm_pgtable_stage2_wrprotect", _PGTABLE_HEADER, _POINTER, _NUMBER, _NUMBER),
+    _known("kvm_pgtable_stage2_flush", _PGTABLE_HEADER, _POINTER, _NUMBER, _NUMBER),
+    _known("kvm_pgtable_stage2_mkyoung", _PGTABLE_HEADER, _POINTER, _NUMBER, flags=True),
+    _known("kvm_pgtable_stage2_relax_perms", _PGTABLE_HEADER, _POINTER, _NUMBER, _NUMBER, flags=True),
+    _known("kvm_pgtable_stage2_mkold", _PGTABLE_HEADER, _POINTER, _NUMBER),
+    _known("kvm_pgtable_stage2_is_young", _PGTABLE_HEADER, _POINTER, _NUMBER),
+    _known("kvm_pgtable_stage2_test_clear_young", _PGTABLE_HEADER, _POINTER, _NUMBER, _NUMBER, _NUMBER),
+    _known("__kvm_tlb_flush_vmid_ipa", _KVM_ASM, _POINTER, _NUMBER, _NUMBER),
+    _known("__kvm_tlb_flush_vmid_ipa_nsh", _KVM_ASM, _POINTER, _NUMBER, _NUMBER),
+    _known("__kvm_tlb_flush_vmid_range", _KVM_ASM, _POINTER, _NUMBER, _NUMBER),
+    _known("__kvm_tlb_flush_vmid", _KVM_ASM, _POINTER),
     # Functions that the tree defines itself, inline or not.
-    TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", f"{ARM}/include/asm/kvm_pgtable.h"),
+    TreeProbe("HAVE_GET_VTCR", r"^u64 kvm_get_vtcr\(", _PGTABLE_HEADER),
     TreeProbe(
         "HAVE_FVI_INLINE", r"static inline\s+struct vm_area_struct \* ?find_vma_intersection", "include/linux/mm.h"
     ),
@@ -96,7 +131,7 @@ PROBES: Final = (
     TreeProbe("HAVE_CHANGE_PTE", r"\(\*change_pte\)", "include/linux/mmu_notifier.h"),
     TreeProbe("HAVE_ARCH_FREE_VM", r"^void kvm_arch_free_vm", _KVM_HOST),
     # Data types and their members.
-    TreeProbe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", f"{ARM}/include/asm/kvm_pgtable.h"),
+    TreeProbe("HAVE_MM_OPS", r"^struct kvm_pgtable_mm_ops \{", _PGTABLE_HEADER),
     TreeProbe("HAVE_CPU_HWCAP_KEYS", r"cpu_hwcap_keys", _FEATURES),
     TreeProbe("HAVE_CPU_HWCAPS", r"DECLARE_BITMAP\(cpu_hwcaps", _FEATURES),
     TreeProbe("HAVE_SYSTEM_CPUCAPS", r"DECLARE_BITMAP\(system_cpucaps", _FEATURES),
@@ -129,7 +164,7 @@ PROBES: Final = (
     TreeProbe(
         "DESTROYS_BY_RANGE",
         r"\bkvm_pgtable_stage2_destroy_range\(",
-        f"{ARM}/include/asm/kvm_pgtable.h",
+        _PGTABLE_HEADER,
         "tables destroyed range by range",
     ),
     TreeProbe("HAVE_ACTIVE_COUNT", r"\bmn_active_invalidate_count;", "include/linux/kvm_host.h"),

@@ -10,6 +10,23 @@ static u64 rights(u64 ours)
 	       (ours & SHIM_PROT_R ? KVM_PGTABLE_PROT_R : 0) | (ours & SHIM_PROT_DEVICE ? KVM_PGTABLE_PROT_DEVICE : 0);
 }
 
+/* Refuse a direct call if the tree's function takes other arguments than shim_table_call() in rt_models.c passes. */
+#define KNOWS(name)	__is_defined(KNOWS_kvm_pgtable_stage2_##name)
+#define CALLED(op, name, known)	[op] = { "kvm_pgtable_stage2_" #name "() with other arguments", known }
+static void must_be_known(enum shim_table_op op)
+{
+	static const struct { const char *what; int known; } called[] = {
+		CALLED(T_MAP, map, KNOWS(map)), CALLED(T_UNMAP, unmap, KNOWS(unmap)),
+		CALLED(T_WRPROTECT, wrprotect, KNOWS(wrprotect)), CALLED(T_FLUSH, flush, KNOWS(flush)),
+		CALLED(T_MKYOUNG, mkyoung, KNOWS(mkyoung)), CALLED(T_RELAX, relax_perms, KNOWS(relax_perms)),
+		CALLED(T_MKOLD, mkold, KNOWS(mkold) || KNOWS(test_clear_young)),
+		CALLED(T_IS_YOUNG, is_young, KNOWS(is_young) || KNOWS(test_clear_young)),
+	};
+
+	if (!called[op].known)
+		shim_refuse(called[op].what);
+}
+
 /* A direct call, under the lock as for a correct caller, with a topped-up cache or with none. */
 static long table(struct vm *v, const u64 *a)
 {
@@ -17,6 +34,7 @@ static long table(struct vm *v, const u64 *a)
 	enum shim_table_op op = a[1];
 	long ret;
 
+	must_be_known(op);
 	shim_note(0);
 	if (op == T_MAP && a[6]) {
 		shim_within_cache(1);

@@ -84,7 +84,10 @@ ALIAS(__dec_node_page_state, dec_node_page_state)
 void panic(const char *format, ...) { shim_crash("panic()", FRAME, 0); }
 void shim_die(void) { shim_crash("BUG()", FRAME, 0); }
 
-/* ---- direct calls of the pgtable.c functions that the tree has; surplus arguments are harmless ---- */
+/*
+ * ---- direct calls of the pgtable.c functions that the tree has, with the arguments that probes.py knows; surplus ones
+ * are harmless ----
+ */
 
 #define PGT(name) \
 extern long kvm_pgtable_stage2_##name(void *, shim_u64, shim_u64, shim_u64, shim_u64, void *, shim_u64) WEAK;

@@ -26,11 +26,13 @@ static unsigned long loaded(void)
 
 /* A call is recorded after its instructions, and that record makes them take effect. At the beginning of the call, the CPU has
  * the VTTBR_EL2 of the vCPU that runs: guest entry or scheduling has loaded it, by code that is not compiled here. */
-#define FLUSH(real, kind, mmu, b, c, ...) do {				\
+#define FLUSH(name, kind, mmu, b, c, ...) do {				\
+	if (!shim_knows_##name)						\
+		shim_refuse("__kvm_tlb_" #name "() with other arguments");	\
 	RT_BEFORE(POINT_FLUSH);						\
-	if (real) {							\
+	if (real___kvm_tlb_##name) {					\
 		CALL(EV_INSTRUCTION, loaded(), 0, 0, "tlb.c");		\
-		real(mmu, ##__VA_ARGS__);				\
+		real___kvm_tlb_##name(mmu, ##__VA_ARGS__);		\
 	}								\
 	CALL(kind, shim_vm_of_mmu(mmu), b, c, 0);			\
 	RT_AFTER(POINT_FLUSH);						\
@@ -38,19 +40,19 @@ static unsigned long loaded(void)
 
 void __kvm_tlb_flush_vmid_ipa(void *mmu, unsigned long ipa, int level)
 {
-	FLUSH(real___kvm_tlb_flush_vmid_ipa, EV_TLBI_IPA, mmu, ipa, level, ipa, level);
+	FLUSH(flush_vmid_ipa, EV_TLBI_IPA, mmu, ipa, level, ipa, level);
 }
 void __kvm_tlb_flush_vmid_ipa_nsh(void *mmu, unsigned long ipa, int level)
 {
-	FLUSH(real___kvm_tlb_flush_vmid_ipa_nsh, EV_TLBI_IPA_LOCAL, mmu, ipa, level, ipa, level);
+	FLUSH(flush_vmid_ipa_nsh, EV_TLBI_IPA_LOCAL, mmu, ipa, level, ipa, level);
 }
 void __kvm_tlb_flush_vmid_range(void *mmu, unsigned long ipa, unsigned long pages)
 {
-	FLUSH(real___kvm_tlb_flush_vmid_range, EV_TLBI_RANGE, mmu, ipa, pages, ipa, pages);
+	FLUSH(flush_vmid_range, EV_TLBI_RANGE, mmu, ipa, pages, ipa, pages);
 }
 void __kvm_tlb_flush_vmid(void *mmu)
 {
-	FLUSH(real___kvm_tlb_flush_vmid, EV_TLBI_VMID, mmu, 0, 0);
+	FLUSH(flush_vmid, EV_TLBI_VMID, mmu, 0, 0);
 }
 
 /* Number of VMID bits, defined by arm.c or vmid.c in a kernel. */
