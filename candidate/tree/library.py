@@ -156,7 +156,8 @@ def _compile(source: TreeSource, settings: BuildSettings, compiler: Compiler, st
     except CompileFailedError as failed:
         raise TreeError(compile_message(source, failed, declared)) from None
     except OSError as error:
-        raise TreeError(f"cannot build in {work.parent}: {error.strerror or error}") from None
+        wanted = "use a cache folder that can be written and has room (XDG_CACHE_HOME names it)"
+        raise TreeError(f"cannot build in {work.parent}: {error.strerror or error}; {wanted}") from None
     record = {
         "probes": declared,
         "symbols": outside.kinds,

@@ -18,6 +18,7 @@ from ..language.looks import binary_hint
 from ..language.mail import message_text, program_part
 from ..language.program import Program, ProgramError
 from ..language.text import parse, shown_name
+from ..processes.starting import remedy
 from .messages import BadInputError
 
 
@@ -165,8 +166,8 @@ def refused_output(name: str, error: OSError) -> BadInputError:
 
 def refused_file(option: str, name: str, error: OSError) -> BadInputError:
     """Return the error for an unwritable file that an option names."""
-    wanted = "a file that can be written, a device, or a FIFO that has a reader"
-    return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}; name {wanted}")
+    wanted = remedy(error) or "; name a file that can be written, a device, or a FIFO that has a reader"
+    return BadInputError(f"{option} {shown_name(name)}: {error.strerror or error}{wanted}")
 
 
 def probe_output(option: str, name: str) -> None:
@@ -212,4 +213,6 @@ def write_folder(name: str, files: dict[str, bytes], executable: set[str]) -> No
                 (folder / file).chmod(0o755)
     except (OSError, ValueError) as error:
         wrong = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"-o {shown_name(name)}: {wrong}; name a folder that can be created and written") from None
+        help_known = remedy(error) if isinstance(error, OSError) else ""
+        wanted = help_known or "; name a folder that can be created and written"
+        raise BadInputError(f"-o {shown_name(name)}: {wrong}{wanted}") from None

@@ -17,6 +17,7 @@ from ..files import write_atomically
 from ..findings.witness import KEY
 from ..language.program import Program, ProgramError
 from ..language.text import load, print_program
+from ..processes.starting import remedy
 from .expecting import PromotionError, reference_of
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -88,4 +89,5 @@ def write_regression(path: Path, text: str) -> None:
     try:
         write_atomically(path, text)
     except OSError as error:
-        raise PromotionError(f"{path}: {error.strerror or error}; use a folder that can be written") from None
+        wanted = remedy(error) or "; use a folder that can be written"
+        raise PromotionError(f"{path}: {error.strerror or error}{wanted}") from None

@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from ...engines.registry import DEFAULT
-from ...exit_codes import INTERRUPTED
+from ...exit_codes import BAD_INPUT, INTERRUPTED
 from ..command import CLASSES, Command
 from ..messages import BadInputError, NoVerdictError, complain, dump, say_form
 from ..options import add_known, add_versions, add_workers
@@ -63,7 +63,7 @@ def add_arguments(parser: Parser) -> None:
 def gate(arguments: Namespace) -> int:
     """Judge a budget of programs.
 
-    :raises BadInputError: accepted findings or baseline cannot be read, or a file cannot be written
+    :raises BadInputError: accepted findings or baseline cannot be read, or nothing can be written to a file
     :raises NoVerdictError: the processes that judge are killed from outside, or memory runs out
     :raises candidate.UnknownCandidateError: no version with this name
     """
@@ -92,13 +92,13 @@ def gate(arguments: Namespace) -> int:
         return INTERRUPTED
     outcome = gate_of(summary, before, arguments.strict_known, contents)
     say_changed(versions)
-    write(outcome, arguments)
-    code = session_code(outcome.summary, outcome.failed)
+    unwritten = write(outcome, arguments)
+    code = BAD_INPUT if unwritten else session_code(outcome.summary, outcome.failed)
     if arguments.json:
         dump({**answer(outcome), "exit_code": code})
     else:
         print(markdown(outcome), end="")
-    for trouble in outcome.troubles:
+    for trouble in [*outcome.troubles, *unwritten]:
         complain(trouble)
     return code
 
@@ -163,11 +163,8 @@ def check_outputs(arguments: Namespace) -> None:
         probe_output(option, name)
 
 
-def write(outcome: "Gate", arguments: Namespace) -> None:
-    """Write the requested files.
-
-    :raises BadInputError: one cannot be written
-    """
+def write(outcome: "Gate", arguments: Namespace) -> list[str]:
+    """Write the requested files; return a message for each that could not be written."""
     from ...files import write_atomically
     from ...gate.baseline import baseline_text
     from ...gate.junit import junit
@@ -176,11 +173,13 @@ def write(outcome: "Gate", arguments: Namespace) -> None:
     from ..inputs import refused_file
 
     forms = {"--junit": junit, "--sarif": sarif, "--markdown": markdown, "--save-baseline": baseline_text}
+    unwritten: list[str] = []
     for option, name in outputs(arguments).items():
         try:
             write_atomically(name, forms[option](outcome))
         except OSError as error:
-            raise refused_file(option, name, error) from None
+            unwritten.append(str(refused_file(option, name, error)))
+    return unwritten
 
 
 COMMAND: Final = Command(

@@ -26,6 +26,7 @@ WRITERS = {
 # The output of each command begins with this line, possibly after comments.
 FIRST_LINE = "s2fuzz 1\n"
 WANTED = "; name a file that can be written, a device, or a FIFO that has a reader\n"
+NO_ROOM = "; try: free space on the disk\n"
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="making a device node needs root")
 
@@ -61,14 +62,14 @@ def device(number: int) -> str:
     return "device"
 
 
-def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def refused(write: Write, target: str, why: str, capsys: pytest.CaptureFixture[str], remedy: str = WANTED) -> None:
     before = sorted(os.listdir())
     assert write(target) == 2
     out, err = capsys.readouterr()
     # minimize prints the version and form that it runs before its long work, but refuses bad output even before that.
     said = [line for line in err.splitlines(keepends=True) if "CPython" not in line and " overrides " not in line]
     name = one_line(target) or "''"
-    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{WANTED}"])
+    assert (out, said) == ("", [f"s2fuzz: -o {name}: {why}{remedy}"])
     assert sorted(os.listdir()) == before
 
 
@@ -201,7 +202,7 @@ def test_a_full_device_is_reported_and_stays(link: bool, write: Write, capsys: p
         target = "link"
     before = os.stat("/dev/full")
     assert stat.S_ISCHR(before.st_mode)
-    refused(write, target, "No space left on device", capsys)
+    refused(write, target, "No space left on device", capsys, NO_ROOM)
     after = os.stat("/dev/full")
     assert (after.st_mode, after.st_rdev, after.st_ino) == (before.st_mode, before.st_rdev, before.st_ino)
     assert not link or os.readlink("link") == "/dev/full"

@@ -180,3 +180,12 @@ def test_the_page_calls_the_workflow() -> None:
     for job in yaml.safe_load(text)["jobs"].values():
         assert job["uses"].partition("@")[0].endswith("/.github/workflows/gate.yml")
         assert set(job["with"]) <= set(inputs())
+
+
+def test_a_full_disk_keeps_the_summary_and_the_other_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = ("--junit", "/dev/full", "--sarif", "gate.sarif")
+    code, out, err = run(capsys, "--candidate", "rfc-v1", *FEW, *outputs)
+    assert code == 2
+    assert "# s2fuzz gate failed: 3 findings" in out
+    assert err.endswith("s2fuzz: --junit /dev/full: No space left on device; try: free space on the disk\n")
+    check_sarif((folder / "gate.sarif").read_text())
