@@ -91,7 +91,7 @@ def add_which_finding(parser: Parser) -> None:
     reference = f"the version that the candidate is compared with ({default})"
     parser.add_argument("--reference", action=Once, metavar="NAME", help=reference)
     parser.add_argument("--candidate", action=Once, metavar="NAME", help=f"the version that shows it ({default})")
-    signature = "which finding, with * and ? (the one of its comments, or the weightiest)"
+    signature = "which finding, with * and ? (the one of its comments, or the most serious)"
     parser.add_argument("--signature", action=Once, metavar="S", help=signature)
 
 
