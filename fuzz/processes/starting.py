@@ -13,8 +13,8 @@ REMEDIES: Final = {
     errno.EAGAIN: "end other processes, or raise the limit of them (`ulimit -u`)",
     errno.ENOMEM: "free memory, raise the limit (`ulimit -v`), or use fewer --workers",
     errno.ENOSPC: "free space on the disk",
-    errno.EDQUOT: "free space on the disk: the quota is used up",
-    errno.EROFS: "write elsewhere: the file system is read-only",
+    errno.EDQUOT: "free space on the disk",
+    errno.EROFS: "write elsewhere",
 }
 
 

@@ -246,7 +246,7 @@ ANY: Final = "allowed: FOLDER@COMMIT, with the top folder of a git repository"
         ("nowhere@HEAD", None, ("nowhere@HEAD: no such folder",)),
         ("linux/virt@HEAD", None, ("is the folder virt/ of a git repository", ANY)),
         ("linux@HEAD~1", no_repository, ("not a git repository", ANY)),
-        ("linux@HEAD~1", no_git, ("cannot run git: No such file or directory", ANY)),
+        ("linux@HEAD~1", no_git, ("cannot run git: No such file or directory; install it",)),
         ("linux@HEAD~1", no_cache, ("cannot write to the cache folder", "Not a directory", "XDG_CACHE_HOME")),
         ("linux@HEAD~1", lost, ("cannot be checked out into ", "cache/s2fuzz/commits: ")),
     ],

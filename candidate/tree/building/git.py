@@ -26,7 +26,7 @@ _SETTINGS: Final = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.sp
 class GitError(Exception):
     """Raised when git cannot be run, or fails; the message is the first line of git's error.
 
-    *remedy*: how to allow the command; "" if git names no way
+    *remedy*: what to do, such as how to allow the command; "" if git names no way
     """
 
     def __init__(self, words: str, remedy: str = "") -> None:
@@ -56,7 +56,9 @@ def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = Non
             timeout=_SECONDS,
         )
     except OSError as error:
-        raise GitError(f"cannot run git: {error.strerror or error}") from None
+        raise GitError(
+            f"cannot run git: {error.strerror or error}", "install it (Debian: apt-get install git)"
+        ) from None
     except subprocess.TimeoutExpired:
         raise GitError(f"git {arguments[0]} timed out after {_SECONDS} s") from None
     if done.returncode:
