@@ -15,6 +15,7 @@ from .capping import capped
 from .contests import with_contest
 from .disturbances import DISTURBANCES
 from .ending import ending
+from .full_rings import with_full_ring
 from .large_slots import with_large_slot
 from .long_holds import with_long_holds
 from .motifs import MOTIFS
@@ -64,6 +65,7 @@ class Generator:
         program = equipped(program, self.offers, random.Random(f"capabilities {self.seed} {self.number}"))
         program = with_poison(program, random.Random(f"poison {number}"))
         program = with_ring_visits(program, random.Random(f"ring {number}"))
+        program = with_full_ring(program, random.Random(f"full ring {number}"))
         program = with_lpa(program, self.offers.narrow, random.Random(f"lpa {number}"))
         program = ending(program, random.Random(f"end {number}"))
         if not self.offers.par:

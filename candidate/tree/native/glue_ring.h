@@ -50,12 +50,20 @@ static long harvest(struct vm *v)
 	return found;
 }
 
+/* Return whether a vCPU that user space enters leaves the guest at once, and tells user space to empty the rings. */
+static bool leaves(struct kvm_vcpu *c)
+{
+	c->run->exit_reason = KVM_EXIT_UNKNOWN;
+	return kvm_dirty_ring_check_request(c) && c->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL;
+}
+
 static long ring(struct vm *v, int op, u64 cpu)
 {
 	if (op == OP_RING_HARVEST)
 		return harvest(v);
 	if (op == OP_RING_RESET)
 		return kvm_vm_ioctl_reset_dirty_pages(v->kvm);
-	return kvm_dirty_ring_check_request(vcpu_of(v, cpu));
+	/* User space may first enter the vCPU once more: the ring is as full as before. */
+	return leaves(vcpu_of(v, cpu)) && leaves(vcpu_of(v, cpu));
 }
 #endif
