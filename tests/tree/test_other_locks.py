@@ -17,6 +17,7 @@ SLOT: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=anon\ncpu0 write a+0
 MEMFD: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 write a+0\nhost poison a+0\n"
 TAKE: Final = "\tmutex_lock(&kvm->slots_lock);\n\tr = __kvm_set_memory_region(kvm, mem);\n"
 DROP: Final = "\tr = __kvm_set_memory_region(kvm, mem);\n\tmutex_unlock(&kvm->slots_lock);\n"
+DEVICE: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=device\ncpu0 read a+0\n"
 FAILS: Final = "\tfilemap_invalidate_unlock_shared(mapping);\n\n\treturn MF_DELAYED;\n"
 # Tree, file, text, replacement; program; end of the signature, and a part of the reason.
 MISTAKES: Final = {
@@ -35,6 +36,10 @@ MISTAKES: Final = {
     "the lock of a file is not released": (
         *("7.3", GUEST_MEMFD, FAILS, "\n\treturn MF_DELAYED;\n"),
         *(MEMFD, "another lock still held", "was taken at kvm_gmem_error_folio (guest_memfd.c:"),
+    ),
+    "the entry of a device frame stays locked": (
+        *("7.3", KVM_MAIN, "\tfollow_pfnmap_end(&args);\n", ""),
+        *(DEVICE, "another lock still held", "was taken at hva_to_pfn_remapped (kvm_main.c:"),
     ),
 }
 

@@ -315,7 +315,8 @@ int shim_user_frame(unsigned long hva, int write, int may_fault, unsigned long *
 	return user_get(hva, write, may_fault, pfn, &writable, device);
 }
 
-/* Areas without struct pages. */
+/* Areas without struct pages. The entry that is found stays locked until the caller releases it. */
+static spinlock_t follow_lock;
 #ifdef HAVE_FOLLOW_PFNMAP
 int follow_pfnmap_start(struct follow_pfnmap_args *args)
 {
@@ -326,12 +327,17 @@ int follow_pfnmap_start(struct follow_pfnmap_args *args)
 		return -EINVAL;
 	args->pfn = pfn;
 	args->writable = writable;
+	args->lock = &follow_lock;
+	_raw_spin_lock((void *)args->lock);
 	return 0;
 }
-void follow_pfnmap_end(struct follow_pfnmap_args *args) { }
+void follow_pfnmap_end(struct follow_pfnmap_args *args)
+{
+	if (args->lock)
+		_raw_spin_unlock((void *)args->lock);
+}
 #else
 static pte_t followed;
-static spinlock_t follow_lock;
 #ifdef HAVE_FOLLOW_PTE_VMA
 int follow_pte(struct vm_area_struct *vma, unsigned long address, pte_t **ptep, spinlock_t **ptl)
 #else
