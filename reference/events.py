@@ -289,7 +289,7 @@ class Observer:
     def object(self, number: int, held: bool, counted: bool) -> None:
         """Kernel code of a tree allocated small memory (*held*) or freed it.
 
-        :param number: of the allocation, from 1
+        :param number: of the allocation, from 1; 0: the allocation failed
         :param counted: it is stage-2 code, for which `kzalloc` and its like are events too
         """
 

@@ -152,6 +152,8 @@ class Leak(Checker):
         self.balance.percpu_areas -= 1
 
     def object(self, number: int, held: bool, counted: bool) -> None:
+        if not number:
+            return
         if held:
             self.objects[number] = SmallObject(self.side.active.number, counted, self.kernel.place)
         else:

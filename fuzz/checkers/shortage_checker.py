@@ -32,6 +32,12 @@ class ShortageChecker(RefusalChecker):
     def alloc_exact(self, page: int, pages: int) -> None:
         self.short = self.short or page < 0
 
+    def kzalloc(self, ok: bool) -> None:
+        self.short = self.short or not ok
+
+    def object(self, number: int, held: bool, counted: bool) -> None:
+        self.short = self.short or not number
+
     def topup(self, cache: int, minimum: int, had: int, has: int, ret: int, locked: bool) -> None:
         if not ret:
             return

@@ -6,7 +6,7 @@ from reference.services.errors import ENOMEM
 
 from ..checkers import CheckerSuite
 from ..language import operations as ops
-from ..language.program import MEMFD
+from ..language.program import DEVICES, MEMFD
 from ..sides.guest import Guest, SlotLayout
 from ..sides.outcome import Outcome
 from ..sides.side import Side
@@ -116,7 +116,7 @@ class HostOperations:
         return self.set_region(op, layout, None)
 
     def set_region(self, op: ops.SlotChange, layout: SlotLayout, fail: int | None) -> Outcome:
-        """Make one call. *layout* changes only where the call succeeds. *fail*: as in `SlotCreate`."""
+        """Make one call. *layout* changes only where the call succeeds. *fail*: as in `SetLog`."""
         side = self.side
         guest = side.guests[layout.slot.vm]
         side.active = guest
@@ -128,6 +128,8 @@ class HostOperations:
         change(layout, op)
         if fail is not None:
             side.kernel.topup_gets = fail - 1
+            if not fills_cache(op, guest, layout):
+                side.kernel.small_allocations_left = fail - 1
         leaves = isinstance(op, (ops.SlotDelete, ops.SlotMove))
         # Other actors may be in the guest meanwhile. They find no slot, or the slot being removed.
         beside = side.kernel.turns is not None and not isinstance(op, ops.SetLog)
@@ -140,7 +142,7 @@ class HostOperations:
         guest.notified.unmapping = False
         if beside:
             guest.change_ends(layout, old)
-        side.kernel.topup_gets = -1
+        side.kernel.topup_gets = side.kernel.small_allocations_left = -1
         if not ret:
             return Outcome("ok")
         layout.ipa, layout.flags, layout.live = old.ipa, old.flags, old.live
@@ -194,6 +196,11 @@ class HostOperations:
         for word in range(first >> 6, min((first >> 6) + words, len(layout.collected))):
             layout.collected[word] = 0
         return Outcome("error", ret) if ret else Outcome("ok")
+
+
+def fills_cache(op: ops.SlotChange, guest: Guest, layout: SlotLayout) -> bool:
+    """Return whether KVM fills a memory cache for an operation: to map device memory, or to split blocks."""
+    return layout.slot.backing in DEVICES or (isinstance(op, ops.SetLog) and guest.kvm.split_page_chunk_size > 0)
 
 
 def change(layout: SlotLayout, op: ops.SlotChange) -> None:

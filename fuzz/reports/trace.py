@@ -349,7 +349,8 @@ class Trace(TraceLines):
 
     def object(self, number: int, held: bool, counted: bool) -> None:
         if not counted:
-            self.add(f"small memory: object {number} {'allocated' if held else 'freed'}")
+            which = f"object {number}" if number else "no object"
+            self.add(f"small memory: {which} {'allocated' if held else 'freed'}")
 
     def kzalloc(self, ok: bool) -> None:
         self.add(f"kzalloc: {'ok' if ok else 'none'}")

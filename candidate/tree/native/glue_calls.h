@@ -131,7 +131,9 @@ static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 h
 	}
 #endif
 	changing = id;
+	shim_count_failures(1);
 	ret = kvm_vm_ioctl_set_memory_region(v->kvm, &m);
+	shim_count_failures(0);
 	watch_bitmaps(v);
 	return ret;
 }

@@ -222,7 +222,8 @@ class HostReplay(VmReplay):
                 self.replay_small(kind, b != 0)
                 k.allocates_atomically = False
             number = b if allocated else a
-            if number:
+            # A failed allocation has no number. Neither has an object that was allocated without a record.
+            if number or (allocated and not counted):
                 for o in k.on.object:
                     o.object(number, allocated, counted)
 

@@ -22,7 +22,8 @@ class OnSlot:
 class SetLog(OnSlot):
     """Dirty logging of a slot is turned on or off. KVM refuses to turn it on for a slot of device memory.
 
-    *fail* as in `GuestAccess`, for the blocks that are then split.
+    *fail* as in `GuestAccess`, for the blocks that are then split. If none are, a tree gets ``fail - 1`` small
+    allocations (the slot, its bitmap) in this call, and further ones fail. User space then tries again.
     """
 
     on: bool
@@ -84,7 +85,7 @@ class SlotCreate(OnSlot):
     KVM refuses it where the slot would end beyond the guest's address space, and refuses a log of device memory. The
     slot then stays deleted.
 
-    *fail* as in `GuestAccess`, for device memory, which is mapped at once.
+    *fail* as in `GuestAccess`, for device memory, which is mapped at once; for other memory as in `SetLog`.
     """
 
     ipa: int | None = None
