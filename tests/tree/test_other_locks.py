@@ -19,6 +19,8 @@ TAKE: Final = "\tmutex_lock(&kvm->slots_lock);\n\tr = __kvm_set_memory_region(kv
 DROP: Final = "\tr = __kvm_set_memory_region(kvm, mem);\n\tmutex_unlock(&kvm->slots_lock);\n"
 DEVICE: Final = "s2fuzz 1\nvm cpus=1\nslot a size=64K backing=device\ncpu0 read a+0\n"
 FAILS: Final = "\tfilemap_invalidate_unlock_shared(mapping);\n\n\treturn MF_DELAYED;\n"
+PAGE: Final = "\tfolio_unlock(folio);\n\n\tif (!r)\n"
+FAILED: Final = "\tif (folio_test_hwpoison(folio)) {\n\t\tfolio_unlock(folio);\n"
 # Tree, file, text, replacement; program; end of the signature, and a part of the reason.
 MISTAKES: Final = {
     "a mutex is not released": (
@@ -36,6 +38,14 @@ MISTAKES: Final = {
     "the lock of a file is not released": (
         *("7.3", GUEST_MEMFD, FAILS, "\n\treturn MF_DELAYED;\n"),
         *(MEMFD, "another lock still held", "was taken at kvm_gmem_error_folio (guest_memfd.c:"),
+    ),
+    "the page of a file is not unlocked": (
+        *("7.3", GUEST_MEMFD, PAGE, PAGE.replace("\tfolio_unlock(folio);\n", "")),
+        *(MEMFD, "another lock still held", "(guest_memfd.c:"),
+    ),
+    "a failed page of a file is not unlocked": (
+        *("7.3", GUEST_MEMFD, FAILED, FAILED.replace("\t\tfolio_unlock(folio);\n", "")),
+        *(MEMFD + "cpu0 read a+0\n", "another lock still held", "(guest_memfd.c:"),
     ),
     "the entry of a device frame stays locked": (
         *("7.3", KVM_MAIN, "\tfollow_pfnmap_end(&args);\n", ""),

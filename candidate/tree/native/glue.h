@@ -31,6 +31,8 @@ void shim_call_begins(void);
 void shim_call_ends(void);
 /* rt_lock_calls.c */
 void shim_might_sleep(const char *function);
+void shim_lock_folio(void *folio);
+void shim_unlock_folio(void *folio);
 void shim_must_be_able_to_sleep(const char *function);
 /* rt_rcu.c */
 void shim_call_over(int last);

@@ -253,8 +253,9 @@ static void memfd_clear_bytes(struct page *page, unsigned long start, unsigned l
 
 /*
  * Find a page, or make one, whose contents are undefined then. A frame that a file has lost is never given to another file.
+ * lock: the caller gets it locked.
  */
-static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make)
+static struct folio *memfd_folio(struct address_space *mapping, unsigned long index, int make, int lock)
 {
 	struct memfd *m = memfd_of(mapping);
 	struct folio *folio;
@@ -275,6 +276,8 @@ static struct folio *memfd_folio(struct address_space *mapping, unsigned long in
 			memfd_mark_uptodate(folio);
 	}
 	SHIM_EV(EV_PIN, pfn, 0, 0, 0);
+	if (lock)
+		shim_lock_folio(folio);
 	folio->index = index;
 	return folio;
 }
@@ -324,9 +327,10 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define xa_erase				memfd_erase
 #define __xa_erase				memfd_erase
 #define xa_destroy(xa)				do { } while (0)
-#define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0)
-#define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1)
-#define __filemap_get_folio(mapping, index, flags, ...)	memfd_folio(mapping, index, ((flags) & FGP_CREAT) != 0)
+#define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0, 1)
+#define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1, 1)
+#define __filemap_get_folio(mapping, index, flags, ...)	\
+	memfd_folio(mapping, index, ((flags) & FGP_CREAT) != 0, ((flags) & FGP_LOCK) != 0)
 #define __filemap_get_folio_mpol		__filemap_get_folio
 #define truncate_inode_pages_range		memfd_truncate
 #define folio_test_uptodate(folio)		memfd_uptodate(folio)
@@ -348,7 +352,7 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define folio_zero_range(folio, start, size)	memfd_clear_bytes(folio_page(folio, 0), start, size)
 #define folio_zero_segment(folio, start, end)	memfd_clear_bytes(folio_page(folio, 0), start, (end) - (start))
 #define folio_zero_user(folio, at)		memfd_clear(folio_pfn(folio), folio_nr_pages(folio))
-#define folio_unlock(folio)			do { } while (0)
+#define folio_unlock(folio)			shim_unlock_folio(folio)
 #define folio_put(folio)			put_page((struct page *)(folio))
 /* Lookups are recorded like those of kvm_main.c. */
 #define kvm_gmem_get_pfn			real_kvm_gmem_get_pfn

@@ -85,6 +85,10 @@ int mutex_is_locked(void *p) { return shim_lock_taken(p); }
 #define TRY_LOCK(name, mode) int name(void *p) { return rt_try_lock(p, mode, FRAME); }
 TRY_LOCK(mutex_trylock, RT_WRITE) TRY_LOCK(down_read_trylock, RT_READ) TRY_LOCK(down_write_trylock, RT_WRITE)
 
+/* The lock of a page of a file. */
+void shim_lock_folio(void *p) { rt_sleeping_lock(p, RT_WRITE, "folio_lock", FRAME); }
+void shim_unlock_folio(void *p) { rt_unlock(p, RT_WRITE, FRAME); }
+
 /* ---- SRCU ---- */
 
 int __srcu_read_lock(void *p) { rt_lock(p, RT_READ, FRAME); return 0; }
