@@ -8,6 +8,7 @@ import pytest
 
 import candidate
 from candidate.tree.building.source import MMU, TLB
+from candidate.tree.runtime.tlb import TreeTlb
 from fuzz.coverage.exercised import exercise
 from fuzz.execution.executor import Executor
 from fuzz.judging.differential import Differential
@@ -180,3 +181,22 @@ def test_a_flush_in_the_wrong_order_names_its_place_in_tlb_c(tmp_path: Path) -> 
     assert found.signature == "tlb: stage2_unmap_walker: leaf not flushed L3"
     assert "it was flushed by IPA at __kvm_tlb_flush_vmid_range (tlb.c:" in found.reason
     assert "but no DSB came between that and the invalidation of stage 1" in found.reason
+
+
+def test_an_endless_flush_takes_little_memory(tmp_path: Path) -> None:
+    """The slot has so many pages that a call may make 32 million events."""
+    right = "addr += __TLBI_RANGE_PAGES(num, scale) << PAGE_SHIFT;"
+    name = planted("7.3", tmp_path / "tree", HEADER, right, right.replace("<<", ">>"))
+    executor = Executor(candidate.get(name), load(ROOT / "corpus/regressions/b23-largest-range.s2"))
+    tlb = executor.side.kernel.tlb
+    assert isinstance(tlb, TreeTlb)
+    try:
+        executor.create()
+        executor.step(0)
+        outcome, _ = executor.step(1)
+        assert outcome.status == "oops"
+        assert str(outcome.value).startswith("does not return")
+        assert len(tlb.noted) < 5_000_000
+    finally:
+        tlb.noted.clear()
+        executor.dismantle()

@@ -24,6 +24,11 @@ static unsigned long loaded(void)
 	return vttbr;
 }
 
+/* The driver keeps the instructions of a call until its end: one for each page of the largest slot, and some more. A call with
+ * more instructions is an endless loop. */
+#define INSTRUCTIONS	((1U << 22) + (1U << 16))
+static unsigned int instructions;
+
 /* A call is recorded after its instructions, and that record makes them take effect. At the beginning of the call, the CPU has
  * the VTTBR_EL2 of the vCPU that runs: guest entry or scheduling has loaded it, by code that is not compiled here. */
 #define FLUSH(name, kind, mmu, b, c, ...) do {				\
@@ -31,6 +36,7 @@ static unsigned long loaded(void)
 		shim_refuse("__kvm_tlb_" #name "() with other arguments");	\
 	RT_BEFORE(POINT_FLUSH);						\
 	if (real___kvm_tlb_##name) {					\
+		instructions = 0;					\
 		CALL(EV_INSTRUCTION, loaded(), 0, 0, "tlb.c");		\
 		real___kvm_tlb_##name(mmu, ##__VA_ARGS__);		\
 	}								\
@@ -73,6 +79,8 @@ void shim_instruction_at(const char *name, unsigned long operand, void **frame)
 		for (unsigned int i = 0; i < sizeof(registers) / sizeof(*registers); i++)
 			if (!strcmp(registers[i].name, name + 4))
 				registers[i].value = operand;
+	if (++instructions > INSTRUCTIONS)
+		shim_crash("does not return", frame, 0);
 	rt_emit(EV_INSTRUCTION, operand, 0, 0, name, frame);
 }
 void shim_instruction(const char *name, unsigned long operand) { shim_instruction_at(name, operand, FRAME); }
