@@ -64,6 +64,8 @@ def test_mistake(mistake: str, tmp_path: Path) -> None:
     (first,) = [each for each in found if each.signature.endswith(called)]
     assert first.signature.startswith("locking: ")
     assert reason in first.reason
+    # After a call has returned, no code is running.
+    assert "at ?" not in first.reason
     assert Differential(ours, ours).run(parse(program)).findings == []
 
 

@@ -39,7 +39,7 @@ class CodePlace:
 
     *function*: the innermost function that is defined in a C file of the tree; *walker*: the outermost walker
     callback of pgtable.c in the chain, "" if there is none; *unit*: the C file; *at*: function, file and line;
-    *where*: *at* and the call chain
+    *where*: *at* and the call chain; "" where no code of the tree is running, as after the return of a call
     """
 
     def __init__(self, frames: list[Frame]) -> None:
@@ -52,7 +52,7 @@ class CodePlace:
         for frame in frames:
             if frame.function.endswith("_walker"):
                 self.walker = frame.function
-        self.where = f"{self.at}, by {self.chain()}"
+        self.where = f"{self.at}, by {self.chain()}" if frames else ""
 
     def chain(self) -> str:
         """Return ``kvm_handle_guest_abort > user_mem_abort > ...``, outermost first; a recursion appears once."""
