@@ -281,3 +281,12 @@ def test_a_slot_is_unbound_as_a_whole(tmp_path: Path) -> None:
         found.append(violations(name, program))
     assert found[0] == []
     assert "contract: kvm_set_memory_region: error -17" in found[1]
+
+
+def test_a_slot_that_is_larger_than_its_file(tmp_path: Path) -> None:
+    """KVM must refuse it."""
+    right = "offset + size > i_size_read(inode)"
+    name = planted(memfd_tree(), tmp_path / "tree", GUEST_MEMFD, right, "false")
+    program = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 read a+0\n")
+    assert "contract: kvm_set_memory_region: error -22" in violations(name, program)
+    assert violations(version(memfd_tree()), program) == []

@@ -124,10 +124,16 @@ static long set_region(struct vm *v, int id, int flags, u64 gpa, u64 size, u64 h
 	if (flags & KVM_MEM_GUEST_MEMFD && size) {
 		shim_note(0);
 		ret = shim_memfd(v->kvm, MEMFD(v, id), size, hva, &m.guest_memfd_offset);
+		if (ret >= 0) {
+			/* KVM refuses a slot that is larger than the file: there is then no slot yet for the call below. */
+			m.guest_memfd = ret;
+			m.memory_size += PAGE_SIZE;
+			kvm_vm_ioctl_set_memory_region(v->kvm, &m);
+			m.memory_size = size;
+		}
 		shim_note(1);
 		if (ret < 0)
 			return ret;
-		m.guest_memfd = ret;
 	}
 #endif
 	changing = id;
