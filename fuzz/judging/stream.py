@@ -297,7 +297,7 @@ class Stream(Observer):
         self.note_more(86, vmid, gfn, filled, 0, 0)
 
     def no_struct_page(self, pfn: int, write: bool) -> None:
-        self.note(89, pfn, write)
+        self.note(91, pfn, write)
 
     def log_beside_ring(self, vmid: int, gfn: int) -> None:
         self.note(88, vmid, gfn)
