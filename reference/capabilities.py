@@ -15,6 +15,8 @@ ARM64_HAS_LPA2: Final = 1 << 4
 ARM64_MTE: Final = 1 << 5
 # Level 2 of FEAT_BBM without TLB conflict aborts: ARM64_HAS_BBML3 (v7.3), ARM64_HAS_BBML2_NOABORT (v6.17 on).
 ARM64_HAS_BBM: Final = 1 << 6
+# Each vCPU has EL2 too (KVM_ARM_VCPU_HAS_EL2).
+ARM64_HAS_NESTED_VIRT: Final = 1 << 7
 # Not capabilities in the kernel, but queried the same way here.
 ICACHE_ALIASING: Final = 1 << 8
 ICACHE_VPIPT: Final = 1 << 9

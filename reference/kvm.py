@@ -52,6 +52,8 @@ class kvm:
         self.phys_size = 1 << (64 - (vtcr & VTCR_EL2_T0SZ_MASK))
         self.mmu = kvm_s2_mmu(vmid)
         self.root: kvm_pgtable | None = None
+        # The one of ``kvm->arch.nested_mmus`` that vCPUs at EL1 use; None: no vCPU has EL2.
+        self.nested_mmu: kvm_s2_mmu | None = None
         self.memslots: list[kvm_memory_slot] = []
         # ``mmu_notifier_seq``, for readers whose read must not count as a sample.
         self.sequence = 0

@@ -41,6 +41,8 @@ class KvmMain(NotifierReceiver):
     TAGS_HUGETLB: ClassVar[bool] = False
     # The kernel knows CPUs on which the size of a live mapping may change without a break (FEAT_BBM).
     HAS_BBM: ClassVar[bool] = False
+    # vCPUs may have EL2.
+    HAS_NESTED: ClassVar[bool] = False
     # The tables of a VM are freed range by range across its address space, which takes long if the space is large.
     FREES_BY_RANGE: ClassVar[bool] = False
     # Making a page old requires no flush: the host may see it as old while CPUs use it

@@ -90,6 +90,7 @@ def main_of(source: TreeSource, declared: Collection[str], number: str) -> type[
         HAS_LPA2 = "HAVE_LPA2" in declared
         HAS_MTE = "HAVE_MTE" in declared
         HAS_BBM = "HAVE_BBM" in declared
+        HAS_NESTED = "HAVE_NESTED" in declared
         TAGS_HUGETLB = "HAVE_TAGS_OF_HUGETLB" in declared
         ELIDES_AGED_FLUSH = "ELIDES_AGED_FLUSH" in declared
         AGES_WITHOUT_LOCK = "AGES_WITHOUT_LOCK" in declared

@@ -76,6 +76,9 @@ class Ageing(GuestChecker):
 
     def ranges_of(self, op: Operation | None) -> list[tuple[int, int]]:
         """Return the guest addresses that *op* ages, one range for each host page and slot."""
+        if self.guest.is_nested:
+            # By design, see docs/kernel-trees.md.
+            return []
         page = self.granule.page_size
         if isinstance(op, (HostAge, HostTestAge)):
             start = self.side.by_name[op.slot].hva + op.offset

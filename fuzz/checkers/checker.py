@@ -181,6 +181,9 @@ class Checker(Observer):
 class GuestChecker(Checker):
     """A checker that judges one VM; its pages are guest addresses of that VM.
 
+    Events name the tables that they concern by *vmid*; locks, slots and logs, which vCPUs at EL1 share with the others
+    of their VM, have *vm_vmid*.
+
     :param guest: the VM
     :param peers: as in `Checker`
     """
@@ -193,10 +196,11 @@ class GuestChecker(Checker):
         """Set the attributes that every checker of one VM has; separate for the same reason as `Checker.set_up`."""
         self.guest = guest
         self.vmid = guest.vmid
+        self.vm_vmid = guest.vm_vmid
 
     def located(self, pages: GuestPages, reason: str) -> tuple[GuestPages, str]:
         number = self.guest.number
-        return (pages.in_vm(number), f"VM {number}: {reason}") if number else (pages, reason)
+        return (pages.in_vm(number), f"{self.guest.name}: {reason}") if number else (pages, reason)
 
     def written_at(self, level: int, pages: GuestPages) -> str:
         if level < 0 or not pages.ranges or not self.kernel.last.has_stores():

@@ -190,11 +190,11 @@ class Dcache(GuestChecker):
         self.too_soon = [leaf for leaf in self.too_soon if not leaf.flushed_at]
 
     def unlock(self, name: str, vmid: int) -> None:
-        if self.unmapped and name == "mmu" and vmid == self.vmid:
+        if self.unmapped and name == "mmu" and vmid == self.vm_vmid:
             self.lock_dropped()
 
     def resched(self) -> None:
-        if self.unmapped and self.kernel.vmid == self.vmid:
+        if self.unmapped and self.kernel.vmid == self.vm_vmid:
             self.lock_dropped()
 
     def lock_dropped(self) -> None:
@@ -323,7 +323,7 @@ class Dcache(GuestChecker):
         are on. A set/way operation counts only while they do not trap yet.
         """
         # As a tuple, this is compiled to comparisons; a union is created anew on each call.
-        if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or self.side.guest_of(op.cpu) is not self.guest:
+        if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or self.side.vm_of(op.cpu).number != self.guest.vm:
             return False
         untrapped = op.cpu in self.untrapped
         if isinstance(op, GuestCache):

@@ -147,7 +147,7 @@ class DirtyLog(GuestChecker):
 
     def look_at(self, op: Operation | None) -> None:
         """Note what an operation that begins will clear."""
-        if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.number:
+        if isinstance(op, ClearLog) and self.side.by_name[op.slot].slot.vm == self.guest.vm:
             words = self.side.by_name[op.slot].collected
             shift = self.granule.page_shift
             first, last = op.offset >> shift >> 6, (op.offset + op.size - 1) >> shift >> 6
@@ -159,7 +159,7 @@ class DirtyLog(GuestChecker):
                 self.follow(layout)
         elif isinstance(op, (OnSlot, ClearLog)):
             layout = self.side.by_name[op.slot]
-            if layout.slot.vm != self.guest.number:
+            if layout.slot.vm != self.guest.vm:
                 return
             self.follow(layout)
             if isinstance(op, SlotMove):
@@ -226,7 +226,8 @@ class DirtyLog(GuestChecker):
                 lost.setdefault((level, mapped, cause.text, cause.where), []).append(page)
             else:
                 kept[page] = pages[page]
-        self.over_reported += reported
+        if not self.guest.is_nested:
+            self.over_reported += reported
         for (level, mapped, text, where), missing in sorted(lost.items()):
             self.report_lost(layout, level, mapped, missing, Cause(text, where))
             for page in missing:

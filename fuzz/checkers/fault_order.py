@@ -136,7 +136,7 @@ class FaultOrder(FaultChecker):
             self.returned()
         count = self.guest.kvm.mmu_notifier_count
         # Inside a par block, another actor's notifier may run when one actor is done.
-        idle = self.left is None and not self.kernel.actor
+        idle = self.left is None and not self.kernel.actor and not self.guest.is_nested
         if count and idle and outcome.status not in ("oops", "deadlock"):
             self.report(
                 "invalidation left in progress",

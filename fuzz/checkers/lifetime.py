@@ -299,7 +299,7 @@ class Lifetime(Checker):
         before is unreachable, and RCU may free it at any time.
         """
         guest = self.side.active
-        if guest.kvm.pgt is None or guest in self.reported:
+        if guest.kvm.pgt is None or guest in self.reported or page not in self.shadows[guest.number].by_page:
             return
         if self.kernel.entry.startswith("kvm_pgtable_hyp_"):
             return

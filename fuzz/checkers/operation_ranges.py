@@ -8,11 +8,11 @@ from ..sides.guest import Guest, walked_range
 def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
     """Return the guest addresses that *op* itself may change; notifications add more."""
     if op is None:
-        return [(0, 1 << guest.regime.ia_bits)]
+        return whole_space(guest)
     if isinstance(op, ops.GuestReset):
         return live_slots(guest) if unmapped_by(guest, op) else []
     if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
-        return live_slots(guest) if guest.side.guest_of(op.cpu) is guest else []
+        return live_slots(guest) if guest.side.vm_of(op.cpu).number == guest.vm else []
     if isinstance(
         op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.GuestOutside, ops.Speculate, ops.Evict, ops.VmidRollover)
     ):
@@ -24,10 +24,12 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
         size = op.size if isinstance(op, ops.HostAge) else guest.granule.page_size
         start = layout.hva + op.offset
         return guest.ipa_ranges(*guest.side.aged_range(start, start + size))
-    if layout.slot.vm != guest.number:
+    if layout.slot.vm != guest.vm:
         return []
     if isinstance(op, ops.GuestAccess):
-        return mapped_around(guest, layout.ipa + op.offset)
+        return mapped_around(guest, layout.ipa + op.offset) if guest.side.guest_of(op.cpu) is guest else []
+    if isinstance(op, (ops.TableRange, ops.TablePlace)) and guest.is_nested:
+        return []
     if isinstance(op, ops.TableRange):
         return [walked_range(layout.ipa + op.offset, op.size, guest.granule.page_size)]
     if isinstance(op, ops.TablePlace):
@@ -41,6 +43,11 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
         # Another slot may have taken the slot's previous place by now.
         ranges = [(op.ipa, op.ipa + layout.size)]
     return ranges if isinstance(op, (ops.OnSlot, ops.ClearLog)) else []
+
+
+def whole_space(guest: Guest) -> list[tuple[int, int]]:
+    """Return all guest addresses."""
+    return [(0, 1 << guest.regime.ia_bits)]
 
 
 def mapped_around(guest: Guest, ipa: int) -> list[tuple[int, int]]:
@@ -67,7 +74,7 @@ def accessed_slots(guest: Guest, op: ops.Operation | None) -> list[tuple[int, in
 def accessed_slot(guest: Guest, op: ops.GuestAccess) -> list[tuple[int, int]]:
     """Return the guest addresses of the slot of a guest access."""
     layout = guest.side.by_name[op.slot]
-    mine = layout.live and layout.slot.vm == guest.number
+    mine = layout.live and guest.side.guest_of(op.cpu) is guest
     return [(layout.ipa, layout.ipa + layout.size)] if mine else []
 
 
@@ -78,4 +85,5 @@ def live_slots(guest: Guest) -> list[tuple[int, int]]:
 
 def unmapped_by(guest: Guest, op: ops.GuestReset) -> bool:
     """Return whether a reset unmaps this VM: the vCPU belongs to it and has run, and there is no FWB."""
-    return guest.side.guest_of(op.cpu) is guest and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once
+    mine = guest.side.vm_of(op.cpu).number == guest.vm
+    return mine and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once

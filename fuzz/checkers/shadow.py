@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from reference.machine.descriptor import LEAF, TABLE, address_bits, kind
+from reference.vtcr import root_pages
 
 from ..language.operations import Operation
 from ..sides.guest import Guest
@@ -136,7 +137,7 @@ class Shadow(LiveTables):
 
     def alloc_exact(self, page: int, pages: int) -> None:
         """Create the root: *pages* adjacent tables."""
-        if page < 0 or not self.guest.creating:
+        if page < 0 or not self.guest.creating or self.guest.kvm.root is not None:
             return
         # After a failed attempt, what that attempt made is gone.
         self.roots.clear()
@@ -144,9 +145,13 @@ class Shadow(LiveTables):
         self.nearest = None
         self.guest.regime.start_level = 4 - self.guest.kvm.levels
         self.root_place = self.kernel.place
+        self.add_roots(page, pages)
+        self.place_roots()
+
+    def add_roots(self, page: int, pages: int) -> None:
+        """Add root tables."""
         self.roots += [Table(page + i, 0, 0, True) for i in range(pages)]
         self.by_page.update((table.page, table) for table in self.roots)
-        self.place_roots()
 
     def place_roots(self) -> None:
         """Give the root tables the level of the first look-up."""
@@ -157,7 +162,11 @@ class Shadow(LiveTables):
 
     def created(self) -> None:
         """Judge the root once VTCR_EL2 and VTTBR_EL2 are known. It is still empty."""
-        if self.roots:
+        if self.guest.is_nested:
+            # kvm_vcpu_init_nested() makes more roots than are used, and those used are still empty.
+            self.add_roots(self.guest.regime.root >> self.index_bits, root_pages(self.guest.vtcr, self.granule))
+            self.place_roots()
+        elif self.roots:
             self.place_roots()
             for each in faults_of_root(self.guest, self.roots[0].page, len(self.roots)):
                 self.report(

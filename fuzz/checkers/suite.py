@@ -100,7 +100,7 @@ class CheckerSuite:
 
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         """Pass a translation to the checkers of the vCPU's VM."""
-        for checker in self.on_translated[cpu // self.side.cpus]:
+        for checker in self.on_translated[self.side.guest_of(cpu).number]:
             checker.translated(cpu, access, ipa, walk)
 
     def before_operation(self, op: Operation | None) -> None:

@@ -134,7 +134,7 @@ class Tlb(GuestChecker):
 
     def instruction(self, op: int, operand: int) -> None:
         # The VMID of another VM may be of an old generation, and have become this VM's.
-        if op & ~BROADCAST in BY_ADDRESS and self.kernel.vmid == self.vmid:
+        if op & ~BROADCAST in BY_ADDRESS and self.kernel.vmid == self.vm_vmid:
             begun = self.kernel.hardware.processors[self.kernel.assembly.cpu].begun
             if begun and begun[-1].hint and begun[-1].vmid == self.guest.hardware_vmid.vmid:
                 self.judge_hint(begun[-1])
@@ -158,11 +158,11 @@ class Tlb(GuestChecker):
         )
 
     def unlock(self, name: str, vmid: int) -> None:
-        if self.owed.fresh and name == "mmu" and vmid == self.vmid:
+        if self.owed.fresh and name == "mmu" and vmid == self.vm_vmid:
             self.lock_dropped()
 
     def resched(self) -> None:
-        if self.owed.fresh and self.kernel.vmid == self.vmid:
+        if self.owed.fresh and self.kernel.vmid == self.vm_vmid:
             self.lock_dropped()
 
     def lock_dropped(self) -> None:

@@ -25,7 +25,7 @@ from .dirty_log import LEFT_OUT, DirtyLog
 from .fields import type_text
 from .guest_pages import guest_pages
 from .log_causes import Cause
-from .operation_ranges import accessed_slots, changed_by, unmapped_by
+from .operation_ranges import accessed_slots, changed_by, unmapped_by, whole_space
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
@@ -112,7 +112,9 @@ class Translation(GuestChecker):
         self.left: dict[int, tuple[int, int]] = {}
         # The addresses of the entries that became valid in this operation.
         self.written: list[int] = []
+        # Guest addresses that the operation may change, and those whose leaves it has to change.
         self.allowed: list[tuple[int, int]] = []
+        self.target: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings removed there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
@@ -120,7 +122,7 @@ class Translation(GuestChecker):
         self.log = peers.at(DirtyLog, guest).causes
         # A par block runs.
         self.block = False
-        guest.notified.watch = BetweenHalves(self)
+        guest.notified.watchers.append(BetweenHalves(self))
 
     def invalidated(self, start: int, end: int) -> None:
         since = self.since.get(self.kernel.actor, 0)
@@ -157,7 +159,7 @@ class Translation(GuestChecker):
         self.since[self.kernel.actor] = -1
 
     def lock(self, name: str, vmid: int) -> None:
-        if self.since and name == "mmu" and vmid == self.vmid and self.since.get(self.kernel.actor, 0) < 0:
+        if self.since and name == "mmu" and vmid == self.vm_vmid and self.since.get(self.kernel.actor, 0) < 0:
             self.since[self.kernel.actor] = self.leaves
 
     def host_changed(self, start: int, end: int) -> None:
@@ -177,13 +179,15 @@ class Translation(GuestChecker):
         self.writers.clear()
         self.written.clear()
         self.taken.clear()
-        self.allowed = changed_by(self.guest, op)
+        self.target = changed_by(self.guest, op)
+        # KVM may unmap vCPUs at EL1 from everything at any time.
+        self.allowed = whole_space(self.guest) if self.guest.is_nested else self.target[:]
         self.growing = accessed_slots(self.guest, op)
 
     def actor_begins(self, op: ops.Operation) -> None:
         if isinstance(op, (ops.SlotDelete, ops.SlotMove)):
             layout = self.side.by_name[op.slot]
-            if layout.slot.vm == self.guest.number and layout.live:
+            if layout.slot.vm == self.guest.vm and layout.live:
                 self.left[self.kernel.actor] = layout.ipa, layout.ipa + layout.size
 
     def actor_ends(self, op: ops.Operation, outcome: Outcome) -> None:
@@ -203,7 +207,7 @@ class Translation(GuestChecker):
     def log_taken(self, vmid: int, slot: int, gfn: int, mask: int, whole: bool) -> None:
         # Pages that are write-protected next. Dirty rings belong to the whole VM: they may contain other slots than the
         # operation's, and a vCPU that user space makes room for.
-        if vmid == self.guest.vmid:
+        if vmid == self.vm_vmid:
             shift = self.granule.page_shift
             self.allowed.append((gfn << shift, gfn + mask.bit_length() << shift))
 
@@ -298,7 +302,7 @@ class Translation(GuestChecker):
     def judge_effect(self, op: ops.Operation | None) -> None:
         """Judge that an operation that removes mappings or rights leaves none of them."""
         if isinstance(op, ops.TableWrprotect):
-            for start, end in self.allowed:
+            for start, end in self.target:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     if entry & WRITE_BIT:
                         what = "still writable after write-protection"
@@ -307,7 +311,7 @@ class Translation(GuestChecker):
         elif isinstance(op, (ops.TableUnmap, ops.GuestReset, ops.SlotDelete, ops.SlotMove, ops.SlotCreate)):
             if isinstance(op, ops.GuestReset) and not unmapped_by(self.guest, op):
                 return
-            for start, end in self.allowed:
+            for start, end in self.target:
                 for level, ipa, entry in self.shadow.leaves_in(start, end):
                     # A slot that is new at a place is mapped there only by faults, except device memory, which a reset
                     # may also keep.

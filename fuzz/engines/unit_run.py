@@ -51,6 +51,7 @@ def offers_of(*versions: Candidate) -> Offers:
         lpa2=all(main.HAS_LPA2 for main in mains),
         mte=all(main.HAS_MTE for main in mains),
         tagged_hugetlb=all(main.TAGS_HUGETLB for main in mains),
+        nested=all(main.HAS_NESTED for main in mains),
         types=any(version.is_tree for version in versions),
         overtaken=frozenset[type]().union(*map(exchanging, versions)),
         bbm=all(main.HAS_BBM for main in mains) and any(version.pgtable.ASKS_FOR_BBM for version in versions),

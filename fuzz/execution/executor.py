@@ -267,6 +267,8 @@ def missing(side: Side, program: Program) -> str:
         return f"memory tags (mte=) with hugetlb, which {side.version.name} does not have"
     if program.vm.bbm and not main.HAS_BBM:
         return f"FEAT_BBM (bbm=), which {side.version.name} does not have"
+    if program.vm.nested and not main.HAS_NESTED:
+        return f"vCPUs with EL2 (nested=), which {side.version.name} does not have"
     if side.granule.lpa2 and not main.HAS_LPA2:
         return f"FEAT_LPA2 (pa={program.vm.pa} with such pages), which {side.version.name} does not have"
     return ""

@@ -152,7 +152,7 @@ class GuestAccesses:
     def access(self, op: ops.GuestAccess, at: int) -> Outcome:
         """Make a guest access: faults are handled until it completes or leaves the guest."""
         side = self.side
-        guest = side.guest_of(op.cpu)
+        guest = side.vm_of(op.cpu)
         ipa = guest.place_of(side.by_name[op.slot]) + op.offset
         access = ACCESS[op.kind]
         side.enter("kvm_handle_guest_abort")
@@ -204,7 +204,7 @@ class GuestAccesses:
             if self.vcpu(op.cpu).skipped_instruction:
                 return Outcome("ok", "skipped", faults)
             # A slot that is removed during a fault may have no page any more when the handler looks it up.
-            if ret == -EFAULT and (self.forbidden(op) or side.guest_of(op.cpu).changed_since(changes, ipa)):
+            if ret == -EFAULT and (self.forbidden(op) or side.vm_of(op.cpu).changed_since(changes, ipa)):
                 return Outcome("efault", 0, faults)
             if ret == -EHWPOISON and self.poisoned(op):
                 return Outcome("efault", "EHWPOISON", faults)
@@ -221,7 +221,7 @@ class GuestAccesses:
 
     def judge_signal(self, op: ops.GuestAccess, ipa: int, changes: int) -> None:
         """Let the signal of an access be judged, if there is one and the access was to one slot all the time."""
-        guest = self.side.guest_of(op.cpu)
+        guest = self.side.vm_of(op.cpu)
         if self.exits.status != "sigbus" or guest.changed_since(changes, ipa):
             return
         layout = guest.layout_of(ipa)
@@ -230,7 +230,7 @@ class GuestAccesses:
 
     def make_room(self, op: ops.GuestAccess) -> None:
         """Let a vCPU leave the guest if its dirty ring is nearly full, and enter again with empty rings."""
-        guest = self.side.guest_of(op.cpu)
+        guest = self.side.vm_of(op.cpu)
         if guest.kvm.dirty_ring_size and guest.main.kvm_dirty_ring_check_request(op.cpu % self.side.cpus):
             guest.reap()
             self.side.enter("kvm_handle_guest_abort")
@@ -250,7 +250,7 @@ class GuestAccesses:
 
     def vcpu(self, cpu: int) -> kvm_vcpu:
         """Return a vCPU by its number, counted over all VMs."""
-        return self.side.guest_of(cpu).vcpus[cpu % self.side.cpus]
+        return self.side.vm_of(cpu).vcpus[cpu % self.side.cpus]
 
     def forbidden(self, op: ops.GuestAccess) -> bool:
         """Tell whether user space has unmapped the place, or may not write there either: an error is then correct."""

@@ -32,7 +32,7 @@ class GuestOperations:
             side.arm.begin_generation()
             return Outcome("ok")
         guest = side.guest_of(op.cpu)
-        side.active = guest
+        side.active = side.vm_of(op.cpu)
         number = op.cpu % side.cpus
         vcpu = guest.vcpus[number]
         guest.load(number, side.kernel.cpu)
@@ -91,7 +91,7 @@ class GuestOperations:
         """Run an operation that a CPU makes spontaneously."""
         side = self.side
         guest = side.guest_of(op.cpu)
-        ipa = guest.place_of(side.by_name[op.slot]) + op.offset
+        ipa = side.vm_of(op.cpu).place_of(side.by_name[op.slot]) + op.offset
         cpu = side.cpu_of[op.cpu]
         if isinstance(op, ops.Evict):
             if guest.is_known_to_tlbs():

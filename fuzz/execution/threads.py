@@ -51,7 +51,7 @@ class Threads:
         side = self.side
         side.kernel.cause = ""
         if isinstance(op, (Speculate, Evict)):
-            side.active = side.guest_of(op.cpu)
+            side.active = side.vm_of(op.cpu)
             self.guest.hardware(op)
             return Outcome("ok")
         # This runs on no vCPU and touches no single CPU.

@@ -103,7 +103,7 @@ class UnsettledPages:
     def slots_change(self, access: GuestAccess) -> bool:
         """Tell whether a slot that is created, moved or deleted in the block may be at the address of an access."""
         return any(
-            vm == self.side.guest_of(access.cpu).number and start <= ipa < end
+            vm == self.side.vm_of(access.cpu).number and start <= ipa < end
             for ipa in self.addresses(access)
             for vm, start, end in self.changing
         )
@@ -126,7 +126,7 @@ class UnsettledPages:
 
     def pages_at(self, access: GuestAccess) -> list[Range]:
         """Return the pages of all slots that may be at the address of an access of the block."""
-        number = self.side.guest_of(access.cpu).number
+        number = self.side.vm_of(access.cpu).number
         found: list[Range] = []
         for ipa in self.addresses(access):
             for layout in self.side.guests[number].layouts:

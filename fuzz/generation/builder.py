@@ -125,7 +125,9 @@ class ProgramBuilder:
         :param size: the size in bytes otherwise
         """
         # Drawn separately, so that programs without such a slot do not change.
-        apart = random.Random(f"devicehuge {self.vm} {self.slots} {size}")
+        # Settings that the builder does not draw do not change the program.
+        vm = str(self.vm).replace(", bbm=False, nested=False", "")
+        apart = random.Random(f"devicehuge {vm} {self.slots} {size}")
         if apart.randrange(100) >= (_BY_BLOCKS if self.entries <= _FEW else _BY_MANY_PAGES):
             return "device", size
         block, page = self.block, self.page

@@ -36,6 +36,7 @@ _GRACES: Final = (1, 1, 3, 4, 6, 99)
 _MEMFD: Final = 15
 _MTE: Final = 15
 _BBM: Final = 50
+_NESTED: Final = 12
 # Percentage of programs with a device that set a memory type for it; percentage without caches.
 _TYPES: Final = 50
 _UNCACHED: Final = 30
@@ -62,6 +63,7 @@ class Offers(NamedTuple):
     :param par: par blocks
     :param lpa2: physical addresses of 52 bits
     :param mte: memory with tags; *tagged_hugetlb*: also memory of hugetlb
+    :param nested: vCPUs with EL2
     :param types: a version may ask how a driver maps frames of its device
     :param narrow: a VM with many guest address bits takes long to end
     :param bbm: FEAT_BBM, for which a version asks
@@ -77,6 +79,7 @@ class Offers(NamedTuple):
     narrow: bool = False
     mte: bool = False
     tagged_hugetlb: bool = False
+    nested: bool = False
     types: bool = False
     bbm: bool = False
     overtaken: frozenset[type] = frozenset()
@@ -108,7 +111,9 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
         program = on_memfd(program, source)
     if offers.types and any(slot.backing == "device" for slot in program.slots):
         program = with_types(program, source)
-    if offers.lpa2 and source.randrange(100) < _WIDE:
+    if offers.nested and source.randrange(100) < _NESTED:
+        program = nested(program)
+    elif offers.lpa2 and source.randrange(100) < _WIDE:
         program = widened(program, wide_bits(vm.granule, offers.narrow, source))
     return narrowed(program, source) if offers.narrow else program
 
@@ -127,6 +132,12 @@ def with_tags(program: Program, hugetlb: bool) -> Program:
         for slot in program.slots
     )
     return replace(program, vm=replace(program.vm, mte=True), slots=slots)
+
+
+def nested(program: Program) -> Program:
+    """Return the program on a VM whose vCPUs have EL2, if it is a program of one VM with two vCPUs or more."""
+    vm = program.vm
+    return replace(program, vm=replace(vm, nested=True)) if vm.vms == 1 and vm.cpus > 1 else program
 
 
 def with_types(program: Program, source: random.Random) -> Program:

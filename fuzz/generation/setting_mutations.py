@@ -29,9 +29,9 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions support the last seven, so a program that does not use them stays without. The first two are drawn
+# Only some versions support the last eight, so a program that does not use them stays without. The first two are drawn
 # with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte", "bbm"})
+_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte", "bbm", "nested"})
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to create these pages. A change never adds them.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -75,6 +75,8 @@ def legal(vm: Vm) -> Vm:
         vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
     if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
         vm = replace(vm, ring=0, bitmap=True)
+    if vm.nested and vm.vms > 1:
+        vm = replace(vm, nested=False)
     return vm
 
 

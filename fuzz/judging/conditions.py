@@ -21,7 +21,18 @@ from .known import NOW, KnownBug, fitting, known_bugs
 from .last_fault import HeldPredicates
 from .matching import CACHE_CHECKERS
 from .predicate_notes import PredicateNotes
-from .predicates import DEFERRED, HINTED, HINTS, OF_ACTOR, OF_MACHINE, OF_OPERATION, OF_PAGES, PREDICATES, UNWALKED
+from .predicates import (
+    AT_EL1,
+    DEFERRED,
+    HINTED,
+    HINTS,
+    OF_ACTOR,
+    OF_MACHINE,
+    OF_OPERATION,
+    OF_PAGES,
+    PREDICATES,
+    UNWALKED,
+)
 from .standing import Standing, StandingViolations
 
 
@@ -143,6 +154,8 @@ class Conditions(PredicateNotes):
             return self.side.ttl
         if predicate == DEFERRED:
             return self.side.fwb and self.kernel.caps & ARM64_HAS_TLB_RANGE != 0
+        if predicate == AT_EL1:
+            return self.is_at_el1(violation)
         if predicate in OF_OPERATION:
             return self.of_operation(predicate)
         if predicate == UNWALKED:
@@ -160,3 +173,9 @@ class Conditions(PredicateNotes):
         else:
             ranges = ranges + self.earlier.get(predicate, [])
         return overlap(violation.translated_ranges(self.granule), merged(ranges))
+
+    def is_at_el1(self, violation: Violation) -> bool:
+        """Return whether the pages of a violation are those of vCPUs at EL1."""
+        nested = self.side.nested
+        ranges = violation.pages.ranges
+        return nested is not None and bool(ranges) and all(vm_of(start) == nested.number for start, _ in ranges)

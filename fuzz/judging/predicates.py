@@ -36,6 +36,7 @@ LEVEL_0: Final = "page of a range flushed with level 0 as hint"
 UNSET: Final = "leaf of a lost race flushed with level 0 as hint"
 DEFERRED: Final = "flushes by range, with forced write-back"
 RELAXED: Final = "leaf relaxed without execution"
+AT_EL1: Final = "pages of vCPUs at EL1"
 COPIED: Final = "page mapped beside another invalidation"
 LEAVING: Final = "page of a slot that goes mapped"
 FAULTS: Final = {
@@ -57,6 +58,7 @@ PREDICATES: Final = {
     "of the fault found it, and has lost that page since",
     GUEST_MEMFD: "the slot of a guest's access is backed by a guest_memfd",
     DEFERRED: "the CPU flushes by range (FEAT_TLBIRANGE) and forces write-back (FEAT_S2FWB)",
+    AT_EL1: "vCPUs have EL2 (nested=), and the pages are those of the tables that KVM has for vCPUs at EL1",
     WHOLE: "the CPU flushes by range (FEAT_TLBIRANGE), and a range has as many pages as one instruction can flush "
     "(2^21); it holds for that range",
     LEVEL_0: "tlb.c flushes a page of a range by its address, with level 0 as the hint; it holds for that page",

@@ -32,7 +32,7 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags) -> str
         for root_a, root_b in zip(a.roots, b.roots, strict=False):
             text = compare_tables(root_a, root_b, stores)
             if text:
-                return f"VM {a.guest.number}: {text}" if a.guest.number else text
+                return f"{a.guest.name}: {text}" if a.guest.number else text
     if not left.hyp.touched and not right.hyp.touched:
         return ""
     stores = Stores(left.hyp.kernel.last, right.hyp.kernel.last, left.hyp.granule)

@@ -113,6 +113,8 @@ def check_vm(vm: Vm) -> None:
     # A program does not mix the two ways to clear a log.
     require(not vm.ring or vm.manual == "off", f"manual={vm.manual} with ring=", "manual=off")
     require(vm.ring or vm.bitmap, "bitmap=off without ring=", "bitmap=on")
+    require(not vm.nested or vm.vms == 1, f"nested=on with vms={vm.vms}", "vms=1")
+    require(not vm.nested or vm.pa == PA_BITS[0], f"nested=on with pa={vm.pa}", f"pa={PA_BITS[0]}")
 
 
 def ipa_bits(pa: int) -> range:

@@ -129,6 +129,8 @@ class Vm:
     :param mte: memory has tags, and VMs have MTE (KVM_CAP_ARM_MTE)
     :param bbm: CPUs have level 2 of FEAT_BBM, and no TLB conflict aborts: the size of a live mapping may change without
         a break
+    :param nested: vCPUs have EL2 (KVM_ARM_VCPU_HAS_EL2). Those with an even number stay there, as the guest hypervisor;
+        the others run at EL1, with the guest hypervisor's stage 2 off
     """
 
     granule: int = 4 * KIB
@@ -151,6 +153,7 @@ class Vm:
     pa: int = 48
     mte: bool = False
     bbm: bool = False
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

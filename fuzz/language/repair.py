@@ -97,6 +97,7 @@ class RawVm(NamedTuple):
     pa: int = 0
     mte: int = 0
     bbm: int = 0
+    nested: int = 0
 
 
 class RawSlot(NamedTuple):
@@ -148,6 +149,9 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         mte=raw.mte & _UPPER == RARE,
         bbm=raw.bbm & _UPPER == RARE,
     )
+    # Only one VM of 48 bits may have a guest hypervisor.
+    if raw.nested & _UPPER == RARE and vm.vms == 1 and pa == PA_BITS[0]:
+        vm = replace(vm, nested=True)
     return vm, raw.slots % MAX_SLOTS + 1
 
 

@@ -120,6 +120,8 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
         raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} does not have")
     if vm.bbm:
         raise UnplayableError(f"its CPUs have FEAT_BBM (bbm=), which Linux does not use on the CPU {cpu.name}")
+    if vm.nested:
+        raise UnplayableError("its vCPUs have EL2 (nested=), for which /init has no guest hypervisor")
     if vm.pa > MOST_ADDRESS_BITS:
         raise UnplayableError(f"it has addresses of {vm.pa} bits (pa=), but the emulated CPU has {MOST_ADDRESS_BITS}")
     changes = [f"vm {name}=: {reason}" for name, reason in SETTINGS.items() if getattr(vm, name)]

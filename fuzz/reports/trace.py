@@ -192,7 +192,7 @@ class Trace(TraceLines):
 
     def lock_text(self, name: str, vmid: int) -> str:
         """Return the text of a lock, with its owner if there are several VMs."""
-        return f"{name} of VM {vmid - 1}" if vmid and len(self.side.guests) > 1 else name
+        return f"{name} of VM {vmid - 1}" if vmid and len(self.side.running) > 1 else name
 
     def rcu_read_lock(self, depth: int) -> None:
         self.add("rcu_read_lock" + (f", {depth} deep" if depth > 1 else ""))

@@ -69,7 +69,8 @@ class Guest:
     :param side: the machine and the kernel it runs on
     :param number: from 0; events and reports use *vmid*, which is one more
 
-    *hardware_vmid*: the VMID that TLBs use for it
+    *hardware_vmid*: the VMID that TLBs use for it; *vm* and *vm_vmid*: number and *vmid* of the VM whose slots and
+    locks it has, which only `fuzz.sides.nested` distinguishes from its own
     """
 
     __deletable__: ClassVar = ["notified"]
@@ -78,6 +79,8 @@ class Guest:
         self.side = side
         self.number = number
         self.vmid = number + 1
+        self.vm = number
+        self.vm_vmid = self.vmid
         self.arm = side.arm
         self.kernel = side.kernel
         self.granule = side.granule
@@ -92,7 +95,8 @@ class Guest:
         self.kvm.split_page_chunk_size = vm.split
         self.kvm.dirty_ring_size = vm.ring
         self.kvm.dirty_ring_with_bitmap = vm.bitmap
-        self.hardware_vmid = self.kvm.mmu.hardware_vmid
+        self.mmu = self.kvm.mmu
+        self.hardware_vmid = self.mmu.hardware_vmid
         self.main = side.version.main(self.kvm, side.mmu)
         self.notified = Notified(self)
         # Rights (enum kvm_pgtable_prot) that the last direct call of kvm_pgtable_stage2_relax_perms() asked for.
@@ -141,6 +145,16 @@ class Guest:
         return 0
 
     @property
+    def name(self) -> str:
+        """Its name in reports."""
+        return f"VM {self.number}"
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether these are the tables of vCPUs at EL1 (`fuzz.sides.nested`)."""
+        return self.vm != self.number
+
+    @property
     def vtcr(self) -> int:
         """VTCR_EL2 of the guest: as the tree composed it, otherwise as it has to be."""
         return self.kvm.composed_vtcr or self.kvm.vtcr
@@ -150,12 +164,24 @@ class Guest:
 
         :param pgd: the root, which VTTBR_EL2 names in a port
         """
+        base = self.kvm.pgd_phys
+        self.set_translation(self.kvm.composed_vtcr, pgd if base < 0 else self.root_at(base))
+
+    def set_translation(self, composed_vtcr: int, root: int) -> None:
+        """Set the walks of the hardware.
+
+        :param composed_vtcr: VTCR_EL2 as the code of a tree composed it; 0: none has
+        :param root: the index of the root's first entry
+        """
         regime, vtcr = self.regime, self.vtcr
         regime.start_level = start_level(vtcr, self.granule)
         regime.ia_bits = 64 - (vtcr & VTCR_EL2_T0SZ_MASK)
-        regime.apply_vtcr(self.kvm.composed_vtcr)
-        base = self.kvm.pgd_phys
-        regime.root = pgd if base < 0 else (base - self.kernel.base) >> 3
+        regime.apply_vtcr(composed_vtcr)
+        regime.root = root
+
+    def root_at(self, base: int) -> int:
+        """Return the index of the first entry of a root from its physical address."""
+        return (base - self.kernel.base) >> 3
 
     def failing(self) -> int:
         """Attempt the creation with one of the three allocations failing; return its result."""
@@ -233,7 +259,7 @@ class Guest:
     def load(self, vcpu: int, cpu: int) -> None:
         """Run ``kvm_arch_vcpu_load()``, which drops what another vCPU left on that CPU."""
         if self.last_ran[cpu] != vcpu:
-            self.kernel.__kvm_flush_cpu_context__(self.kvm.mmu, cpu)
+            self.kernel.__kvm_flush_cpu_context__(self.mmu, cpu)
             self.last_ran[cpu] = vcpu
 
     def enter(self) -> int:
@@ -242,7 +268,7 @@ class Guest:
         :returns: its VMID
         """
         if self.hardware_vmid.vmid_gen != self.arm.kvm_vmid_gen:
-            self.arm.update_vmid(self.kvm.mmu)
+            self.arm.update_vmid(self.mmu)
         return self.hardware_vmid.vmid
 
     def is_known_to_tlbs(self) -> bool:
@@ -267,7 +293,7 @@ class Guest:
     def dismantle(self) -> None:
         """Cut the reference cycles; see `Side.dismantle`."""
         self.on_created.clear()
-        self.notified.watch = None
+        self.notified.watchers.clear()
         del self.notified
 
     def notify_late(self) -> None:

@@ -30,7 +30,7 @@ class Notified(NotifierReceiver):
     """Passes notifications on to KVM, and records the ranges of this operation.
 
     *ranges*: [start, end) in host addresses; *guest_ranges*: the guest addresses
-    that map them; *watch*: is called for each
+    that map them; *watchers*: are called for each
     """
 
     def __init__(self, guest: Guest) -> None:
@@ -45,7 +45,7 @@ class Notified(NotifierReceiver):
         self.unmapping = False
         # Inside of invalidate_range_start() alone.
         self.invalidating = False
-        self.watch: Watcher | None = None
+        self.watchers: list[Watcher] = []
 
     def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
         self.under_way.append((start, end))
@@ -57,15 +57,15 @@ class Notified(NotifierReceiver):
         """Note that KVM is about to unmap host addresses [start, end)."""
         self.ranges.append((start, end))
         self.guest_ranges += self.guest.ipa_ranges(start, end)
-        if self.watch is not None:
-            self.watch.invalidating()
+        for watcher in self.watchers:
+            watcher.invalidating()
         self.unmapping = self.invalidating = True
 
     def unmapping_ends(self, start: int, end: int) -> None:
         """Note that KVM has unmapped host addresses [start, end)."""
         self.unmapping = self.invalidating = False
-        if self.watch is not None:
-            self.watch.invalidated(start, end)
+        for watcher in self.watchers:
+            watcher.invalidated(start, end)
 
     def lose(self, layout: SlotLayout, offset: int, size: int, failure: bool) -> int:
         """Remove pages from the guest_memfd of a slot: KVM itself unmaps them, without a notifier.
@@ -86,8 +86,8 @@ class Notified(NotifierReceiver):
         else:
             ret = self.main.kvm_gmem_punch_hole(layout.id, offset, size)
         self.unmapping_ends(start, start + size)
-        if self.watch is not None:
-            self.watch.invalidation_ended(start, start + size)
+        for watcher in self.watchers:
+            watcher.invalidation_ended(start, start + size)
         return ret
 
     def forget(self) -> None:
@@ -101,8 +101,8 @@ class Notified(NotifierReceiver):
         self.main.invalidate_range_end()
         if self.under_way:
             start, end = self.under_way.pop()
-            if self.watch is not None:
-                self.watch.invalidation_ended(start, end)
+            for watcher in self.watchers:
+                watcher.invalidation_ended(start, end)
 
     def change_pte(self, hva: int, pfn: int) -> None:
         self.main.change_pte(hva, pfn)

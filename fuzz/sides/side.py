@@ -9,6 +9,7 @@ from reference.capabilities import (
     ARM64_HAS_BBM,
     ARM64_HAS_CACHE_DIC,
     ARM64_HAS_LPA2,
+    ARM64_HAS_NESTED_VIRT,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
     ARM64_MTE,
@@ -26,6 +27,7 @@ from reference.stores import writes_once
 from ..language.program import GIB, MEMFD, Program, Slot, Vm
 from .backing import back
 from .guest import Guest, SlotLayout
+from .nested import NestedGuest
 from .pulse import PULSE
 
 # Host addresses: each slot has 4G of its own, or a larger multiple if needed, so that no area touches another.
@@ -45,6 +47,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_HAS_LPA2 if vm.pa > PA_BITS else 0)
         | (ARM64_MTE if vm.mte else 0)
         | (ARM64_HAS_BBM if vm.bbm else 0)
+        | (ARM64_HAS_NESTED_VIRT if vm.nested else 0)
     )
 
 
@@ -82,7 +85,8 @@ class Side(NotifierReceiver):
         granule = Granule(vm.granule.bit_length() - 1, vm.pa)
         self.granule = granule
         self.version = version
-        self.computer = Computer(granule, vm.cpus, vm.vms)
+        has_nested = vm.nested and vm.cpus > 1
+        self.computer = Computer(granule, vm.cpus, vm.vms + has_nested)
         self.memory = self.computer.memory
         self.tagged = vm.mte
         for cpu in self.computer.processors:
@@ -92,7 +96,7 @@ class Side(NotifierReceiver):
         self.host.copies = [] if vm.mte else None
         self.hold_to(version)
         self.kvm_host = KvmHost(self.kernel, self.host)
-        self.arm = Arm(self.kernel, vm.vms)
+        self.arm = Arm(self.kernel, vm.vms + has_nested)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
         self.host.receiver = self
@@ -105,6 +109,11 @@ class Side(NotifierReceiver):
         self._active = self.guests[0]
         # VMs that have not ended, which notifiers reach; at least one.
         self.running = self.guests[:]
+        # The vCPUs of the VM at EL1, if a guest hypervisor has EL2; the last of *guests*.
+        self.nested: NestedGuest | None = None
+        if has_nested:
+            self.nested = NestedGuest(self, self.guests[0], vm)
+            self.guests.append(self.nested)
         # True while the VMs receive notifications of a change by the host, including during a fault.
         self.notifying = False
         # The reason of the next invalidation.
@@ -191,7 +200,13 @@ class Side(NotifierReceiver):
             PULSE.place(entry, self.kernel.walker)
 
     def guest_of(self, cpu: int) -> Guest:
-        """Return the VM of a vCPU, by the vCPU's number across all VMs."""
+        """Return the VM of a vCPU, by the vCPU's number across all VMs; of one at EL1, that with its tables."""
+        if self.nested is not None and cpu & 1:
+            return self.nested
+        return self.guests[cpu // self.cpus]
+
+    def vm_of(self, cpu: int) -> Guest:
+        """Return the VM of a vCPU, whatever tables it uses."""
         return self.guests[cpu // self.cpus]
 
     def create(self) -> int:
@@ -199,11 +214,13 @@ class Side(NotifierReceiver):
 
         :returns: 0 or a negative errno
         """
-        for guest in self.guests:
+        for guest in self.running:
             self.active = guest
             ret = guest.create()
             if ret:
                 return ret
+        if self.nested is not None:
+            self.nested.created()
         self.enter("kvm_set_memory_region")
         for layout in self.layouts:
             if not layout.slot.alias:

@@ -28,9 +28,13 @@ class kvm_vmid:
 class kvm_s2_mmu:
     """``struct kvm_s2_mmu``: the tables of a VM.
 
-    *vmid*: identifies the VM permanently, in events and reports; *hardware_vmid*: its number in TLBs, which changes
+    *vmid*: identifies the VM permanently, in events and reports; *hardware_vmid*: its number in TLBs, which changes;
+    *vtcr* and *pgd_phys*: VTCR_EL2 and the base address in VTTBR_EL2, as the code of a tree composed them for a nested
+    guest
     """
 
     def __init__(self, vmid: int = 1) -> None:
         self.vmid = vmid
         self.hardware_vmid = kvm_vmid(vmid)
+        self.vtcr = 0
+        self.pgd_phys = 0

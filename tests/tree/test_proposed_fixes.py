@@ -9,7 +9,7 @@ import pytest
 
 import candidate
 from candidate import Candidate
-from candidate.tree.building.source import MMU, PGTABLE
+from candidate.tree.building.source import MMU, NESTED, PGTABLE
 from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import COMMON, CURED, REGRESSION, Differential
@@ -25,8 +25,8 @@ PROGRAMS: Final = 25
 # Features that random programs may use, by tree.
 OFFERS: Final = {
     "6.1": Offers(mte=True),
-    "6.12": Offers(split=True, ring=True, mte=True),
-    "7.3": Offers(split=True, ring=True, mte=True, tagged_hugetlb=True),
+    "6.12": Offers(split=True, ring=True, mte=True, nested=True),
+    "7.3": Offers(split=True, ring=True, mte=True, tagged_hugetlb=True, nested=True),
 }
 RINGS: Final = "s2fuzz 1\nvm ring=4K bitmap=off\nslot a size=2M backing=thp log=on\ncpu0 write a+0\n"
 
@@ -59,6 +59,7 @@ FIXES: Final = [
     ),
     *(("U1", tree, PGTABLE, "tlb: ", ("u1-unmap-rounding",)) for tree in ("6.12", "7.3")),
     *(("D1", tree, MMU, "translation: ", ("",)) for tree in ("6.12", "7.3")),
+    *(("N1", tree, NESTED, "tlb: ", ("n1-write-protected-at-el1",)) for tree in ("6.12", "7.3")),
     ("T1", "7.3", MMU, "tags: ", ("t1-tags-of-hugetlb",)),
     *(("T2", tree, MMU, "tags: ", ("t2-tags-permission-fault",)) for tree in ("6.1", "6.12", "7.3")),
 ]

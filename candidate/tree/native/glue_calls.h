@@ -66,6 +66,9 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 #endif
 		break;
 	case OP_RELEASE:
+#ifdef HAVE_NESTED
+		put_vcpus(v);
+#endif
 		if (n->ops->release)
 			n->ops->release(n, shim_mm);
 		break;
@@ -82,6 +85,10 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 static void end(struct vm *v)
 {
 	shim_free_untold(1);
+#ifdef HAVE_DESTROY_NESTED
+	if (v->kvm->arch.nested_mmus)
+		kvm_destroy_nested(v->kvm);
+#endif
 	kvm_destroy_vm(v->kvm);
 	shim_free_untold(0);
 	shim_unwatch(v - vms);

@@ -59,6 +59,9 @@ static void set_caps(u64 caps)
 #endif
 	/* With addresses of 52 bits, memory is above the range of 48 bits. */
 	shim_memory_start = memstart_addr = caps & SHIM_CAP_LPA2 ? SHIM_HIGH : 0;
+#ifdef HAVE_NESTED
+	cap(ARM64_HAS_NESTED_VIRT, !!(caps & SHIM_CAP_NESTED));
+#endif
 #ifdef HAVE_LPA2
 	cap(ARM64_HAS_LPA2, PAGE_SHIFT != 16 && shim_memory_start);
 #endif
@@ -299,6 +302,13 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 	shim_note(1);
 	if (IS_ERR(kvm))
 		return PTR_ERR(kvm);
+#ifdef HAVE_NESTED
+	if (caps & SHIM_CAP_NESTED) {
+		shim_note(0);
+		kvm_init_nested(kvm);
+		shim_note(1);
+	}
+#endif
 	kvm->manual_dirty_log_protect = manual;
 	/* The VMID by which the driver identifies the VM. */
 #ifdef HAVE_VMID_ID
@@ -340,6 +350,10 @@ static long create(int i, int ipa_bits, int cpus, u64 caps, u64 manual, const u6
 #ifdef HAVE_SPLIT_CHUNK
 	/* KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, of arm.c */
 	kvm->arch.mmu.split_page_chunk_size = asked[0];
+#endif
+#ifdef HAVE_NESTED
+	if (!ret && caps & SHIM_CAP_NESTED)
+		ret = make_nested(v, cpus, ipa_bits);
 #endif
 	return ret;
 }

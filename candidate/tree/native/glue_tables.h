@@ -77,6 +77,10 @@ int shim_vmid_of_walk(const void *p)
 	for (i = 0; i < SHIM_MAX_VMS; i++)
 		if (vms[i].kvm && pgt->mmu == &vms[i].kvm->arch.mmu)
 			return i + 1;
+#ifdef HAVE_NESTED
+	if (vms[0].kvm && pgt->mmu && pgt->mmu == nested_mmu(&vms[0]))
+		return SHIM_NESTED + 1;
+#endif
 	return -1;
 }
 int shim_walks_user_tables(const void *p)

@@ -40,7 +40,18 @@ static int vm_around(const void *p)
 			return i;
 	return -1;
 }
-int shim_vm_of_mmu(const void *mmu) { return vm_around(mmu); }
+#ifdef HAVE_NESTED
+static struct kvm_s2_mmu *nested_mmu(const struct vm *v);
+#endif
+/* The number of tables: that of their VM, or SHIM_NESTED if they are those of its vCPUs at EL1; -1: unknown tables. */
+int shim_vm_of_mmu(const void *mmu)
+{
+#ifdef HAVE_NESTED
+	if (vms[0].kvm && mmu && mmu == nested_mmu(&vms[0]))
+		return SHIM_NESTED;
+#endif
+	return vm_around(mmu);
+}
 int shim_lock_kind_of(const void *lock, int *vm)
 {
 	*vm = vm_around(lock);

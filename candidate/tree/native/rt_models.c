@@ -47,9 +47,12 @@ void shim_set_entry(shim_u64 entry, shim_u64 value)
 
 /* ---- the rest: types differ between trees, the calling convention does not ---- */
 
-unsigned long kvm_get_pa_bits(void *kvm) { return shim_memory_start ? 52 : 48; }
+unsigned long kvm_get_pa_bits(void *kvm)
+{
+	return shim_pa_bits() ? (unsigned long)shim_pa_bits() : shim_memory_start ? 52 : 48;
+}
 unsigned long get_kvm_ipa_limit(void) { return shim_memory_start ? 52 : 48; }
-unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_cache_enabled(vcpu) ? 5 : 0; }
+unsigned long vcpu_read_sys_reg(const void *vcpu, int reg) { return shim_sys_reg(vcpu, reg); }
 long shim_unmodelled(const char *name, void *ret) { shim_emit(EV_UNMODELLED, 0, 0, 0, name); return 0; }
 int kvm_use_dirty_bitmap(void *kvm) { return 1; }	/* for trees without dirty rings; others define it */
 int kvm_arch_allow_write_without_running_vcpu(void *kvm) { return 1; }

@@ -166,6 +166,8 @@ POINT_NUMBERS: Final = {point: number for number, point in enumerate(POINTS)}
 MAX_ACTORS: Final = 8
 MAX_ANCHORS: Final = 16
 MAX_VMS: Final = 4
+# The number of the tables of vCPUs at EL1.
+NESTED: Final = MAX_VMS
 MAX_CPUS: Final = 16
 # Numbers of memory caches in records: that of a direct call, the first one of a vCPU.
 CACHE_OF_CALL: Final = 0

@@ -224,13 +224,13 @@ class Replay(HostReplay):
         """Replay a flush of the TLB, a barrier or cache maintenance."""
         k = self.kernel
         if kind == r.TLBI_IPA:
-            k.__kvm_tlb_flush_vmid_ipa__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
+            k.__kvm_tlb_flush_vmid_ipa__(self.mmu_of(a), b, c if 0 <= c < _LEVELS else 0)
         elif kind == r.TLBI_IPA_LOCAL:
-            k.__kvm_tlb_flush_vmid_ipa_nsh__(self.vms[a].mmu, b, c if 0 <= c < _LEVELS else 0)
+            k.__kvm_tlb_flush_vmid_ipa_nsh__(self.mmu_of(a), b, c if 0 <= c < _LEVELS else 0)
         elif kind == r.TLBI_VMID:
-            k.__kvm_tlb_flush_vmid__(self.vms[a].mmu)
+            k.__kvm_tlb_flush_vmid__(self.mmu_of(a))
         elif kind == r.TLBI_RANGE:
-            k.__kvm_tlb_flush_vmid_range__(self.vms[a].mmu, b, c)
+            k.__kvm_tlb_flush_vmid_range__(self.mmu_of(a), b, c)
         elif kind == r.DSB:
             k.dsb(self.name(name))
         elif kind == r.ISB:

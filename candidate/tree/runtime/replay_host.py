@@ -231,6 +231,8 @@ class HostReplay(VmReplay):
         """Replay ``kvm_pgtable_walk()``, which walks whole pages; the place of the record is the callback."""
         page = self.kernel.granule.page_size
         start = address & -page
+        if vmid > len(self.vms):
+            vmid = self.mmu_of(vmid - 1).vmid
         self.kernel.walk(vmid, start, (start + size + page - 1) & -page)
 
     def replay_small(self, kind: int, ok: bool) -> None:

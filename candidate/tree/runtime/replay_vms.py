@@ -7,7 +7,7 @@ from reference.kvm import first_bitmap, kvm, kvm_memory_slot
 from reference.kvm_host import KvmHost
 from reference.per_actor import PerActor, PerActorStates
 from reference.pgtable import kvm_pgtable
-from reference.services.structs import kvm_mmu_memory_cache
+from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from . import records as r
 from .code_places import CodePlace, CodePlaces
@@ -66,6 +66,8 @@ class VmReplay:
         self.process = process
         self.places = places
         self.vms: list[kvm] = []
+        # The tables of vCPUs at EL1, number `records.NESTED`.
+        self.nested: kvm_s2_mmu | None = None
         tlb = kernel.tlb
         assert isinstance(tlb, TreeTlb)
         tlb.vms = self.vms
@@ -94,6 +96,17 @@ class VmReplay:
             placed += [None] * (chain + 1 - len(placed))
             placed[chain] = found
         return found
+
+    def mmu_of(self, number: int) -> kvm_s2_mmu:
+        """Return the ``kvm_s2_mmu`` of a number: that of a VM, or `nested`."""
+        if number < len(self.vms):
+            return self.vms[number].mmu
+        assert self.nested is not None
+        return self.nested
+
+    def nest(self, mmu: kvm_s2_mmu) -> None:
+        """Set the tables of vCPUs at EL1."""
+        self.nested = self.tlb.nested = mmu
 
     def name(self, number: int) -> str:
         """Return the text of a record by its number."""

@@ -22,6 +22,7 @@ from reference.services.structs import kvm_s2_mmu
 from reference.tlb import HCR_HOST_VHE_FLAGS, TlbVhe
 
 from .errors import TreeRefusedError
+from .records import NESTED
 
 # The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
@@ -59,6 +60,7 @@ class TreeTlb(TlbVhe):
         self.loaded = 0
         # In the order of their numbers in the tree's code, from 1 on.
         self.vms: list[kvm] = []
+        self.nested: kvm_s2_mmu | None = None
 
     def note(self, name: str, operand: int, place: str = "") -> None:
         """Record one instruction.
@@ -105,8 +107,12 @@ class TreeTlb(TlbVhe):
     def by_vmid(self, vttbr: int) -> int:
         """Return VTTBR_EL2 with the VM's number replaced by its current VMID; number 0 stands for no VM."""
         number = vttbr >> VTTBR_VMID_SHIFT
-        known = 0 < number <= len(self.vms)
-        return (self.vms[number - 1].mmu.hardware_vmid.vmid if known else number) << VTTBR_VMID_SHIFT
+        vmid = number
+        if 0 < number <= len(self.vms):
+            vmid = self.vms[number - 1].mmu.hardware_vmid.vmid
+        elif number == NESTED + 1 and self.nested is not None:
+            vmid = self.nested.hardware_vmid.vmid
+        return vmid << VTTBR_VMID_SHIFT
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         if self.telling:

@@ -116,6 +116,8 @@ class TreeMmu(Mmu):
             raise TreeRefusedError(f"more than {r.MAX_VMS} VMs")
         if kvm not in replay.vms:
             replay.vms.append(kvm)
+        if kvm.nested_mmu is not None:
+            replay.nest(kvm.nested_mmu)
         bits = kvm.phys_size.bit_length() - 1
         rings = kvm.dirty_ring_size | (1 if kvm.dirty_ring_size and kvm.dirty_ring_with_bitmap else 0)
         manual = kvm.manual_dirty_log_protect
@@ -125,6 +127,8 @@ class TreeMmu(Mmu):
             assert tree.process is not None
             kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
             kvm.composed_vtcr, kvm.pgd_phys = tree.process.info[3], tree.process.info[4]
+            if kvm.nested_mmu is not None:
+                kvm.nested_mmu.vtcr, kvm.nested_mmu.pgd_phys = tree.process.info[5], tree.process.info[6]
             if kvm.composed_vtcr & VTCR_EL2_HD:
                 raise TreeRefusedError("dirty state that the hardware manages (VTCR_EL2.HD)")
         return ret

@@ -66,6 +66,7 @@ LAYOUT: Final = {
     "MAX_ACTORS": "SHIM_MAX_ACTORS",
     "MAX_ANCHORS": "SHIM_MAX_ANCHORS",
     "MAX_VMS": "SHIM_MAX_VMS",
+    "NESTED": "SHIM_NESTED",
     "MAX_CPUS": "SHIM_MAX_CPUS",
     "MAX_VMAS": "SHIM_MAX_VMAS",
     "MAX_DEVICES": "SHIM_MAX_DEVICES",
@@ -79,6 +80,7 @@ CAPABILITIES: Final = {
     "CAP_RANGE": capabilities.ARM64_HAS_TLB_RANGE,
     "CAP_LPA2": capabilities.ARM64_HAS_LPA2,
     "CAP_MTE": capabilities.ARM64_MTE,
+    "CAP_NESTED": capabilities.ARM64_HAS_NESTED_VIRT,
 }
 # As `LAYOUT`, for structs that Python packs: expressions for their sizes.
 PACKED: Final = {

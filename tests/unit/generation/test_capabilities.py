@@ -80,6 +80,21 @@ def test_vms_have_mte_if_it_is_offered(hugetlb: bool) -> None:
     assert (large > 0) is hugetlb
 
 
+def test_vcpus_have_el2_if_it_is_offered() -> None:
+    plain, offered = Generator(3), Generator(3, offers=Offers(nested=True))
+    found = 0
+    for _ in range(COUNT):
+        without, program = plain.next(), offered.next()
+        if not program.vm.nested:
+            assert program == without
+            continue
+        found += 1
+        validate(program)
+        assert parse(print_program(program)) == program
+        assert decode(encode(program)) == program
+    assert found > COUNT // 20
+
+
 def test_slots_get_a_guest_memfd_if_it_is_offered() -> None:
     plain, offered = Generator(3), Generator(3, offers=Offers(memfd=True))
     found = operations = 0
