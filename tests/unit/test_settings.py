@@ -2,7 +2,7 @@
 """Every part that must know each setting of the machine does so: binary form, generator, minimiser, real kernels."""
 
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -65,8 +65,8 @@ def test_binary_records_keep_it(name: str) -> None:
 
 
 def test_the_generator_draws_it() -> None:
-    flags = [name for name, value in Offers()._asdict().items() if value is False]
-    generator = Generator(1, offers=Offers()._replace(**dict.fromkeys(flags, True)))
+    flags: dict[str, Any] = {name: True for name, value in Offers()._asdict().items() if value is False}
+    generator = Generator(1, offers=Offers()._replace(**flags))
     drawn = [generator.next().vm for _ in range(400)]
     constant = tuple(name for name in NAMES if len({getattr(vm, name) for vm in drawn}) == 1)
     assert constant == UNDRAWN, "fuzz/generation/builder.py or capabilities.py"

@@ -80,6 +80,7 @@ CAPABILITIES: Final = {
     "CAP_RANGE": capabilities.ARM64_HAS_TLB_RANGE,
     "CAP_LPA2": capabilities.ARM64_HAS_LPA2,
     "CAP_MTE": capabilities.ARM64_MTE,
+    "CAP_BBM": capabilities.ARM64_HAS_BBM,
     "CAP_NESTED": capabilities.ARM64_HAS_NESTED_VIRT,
 }
 # As `LAYOUT`, for structs that Python packs: expressions for their sizes.
