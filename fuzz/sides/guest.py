@@ -151,7 +151,7 @@ class Guest:
 
     @property
     def is_nested(self) -> bool:
-        """Whether these are the tables of vCPUs at EL1 (`fuzz.sides.nested`)."""
+        """True for the tables of vCPUs at EL1 (`fuzz.sides.nested`)."""
         return self.vm != self.number
 
     @property
