@@ -18,6 +18,7 @@ from ..judging.finding import COMMON, CURED, DIVERGENCE, REGRESSION
 from ..language.text import headings
 from .account import CODE, Account
 from .calls import KernelCall, without_place
+from .trail import function_of
 
 WIDTH: Final = 72
 _INDENT: Final = "  "
@@ -39,10 +40,11 @@ _EVENTS: Final = (
     " put_page and get_page are followed by the resulting count."
 )
 _STORE: Final = re.compile(r"L\d ")
-_LATER: Final = (
-    "This rule is checked later: the calls are those at the place that the finding names, or at the last event in its"
-    " function."
+_AT_FUNCTION: Final = (
+    "This rule is checked later: the calls are those at the last event in the function that the finding names."
 )
+_AT_PLACE: Final = "This rule is checked later: the calls are those at the place that the finding names."
+_AT_DIFFERENCE: Final = "The calls are those at the first event that only this version has."
 _READING: Final = (
     "Each line below `vm` is a slot of guest memory or an operation; a+4K is the place 4K into slot a, and operations"
     " are counted from 1."
@@ -105,7 +107,7 @@ def trail_parts(account: Account) -> Iterator[Part]:
     trail, name = account.trail, account.culprit
     unknown = [f"Incomplete: {trail.unknown}."] if trail.unknown else []
     if trail.calls:
-        later = [] if trail.exact else [_LATER]
+        later = [] if trail.exact else [which_calls(account)]
         ports = [] if name.startswith(PREFIX) else [_PORTS]
         yield Part(
             f"Kernel calls that lead to it ({name})", [*later, *ports, *unknown], verbatim=call_lines(trail.calls)
@@ -151,6 +153,14 @@ def folded(calls: tuple[KernelCall, ...]) -> list[KernelCall]:
         at = next((at for at, each in enumerate(found) if each.function == call.function), len(found))
         found = [*found[:at], call]
     return found
+
+
+def which_calls(account: Account) -> str:
+    """Return a sentence on whose calls a trail has that are not those in which the rule was broken."""
+    if account.finding.kind == DIVERGENCE:
+        return _AT_DIFFERENCE
+    function = function_of(account.finding.signature)
+    return _AT_FUNCTION if any(call.function == function for call in account.trail.calls) else _AT_PLACE
 
 
 def version_paragraphs(account: Account) -> list[str]:

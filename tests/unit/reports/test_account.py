@@ -3,6 +3,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,17 @@ def test_a_rule_that_is_judged_later_leads_to_the_code_concerned() -> None:
     found = account(program, "rfc-v1-3", "translation")
     assert not found.trail.exact
     assert found.finding.signature.split(": ")[1] in [call.function for call in found.trail.calls]
-    assert "This rule is checked later" in text(found)
+    assert "at the last event in the function that the finding names." in " ".join(text(found).split())
+
+
+def test_calls_elsewhere_are_not_said_to_be_in_the_function(missing_clean: Account) -> None:
+    """As for a kernel tree, where a checker reports the last store to an entry that another function left as it was."""
+    calls = tuple(call for call in missing_clean.trail.calls if call.function != "stage2_map_walker")
+    assert calls != missing_clean.trail.calls
+    elsewhere = replace(missing_clean, trail=replace(missing_clean.trail, calls=calls, exact=False))
+    told = " ".join(text(elsewhere).split())
+    assert "the calls are those at the place that the finding names" in told
+    assert "in the function that the finding names" not in told
 
 
 NO_BLOCKS = """\
