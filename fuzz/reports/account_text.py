@@ -173,8 +173,11 @@ def version_paragraphs(account: Account) -> list[str]:
         found.append(f"no verdict: {', '.join(groups[None])}.")
     if len(account.shows) > 2:
         found.append("`s2fuzz list` describes each of them.")
-    changed = "has changed since this was filed; this report is about its current code."
-    return found + [f"{name} {changed}" for name in account.changed]
+    for name in account.changed:
+        # The digest of a tree also covers the compiler, and the files of native/.
+        what = f"{name}, or what s2fuzz builds it with," if name.startswith(PREFIX) else name
+        found.append(f"{what} has changed since this was filed; this report is about its current code.")
+    return found
 
 
 def program_lines(account: Account) -> list[str]:

@@ -240,6 +240,15 @@ def test_comments_are_those_of_this_finding(missing_clean: Account) -> None:
     assert other.stamp == ""
 
 
+def test_what_a_kernel_tree_is_built_with_may_have_changed(
+    missing_clean: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest covers the files of native/, which change while a commit of a tree stays the same."""
+    monkeypatch.setattr("fuzz.reports.account.changed", lambda *_: ["tree:linux@123"])
+    told = " ".join(text(missing_clean).split())
+    assert "tree:linux@123, or what s2fuzz builds it with, has changed since this was filed; this report" in told
+
+
 def test_text_of_a_mail_is_escaped_for_the_terminal(missing_clean: Account) -> None:
     """Check also that it does not end a block of code."""
     program, finding = missing_clean.program, missing_clean.finding
