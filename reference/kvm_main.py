@@ -28,6 +28,8 @@ class KvmMain(NotifierReceiver):
     :param mmu: the mmu.c under test
     """
 
+    # The parts of KVM that a tree has and some trees lack, under the names that users know.
+    FEATURES: ClassVar[tuple[str, ...]] = ()
     # Capabilities that versions may have.
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False

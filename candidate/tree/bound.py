@@ -12,6 +12,7 @@ from reference.kvm_host import KvmHost
 from reference.machine.address_space import HostTraits
 
 from . import facts
+from .building.probes import optional
 from .building.source import ARM, MMU, PGTABLE, TLB, VHE, TreeSource
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
@@ -84,6 +85,7 @@ def main_of(source: TreeSource, declared: Collection[str], number: str) -> type[
     class BoundMain(TreeMain):
         """kvm_main.c of this tree."""
 
+        FEATURES = tuple(optional(declared))
         SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
         HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared

@@ -8,7 +8,7 @@ from typing import Final
 
 from .building import symbols
 from .building.git import GitError, git
-from .building.probes import PROBES
+from .building.probes import optional
 from .building.reach import UnreachedFeature, unreachable
 from .building.source import COMPILED, TreeSource
 from .library import BuiltTree
@@ -58,7 +58,7 @@ class TreeFacts:
 
     def optional(self) -> list[str]:
         """Return the parts of KVM that this tree has and some trees lack, under the names that users know."""
-        return [probe.feature for probe in PROBES if probe.feature and probe.name in self.probes]
+        return optional(self.probes)
 
     def refused(self) -> dict[str, list[str]]:
         """Return the refused symbols that a request of the driver may call: reason -> names."""

@@ -17,9 +17,13 @@ GAIN_OF_ALL: Final = "about seven times the speed"
 
 
 def say_changes(reference: str, candidates: Sequence[str]) -> None:
-    """Print on stderr what candidates override and add, one line each, before they run."""
+    """Print on stderr what candidates override and add, and what trees among them lack, before they run."""
     for name in candidates:
         if name.startswith(PREFIX) and name != reference:
+            lost = lacking(name, reference)
+            if lost:
+                text = f"{name} lacks what {reference} has: {', '.join(lost)}; random programs do not use it"
+                print(f"s2fuzz: {text}", file=sys.stderr, flush=True)
             continue
         text = candidate.changes(name).text()
         if name == reference or same(name, reference):
@@ -28,6 +32,14 @@ def say_changes(reference: str, candidates: Sequence[str]) -> None:
     for name in dict.fromkeys([reference, *candidates]):
         if candidate.is_file(name):
             print(f"s2fuzz: {form_of(name)}", file=sys.stderr, flush=True)
+
+
+def lacking(name: str, reference: str) -> list[str]:
+    """Return the parts of KVM that a tree lacks and the reference, another tree, has."""
+    if not reference.startswith(PREFIX):
+        return []
+    mine = candidate.get(name).main.FEATURES
+    return [each for each in candidate.get(reference).main.FEATURES if each not in mine]
 
 
 def form_of(name: str) -> str:

@@ -5,6 +5,7 @@ No version number is consulted, since patches move code between versions.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -223,3 +224,11 @@ def members(source: TreeSource) -> dict[str, str]:
 def found(source: TreeSource) -> list[str]:
     """Return the names of the probes that match a tree."""
     return [probe.name for probe in PROBES if source.declares(probe.pattern, probe.path)]
+
+
+def optional(names: Collection[str]) -> list[str]:
+    """Return the parts of KVM that a tree has and some trees lack, under the names that users know.
+
+    :param names: of the probes that match the tree
+    """
+    return [probe.feature for probe in PROBES if probe.feature and probe.name in names]
