@@ -18,6 +18,7 @@ LEFT_OUT: Final = {
     "walk_table": "C reads some entries more often than the port; apart from that, both read the same ones (lifetime)",
     "object": "only a tree numbers its small allocations; those of stage-2 code are kzalloc and its like in both",
     "no_struct_page": "the port has no page structures; the one read that it has is `thp`",
+    "unregistered": "the port has no notifier to unregister, and its slots are no allocations",
     "isb": "kvm_call_hyp() ends with an ISB if the host runs at EL2; the port has the hypercall",
     "dmb": "the notifiers of the port have no smp_wmb()",
     "kvm_err": "printk() is compiled out",
