@@ -49,6 +49,7 @@ from .predicates import (
     RELAXED,
     REPLACED,
     RINGS_ONLY,
+    RIVAL,
     SMALLER,
     SPLIT_OFF,
     TAGGED,
@@ -84,6 +85,8 @@ class PredicateNotes(FlushNotes):
         self.widest = self.granule.level_size(0)
         self.per_actor = PerActorStates(self.own)
         self.cleared = checkers.peers.of(ClearedTags)
+        # By frame whose tags were cleared in this operation: the VM that did so last.
+        self.clearers: dict[int, int] = {}
         self.wrong = WrongLeaves(self.granule, self.shadows, self.side.guests)
         # By VM, the number of invalidations in progress if there is more than one.
         self.invalidations: dict[int, int] = {}
@@ -122,6 +125,7 @@ class PredicateNotes(FlushNotes):
             self.now = {}
         self.wrong.drop_replaced()
         self.hinted.next_operation()
+        self.clearers.clear()
         self.own.begin(op)
         self.held_in.clear()
         self.look_at(op)
@@ -300,6 +304,10 @@ class PredicateNotes(FlushNotes):
 
     def tags_cleared(self, pfn: int, flagged: bool) -> None:
         self.own.cleared = True
+        vm = self.side.active.number
+        if self.clearers.setdefault(pfn, vm) != vm:
+            self.note(RIVAL, 0, 0, 0)
+        self.clearers[pfn] = vm
 
     def look_for_tags(self) -> None:
         """Note whether tags of the hugetlb page that contains the fault have been cleared."""

@@ -16,6 +16,7 @@ READ_ONLY: Final = "slot read-only"
 LARGER: Final = "host page larger than an entry of the start level"
 MAPPED: Final = "part of the host page mapped before"
 TAGGED: Final = "tags of the hugetlb page cleared before"
+RIVAL: Final = "tags of the page cleared by another VM meanwhile"
 PARTLY: Final = "host page only partly in the slot"
 SMALLER: Final = "host page mapped by smaller leaves"
 BLOCK: Final = "fault on a block"
@@ -72,6 +73,7 @@ PREDICATES: Final = {
     MAPPED: "leaves map part of the page of a guest's access when it begins (pages larger than an entry of the root)",
     TAGGED: "tags of the host's page were cleared before the handler of a fault on hugetlb takes the mmu lock, or "
     "continues after others that hold it too, and the handler itself has cleared none",
+    RIVAL: "the handler of a fault clears the tags of a page that another VM has cleared in the same operation",
     PARTLY: "a host page that is aged extends beyond a slot",
     SMALLER: "a leaf of a permission fault, or one in a page that is aged, is smaller than the host's page",
     BLOCK: "a permission fault is on a block",
@@ -102,7 +104,10 @@ OF_PAGES: Final = (
     *(WHOLE, LEVEL_0, UNSET),
 )
 # Predicates of an actor's operation and its faults: in a par block, all of one condition must hold in one operation.
-OF_ACTOR: Final = (*FAULTS.values(), PART, BLOCK, PAGE, SMALLER, MAPPED, TAGGED, PARTLY, GONE, REPLACED, MARKED, UNSET)
+OF_ACTOR: Final = (
+    *(*FAULTS.values(), PART, BLOCK, PAGE, SMALLER, MAPPED, TAGGED, RIVAL),
+    *(PARTLY, GONE, REPLACED, MARKED, UNSET),
+)
 # Predicates of the operation itself, evaluated when a violation is explained.
 OF_OPERATION: Final = (
     *(RELAXED, LOGGED, RINGS_ONLY, READ_ONLY, LARGER, SPLIT_OFF, BEHEADED),

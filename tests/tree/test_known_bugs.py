@@ -24,8 +24,8 @@ IDS: Final = list(dict.fromkeys(bug.id for bug in known_bugs()))
 # By release, since stable kernels get fixes: V1 and V2 were fixed between these two releases of 6.1.
 HAVE: Final = {
     "5.12.9": {"C1", "C2", "X1", "X2", "X3", "B21", "A1", "M1", "M2", "M3", "P1", "A2", "S1", "R1", "O1"},
-    "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "V2", "F1", "T2"},
-    "6.1.192": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "F1", "T2"},
+    "6.1.176": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "V1", "V2", "F1", "T2", "T3"},
+    "6.1.192": {"C1", "A1", "M1", "M3", "P1", "A2", "R1", "F1", "T2", "T3"},
     "6.12.117": {"F1", "D1", "D2", "M1", "M3", "P1", "R1", "U1", "T2"},
     "7.3.4": {"F1", "D1", "D2", "M3", "P1", "U1", "T1", "T2"},
 }
@@ -238,6 +238,13 @@ def test_a_near_miss_of_the_bug_of_hugetlb_with_tags(tmp_path: Path) -> None:
     copy = planted("7.3", tmp_path / "tree", MMU, right, "\t\t\tmte_clear_page_tags(page_address(page));\n")
     text = "s2fuzz 1\nvm cpus=1 mte=on\nslot a ipa=1G size=2M backing=hugetlb2m\ncpu0 read a+0\n"
     assert [kind for kind, _ in like("tags not cleared", "7.3", copy, text)] == [REGRESSION]
+
+
+def test_a_near_miss_of_the_bug_of_tags_cleared_twice(tmp_path: Path) -> None:
+    """T3: one VM clears the tags of its page at each fault."""
+    copy = planted("6.1", tmp_path / "tree", MMU, "if (!page_mte_tagged(page)) {", "{")
+    text = "s2fuzz 1\nvm cpus=1 mte=on\nslot a size=4K backing=anon\ncpu0 read a+0\ntable unmap a+0 4K\ncpu0 read a+0\n"
+    assert like("tags cleared again", "6.1", copy, text) == [(REGRESSION, "")]
 
 
 def test_a_permission_fault_that_maps_a_block_may_lose_it_too() -> None:
