@@ -73,6 +73,8 @@ class Mmu:
     SAMPLES_UNDER_MMAP: ClassVar[bool] = False
     # KVM reports to user space that a guest_memfd has no page (KVM_EXIT_MEMORY_FAULT).
     TELLS_MEMORY_FAULTS: ClassVar[bool] = False
+    # KVM refuses memory of a device that user space maps with caches, where a CPU would need cache maintenance (v6.17).
+    REFUSES_UNCACHEABLE: ClassVar[bool] = False
     # Table pages are counted in the memory statistics (``kvm_account_pgtable_pages()``, v6.1).
     ACCOUNTS_TABLES: ClassVar[bool] = False
 

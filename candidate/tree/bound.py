@@ -14,6 +14,7 @@ from reference.machine.address_space import HostTraits
 from . import facts
 from .building.probes import optional
 from .building.source import ARM, MMU, PGTABLE, TLB, VHE, TreeSource
+from .lines.c_text import without_comments
 from .runtime.tlb import TreeTlb
 from .runtime.versions import TreeMain, TreeMmu, TreePgtable
 
@@ -65,6 +66,7 @@ def mmu_of(source: TreeSource, added: Sequence[str]) -> type[TreeMmu]:
 
         TELLS_MEMORY_FAULTS = _has_any(source, files, r"\bkvm_prepare_memory_fault_exit\(")
         ACCOUNTS_TABLES = _has_any(source, files, r"\bkvm_account_pgtable_pages\(")
+        REFUSES_UNCACHEABLE = _has_any(source, files, r"\bkvm_supports_cacheable_pfnmap\(")
         SAMPLES_UNDER_MMAP = _has_any(
             source, files, r"_seq;(?:(?!^\}|mmap_read_lock\().)*(?:mmap_read_unlock|vma_end_read)\("
         )
@@ -129,8 +131,9 @@ def tlb_of(source: TreeSource, added: Sequence[str]) -> type[TreeTlb]:
 
 
 def _found(source: TreeSource, file: str, pattern: str) -> re.Match[str] | None:
-    """Return the match of a pattern in a file of a tree; it may span lines."""
-    return re.search(pattern, (source.root / file).read_text(errors="replace"), re.DOTALL | re.MULTILINE)
+    """Return the match of a pattern in a file of a tree, outside of comments; it may span lines."""
+    text = without_comments((source.root / file).read_text(errors="replace"))
+    return re.search(pattern, text, re.DOTALL | re.MULTILINE)
 
 
 def _has(source: TreeSource, file: str, pattern: str) -> bool:

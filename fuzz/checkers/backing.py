@@ -173,7 +173,7 @@ class Backing:
         attr, write_back = memattr(entry), WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK
         if not run.flags & DEVICE:
             return "" if attr == write_back else NOT_CACHED
-        if run.flags & CACHED and attr == write_back:
+        if run.flags & CACHED and attr == write_back and self.guest.side.caches_devices:
             return ""
         # Kernels that do not check how the driver maps a frame treat every such frame as device memory.
         if attr not in STRICT_DEVICE and not (run.flags & UNCACHED and attr == NON_CACHEABLE):

@@ -184,6 +184,8 @@ class Contract(ShortageChecker):
             what = f"{op.kind} of memory answered with {INSTEAD[outcome.status]}"
             reason = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x} is allowed by slot and host"
             self.report(what, -1, reason, taints=False, function=entry)
+        elif isinstance(op, GuestAccess) and outcome.status == "ok":
+            self.judge_access(op, outcome)
         # User space may try again in the same operation.
         self.short = False
 

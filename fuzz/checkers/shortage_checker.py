@@ -24,6 +24,7 @@ class ShortageChecker(RefusalChecker):
         self.short = False
 
     def before_operation(self, op: Operation | None) -> None:
+        super().before_operation(op)
         self.short = False
 
     def alloc(self, page: int) -> None:

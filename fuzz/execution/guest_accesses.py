@@ -5,6 +5,7 @@ from typing import Final
 
 from reference.events import Observer
 from reference.kvm import kvm_vcpu
+from reference.machine.address_space import CACHED
 from reference.machine.descriptor import AF_BIT
 from reference.machine.walk import (
     ACCESS_FLAG,
@@ -253,11 +254,16 @@ class GuestAccesses:
         return self.side.vm_of(cpu).vcpus[cpu % self.side.cpus]
 
     def forbidden(self, op: ops.GuestAccess) -> bool:
-        """Tell whether user space has unmapped the place, or may not write there either: an error is then correct."""
+        """Tell whether an error is correct.
+
+        User space has unmapped the place, or may not write there either, or KVM must not map such memory of a device.
+        """
         layout = self.side.by_name[op.slot]
         vma = self.side.host.vma_at(layout.hva + op.offset)
+        if vma is None or (vma.memory == CACHED and self.side.refuses_cached_devices):
+            return True
         # A walk of the guest's tables counts as a write, because it may set flags there.
-        return vma is None or (vma.readonly and op.kind in ("write", "clean", "walk"))
+        return vma.readonly and op.kind in ("write", "clean", "walk")
 
     def poisoned(self, op: ops.GuestAccess) -> bool:
         """Tell whether the place is in a guest_memfd page whose memory has failed: user space then gets an error."""

@@ -6,18 +6,15 @@ from typing import Any, Final
 
 from ..language.bounds import MANUAL, ipa_bits
 from ..language.program import (
-    CACHED,
     GIB,
     GRANULES,
     SPLIT_SIZES,
     TAGLESS,
-    UNCACHED,
     Backing,
     Program,
     Slot,
     Vm,
     backings,
-    caches_devices,
     next_ipa,
 )
 from ..language.repair import large_size
@@ -42,8 +39,7 @@ def affordable(editor: ProgramEditor) -> list[Backing]:
     if editor.vm.mte:
         # Memory that has tags wherever VMs may have MTE.
         return ["anon", "thp"]
-    left_out = _COSTLY if caches_devices(editor.vm) else (*_COSTLY, CACHED)
-    return [backing for backing in backings(editor.page) if backing not in left_out]
+    return [backing for backing in backings(editor.page) if backing not in _COSTLY]
 
 
 def change_vm(editor: ProgramEditor) -> None:
@@ -65,8 +61,6 @@ def change_vm(editor: ProgramEditor) -> None:
     }
     values: dict[str, Any] = {name: editor.other(choices.get(name, (False, True)), getattr(vm, name))}
     editor.vm = legal(replace(vm, **values))
-    if not caches_devices(editor.vm):
-        editor.slots = [replace(slot, backing=UNCACHED) if slot.backing == CACHED else slot for slot in editor.slots]
 
 
 def legal(vm: Vm) -> Vm:

@@ -42,7 +42,6 @@ from .operations import OPERATIONS, Operation, declaration_of
 from .operations.declaration import DELETED, LOGGED
 from .program import (
     BACKINGS,
-    CACHED,
     GIB,
     GRANULES,
     MEMFD,
@@ -50,7 +49,6 @@ from .program import (
     RING_SIZES,
     SPLIT_SIZES,
     TAGLESS,
-    UNCACHED,
     UNLOGGED,
     Backing,
     ManualLog,
@@ -58,7 +56,6 @@ from .program import (
     Slot,
     Vm,
     backings,
-    caches_devices,
 )
 from .validation_state import SLOT_NAME, ValidationState
 
@@ -183,8 +180,6 @@ class Repair:
             backing = allowed[raw.backing % len(allowed)]
         if self.vm.mte and backing in TAGLESS:
             backing = BACKINGS[0]
-        if backing == CACHED and not caches_devices(self.vm):
-            backing = UNCACHED
         alias, most = "", MAX_SLOT_SIZE
         if 0 < raw.alias <= len(self.slots):
             other = self.slots[raw.alias - 1]

@@ -10,7 +10,6 @@ from .bounds import check_fail, check_hyp, require, wanted_backings, within
 from .lock_rules import check_par
 from .operations.declaration import BYTE, DELETED, LIVE, LOGGED, WORD, Declaration
 from .program import (
-    CACHED,
     GIB,
     MEMFD,
     TAGLESS,
@@ -19,7 +18,6 @@ from .program import (
     Slot,
     Vm,
     backings,
-    caches_devices,
     refusal,
     show_bytes,
 )
@@ -69,9 +67,6 @@ class ValidationState:
         allowed = (*backings(vm.granule), MEMFD)
         require(slot.backing in allowed, f"backing={slot.backing[:40]!a}", *allowed)
         require(not vm.mte or slot.backing not in TAGLESS, f"mte=on with backing={slot.backing} (-EINVAL)", "mte=off")
-        if slot.backing == CACHED and not caches_devices(vm):
-            missing = " and ".join(name for name, there in (("fwb=on", vm.fwb), ("dic=on", vm.dic)) if not there)
-            raise refusal(f"backing={CACHED} without vm {missing} (-EINVAL)", "vm fwb=on dic=on")
         within("offset=", slot.offset, range(0, GIB, page), show_bytes)
         within("vm=", slot.vm, range(vm.vms), str)
         require(name not in self.slots, f"second slot {name}", "each name once")

@@ -24,7 +24,7 @@ from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
 from reference.stores import writes_once
 
-from ..language.program import GIB, MEMFD, Program, Slot, Vm
+from ..language.program import CACHED, GIB, MEMFD, Program, Slot, Vm, caches_devices
 from .backing import back
 from .guest import Guest, SlotLayout
 from .nested import NestedGuest
@@ -94,6 +94,7 @@ class Side(NotifierReceiver):
         self.kernel = new_kernel(version, vm, self.computer)
         self.host = Host(granule.page_shift, granule.level_shift(2), self.memory)
         self.host.copies = [] if vm.mte else None
+        self.caches_devices = caches_devices(vm)
         self.hold_to(version)
         self.kvm_host = KvmHost(self.kernel, self.host)
         self.arm = Arm(self.kernel, vm.vms + has_nested)
@@ -156,6 +157,9 @@ class Side(NotifierReceiver):
         self.walks_under_rcu = standard.pgtable.WALKS_UNDER_RCU
         # At least one of both versions stores by compare-exchange under that lock.
         self.exchanges_shared = self.version.pgtable.EXCHANGES_SHARED or standard.pgtable.EXCHANGES_SHARED
+        refuses = self.version.mmu.REFUSES_UNCACHEABLE or standard.mmu.REFUSES_UNCACHEABLE
+        # KVM must refuse memory of a device that user space maps with caches.
+        self.refuses_cached_devices = refuses and not self.caches_devices
         self.host.traits = standard.main.HOST
 
     def lay_out(self, slot: Slot) -> None:
@@ -222,13 +226,20 @@ class Side(NotifierReceiver):
         if self.nested is not None:
             self.nested.created()
         self.enter("kvm_set_memory_region")
+        later: list[SlotLayout] = []
         for layout in self.layouts:
             if not layout.slot.alias:
-                back(self.host, layout.slot, layout.hva)
+                if layout.slot.backing == CACHED and not self.caches_devices:
+                    later.append(layout)
+                else:
+                    back(self.host, layout.slot, layout.hva)
             self.active = self.guests[layout.slot.vm]
             ret = self.active.set_region(layout)
             if ret:
                 return ret
+        # KVM may refuse a slot over such memory, so user space maps it afterwards.
+        for layout in later:
+            back(self.host, layout.slot, layout.hva)
         return 0
 
     def destroy(self) -> None:

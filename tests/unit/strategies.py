@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fuzz.language import operations as ops
 from fuzz.language.bounds import MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_SLOT_SIZE, MAX_SLOTS
 from fuzz.language.operations import OPERATIONS, Operation
-from fuzz.language.program import CACHED, DEVICES, GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm, caches_devices
+from fuzz.language.program import DEVICES, GIB, GRANULES, HUGE_PAGES, Backing, Program, Slot, Vm
 
 T = TypeVar("T")
 
@@ -112,8 +112,7 @@ class ProgramBuilder:
             return
         start, free = self.one(gaps)
         most = min(free, MAX_SLOT_SIZE)
-        devices = [each for each in DEVICES if each != CACHED or caches_devices(self.vm)]
-        backing = self.one(cast("tuple[Backing, ...]", ("anon", "thp", *devices, *HUGE_PAGES[page])))
+        backing = self.one(cast("tuple[Backing, ...]", ("anon", "thp", *DEVICES, *HUGE_PAGES[page])))
         alias, room = "", GIB
         shared: bool = self.draw(FLAG)
         own = [slot for slot in self.slots if not slot.alias]

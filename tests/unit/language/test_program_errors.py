@@ -17,7 +17,6 @@ from fuzz.language.bounds import wanted_backings
 from fuzz.language.forms import FORMS
 from fuzz.language.program import (
     BACKINGS,
-    CACHED,
     DEVICES,
     GIB,
     GRANULES,
@@ -128,9 +127,7 @@ SLOT_ERRORS = {
     "slot b size=1G backing=thp ipa=1028K": ("slot b overlaps slot a", "slots that do not overlap"),
     "slot b size=4K backing=thp vm=1 ipa=4G": ("slot b overlaps slot o", "slots that do not overlap"),
     **{f"slot b size=4K backing={backing} log=on": (f"log=on with backing={backing} (-EINVAL)", "log=off")
-       for backing in DEVICES if backing != CACHED},
-    "slot b size=4K backing=devicewb":
-        ("backing=devicewb without vm fwb=on and dic=on (-EINVAL)", "vm fwb=on dic=on"),
+       for backing in DEVICES},
     "slot b size=4K backing=memfd log=on": ("log=on with backing=memfd (-EINVAL)", "log=off"),
     "slot b size=4K backing=memfd ro=on": ("ro=on with backing=memfd (-EINVAL)", "ro=off"),
     "slot b size=4K backing=memfd alias=a": ("alias= with backing=memfd", "a slot with memory of its own"),
@@ -139,7 +136,7 @@ SLOT_ERRORS = {
     "slot b size=4K backing=thp alias=a\nslot c size=4K backing=thp alias=b":
         ("alias=b, which is an alias itself", "a slot with memory of its own"),
     **{f"slot b size=4K backing={backing} alias=a": (f"backing={backing} and alias=a", "thp")
-       for backing in ("anon", "hugetlb2m", *DEVICES) if backing != CACHED},
+       for backing in ("anon", "hugetlb2m", *DEVICES)},
     **{f"slot b size={size} backing=thp offset={offset} alias=a":
        ("slot b ends beyond slot a", "offset and size within the 4M of slot a")
        for size, offset in (("4M", "4K"), ("4100K", "0"), ("4K", "4M"))},
