@@ -11,7 +11,7 @@ NAMES: Final[dict[type, str]] = {ops.TableIsYoung: "is_young", ops.TableRelax: "
 _PREFIX: Final = "Table"
 
 
-def function_called(op: ops.TableOperation) -> str:
+def function_called(op: ops.TableRange | ops.TablePlace) -> str:
     """Return the function of pgtable.c that a direct call calls."""
     return f"kvm_pgtable_stage2_{NAMES.get(type(op), type(op).__name__.removeprefix(_PREFIX).lower())}"
 
@@ -22,6 +22,6 @@ def direct_call(program: Program, at: int) -> str:
     :param at: the index of the operation; -1: the creation of the VM
     """
     op = program.operations[at] if 0 <= at < len(program.operations) else None
-    if not isinstance(op, ops.TableOperation):
+    if not isinstance(op, (ops.TableRange, ops.TablePlace)):
         return ""
     return f"this operation calls {function_called(op)}() directly: no caller in KVM is involved"
