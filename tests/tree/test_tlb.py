@@ -200,3 +200,25 @@ def test_an_endless_flush_takes_little_memory(tmp_path: Path) -> None:
     finally:
         tlb.noted.clear()
         executor.dismantle()
+
+
+MMU_HEADER: Final = "arch/arm64/include/asm/kvm_mmu.h"
+VTCRS: Final = {
+    "5.12.9": "kern_hyp_va(mmu->kvm)->arch.vtcr",
+    "6.1": "arch->vtcr",
+    "6.12": "mmu->vtcr",
+    "7.3": "mmu->vtcr",
+}
+
+
+@pytest.mark.parametrize("tree", VTCRS)
+def test_a_flush_without_the_layout_of_the_tables(tree: str, tmp_path: Path) -> None:
+    """A notifier runs on a CPU that may have VTCR_EL2 of another VM; a fault on one that has it of this VM."""
+    load = f"write_sysreg({VTCRS[tree]}, vtcr_el2);"
+    wrong = candidate.get(planted(tree, tmp_path / "tree", MMU_HEADER, load, ";"))
+    sound = candidate.get(version(tree))
+    vm = "s2fuzz 1\nvm cpus=1\nslot a size=2M backing=thp log=on\ncpu0 read a+0\n"
+    found = Differential(sound, wrong).run(parse(f"{vm}host discard a+0 4K\n")).titles()
+    assert "regression lifetime: stage2_unmap_walker: freed before the flush" in found
+    assert Differential(sound, wrong).run(parse(f"{vm}cpu0 write a+4K\n")).titles() == []
+    assert Differential(sound, sound).run(parse(f"{vm}host discard a+0 4K\n")).titles() == []

@@ -7,6 +7,8 @@ from reference.assembly import Assembly
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm import kvm
 from reference.machine.instructions import (
+    ALLE1,
+    BROADCAST,
     HCR_EL2,
     IC_IALLUIS,
     ISB,
@@ -26,6 +28,8 @@ from .records import NESTED
 
 # The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
+# VTCR_EL2, which the machine does not have.
+_VTCR_EL2: Final = -2
 _NUMBERS: Final = {
     **{name: number for number, name in NAMES.items()},
     # Outer domains hold the inner ones.
@@ -34,11 +38,12 @@ _NUMBERS: Final = {
     "dsb sy": ISH,
     "dsb oshst": ISHST,
     "dsb st": ISHST,
+    "msr vtcr_el2": _VTCR_EL2,
     "msr SYS_TCR_EL12": TCR_EL1,
     "msr SYS_SCTLR_EL12": SCTLR_EL1,
 }
-# Registers that do not affect TLBIs, and load-only barriers, which do not complete TLBIs.
-_NOTHING: Final = frozenset({"msr vtcr_el2", "dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"})
+# Load-only barriers, which do not complete TLBIs.
+_NOTHING: Final = frozenset({"dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -74,19 +79,26 @@ class TreeTlb(TlbVhe):
             self.telling, self.loaded = True, operand
             return
         number = _NUMBERS.get(name, -1)
-        if number >= 0:
+        if number != -1:
             self.noted.append((number, operand, place))
         elif name not in _NOTHING:
             raise TreeRefusedError(f"tlb.c has an instruction that is not modelled: {name}")
 
     def execute(self) -> None:
-        """Execute the recorded instructions of a call."""
+        """Execute the recorded instructions of a call.
+
+        VTCR_EL2 has the size of VMIDs and the format of addresses. It is the same for all VMs of a program. If no vCPU
+        runs, it is that of a VM outside the program until the call writes it. A TLBI then need not find any entry.
+        """
         a = self.a
         self.telling = False
+        fits = self.loaded != 0
         if self.loaded:
             a.load(self.by_vmid(self.loaded))
         for number, operand, place in self.noted:
-            if number == ISB:
+            if number == _VTCR_EL2:
+                fits = any(vm.composed_vtcr in (0, operand) for vm in self.vms)
+            elif number == ISB:
                 a.isb()
             elif number < ISB:
                 a.dsb(number)
@@ -99,9 +111,11 @@ class TreeTlb(TlbVhe):
                 a.write_sysreg(operand, number)
             elif number <= IC_IALLUIS:
                 a.ic(number)
-            else:
+            elif fits or number & ~BROADCAST == ALLE1:
                 a.hardware.place = place
                 a.tlbi(number, operand)
+            else:
+                a.note(number, operand)
         a.hardware.place = ""
 
     def by_vmid(self, vttbr: int) -> int:
