@@ -28,8 +28,9 @@ from .records import NESTED
 
 # The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
-# VTCR_EL2, which the machine does not have.
+# VTCR_EL2, which the machine does not have, and the fields that matter for a TLBI: TG0, VS, DS.
 _VTCR_EL2: Final = -2
+_FORMAT: Final = 3 << 14 | 1 << 19 | 1 << 32
 _NUMBERS: Final = {
     **{name: number for number, name in NAMES.items()},
     # Outer domains hold the inner ones.
@@ -87,8 +88,9 @@ class TreeTlb(TlbVhe):
     def execute(self) -> None:
         """Execute the recorded instructions of a call.
 
-        VTCR_EL2 has the size of VMIDs and the format of addresses. It is the same for all VMs of a program. If no vCPU
-        runs, it is that of a VM outside the program until the call writes it. A TLBI then need not find any entry.
+        VTCR_EL2 has the size of VMIDs and the format of addresses, which are the same for all tables of a program. If
+        no vCPU runs, it is that of a VM outside the program until the call writes it. A TLBI then need not find any
+        entry.
         """
         a = self.a
         self.telling = False
@@ -97,7 +99,7 @@ class TreeTlb(TlbVhe):
             a.load(self.by_vmid(self.loaded))
         for number, operand, place in self.noted:
             if number == _VTCR_EL2:
-                fits = any(vm.composed_vtcr in (0, operand) for vm in self.vms)
+                fits = any(not vm.composed_vtcr or not (vm.composed_vtcr ^ operand) & _FORMAT for vm in self.vms)
             elif number == ISB:
                 a.isb()
             elif number < ISB:
