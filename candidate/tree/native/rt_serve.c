@@ -252,11 +252,11 @@ static void serve(void)
 static void run(void)
 {
 	struct rlimit core = { 0, 0 };
-	char *shared;
+	char *shared = (char *)SHIM_SHARED;
+	int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
 
-	shared = mmap(0, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
-	if (shared == MAP_FAILED)
-		rt_cannot_start("no shared memory");
+	if (mmap(shared, SHIM_SHARED_BYTES, PROT_READ | PROT_WRITE, flags, shared_fd, 0) != shared)
+		rt_cannot_start("no address space for shared memory");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CORE, &core);
 	signal(SIGINT, SIG_IGN);
