@@ -7,6 +7,7 @@ from pathlib import Path
 import candidate
 from candidate.tree import PREFIX, SANITIZE, TreeError, root_of, source_of
 from candidate.tree.library import BuiltTree, folder, look_up
+from candidate.tree.lines.alike import changed
 from candidate.tree.lines.branches import branches
 from candidate.tree.lines.code import Lines, code_lines
 from candidate.tree.lines.counts import CodeCounts
@@ -72,7 +73,13 @@ def _exercise(names: tuple[str, str], counts: tuple[CodeCounts, CodeCounts]) -> 
                     library = str(each.library)
                     _add(lines[side], code_lines(library).ran(ran_there))
                     _add(lines[side], branches(library, root, tuple(difference.files)).ran(ran_there))
-    return difference.exercise(judged, unjudged)
+    functions: set[str] = set()
+    for pair in zip(*built, strict=True):
+        differing = changed(*(each.library for each in pair))
+        for each in pair:
+            if differing and (ran_there := by_entry[0].get(each.entry)) is not None:
+                functions |= differing & code_lines(str(each.library)).called(ran_there)
+    return difference.exercise(judged, unjudged, functions)
 
 
 def _by_entry(counts: CodeCounts) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ the fields of `fuzz.judging.cost.Costs`, and ``complete``: both sides ran to the
 kernel trees, else null: ``lines``, the number of lines that differ; ``ran``, how many of them ran in programs with a
 verdict; ``missing`` and ``codeless``: places; ``unjudged``: those of ``missing`` that programs without a verdict ran;
 ``uncalled``: functions with places in ``missing`` or ``codeless`` that no operation can call;
+``functions``: those that ran and whose machine code differs because of a change without a counter;
 ``unknown``: why none of this is known, or ""; and ``uncompiled``: files of KVM that differ and are not compiled),
 ``error`` (why there is no verdict, or null) and ``trace`` (text or null);
 ``known_findings``: the entries of the user's file, for each ``pattern``, ``reason``, ``who``, ``link``, ``matches``

@@ -181,6 +181,9 @@ def exercise_lines(found: Exercise) -> Iterator[str]:
             yield f"no code of their own in this build, so not measured: {shortened(found.codeless)}"
     elif found.codeless:
         yield f"the differing lines have no code of their own in this build: {shortened(found.codeless)}"
+    if found.functions:
+        verb = "ran, and its" if len(found.functions) == 1 else "ran, and their"
+        yield f"{shortened([f'{name}()' for name in found.functions])} {verb} machine code differs"
     if found.uncalled:
         yield f"no operation can call {shortened([f'{name}()' for name in found.uncalled])}"
     rules = [name for name in found.uncompiled if name.endswith("Kconfig")]

@@ -46,6 +46,17 @@ def differing(reference: Path, candidate: Path) -> Counters | None:
     return tuple(sorted(found))
 
 
+@cache
+def changed(reference: Path, candidate: Path) -> frozenset[str]:
+    """Return the names of the functions whose machine code is not the same; none if a build has no digests."""
+    try:
+        ours, theirs = digests(reference)["functions"], digests(candidate)["functions"]
+    except (OSError, ValueError):
+        return frozenset()
+    names = [name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)]
+    return frozenset(name.partition(":")[2].partition(".")[0] for name in names)
+
+
 def digests(library: Path) -> dict[str, Any]:
     """Read the digests that are stored with a library.
 

@@ -134,6 +134,12 @@ class CodeLines:
             hashes += [crc32(f"way: {name}: {number}".encode()) for name, number in self.names]
         return [hashes[at] for at in range(min(len(values), len(hashes))) if values[at]]
 
+    def called(self, counters: bytes) -> set[str]:
+        """Return the names of the functions that ran; parameter as `ran`."""
+        values = memoryview(counters).cast("Q").tolist()
+        counted = [each for each in self.functions if each.first >= 0]
+        return {each.name for each in counted if any(values[each.first : each.first + each.counted])}
+
     def ran(self, counters: bytes) -> Lines:
         """Return the lines that ran: file -> numbers.
 

@@ -8,6 +8,9 @@ something but has no code is reported: the compiler left it out, for example bec
 A statement that has instructions but no counter counts as its block does (`candidate.tree.lines.enclosing`). A return
 under a condition counts only if that return has a count (`candidate.tree.lines.branches`). A label of a ``switch``
 counts as the statement after it or, if that has no code, as the ``switch``.
+
+Some changes have no counter at all: a constant in an initialiser, an enumerator, a configuration option. Such a change
+ran if a function ran whose machine code it changes.
 """
 
 import re
@@ -54,6 +57,7 @@ class Exercise:
     :param uncompiled: files of KVM that differ and that no build here compiles
     :param unjudged: those of *missing* that programs without a verdict ran
     :param uncalled: functions with places in *missing* or *codeless* that no operation can call
+    :param functions: functions that ran and whose machine code differs because of a change without a counter
     """
 
     lines: int
@@ -64,6 +68,7 @@ class Exercise:
     uncompiled: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
     uncalled: list[str] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
@@ -72,8 +77,8 @@ class Exercise:
 
     @property
     def exercised(self) -> bool:
-        """False if there is a difference and no program with a verdict ran a line of it."""
-        return bool(self.ran or self.unknown) or not self.differs
+        """False if there is a difference and no program with a verdict ran any of it."""
+        return bool(self.ran or self.functions or self.unknown) or not self.differs
 
 
 class TreeDifference:
@@ -107,6 +112,10 @@ class TreeDifference:
         self.places: set[Place] = set()
         self.codeless: list[str] = []
         self.uncalled: list[str] = []
+        # Functions with changes that have no counter.
+        self._silent: set[str] = set()
+        # Functions with lines that count, or with a changed return under a condition: that it ran is not known.
+        self._measured: set[str] = set()
         # Labels, each with the line with a count that it leads to or that leads to it.
         self._reached: dict[Place, int] = {}
         self._texts: dict[tuple[int, str], list[str]] = {}
@@ -118,12 +127,19 @@ class TreeDifference:
             self._compare(file)
         for side, file, line in sorted(self.places):
             self._add_uncalled(side, file, line)
+            self._measured.add(function_around(self._raw(side, file), line))
 
-    def exercise(self, ran: tuple[Lines, Lines], unjudged: tuple[Lines, Lines] = ({}, {})) -> Exercise:
+    def exercise(
+        self,
+        ran: tuple[Lines, Lines],
+        unjudged: tuple[Lines, Lines] = ({}, {}),
+        functions: Collection[str] = (),
+    ) -> Exercise:
         """Count the lines of the difference that ran.
 
         :param ran: the lines that judged programs ran on each side
         :param unjudged: the lines that programs without a verdict ran on each side
+        :param functions: the functions that judged programs ran and whose machine code differs
         """
         missing = sorted(
             (file, line, side) for side, file, line in self.places if not self._is_among(ran, side, file, line)
@@ -141,7 +157,13 @@ class TreeDifference:
             uncompiled=self.uncompiled,
             unjudged=without,
             uncalled=self.uncalled,
+            functions=sorted(name for name in functions if self._is_silent(name)),
         )
+
+    def _is_silent(self, function: str) -> bool:
+        """Return whether a change without a counter explains that the machine code of a function differs."""
+        # The code of a function may also change because an enumerator or an inlined function does.
+        return not self._measured or (function in self._silent and function not in self._measured)
 
     def _is_among(self, ran: tuple[Lines, Lines], side: int, file: str, line: int) -> bool:
         """Return whether a line ran, or the line that leads to it."""
@@ -195,6 +217,13 @@ class TreeDifference:
                 last = f"-{run[-1]}" if len(run) > 1 else ""
                 self.codeless.append(f"{file}:{run[0]}{last}{' (removed)' if side == REFERENCE else ''}")
                 self._add_uncalled(side, file, run[0])
+                self._add_silent(side, file, run)
+
+    def _add_silent(self, side: int, file: str, run: list[int]) -> None:
+        """Record the function around changed lines without code."""
+        raw = self._raw(side, file)
+        unknown = any(is_conditional_return(raw, line) for line in run)
+        (self._measured if unknown else self._silent).add(function_around(raw, run[0]))
 
     def _add_uncalled(self, side: int, file: str, line: int) -> None:
         """Record the function around a changed line if no operation can call it."""

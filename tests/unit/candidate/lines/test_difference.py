@@ -248,6 +248,41 @@ def test_a_branch_that_has_instructions_but_no_counter(tmp_path: Path) -> None:
     assert (found.places, found.codeless) == (set(), [f"{FILE}:13"])
 
 
+def test_an_initialiser_without_code(tmp_path: Path) -> None:
+    """Check that it ran if its function ran, unless other lines explain that the machine code differs."""
+    before = BEFORE.replace("\tint y", "\tstruct pair p = {\n\t\t.x = 1,\n\t};\n\tint y")
+    code = {4, 9, 12, 13, 14, 15}
+    after = before.replace(".x = 1", ".x = 2")
+    alone = difference(tmp_path / "alone", after, code, before)
+    assert (alone.places, alone.codeless) == (set(), [f"{FILE}:7"])
+    assert not alone.exercise(({}, {})).exercised
+    ran = alone.exercise(({}, {}), functions=["f"])
+    assert ran == Exercise(0, 0, [], [f"{FILE}:7"], functions=["f"])
+    assert ran.exercised
+    assert list(exercise_lines(ran))[-1] == "f() ran, and its machine code differs"
+    measured = difference(tmp_path / "measured", after.replace("return y;", "return y + 1;"), code, before)
+    assert measured.exercise(({}, {}), functions=["f"]) == Exercise(1, 0, [f"{FILE}:14"], [f"{FILE}:7"])
+    elsewhere = f"{after}\nint h(void)\n{{\n\treturn 1;\n}}\n"
+    beside = difference(tmp_path / "beside", elsewhere, {*code, 18, 19, 20}, before)
+    assert beside.exercise(({}, {}), functions=["f", "g"]).functions == ["f"]
+
+
+def test_an_enumerator_changes_functions_elsewhere(tmp_path: Path) -> None:
+    before = f"enum {{\n\tONE,\n\tTHREE,\n}};\n{BEFORE}"
+    code = {number + 4 for number in CODE}
+    found = difference(tmp_path, before.replace("\tTHREE", "\tTHREE = 3"), code, before)
+    assert not found.exercise(({}, {})).exercised
+    assert found.exercise(({}, {}), functions=["f"]).functions == ["f"]
+
+
+def test_a_return_that_may_not_have_run(tmp_path: Path) -> None:
+    """A return under a condition without a count may be all that differs in a function that ran."""
+    after = BEFORE.replace("return TWICE;", "return TWICE + 1;")
+    found = difference(tmp_path, after, CODE - {10})
+    assert found.codeless == [f"{FILE}:10"]
+    assert not found.exercise(({}, {}), functions=["f"]).exercised
+
+
 def test_removed_lines_without_code(tmp_path: Path) -> None:
     before = f"{BEFORE}\n#ifdef OTHER\nint h(void);\n#endif\n"
     assert difference(tmp_path, BEFORE, CODE, before).codeless == [f"{FILE}:14 (removed)"]
