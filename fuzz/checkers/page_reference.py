@@ -4,11 +4,11 @@
 The look-up pins the frame. It stays pinned while the fault maps it, and is
 released exactly once on every path. Before the release the host's page is marked:
 accessed if the fault mapped it or granted more (but not if it only set an access flag, which
-the host sees when it ages pages), dirty if the fault made it writable. A fault that must retry, or that has lost
-a race for an entry and made none, marks nothing dirty: a leaf must have let the guest write since the fault
-last took the mmu lock. Exempt is a permission fault whose leaf is gone by then, because relaxing no leaf succeeds
-in many versions, and the page is still the host's page there. Only dirty is judged so, because many versions mark
-accessed on a retry too. While a fault
+the host sees when it ages pages), dirty if the fault made it writable. A leaf must have let the guest write since
+the fault last took the mmu lock, or the fault marks nothing dirty: it must retry, or it has lost a race for an entry.
+Who stored that leaf does not matter: the winner of the race may have stored an equal entry. Exempt is a permission
+fault whose leaf is gone by then, because relaxing no leaf succeeds in many versions, and the page is still the host's
+page there. Only dirty is judged so, because many versions mark accessed on a retry too. While a fault
 marks a page, a reference or the mmu lock must hold the page; an actor that frees
 it has to wait for that lock.
 
@@ -286,10 +286,11 @@ class PageReference(FaultChecker):
     def why_not_dirty(self, pfn: int) -> str:
         """Explain why the fault should not mark a frame dirty; "" if it may."""
         own = self.own
-        if own.lost:
-            return "the fault lost a race for the entry, and mapped nothing"
         if not self.faulting or own.granted:
+            # Whoever stored the leaf: an equal entry of the winner of a race serves the loser as well.
             return ""
+        if own.lost:
+            return "the fault lost a race for the entry, and no leaf lets the guest write there"
         # A fault may map more than the page that it is about.
         if any(leaf.entry & WRITE_BIT and leaf.first <= pfn < leaf.end for leaf in own.waiting):
             return ""
