@@ -21,7 +21,7 @@ _BEAT: Final = 255
 
 
 class RunawayError(Exception):
-    """The kernel code does not terminate."""
+    """The kernel code takes too many steps; it may not terminate."""
 
 
 class Progress(Checker):
@@ -30,12 +30,19 @@ class Progress(Checker):
     rule = Rule(
         "progress",
         (
-            Clause("walks terminate, and kernel code returns"),
+            Clause("kernel code returns within a bounded number of steps"),
             Clause("accesses complete", "*: access does not complete*"),
         ),
         "a vCPU that faults forever, or kernel code that does not return, hangs guest or host",
         Severity.HANG,
         rank=4,
+        finer=(("*: too many steps*", Severity.HANG, 7),),
+        reasons=(
+            (
+                "*: too many steps*",
+                "kernel code that does not return, or only after far too much work, stalls guest and host",
+            ),
+        ),
     )
 
     def __init__(self, side: Side, peers: Peers) -> None:
@@ -56,7 +63,9 @@ class Progress(Checker):
         """
         self.steps += 1
         if self.steps > self.limit:
-            self.report("endless loop", -1, f"more than {self.limit} steps in one operation")
+            reason = f"more than {self.limit} steps in one operation, which ends here: a loop that does not end, or "
+            reason += "far more work than all slots call for"
+            self.report("too many steps", -1, reason)
             raise RunawayError
         if not self.steps & _BEAT:
             PULSE.beat()

@@ -54,8 +54,10 @@ RENAMED: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         r"progress: kvm_handle_guest_abort: access does not complete",
         (r"progress: kvm_set_memory_region: access does not complete",),
     ),
-    # Not every loop is a walk.
-    (r"(?P<what>progress: .*:) endless loop", (r"\g<what> endless walk",)),
+    # Not every operation with too many steps goes on forever.
+    (r"(?P<what>progress: .*:) too many steps", (r"\g<what> endless loop", r"\g<what> endless walk")),
+    # The number is a lower bound.
+    (r"(?P<what>contract: .*: mmu_lock held) more than (?P<rest>\d+ times as long.*)", (r"\g<what> \g<rest>",)),
     # Plainer words for the same.
     (
         r"(?P<what>contract: .*: (I/O exit|no abort|.* for a slot that ends)) beyond the guest's address space",

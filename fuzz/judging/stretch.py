@@ -130,7 +130,7 @@ def too_long(one: Stretch, other: Stretch) -> bool:
 
 def signature(stretch: Stretch) -> str:
     """Return the signature, which is the same for either side."""
-    return f"contract: {stretch.entry}: mmu_lock held {TIMES} times as long, without rescheduling"
+    return f"contract: {stretch.entry}: mmu_lock held more than {TIMES} times as long, without rescheduling"
 
 
 def reason(name: str, one: Stretch, other_name: str, other: Stretch) -> str:

@@ -83,7 +83,7 @@ PAGES = "vm cpus=1 fwb=on ipa=32\nslot a ipa=1G size=72M backing=anon\n"
 PAGES += "".join([f"table map a+{offset}M 4K rw\n" for offset in range(0, 72, 2)])
 # The same within one root entry.
 ONE_ENTRY = PAGES.replace("ipa=32", "ipa=40")
-HELD = "contract: {}: mmu_lock held 4 times as long, without rescheduling"
+HELD = "contract: {}: mmu_lock held more than 4 times as long, without rescheduling"
 REGION = HELD.format("kvm_set_memory_region")
 
 

@@ -23,7 +23,7 @@ MANY: Final = (
     "s2fuzz 1\nvm granule=16K\nslot a size=288M backing=anon offset=16K\n"
     "table map a+0 256M rw\ntable map a+256M 32M rw\nlog a on\n"
 )
-HELD: Final = "contract: kvm_set_memory_region: mmu_lock held 4 times as long, without rescheduling"
+HELD: Final = "contract: kvm_set_memory_region: mmu_lock held more than 4 times as long, without rescheduling"
 RESCHEDULES: Final = "\t\t\tcond_resched_rwlock_write(&kvm->mmu_lock);\n"
 VISITS: Final = "\t\t.old\t= READ_ONCE(*ptep),\n"
 # A fault replaces a table by a block; then everything is unmapped.

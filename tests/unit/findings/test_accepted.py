@@ -184,6 +184,12 @@ def test_a_wrong_file_ends_the_command_at_once(
             "ageing: kvm_mmu_notifier_clear_young: young page reported old, behind the first leaf of a huge page L3",
             "ageing: kvm_mmu_notifier_clear_young: young page reported old, beyond the first leaf of a huge page L3",
         ),
+        ("progress: stage2_unmap_walker: endless walk", "progress: stage2_unmap_walker: too many steps"),
+        ("progress: stage2_unmap_walker: endless loop", "progress: stage2_unmap_walker: too many steps"),
+        (
+            "contract: kvm_walker: mmu_lock held 4 times as long, without rescheduling",
+            "contract: kvm_walker: mmu_lock held more than 4 times as long, without rescheduling",
+        ),
         ("progress: stage2_unmap_walker: does not come back", "progress: stage2_unmap_walker: does not return"),
         ("contract: f: oops does not come back in g", "contract: f: oops does not return in g"),
         ("contract: f: oops free of what is no object in g", "contract: f: oops invalid free of an object in g"),
