@@ -5,7 +5,7 @@ from typing import Final
 
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES, kvm_memory_slot, kvm_vcpu
 from reference.machine.address_space import DEVICE, POISON
-from reference.services.errors import EHWPOISON, ENOMEM, errno_text
+from reference.services.errors import EFAULT, EHWPOISON, ENOMEM, errno_text
 
 from ..language.operations import GuestAccess, GuestOutside, Operation, fail_of
 from ..language.program import MEMFD
@@ -57,7 +57,7 @@ class Contract(ShortageChecker):
             Clause(
                 "the mmu lock is not held over more than four times the entries (and 2^14) where the other version "
                 "reschedules",
-                "*: mmu_lock held * times as long*",
+                "*: mmu_lock held more than * times as long*",
             ),
             Clause("no code uses the page structure of a device's frame", "*: page structure of a device*"),
         ),
@@ -106,16 +106,17 @@ class Contract(ShortageChecker):
         if vma is None:
             # Another thread has unmapped it in the meantime.
             return
-        sizes = {vma.huge_shift or host.page_shift}
+        sizes = {vma.huge_shift or host.page_shift: "the host's page"}
         for slot in self.side.active.kvm.memslots:
             if slot.userspace_addr <= hva < slot.userspace_addr + (slot.npages << host.page_shift):
-                sizes.add(self.mapped_by(slot, hva, vma.huge_shift))
+                sizes.setdefault(self.mapped_by(slot, hva, vma.huge_shift), "the largest stage-2 mapping")
                 if slot.flags & KVM_MEM_LOG_DIRTY_PAGES or self.kernel.actor:
-                    sizes.add(host.page_shift)
+                    sizes.setdefault(host.page_shift, "the stage-2 mapping of a logged page")
         if shift not in sizes:
-            right = " or ".join(str(size) for size in sorted(sizes))
-            reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, the page that failed has {right}: "
-            reason += f"user space treats {'intact' if shift > max(sizes) else 'too little'} memory as broken"
+            right = " or ".join(f"{size} ({sizes[size]})" for size in sorted(sizes))
+            reason = f"si_addr_lsb of the SIGBUS at {hva:#x} is {shift}, allowed: {right}: user space treats "
+            reason += "intact memory" if shift > max(sizes) else "only a part of what the guest cannot use"
+            reason += " as broken"
             self.report("SIGBUS of another size", -1, reason, taints=False, function=self.kernel.entry)
 
     def judge_signal(self, hva: int, shift: int, meant: int) -> None:
@@ -191,9 +192,25 @@ class Contract(ShortageChecker):
 
     def why_undeserved(self, op: Operation | None, outcome: Outcome) -> str:
         """Return why an operation must not have failed with an error."""
-        if isinstance(op, GuestAccess) and not self.deserved(op, outcome):
-            return f"but slot and host allow cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x}"
-        return "which nothing in the program calls for"
+        if not isinstance(op, GuestAccess) or outcome.raced:
+            return "which nothing in the program calls for"
+        access = f"cpu{op.cpu}'s {op.kind} of {op.slot}+{op.offset:#x}"
+        due = self.due(op)
+        return f"but {access} calls for {due}" if due else f"but slot and host allow {access}"
+
+    def due(self, op: GuestAccess) -> str:
+        """Return the result that an access calls for where slot and host have no memory for it; "" if they have."""
+        layout = self.side.guest_of(op.cpu).layout_of(self.side.by_name[op.slot].ipa + op.offset)
+        if layout is None:
+            return "an abort or an I/O exit"
+        run = self.side.host.run_at(layout.hva + op.offset)
+        if run is None:
+            return errno_text(-EFAULT)
+        if run.flags & POISON:
+            return errno_text(-EHWPOISON) if layout.slot.backing == MEMFD else INSTEAD["sigbus"]
+        if run.flags & DEVICE and op.kind in ("fetch", "walk"):
+            return INSTEAD["abort"]
+        return INSTEAD["io"] if layout.readonly and op.kind in ("write", "clean") else ""
 
     def answered(self, ret: int, status: str) -> None:
         """Judge the return value *ret* of ``kvm_handle_guest_abort()``; *status*: what it did besides mapping.

@@ -150,10 +150,8 @@ class Memcache(Checker):
             promised = f"the code has counted {objects(promise.asked)} in the cache, and topped up nothing"
         else:
             what = "allocation beyond the top-up"
-            promised = f"{objects(promise.asked)} {'was' if promise.asked == 1 else 'were'} topped up for it"
-        real = (
-            "the cache was empty: a warning and an atomic allocation" if dry else f"{left + 1} happened to be left over"
-        )
+            promised = f"the top-up guarantees {objects(promise.asked)}"
+        real = "the cache was empty: a warning and an atomic allocation" if dry else f"the cache still held {left + 1}"
         self.report(f"{what}{self.kernel.cause}", -1, f"{promised}; {real}", taints=False)
 
     def nothing_promised(self, cache: int) -> str:
@@ -161,9 +159,9 @@ class Memcache(Checker):
         text = "nothing was topped up for it"
         for number, promise in self.own.caches.items():
             if number != cache and promise.asked:
-                done = "counted" if promise.counted else "topped up"
-                text += f" in {named(self.kernel.cache)}; {objects(promise.asked)} "
-                text += f"{'was' if promise.asked == 1 else 'were'} {done} in {named(promise.cache)}"
+                text += f" in {named(self.kernel.cache)}; "
+                text += "the code has counted " if promise.counted else "a top-up guarantees "
+                text += f"{objects(promise.asked)} in {named(promise.cache)}"
                 break
         return text
 

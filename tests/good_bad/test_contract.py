@@ -289,6 +289,20 @@ def test_signals_for_another_page(slot: str, mmu: type[Mmu]) -> None:
     assert [violation.signature for violation in violations(broken(mmu=mmu), text)] == [OTHER_PAGE]
 
 
+@pytest.mark.parametrize(
+    ("slot", "mmu", "allowed"),
+    [
+        ("a part of 1G", SignalsPages, "21 (the largest stage-2 mapping) or 30 (the host's page)"),
+        ("more than a page", SignalsBlocks, "12 (the largest stage-2 mapping) or 16 (the host's page)"),
+        ("small pages", SignalsBlocks, "12 (the host's page)"),
+    ],
+)
+def test_the_reason_of_a_wrong_size_names_what_has_which_size(slot: str, mmu: type[Mmu], allowed: str) -> None:
+    (found,) = violations(broken(mmu=mmu), f"vm cpus=1 fwb=on\n{SIGNALS[slot]}{POISON}")
+    share = "only a part of what the guest cannot use" if mmu is SignalsPages else "intact memory"
+    assert f", allowed: {allowed}: user space treats {share} as broken" in found.reason
+
+
 def test_the_reason_of_a_wrong_signal_speaks_of_memory() -> None:
     assert "memory that has failed" in Contract.rule.reason(OTHER_PAGE)
     assert Contract.rule.reason(OTHER_PAGE) == Contract.rule.reason(OTHER_SIZE)
@@ -299,6 +313,26 @@ def test_an_error_of_an_access_has_a_name_and_a_reason() -> None:
     (found, *_) = violations(broken(RefuseToSplit), SPLIT)
     access = "cpu0's write of a+0x0"
     assert found.reason.startswith(f"kvm_handle_guest_abort() returned -EINVAL, but slot and host allow {access}")
+
+
+@pytest.mark.parametrize(
+    ("slot", "operations", "due"),
+    [
+        ("backing=anon", "host write a+0 4K\nhost poison a+0\ncpu0 read a+0", "a signal"),
+        ("backing=anon", "host unmap a+0 4K\ncpu0 read a+0", "-EFAULT"),
+        ("backing=anon ro=on", "cpu0 write a+0", "an I/O exit"),
+        ("backing=device", "cpu0 fetch a+0", "an abort"),
+        ("backing=anon", "slot a delete\ncpu0 read a+0", "an abort or an I/O exit"),
+    ],
+)
+def test_an_error_of_an_access_names_the_result_that_is_due(slot: str, operations: str, due: str) -> None:
+    class FailsEachFault(Mmu):
+        def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
+            return -EIO
+
+    (found,) = violations(broken(mmu=FailsEachFault), f"vm\nslot a size=64K {slot}\n{operations}\n")
+    access = operations.splitlines()[-1].split()[1]
+    assert found.reason == f"kvm_handle_guest_abort() returned -EIO, but cpu0's {access} of a+0x0 calls for {due}"
 
 
 def test_an_error_of_a_call_of_the_host_has_a_name() -> None:

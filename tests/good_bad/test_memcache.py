@@ -190,13 +190,13 @@ def test_the_reason_names_a_count_or_a_top_up() -> None:
         "the code has counted 1 object in the cache, and topped up nothing"
         in violations(broken(CountsOne), PAGE)[0].reason
     )
-    assert "1 object was topped up for it" in violations(broken(mmu=OneTooFew), PAGE)[0].reason
+    assert "the top-up guarantees 1 object; the cache still held " in violations(broken(mmu=OneTooFew), PAGE)[0].reason
 
 
 def test_the_reason_names_the_cache_that_was_filled() -> None:
     filled = (
-        "nothing was topped up for it in spare; 2 objects were topped up in mmu_page_cache; 5 happened to be left over"
+        "nothing was topped up for it in spare; a top-up guarantees 2 objects in mmu_page_cache; the cache still held 5"
     )
-    counted = "nothing was topped up for it in mmu_page_cache; 40 objects were counted in spare; the cache was empty"
+    counted = "nothing was topped up for it in mmu_page_cache; the code has counted 40 objects in spare; the cache was"
     assert filled in violations(broken(TakesFromAnother), PAGE)[0].reason
     assert counted in violations(broken(mmu=CountsAnother), PAGE)[0].reason
