@@ -60,11 +60,17 @@ class Tlb(GuestChecker):
         rank=1,
         finer=(
             ("*unmap*: leaf not flushed*", Severity.ISOLATION, 10),
+            ("*attr*: leaf not flushed*", Severity.STALE, 5),
             ("*: table not flushed*", Severity.LIFETIME, 6),
             ("*: entry of another VM*", Severity.ISOLATION, 11),
             (f"*: {WRONG_HINT}*", Severity.CONTRACT, LAST),
         ),
         reasons=(
+            # Functions that set attributes leave the leaf in the tables.
+            (
+                "*attr*: leaf not flushed*",
+                "a CPU would keep using rights that the leaf has lost, such as writing pages that no dirty log has",
+            ),
             (
                 f"*: {WRONG_HINT}*",
                 "the CPU need not invalidate anything, and an access may fault again for nothing",

@@ -79,6 +79,7 @@ class Translation(GuestChecker):
             ("*: writable in a read-only slot*", Severity.ISOLATION, 8),
             ("*: device frame*", Severity.ISOLATION, 9),
             ("*: writable and not in the dirty log*", Severity.CORRUPTION, 3),
+            (f"*: {ILLEGAL}*", Severity.CORRUPTION, 12),
             ("*: right removed*", Severity.CONTRACT, 2),
         ),
         reasons=(
@@ -88,6 +89,10 @@ class Translation(GuestChecker):
             ),
             ("*: writable in a read-only slot*", "the guest writes memory that user space gave it read-only"),
             ("*: writable and not in the dirty log*", LEFT_OUT),
+            (
+                f"*: {ILLEGAL}*",
+                "the leaf means something else to the CPU than to KVM: other rights, for example, or other memory",
+            ),
             ("*: right removed*", "the guest faults on accesses that were already allowed"),
             (
                 "*: device frame*",

@@ -35,6 +35,29 @@ def test_a_rule_has_reasons_for_finer_patterns() -> None:
     assert translation.reason("translation: f: writable and not in the dirty log L3") == log.why != translation.why
 
 
+@pytest.mark.parametrize(
+    ("signature", "speaks_of", "other"),
+    [
+        (
+            "tlb: stage2_attr_walker: leaf not flushed L3",
+            "rights that the leaf has lost",
+            "tlb: f: leaf not flushed L3",
+        ),
+        (
+            "translation: f: illegal field L3",
+            "the leaf means something else to the CPU",
+            "translation: f: wrong frame L3",
+        ),
+        ("progress: f: too many steps", "only after far too much work", "progress: f: access does not complete"),
+    ],
+)
+def test_a_reason_is_true_of_its_finding(signature: str, speaks_of: str, other: str) -> None:
+    rule = rule_of(signature)
+    assert rule is not None
+    assert speaks_of in rule.reason(signature)
+    assert speaks_of not in rule.reason(other) == rule.why
+
+
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.name)
 def test_reasons_belong_to_graded_patterns(rule: Rule) -> None:
     assert {pattern for pattern, _ in rule.reasons} <= {pattern for pattern, _, _ in rule.finer}
