@@ -97,7 +97,8 @@ class Contract(ShortageChecker):
             what, function = "WARN", label[3:]
         else:
             what, function = f"WARN {label}", self.kernel.entry
-        why = self.kernel.condition or label
+        # The text may be a message, which ends its line.
+        why = (self.kernel.condition or label).rstrip()
         self.report(what, -1, f"{function} warns ({why})", taints=False, function=function)
 
     def sigbus(self, hva: int, shift: int) -> None:
