@@ -10,6 +10,8 @@ _CASE: Final = re.compile(r"\s*(?:case\b.*|default\s*):\s*$")
 _DEFINE: Final = re.compile(r"\s*#\s*define\s+(\w+)")
 # The name before the first parenthesis of a function's head.
 _FUNCTION: Final = re.compile(r"\b(\w+)\s*\(")
+# Words, of which the last one is not a macro, and parameters.
+_PROTOTYPE: Final = re.compile(r"\w[\w\s*]*[\s*](?![A-Z\d_]+\s*\()\w+\s*\([^={}]*\)[^={}]*;\s*")
 _TAB: Final = 8
 
 
@@ -51,6 +53,20 @@ def is_case(line: str) -> bool:
 def is_code(line: str) -> bool:
     """Return whether a line is neither empty nor for the preprocessor."""
     return bool(line.strip()) and not line.startswith("#")
+
+
+def is_prototype(lines: Sequence[str], line: int) -> bool:
+    """Return whether a line outside of all bodies belongs to the prototype of a function.
+
+    :param lines: of the file, without comments
+    :param line: its number, from 1
+    """
+    first = last = line - 1
+    while first > 0 and is_code(lines[first - 1]) and lines[first - 1].rstrip()[-1] not in ";{}":
+        first -= 1
+    while last < len(lines) - 1 and is_code(lines[last]) and lines[last].rstrip()[-1] not in ";{}":
+        last += 1
+    return bool(_PROTOTYPE.fullmatch("\n".join(lines[first : last + 1])))
 
 
 def macro_name(line: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from .branches import is_conditional_return
-from .c_text import function_around, is_case, macro_name, without_comments
+from .c_text import function_around, is_case, is_prototype, macro_name, without_comments
 from .code import Lines
 from .enclosing import around_case, enclosing_line
 
@@ -111,6 +111,8 @@ class TreeDifference:
         self.dropped = dropped
         self.places: set[Place] = set()
         self.codeless: list[str] = []
+        # Changed prototypes, named only if nothing else differs.
+        self._prototypes: list[str] = []
         self.uncalled: list[str] = []
         # Functions with changes that have no counter.
         self._silent: set[str] = set()
@@ -125,6 +127,8 @@ class TreeDifference:
         self._uses_of: dict[tuple[int, str, str], set[Place]] = {}
         for file in files:
             self._compare(file)
+        if not self.places and not self.codeless:
+            self.codeless = self._prototypes
         for side, file, line in sorted(self.places):
             self._add_uncalled(side, file, line)
             self._measured.add(function_around(self._raw(side, file), line))
@@ -208,7 +212,12 @@ class TreeDifference:
                 return
         told = [number for number in changed[side] if self.text(side, file)[number - 1] not in ("{", "}")]
         left_out = self._left_out(side, file, told)
-        self._add_codeless(side, file, left_out or [told[:1]])
+        raw, bodies = self._raw(side, file), self._bodies(side, file)
+        if told and all(line not in bodies and is_prototype(raw, line) for line in told):
+            # A prototype has no code. If it matters, its function and the calls differ, too.
+            self._prototypes.append(f"{file}:{told[0]}{' (removed)' if side == REFERENCE else ''}")
+        else:
+            self._add_codeless(side, file, left_out or [told[:1]])
 
     def _add_codeless(self, side: int, file: str, left_out: list[list[int]]) -> None:
         """Record runs of lines without code, each by its first and last line."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candidate.tree.lines.c_text import function_around, macro_name, without_comments
+from candidate.tree.lines.c_text import function_around, is_prototype, macro_name, without_comments
 from candidate.tree.lines.code import Lines
 from candidate.tree.lines.difference import CANDIDATE, REFERENCE, Exercise, TreeDifference
 from fuzz.reports.report import exercise_lines
@@ -281,6 +281,37 @@ def test_a_return_that_may_not_have_run(tmp_path: Path) -> None:
     found = difference(tmp_path, after, CODE - {10})
     assert found.codeless == [f"{FILE}:10"]
     assert not found.exercise(({}, {}), functions=["f"]).exercised
+
+
+def test_a_changed_prototype(tmp_path: Path) -> None:
+    """Name it only if nothing else differs; a table of constants beside other lines is named."""
+    before = f"{BEFORE}\nint h(int x,\n\t  int y);\nextern int same;\nstatic const int table[] = {{ h(1) }};\n"
+    after = before.replace("int y);", "int y,\n\t  int z);")
+    alone = difference(tmp_path / "alone", after, CODE, before)
+    assert (alone.places, alone.codeless) == (set(), [f"{FILE}:15"])
+    beside = after.replace("return y;", "return y + 1;")
+    found = difference(tmp_path / "beside", beside, CODE, before)
+    assert (found.places, found.codeless) == ({(CANDIDATE, FILE, 11)}, [])
+    found = difference(tmp_path / "table", beside.replace("h(1)", "h(2)"), CODE, before)
+    assert found.codeless == [f"{FILE}:18"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("int h(int x);", True),
+        ("extern struct a *h(struct b *b,\n\t\t    int (*f)(int)) __must_check;", True),
+        ("static DEFINE_SPINLOCK(lock);", False),
+        ("EXPORT_SYMBOL(h);", False),
+        ("static int x = h(1);", False),
+        ("enum { ONE };", False),
+        ("extern int x;", False),
+        ("int h(int x)\n{", False),
+    ],
+)
+def test_prototypes(text: str, is_one: bool) -> None:
+    lines_of_it = f"int before;\n{text}\nint after;".split("\n")
+    assert {is_prototype(lines_of_it, 2 + at) for at in range(text.count("\n") + 1)} == {is_one}
 
 
 def test_removed_lines_without_code(tmp_path: Path) -> None:
