@@ -37,10 +37,10 @@ class TreeSide:
 
     :param library: returns the path of the library for a log2 of the page size
     :param kernel: its observers receive the tree's events
-    :param root: the top folder of the tree
+    :param root: returns the top folder of the tree
     """
 
-    def __init__(self, library: Callable[[int], Path], kernel: Kernel, root: Path) -> None:
+    def __init__(self, library: Callable[[int], Path], kernel: Kernel, root: Callable[[], Path]) -> None:
         self.kernel = kernel
         self.library = library
         self.root = root
@@ -93,7 +93,7 @@ class TreeSide:
                     each.set_unwanted(unwanted(self.kernel))
             self.process.set_grace(self.kernel.grace_at)
             self.replay = Replay(self.kernel, self.host, self.process, places_of(library))
-            self.replay.history.errors = ErrorPlaces(self.process, self.root)
+            self.replay.history.errors = ErrorPlaces(self.process, self.root())
         return self.replay
 
     def close(self) -> None:

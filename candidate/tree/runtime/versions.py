@@ -31,7 +31,7 @@ class TreePgtable(Pgtable):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.tree = TreeSide(self.library, kernel, self.root())
+        self.tree = TreeSide(self.library, kernel, self.root)
 
     @staticmethod
     def root() -> Path:
