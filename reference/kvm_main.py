@@ -119,6 +119,9 @@ class KvmMain(NotifierReceiver):
         """``kvm_destroy_vm()`` after the release of the notifier: drop the slots."""
         self.kvm.memslots = []
 
+    def kvm_destroy_nested(self) -> None:
+        """``kvm_destroy_nested()``, if ``kvm_destroy_vm()`` does not run: ports have nothing to free."""
+
     def notify_late(self, start: int, end: int, pfn: int) -> None:
         """Deliver notifications that another CPU began before ``mmu_notifier_release()``: nothing is left to unmap.
 

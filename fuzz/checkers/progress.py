@@ -16,6 +16,8 @@ from .severity import Severity
 # more per page than mapping or unmapping every page of every slot takes.
 BASE_STEPS: Final = 100_000
 STEPS_PER_PAGE: Final = 16
+# Factor where vCPUs have EL2: ranges of the size of a block in the address space of random programs.
+MOST_RANGES: Final = 128
 # One beat of `fuzz.sides.pulse` per this many steps, plus one.
 _BEAT: Final = 255
 
@@ -51,6 +53,9 @@ class Progress(Checker):
         self.steps = 0
         pages = sum(layout.size for layout in side.layouts) >> self.granule.page_shift
         self.limit = BASE_STEPS + STEPS_PER_PAGE * pages
+        if side.nested is not None:
+            # Each notification walks all of the address space at EL1, range by range.
+            self.limit *= MOST_RANGES
 
     def before_operation(self, op: Operation | None) -> None:
         self.steps = 0

@@ -37,6 +37,8 @@ _MEMFD: Final = 15
 _MTE: Final = 15
 _BBM: Final = 50
 _NESTED: Final = 12
+# Guest address bits then, by page size.
+_NESTED_IPA: Final[dict[int, int]] = {4 * KIB: 36, 16 * KIB: 32, 64 * KIB: 36}
 # Percentage of programs with a device that set a memory type for it; percentage without caches; percentage without, or
 # with caches on a machine that can cache such memory.
 _TYPES: Final = 50
@@ -137,9 +139,15 @@ def with_tags(program: Program, hugetlb: bool) -> Program:
 
 
 def nested(program: Program) -> Program:
-    """Return the program on a VM whose vCPUs have EL2, if it is a program of one VM with two vCPUs or more."""
+    """Return the program on a VM whose vCPUs have EL2, if it is a program of one VM with two vCPUs or more.
+
+    Each notification walks all of its address space, which therefore is small.
+    """
     vm = program.vm
-    return replace(program, vm=replace(vm, nested=True)) if vm.vms == 1 and vm.cpus > 1 else program
+    if vm.vms > 1 or vm.cpus == 1:
+        return program
+    small = with_bits(program, _NESTED_IPA[vm.granule])
+    return program if small is None else replace(small, vm=replace(small.vm, nested=True))
 
 
 def with_types(program: Program, source: random.Random) -> Program:
@@ -163,13 +171,20 @@ def stays_wide(granule: int, ipa: int, source: random.Random) -> bool:
 
 def narrowed(program: Program, source: random.Random) -> Program:
     """Return the program on VMs with fewer guest address bits, mostly. Addresses near their end stay near the end."""
-    vm, bits = program.vm, _BLOCK[program.vm.granule] + _BLOCKS
-    if stays_wide(vm.granule, vm.ipa, source):
+    if stays_wide(program.vm.granule, program.vm.ipa, source):
+        return program
+    return with_bits(program, _BLOCK[program.vm.granule] + _BLOCKS) or program
+
+
+def with_bits(program: Program, bits: int) -> Program | None:
+    """Return the program on VMs with at most this many guest address bits; None: its addresses do not allow it."""
+    vm = program.vm
+    if vm.ipa <= bits:
         return program
     end, narrow = 1 << vm.ipa, replace(vm, ipa=bits)
     half = 1 << (bits - 1)
     if any(half - MAX_SLOT_SIZE < where < end - half for where in addresses(program)):
-        return program
+        return None
     return relocated(program, narrow, lambda where: where if where < half else where - end + (1 << bits))
 
 

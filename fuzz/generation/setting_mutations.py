@@ -4,7 +4,7 @@
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from ..language.bounds import MANUAL, ipa_bits
+from ..language.bounds import MANUAL, NESTED_IPA, ipa_bits
 from ..language.program import (
     GIB,
     GRANULES,
@@ -69,7 +69,7 @@ def legal(vm: Vm) -> Vm:
         vm = replace(vm, split=SPLIT_SIZES[vm.granule][-1])
     if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
         vm = replace(vm, ring=0, bitmap=True)
-    if vm.nested and vm.vms > 1:
+    if vm.nested and (vm.vms > 1 or vm.ipa > NESTED_IPA):
         vm = replace(vm, nested=False)
     return vm
 

@@ -22,6 +22,8 @@ from .program import (
 
 # Bits of a physical address, without FEAT_LPA and FEAT_LPA2 and with them.
 PA_BITS: Final = (48, 52)
+# Most bits of a guest address where vCPUs have EL2.
+NESTED_IPA: Final = 40
 CPUS: Final = range(1, 9)
 VMS: Final = range(1, 5)
 MAX_VCPUS: Final = CPUS[-1] * VMS[-1]
@@ -115,6 +117,9 @@ def check_vm(vm: Vm) -> None:
     require(vm.ring or vm.bitmap, "bitmap=off without ring=", "bitmap=on")
     require(not vm.nested or vm.vms == 1, f"nested=on with vms={vm.vms}", "vms=1")
     require(not vm.nested or vm.pa == PA_BITS[0], f"nested=on with pa={vm.pa}", f"pa={PA_BITS[0]}")
+    # Each notification walks all of the address space that the guest hypervisor sees.
+    nested = f"{bits[0]} to {NESTED_IPA}"
+    require(not vm.nested or vm.ipa <= NESTED_IPA, f"nested=on with ipa={vm.ipa}", nested)
 
 
 def ipa_bits(pa: int) -> range:

@@ -29,6 +29,7 @@ from .bounds import (
     MANUAL,
     MAX_SLOT_SIZE,
     MAX_SLOTS,
+    NESTED_IPA,
     PA_BITS,
     RESCHEDS,
     VM_FAILS,
@@ -146,8 +147,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         mte=raw.mte & _UPPER == RARE,
         bbm=raw.bbm & _UPPER == RARE,
     )
-    # Only one VM of 48 bits may have a guest hypervisor.
-    if raw.nested & _UPPER == RARE and vm.vms == 1 and pa == PA_BITS[0]:
+    if raw.nested & _UPPER == RARE and vm.vms == 1 and pa == PA_BITS[0] and vm.ipa <= NESTED_IPA:
         vm = replace(vm, nested=True)
     return vm, raw.slots % MAX_SLOTS + 1
 

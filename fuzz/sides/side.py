@@ -250,10 +250,12 @@ class Side(NotifierReceiver):
             guest.destroy()
         # With a lock left behind, ``kvm_destroy_vm()`` may wait forever. The file of a guest_memfd is not closed, and
         # keeps its VM alive.
-        for guest in reversed(self.running) if not self.kernel.locks else ():
-            if all(layout.slot.backing != MEMFD for layout in guest.layouts):
-                self.active = guest
+        for guest in reversed(self.running):
+            self.active = guest
+            if not self.kernel.locks and all(layout.slot.backing != MEMFD for layout in guest.layouts):
                 guest.free_slots()
+            elif self.nested is not None:
+                guest.main.kvm_destroy_nested()
 
     def end(self, guest: Guest) -> None:
         """End a VM while others continue (``kvm_destroy_vm()``): user space and its memory stay."""

@@ -85,9 +85,8 @@ static long notify(struct vm *v, int op, unsigned long start, unsigned long end,
 static void end(struct vm *v)
 {
 	shim_free_untold(1);
-#ifdef HAVE_DESTROY_NESTED
-	if (v->kvm->arch.nested_mmus)
-		kvm_destroy_nested(v->kvm);
+#ifdef HAVE_NESTED
+	destroy_nested(v->kvm);
 #endif
 	kvm_destroy_vm(v->kvm);
 	shim_free_untold(0);

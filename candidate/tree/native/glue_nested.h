@@ -35,7 +35,7 @@ static long make_nested(struct vm *v, int cpus, int ipa_bits)
 	int k;
 
 	/* Values of ID_AA64MMFR0_EL1.PARange */
-	pa_bits = ipa_bits <= 40 ? 40 : ipa_bits <= 42 ? 42 : ipa_bits <= 44 ? 44 : 48;
+	pa_bits = ipa_bits <= 32 ? 32 : ipa_bits <= 36 ? 36 : 40;
 	set_bit(KVM_ARM_VCPU_HAS_EL2, kvm->arch.vcpu_features);
 	for (k = 0; k < cpus && !ret; k++) {
 		/* As for other parts of vCPUs, there is no record of this page. */
@@ -49,6 +49,15 @@ static long make_nested(struct vm *v, int cpus, int ipa_bits)
 	if (!ret && nested_mmu(v))
 		atomic64_set(&nested_mmu(v)->vmid.id, SHIM_NESTED + 1);
 	return ret;
+}
+
+/* kvm_arch_destroy_vm(), for a VM whose kvm_destroy_vm() does not run */
+static void destroy_nested(struct kvm *kvm)
+{
+#ifdef HAVE_DESTROY_NESTED
+	if (kvm->arch.nested_mmus)
+		kvm_destroy_nested(kvm);
+#endif
 }
 
 /* The last vcpu_put() of each vCPU. */

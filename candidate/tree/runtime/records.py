@@ -141,6 +141,8 @@ OP_AGE: Final = 31
 OP_COPY: Final = 32
 # A VM ends, after OP_RELEASE and OP_LATE, while other VMs continue.
 OP_END: Final = 33
+# What ``kvm_init_nested()`` has allocated is freed, if there is no OP_END.
+OP_DESTROY_NESTED: Final = 34
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

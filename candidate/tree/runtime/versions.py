@@ -235,6 +235,9 @@ class TreeMain(KvmMain):
         self.tree.call(r.OP_END, self.number)
         super().kvm_destroy_vm()
 
+    def kvm_destroy_nested(self) -> None:
+        self.tree.call(r.OP_DESTROY_NESTED, self.number)
+
     def notify_late(self, start: int, end: int, pfn: int) -> None:
         self.tree.call(r.OP_LATE, self.number, start, end, pfn)
 
