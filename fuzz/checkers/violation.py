@@ -51,11 +51,9 @@ class Violation:
         # Filled in by the run. `at`: index of the operation, -1 while the VM is set up. `known`: the known bugs
         # that explain the violation. `after`: earlier violations that a known bug explains and that still stand on
         # the same pages, or anywhere if this violation names neither pages nor a table. `version`: the operation
-        # that wrote the contents of the first page. `silent`: those of `known` whose condition also held on the other
-        # side, in the same operation, without such a violation.
+        # that wrote the contents of the first page.
         self.at = -1
         self.known: tuple[int, ...] = ()
-        self.silent: tuple[int, ...] = ()
         self.after: tuple[Violation, ...] = ()
         self.version = -1
         # Filled in by the checker: an earlier violation of its side from which this one follows.

@@ -17,7 +17,7 @@ from ..checkers.owed import address_of, level_of
 from ..checkers.tlb import Tlb
 from ..execution.executor import Executor
 from ..language.operations import Operation
-from .known import NOW, KnownBug, fitting, known_bugs
+from .known import NOW, KnownBug, fitting
 from .last_fault import HeldPredicates
 from .matching import CACHE_CHECKERS
 from .predicate_notes import PredicateNotes
@@ -27,7 +27,6 @@ from .predicates import (
     HINTED,
     HINTS,
     OF_ACTOR,
-    OF_MACHINE,
     OF_OPERATION,
     OF_PAGES,
     PREDICATES,
@@ -63,24 +62,6 @@ class Conditions(PredicateNotes):
                 violation.known = tuple([number for number, bug in bugs if self.held(bug, violation)])
                 if violation.known and violation.taints:
                     self.standing.add(self.standing_of(violation))
-
-    def would_explain(self, violation: Violation) -> tuple[int, ...]:
-        """Return the known bugs that explain a violation of the other side and whose condition held on this side too.
-
-        Numbers of table pages mean nothing on the other side. A condition about the machine alone holds for any
-        operation, and says nothing of this one.
-        """
-        if violation.table >= 0:
-            return ()
-        bugs = known_bugs()
-        return tuple(
-            [
-                number
-                for number in violation.known
-                if not all(name in OF_MACHINE for _, name in bugs[number].condition)
-                and self.held(bugs[number], violation)
-            ]
-        )
 
     def standing_of(self, violation: Violation) -> Standing:
         """Return a record of an explained violation, which tells later whether the violation still stands."""

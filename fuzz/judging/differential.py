@@ -25,7 +25,6 @@ from ..sides.pulse import CANDIDATE
 from .conditions import Conditions
 from .cost import Comparison, Cost
 from .finding import CLASSES, COMMON, CURED, DIVERGENCE, REGRESSION, Finding
-from .matching import Index
 from .notes import notes_of
 from .once import alike, judge_once, path_features
 from .port_once import PortOnce, ports_alike
@@ -122,18 +121,12 @@ class Lockstep:
         """True if the kernel code of a side crashed or ran away: nothing can run on it any more."""
         return self.left.dead or self.right.dead
 
-    def take(self, ours: list[Violation], theirs: list[Violation], at: int = -1) -> None:
-        """Add the violations of the two sides, explained by known bugs; *at*: the operation, or -1."""
+    def take(self, ours: list[Violation], theirs: list[Violation]) -> None:
+        """Add the violations of the two sides, explained by known bugs."""
         for side, more in enumerate((ours, theirs)):
             if more:
                 self.conditions[side].explain(more)
                 self.found[side].extend(more)
-        # In a par block, code that differs also meets the steps of other actors at other places.
-        if theirs and not (at >= 0 and isinstance(self.program.operations[at], Par)):
-            shown = Index(ours)
-            for violation in theirs:
-                if violation.known and not shown.shares(violation):
-                    violation.silent = self.conditions[0].would_explain(violation)
 
     def step(self, at: int) -> None:
         """Run operation number *at* on both sides, unless one is dead."""
@@ -143,7 +136,7 @@ class Lockstep:
         b, theirs = self.right.step(at)
         if self.left.refused or self.right.refused:
             return
-        self.take(ours, theirs, at)
+        self.take(ours, theirs)
         self.notes += notes_of(at, a, b)
         self.compare(at, (a, b))
         held = self.stretches.compare()

@@ -96,8 +96,6 @@ PREDICATES: Final = {
 }
 
 
-# Predicates of the machine, which hold in all operations or in none.
-OF_MACHINE: Final = (HINTS, DEFERRED)
 # Predicates of pages, or of a table page: if a violation names some, they must hold for those.
 OF_PAGES: Final = (
     *(PART, INSIDE, HINTED, SMALLER, MAPPED, TAGGED, GONE, COPIED, LEAVING),

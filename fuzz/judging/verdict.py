@@ -2,7 +2,6 @@
 """The verdict on a program: the violations of both sides, and their differences, as findings."""
 
 from dataclasses import dataclass, field, replace
-from math import inf
 from typing import Final
 
 from candidate import Candidate
@@ -74,9 +73,6 @@ class Judge:
         self.reference = reference
         self.candidate = candidate
         self.granule = granule
-        # The known bugs that the reference shows, and the operation from which on its silence proves nothing.
-        self.reference_shows: frozenset[str] = frozenset()
-        self.reference_astray = inf
 
     def known(self, violation: Violation) -> KnownBug | None:
         """Return the known bug of the reference that explains a violation and whose condition held, if any."""
@@ -84,15 +80,9 @@ class Judge:
         return next((bug for bug in bugs if has(self.reference, bug)), None)
 
     def excused(self, violation: Violation) -> bool:
-        """Return whether a known bug that both versions have explains a violation.
-
-        If its condition held in the same operation of the reference, the reference would have shown the bug.
-        """
-        silent = violation.silent if violation.at < self.reference_astray else ()
-        entries = known_bugs()
-        bugs = [entries[number] for number in violation.known]
-        unseen = [entries[number].id for number in silent if entries[number].id not in self.reference_shows]
-        return any(bug.id not in unseen and has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
+        """Return whether a known bug that both versions have explains a violation."""
+        bugs = [known_bugs()[number] for number in violation.known]
+        return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
 
     def judge(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
         """Return the verdict for both sides' violations, in order, and the differences between the sides.
@@ -111,8 +101,6 @@ class Judge:
         """
         verdict = Verdict()
         by_reference, by_candidate = Index(reference), Index(candidate)
-        self.reference_shows = frozenset([known_bugs()[number].id for each in reference for number in each.known])
-        self.reference_astray = astray_from(reference, by_candidate)
         ours = weighty(reference, by_candidate, self.excused)
         theirs = weighty(candidate, by_reference, self.excused)
         candidate_astray = astray_from(candidate, by_reference)

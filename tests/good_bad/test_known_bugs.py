@@ -310,34 +310,3 @@ def test_tlb_entries_from_a_freed_table_follow_from_the_same_bug() -> None:
     through = [each for each in found if "through the TLB" in each.signature]
     assert [each.known for each in through] == ["B21"]
     assert {each.known for each in found} == {"B21"}
-
-
-class WarnsOfHugePages(Mmu):
-    """Warns of each huge page, outside of the functions of A1."""
-
-    def kvm_age_hva(self, kvm: kvm, start: int, end: int) -> int:
-        self.k.WARN_ON(end - start > self.PAGE_SIZE, "kvm_age_hva_handler")
-        return super().kvm_age_hva(kvm, start, end)
-
-
-@pytest.mark.parametrize(
-    ("slots", "aged", "kind"),
-    [
-        # The original does not warn of a single page.
-        ("slot a size=4K backing=thp\n", "host age a+0 4K\n", REGRESSION),
-        ("slot a size=8K backing=thp\n", "host age a+0 4K\n", COMMON),
-        # It shows the bug in another operation.
-        ("slot a size=4K backing=thp\nslot b size=8K backing=thp\n", "host age b+0 4K\nhost age a+0 4K\n", COMMON),
-        # The schedule may decide in a block.
-        (
-            "slot a size=4K backing=thp\nslot b size=4K backing=anon\n",
-            "par\n  host0 age a+0 4K\n  host1 discard b+0 4K\nend\n",
-            COMMON,
-        ),
-    ],
-)
-def test_a_known_bug_that_the_reference_would_show_explains_nothing(slots: str, aged: str, kind: str) -> None:
-    """A1: in both versions the slot covers the huge page only in part."""
-    verdict, found = judged(broken(mmu=WarnsOfHugePages), f"vm cpus=1 fwb=on\n{slots}cpu0 read a+0\n{aged}")
-    assert {each.signature for each in found if each.known} == {"contract: kvm_age_hva_handler: WARN"}
-    assert {each.kind for each in verdict.findings if each.signature.endswith(": WARN")} == {kind}
