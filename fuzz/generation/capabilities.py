@@ -37,8 +37,8 @@ _MEMFD: Final = 15
 _MTE: Final = 15
 _BBM: Final = 50
 _NESTED: Final = 12
-# Guest address bits then, by page size.
-_NESTED_IPA: Final[dict[int, int]] = {4 * KIB: 36, 16 * KIB: 32, 64 * KIB: 36}
+# Most guest address bits then.
+_NESTED_IPA: Final = 36
 # Percentage of programs with a device that set a memory type for it; percentage without caches; percentage without, or
 # with caches on a machine that can cache such memory.
 _TYPES: Final = 50
@@ -146,7 +146,7 @@ def nested(program: Program) -> Program:
     vm = program.vm
     if vm.vms > 1 or vm.cpus == 1:
         return program
-    small = with_bits(program, _NESTED_IPA[vm.granule])
+    small = with_bits(program, _NESTED_IPA)
     return program if small is None else replace(small, vm=replace(small.vm, nested=True))
 
 
@@ -236,7 +236,7 @@ def with_lpa(program: Program, narrow: bool, source: random.Random) -> Program:
     :param narrow: as in `Offers`
     """
     vm = program.vm
-    if vm.granule != 64 * KIB or vm.pa == 52 or source.randrange(100) >= _WIDE:
+    if vm.granule != 64 * KIB or vm.pa == 52 or vm.nested or source.randrange(100) >= _WIDE:
         return program
     return widened(program, wide_bits(vm.granule, narrow, source))
 

@@ -11,17 +11,18 @@ from fuzz.generation.capabilities import Offers, equipped, widened
 from fuzz.generation.capping import splits
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
-from fuzz.language.operations import ClearLog, Operation, SetLog
-from fuzz.language.program import HUGE_SHIFT, KIB, MEMFD, TAGLESS
+from fuzz.language.operations import ClearLog, Operation, SetLog, SlotCreate, SlotMove
+from fuzz.language.program import GRANULES, HUGE_SHIFT, KIB, MEMFD, TAGLESS
 from fuzz.language.text import parse, print_program
 from fuzz.language.validate import validate
 
 COUNT = 200
 
 
-def splitting_succeeds(operation: Operation) -> Operation:
-    """Return the operation without an allocation failure during the splitting of blocks."""
-    return replace(operation, fail=None) if isinstance(operation, SetLog | ClearLog) else operation
+def with_all_memory(operation: Operation) -> Operation:
+    """Return the operation without an allocation failure, in the splitting of blocks or in the change of a slot."""
+    changes = isinstance(operation, SetLog | ClearLog | SlotCreate | SlotMove)
+    return replace(operation, fail=None) if changes else operation
 
 
 def test_programs_use_offered_capabilities_only() -> None:
@@ -31,11 +32,12 @@ def test_programs_use_offered_capabilities_only() -> None:
         without, program = plain.next(), both.next()
         assert (without.vm.split, without.vm.ring, without.vm.grace) == (0, 0, None)
         vm = replace(program.vm, split=0, ring=0, grace=None)
-        operations = tuple(map(splitting_succeeds, program.operations))
+        operations = tuple(map(with_all_memory, program.operations))
         if program.vm.ring:
             # Writes that a reset of the ring takes apart may follow.
             operations = operations[: len(without.operations)]
-        assert replace(program, vm=vm, operations=operations) == without
+        expected = tuple(map(with_all_memory, without.operations))
+        assert replace(program, vm=vm, operations=operations) == replace(without, operations=expected)
         assert program.vm.split or operations == program.operations[: len(operations)]
         fails += operations != program.operations[: len(operations)]
         splits += program.vm.split != 0
@@ -80,8 +82,9 @@ def test_vms_have_mte_if_it_is_offered(hugetlb: bool) -> None:
     assert (large > 0) is hugetlb
 
 
-def test_vcpus_have_el2_if_it_is_offered() -> None:
-    plain, offered = Generator(3), Generator(3, offers=Offers(nested=True))
+@pytest.mark.parametrize("granule", GRANULES)
+def test_vcpus_have_el2_if_it_is_offered(granule: int) -> None:
+    plain, offered = Generator(3, granule), Generator(3, granule, Offers(nested=True))
     found = 0
     for _ in range(COUNT):
         without, program = plain.next(), offered.next()
