@@ -52,7 +52,7 @@ def suitable(path: Path) -> bool:
     return (
         program.vm.granule == 4096
         and program.vm.pa <= 48
-        and not re.search("^par|memfd|split=", path.read_text(), re.MULTILINE)
+        and not re.search("^par|memfd|split=|nested=", path.read_text(), re.MULTILINE)
     )
 
 
