@@ -51,7 +51,7 @@ static long make_nested(struct vm *v, int cpus, int ipa_bits)
 	return ret;
 }
 
-/* kvm_arch_destroy_vm(), for a VM whose kvm_destroy_vm() does not run */
+/* The part of kvm_arch_destroy_vm() that concerns these tables. */
 static void destroy_nested(struct kvm *kvm)
 {
 #ifdef HAVE_DESTROY_NESTED
