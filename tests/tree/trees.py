@@ -36,7 +36,8 @@ def needs_optional_features(program: Program) -> bool:
     """Return whether a program needs a feature that only some trees have."""
     vm = program.vm
     lpa2 = vm.pa > 48 and vm.granule < 64 * KIB
-    return vm.split > 0 or vm.ring > 0 or vm.mte or lpa2 or any(slot.backing == MEMFD for slot in program.slots)
+    memfd = any(slot.backing == MEMFD for slot in program.slots)
+    return vm.split > 0 or vm.ring > 0 or vm.mte or vm.bbm or vm.nested or lpa2 or memfd
 
 
 def real_tree(name: str = "6.12") -> Path:
