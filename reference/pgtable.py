@@ -174,8 +174,6 @@ class Pgtable:
     COUNTS_NON_ZERO: ClassVar[bool] = False
     # Whether walks under the mmu lock for reading are read-side critical sections of RCU (from v6.2 on).
     WALKS_UNDER_RCU: ClassVar[bool] = False
-    # ``kvm_pgtable_stage2_relax_perms()`` fails with -EAGAIN where there is no leaf; otherwise it succeeds.
-    RELAXING_NEEDS_LEAF: ClassVar[bool] = False
     # Whether valid entries of a hyp table hold a reference on its page (v5.13 on).
     COUNTS_HYP: ClassVar[bool] = False
     # Walks under the mmu lock for reading change entries only by compare-exchange (``KVM_PGTABLE_WALK_SHARED``, v6.2).

@@ -35,14 +35,6 @@ def pgtable_of(source: TreeSource, added: Sequence[str], library_of: Callable[[i
 
         COUNTS_NON_ZERO = _has_any(source, (PGTABLE, *added), "stage2_pte_is_counted")
         COUNTS_HYP = _has_any(source, (PGTABLE, *added), r"hyp_map_walker_try_leaf\((?:(?!^}).)*get_page\(")
-        # Relaxing reports the error of the walker, which fails for an invalid entry.
-        RELAXING_NEEDS_LEAF = _has_any(
-            source, (PGTABLE, *added), r"^static int stage2_attr_walker\((?:(?!^\}).)*-EAGAIN"
-        ) and _has_any(
-            source,
-            (PGTABLE, *added),
-            r"^int kvm_pgtable_stage2_relax_perms\((?:(?!^\}).)*\b(?:KVM_PGTABLE_WALK_HANDLE_FAULT|flags)\b",
-        )
         WALKS_UNDER_RCU = _has(source, walks, r"\brcu_read_lock\(\)")
         EXCHANGES_SHARED = _has(source, walks, "KVM_PGTABLE_WALK_SHARED")
         ASKS_FOR_BBM = _has_any(source, (PGTABLE, MMU, *added), r"\bsystem_supports_bbml|\bARM64_HAS_BBML")

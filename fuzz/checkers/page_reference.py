@@ -7,10 +7,10 @@ accessed if the fault mapped it or granted more (but not if it only set an acces
 the host sees when it ages pages), dirty if the fault made it writable. A leaf must have let the guest write since
 the fault last took the mmu lock, or the fault marks nothing dirty: it must retry, or it has lost a race for an entry.
 Who stored that leaf does not matter: the winner of the race may have stored an equal entry. Exempt is a permission
-fault whose leaf is gone by then, if relaxing no leaf succeeds in the version that determines what is required, as it
-does in 6.1 and before; the page is still the host's page there. Only dirty is judged so, because many versions mark
-accessed on a retry too. While a fault marks a page, a reference or the mmu lock must hold the page; an actor that
-frees it has to wait for that lock.
+fault whose leaf is gone by then, because relaxing no leaf succeeds in many versions, and the page is still the host's
+page there. Only dirty is judged so, because many versions mark accessed on a retry too. While a fault
+marks a page, a reference or the mmu lock must hold the page; an actor that frees
+it has to wait for that lock.
 
 Device frames have no page to pin or mark. A notifier (``change_pte``) maps
 without a reference, because the host holds the page meanwhile. Direct calls
@@ -296,8 +296,7 @@ class PageReference(FaultChecker):
             return ""
         if own.must_retry:
             return "the fault must retry, because the host may have taken the page back"
-        gone = own.fault == PERMISSION and self.shadow.lookup(own.fault_ipa)[0] < 0
-        if gone and not self.side.relaxing_needs_leaf:
+        if own.fault == PERMISSION and self.shadow.lookup(own.fault_ipa)[0] < 0:
             return ""
         return "the fault mapped nothing that the guest may write"
 

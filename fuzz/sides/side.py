@@ -160,7 +160,6 @@ class Side(NotifierReceiver):
         refuses = self.version.mmu.REFUSES_UNCACHEABLE or standard.mmu.REFUSES_UNCACHEABLE
         # KVM must refuse memory of a device that user space maps with caches.
         self.refuses_cached_devices = refuses and not self.caches_devices
-        self.relaxing_needs_leaf = standard.pgtable.RELAXING_NEEDS_LEAF
         self.host.traits = standard.main.HOST
 
     def lay_out(self, slot: Slot) -> None:

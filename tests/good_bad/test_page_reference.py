@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """page-reference: a fault's frame is pinned while it is mapped, marked, and released once, on every path."""
 
-from typing import ClassVar
-
 import pytest
 
 from reference.kvm import kvm
 from reference.kvm_host import KvmHost
-from reference.pgtable import Pgtable
 
 from .case import EVERYWHERE, ORIGINAL, Case, broken, each, violations
 from .reference_mistakes import (
@@ -116,19 +113,6 @@ def test_page_reference_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
 
 
-# The host takes the leaf away before the fault samples.
-GONE = (
-    "vm\nslot a size=68K backing=thp log=on\ncpu1 read a+8K\ncpu1 read a+64K\npar\n  host0 share a+64K 4K\n"
-    "  cpu1 write a+8K\n  switch host0 to cpu1 before lock 1\n  switch cpu1 to host0 after lock 1\nend\n"
-)
-
-
-class RelaxingShouldFail(Pgtable):
-    """Belongs to versions in which relaxing no leaf fails, and succeeds all the same."""
-
-    RELAXING_NEEDS_LEAF: ClassVar[bool] = True
-
-
 OWES_NOTHING = (
     Case("a direct call", "", ORIGINAL, "vm cpus=1\nslot a size=2M backing=thp\ntable map a+0 2M rw\n"),
     Case("device memory", "", ORIGINAL, "vm cpus=1\nslot d size=16K backing=device\ncpu0 write d+0\n"),
@@ -155,18 +139,19 @@ OWES_NOTHING = (
         "vm ipa=32 cpus=1 fwb=on\nslot a size=1G backing=hugetlb1g\ncpu0 write a+0\nlog a on\ncpu0 write a+0\n"
         "log a off\ncpu0 write a+4K\n",
     ),
-    Case("a permission fault whose leaf the host takes away before it samples", "", ORIGINAL, GONE),
+    Case(
+        "a permission fault whose leaf the host takes away before it samples",
+        "",
+        ORIGINAL,
+        "vm\nslot a size=68K backing=thp log=on\ncpu1 read a+8K\ncpu1 read a+64K\npar\n  host0 share a+64K 4K\n"
+        "  cpu1 write a+8K\n  switch host0 to cpu1 before lock 1\n  switch cpu1 to host0 after lock 1\nend\n",
+    ),
 )
 
 
 @each(OWES_NOTHING)
 def test_mappings_that_need_no_reference_and_no_mark(case: Case) -> None:
     assert case.all_good() == []
-
-
-def test_a_dirty_mark_of_a_fault_that_relaxed_no_leaf() -> None:
-    found = [violation.signature for violation in violations(broken(RelaxingShouldFail), GONE)]
-    assert found == [f"{RULE}marked dirty, not mapped{PERMISSION}"]
 
 
 def test_a_stale_leaf_is_not_also_a_reference_violation() -> None:
