@@ -63,6 +63,6 @@ def test_a_top_up_of_another_cache_is_none(name: str, tmp_path: Path) -> None:
     assert "memcache: stage2_map_walker: allocation without a top-up after a translation fault" in [
         each.signature for each in found
     ]
-    reason = "nothing was topped up for it in mmu_page_cache; "
-    assert any(each.reason.startswith(reason) and "topped up in split_page_cache" in each.reason for each in found)
+    reason = "nothing was topped up for it in mmu_page_cache; a top-up guarantees "
+    assert any(each.reason.startswith(reason) and " in split_page_cache" in each.reason for each in found)
     assert violations(candidate.get(version(name)), PROGRAM) == []

@@ -18,7 +18,7 @@ REFUSED: Final = {
     "VM": ((r.OP_UNMAP_VM, r.MAX_VMS), "an unknown VM"),
     "vCPU": ((r.OP_FAULT, 0, r.MAX_CPUS), "an unknown vCPU"),
     "vCPU that the VM does not have": ((r.OP_FAULT, 0, 1), "an unknown vCPU"),
-    "operation": ((r.OP_END + 1, 0), "an unknown operation"),
+    "operation": ((r.OP_DESTROY_NESTED + 1, 0), "an unknown operation"),
     "copy": (
         (r.OP_COPY, 0, 1 << 30, 4096, r.ANSWERS // 3 + 1, 1 << 20),
         "more pages copied at once than there is room for answers",
