@@ -8,10 +8,9 @@ entries that user space has not collected.
 import random
 from typing import Final
 
-from ..language.operations import GetLog, GuestAccess, SetLog
 from ..language.program import Program, Slot
 from .builder import ProgramBuilder
-from .ring_visits import may_visit
+from .ring_visits import may_visit, write_between_collections
 
 # Percentage of programs with dirty rings; maximum number of entries of a ring that is filled.
 _FULL: Final = 4
@@ -44,16 +43,10 @@ def filled(program: Program, slot: Slot, source: random.Random) -> Program:
     :param slot: one of its slots, as `may_fill` requires
     """
     builder = ProgramBuilder(source, 0, program)
-    page = builder.page
     count = program.vm.ring // _ENTRY + source.randrange(1, _MORE + 1)
-    first = source.randrange(slot.size // page - count + 1)
+    first = source.randrange(slot.size // builder.page - count + 1)
     pages = list(range(first, first + count))
     if builder.chance(50):
         pages.reverse()
-    cpu = builder.cpu_of(slot)
-    if not builder.is_logged(slot):
-        builder.add(SetLog(slot.name, True))
-    builder.add(GetLog(slot.name))
-    builder.add(*(GuestAccess(cpu, "write", slot.name, each * page) for each in pages))
-    builder.add(GetLog(slot.name))
+    write_between_collections(builder, slot, pages)
     return builder.program()

@@ -6,6 +6,7 @@ before or after the others, and handle no page beyond the end of the slot.
 """
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from ..language.bounds import wanted_backings
@@ -65,12 +66,17 @@ def visited(program: Program, slot: Slot, source: random.Random) -> Program:
         again = slot.size // page - 1 - apart.randrange(_FAR)
         first = min(first, again - _AT_ONCE)
         pages = [first, first + ahead, again]
+    write_between_collections(builder, slot, pages)
+    builder.add(GuestAccess(builder.cpu_of(slot), "write", slot.name, again * page))
+    builder.add(GetLog(slot.name))
+    return builder.program()
+
+
+def write_between_collections(builder: ProgramBuilder, slot: Slot, pages: Sequence[int]) -> None:
+    """Let one vCPU write pages of a slot, given by number, between two collections of its log."""
     cpu = builder.cpu_of(slot)
     if not builder.is_logged(slot):
         builder.add(SetLog(slot.name, True))
     builder.add(GetLog(slot.name))
-    builder.add(*(GuestAccess(cpu, "write", slot.name, each * page) for each in pages))
+    builder.add(*(GuestAccess(cpu, "write", slot.name, each * builder.page) for each in pages))
     builder.add(GetLog(slot.name))
-    builder.add(GuestAccess(builder.cpu_of(slot), "write", slot.name, again * page))
-    builder.add(GetLog(slot.name))
-    return builder.program()
