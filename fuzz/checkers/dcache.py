@@ -323,7 +323,7 @@ class Dcache(GuestChecker):
         are on. A set/way operation counts only while they do not trap yet.
         """
         # As a tuple, this is compiled to comparisons; a union is created anew on each call.
-        if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or self.side.vm_of(op.cpu).number != self.guest.vm:
+        if not isinstance(op, (GuestSetWay, GuestCache, GuestReset)) or not self.guest.has_cpu(op.cpu):
             return False
         untrapped = op.cpu in self.untrapped
         if isinstance(op, GuestCache):

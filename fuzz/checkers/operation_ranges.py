@@ -12,7 +12,7 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
     if isinstance(op, ops.GuestReset):
         return live_slots(guest) if unmapped_by(guest, op) else []
     if isinstance(op, (ops.GuestCache, ops.GuestSetWay)):
-        return live_slots(guest) if guest.side.vm_of(op.cpu).number == guest.vm else []
+        return live_slots(guest) if guest.has_cpu(op.cpu) else []
     if isinstance(
         op, (ops.HypMap, ops.VmEnd, ops.GuestMove, ops.GuestOutside, ops.Speculate, ops.Evict, ops.VmidRollover)
     ):
@@ -85,5 +85,4 @@ def live_slots(guest: Guest) -> list[tuple[int, int]]:
 
 def unmapped_by(guest: Guest, op: ops.GuestReset) -> bool:
     """Return whether a reset unmaps this VM: the vCPU belongs to it and has run, and there is no FWB."""
-    mine = guest.side.vm_of(op.cpu).number == guest.vm
-    return mine and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once
+    return guest.has_cpu(op.cpu) and not guest.fwb and guest.vcpus[op.cpu % guest.side.cpus].has_run_once

@@ -154,6 +154,10 @@ class Guest:
         """True for the tables of vCPUs at EL1 (`fuzz.sides.nested`)."""
         return self.vm != self.number
 
+    def has_cpu(self, cpu: int) -> bool:
+        """Return whether a vCPU belongs to its VM, at whatever level it runs; *cpu*: counted over all VMs."""
+        return self.side.vm_of(cpu).number == self.vm
+
     @property
     def vtcr(self) -> int:
         """VTCR_EL2 of the guest: as the tree composed it, otherwise as it has to be."""
