@@ -66,8 +66,6 @@ class VmReplay:
         self.process = process
         self.places = places
         self.vms: list[kvm] = []
-        # The tables of vCPUs at EL1, number `records.NESTED`.
-        self.nested: kvm_s2_mmu | None = None
         tlb = kernel.tlb
         assert isinstance(tlb, TreeTlb)
         tlb.vms = self.vms
@@ -98,15 +96,10 @@ class VmReplay:
         return found
 
     def mmu_of(self, number: int) -> kvm_s2_mmu:
-        """Return the ``kvm_s2_mmu`` of a number: that of a VM, or `nested`."""
-        if number < len(self.vms):
-            return self.vms[number].mmu
-        assert self.nested is not None
-        return self.nested
-
-    def nest(self, mmu: kvm_s2_mmu) -> None:
-        """Set the tables of vCPUs at EL1."""
-        self.nested = self.tlb.nested = mmu
+        """Return the ``kvm_s2_mmu`` of a number in records."""
+        mmu = self.tlb.mmu_of(number)
+        assert mmu is not None
+        return mmu
 
     def name(self, number: int) -> str:
         """Return the text of a record by its number."""

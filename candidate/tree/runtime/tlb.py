@@ -64,8 +64,9 @@ class TreeTlb(TlbVhe):
         self.noted: list[tuple[int, int, str]] = []
         self.telling = False
         self.loaded = 0
-        # In the order of their numbers in the tree's code, from 1 on.
+        # In the order of their numbers in the tree's code.
         self.vms: list[kvm] = []
+        # The tables of vCPUs at EL1, number `NESTED`.
         self.nested: kvm_s2_mmu | None = None
 
     def note(self, name: str, operand: int, place: str = "") -> None:
@@ -123,12 +124,14 @@ class TreeTlb(TlbVhe):
     def by_vmid(self, vttbr: int) -> int:
         """Return VTTBR_EL2 with the VM's number replaced by its current VMID; number 0 stands for no VM."""
         number = vttbr >> VTTBR_VMID_SHIFT
-        vmid = number
-        if 0 < number <= len(self.vms):
-            vmid = self.vms[number - 1].mmu.hardware_vmid.vmid
-        elif number == NESTED + 1 and self.nested is not None:
-            vmid = self.nested.hardware_vmid.vmid
-        return vmid << VTTBR_VMID_SHIFT
+        mmu = self.mmu_of(number - 1)
+        return (number if mmu is None else mmu.hardware_vmid.vmid) << VTTBR_VMID_SHIFT
+
+    def mmu_of(self, number: int) -> kvm_s2_mmu | None:
+        """Return the ``kvm_s2_mmu`` of a number in the tree's code; None: there is none."""
+        if 0 <= number < len(self.vms):
+            return self.vms[number].mmu
+        return self.nested if number == NESTED else None
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         if self.telling:
