@@ -70,18 +70,12 @@ static struct kvm_pgtable hyp_pgt;
 int shim_vmid_of_walk(const void *p)
 {
 	const struct kvm_pgtable *pgt = p;
-	int i;
+	int vm;
 
 	if (pgt == &hyp_pgt)
 		return 0;
-	for (i = 0; i < SHIM_MAX_VMS; i++)
-		if (vms[i].kvm && pgt->mmu == &vms[i].kvm->arch.mmu)
-			return i + 1;
-#ifdef HAVE_NESTED
-	if (vms[0].kvm && pgt->mmu && pgt->mmu == nested_mmu(&vms[0]))
-		return SHIM_NESTED + 1;
-#endif
-	return -1;
+	vm = shim_vm_of_mmu(pgt->mmu);
+	return vm < 0 ? -1 : vm + 1;
 }
 int shim_walks_user_tables(const void *p)
 {
