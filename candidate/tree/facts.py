@@ -98,10 +98,11 @@ def uses(source: TreeSource, paths: Sequence[str], names: Sequence[str]) -> dict
     :returns: symbol -> places
     """
     found: dict[str, list[str]] = {name: [] for name in names}
+    words = {name: re.compile(rf"\b{re.escape(name)}\b") for name in names}
     for path in paths if names else ():
         lines = without_comments(source.text(path)).splitlines()
         for name, places in found.items():
-            word = re.compile(rf"\b{re.escape(name)}\b")
+            word = words[name]
             numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
             around = [(number, function_around(lines, number)) for number in numbers]
             places += [f"{path}:{number}, in {function}()" for number, function in around if function]
