@@ -221,7 +221,7 @@ class Process(Exchange):
     def counters(self) -> bytes:
         """Return the counters of the tree's code (`candidate.tree.lines.code`) for this or the last program.
 
-        They are valid once the program is over, and empty if the library does not count.
+        They are valid while the process waits, and empty if the library does not count.
         """
         return self.memory[COUNTERS_AT : COUNTERS_AT + self.counter_bytes]
 
