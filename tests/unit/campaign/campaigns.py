@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 from fuzz.campaign.campaign import run
 from fuzz.campaign.store.database import NAME, connect_to_read
@@ -163,9 +164,14 @@ class Until:
 
 
 def go_on(folder: Path, units: int, settings: Settings = SETTINGS, accepted: Accepted | None = None) -> Overview:
-    """Run a campaign until it has done this many units and replayed its findings."""
+    """Run a campaign until it has done this many units and replayed its findings.
+
+    The unit that Ctrl-C interrupts may add findings. The replays of these may take their time, too.
+    """
     screen = Until(lambda overview: overview.units >= units and not overview.waiting)
-    why, overview = run(folder, settings, accepted or Accepted(), screen)
+    with patch("fuzz.campaign.work.coordinator._REPLAY_TIMEOUT", PATIENCE):
+        why, overview = run(folder, settings, accepted or Accepted(), screen)
     assert why == INTERRUPTED
+    assert not overview.waiting
     check(folder)
     return overview
