@@ -2,7 +2,7 @@
 """Facts about a tree, for people. Its version number also decides traits of the host model. No build needs them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,13 +10,15 @@ from .building import symbols
 from .building.git import GitError, git
 from .building.probes import optional
 from .building.reach import UnreachedFeature, unreachable
-from .building.source import COMPILED, TreeSource
+from .building.source import ARM, COMPILED, TreeSource
 from .library import BuiltTree
 from .lines.c_text import function_around, without_comments
 
 # All classes of symbols, in the order in which they are shown.
 KINDS: Final = (*symbols.CLASSES, symbols.UNKNOWN)
 _NUMBER: Final = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", re.MULTILINE)
+# Folders of KVM.
+_KVM: Final = (f"{ARM}/kvm", "virt/kvm")
 # Paths that a build may read.
 _READ: Final = ("arch/arm64", "include", "virt/kvm", "lib/rbtree.c", "lib/interval_tree.c")
 
@@ -33,6 +35,7 @@ class TreeFacts:
     :param probes: names of the probes that match
     :param kinds: symbol outside of its files -> one of `KINDS`
     :param uses: unknown symbol -> the places in the compiled files that name it, as far as they are found
+    :param defined: unknown symbol -> the file of KVM that defines it and is not compiled, if one is found
     :param idle: the symbols that no request of the driver can call
     :param unreached: C file -> its functions that no request of the driver can call
     :param failed: C file with functions that the tree may need -> why it does not compile here
@@ -47,6 +50,7 @@ class TreeFacts:
     probes: list[str]
     kinds: dict[str, str]
     uses: dict[str, list[str]]
+    defined: dict[str, str]
     idle: list[str]
     unreached: dict[str, list[str]]
     failed: dict[str, str]
@@ -74,6 +78,7 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
     record = built.record
     paths = [*(path for path in COMPILED if path in record["files"]), *record["added"]]
     compiled = {path: source.text(path).count("\n") for path in paths}
+    unknown = [name for name, kind in record["symbols"].items() if kind == symbols.UNKNOWN]
     return TreeFacts(
         source.name,
         version(source),
@@ -82,7 +87,8 @@ def facts(source: TreeSource, built: BuiltTree) -> TreeFacts:
         len(record["files"]) - len(compiled),
         record["probes"],
         record["symbols"],
-        uses(source, paths, [name for name, kind in record["symbols"].items() if kind == symbols.UNKNOWN]),
+        uses(source, paths, unknown),
+        definitions(source, compiled, unknown),
         record["idle"],
         record["unreached"],
         record["failed"],
@@ -106,6 +112,27 @@ def uses(source: TreeSource, paths: Sequence[str], names: Sequence[str]) -> dict
             numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
             around = [(number, function_around(lines, number)) for number in numbers]
             places += [f"{path}:{number}, in {function}()" for number, function in around if function]
+    return found
+
+
+def definitions(source: TreeSource, compiled: Collection[str], names: Sequence[str]) -> dict[str, str]:
+    """Return the files of KVM outside of the compiled ones that define functions.
+
+    :param compiled: paths of the compiled files
+    :param names: of the functions
+    :returns: function -> path of the file; the functions of other parts of Linux are missing
+    """
+    found: dict[str, str] = {}
+    starts = {
+        name: re.compile(rf"^[a-z][^;{{}}=()#]*\b{re.escape(name)}\([^;{{}}]*\)\s*{{", re.MULTILINE) for name in names
+    }
+    for folder in _KVM if names else ():
+        for file in sorted((source.root / folder).rglob("*.c")):
+            path = file.relative_to(source.root).as_posix()
+            if path in compiled:
+                continue
+            text = without_comments(file.read_text(errors="replace"))
+            found |= {name: path for name, start in starts.items() if name in text and start.search(text)}
     return found
 
 

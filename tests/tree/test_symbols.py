@@ -31,6 +31,7 @@ from candidate.tree.building.symbols import (
 from candidate.tree.facts import facts
 from candidate.tree.library import TreeError, make
 from fuzz.command_line import cli
+from fuzz.command_line.commands.tree import unknown_text
 
 from ..unit.console import refused
 from .trees import changed, real_tree, real_trees, small_tree
@@ -118,6 +119,22 @@ def test_a_new_dependency_of_a_patch_is_unknown(tmp_path: Path, common_cache: Pa
     assert "patched_in" not in built.record["idle"]
     line = text[: text.index(old)].count("\n") + 4
     assert facts(TreeSource(copy), built).uses == {"patched_in": [f"{path}:{line}, in kvm_handle_guest_abort()"]}
+
+
+def test_a_function_in_a_file_that_is_not_compiled_is_unknown(tmp_path: Path, common_cache: Path) -> None:
+    """A patch moves a function into mmio.c; the command names that file."""
+    tree = real_tree()
+    path, new = "arch/arm64/kvm/mmu.c", "arch/arm64/kvm/mmio.c"
+    text = (tree / path).read_text()
+    found = re.search(r"^static bool memslot_is_logging\(.*?\n}\n", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    declared = "bool memslot_is_logging(struct kvm_memory_slot *memslot);\n"
+    moved = (tree / new).read_text() + found[0].removeprefix("static ")
+    copy = changed(tree, tmp_path / "tree", {path: text.replace(found[0], declared), new: moved})
+    about = facts(TreeSource(copy), make(TreeSource(copy), BuildSettings()))
+    assert about.defined == {"memslot_is_logging": new}
+    line = unknown_text("memslot_is_logging", about.uses["memslot_is_logging"], new)
+    assert line.startswith(f"memslot_is_logging: is in {new}, which is not compiled; {path}:")
 
 
 def test_a_definition_of_the_tree_overrides_a_model(tmp_path: Path, common_cache: Path) -> None:

@@ -133,7 +133,8 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     number of lines), ``read`` (number of other files), ``failed`` (C file that the tree may need -> why it does not
     compile here), ``probes``; ``granule``, ``library``, ``cached``, ``seconds``
     (duration of the build, when it was made), ``compiler``; ``symbols`` (class -> names), ``uses`` (unknown symbol ->
-    places of the tree that name it), ``idle`` (symbols that nothing can call), ``refused`` (reason -> names, without
+    places of the tree that name it), ``defined`` (unknown symbol -> the file of KVM that has it and is not compiled),
+    ``idle`` (symbols that nothing can call), ``refused`` (reason -> names, without
     the idle ones); ``features`` (for each ``name``, ``why``)
     and ``functions`` (C file -> names): what no operation can reach. ``bugs``: the known bugs, for each ``id``,
     ``program``, ``signature`` (null: the tree does not have it), ``refused`` (why the program has no verdict, or
@@ -156,6 +157,7 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
         "compiler": built.record["compiler"],
         "symbols": {kind: found.named(kind) for kind in KINDS},
         "uses": found.uses,
+        "defined": found.defined,
         "idle": found.idle,
         "refused": found.refused(),
         "features": [{"name": each.name, "why": each.why} for each in found.features],
@@ -174,9 +176,13 @@ def answer(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[
     }
 
 
-def unknown_text(name: str, uses: Sequence[str]) -> str:
-    """Return a line about an unknown symbol and the places of the tree that name it."""
-    return f"{name}: {'; '.join(uses)}" if uses else name
+def unknown_text(name: str, uses: Sequence[str], file: str) -> str:
+    """Return a line about an unknown symbol, the file of the tree that defines it, and the places that name it.
+
+    :param file: "" if no file is known
+    """
+    about = [*([f"is in {file}, which is not compiled"] if file else []), *uses]
+    return f"{name}: {'; '.join(about)}" if about else name
 
 
 def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[KnownBugAnswer] = ()) -> str:
@@ -189,12 +195,13 @@ def text(found: "TreeFacts", built: "BuiltTree", granule: str, bugs: Sequence[Kn
         title += f"; commit {commit[:12]}{', with local changes' if plus else ''}"
     files = [f"{path}, {lines} lines" for path, lines in found.compiled.items()]
     took = "found in the cache" if built.cached else f"{built.record['seconds']:.1f} s"
+    unknown = [unknown_text(name, uses, found.defined.get(name, "")) for name, uses in found.uses.items()]
     sections = [
         ("compiled", [*files, f"and {found.read} other files of the tree that the build read"]),
         ("optional features", features(found)),
         ("builds", [f"yes, {granule} pages, {built.record['compiler']}, {took}", str(built.library)]),
         ("external symbols", [counted(found)]),
-        (f"unknown {_NO_VERDICT}", [unknown_text(*each) for each in found.uses.items()] or ["none"]),
+        (f"unknown {_NO_VERDICT}", unknown or ["none"]),
         *(
             [("needed, but does not compile here", [f"{path}: {why}" for path, why in found.failed.items()])]
             if found.failed
