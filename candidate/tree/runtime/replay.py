@@ -161,7 +161,7 @@ class Replay(HostReplay):
         elif kind <= r.ROOT:
             self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
-            self.tlb.note(self.name(name), a, k.place)
+            self.instructions.note(self.name(name), a, k.place)
         elif kind == r.CONTENTS:
             k.found_contents(a, b, c)
         elif kind == r.UNWRITTEN:

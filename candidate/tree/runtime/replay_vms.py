@@ -70,6 +70,7 @@ class VmReplay:
         assert isinstance(tlb, TreeTlb)
         tlb.vms = self.vms
         self.tlb = tlb
+        self.instructions = tlb.reported
         # Number of pages and host address of the slot being set, by VM and slot number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Memory caches by their numbers in records.

@@ -47,27 +47,19 @@ _NUMBERS: Final = {
 _NOTHING: Final = frozenset({"dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"})
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
-class TreeTlb(TlbVhe):
-    """Executes the instructions that a tree's code reported; runs the port's code if the tree reported none.
+class Instructions:
+    """The instructions that a call of a tree's tlb.c reported.
 
-    *told*: instructions, operands and places of the call in progress; *telling*: the call runs the tree's own code;
+    It is no part of `TreeTlb` because calls of methods that plain Python may override are slow.
+
+    *noted*: instructions, operands and places of the call in progress; *telling*: the call runs the tree's own code;
     *loaded*: VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs
-
-    *content*: identifies the code
     """
 
-    content = ""
-
-    def __init__(self, assembly: Assembly) -> None:
-        super().__init__(assembly)
+    def __init__(self) -> None:
         self.noted: list[tuple[int, int, str]] = []
         self.telling = False
         self.loaded = 0
-        # In the order of their numbers in the tree's code.
-        self.vms: list[kvm] = []
-        # The tables of vCPUs at EL1, number `NESTED`.
-        self.nested: kvm_s2_mmu | None = None
 
     def note(self, name: str, operand: int, place: str = "") -> None:
         """Record one instruction.
@@ -86,6 +78,24 @@ class TreeTlb(TlbVhe):
         elif name not in _NOTHING:
             raise TreeRefusedError(f"tlb.c has an instruction that is not modelled: {name}")
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreeTlb(TlbVhe):
+    """Executes the instructions that a tree's code reported; runs the port's code if the tree reported none.
+
+    *content*: identifies the code
+    """
+
+    content = ""
+
+    def __init__(self, assembly: Assembly) -> None:
+        super().__init__(assembly)
+        self.reported = Instructions()
+        # In the order of their numbers in the tree's code.
+        self.vms: list[kvm] = []
+        # The tables of vCPUs at EL1, number `NESTED`.
+        self.nested: kvm_s2_mmu | None = None
+
     def execute(self) -> None:
         """Execute the recorded instructions of a call.
 
@@ -93,12 +103,12 @@ class TreeTlb(TlbVhe):
         no vCPU runs, it is that of a VM outside the program until the call writes it. A TLBI then need not find any
         entry.
         """
-        a = self.a
-        self.telling = False
-        fits = self.loaded != 0
-        if self.loaded:
-            a.load(self.by_vmid(self.loaded))
-        for number, operand, place in self.noted:
+        a, reported = self.a, self.reported
+        reported.telling = False
+        fits = reported.loaded != 0
+        if reported.loaded:
+            a.load(self.by_vmid(reported.loaded))
+        for number, operand, place in reported.noted:
             if number == _VTCR_EL2:
                 fits = any(not vm.composed_vtcr or not (vm.composed_vtcr ^ operand) & _FORMAT for vm in self.vms)
             elif number == ISB:
@@ -134,25 +144,25 @@ class TreeTlb(TlbVhe):
         return self.nested if number == NESTED else None
 
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        if self.telling:
+        if self.reported.telling:
             self.execute()
         else:
             super().__kvm_tlb_flush_vmid_ipa__(mmu, ipa, level)
 
     def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
-        if self.telling:
+        if self.reported.telling:
             self.execute()
         else:
             super().__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, start: int, pages: int) -> None:
-        if self.telling:
+        if self.reported.telling:
             self.execute()
         else:
             super().__kvm_tlb_flush_vmid_range__(mmu, start, pages)
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
-        if self.telling:
+        if self.reported.telling:
             self.execute()
         else:
             super().__kvm_tlb_flush_vmid__(mmu)
