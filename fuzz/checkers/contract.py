@@ -23,6 +23,8 @@ from .shortage_checker import ENOUGH, ShortageChecker
 
 # The result that a guest or user space gets instead of memory.
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
+# The end of a call that a tree's process had to end (native/rt_signals.c).
+ENDLESS: Final = "does not return"
 # The end of the signature of an access to the page structure of a frame that has none.
 STRUCTLESS: Final = "page structure of a device"
 # Signatures of results of calls that KVM must refuse.
@@ -39,6 +41,7 @@ class Contract(ShortageChecker):
         "contract",
         (
             Clause("no undeserved error"),
+            Clause("kernel code returns", f"*: oops {ENDLESS} in *"),
             Clause("the code does not crash", "*: oops *"),
             Clause("no warning", "*: WARN*"),
             Clause("what KVM must refuse gets the right error", *REFUSED),
@@ -74,6 +77,10 @@ class Contract(ShortageChecker):
             ("*: page structure of a device*", Severity.CONTRACT, 11),
         ),
         reasons=(
+            (
+                f"*: oops {ENDLESS} in *",
+                "kernel code that does not return, or only after far too much work, stalls the host",
+            ),
             ("*: oops*", "the host crashes"),
             ("*: I/O exit at another address*", "user space emulates an access that the guest did not make"),
             ("*: SIGBUS *", "user space gives up memory that is intact, or keeps memory that has failed"),
@@ -174,7 +181,7 @@ class Contract(ShortageChecker):
             self.judge_refusal(refusal, outcome)
         elif outcome.status in ("error", "oops"):
             what, where = f"{outcome.status} {outcome.value}", ""
-            reason = f"the code crashed: {outcome.detail}" if outcome.detail else f"the caller got {what}"
+            reason = crash_text(outcome.detail) if outcome.detail else f"the caller got {what}"
             if outcome.status == "error" and isinstance(outcome.value, int):
                 reason = f"{entry}() returned {errno_text(outcome.value)}, {self.why_undeserved(op, outcome)}"
                 origin, where = origin_of(self.kernel.last.failing(outcome.value), outcome.value, entry)
@@ -303,3 +310,13 @@ class Contract(ShortageChecker):
     def asked_for(self, op: Operation | None, outcome: Outcome) -> bool:
         """Return whether the program itself made an allocation fail that the call needs."""
         return outcome.value == -ENOMEM and op is not None and fail_of(op) is not None and self.short
+
+
+def crash_text(detail: str) -> str:
+    """Return the reason for a call that did not return by itself.
+
+    :param detail: of its outcome: the cause and the place
+    """
+    if detail.startswith(ENDLESS):
+        return f"the call had not returned when s2fuzz ended it{detail.removeprefix(ENDLESS)}"
+    return f"the code crashed: {detail}"

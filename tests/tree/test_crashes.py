@@ -15,6 +15,7 @@ from fuzz.judging.differential import REGRESSION, Differential, Finding
 from fuzz.judging.hurry import VARIABLE
 from fuzz.language.program import Program
 from fuzz.language.text import parse
+from fuzz.reports.report import rule_lines
 
 from .trees import planted, version
 
@@ -78,6 +79,8 @@ def test_a_loop_ends_sooner_once_the_time_of_the_session_is_over(
     before = sum(seconds())
     (found,) = differential.run(PROGRAM).findings
     assert f"{what} {FUNCTION}" in found.signature
+    assert found.reason.startswith(f"the call had not returned when s2fuzz ended it at {FUNCTION} (")
+    assert next(rule_lines(found.signature)).strip() == "rule: kernel code returns"
     # Without that it takes 9 to 10 s.
     assert sum(seconds()) - before < 6.0
 
