@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from candidate.tree.building.errors import TreeError
-from candidate.tree.runtime import code_places
-from candidate.tree.runtime.code_places import CodePlaces
+from candidate.tree.runtime.code_places import TOOL, CodePlaces
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("gcc") is None or shutil.which(code_places.TOOL) is None, reason="needs gcc and addr2line"
+    shutil.which("gcc") is None or shutil.which(TOOL) is None, reason="needs gcc and addr2line"
 )
 
 
@@ -26,6 +25,15 @@ def places(tmp_path: Path) -> Iterator[CodePlaces]:
     subprocess.run(["gcc", "-g", "-shared", "-o", "a.so", "a.c"], cwd=tmp_path, check=True)
     with closing(CodePlaces(tmp_path / "a.so")) as found:
         yield found
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder in which processes find tools; it is empty."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
 
 
 def address_of_f(places: CodePlaces) -> int:
@@ -50,13 +58,15 @@ def test_a_tool_that_has_ended_is_started_again(places: CodePlaces) -> None:
     assert str(places.at(address)[0]) == "f (a.c:1)"
 
 
-def test_a_tool_that_always_ends_is_one_line(places: CodePlaces, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_places, "TOOL", "true")
-    with pytest.raises(TreeError, match=r"^true \S+a.so: it ends without an answer; build the tree again$"):
+def test_a_tool_that_always_ends_is_one_line(places: CodePlaces, tools: Path) -> None:
+    tool = tools / TOOL
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    with pytest.raises(TreeError, match=r"^addr2line \S+a.so: it ends without an answer; build the tree again$"):
         places.at(1)
 
 
-def test_a_missing_tool_is_one_line(places: CodePlaces, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_places, "TOOL", "no-such-tool")
-    with pytest.raises(TreeError, match=r"^no-such-tool: No such file or directory; install binutils$"):
+def test_a_missing_tool_is_one_line(places: CodePlaces, tools: Path) -> None:
+    assert list(tools.iterdir()) == []
+    with pytest.raises(TreeError, match=r"^addr2line: No such file or directory; install binutils$"):
         places.at(1)
