@@ -16,9 +16,11 @@ VALUES = (0, 1, -1, 1 << 40, (1 << 62) - 1, 1 << 62, -(1 << 62) - 1, (1 << 63) -
 
 
 def test_words_are_signed_numbers_of_64_bits() -> None:
-    words = words_of(struct.pack(f"<{len(VALUES)}q", *VALUES))
-    assert word_count(words) == len(VALUES)
+    raw = struct.pack(f"<{len(VALUES)}q", *VALUES)
+    words = words_of(raw)
+    assert word_count(words) == word_count(raw) == len(VALUES)
     assert [word(words, at) for at in range(len(VALUES))] == list(VALUES)
+    assert [word(raw, at) for at in range(len(VALUES))] == list(VALUES)
     with pytest.raises(IndexError):
         word(words, len(VALUES))
     assert word_count(words_of(b"")) == 0
@@ -31,8 +33,8 @@ def history() -> History:
 
 
 def made(*records: tuple[int, int, int]) -> Words:
-    """Make records of kind, chain and first argument."""
-    return words_of(b"".join([r.RECORD.pack(kind, 0, chain, argument, 0, 0) for kind, chain, argument in records]))
+    """Make records of kind, chain and first argument, as raw bytes: compiled code takes no other form of words."""
+    return b"".join([r.RECORD.pack(kind, 0, chain, argument, 0, 0) for kind, chain, argument in records])
 
 
 def add(past: History, *records: tuple[int, int, int]) -> None:
