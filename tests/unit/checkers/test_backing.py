@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A pass over adjacent leaves has the result of checking each leaf alone."""
 
-from copy import copy
 from typing import Final
 
 import pytest
@@ -75,7 +74,7 @@ def test_the_slot_moves_over_its_own_place(page: int) -> None:
     """Check that leaves of the old place are correct until it is unmapped, although the new place has others."""
     leaves, half = Leaves(), PAGES // 2
     layout = leaves.side.by_name["a"]
-    old = copy(layout)
+    old = layout.snapshot()
     layout.ipa += half * PAGE
     leaves.side.guest_of(0).change_begins(layout, old, leaves=True)
     assert leaves.wrong() == [""] * PAGES
