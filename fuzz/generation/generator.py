@@ -24,7 +24,7 @@ from .poisoned import with_poison
 from .punched import with_punch
 from .racing import racing
 from .ring_visits import with_ring_visits
-from .shortages import with_shortage
+from .shortages import with_failed_creation, with_shortage
 from .tag_races import with_tag_race
 from .vmids import with_rollover
 
@@ -70,6 +70,7 @@ class Generator:
         program = with_lpa(program, self.offers.narrow, random.Random(f"lpa {number}"))
         program = ending(program, random.Random(f"end {number}"))
         program = with_shortage(program, random.Random(f"short {number}"))
+        program = with_failed_creation(program, random.Random(f"create {number}"))
         if not self.offers.par:
             return program
         program = racing(program, random.Random(f"par {number}"))
