@@ -16,6 +16,8 @@ FIRST: Final = 0x2545F4914F6CDD1D
 SECOND: Final = 0x1B873593CC9E2D51
 THIRD: Final = 0x5851F42D4C957F2D
 KEPT: Final = 0x7FFF_FFFF_FFFF_FFFF
+# The bits of a number that is shifted right by 31.
+HIGH: Final = 0x1_FFFF_FFFF
 
 # True if this module is compiled: then arithmetic is cheap and tuples are not; in plain Python it is the opposite.
 NATIVE: Final = __name__ in CHOICE.files
@@ -86,10 +88,11 @@ class Stream(Observer):
 
     def mix(self, first: i64, second: i64, third: i64) -> None:
         """Add three numbers to the digest."""
-        # Otherwise the highest bit of each would be lost.
-        first ^= first >> 31
-        second ^= second >> 31
-        third ^= third >> 31
+        # Otherwise the highest bit of each would be lost. Without the mask, the sign would be shifted in, and a number
+        # and its complement, as 0 and -1, would become the same.
+        first ^= (first >> 31) & HIGH
+        second ^= (second >> 31) & HIGH
+        third ^= (third >> 31) & HIGH
         digest: i64 = self.digest
         digest = ((digest ^ first) * FIRST) & KEPT
         digest = (digest ^ (digest >> 29) ^ second) * SECOND & KEPT

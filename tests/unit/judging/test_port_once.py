@@ -2,15 +2,14 @@
 """Judging a pair of ports once, where both behave identically, gives the same verdicts as judging both."""
 
 import ast
-import inspect
 
 import pytest
 
 import candidate
 from candidate import Candidate
+from candidate.inspection.sources import parsed, source_file
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
-from fuzz.judging import stream
 from fuzz.judging.differential import Differential
 from fuzz.judging.port_once import OUTWEIGH, PATIENCE, ports_alike
 from fuzz.judging.stream import Stream, word
@@ -185,7 +184,7 @@ def test_each_event_has_its_own_number() -> None:
     """Check this because two events with the same number could replace each other."""
     calls = [
         node
-        for node in ast.walk(ast.parse(inspect.getsource(stream)))
+        for node in ast.walk(parsed(source_file(Stream)))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("note", "note_more")
