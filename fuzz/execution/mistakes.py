@@ -28,6 +28,8 @@ _CALL: Final = re.compile(
     r"positional-only argument|invalid keyword argument"
 )
 _CALLED: Final = re.compile(r"(?:(\w+)\.)?(\w+)\(\)")
+# A value is of another class than compiled code expects: the message of mypyc.
+_OTHER: Final = re.compile(r"(?:\w+\.)*(\w+) object expected; got (?:\w+\.)*(\w+)")
 _NONE: Final = re.compile(r"\bNone(Type)?\b")
 # Always a mistake of the author of the line.
 _OF_THE_LINE: Final = (NameError, ImportError, SyntaxError, SystemExit)
@@ -57,7 +59,7 @@ def mistake_of(error: BaseException, version: Candidate) -> str:
     text = str(error)
     if isinstance(error, TypeError) and _CALL.search(text):
         return mistake_text(place or called_place(text, version), error)
-    if _NONE.search(text) or (isinstance(error, AttributeError) and confuses_structures(error, version)):
+    if _NONE.search(text) or confuses_structures(error, version):
         return ""
     return mistake_text(place, error)
 
@@ -111,13 +113,20 @@ def called_place(text: str, version: Candidate) -> str:
     return ""
 
 
-def confuses_structures(error: AttributeError, version: Candidate) -> bool:
-    """Tell whether a walker took its argument (a ``void *``) for another structure and used a field of that one."""
+def confuses_structures(error: BaseException, version: Candidate) -> bool:
+    """Return whether a walker took its argument (a ``void *``) for another structure.
+
+    Plain Python notices when the walker uses a field that only the other structure has, and compiled code when it
+    calls the walker.
+    """
     kind = type(getattr(error, "obj", None))
     fields: dict[str, set[str]] = {}
     for each in (Pgtable, kvm_s2_mmu, kind, *version.pgtable.__mro__):
         fields.update(structures(each))
     passed = {name: known for name, known in fields.items() if name.endswith("_data") or name == "kvm_s2_mmu"}
+    if isinstance(error, TypeError):
+        found = _OTHER.fullmatch(str(error))
+        return found is not None and found.group(1) in passed and found.group(2) in passed
     others = [field for name, known in passed.items() if name != kind.__name__ for field in known]
     return kind.__name__ in passed and getattr(error, "name", "") in others
 
