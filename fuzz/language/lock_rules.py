@@ -152,6 +152,16 @@ def check_par(par: ops.Par, where: list[int], check: Callable[[ops.GuestAccess |
         raise ProgramError("", line, error.message) from None
 
 
+def check_thread(operation: object) -> None:
+    """Check that an actor other than a vCPU may run operations of this kind, before there is a `Threaded` of it.
+
+    :raises ProgramError: it may not
+    """
+    rule = RULE_OF.get(type(operation))
+    if rule is None or not rule.allowed or isinstance(operation, ops.GuestAccess):
+        raise refusal(f"{_named(type(operation))} in a par block", ALLOWED_IN_BLOCKS)
+
+
 def _checked(operation: object) -> ops.Concurrent:
     """Return an operation that blocks may contain by this actor.
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ..suggestions import near_file
 from .bounds import MAX_OPERATIONS, MAX_SLOTS, check_vm
 from .forms import BEGIN, END
+from .lock_rules import check_thread
 from .looks import binary_hint
 from .operations import THREADS, Operation, Par, Switch, Threaded
 from .program import MIB, Program, ProgramError, Slot, Vm, next_ipa, refusal, show_bytes
@@ -115,7 +116,9 @@ class _Parser:
         elif switches:
             raise refusal("operation after a switch", f"operations first, then switches, then {END}")
         elif words[0] in THREADS:
-            operations.append(Threaded(THREADS[words[0]], operation_of_thread(words)))
+            operation = operation_of_thread(words)
+            check_thread(operation)
+            operations.append(Threaded(THREADS[words[0]], operation))
         else:
             operations.append(read_operation(words))
         lines.append(number)
