@@ -37,7 +37,7 @@ KEEPS: Final = (
     *(ops.HostCollapse, ops.HostSplit, ops.HostMigrate, ops.HostShare, ops.HostMerge, ops.HostAge, ops.HostTestAge),
     *(ops.Speculate, ops.Evict),
 )
-VALUES: Final[dict[str, Any]] = {"slot": "a", "offset": 0, "size": 4096, "cpu": 0, "ipa": None, "prot": "r"}
+VALUES: Final[dict[str, Any]] = {"slot": "a", "offset": 0, "size": 4096, "cpu": 0, "ipa": 1 << 30, "prot": "r"}
 
 
 def one_of(kind: type) -> Threaded:
