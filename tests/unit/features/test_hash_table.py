@@ -5,15 +5,12 @@ import gc
 import sys
 from zlib import crc32
 
-import pytest
-
 import candidate
-from fuzz.features import features, hash_table
 from fuzz.features.features import hashed
-from fuzz.features.hash_table import PLACES, HashTable
+from fuzz.features.hash_table import PLACES, TAKEN, HashTable
 from fuzz.features.raw import RawFeature, text_of
 from fuzz.generation.generator import Generator
-from fuzz.judging.differential import Differential
+from fuzz.judging.differential import Differential, Lockstep
 
 
 def raw(number: int) -> RawFeature:
@@ -44,30 +41,29 @@ def test_collisions_use_the_next_place() -> None:
     assert table.place(4 * PLACES - 1) == 2
 
 
-def test_a_full_table_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hash_table, "TAKEN", 10)
+def test_a_full_table_is_emptied() -> None:
     table = HashTable()
-    for number in range(11):
+    for number in range(TAKEN):
         table.put(raw(number), number)
-    assert [table.get(raw(number)) for number in range(11)] == [-1] * 10 + [10]
+    assert [table.get(raw(number)) for number in range(TAKEN)] == list(range(TAKEN))
+    table.put(raw(TAKEN), 5)
+    assert [table.get(raw(number)) for number in range(TAKEN + 1)] == [-1] * TAKEN + [5]
     assert table.taken == 1
 
 
-def test_hashes_match_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashes_match_those_of_the_texts() -> None:
     """Check that no two raw features share a place in the table: they contain no number below -1."""
     taken: set[RawFeature] = set()
-
-    def noted(raw_features: set[RawFeature]) -> set[int]:
-        taken.update(raw_features)
-        found = hashed(raw_features)
-        assert found == {crc32(text_of(each).encode()) for each in raw_features}
-        return found
-
-    monkeypatch.setattr(features, "hashed", noted)
     differential = Differential(candidate.get("original"), candidate.get("rfc-v1"), features=True)
     generator = Generator(1)
     for _ in range(60):
-        differential.run(generator.next())
+        run = Lockstep(differential, generator.next())
+        for at in range(len(run.program.operations)):
+            run.step(at)
+        assert run.features is not None
+        taken |= run.features.left.seen | run.features.right.seen | run.features.pairs
+        run.end()
+    assert [each for each in taken if hashed({each}) != {crc32(text_of(each).encode())}] == []
     differences = [each for each in taken if each[0] == "difference"]
     assert {str(each[-1])[:1] == "-" for each in differences} == {False, True}
     assert not [each for each in taken if any(isinstance(part, int) and part < -1 for part in each)]
