@@ -26,7 +26,8 @@ from .locking import Locking
 from .log_order import LogOrder
 from .log_store import LogStore
 from .memcache import Memcache
-from .page_reference import PageReference, Pins
+from .page_pins import Pins
+from .page_reference import PageReference
 from .plain_store import PlainStore
 from .progress import Progress
 from .refcount import Refcount
