@@ -16,7 +16,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from ..sides.side import Side
 from .checker import Checker, GuestChecker, Peers
-from .owed import key_of
+from .owed_entries import key_of
 from .rule import Rule
 from .severity import Severity
 from .shadow import Shadow

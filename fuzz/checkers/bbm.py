@@ -23,7 +23,7 @@ from reference.machine.descriptor import (
 
 from ..sides.guest import Guest
 from .checker import GuestChecker, Peers
-from .owed import Key, address_of, key_of, level_of
+from .owed_entries import Key, address_of, key_of, level_of
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow

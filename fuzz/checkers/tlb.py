@@ -23,7 +23,8 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 from .lost_rights import lost
-from .owed import Key, Late, Owed, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
+from .owed import Owed
+from .owed_entries import Key, Late, OwedLeaf, OwedTable, address_of, key_of, level_of, takes_away
 from .places import at_place
 from .rule import LAST, Clause, Rule
 from .severity import Severity

@@ -13,7 +13,7 @@ from reference.machine.memory import seen
 
 from ..checkers import Violation
 from ..checkers.guest_pages import ipa_of, merged, overlap, vm_address, vm_of
-from ..checkers.owed import address_of, level_of
+from ..checkers.owed_entries import address_of, level_of
 from ..checkers.tlb import Tlb
 from ..execution.executor import Executor
 from ..language.operations import Operation

@@ -10,7 +10,7 @@ import pytest
 
 import candidate
 from fuzz.checkers.context import Context
-from fuzz.checkers.owed import pages_of
+from fuzz.checkers.owed_entries import pages_of
 from fuzz.checkers.table import Table
 from fuzz.execution.executor import Executor
 from fuzz.judging.tables import same_entries
