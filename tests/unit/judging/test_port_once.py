@@ -11,8 +11,9 @@ from candidate.inspection.sources import parsed, source_file
 from fuzz.execution.executor import Executor
 from fuzz.generation.generator import Generator
 from fuzz.judging.differential import Differential
+from fuzz.judging.digest import word
 from fuzz.judging.port_once import OUTWEIGH, PATIENCE, ports_alike
-from fuzz.judging.stream import Stream, word
+from fuzz.judging.stream import Stream
 from fuzz.judging.verdict import Verdict
 from fuzz.language.text import parse
 from reference.events import EVENT_NAMES, Observer
