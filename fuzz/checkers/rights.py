@@ -34,6 +34,7 @@ class Rights(GuestChecker):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
+        self.notifications = self.side.notifications
         # The text for a removed right while one is looked for; "" otherwise.
         self.what = ""
         # In a par block: the actors that handle faults.
@@ -67,7 +68,7 @@ class Rights(GuestChecker):
         if not self.what or not old & new & VALID_BIT:
             return
         actor = self.kernel.actor
-        if (actor and actor not in self.handling) or self.side.notifying or self.kernel.entry == RESET_RINGS:
+        if (actor and actor not in self.handling) or self.notifications.notifying or self.kernel.entry == RESET_RINGS:
             return
         if self.same_leaf(old, new, level):
             self.judge(ipa, level, old, new)

@@ -36,7 +36,7 @@ HOT: Final = (
     *("checkers___suite.", "checkers___table.", "checkers___translation.", "checkers___walk_order."),
     *("execution___guest_accesses.", "judging___matching."),
     *("judging___flush_notes.", "judging___predicate_notes.", "judging___stretch."),
-    *("sides___guest.", "sides___notified.", "sides___side."),
+    *("sides___guest.", "sides___host_notifications.", "sides___notified.", "sides___side."),
 )
 # The code that drives kernel trees: the training run has no trees and therefore gives no profile of it.
 _TREES: Final = ("candidate___tree___",)

@@ -66,7 +66,7 @@ class ActorState:
     def save(self) -> None:
         """Save the current state: its actor gives way."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
-        self.active, self.notifies = side.active, side.notifying
+        self.active, self.notifies = side.active, side.notifications.notifying
         self.vmid, self.cpu = kernel.vmid, kernel.cpu
         self.locks, self.mmu_shared, self.rcu_depth = kernel.locks, kernel.mmu_shared, kernel.rcu_depth
         self.topup_gets, self.must_not_block = kernel.topup_gets, kernel.must_not_block
@@ -83,7 +83,7 @@ class ActorState:
     def restore(self) -> None:
         """Restore the saved state: its actor continues."""
         side, kernel, exits = self.side, self.side.kernel, self.exits
-        side.active, side.notifying = self.active, self.notifies
+        side.active, side.notifications.notifying = self.active, self.notifies
         kernel.vmid, kernel.cpu = self.vmid, self.cpu
         kernel.locks, kernel.mmu_shared, kernel.rcu_depth = self.locks, self.mmu_shared, self.rcu_depth
         kernel.topup_gets, kernel.must_not_block = self.topup_gets, self.must_not_block

@@ -72,7 +72,7 @@ class HostOperations:
         self.side.active = guest
         failure = isinstance(op, ops.HostPoison)
         self.side.enter("kvm_gmem_error_folio" if failure else "kvm_gmem_fallocate")
-        self.side.calling()
+        self.side.notifications.calling()
         size = op.size if isinstance(op, ops.HostDiscard) else self.side.granule.page_size
         ret = guest.notified.lose(layout, op.offset, size, failure)
         return Outcome("error", ret) if ret else Outcome("ok")
@@ -82,7 +82,7 @@ class HostOperations:
         self.side.enter("kvm_mmu_notifier_test_young")
         for guest in reversed(self.side.running):
             self.side.active = guest
-            self.side.calling()
+            self.side.notifications.calling()
             young = guest.main.test_young(start)
             if young:
                 return Outcome("ok", young)
@@ -100,7 +100,7 @@ class HostOperations:
         for hva, size in pages:
             for guest in reversed(self.side.running):
                 self.side.active = guest
-                self.side.calling()
+                self.side.notifications.calling()
                 clear = guest.main.clear_flush_young if flush else guest.main.clear_young
                 young |= clear(hva, hva + size)
         return Outcome("ok", young)
@@ -137,7 +137,7 @@ class HostOperations:
             guest.change_begins(layout, old, leaves)
         # The memory behind a slot that is removed must be clean.
         guest.notified.unmapping = leaves
-        side.calling()
+        side.notifications.calling()
         ret = guest.set_region(layout)
         guest.notified.unmapping = False
         if beside:
@@ -155,7 +155,7 @@ class HostOperations:
         if guest.kvm.dirty_ring_size:
             return self.get_rings(guest, layout)
         self.side.enter("kvm_vm_ioctl_get_dirty_log")
-        self.side.calling()
+        self.side.notifications.calling()
         ret, bitmap = guest.main.kvm_vm_ioctl_get_dirty_log(layout.id)
         if ret:
             return Outcome("error", ret)
@@ -188,7 +188,7 @@ class HostOperations:
         words = (pages + 63) >> 6
         bitmap = layout.collected[first >> 6 : (first >> 6) + words]
         bitmap += [0] * (words - len(bitmap))
-        self.side.calling()
+        self.side.notifications.calling()
         if op.fail is not None:
             self.side.kernel.topup_gets = op.fail - 1
         ret = guest.main.kvm_vm_ioctl_clear_dirty_log(layout.id, first, pages, bitmap)

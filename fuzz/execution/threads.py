@@ -76,12 +76,12 @@ class Threads:
         side.enter("mmap_lock")
         if mode:
             main.lock_mmap(mode == SHARED)
-        side.operating.add(actor)
+        side.notifications.operating.add(actor)
         outcome = self.host.run(op, side.by_name[op.slot])
-        side.operating.discard(actor)
+        side.notifications.operating.discard(actor)
         # Corresponds to tlb_finish_mmu().
         side.memory.release_taken(actor)
         if mode:
-            main.unlock_mmap(mode == SHARED or actor in side.downgraded)
-            side.downgraded.discard(actor)
+            main.unlock_mmap(mode == SHARED or actor in side.notifications.downgraded)
+            side.notifications.downgraded.discard(actor)
         return outcome

@@ -18,7 +18,7 @@ from reference.capabilities import (
 )
 from reference.kernel import Kernel
 from reference.kvm_host import KvmHost
-from reference.machine.address_space import FOR_CLEAR, NotifierReceiver
+from reference.machine.address_space import NotifierReceiver
 from reference.machine.computer import Computer
 from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
@@ -27,6 +27,7 @@ from reference.stores import writes_once
 from ..language.program import CACHED, GIB, MEMFD, Program, Slot, Vm, caches_devices
 from .backing import back
 from .guest import Guest, SlotLayout
+from .host_notifications import HostNotifications
 from .nested import NestedGuest
 from .pulse import PULSE
 
@@ -68,17 +69,14 @@ def new_kernel(version: Candidate, vm: Vm, computer: Computer) -> Kernel:
     return kernel
 
 
-class Side(NotifierReceiver):
+class Side:
     """The machine, the host, the kernel and its VMs for one run of a program.
-
-    It receives the notifications of the host's address space and passes them to each running VM, the newest first:
-    ``mmu_notifier_register()`` puts each at the head of the list.
 
     :param version: the code under test
     :param program: its settings and slots; `fuzz.execution.executor` runs the operations
     """
 
-    __deletable__: ClassVar = ["_active"]
+    __deletable__: ClassVar = ["_active", "notifications"]
 
     def __init__(self, version: Candidate, program: Program) -> None:
         vm = program.vm
@@ -100,7 +98,6 @@ class Side(NotifierReceiver):
         self.arm = Arm(self.kernel, vm.vms + has_nested)
         self.pgtable = version.pgtable(self.kernel)
         self.mmu = version.mmu(self.kvm_host, self.pgtable)
-        self.host.receiver = self
         self.cpus = vm.cpus
         self.haf = vm.haf
         self.fwb = vm.fwb
@@ -110,21 +107,12 @@ class Side(NotifierReceiver):
         self._active = self.guests[0]
         # VMs that have not ended, which notifiers reach; at least one.
         self.running = self.guests[:]
+        self.host.receiver = self.notifications = HostNotifications(self)
         # The vCPUs of the VM at EL1, if a guest hypervisor has EL2; the last of *guests*.
         self.nested: NestedGuest | None = None
         if has_nested:
             self.nested = NestedGuest(self, self.guests[0], vm)
             self.guests.append(self.nested)
-        # True while the VMs receive notifications of a change by the host, including during a fault.
-        self.notifying = False
-        # The reason of the next invalidation.
-        self.event = FOR_CLEAR
-        # Actors in an operation of the host.
-        self.operating: set[int] = set()
-        # Actors that hold the mmap lock for reading after taking it for writing.
-        self.downgraded: set[int] = set()
-        # Actor -> page whose entry in the host's tables it has changed, and notifies of under that table's lock.
-        self.telling: dict[int, int] = {}
         # The host pages that the current operation ages, and the host addresses that it names (`pages_to_age`).
         self.aged: list[tuple[int, int]] = []
         self.aged_start = self.aged_end = 0
@@ -277,127 +265,4 @@ class Side(NotifierReceiver):
             guest.dismantle()
         self.guests.clear()
         self.running.clear()
-        del self._active
-
-    def reason(self, event: int) -> None:
-        self.event = event
-
-    def invalidate_range_start(self, start: int, end: int, blockable: bool) -> None:
-        self.memory.taker = 0
-        # Read before others run, because they may begin their own invalidations.
-        event, self.event = self.event, FOR_CLEAR
-        self.step("start", False)
-        active = self.begin_notification()
-        for guest in reversed(self.running):
-            self.active = guest
-            self.calling()
-            guest.main.reason(event)
-            guest.notified.invalidate_range_start(start, end, blockable)
-        self.end_notification(active)
-        self.step("start", True)
-        self.step("change", False)
-        self.wait_for_tables(start, end)
-        self.changes_pages()
-
-    def invalidate_range_end(self) -> None:
-        self.memory.taker = 0
-        if self.kernel.turns is not None:
-            self.running[0].main.changed()
-            self.step("change", True)
-            self.step("end", False)
-        active = self.begin_notification()
-        for guest in reversed(self.running):
-            self.active = guest
-            self.calling()
-            guest.notified.invalidate_range_end()
-        self.end_notification(active)
-        self.step("end", True)
-        if self.running[0].notified.under_way:
-            # This invalidation was inside another one.
-            self.changes_pages()
-
-    def must_not_block(self, on: bool) -> None:
-        self.kernel.must_not_block = on
-
-    def changes_pages(self) -> None:
-        """Note that the running actor changes pages from here on; a host operation frees its pages when it ends."""
-        if self.kernel.actor in self.operating:
-            self.memory.taker = self.kernel.actor
-
-    def wait_for_tables(self, start: int, end: int) -> None:
-        """Let others run until none of them holds the lock of a page table with entries of [start, end).
-
-        A vCPU whose fault copies a page does not wait: in the process of a tree no other actor can run before the host
-        has answered (``ask()`` of native/rt_serve.c), and ports behave the same.
-        """
-        if self.kernel.actor not in self.operating:
-            return
-        moved = True
-        while self.telling:
-            first, last = start & -self.host.pmd_size, end - 1 | self.host.pmd_size - 1
-            there = [actor for actor, hva in self.telling.items() if first <= hva <= last]
-            if not there:
-                return
-            assert self.kernel.turns is not None
-            self.kernel.turns.wait("page table", there[0], moved)
-            moved = False
-
-    def change_pte(self, hva: int, pfn: int) -> None:
-        turns = self.kernel.turns
-        if turns is None:
-            self.tell_of_page(hva, pfn)
-            return
-        actor = self.kernel.actor
-        # set_pte_at_notify() is called under the lock of that table.
-        self.telling[actor] = hva
-        try:
-            self.tell_of_page(hva, pfn)
-        finally:
-            del self.telling[actor]
-        turns.wake_waiters()
-
-    def tell_of_page(self, hva: int, pfn: int) -> None:
-        """Call ``change_pte()`` for all VMs."""
-        active = self.begin_notification()
-        for guest in reversed(self.running):
-            self.active = guest
-            self.calling()
-            guest.notified.change_pte(hva, pfn)
-        self.end_notification(active)
-
-    def step(self, point: str, after: bool) -> None:
-        """Begin or end a step of a host operation: in a par block other actors may run then."""
-        if self.kernel.turns is not None:
-            self.kernel.turns.step(point, after)
-
-    def calling(self) -> None:
-        """Note that KVM is about to receive a notification or query from the host."""
-        if self.kernel.turns is not None:
-            self.kernel.turns.calling()
-
-    def begin_notification(self) -> Guest:
-        """Begin to notify all VMs; return the VM to make active again afterwards."""
-        self.notifying = True
-        return self.active
-
-    def end_notification(self, active: Guest) -> None:
-        """End a notification: kernel code continues for the VM *active*, for which it ran before."""
-        self.active = active
-        self.notifying = False
-
-    def areas_dropped(self) -> None:
-        if self.kernel.turns is not None:
-            self.running[0].main.downgrade_mmap()
-            self.downgraded.add(self.kernel.actor)
-
-    def cow(self, hva: int, pages: int, pfn: int) -> None:
-        for o in self.kernel.on.cow:
-            o.cow(hva, pages, pfn)
-
-    def copying(self, hva: int, pages: int, pfn: int) -> None:
-        if self.kernel.turns is None and len(self.running) == 1 and not self.tagged:
-            self.running[0].main.copying(hva, pages, pfn)
-
-    def host_update(self) -> None:
-        for o in self.kernel.on.host_update:
-            o.host_update()
+        del self._active, self.notifications
