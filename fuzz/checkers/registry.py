@@ -19,6 +19,7 @@ from .fault_order import FaultOrder
 from .file_order import FileOrder
 from .hyp import Hyp
 from .icache import Icache
+from .invalidated_range import InvalidatedRange
 from .isolation import Isolation
 from .leak import Leak
 from .lifetime import Lifetime
@@ -41,6 +42,7 @@ from .table_lock import TableLock
 from .tags import ClearedTags, Tags
 from .tlb import Tlb
 from .translation import Translation
+from .unmapped_range import UnmappedRange
 from .walk_order import WalkOrder
 
 # The order decides which of two violations at one event is the first. Adjacent classes with one
@@ -64,7 +66,9 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     Dcache,
     Icache,
     Tags,
+    UnmappedRange,
     Translation,
+    InvalidatedRange,
     Rights,
     TableLock,
     FaultOrder,

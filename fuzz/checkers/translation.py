@@ -8,35 +8,27 @@ from reference.machine.descriptor import (
     RESERVED,
     TABLE,
     VALID_BIT,
-    WRITE_BIT,
     kind,
-    same_address,
 )
 
 from ..language import operations as ops
-from ..language.program import DEVICES
 from ..sides.guest import Guest
-from ..sides.notified import Watcher
 from ..sides.outcome import Outcome
 from .backing import ILLEGAL, UNLOGGED, Backing
 from .checker import GuestChecker, Peers
 from .contiguous import unlike_group
 from .dirty_log import LEFT_OUT, DirtyLog
 from .fields import type_text
-from .guest_pages import guest_pages
 from .log_causes import Cause
-from .operation_ranges import accessed_slots, changed_by, unmapped_by, whole_space
+from .operation_ranges import accessed_slots, changed_by, whole_space
 from .rule import Clause, Rule
 from .severity import Severity
 from .shadow import Shadow
 from .table import Table
 
 STILL_THERE: Final = "still mapped after unmapping"
-UNMAPS: Final = "kvm_pgtable_stage2_unmap"
 # The function by which a reset unmaps the slots, area by area of the host.
 RESETS: Final = "stage2_unmap_vm"
-# Faults of a leaf that maps what the host has changed since.
-STALE: Final = ("wrong frame", "writable, the host's page is not")
 
 
 class Translation(GuestChecker):
@@ -45,8 +37,8 @@ class Translation(GuestChecker):
     In addition, an operation changes nothing outside its range, except the rest of a
     leaf that crosses the edge. A fault may map more of its slot, such as
     neighbouring pages, but must remove nothing there; cache maintenance by
-    set/way may invalidate all of the guest. Between the two halves of an MMU notifier's
-    invalidation nothing in its range is mapped.
+    set/way may invalidate all of the guest. `UnmappedRange`, `InvalidatedRange` and `Rights` judge the rest of the
+    rule.
     """
 
     rule = Rule(
@@ -105,21 +97,13 @@ class Translation(GuestChecker):
         super().__init__(guest, peers)
         self.shadow = peers.at(Shadow, guest)
         self.shifts = self.granule.shifts
-        # In a par block: the number of leaves made so far; by address, the number and maker of each leaf; by actor, the
-        # number of leaves when its current invalidation began.
-        self.leaves = 0
-        self.made: dict[int, tuple[int, int]] = {}
-        self.since: dict[int, int] = {}
         # In a par block, which is judged when all actors are done: the function that last wrote the entry at each
         # address.
         self.writers: dict[int, str] = {}
-        # By actor, the guest addresses of the slot that its call deletes or moves.
-        self.left: dict[int, tuple[int, int]] = {}
         # The addresses of the entries that became valid in this operation.
         self.written: list[int] = []
-        # Guest addresses that the operation may change, and those whose leaves it has to change.
+        # Guest addresses that the operation may change.
         self.allowed: list[tuple[int, int]] = []
-        self.target: list[tuple[int, int]] = []
         # Ranges in which mappings may be added or rebuilt; mappings removed there: (level, address, function).
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
@@ -127,84 +111,15 @@ class Translation(GuestChecker):
         self.log = peers.at(DirtyLog, guest).causes
         # A par block runs.
         self.block = False
-        guest.notified.watchers.append(BetweenHalves(self))
-
-    def invalidated(self, start: int, end: int) -> None:
-        since = self.since.get(self.kernel.actor, 0)
-        for first, last in self.guest.ipa_ranges(start, end):
-            for level, ipa, entry in self.shadow.leaves_in(first, last):
-                number, maker = self.made.get(ipa, (0, 0))
-                if 0 <= since < number and maker != self.kernel.actor:
-                    # Made meanwhile, by ``change_pte()`` of another actor: it is judged when the pages have changed.
-                    continue
-                if self.of_old_place(level, ipa, entry, start, end):
-                    continue
-                self.report(
-                    "still mapped after invalidation",
-                    level,
-                    f"{self.text(entry, level)} at {ipa:#x} is still there after {self.kernel.entry}() "
-                    f"of [{first:#x}, {last:#x})",
-                    frozenset([ipa]),
-                )
-
-    def of_old_place(self, level: int, ipa: int, entry: int, start: int, end: int) -> bool:
-        """Return whether a leaf maps other pages than host addresses [start, end).
-
-        If a slot moves over its own old place, the old mappings stay until they are unmapped.
-        """
-        leaving = self.guest.leaving_at(ipa)
-        if leaving is None:
-            return False
-        hva = leaving.hva + ipa - leaving.ipa
-        other = hva >= end or hva + self.granule.level_size(level) <= start
-        return other and not self.backing.fault_in(leaving, level, ipa, entry)[0]
-
-    def invalidating(self) -> None:
-        # Until the actor has the mmu lock, faults may map.
-        self.since[self.kernel.actor] = -1
-
-    def lock(self, name: str, vmid: int) -> None:
-        if self.since and name == "mmu" and vmid == self.vm_vmid and self.since.get(self.kernel.actor, 0) < 0:
-            self.since[self.kernel.actor] = self.leaves
-
-    def host_changed(self, start: int, end: int) -> None:
-        """Judge leaves of host addresses [start, end), whose pages have changed: in a par block, none may be stale now.
-
-        Steps that a fault has still to do, such as marking a page, are judged when all actors have returned.
-        """
-        for first, last in self.guest.ipa_ranges(start, end) if self.kernel.actor else ():
-            for level, ipa, entry in self.shadow.leaves_in(first, last):
-                wrong, page = self.backing.fault_of(level, ipa, entry)
-                if wrong in STALE:
-                    self.wrong(wrong, page, level, ipa, entry)
 
     def before_operation(self, op: ops.Operation | None) -> None:
         self.block = isinstance(op, ops.Par)
-        self.made.clear()
         self.writers.clear()
         self.written.clear()
         self.taken.clear()
-        self.target = changed_by(self.guest, op)
         # KVM may unmap vCPUs at EL1 from everything at any time.
-        self.allowed = whole_space(self.guest) if self.guest.is_nested else self.target[:]
+        self.allowed = whole_space(self.guest) if self.guest.is_nested else changed_by(self.guest, op)
         self.growing = accessed_slots(self.guest, op)
-
-    def actor_begins(self, op: ops.Operation) -> None:
-        if isinstance(op, (ops.SlotDelete, ops.SlotMove)):
-            layout = self.side.by_name[op.slot]
-            if layout.slot.vm == self.guest.vm and layout.live:
-                self.left[self.kernel.actor] = layout.ipa, layout.ipa + layout.size
-
-    def actor_ends(self, op: ops.Operation, outcome: Outcome) -> None:
-        start, end = self.left.pop(self.kernel.actor, (0, 0))
-        if end and outcome.status == "ok":
-            self.judge_left(start, end)
-
-    def judge_left(self, start: int, end: int) -> None:
-        """Judge the range of a slot when the call that has deleted or moved it returns: nothing may be mapped there."""
-        for level, ipa, entry in self.shadow.leaves_in(start, end):
-            if self.guest.layout_of(ipa) is None:
-                self.still_there(level, ipa, entry, start, end)
 
     def before_destruction(self) -> None:
         self.before_operation(None)
@@ -222,10 +137,6 @@ class Translation(GuestChecker):
                 self.written.append(ipa)
             if self.kernel.actor:
                 self.writers[ipa] = self.running()
-            # If only rights or the access flag changed, the leaf was there before.
-            if self.kernel.actor and not (old & VALID_BIT and same_address(old, new, self.granule)):
-                self.leaves += 1
-                self.made[ipa] = self.leaves, self.kernel.actor
             if kind(new, level, self.granule) == RESERVED:
                 reason = f"{self.text(new, level)} at {ipa:#x}: {type_text(new, level)}"
                 self.report("reserved encoding", level, reason, frozenset([ipa]))
@@ -279,9 +190,6 @@ class Translation(GuestChecker):
         if self.taken:
             self.judge_taken()
         self.backing.begin()
-        # First the operation's effect: if it left a stale leaf, violations of other rules follow from that.
-        if outcome.status == "ok":
-            self.judge_effect(op)
         table: Table | None = None
         for ipa in each_once(self.written):
             table = self.shadow.lookup_near(table, ipa)
@@ -303,41 +211,6 @@ class Translation(GuestChecker):
         if isinstance(op, (ops.SetLog, ops.GetLog, ops.ClearLog)):
             layout = self.side.by_name[op.slot]
             self.judge_range(layout.hva, layout.hva + layout.size)
-
-    def judge_effect(self, op: ops.Operation | None) -> None:
-        """Judge that an operation that removes mappings or rights leaves none of them."""
-        if isinstance(op, ops.TableWrprotect):
-            for start, end in self.target:
-                for level, ipa, entry in self.shadow.leaves_in(start, end):
-                    if entry & WRITE_BIT:
-                        what = "still writable after write-protection"
-                        reason = f"{self.text(entry, level)} at {ipa:#x}, in [{start:#x}, {end:#x})"
-                        self.report(what, level, reason, frozenset([ipa]), function="kvm_pgtable_stage2_wrprotect")
-        elif isinstance(op, (ops.TableUnmap, ops.GuestReset, ops.SlotDelete, ops.SlotMove, ops.SlotCreate)):
-            if isinstance(op, ops.GuestReset) and not unmapped_by(self.guest, op):
-                return
-            for start, end in self.target:
-                for level, ipa, entry in self.shadow.leaves_in(start, end):
-                    # A slot that is new at a place is mapped there only by faults, except device memory, which a reset
-                    # may also keep.
-                    layout = self.guest.layout_of(ipa)
-                    kept = isinstance(op, (ops.SlotMove, ops.SlotCreate, ops.GuestReset))
-                    if kept and layout and layout.slot.backing in DEVICES:
-                        continue
-                    self.still_there(level, ipa, entry, start, end, isinstance(op, ops.GuestReset))
-
-    def still_there(self, level: int, ipa: int, entry: int, start: int, end: int, reset: bool = False) -> None:
-        """Report a leaf in a range [start, end) that was unmapped.
-
-        :param reset: by a reset, which unmaps all slots
-        """
-        of = "the slot " if reset else ""
-        reason = f"{self.text(entry, level)} at {ipa:#x}, in {of}[{start:#x}, {end:#x})"
-        pages = guest_pages(frozenset([ipa]), self.granule.page_size)
-        where = self.written_at(level, pages)
-        if where:
-            where += ", where it was last written"
-        self.report(STILL_THERE, level, reason, pages, function=RESETS if reset else UNMAPS, where=where)
 
     def judge_range(self, hva: int, hva_end: int) -> None:
         """Judge every leaf that maps a range of host addresses."""
@@ -405,19 +278,3 @@ def each_once(addresses: list[int]) -> list[int]:
             return list(dict.fromkeys(addresses))
         last = address
     return addresses
-
-
-class BetweenHalves(Watcher):
-    """Lets the checker look at the tables between the halves of an invalidation."""
-
-    def __init__(self, checker: Translation) -> None:
-        self.checker = checker
-
-    def invalidating(self) -> None:
-        self.checker.invalidating()
-
-    def invalidated(self, start: int, end: int) -> None:
-        self.checker.invalidated(start, end)
-
-    def invalidation_ended(self, start: int, end: int) -> None:
-        self.checker.host_changed(start, end)
