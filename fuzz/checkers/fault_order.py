@@ -36,7 +36,7 @@ from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import Peers
 from .fault_checker import FaultChecker
-from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Mark, Writable
+from .fault_steps import GO_ON, NOT_ASKED, RETRY, FaultSteps, LookUp, Writable
 from .later_names import named
 from .rule import Clause, Rule
 from .severity import Severity
@@ -160,16 +160,13 @@ class FaultOrder(FaultChecker):
         if "mmu" in self.kernel.locks and self.own.look_ups:
             self.own.compared = True
         else:
-            self.own.samples.append(sequence)
-            self.own.sampled_at = self.kernel.place
-            if self.own.area_dropped and not self.own.area:
-                self.own.late.append(sequence)
+            self.own.sample(sequence, self.kernel.place)
 
     def vma(self, hva: int, start: int, end: int) -> None:
         self.own.area = self.faulting
 
     def rmb(self) -> None:
-        self.own.ordered = len(self.own.samples)
+        self.own.order_samples()
 
     def acquired(self) -> None:
         # Loads of one word keep their order, so earlier samples come before later reads too.
@@ -184,8 +181,7 @@ class FaultOrder(FaultChecker):
 
     def gfn_to_pfn(self, gfn: int, pfn: int, write: bool, writable: bool) -> None:
         if self.faulting and not is_error_noslot_pfn(pfn):
-            own = self.own
-            own.look_ups.append(LookUp(pfn, own.samples[: own.ordered], own.samples[own.ordered :]))
+            self.own.look_up(pfn)
 
     def lock(self, name: str, vmid: int) -> None:
         if name == "vma":
@@ -195,10 +191,10 @@ class FaultOrder(FaultChecker):
         if not self.faulting:
             return
         if name == "mmu":
-            self.note_lock_dropped()
+            self.own.mmu_lock_dropped()
         elif name in AREA_LOCKS:
             # The unlock orders reads before it; later kernels rely on that.
-            self.own.ordered = len(self.own.samples)
+            self.own.order_samples()
             # Either lock keeps the information read from an area valid.
             if self.own.area and not any(each in self.kernel.locks for each in AREA_LOCKS):
                 self.own.area_dropped, self.own.area = True, False
@@ -206,17 +202,7 @@ class FaultOrder(FaultChecker):
 
     def resched(self) -> None:
         if self.faulting:
-            self.note_lock_dropped()
-
-    def note_lock_dropped(self) -> None:
-        """Note that a hold of the mmu lock has ended, which invalidates checks made under it."""
-        own = self.own
-        own.holds += 1
-        if own.answer != NOT_ASKED:
-            self.note_asked()
-        own.answer = NOT_ASKED
-        own.compared = False
-        own.broken.clear()
+            self.own.mmu_lock_dropped()
 
     def retry(self, sampled: int, now: int, in_progress: int, result: bool) -> None:
         if not self.faulting:
@@ -225,18 +211,11 @@ class FaultOrder(FaultChecker):
             self.own.answer = RETRY if result else GO_ON
             self.own.passed = sampled
         else:
-            self.note_asked()
-
-    def note_asked(self) -> None:
-        """Note that the retry check was called, and that the lock was free afterwards."""
-        for look_up in self.own.look_ups:
-            look_up.asked = True
+            self.own.lock_free_after_check()
 
     def mark_page_dirty(self, gfn: int, slot: int, logged: bool) -> None:
         if self.faulting and logged:
-            self.own.moment += 1
-            hold = self.own.holds if "mmu" in self.kernel.locks else -1
-            self.own.marks.append(Mark(gfn << self.page_shift, hold, self.own.moment))
+            self.own.marked_dirty(gfn << self.page_shift, "mmu" in self.kernel.locks)
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         if self.notified.invalidating:
@@ -287,9 +266,7 @@ class FaultOrder(FaultChecker):
                 return
         if self.gains(level, old, new):
             if new & WRITE_BIT and not (old & WRITE_BIT and self.same_frame(old, new)):
-                self.own.moment += 1
-                size = self.granule.level_size(level)
-                self.own.writable.append(Writable(ipa, size, level, self.own.holds, self.own.moment))
+                self.own.became_writable(ipa, self.granule.level_size(level), level)
             self.judge(ipa, level, new)
 
     def gains(self, level: int, old: int, new: int) -> bool:
@@ -367,7 +344,7 @@ class FaultOrder(FaultChecker):
                 f"a notifier that ran after the look-up is missed: the fault does not call {ASKED}",
             )
         if self.own.passed in look_up.samples:
-            if self.side.standard.mmu.SAMPLES_UNDER_MMAP and self.outdated(self.own.passed):
+            if self.side.standard.mmu.SAMPLES_UNDER_MMAP and self.own.is_outdated(self.own.passed):
                 lock = "lock of the VMA" if self.own.area_lock == "vma" else "mmap lock"
                 return f"notifier sequence sampled after the {lock} was dropped", (
                     "a notifier that ran between the two is missed, and data read from the VMA may be stale"
@@ -379,19 +356,9 @@ class FaultOrder(FaultChecker):
             )
         return "notifier sequence sampled after the look-up", "a notifier that ran between the two is missed"
 
-    def outdated(self, sampled: int) -> bool:
-        """Return whether a value was sampled only after the lock of the VMA look-up was dropped."""
-        return sampled in self.own.late and self.own.late.count(sampled) == self.own.samples.count(sampled)
-
     def judge_marks(self, leaf: Writable) -> None:
         """Judge the dirty marks of a leaf that became writable: if there are any, one must not be too early."""
-        early = False
-        for mark in self.own.marks:
-            if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:
-                if mark.moment > leaf.moment or mark.hold == leaf.hold:
-                    return
-                early = True
-        if early:
+        if self.own.is_marked_too_early(leaf):
             self.report(
                 f"marked dirty before it was mapped writable{self.kernel.cause}",
                 -1,

@@ -95,6 +95,59 @@ class FaultSteps(PerActor):
         self.writable.clear()
         self.marks.clear()
 
+    def sample(self, sequence: int, place: str) -> None:
+        """Record a sample of the sequence; *place*: its source location in a compiled tree."""
+        self.samples.append(sequence)
+        self.sampled_at = place
+        if self.area_dropped and not self.area:
+            self.late.append(sequence)
+
+    def order_samples(self) -> None:
+        """Record that a barrier follows the samples so far."""
+        self.ordered = len(self.samples)
+
+    def look_up(self, pfn: int) -> None:
+        """Record the look-up of a frame."""
+        self.look_ups.append(LookUp(pfn, self.samples[: self.ordered], self.samples[self.ordered :]))
+
+    def mmu_lock_dropped(self) -> None:
+        """Record that a hold of the mmu lock has ended, which invalidates checks made under it."""
+        self.holds += 1
+        if self.answer != NOT_ASKED:
+            self.lock_free_after_check()
+        self.answer = NOT_ASKED
+        self.compared = False
+        self.broken.clear()
+
+    def lock_free_after_check(self) -> None:
+        """Record that the retry check was called, and that the lock was free afterwards."""
+        for look_up in self.look_ups:
+            look_up.asked = True
+
+    def became_writable(self, ipa: int, size: int, level: int) -> None:
+        """Record a leaf that became writable."""
+        self.moment += 1
+        self.writable.append(Writable(ipa, size, level, self.holds, self.moment))
+
+    def marked_dirty(self, ipa: int, locked: bool) -> None:
+        """Record a dirty mark; *locked*: the actor holds the mmu lock."""
+        self.moment += 1
+        self.marks.append(Mark(ipa, self.holds if locked else -1, self.moment))
+
+    def is_outdated(self, sampled: int) -> bool:
+        """Return whether a value was sampled only after the lock of the VMA look-up was dropped."""
+        return sampled in self.late and self.late.count(sampled) == self.samples.count(sampled)
+
+    def is_marked_too_early(self, leaf: Writable) -> bool:
+        """Return whether a leaf has dirty marks, and each came before it was writable, under another hold."""
+        early = False
+        for mark in self.marks:
+            if leaf.ipa <= mark.ipa < leaf.ipa + leaf.size:
+                if mark.moment > leaf.moment or mark.hold == leaf.hold:
+                    return False
+                early = True
+        return early
+
     def copy(self) -> "FaultSteps":
         mine = FaultSteps()
         mine.fault_ipa = self.fault_ipa
