@@ -52,7 +52,7 @@ COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),
     *("tree___lines___", "runtime___errors.", "runtime___script.", "runtime___versions."),
     *("checkers___plain_store.", "checkers___registry.", "checkers___rule."),
-    *("judging___bearers.", "judging___notes.", "judging___predicates."),
+    *("judging___versions_with_bug.", "judging___notes.", "judging___predicates."),
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),
     *("reference___per_actor.", "reference___events."),
 )

@@ -13,9 +13,9 @@ from candidate.tree import TreeError
 from candidate.tree.runtime.errors import TreeNotStartedError
 
 from ..distribution import home_folder
-from ..judging.bearers import bugs_like, explanation
 from ..judging.finding import CLASSES, COMMON, CURED, Finding
 from ..judging.known import KnownBug
+from ..judging.versions_with_bug import bugs_like, explanation
 from ..language.program import Program
 from ..language.text import print_program
 from .severity import weight

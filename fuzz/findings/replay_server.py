@@ -19,11 +19,11 @@ from reference.compiled.choice import TREE
 from reference.stores import writes_once
 
 from ..execution.mistakes import CandidateMistakeError
-from ..judging.bearers import has
 from ..judging.differential import Differential
 from ..judging.forked import CopyLostError, Forked
 from ..judging.known import fitting, known_bugs
 from ..judging.silence import silent_finding
+from ..judging.versions_with_bug import has_bug
 from ..language.text import parse
 from ..processes.parent import parent_of
 from ..processes.starting import NoProcessError
@@ -89,7 +89,7 @@ def prepare(request: dict[str, Any]) -> None:
                 # Reading sources and inspecting other versions takes longer than most programs.
                 writes_once(*version.parts)
                 for bug in known_bugs():
-                    has(version, bug)
+                    has_bug(version, bug)
 
 
 def serve() -> None:

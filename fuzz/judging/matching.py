@@ -53,20 +53,22 @@ class Index:
         return there is not None and violation.pages.within(there)
 
 
-def weighty(violations: list[Violation], others: Index, excused: Callable[[Violation], bool]) -> list[Violation]:
-    """Return the violations of one side that count, each signature once as shared or excused and once as neither.
+def violations_that_count(
+    violations: list[Violation], others: Index, explained: Callable[[Violation], bool]
+) -> list[Violation]:
+    """Return the violations of one side that count, each signature once as shared or explained and once as neither.
 
     After a violation that taints, later violations may follow from it and do not count, except grave
     ones. If the other side shares the tainting violation, the two sides
     still agree: then only shared violations are left out, and the others
-    count. After a violation that ruins its side, and is neither shared nor excused, grave ones are left out too: only
-    shared or excused violations count. After a violation that a known bug explains, violations on the same
+    count. After a violation that ruins its side, and is neither shared nor explained, grave ones are left out too: only
+    shared or explained violations count. After a violation that a known bug explains, violations on the same
     pages are left out as long as it stands, and so are violations that name neither pages nor tables. Pages whose
     caches were not maintained stay so until they are written again: a later violation of the same checker on
     the same contents follows from the first. A violation that its checker takes for the consequence of an earlier one
     does not count.
 
-    :param excused: whether a known bug explains a violation that is not shared
+    :param explained: whether a known bug explains a violation that is not shared
     """
     found: list[Violation] = []
     seen: set[tuple[str, bool]] = set()
@@ -76,13 +78,13 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
         if violation.follows is not None:
             continue
         shared = others.shares(violation)
-        alike = shared or excused(violation)
+        alike = shared or explained(violation)
         if not alike:
             if ruined:
                 continue
             # Even if the violation does not count because it follows from another; but not if a known bug may be the
             # cause.
-            ruined = violation.ruins and not any(excused(each) for each in violation.after)
+            ruined = violation.ruins and not any(explained(each) for each in violation.after)
         if violation.checker in spoiled:
             earlier = spoiled[violation.checker]
             follows = not_written_since(violation, earlier)
@@ -95,7 +97,7 @@ def weighty(violations: list[Violation], others: Index, excused: Callable[[Viola
         if not violation.grave:
             if shared and tainted:
                 continue
-            if not alike and any(excused(each) and not others.shares(each) for each in violation.after):
+            if not alike and any(explained(each) and not others.shares(each) for each in violation.after):
                 continue
         seen.add(key)
         found.append(violation)
@@ -121,7 +123,7 @@ def not_written_since(violation: Violation, earlier: list[Violation]) -> bool:
 def cause_of(
     violation: Violation,
     violations: list[Violation],
-    excused: Callable[[Violation], bool],
+    explained: Callable[[Violation], bool],
     granule: Granule,
     alone: bool = False,
 ) -> Violation | None:
@@ -132,7 +134,7 @@ def cause_of(
     TLB, so accesses through that entry follow from it too. Leaves are judged at quiet points: in a par block, another
     actor may have used a wrong leaf before.
 
-    :param excused: whether a known bug explains a violation
+    :param explained: whether a known bug explains a violation
     :param alone: ignore accesses of the same operation
     """
     before = True
@@ -147,12 +149,12 @@ def cause_of(
             continue
         if earlier.grave:
             same = not alone and (earlier.checker, earlier.at) == (violation.checker, violation.at)
-            cause = cause_of(earlier, violations, excused, granule, alone=True) if same else None
+            cause = cause_of(earlier, violations, explained, granule, alone=True) if same else None
             if cause is not None:
                 return cause
             continue
-        if not excused(earlier):
-            if any(excused(each) for each in earlier.after):
+        if not explained(earlier):
+            if any(explained(each) for each in earlier.after):
                 # It follows from an explained violation itself, which may have ended and come back since.
                 continue
             return None
@@ -168,12 +170,12 @@ def concerns_same(one: Violation, other: Violation, granule: Granule) -> bool:
     return overlap(one.translated_ranges(granule), other.translated_ranges(granule))
 
 
-def astray_from(violations: list[Violation], others: Index) -> float:
+def first_deviation(violations: list[Violation], others: Index) -> float:
     """Return the operation at which a side alone went wrong, so that its later silence proves nothing."""
     return min([v.at for v in violations if v.taints and not others.shares(v)], default=inf)
 
 
-def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
+def may_differ_from(violations: list[Violation], others: Index, loaded: bool) -> float:
     """Return the operation from which on the violations of one side can cause a difference.
 
     Violations that do not taint cannot, nor can shared ones. Caches that were not
@@ -182,4 +184,4 @@ def explains(violations: list[Violation], others: Index, loaded: bool) -> float:
     :param loaded: the difference is in a guest's load
     """
     stale = [v.at for v in violations if v.checker in CACHE_CHECKERS] if loaded else []
-    return min([astray_from(violations, others), *stale])
+    return min([first_deviation(violations, others), *stale])

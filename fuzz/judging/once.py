@@ -71,25 +71,25 @@ class SideAlone:
         :raises TwinDiffersError: the twin behaves differently
         """
         executor = self.executor
-        found = self.explained(executor.create())
+        found = self.record(executor.create())
         if seen is not None:
             seen.compare(None, None, (found, found))
         for at, operation in enumerate(executor.program.operations):
             if executor.dead:
                 return False
             outcome, violations = executor.step(at)
-            found = self.explained(violations)
+            found = self.record(violations)
             if seen is not None:
                 seen.compare(operation, (outcome, outcome), (found, found))
         if executor.dead:
             return False
         self.conditions.before_operation(None)
-        found = self.explained(executor.destroy())
+        found = self.record(executor.destroy())
         if seen is not None:
             seen.compare(None, None, (found, found))
         return not executor.dead
 
-    def explained(self, found: list[Violation]) -> list[Violation]:
+    def record(self, found: list[Violation]) -> list[Violation]:
         """Record violations and explain them by known bugs; return them."""
         if found:
             self.conditions.explain(found)

@@ -25,7 +25,7 @@ def maps_differ(left: CheckerSuite, right: CheckerSuite, flags: AgeFlags) -> str
         if not a.touched and not b.touched:
             continue
         stores = Stores(a.kernel.last, b.kernel.last, a.granule, flags, number)
-        if not flags.excused:
+        if not flags.some_differ:
             if written_alike(a, b):
                 continue
             stores.written_to = (a.touched, b.touched)
@@ -99,9 +99,9 @@ class Stores:
                 return True
         return a.leaves == b.leaves
 
-    def excuse(self, level: int, ipa: int, left: int, right: int) -> bool:
+    def may_differ(self, level: int, ipa: int, left: int, right: int) -> bool:
         """Return whether the difference of two leaves does not count."""
-        return self.flags is not None and self.flags.excuse(self.vm, level, ipa, left, right)
+        return self.flags is not None and self.flags.may_differ(self.vm, level, ipa, left, right)
 
     def entry(self, a: Table, b: Table, index: int) -> str:
         """Return where an entry was last written."""
@@ -142,7 +142,7 @@ def compare_tables(
         left, right = a.leaves.get(index, 0), b.leaves.get(index, 0)
         if left != right:
             ipa = a.base + (index << granule.level_shift(a.level))
-            if stores.excuse(a.level, ipa, left, right):
+            if stores.may_differ(a.level, ipa, left, right):
                 continue
             texts = [
                 "a table" if not entry and index in table.children else show(entry, a.level, granule)

@@ -59,22 +59,23 @@ class AgeFlags:
     def __init__(self, left: Unrecorded, right: Unrecorded) -> None:
         self.sides = (left, right)
         # Some leaves differed this way, so tables written alike are not sufficient for equal maps.
-        self.excused = False
+        self.some_differ = False
 
-    def excuse(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
+    def may_differ(self, vm: int, level: int, ipa: int, left: int, right: int) -> bool:
         """Return whether two leaves differ only by an access flag that one side's hardware could as well have set."""
         if left ^ right != AF_BIT:
             return False
-        excused = (vm, level, ipa) in self.sides[1 if left & AF_BIT else 0].leaves
-        self.excused = self.excused or excused
-        return excused
+        unset = self.sides[1 if left & AF_BIT else 0]
+        allowed = (vm, level, ipa) in unset.leaves
+        self.some_differ = self.some_differ or allowed
+        return allowed
 
     def settle(self) -> None:
         """Forget the leaves that no longer differ this way; call it at a quiet point."""
         left, right = self.sides
         for side in self.sides:
             if side.leaves:
-                side.leaves = {key for key in side.leaves if self.excuse(*key, left.entry(*key), right.entry(*key))}
+                side.leaves = {key for key in side.leaves if self.may_differ(*key, left.entry(*key), right.entry(*key))}
 
     def answer(self, op: Operation) -> bool:
         """Return whether an operation asked for the age of leaves that differed at the last `settle`."""

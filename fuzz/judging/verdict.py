@@ -12,11 +12,11 @@ from reference.machine.granule import Granule
 from ..checkers import Violation
 from ..language.operations import GuestAccess
 from ..language.operations.declaration import title_of
-from .bearers import has, known_bug
 from .cost import Comparison
 from .finding import COMMON, CURED, DIVERGENCE, REGRESSION, WRONG, Finding, Key
 from .known import FOLLOWS, UNMET, KnownBug, known_bugs
-from .matching import Index, astray_from, cause_of, concerns_same, explains, weighty
+from .matching import Index, cause_of, concerns_same, first_deviation, may_differ_from, violations_that_count
+from .versions_with_bug import has_bug, known_bug
 
 # The signature of a difference in the result of a guest's access.
 LOADED: Final = f"result: {title_of(GuestAccess)}"
@@ -77,12 +77,19 @@ class Judge:
     def known(self, violation: Violation) -> KnownBug | None:
         """Return the known bug of the reference that explains a violation and whose condition held, if any."""
         bugs = [known_bugs()[number] for number in violation.known]
-        return next((bug for bug in bugs if has(self.reference, bug)), None)
+        return next((bug for bug in bugs if has_bug(self.reference, bug)), None)
 
-    def excused(self, violation: Violation) -> bool:
+    def is_explained(self, violation: Violation) -> bool:
         """Return whether a known bug that both versions have explains a violation."""
         bugs = [known_bugs()[number] for number in violation.known]
-        return any(has(self.reference, bug) and has(self.candidate, bug) for bug in bugs)
+        return any(has_bug(self.reference, bug) and has_bug(self.candidate, bug) for bug in bugs)
+
+    def is_alone(self, violation: Violation, others: Index) -> bool:
+        """Return whether a violation is of one side alone: neither shared nor explained.
+
+        :param others: the other side's violations
+        """
+        return not others.shares(violation) and not self.is_explained(violation)
 
     def judge(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
         """Return the verdict for both sides' violations, in order, and the differences between the sides.
@@ -97,20 +104,20 @@ class Judge:
     def judged(self, reference: list[Violation], candidate: list[Violation], differences: list[Finding]) -> Verdict:
         """Do the work of `judge`.
 
-        :raises TreeNotStartedError: as `fuzz.judging.bearers.has`
+        :raises TreeNotStartedError: as `fuzz.judging.versions_with_bug.has_bug`
         """
         verdict = Verdict()
         by_reference, by_candidate = Index(reference), Index(candidate)
-        ours = weighty(reference, by_candidate, self.excused)
-        theirs = weighty(candidate, by_reference, self.excused)
-        candidate_astray = astray_from(candidate, by_reference)
+        ours = violations_that_count(reference, by_candidate, self.is_explained)
+        theirs = violations_that_count(candidate, by_reference, self.is_explained)
+        candidate_deviation = first_deviation(candidate, by_reference)
         for violation in theirs:
             verdict.findings.append(self.of_candidate(violation, candidate, by_reference))
         verdict.causes += self.causes(theirs, verdict.findings)
         others = Index(theirs)
         for violation in ours:
             if not by_candidate.shares(violation):
-                if violation.at < candidate_astray:
+                if violation.at < candidate_deviation:
                     verdict.findings.append(self.finding(CURED, violation, reference))
             elif not others.shares(violation):
                 verdict.findings.append(self.finding(COMMON, violation, reference))
@@ -118,8 +125,9 @@ class Judge:
             verdict.consequences += [(side, violation) for violation in violations if violation not in first]
         for difference in differences:
             loaded = difference.signature == LOADED
-            explained = min(explains(reference, by_candidate, loaded), explains(candidate, by_reference, loaded))
-            if difference.at < explained:
+            ours_from = may_differ_from(reference, by_candidate, loaded)
+            theirs_from = may_differ_from(candidate, by_reference, loaded)
+            if difference.at < min(ours_from, theirs_from):
                 rule = self.broken_at(difference.at, (reference, candidate), (by_candidate, by_reference))
                 verdict.findings.append(replace(difference, reason=difference.reason + rule))
         return verdict
@@ -144,8 +152,7 @@ class Judge:
         """Return a text for the rule that only one side breaks at an operation where the two differ; "": none."""
         texts: list[str] = []
         for version, violations, other in zip((self.reference, self.candidate), sides, others, strict=True):
-            alone = (each for each in violations if each.at == at and not other.shares(each) and not self.excused(each))
-            first = next(alone, None)
+            first = next((each for each in violations if each.at == at and self.is_alone(each, other)), None)
             if first is not None:
                 texts.append(f"{version.name} breaks a rule at this operation, {first.signature}")
         return WRONG + "; ".join(texts) if texts else ""
@@ -157,9 +164,9 @@ class Judge:
         explains it or its cause; otherwise it is a regression.
         """
         shared = by_reference.shares(violation)
-        common = shared or self.excused(violation)
+        common = shared or self.is_explained(violation)
         if not common and violation.grave:
-            common = cause_of(violation, candidate, self.excused, self.granule) is not None
+            common = cause_of(violation, candidate, self.is_explained, self.granule) is not None
         if common:
             return self.finding(COMMON, violation, candidate)
         reason = violation.reason
@@ -169,9 +176,8 @@ class Judge:
         return Finding(REGRESSION, violation.signature, reason, violation.at)
 
     def first_wrong(self, violations: list[Violation], others: Index) -> Violation | None:
-        """Return the first violation in a list that taints, and that nothing excuses."""
-        wrong = (each for each in violations if each.taints and not others.shares(each) and not self.excused(each))
-        return next(wrong, None)
+        """Return the first violation in a list that taints and is this side's alone."""
+        return next((each for each in violations if each.taints and self.is_alone(each, others)), None)
 
     def finding(self, kind: str, violation: Violation, violations: list[Violation]) -> Finding:
         """Return a finding, with the known bug that explains it, if any.

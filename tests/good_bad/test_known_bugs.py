@@ -11,12 +11,12 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
-from fuzz.judging.bearers import bug_run, has
 from fuzz.judging.differential import Differential, Lockstep
 from fuzz.judging.finding import COMMON, REGRESSION
 from fuzz.judging.known import EARLIER, NOW, KnownBug, definitions, known_bugs, program_of
 from fuzz.judging.predicates import OF_OPERATION, PREDICATES
 from fuzz.judging.verdict import Verdict
+from fuzz.judging.versions_with_bug import bug_run, has_bug
 from fuzz.language.text import parse
 from reference.kvm import kvm, kvm_memory_slot, kvm_vcpu
 from reference.mmu import Mmu
@@ -74,7 +74,7 @@ def test_a_near_miss_is_a_regression(case: KnownBugCase) -> None:
 @each_entry
 def test_only_the_condition_distinguishes_a_near_miss(case: KnownBugCase) -> None:
     """The version does not change the entry's functions."""
-    assert has(case.version, known_bugs()[entry_of(case)])
+    assert has_bug(case.version, known_bugs()[entry_of(case)])
 
 
 @pytest.mark.parametrize("entry", known_bugs(), ids=lambda entry: entry.pattern)
@@ -244,12 +244,12 @@ def test_a_version_that_replaces_the_functions_does_not_have_the_bug() -> None:
             return super()._abort_in_slot(vcpu, fault_ipa, is_iabt, fault_status)
 
     bugs = {bug.id: bug for bug in known_bugs()}
-    assert has(ORIGINAL, bugs["B05"])
-    assert has(broken(NeverMaps), bugs["B05"])
-    assert not has(broken(Other), bugs["B05"])
-    assert not has(candidate.get("v5.12.9"), bugs["B05"])
-    assert has(broken(Other), bugs["S1"])
-    assert not has(broken(mmu=Part), bugs["S1"])
+    assert has_bug(ORIGINAL, bugs["B05"])
+    assert has_bug(broken(NeverMaps), bugs["B05"])
+    assert not has_bug(broken(Other), bugs["B05"])
+    assert not has_bug(candidate.get("v5.12.9"), bugs["B05"])
+    assert has_bug(broken(Other), bugs["S1"])
+    assert not has_bug(broken(mmu=Part), bugs["S1"])
 
 
 class SticksOut(Mmu):

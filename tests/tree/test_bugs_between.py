@@ -12,9 +12,9 @@ import pytest
 import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU, PGTABLE, TLB
-from fuzz.judging.bearers import bug_run
 from fuzz.judging.differential import COMMON, REGRESSION, Differential
 from fuzz.judging.known import program_of
+from fuzz.judging.versions_with_bug import bug_run
 from fuzz.language.text import load, parse
 
 from .trees import changed, planted, real_trees, version

@@ -12,10 +12,10 @@ from candidate.tree import facts
 from candidate.tree.building.source import MMU, PGTABLE, TreeSource
 from fuzz.command_line import cli
 from fuzz.findings.found import known_of, known_text
-from fuzz.judging.bearers import bug_run, has
 from fuzz.judging.differential import COMMON, REGRESSION, Differential, Lockstep
 from fuzz.judging.known import known_bugs, program_of
 from fuzz.judging.predicates import GONE
+from fuzz.judging.versions_with_bug import bug_run, has_bug
 from fuzz.language.text import load, parse
 
 from .trees import planted, real_tree, version
@@ -42,7 +42,7 @@ def test_programs_determine_the_bugs_of_a_tree(name: str) -> None:
         # A later release may have more fixes, but no new bugs.
         assert found <= set().union(*(bugs for each, bugs in HAVE.items() if each.startswith(f"{name}.")))
     assert not any(bug_run(tree, bug).refused for bug in IDS)
-    assert {bug.id for bug in known_bugs() if has(tree, bug)} == found
+    assert {bug.id for bug in known_bugs() if has_bug(tree, bug)} == found
 
 
 def test_the_same_bug_in_two_trees_is_common_and_explained() -> None:

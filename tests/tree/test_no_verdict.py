@@ -11,7 +11,7 @@ import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import MMU
 from candidate.tree.runtime.pool import POOL
-from fuzz.judging.bearers import bug_run
+from fuzz.judging.versions_with_bug import bug_run
 
 from ..unit.console import in_process
 from .trees import changed, planted, real_tree, version

@@ -139,8 +139,8 @@ def lines_of_one(comparison: TwoCampaigns, second: bool) -> list[str]:
     lines = ["", f"only {name} has {plural(len(found), 'finding')}: {counts}" if found else f"only {name} has: nothing"]
     classes = {each.finding.signature: each.kind for each in other.found.values()}
     for each in found:
-        weighty = each.kind in (REGRESSION, DIVERGENCE, CRASH)
-        lines += finding_lines(each, there.overview) if weighty else brief(each)
+        serious = each.kind in (REGRESSION, DIVERGENCE, CRASH)
+        lines += finding_lines(each, there.overview) if serious else brief(each)
         if each.finding.signature in classes:
             lines.append(f"{'':12}{others} has it as {classes[each.finding.signature]}")
         elif by_chance(each, there, other):

@@ -54,20 +54,20 @@ def _counted(overview: Overview) -> list[tuple[str, int]]:
 
 
 def named(overview: Overview) -> list[RenderableType]:
-    """Return the newest of the weighty findings with their files, and accepted findings with person and reason."""
+    """Return the newest of the serious findings with their files, and accepted findings with person and reason."""
     kinds = (CRASH, REGRESSION, DIVERGENCE)
-    weighty = [each for each in overview.shown if each.kind in kinds and not each.accepted]
-    weighty.sort(key=lambda each: (kinds.index(each.kind), -each.elapsed))
+    serious = [each for each in overview.shown if each.kind in kinds and not each.accepted]
+    serious.sort(key=lambda each: (kinds.index(each.kind), -each.elapsed))
     lines: list[RenderableType] = []
-    for each in weighty[:_NAMED]:
+    for each in serious[:_NAMED]:
         line = Text(f"{each.kind} ", style=_STYLES[each.kind])
         line.append(f"{date(each.first_at)} ", style="dim")
         line.append(each.finding.signature, style="default")
         lines.append(line)
         if each.file:
             lines.append(Text(f"  {each.file}", overflow="fold"))
-    if len(weighty) > _NAMED:
-        lines.append(Text(f"and {len(weighty) - _NAMED} more: s2fuzz status", style="dim"))
+    if len(serious) > _NAMED:
+        lines.append(Text(f"and {len(serious) - _NAMED} more: s2fuzz status", style="dim"))
     accepted = [each for each in overview.shown if each.accepted]
     told = [f"accepted {each.finding.signature}: {each.accepted}" for each in accepted[:_NAMED]]
     lines += [Text(line, style="dim") for line in told]

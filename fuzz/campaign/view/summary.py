@@ -99,18 +99,18 @@ def weighty_lines(o: Overview, since: float | None) -> list[str]:
 
     :param since: as for `summary`
     """
-    weighty = [found for found in o.shown if not found.accepted and found.kind != CRASH]
-    told = [found for found in weighty if is_new(found, since)]
+    serious = [found for found in o.shown if not found.accepted and found.kind != CRASH]
+    told = [found for found in serious if is_new(found, since)]
     lines: list[str] = []
     if since is not None:
-        before = len(weighty) - len(told)
+        before = len(serious) - len(told)
         lines.append(f"new since {date(since)}: {plural(len(told), 'finding')}; {before} from before")
     for found in told:
         lines += finding_lines(found, o)
-    if weighty:
-        kinds = [found.kind for found in weighty]
+    if serious:
+        kinds = [found.kind for found in serious]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        lines += ["", f"{plural(len(weighty), 'finding')}: {counts}", f"({legend(kinds, o.reference)})"]
+        lines += ["", f"{plural(len(serious), 'finding')}: {counts}", f"({legend(kinds, o.reference)})"]
     elif not o.unknown:
         accepted = any(found.accepted for found in o.shown)
         lines.append("nothing found" + (", except accepted findings" if accepted else ""))

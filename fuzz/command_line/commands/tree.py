@@ -113,8 +113,8 @@ def known_bugs_of(name: str) -> list[KnownBugAnswer]:
     :raises candidate.tree.TreeError: the tree cannot be built for pages of 4K, or does not start
     """
     import candidate
-    from fuzz.judging.bearers import bug_run
     from fuzz.judging.known import known_bugs, program_of
+    from fuzz.judging.versions_with_bug import bug_run
 
     version = candidate.get(name)
     found: list[KnownBugAnswer] = []

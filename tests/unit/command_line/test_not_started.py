@@ -13,9 +13,9 @@ from fuzz.corpus.folder import Corpus
 from fuzz.corpus.observing import Observed, observe
 from fuzz.engines.repeated import repeat
 from fuzz.judging import verdict as judging
-from fuzz.judging.bearers import bug_run
 from fuzz.judging.differential import Differential
 from fuzz.judging.known import program_of
+from fuzz.judging.versions_with_bug import bug_run
 from fuzz.language.text import load, parse
 from fuzz.sides.side import Side
 
@@ -126,10 +126,10 @@ def test_the_program_of_a_known_bug_is_run_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_there_is_no_verdict_if_a_tree_cannot_be_asked_for_a_known_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    def has(*_: object) -> bool:
+    def has_bug(*_: object) -> bool:
         raise TreeNotStartedError("Too many open files")
 
-    monkeypatch.setattr(judging, "has", has)
+    monkeypatch.setattr(judging, "has_bug", has_bug)
     verdict = Differential(get("original"), get("rfc-v1-3")).run(load(program_of("B05")))
     assert (verdict.refused, verdict.findings) == (WHY, [])
 

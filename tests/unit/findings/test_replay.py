@@ -12,8 +12,8 @@ import candidate
 from fuzz.findings import replay_server
 from fuzz.findings.found import CRASH
 from fuzz.findings.replay import HUNG, Replayer, replay
-from fuzz.judging.bearers import has
 from fuzz.judging.differential import Differential, Verdict
+from fuzz.judging.versions_with_bug import has_bug
 from fuzz.language.program import Program
 from fuzz.language.text import parse, print_program
 from reference import stores
@@ -169,9 +169,9 @@ def test_closing_leaves_no_process() -> None:
 def test_constant_facts_are_looked_up_before_processes_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "_once", {})
     monkeypatch.setattr(stores, "_together", {})
-    has.cache_clear()
+    has_bug.cache_clear()
     replay_server.prepare(REQUEST)
-    looked_up = len(stores._once), has.cache_info().misses
+    looked_up = len(stores._once), has_bug.cache_info().misses
     assert all(looked_up)
     assert replay_server.judge(REQUEST)[0]
-    assert (len(stores._once), has.cache_info().misses) == looked_up
+    assert (len(stores._once), has_bug.cache_info().misses) == looked_up

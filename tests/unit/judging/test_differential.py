@@ -6,11 +6,11 @@ import pytest
 import candidate
 from candidate import Candidate
 from fuzz.checkers import Violation
-from fuzz.judging.bearers import known_bug
 from fuzz.judging.differential import CURED, DIVERGENCE, REGRESSION, Differential, Finding
 from fuzz.judging.known import known_bugs
 from fuzz.judging.matching import cause_of
 from fuzz.judging.verdict import Judge
+from fuzz.judging.versions_with_bug import known_bug
 from fuzz.language.text import parse
 from fuzz.reports.sidebyside import record
 from fuzz.sides.outcome import Outcome

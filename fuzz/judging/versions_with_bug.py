@@ -68,15 +68,15 @@ def bug_run(version: Candidate, bug: str) -> BugRun:
 
 
 @cache
-def has(version: Candidate, bug: KnownBug) -> bool:
+def has_bug(version: Candidate, bug: KnownBug) -> bool:
     """Return whether a version has a bug: by its entry's versions, by equal functions, or by running its program.
 
     :raises TreeNotStartedError: as `bug_run`
     """
     if version.is_tree:
         return bug_run(version, bug.id).signature != ""
-    bearers = [candidate.declared(name) for name in bug.versions]
-    return version in bearers or any(_alike(version, each, bug.functions) for each in bearers)
+    declared = [candidate.declared(name) for name in bug.versions]
+    return version in declared or any(_alike(version, each, bug.functions) for each in declared)
 
 
 def _alike(one: Candidate, other: Candidate, functions: tuple[str, ...]) -> bool:
@@ -94,7 +94,7 @@ def known_bug(signature: str, version: Candidate | None = None) -> KnownBug | No
 
 def bugs_like(signature: str, version: Candidate) -> Iterator[KnownBug]:
     """Return the known bugs of a version that match this signature, as in `known_bug`."""
-    return (bug for _, bug in fitting(signature) if has(version, bug))
+    return (bug for _, bug in fitting(signature) if has_bug(version, bug))
 
 
 def explanation(finding: Finding, version: Candidate) -> KnownBug | None:
@@ -106,5 +106,5 @@ def explanation(finding: Finding, version: Candidate) -> KnownBug | None:
     if UNMET in finding.reason:
         return None
     _, _, cause = finding.reason.partition(FOLLOWS)
-    bugs = [bug for _, bug in fitting(cause or finding.signature) if has(version, bug)]
+    bugs = [bug for _, bug in fitting(cause or finding.signature) if has_bug(version, bug)]
     return next((bug for bug in bugs if bug.id == finding.known), bugs[0] if bugs else None)
