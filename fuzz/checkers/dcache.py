@@ -3,7 +3,8 @@
 
 Without FWB only. A frame that holds host data not cleaned since, and that no
 leaf exposed at that guest address when the operation began, must not be
-mapped cacheable. A flush cleans the cacheable leaves in its range. An
+mapped cacheable. A flush cleans the cacheable leaves in its range, and invalidates them: a frame
+that a guest has written with its caches off since then may be stale in the data cache. An
 unmapped leaf is cleaned between its flush and the drop of the mmu lock, dirty or
 not: until the flush a guest can write through its TLB. Several leaves may share
 a flush, and a clean. Splitting, coalescing and replacing owe nothing. Device
@@ -40,6 +41,10 @@ class Dcache(GuestChecker):
             Clause("host data is clean before a page is first exposed"),
             Clause("memory that a cache toggle flushes is clean", "*: flushed, not cleaned*"),
             Clause(
+                "a cache toggle invalidates memory that a guest wrote with its caches off",
+                "*: flushed, not invalidated*",
+            ),
+            Clause(
                 "unmapped memory is cleaned, dirty or not, between its flush and the drop of the mmu lock",
                 "*: unmapped, *",
             ),
@@ -49,6 +54,12 @@ class Dcache(GuestChecker):
         Severity.CORRUPTION,
         rank=5,
         finer=(("*: device frame cleaned*", Severity.CONTRACT, 1),),
+        reasons=(
+            (
+                "*: flushed, not invalidated*",
+                "a guest that turns its caches on would read stale lines instead of what it wrote before",
+            ),
+        ),
     )
 
     def __init__(self, guest: Guest, peers: Peers) -> None:
@@ -254,11 +265,25 @@ class Dcache(GuestChecker):
         ]
 
     def must_be_clean(self, level: int, ipa: int, entry: int) -> None:
-        """Judge the frames of a flushed leaf: the data cache must not hold any of them dirty."""
+        """Judge the frames of a flushed leaf: the data cache must not hold any of them dirty, or stale."""
         start, end = self.frames_of(level, entry)
         dirty = self.dirty_parts(start, end)
         if dirty:
             self.not_clean("flushed, not cleaned", level, ipa, entry, dirty, start - ipa, "still dirty")
+            return
+        stale = self.bypassed_parts(start, end)
+        if stale:
+            state = "not invalidated since a write with the caches off"
+            self.not_clean("flushed, not invalidated", level, ipa, entry, stale, start - ipa, state)
+
+    def bypassed_parts(self, start: int, end: int) -> list[Range]:
+        """Return the pages of physical memory [start, end) of which the data cache may hold stale lines."""
+        shift = self.granule.page_shift
+        return [
+            (pfn << shift, (pfn + 1) << shift)
+            for pfn in sorted(self.guest.memory.bypassed)
+            if start <= pfn << shift < end
+        ]
 
     def not_clean(
         self,

@@ -61,6 +61,9 @@ class Memory:
         # Frames where a store bypassed a dirty line: the next read is
         # unpredictable (Arm ARM B2.8, mismatched memory attributes).
         self.torn: set[int] = set()
+        # Frames where a store bypassed the data cache, which may still hold a clean line from before the store: the
+        # host's own mapping is cacheable, so CPUs may have read the frame ahead.
+        self.bypassed: set[int] = set()
         # The actor whose operation takes pages away now (0: none), and the frames that operations have yet to free:
         # first frame and number of pages, by actor.
         self.taker = 0
@@ -97,6 +100,8 @@ class Memory:
         self.stale_code.fill(start, end, 1)
         if self.torn:
             self.torn.difference_update([torn for torn in self.torn if pfn <= torn < pfn + pages])
+        if self.bypassed:
+            self.bypassed.difference_update([each for each in self.bypassed if pfn <= each < pfn + pages])
 
     def copy(self, old: int, new: int, pages: int) -> None:
         """Copy *pages* frames through the host's data cache."""
@@ -154,8 +159,10 @@ class Memory:
             self.cached.fill(index, index + 1, version)
             self.dirty.fill(index, index + 1, 1)
             self.torn.discard(pfn)
+            self.bypassed.discard(pfn)
         else:
             self.poc.fill(index, index + 1, version)
+            self.bypassed.add(pfn)
             if self.dirty[index]:
                 self.torn.add(pfn)
             else:
@@ -202,6 +209,8 @@ class Memory:
             self.poc.take(self.cached, start, end)
             self.dirty.fill(start, end, 0)
             self.host_dirty.fill(start, end, 0)
+        if self.bypassed:
+            self.bypassed.difference_update([pfn for pfn in self.bypassed if first <= pfn < end_pfn])
 
     def write_back(self, pfn: int, pages: int) -> None:
         """Write dirty lines back without maintenance: code must not rely on either outcome."""

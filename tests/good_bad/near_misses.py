@@ -96,7 +96,7 @@ ALL: Final = [
         "vm cpus=2 fwb=on\nslot a size=2M backing=thp\ncpu0 read a+0\nlog a on\ncpu1 write a+0\n",
     ),
     KnownBugCase(
-        "dcache: *: flushed, not cleaned*",
+        "dcache: *: flushed, not *",
         "vm cpus=1\nslot a ipa=0x40001000 size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",
         SHORT,
         "vm cpus=1\nslot a size=2M backing=anon\ncpu0 write a+2044K\ncpu0 cache on\n",

@@ -46,6 +46,16 @@ class FlushNothing(Pgtable):
         return 0
 
 
+class FlushesOnlyTurnedOff(Mmu):
+    """Flushes when the caches go off, but not when they go on."""
+
+    def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
+        if was_enabled:
+            super().kvm_toggle_cache(vcpu, was_enabled)
+        elif vcpu.cache_enabled:
+            vcpu.hcr &= ~HCR_TVM
+
+
 class SetWayDoesNotTrap(Mmu):
     """Flushes, but does not trap the cache controls afterwards."""
 
@@ -162,6 +172,18 @@ CASES = (
         candidate.get("v5.12.9"),
     ),
     Case(
+        "caches turned on after a write without them",
+        "dcache: kvm_toggle_cache: flushed, not invalidated L3",
+        broken(mmu=FlushesOnlyTurnedOff),
+        "vm cpus=2\nslot a size=4K backing=anon\ncpu1 read a+0\ncpu0 write a+0 mmu=off\ncpu0 cache on\ncpu1 read a+0\n",
+    ),
+    Case(
+        "walk that flushes nothing after a write without caches",
+        "dcache: stage2_flush_walker: flushed, not invalidated L3",
+        broken(FlushNothing),
+        PAGE + "cpu0 write a+0 mmu=off\ncpu0 cache on\n",
+    ),
+    Case(
         "caches turned off after a set/way operation",
         "dcache: kvm_toggle_cache: flushed, not cleaned L3",
         broken(mmu=SetWayDoesNotTrap),
@@ -184,6 +206,17 @@ def test_dcache_good(case: Case) -> None:
 @each(CASES)
 def test_dcache_bad(case: Case) -> None:
     assert case.first_bad() == case.signature
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["host write a+0 4K\ncpu0 clean a+0\n", "cpu0 write a+0\ncpu0 clean a+0\n", "cpu0 read a+0\nhost discard a+0 4K\n"],
+    ids=["written by the host", "written through the caches", "unmapped"],
+)
+def test_a_frame_without_stale_lines_needs_no_invalidation(later: str) -> None:
+    """The whole frame was written through the caches, and written back, or cleaned and invalidated by an unmap."""
+    program = PAGE + f"cpu0 write a+0 mmu=off\n{later}cpu0 cache on\n"
+    assert violations(broken(mmu=FlushesOnlyTurnedOff), program) == []
 
 
 @pytest.mark.parametrize(
