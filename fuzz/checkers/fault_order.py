@@ -14,8 +14,9 @@ A frame that the tables already held at that address needs no retry check, becau
 there: an entry that code had made invalid and kept, or leaves that are rebuilt. Any other leaf needs one, even over a
 frame that this fault did not look up. Other checkers judge the
 rest of a fault: the top-up and its lock (memcache, locking), cleaning (dcache,
-icache), references (page-reference). Not visible here: which of two samples with
-the same value was passed on.
+icache), references (page-reference). In a port, it is not visible which of two samples with
+the same value was passed on. In a compiled tree, the second sample of a call differs
+(``will_load_sequence()`` of ``native/rt_watch.c``).
 
 Information that a fault read from a VMA, such as its page size, may be out of date once the
 mmap lock, or the VMA's lock, is dropped. If the reference samples before that, the retry check

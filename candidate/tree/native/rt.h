@@ -63,6 +63,10 @@ void rt_emit_visited(unsigned int kind, shim_u64 a, shim_u64 b, int flag, void *
 void rt_record(unsigned int kind, shim_u64 a, shim_u64 b, shim_u64 c, const char *name, void **frame);
 void rt_settle(void);
 void rt_settle_watched(void);
+/* rt_watch.c: a call begins; the state that each actor has of its own */
+void rt_new_samples(void);
+void rt_own_samples(void);
+int rt_holds_mmu_lock(void);
 void rt_read_entry(const volatile void *p);
 /* Both change an entry in one step, and return its old value. */
 enum rt_change { ENTRY_SET, ENTRY_ADD, ENTRY_SUB, ENTRY_AND, ENTRY_OR, ENTRY_XOR };

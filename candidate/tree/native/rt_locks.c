@@ -84,6 +84,8 @@ static int locked_vm(void)
 	return l ? l->vm : -1;
 }
 
+int rt_holds_mmu_lock(void) { return held(LOCK_MMU) != 0; }
+
 /* The flags of asm-generic/irqflags.h: 1: interrupts are on; 0: off. */
 unsigned long shim_irqs_on = 1;
 /* The number of locks without a kind that this actor holds, and that nobody may sleep with. */
@@ -310,7 +312,8 @@ static int calls[SHIM_MAX_ACTORS + 1];
 
 void shim_call_begins(void)
 {
-	calls[rt_actor + 1]++;
+	if (!calls[rt_actor + 1]++)
+		rt_new_samples();
 	rt_progress++;
 }
 void shim_call_ends(void)

@@ -84,6 +84,7 @@ void shim_snapshot(void)
 	rt_own_locks();
 	rt_own_rcu();
 	rt_own_records();
+	rt_own_samples();
 #ifdef SHIM_SANITIZE
 	rt_zones(small, RT_SMALL_BYTES);
 #endif

@@ -59,6 +59,31 @@ void shim_acquired(const volatile void *p)
 			rt_emit(EV_ACQUIRE, watches[i].vm, 0, 0, 0, FRAME);
 }
 
+/*
+ * The samples of the notifier sequence in the current call of an actor. Two samples with the same value would hide which of them
+ * the code compares later. So a notifier of other memory raises the sequence before the second one, as it may at any time. It does
+ * not do so in two calls in succession: a fault that samples twice, and compares with the first value, then has an end.
+ */
+enum { TAKEN = 1, CHECKING = 2, RAISED = 4, RAISED_BEFORE = 8 };
+static unsigned int samples;
+
+void rt_new_samples(void) { samples = samples & RAISED ? RAISED_BEFORE : 0; }
+void rt_own_samples(void) { rt_own(&samples, sizeof(samples)); }
+
+/* Kernel code is about to load the sequence. A load after that of the count, or under the mmu lock, is no sample. */
+static void will_load_sequence(const void *p, int vm)
+{
+	if (!(samples & CHECKING) && !rt_holds_mmu_lock()) {
+		if ((samples & (TAKEN | RAISED | RAISED_BEFORE)) == TAKEN) {
+			samples |= RAISED;
+			++*(shim_u64 *)p;
+			shim_watched(WATCH_SEQ, vm);
+		}
+		samples |= TAKEN;
+	}
+	samples &= ~CHECKING;
+}
+
 void rt_touched(const void *p, int write, void **frame)
 {
 	for (int i = 0; i < nwatch; i++) {
@@ -67,10 +92,13 @@ void rt_touched(const void *p, int write, void **frame)
 		if (write) {
 			watches[i].dirty = rt_any_dirty = 1;
 		} else if (reports_loads()) {
-			if (watches[i].what == WATCH_SEQ)
+			if (watches[i].what == WATCH_SEQ) {
+				will_load_sequence(p, watches[i].vm);
 				rt_emit(EV_SEQ_READ, watches[i].vm, *(const shim_u64 *)p, 0, 0, frame);
-			else if (watches[i].what == WATCH_COUNT)
+			} else if (watches[i].what == WATCH_COUNT) {
+				samples = *(const shim_u64 *)p ? samples & ~CHECKING : samples | CHECKING;
 				rt_emit(EV_COUNT_READ, watches[i].vm, *(const shim_u64 *)p, 0, 0, frame);
+			}
 		}
 	}
 }
