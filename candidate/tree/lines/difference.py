@@ -7,7 +7,8 @@ line where the statement begins. A changed macro counts as the lines that use it
 something but has no code is reported: the compiler left it out, for example because a configuration option is off.
 A statement that has instructions but no counter counts as its block does (`candidate.tree.lines.enclosing`). A return
 under a condition counts only if that return has a count (`candidate.tree.lines.branches`). A label of a ``switch``
-counts as the statement after it or, if that has no code, as the ``switch``.
+counts as the statement after it or, if that has no code, as the ``switch``. If the ``switch``
+ran, or a statement that code also reaches on another way, it is not known whether a value led to the label.
 
 Some changes have no counter at all: a constant in an initialiser, an enumerator, a configuration option. Such a change
 ran if a function ran whose machine code it changes.
@@ -23,7 +24,7 @@ from typing import Final
 from .branches import is_conditional_return
 from .c_text import function_around, is_case, is_prototype, macro_name, without_comments
 from .code import Lines
-from .enclosing import around_case, enclosing_line
+from .enclosing import around_case, enclosing_line, shares_code
 
 REFERENCE: Final = 0
 CANDIDATE: Final = 1
@@ -116,10 +117,14 @@ class TreeDifference:
         self.uncalled: list[str] = []
         # Functions with changes that have no counter.
         self._silent: set[str] = set()
-        # Functions with lines that count, or with a changed return under a condition: that it ran is not known.
-        self._measured: set[str] = set()
+        # Functions with a changed return under a condition: that it ran is not known.
+        self._unknown: set[str] = set()
+        # The functions around *places*.
+        self._around: dict[Place, str] = {}
         # Labels, each with the line with a count that it leads to or that leads to it.
         self._reached: dict[Place, int] = {}
+        # Those of them that do not tell that they were reached: the line has other ways to it.
+        self._shared: set[Place] = set()
         self._texts: dict[tuple[int, str], list[str]] = {}
         self._bodies_of: dict[tuple[int, str], set[int]] = {}
         self._lines_of: dict[tuple[int, str], list[str]] = {}
@@ -131,7 +136,7 @@ class TreeDifference:
             self.codeless = self._prototypes
         for side, file, line in sorted(self.places):
             self._add_uncalled(side, file, line)
-            self._measured.add(function_around(self._raw(side, file), line))
+            self._around[side, file, line] = function_around(self._raw(side, file), line)
 
     def exercise(
         self,
@@ -145,29 +150,24 @@ class TreeDifference:
         :param unjudged: the lines that programs without a verdict ran on each side
         :param functions: the functions that judged programs ran and whose machine code differs
         """
-        missing = sorted(
-            (file, line, side) for side, file, line in self.places if not self._is_among(ran, side, file, line)
-        )
-        names = {
-            (file, line, side): f"{file}:{line}{' (removed)' if side == REFERENCE else ''}"
-            for file, line, side in missing
-        }
-        without = [names[place] for place in missing if self._is_among(unjudged, place[2], place[0], place[1])]
+        executed = {place for place in self.places if self._is_among(ran, *place)}
+        unclear = executed & self._shared
+        places = self.places - unclear
+        missing = sorted(places - executed, key=_by_file)
+        without = [_name(place) for place in missing if self._is_among(unjudged, *place)]
+        measured = self._unknown | {self._around[place] for place in places}
+        silent = self._silent | {self._around[place] for place in unclear}
         return Exercise(
-            len(self.places),
-            len(self.places) - len(missing),
-            list(names.values()),
-            self.codeless,
+            len(places),
+            len(places) - len(missing),
+            [_name(place) for place in missing],
+            self.codeless + [_name(place) for place in sorted(unclear, key=_by_file)],
             uncompiled=self.uncompiled,
             unjudged=without,
             uncalled=self.uncalled,
-            functions=sorted(name for name in functions if self._is_silent(name)),
+            # The code of a function may also change because an enumerator or an inlined function does.
+            functions=sorted(each for each in functions if not measured or each in silent - measured),
         )
-
-    def _is_silent(self, function: str) -> bool:
-        """Return whether a change without a counter explains that the machine code of a function differs."""
-        # The code of a function may also change because an enumerator or an inlined function does.
-        return not self._measured or (function in self._silent and function not in self._measured)
 
     def _is_among(self, ran: tuple[Lines, Lines], side: int, file: str, line: int) -> bool:
         """Return whether a line ran, or the line that leads to it."""
@@ -232,7 +232,7 @@ class TreeDifference:
         """Record the function around changed lines without code."""
         raw = self._raw(side, file)
         unknown = any(is_conditional_return(raw, line) for line in run)
-        (self._measured if unknown else self._silent).add(function_around(raw, run[0]))
+        (self._unknown if unknown else self._silent).add(function_around(raw, run[0]))
 
     def _add_uncalled(self, side: int, file: str, line: int) -> None:
         """Record the function around a changed line if no operation can call it."""
@@ -297,6 +297,8 @@ class TreeDifference:
         for number in around_case(raw, line) if is_case(raw[line - 1]) else ():
             for _, _, found in self._statement(side, file, number) if number else ():
                 self._reached[side, file, line] = found
+                if number < line or shares_code(raw, line):
+                    self._shared.add((side, file, line))
                 return {(side, file, line)}
         return set()
 
@@ -357,3 +359,15 @@ class TreeDifference:
                 text = ""
             self._lines_of[key] = without_comments(text).split("\n")
         return self._lines_of[key]
+
+
+def _name(place: Place) -> str:
+    """Return the name of a place in reports."""
+    side, file, line = place
+    return f"{file}:{line}{' (removed)' if side == REFERENCE else ''}"
+
+
+def _by_file(place: Place) -> tuple[str, int, int]:
+    """Return the key by which places are sorted."""
+    side, file, line = place
+    return file, line, side

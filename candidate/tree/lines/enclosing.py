@@ -47,6 +47,38 @@ def around_case(text: Sequence[str], line: int) -> tuple[int, int]:
     return after if after <= len(text) and depth_of(text[after - 1]) > depth else 0, max(before, 0)
 
 
+def shares_code(text: Sequence[str], line: int) -> bool:
+    """Return whether code comes to the statement after a label of a ``switch`` on another way, too.
+
+    Then that statement may run although no value led to the label. The other way is a second label of the same
+    statement, or a statement before the label that falls through.
+
+    :param text: the lines of the file, without comments
+    :param line: the line of the label, from 1
+    """
+    depth = depth_of(text[line - 1])
+    above, below = _code_above(text, line), line + 1
+    while below < len(text) and not is_code(text[below - 1]):
+        below += 1
+    if any(is_case(text[number - 1]) for number in (above, below) if 0 < number <= len(text)):
+        return True
+    if above and text[above - 1].strip() == "}" and depth_of(text[above - 1]) == depth:
+        # The end of a block that is the code of the label before.
+        above = _code_above(text, above)
+    if not above or _SWITCH.match(text[above - 1]):
+        return False
+    while (before := _code_above(text, above)) and text[before - 1].rstrip()[-1] not in ";{}:":
+        if _SWITCH.match(text[before - 1]):
+            return False
+        above = before
+    return not _JUMP.match(text[above - 1])
+
+
+def _code_above(text: Sequence[str], line: int) -> int:
+    """Return the last line with code above another; 0 if there is none."""
+    return next((number for number in range(line - 1, 0, -1) if is_code(text[number - 1])), 0)
+
+
 def _after(text: Sequence[str], code: Collection[int], line: int) -> int:
     """Return the next statement of the same block that has a count; 0 if there is none."""
     depth = depth_of(text[line - 1])

@@ -196,6 +196,8 @@ int f(int x)
 	case 2:
 	case 3:
 		return 0;
+	case 4:
+		return g(x + 1);
 	default:
 		return g(x);
 	}
@@ -206,20 +208,40 @@ int f(int x)
 @pytest.mark.parametrize(
     ("label", "line", "code", "leads"),
     [
-        ("\tcase 2:\n", 5, {1, 3, 7, 9}, 7),
-        ("\tcase 3:\n", 6, {1, 3, 9}, 3),
-        ("\tdefault:\n", 8, {1, 3, 9}, 9),
-        ("\tcase 2:\n", 5, {1, 3, 5, 9}, 5),
+        ("\tcase 4:\n", 8, {1, 3, 7, 9, 11}, 9),
+        ("\tdefault:\n", 10, {1, 3, 11}, 11),
+        ("\tcase 2:\n", 5, {1, 3, 5, 11}, 5),
     ],
-    ids=["statement", "switch", "default", "of its own"],
+    ids=["statement", "default", "of its own"],
 )
 def test_a_removed_label(label: str, line: int, code: set[int], leads: int, tmp_path: Path) -> None:
-    """Count a label by the code that it leads to, or by its switch; the report names the label."""
+    """Count a label by the code that it leads to; the report names the label."""
     roots = made_trees(tmp_path, SWITCH, SWITCH.replace(label, ""))
     found = TreeDifference(roots, [FILE], ({FILE: code}, {FILE: code}))
     assert found.exercise((lines(1), lines(*code))) == Exercise(1, 0, [f"{FILE}:{line} (removed)"], [])
     assert found.exercise((lines(leads), {})) == Exercise(1, 1, [], [])
     assert found.exercise(({}, {}), (lines(leads), {})).unjudged == [f"{FILE}:{line} (removed)"]
+
+
+@pytest.mark.parametrize(
+    ("before", "label", "line"),
+    [
+        (SWITCH, "\tcase 2:\n", 5),
+        (SWITCH, "\tcase 4:\n", 8),
+        (SWITCH.replace("\t\treturn 0;\n", "\t\tg(1);\n\t\tfallthrough;\n"), "\tcase 4:\n", 9),
+        (SWITCH.replace("\t\treturn 0;\n", "\t\tif (g(1))\n\t\t\treturn 0;\n"), "\tcase 4:\n", 9),
+    ],
+    ids=["two labels", "no count but that of the switch", "fallthrough", "a return under a condition"],
+)
+def test_a_label_of_code_that_is_reached_without_it(before: str, label: str, line: int, tmp_path: Path) -> None:
+    """Code that did not run tells that no value led to the label; code that ran tells nothing."""
+    roots = made_trees(tmp_path, before, before.replace(label, ""))
+    code = {5: {1, 3, 7, 9, 11}, 8: {1, 3, 7, 11}, 9: {1, 3, 7, 8, 10, 12}}[line]
+    found = TreeDifference(roots, [FILE], ({FILE: code}, {FILE: code}))
+    name = f"{FILE}:{line} (removed)"
+    assert found.exercise((lines(1), lines(1))) == Exercise(1, 0, [name], [])
+    assert found.exercise((lines(*code), lines(*code))) == Exercise(0, 0, [], [name])
+    assert found.exercise((lines(*code), {}), functions=["f", "g"]) == Exercise(0, 0, [], [name], functions=["f", "g"])
 
 
 def test_statements_other_than_calls_and_returns_may_have_no_code(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 
 import pytest
 
-from candidate.tree.lines.enclosing import enclosing_line
+from candidate.tree.lines.c_text import without_comments
+from candidate.tree.lines.enclosing import enclosing_line, shares_code
 
 TEXT = """\
 int f(int x)
@@ -48,3 +49,38 @@ def test_lines(line: int, found: int) -> None:
 def test_nothing_is_known_before_a_label() -> None:
     """Other code may jump to a label: a condition above it tells nothing about the lines below it."""
     assert enclosing_line(TEXT.split("\n"), {1, 3, 5, 13, 19, 21}, 23) == 0
+
+
+LABELS = """\
+\tswitch (x +
+\t\ty) {
+\tcase 1: /* alone */
+\t\treturn f(x,
+\t\t\t y);
+
+\tcase 2: /* alone */
+\t\tg();
+\tcase 3: /* shared */
+\t\tif (x)
+\t\t\tbreak;
+\tcase 4: /* shared */
+\tcase 5: /* shared */
+\t\tgoto out;
+\tcase 6: { /* alone */
+\t\tbreak;
+\t}
+\tcase 7: /* alone */
+\t\tif (x) {
+\t\t\tbreak;
+\t\t}
+\tdefault: /* shared */
+\t\tg();
+\t}
+"""
+
+
+def test_labels_of_code_that_is_reached_on_another_way() -> None:
+    text = without_comments(LABELS).split("\n")
+    for at, line in enumerate(LABELS.split("\n"), 1):
+        if "/*" in line:
+            assert shares_code(text, at) == ("shared" in line), line
