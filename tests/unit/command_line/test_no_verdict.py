@@ -11,6 +11,9 @@ from fuzz.engines.summary import Summary
 from fuzz.engines.unit import Result as UnitResult
 from fuzz.engines.unit import Unit
 from fuzz.execution.executor import Executor
+from fuzz.exploring import exploring
+from fuzz.judging.differential import Differential, Lockstep
+from fuzz.language.program import Program
 
 from ..console import Result
 from .calls import Call, answer, write
@@ -50,7 +53,10 @@ def test_explore(call: Call) -> None:
 
 @pytest.fixture
 def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every version report that it does not model the first thing that a program needs."""
+    """Make every version report that it does not model the first thing that a program needs.
+
+    Each class is replaced where plain Python calls it: compiled code calls its methods directly.
+    """
     create = Executor.create
 
     def refuse(self: Executor) -> object:
@@ -58,7 +64,13 @@ def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
         self.dead, self.refused = True, "memunmap"
         return found
 
+    def refused(differential: Differential, program: Program) -> Lockstep:
+        run = Lockstep(differential, program)
+        run.left.dead, run.left.refused = True, "memunmap"
+        return run
+
     monkeypatch.setattr(Executor, "create", refuse)
+    monkeypatch.setattr(exploring, "Lockstep", refused)
 
 
 @pytest.mark.usefixtures("lacking")
