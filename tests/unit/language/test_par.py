@@ -105,6 +105,8 @@ ERRORS: Final = {
     for name, line, wrong, text in (
         ("a vCPU's", 5, "cpuN cache in a par block", "par\ncpu1 cache off\ncpu0 read a+0\nend"),
         ("not a block's", 6, "host write in a par block", "par\ncpu0 read a+0\nhost write a+0 4K\nend"),
+        ("by a thread", 6, "cpuN read|write", "par\ncpu0 read a+0\nuser0 cpu1 read a+0\nend"),
+        ("not a thread's kind", 6, "table map in a par", "par\ncpu0 read a+0\nhw0 table map a+0 4K r\nend"),
         ("place", 7, "no such place in slot a: a+9M", "par\n\ncpu0 read a+0\ncpu1 read a+9M # too far\nend"),
         ("fail", 5, "fail= in a par block", "par\ncpu0 read a+0 fail=1\ncpu1 read a+0\nend"),
         ("one operation", 4, "par with 1 operation(s)", "par\ncpu0 read a+0\nend"),
