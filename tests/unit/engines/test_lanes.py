@@ -76,16 +76,20 @@ def test_lanes_find_the_same_as_one_process_in_the_same_order(whole: Result, cou
 
 
 def test_a_killed_lane_loses_no_program(whole: Result) -> None:
+    """Kill a lane when each has a finding, and end the unit when all programs of *whole* are judged."""
+    lanes = Lanes(replace(UNIT, programs=None), 2)
     killed: list[int] = []
 
     def kill(result: Result) -> None:
-        if result.state.programs and not killed:
+        if not killed and all(lane.result.messages for lane in lanes.lanes):
             killed.append(min(set(children()) - before))
             os.kill(killed[0], signal.SIGKILL)
+        if result.accidents and min(lane.judged() for lane in lanes.lanes) > whole.state.programs:
+            raise KeyboardInterrupt
 
     before = set(children())
-    result = run_lanes(replace(UNIT, programs=60), 2, kill)
-    assert {*result.found} == {*whole.found}
+    result = lanes.run(kill)
+    assert [each for each in messages(result) if each[1] < whole.state.programs] == messages(whole)
     assert len(result.accidents) == len(killed) == 1
     assert set(children()) == before
 
