@@ -311,5 +311,11 @@ class Observer:
     def unregistered(self, vmid: int) -> None:
         """``mmu_notifier_unregister()``: all notifiers of a VM have returned, and none runs from here on."""
 
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        """A step of KVM_PRE_FAULT_MEMORY begins: *size* bytes from *ipa* on are left."""
+
+    def pre_faulted(self, vmid: int, ipa: int, size: int, ret: int) -> None:
+        """A step of KVM_PRE_FAULT_MEMORY is over; *ret*: the bytes that it has done, or a negative errno."""
+
 
 EVENT_NAMES: Final = [name for name in vars(Observer) if not name.startswith("_")]

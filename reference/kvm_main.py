@@ -14,6 +14,7 @@ from .kvm import (
     first_bitmap,
     kvm,
     kvm_memory_slot,
+    kvm_vcpu,
 )
 from .machine.address_space import HostTraits, NotifierReceiver
 from .mmu import KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, Mmu
@@ -34,6 +35,8 @@ class KvmMain(NotifierReceiver):
     SPLITS_EAGERLY: ClassVar[bool] = False
     HAS_DIRTY_RINGS: ClassVar[bool] = False
     HAS_GUEST_MEMFD: ClassVar[bool] = False
+    # User space may have pages mapped before the guest touches them (KVM_PRE_FAULT_MEMORY).
+    PRE_FAULTS: ClassVar[bool] = False
     # The code runs in another process, which decides itself where actors may give way and keeps track of their locks.
     RUNS_ELSEWHERE: ClassVar[bool] = False
     # Physical addresses of 52 bits with 4K and 16K pages; all versions have them with 64K pages.
@@ -277,6 +280,13 @@ class KvmMain(NotifierReceiver):
             new.dirty_bitmap = first_bitmap(self.kvm, new.npages)
 
         return self.kvm_set_memslot(old, new, change)
+
+    def kvm_vcpu_pre_fault_memory(self, vcpu: kvm_vcpu, gpa: int, size: int) -> tuple[int, int, int]:
+        """Map pages as if the vCPU read them, unless a version has no such call.
+
+        :returns: 0 or a negative errno, the address and the number of the bytes that are left
+        """
+        return -EINVAL, gpa, size
 
     def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
         """``fallocate(FALLOC_FL_PUNCH_HOLE)`` on the guest_memfd of a slot, in bytes.

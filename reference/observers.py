@@ -117,6 +117,8 @@ class Observers:
         self.file_page: list[Observer] = []
         self.file_loses: list[Observer] = []
         self.unregistered: list[Observer] = []
+        self.pre_fault: list[Observer] = []
+        self.pre_faulted: list[Observer] = []
         self.all: list[list[Observer]] = [
             self.walk,
             self.walk_table,
@@ -208,6 +210,8 @@ class Observers:
             self.file_page,
             self.file_loses,
             self.unregistered,
+            self.pre_fault,
+            self.pre_faulted,
         ]
 
     def named(self, event: str) -> list[Observer]:

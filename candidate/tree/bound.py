@@ -91,6 +91,7 @@ def main_of(source: TreeSource, declared: Collection[str], number: str) -> type[
         SPLITS_EAGERLY = "HAVE_SPLIT_CHUNK" in declared
         HAS_DIRTY_RINGS = "HAVE_DIRTY_RING" in declared
         HAS_GUEST_MEMFD = "HAVE_GUEST_MEMFD" in declared
+        PRE_FAULTS = {"HAVE_PRE_FAULT", "HAVE_PRE_FAULT_RANGE", "HAVE_PRE_FAULT_PAGE"} <= set(declared)
         HAS_LPA2 = "HAVE_LPA2" in declared
         HAS_MTE = "HAVE_MTE" in declared
         HAS_BBM = "HAVE_BBM" in declared

@@ -288,3 +288,10 @@ class Stream(Digest):
 
     def unregistered(self, vmid: int) -> None:
         self.note(90, vmid, 0)
+
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        self.note(92, vmid, ipa)
+        self.note(92, 0, size)
+
+    def pre_faulted(self, vmid: int, ipa: int, size: int, ret: int) -> None:
+        self.note(93, ipa, ret)

@@ -267,6 +267,12 @@ class Trace(TraceLines):
     def unregistered(self, vmid: int) -> None:
         self.add("unregister the notifier")
 
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        self.add(f"pre-fault {ipa:#x}, {size:#x} bytes left")
+
+    def pre_faulted(self, vmid: int, ipa: int, size: int, ret: int) -> None:
+        self.add(f"pre-faulted {ret:#x} bytes" if ret > 0 else f"pre-faulting returns {errno_text(ret)}")
+
     def set_accessed(self, pfn: int) -> None:
         self.called("kvm_set_pfn_accessed", f" {pfn:#x}")
 

@@ -154,6 +154,18 @@ PROBES: Final = (
     _selected("HAVE_GUEST_MEMFD", "KVM_GUEST_MEMFD", "guest_memfd"),
     TreeProbe("HAVE_GMEM_MOUNT", r"struct vfsmount \*kvm_gmem_mnt", GUEST_MEMFD),
     TreeProbe("HAVE_MAPPING_LIST", r"struct list_head\s+i_private_list;", "include/linux/fs.h"),
+    # Guest memory can be mapped before the guest touches it (KVM_PRE_FAULT_MEMORY), with functions that native/ knows.
+    _selected("HAVE_PRE_FAULT", "KVM_GENERIC_PRE_FAULT_MEMORY", "pre-faulting (KVM_PRE_FAULT_MEMORY)"),
+    TreeProbe(
+        "HAVE_PRE_FAULT_RANGE",
+        r"^static int kvm_vcpu_pre_fault_memory\(struct kvm_vcpu \*\w+,\s+struct kvm_pre_fault_memory \*\w+\)",
+        KVM_MAIN,
+    ),
+    TreeProbe(
+        "HAVE_PRE_FAULT_PAGE",
+        r"^long kvm_arch_vcpu_pre_fault_memory\(struct kvm_vcpu \*\w+,\s+struct kvm_pre_fault_memory \*\w+\);",
+        "include/linux/kvm_host.h",
+    ),
     # Physical addresses of 52 bits with 4K and 16K pages. KVM had them before the host, which maps its memory.
     TreeProbe(
         "HAVE_LPA2",

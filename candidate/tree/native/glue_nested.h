@@ -24,6 +24,8 @@ static void load_nested(struct kvm_vcpu *c)
 	ctxt_sys_reg(&c->arch.ctxt, HCR_EL2) = 0;
 	ctxt_sys_reg(&c->arch.ctxt, VTTBR_EL2) = NESTED_VMID << 48;
 	kvm_vcpu_load_hw_mmu(c);
+	if (runs_at_el1(c))
+		vms[0].nested = c->arch.hw_mmu;
 	check_nested_vcpu_requests(c);
 }
 
@@ -68,13 +70,11 @@ static void put_vcpus(struct vm *v)
 	for (k = 0; k < SHIM_MAX_CPUS && v->vcpus[k]; k++)
 		if (vcpu_has_nv(v->vcpus[k]) && v->vcpus[k]->arch.hw_mmu)
 			kvm_vcpu_put_hw_mmu(v->vcpus[k]);
+	v->nested = NULL;
 }
 
-/* The tables of the VM's vCPUs at EL1; NULL: it has none. */
-static struct kvm_s2_mmu *nested_mmu(const struct vm *v)
-{
-	return v->vcpus[1] && v->vcpus[1]->arch.hw_mmu != &v->kvm->arch.mmu ? v->vcpus[1]->arch.hw_mmu : NULL;
-}
+/* A vCPU at EL1 has no tables while it is not loaded. */
+static struct kvm_s2_mmu *nested_mmu(const struct vm *v) { return v->nested; }
 
 /* Registers of EL2 that nested.c reads; 0: it is another register. */
 static bool register_of_el2(const struct kvm_vcpu *c, int reg, u64 *value)

@@ -8,6 +8,7 @@ static struct vm {
 	struct kvm *kvm;
 	struct kvm_vcpu *vcpus[SHIM_MAX_CPUS];
 	struct mmu_notifier *notifier;
+	struct kvm_s2_mmu *nested;	/* the tables of its vCPUs at EL1; NULL: it has none */
 	bool cache_enabled[SHIM_MAX_CPUS];
 } vms[SHIM_MAX_VMS];
 static int making;		/* the VM that is being created */

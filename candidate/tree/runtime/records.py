@@ -88,6 +88,8 @@ LOG_BESIDE: Final = 80
 FILE_LOSES: Final = 81
 UNREGISTERED: Final = 82
 NO_STRUCT_PAGE: Final = 83
+PRE_FAULT: Final = 84
+PRE_FAULTED: Final = 85
 
 # enum shim_wrong_lock, with the names of `fuzz.checkers.locking.OTHERS`.
 WRONG_LOCKS: Final = ("other-lock-held", "other-lock-twice", "other-lock-free")
@@ -143,6 +145,8 @@ OP_COPY: Final = 32
 OP_END: Final = 33
 # What ``kvm_init_nested()`` has allocated is freed, if there is no OP_END.
 OP_DESTROY_NESTED: Final = 34
+# KVM_PRE_FAULT_MEMORY: VM, vCPU, guest address, size, state of the vCPU as in OP_FAULT.
+OP_PRE_FAULT: Final = 35
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

@@ -191,6 +191,15 @@ class HostReplay(VmReplay):
             for o in k.on.unregistered:
                 o.unregistered(self.vms[a].mmu.vmid)
             return
+        if kind == r.PRE_FAULT:
+            self.select_vm(a)
+            for o in k.on.pre_fault:
+                o.pre_fault(k.vmid, b, c)
+            return
+        if kind == r.PRE_FAULTED:
+            for o in k.on.pre_faulted:
+                o.pre_faulted(k.vmid, a, b, c)
+            return
         if kind == r.FILE_LOSES:
             for o in k.on.file_loses:
                 o.file_loses(a, b)

@@ -187,6 +187,7 @@ class TreeMain(KvmMain):
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
+        self.state_of = mmu.state
         self.number = self.tree.number(kvm)
         # The invalidations in progress, by actor: start, end, reason.
         self.ranges: dict[int, list[tuple[int, int, int]]] = {}
@@ -272,6 +273,17 @@ class TreeMain(KvmMain):
         if memory_size:
             replay.sizes[(self.number, id)] = memory_size >> self.mmu.PAGE_SHIFT, userspace_addr
         return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
+
+    def kvm_vcpu_pre_fault_memory(self, vcpu: kvm_vcpu, gpa: int, size: int) -> tuple[int, int, int]:
+        tree, number = self.tree, self.number
+        replay = tree.start()
+        assert tree.process is not None
+        # The driver frees the cache when the VM is gone.
+        replay.caches[r.CACHE_OF_VCPUS + number * r.MAX_CPUS + vcpu.vcpu_id] = vcpu.mmu_page_cache
+        replay.own.sampled = replay.own.counted = -1
+        ret = tree.call(r.OP_PRE_FAULT, number, vcpu.vcpu_id, gpa, size, self.state_of(vcpu))
+        _, left, at, *_ = tree.process.info
+        return ret, at, left
 
     def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
         return self.tree.call(r.OP_PUNCH_HOLE, self.number, id, offset, size)
