@@ -62,6 +62,10 @@ class Contract(ShortageChecker):
                 "reschedules",
                 "*: mmu_lock held more than * times as long*",
             ),
+            Clause(
+                "KVM_PRE_FAULT_MEMORY maps what it counts as done, and fails only where a read of the guest would",
+                "*, pre-faulting",
+            ),
             Clause("no code uses the page structure of a device's frame", "*: page structure of a device*"),
         ),
         "the guest sees an abort, user space an error, or the log a warning without a cause",
@@ -75,6 +79,7 @@ class Contract(ShortageChecker):
             ("*: live entry stored*", Severity.CONTRACT, 9),
             ("*: mmu_lock held *", Severity.CONTRACT, 10),
             ("*: page structure of a device*", Severity.CONTRACT, 11),
+            ("*, pre-faulting", Severity.CONTRACT, 12),
         ),
         reasons=(
             (
@@ -88,6 +93,7 @@ class Contract(ShortageChecker):
             ("*: live entry stored*", "a walker may see an entry half written, or a value that no code meant to store"),
             ("*: mmu_lock held *", "vCPUs that fault wait for the lock, and the guest stands still"),
             ("*: page structure of a device*", "memory that is no page structure is read and taken for one"),
+            ("*, pre-faulting", "the guest takes faults that user space wanted to spare it"),
         ),
     )
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The base of checkers that judge each fault of a VM, including faults of several actors in a par block."""
 
-from ..language.operations import GuestAccess, Operation
+from ..language.operations import GuestAccess, GuestPrefault, Operation
 from ..sides.guest import Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
 
 
 class FaultChecker(GuestChecker):
-    """A checker that judges faults. *faulting*: the operation of the running actor is an access of this VM.
+    """A checker that judges faults. *faulting*: the operation of the running actor accesses this VM, or maps its
+    memory in advance.
 
     Parameters are those of `GuestChecker`.
     """
@@ -24,7 +25,10 @@ class FaultChecker(GuestChecker):
 
     def before_operation(self, op: Operation | None) -> None:
         actor = self.kernel.actor
-        self.faulting = isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest
+        # Memory is mapped in advance in the tables of the VM, whatever tables the vCPU uses.
+        self.faulting = (isinstance(op, GuestAccess) and self.side.guest_of(op.cpu) is self.guest) or (
+            isinstance(op, GuestPrefault) and self.side.vm_of(op.cpu) is self.guest
+        )
         if actor and self.faulting:
             self.accessing.add(actor)
         elif self.accessing:

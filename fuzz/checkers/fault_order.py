@@ -132,6 +132,11 @@ class FaultOrder(FaultChecker):
             self.returned()
             self.own.fault_ipa = ipa
 
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        if self.faulting:
+            self.returned()
+            self.own.fault_ipa = ipa
+
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if self.faulting:
             self.returned()

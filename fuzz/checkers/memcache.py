@@ -111,6 +111,10 @@ class Memcache(Checker):
         self.own.forget()
         self.own.splits_what_no_fault_made = walk.fault == PERMISSION and self.made_directly(cpu, ipa, walk.level)
 
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        self.own.forget()
+        self.own.splits_what_no_fault_made = False
+
     def made_directly(self, cpu: int, ipa: int, level: int) -> bool:
         """Return whether a direct call may have made a leaf at this level that no fault makes."""
         layout = self.side.guest_of(cpu).layout_of(ipa)

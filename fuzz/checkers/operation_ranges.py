@@ -28,6 +28,8 @@ def changed_by(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
         return []
     if isinstance(op, ops.GuestAccess):
         return mapped_around(guest, layout.ipa + op.offset) if guest.side.guest_of(op.cpu) is guest else []
+    if isinstance(op, ops.GuestPrefault):
+        return mapped_by(guest, op)
     if isinstance(op, (ops.TableRange, ops.TablePlace)) and guest.is_nested:
         return []
     if isinstance(op, ops.TableRange):
@@ -60,14 +62,26 @@ def mapped_around(guest: Guest, ipa: int) -> list[tuple[int, int]]:
     return [(ipa & -size, (ipa & -size) + size)]
 
 
+def mapped_by(guest: Guest, op: ops.GuestPrefault) -> list[tuple[int, int]]:
+    """Return the ranges that user space may have mapped in advance by an operation: up to the blocks at its ends."""
+    if guest.side.vm_of(op.cpu) is not guest:
+        return []
+    start = guest.side.by_name[op.slot].ipa + op.offset
+    last = start + op.size - guest.granule.page_size
+    ranges = [*mapped_around(guest, start), *mapped_around(guest, last)]
+    return [(min(first for first, _ in ranges), max(end for _, end in ranges))] if ranges else []
+
+
 def accessed_slots(guest: Guest, op: ops.Operation | None) -> list[tuple[int, int]]:
     """Return the guest addresses of the slots that an operation, or each part of a par block, accesses as a guest."""
     if isinstance(op, ops.GuestAccess):
         return accessed_slot(guest, op)
+    if isinstance(op, ops.GuestPrefault):
+        layout = guest.side.by_name[op.slot]
+        mine = layout.live and guest.side.vm_of(op.cpu) is guest
+        return [(layout.ipa, layout.ipa + layout.size)] if mine else []
     if isinstance(op, ops.Par):
-        return [
-            each for part in op.operations if isinstance(part, ops.GuestAccess) for each in accessed_slot(guest, part)
-        ]
+        return [each for part in op.operations for each in accessed_slots(guest, ops.plain(part))]
     return []
 
 

@@ -93,6 +93,10 @@ class Pins(Checker):
         # The guest runs: a previous fault has ended.
         self.returned()
 
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        # The previous step has ended.
+        self.returned()
+
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":
             self.returned()

@@ -17,8 +17,8 @@ without a reference, because the host holds the page meanwhile. Direct calls
 and ioremap also map without one; their callers are not judged here.
 """
 
-from reference.machine.descriptor import LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
-from reference.machine.walk import ACCESS_FLAG, PERMISSION, Walk
+from reference.machine.descriptor import AF_BIT, LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
+from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, TRANSLATION, Walk
 from reference.per_actor import PerActorStates
 
 from ..language.operations import Operation
@@ -61,6 +61,12 @@ class PageReference(FaultChecker):
     def translated(self, cpu: int, access: int, ipa: int, walk: Walk) -> None:
         self.returned()
         self.own.fault_ipa, self.own.fault = ipa, walk.fault
+
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        self.returned()
+        level, entry = self.shadow.lookup(ipa)
+        self.own.fault_ipa = ipa
+        self.own.fault = TRANSLATION if level < 0 else NONE if entry & AF_BIT else ACCESS_FLAG
 
     def after_operation(self, op: Operation | None, outcome: Outcome) -> None:
         if outcome.status != "oops":

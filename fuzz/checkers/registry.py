@@ -30,6 +30,7 @@ from .memcache import Memcache
 from .page_pins import Pins
 from .page_reference import PageReference
 from .plain_store import PlainStore
+from .prefault import Prefault
 from .progress import Progress
 from .refcount import Refcount
 from .rights import Rights
@@ -75,6 +76,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     SlotOrder,
     FileOrder,
     PageReference,
+    Prefault,
     DirtyLog,
     LogOrder,
     LogStore,

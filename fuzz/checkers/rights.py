@@ -9,7 +9,7 @@ from typing import Final
 
 from reference.machine.descriptor import LEAF, VALID_BIT, address_bits, kind
 
-from ..language.operations import GuestAccess, Operation, TableRelax
+from ..language.operations import GuestAccess, GuestPrefault, Operation, TableRelax
 from ..sides.guest import RESET_RINGS, Guest
 from ..sides.outcome import Outcome
 from .checker import GuestChecker, Peers
@@ -48,7 +48,7 @@ class Rights(GuestChecker):
         self.what = ""
         self.handling.clear()
         self.level = -1
-        if isinstance(op, GuestAccess):
+        if isinstance(op, (GuestAccess, GuestPrefault)):
             self.what = FAULTING
         elif isinstance(op, TableRelax):
             self.what = "right removed by relaxing"
@@ -58,7 +58,7 @@ class Rights(GuestChecker):
                 self.level, self.entry = self.shadow.lookup(self.place)
 
     def actor_begins(self, op: Operation) -> None:
-        if isinstance(op, GuestAccess):
+        if isinstance(op, (GuestAccess, GuestPrefault)):
             self.handling.add(self.kernel.actor)
             self.what = FAULTING
         else:

@@ -24,7 +24,7 @@ from ..language.operations import (
     TableRange,
     VmEnd,
 )
-from ..language.program import HUGE_SHIFT, MEMFD, Program
+from ..language.program import HUGE_SHIFT, MEMFD, Program, pre_faults
 from ..sides.outcome import Outcome
 from ..sides.pulse import PULSE, REFERENCE
 from ..sides.side import Side
@@ -272,6 +272,17 @@ def missing(side: Side, program: Program) -> str:
     if side.granule.lpa2 and not main.HAS_LPA2:
         return f"FEAT_LPA2 (pa={program.vm.pa} with such pages), which {side.version.name} does not have"
     return ""
+
+
+def lacking(reference: Candidate, candidate: Candidate, program: Program) -> str:
+    """Name a call that a program makes and neither of two versions has. "": there is none.
+
+    If one has it, the other does what user space does without the call.
+    """
+    if reference.main.PRE_FAULTS or candidate.main.PRE_FAULTS or not pre_faults(program):
+        return ""
+    names = " and ".join(dict.fromkeys((reference.name, candidate.name)))
+    return f"KVM_PRE_FAULT_MEMORY (prefault), which {names} {'do' if ' and ' in names else 'does'} not have"
 
 
 def innermost(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from reference.syndrome import FSC_SEA, FSC_TLB_CONFLICT
 from ..language import operations as ops
 from ..sides.outcome import Outcome
 from .guest_accesses import GuestAccesses
+from .prefaults import Prefaults
 from .unhandled import unhandled
 
 
@@ -21,6 +22,7 @@ class GuestOperations:
         self.side = accesses.side
         self.checkers = accesses.checkers
         self.accesses = accesses
+        self.prefaults = Prefaults(accesses)
 
     def run(self, op: ops.GuestOperation, at: int) -> Outcome:
         """Run one operation; *at* is its index in the program."""
@@ -38,10 +40,12 @@ class GuestOperations:
         guest.load(number, side.kernel.cpu)
         # Operations of user space or of the CPU on a vCPU do not enter the guest.
         if not isinstance(op, (ops.GuestMove, ops.GuestReset, ops.Evict)):
-            vcpu.has_run_once = True
+            vcpu.has_run_once = vcpu.has_run_once or not isinstance(op, ops.GuestPrefault)
             guest.enter()
         if isinstance(op, ops.GuestAccess):
             return self.accesses.access(op, at)
+        if isinstance(op, ops.GuestPrefault):
+            return self.prefaults.run(op, at)
         if isinstance(op, ops.GuestCache):
             side.enter("kvm_toggle_cache")
             was = vcpu.cache_enabled

@@ -8,6 +8,7 @@ from reference.machine.address_space import POISON
 from ..checkers.guest_pages import Range, merged, overlap, without
 from ..language.operations import (
     GuestAccess,
+    GuestPrefault,
     HostDiscard,
     HostPoison,
     HostReap,
@@ -151,6 +152,11 @@ class UnsettledPages:
         :param within: the access belongs to the running block, where another slot may take the place of its slot
         """
         return self.pages_at(access) if within and self.slots_change(access) else self.page_of(access)
+
+    def pages_of_prefault(self, op: GuestPrefault) -> list[Range]:
+        """Return the pages that user space has mapped in advance, where no slot changes."""
+        start = self.side.by_name[op.slot].hva + op.offset
+        return [(start, start + op.size)]
 
     def failed(self, pages: list[Range]) -> bool:
         """Tell whether memory has failed in one of the given pages."""

@@ -13,6 +13,7 @@ from ..language.operations import (
     GuestCache,
     GuestConflict,
     GuestExternalAbort,
+    GuestPrefault,
     HostAge,
     HypMap,
     OnCpu,
@@ -38,7 +39,10 @@ from .raw import MEETS, MEETS_LAST, RawFeature, bucket, compared_bits
 # The bits of an entry that an operation meets: fewer than elsewhere, because there are many kinds of operations.
 _MET: Final = VALID_BIT | TYPE_BIT | WRITE_BIT | AF_BIT
 # Operations that have a place.
-_PLACED: Final = (GuestAccess, GuestExternalAbort, GuestConflict, Speculate, Evict, SlotPlace, TableRange, TablePlace)
+_PLACED: Final = (
+    *(GuestAccess, GuestExternalAbort, GuestConflict, GuestPrefault, Speculate, Evict, SlotPlace, TableRange),
+    TablePlace,
+)
 
 
 class OperationFeatures:
@@ -87,7 +91,7 @@ class OperationFeatures:
         start = layout.ipa + op.offset
         shadow = self.shadows[slot.vm]
         self.met(MEETS, name, shadow, start)
-        if isinstance(op, (SlotRange, TableRange)):
+        if isinstance(op, (SlotRange, TableRange, GuestPrefault)):
             end = start + op.size
             self.met(MEETS_LAST, name, shadow, end - 1)
             if program is not None:

@@ -7,7 +7,7 @@ from candidate import Candidate
 from candidate.tree.runtime.tree import TreeSide
 
 from ..checkers import Violation
-from ..execution.executor import Executor
+from ..execution.executor import Executor, lacking
 from ..features.features import Features
 from ..language.operations import (
     HostAge,
@@ -66,6 +66,8 @@ class Differential:
 
     def run(self, program: Program) -> Verdict:
         """Return the verdict on one valid program."""
+        if lacks := lacking(self.reference, self.candidate, program):
+            return Verdict(refused=lacks)
         # A twin can follow only one actor.
         if self.once and not has_blocks(program):
             verdict = judge_once(self.reference, self.candidate, program, self.measure, self.features)

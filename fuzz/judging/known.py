@@ -22,6 +22,8 @@ FOLLOWS: Final = "; it follows from "
 UNMET: Final = "; the condition of known bug "
 
 # Parts of a C function that are separate methods here.
+_PREFAULTING: Final = "kvm_vcpu_pre_fault_memory"
+_FAULTING: Final = "kvm_handle_guest_abort"
 _PARTS: Final = {"kvm_handle_guest_abort": ("_abort_in_slot",)}
 
 
@@ -91,5 +93,13 @@ def _entry(fields: dict[str, str | list[str]]) -> KnownBug:
 
 @cache
 def fitting(signature: str) -> tuple[tuple[int, KnownBug], ...]:
-    """Return the entries whose pattern matches a signature, each with its number."""
-    return tuple((number, bug) for number, bug in enumerate(known_bugs()) if fnmatchcase(signature, bug.pattern))
+    """Return the entries whose pattern matches a signature, each with its number.
+
+    Pages that are mapped in advance are mapped by the code that handles faults, with the same bugs.
+    """
+    names = (signature, signature.replace(_PREFAULTING, _FAULTING))
+    return tuple(
+        (number, bug)
+        for number, bug in enumerate(known_bugs())
+        if any(fnmatchcase(name, bug.pattern) for name in names)
+    )

@@ -11,15 +11,24 @@ from functools import cache
 from typing import Final
 
 from reference.kvm import KVM_MEM_LOG_DIRTY_PAGES
-from reference.machine.descriptor import VALID_BIT, address_bits
-from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, Walk
+from reference.machine.descriptor import AF_BIT, VALID_BIT, address_bits
+from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, SPECULATE, TRANSLATION, Walk
 from reference.per_actor import PerActorStates
 from reference.pgtable import KVM_PGTABLE_PROT_X
 
 from ..checkers.guest_pages import Range, ipa_of, vm_address, vm_of, without
 from ..checkers.tags import ClearedTags
 from ..execution.executor import Executor
-from ..language.operations import GuestAccess, GuestOutside, HostAge, HostTestAge, Operation, TableRelax, TableUnmap
+from ..language.operations import (
+    GuestAccess,
+    GuestOutside,
+    GuestPrefault,
+    HostAge,
+    HostTestAge,
+    Operation,
+    TableRelax,
+    TableUnmap,
+)
 from ..language.program import HUGE_SHIFT, MEMFD
 from ..sides.guest import SlotLayout
 from ..sides.outcome import Outcome
@@ -167,9 +176,13 @@ class PredicateNotes(FlushNotes):
             return isinstance(op, TableRelax) and not self.side.active.relaxed_to & KVM_PGTABLE_PROT_X
         if isinstance(op, GuestOutside):
             return predicate == OUTSIDE or (predicate == DATA_OUTSIDE and op.kind in ("read", "write"))
-        if not isinstance(op, GuestAccess):
+        if not isinstance(op, (GuestAccess, GuestPrefault)):
             return False
         layout = self.side.by_name[op.slot]
+        offset = op.offset
+        if isinstance(op, GuestPrefault):
+            # The step in progress does what a read of its page does.
+            offset = max(ipa_of(self.own.fault_at) - layout.ipa, 0) if self.own.fault != NONE else offset
         if predicate == READ_ONLY:
             return layout.readonly
         if predicate == LOGGED:
@@ -184,12 +197,12 @@ class PredicateNotes(FlushNotes):
         if predicate == GUEST_MEMFD:
             return layout.slot.backing == MEMFD
         if predicate == SPLIT_OFF:
-            return self.is_split_off(layout.hva + op.offset)
+            return self.is_split_off(layout.hva + offset)
         if predicate == BEHEADED:
-            area = self.side.host.vma_at(layout.hva + op.offset)
-            first = (layout.hva + op.offset) & -self.block
+            area = self.side.host.vma_at(layout.hva + offset)
+            first = (layout.hva + offset) & -self.block
             return area is not None and area.pfnmap and 0 <= self.own.area <= first < area.start
-        return predicate == op.kind
+        return predicate == (op.kind if isinstance(op, GuestAccess) else "read")
 
     def is_logged(self, layout: SlotLayout) -> bool:
         """Return whether a slot has a dirty log now."""
@@ -236,12 +249,7 @@ class PredicateNotes(FlushNotes):
             return
         guest = self.side.guest_of(cpu)
         page = ipa & -self.granule.page_size
-        self.own.fault, self.own.fault_entry, self.own.fault_level = walk.fault, walk.entry, walk.level
-        self.own.fault_at = vm_address(guest.number, page)
-        self.own.frames = [self.frame_of(walk.entry)]
-        self.own.cleared = self.own.lost = False
-        self.own.area = -1
-        self.note(FAULTS[walk.fault], page, page + self.granule.page_size, guest.number)
+        self.fault_begins(guest.number, page, walk.fault, walk.level, walk.entry)
         if walk.fault != PERMISSION:
             return
         size = self.granule.level_size(walk.level)
@@ -251,6 +259,25 @@ class PredicateNotes(FlushNotes):
             start, host_size = self.host_page(layout, ipa)
             if size < host_size:
                 self.note(SMALLER, start, start + host_size, guest.number)
+
+    def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
+        # A step does what a read of the page by the guest does.
+        vm = vmid - 1
+        level, entry = self.shadows[vm].lookup(ipa)
+        self.fault_begins(vm, ipa, ACCESS_FLAG if level >= 0 and not entry & AF_BIT else TRANSLATION, level, entry)
+        layout = self.side.guests[vm].layout_of(ipa)
+        if layout is not None and self.of_operation(LARGER):
+            self.accessed(layout, ipa - layout.ipa)
+
+    def fault_begins(self, vm: int, page: int, fault: int, level: int, entry: int) -> None:
+        """Note a fault, or what stands for one, at the page of a guest address of a VM."""
+        own = self.own
+        own.fault, own.fault_entry, own.fault_level = fault, entry, level
+        own.fault_at = vm_address(vm, page)
+        own.frames = [self.frame_of(entry)]
+        own.cleared = own.lost = False
+        own.area = -1
+        self.note(FAULTS[fault], page, page + self.granule.page_size, vm)
 
     def seq(self, sequence: int, in_progress: int) -> None:
         if in_progress > 1:
@@ -286,7 +313,7 @@ class PredicateNotes(FlushNotes):
                 self.note(INSIDE, first, last, vm)
 
     def lock(self, name: str, vmid: int) -> None:
-        if name == "srcu" and isinstance(self.own.op, GuestAccess) and not self.own.logged:
+        if name == "srcu" and isinstance(self.own.op, (GuestAccess, GuestPrefault)) and not self.own.logged:
             # From here on the access uses the slot as it is now, whatever user space changes meanwhile.
             self.own.logged = self.is_logged(self.side.by_name[self.own.op.slot])
         if self.own.fault in LEAF_FAULTS and name == "mmu":

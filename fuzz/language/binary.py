@@ -28,7 +28,7 @@ byte    machine                     slot                               operation
         range, haf                                                     log, bit 1 ro, bit 2 ipa=
 5       manual                      `MEMFD_MARK`, with byte 0          fail, 0 none
 6       slots, -1                   unused                             of a par block: see above
-7       fail, 0 none                unused                             unused
+7       fail, 0 none                unused                             `OPTIONAL_MARK`: optional
 8       resched, 0 none             name, 8 bytes, ends with           offset, ipa or va, 8 bytes
                                     the first 0
 9       `RARE`: split, which size   see 8                              see 8
@@ -59,6 +59,7 @@ from .operations import (
     HYP_PROTS,
     MOMENTS,
     OPERATIONS,
+    OPTIONAL,
     POINTS,
     PROTS,
     Concurrent,
@@ -67,18 +68,19 @@ from .operations import (
     Par,
     Switch,
     actors_of,
+    declaration_of,
     plain,
 )
 from .program import BACKINGS, GRANULES, MEMFD, RING_SIZES, SPLIT_SIZES, Program, Slot, Vm
-from .repair import BARE, LARGE, MEMFD_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
+from .repair import BARE, LARGE, MEMFD_MARK, OPTIONAL_MARK, RARE, RawSlot, RawVm, Repair, large_size, repair_vm
 
 RECORD_SIZE: Final = 32
 _UPPER: Final = 0xF0
 _VM: Final = struct.Struct("<17B15x")
 _SLOT: Final = struct.Struct("<6B2x8sQII")
-_OPERATION: Final = struct.Struct("<7BxQQQ")
+_OPERATION: Final = struct.Struct("<8BQQQ")
 _VM_FLAGS: Final = ("fwb", "dic", "ttl", "range", "haf")
-_KIND: Final[dict[type, int]] = {make: kind for kind, make in enumerate(OPERATIONS)}
+_KIND: Final[dict[type, int]] = {make: declaration_of(make).position for make in (*OPERATIONS, *OPTIONAL)}
 
 
 class RecordMark(IntEnum):
@@ -117,7 +119,7 @@ def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitc
     together: list[RawOperation] = []
     switches: list[RawSwitch] = []
     open_ = False
-    for kind, cpu, slot, choice, flags, fail, mark, first, size, third in _OPERATION.iter_unpack(data):
+    for kind, cpu, slot, choice, flags, fail, mark, optional, first, size, third in _OPERATION.iter_unpack(data):
         what = mark & _UPPER
         if what == RecordMark.SWITCH:
             # Without a block before it, a switch has no meaning.
@@ -128,7 +130,9 @@ def _statements(data: bytes) -> Iterator[tuple[list[RawOperation], list[RawSwitc
             yield together, switches
             together, switches = [], []
         open_ = what in (RecordMark.BEGINS, RecordMark.WITHIN)
-        together.append(RawOperation(kind, cpu, slot, choice, flags, fail, first, size, third, mark & ~_UPPER))
+        together.append(
+            RawOperation(kind, cpu, slot, choice, flags, fail, first, size, third, mark & ~_UPPER, optional)
+        )
     if together:
         yield together, switches
 
@@ -154,11 +158,11 @@ def encode(program: Program) -> bytes:
 def _pack(raw: RawOperation, mark: int) -> bytes:
     """Return the record of an operation. *mark* gives its position in a block."""
     small = raw.kind, raw.cpu, raw.slot, raw.choice, raw.flags, raw.fail
-    return _OPERATION.pack(*small, mark | raw.actor, raw.first, raw.size, raw.third)
+    return _OPERATION.pack(*small, mark | raw.actor, raw.optional, raw.first, raw.size, raw.third)
 
 
 def _pack_switch(raw: RawSwitch) -> bytes:
-    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, RecordMark.SWITCH, raw.number, raw.fault, 0)
+    return _OPERATION.pack(raw.point, raw.cpu, raw.to, raw.when, 0, 0, RecordMark.SWITCH, 0, raw.number, raw.fault, 0)
 
 
 def raw_switches(switches: Iterable[Switch]) -> list[RawSwitch]:
@@ -229,4 +233,6 @@ def raw_operation(operation: Operation, index: dict[str, int], page: int) -> Raw
             flags |= (name == "ipa") << 2
             at = 1 if name == "size" else 2 if name == "pa" else 0
             numbers[at] = value // page | value % page << PAGE_BITS
-    return RawOperation(_KIND[type(operation)], cpu, slot, choice, flags, fail, *numbers)
+    optional = OPTIONAL_MARK if type(operation) in OPTIONAL else 0
+    raw = RawOperation(_KIND[type(operation)], cpu, slot, choice, flags, fail, *numbers)
+    return raw._replace(optional=optional)

@@ -46,6 +46,8 @@ MAX_MAP_BLOCKS: Final = 8
 # KVM_CLEAR_DIRTY_LOG takes whole words of the bitmap.
 CLEAR_PAGES: Final = 64
 MAX_HYP_PAGES: Final = 4096
+# Upper bound for one call that maps pages in advance.
+MAX_PREFAULT_PAGES: Final = 4096
 
 _PAGED: Final = ("anon", "thp")
 

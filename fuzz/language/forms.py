@@ -3,7 +3,7 @@
 
 from typing import Any, Final
 
-from .operations import OPERATIONS, SWITCH_FORM, Switch, declaration_of
+from .operations import OPERATIONS, OPTIONAL, SWITCH_FORM, Switch, declaration_of
 from .program import BACKINGS, MEMFD, Slot, Vm
 
 # Each kind of statement. Words in lower case stand for themselves. SLOT+OFF stands
@@ -25,7 +25,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
             " [offset=SIZE] [log=on|off] [ro=on|off] [vm=COUNT] [alias=SLOT]"
         ),
     ),
-    *((kind, declaration_of(kind).form) for kind in OPERATIONS),
+    *((kind, declaration_of(kind).form) for kind in (*OPERATIONS, *OPTIONAL)),
 )
 # Lines of a block between `BEGIN` and `END`: operations, then the schedule.
 SCHEDULE: Final[tuple[type[Any], str]] = (Switch, SWITCH_FORM)

@@ -49,6 +49,13 @@ LOCK_RULES: Final = (
         True,
     ),
     LockRule(
+        (ops.GuestPrefault,),
+        ALONE,
+        "",
+        SHARED,
+        "kvm_vcpu_ioctl() (vcpu->mutex); user_mem_abort() (mmap lock)",
+    ),
+    LockRule(
         (ops.GuestExternalAbort, ops.GuestConflict, ops.GuestOutside, ops.GuestCache, ops.GuestSetWay),
         ALONE,
         "",

@@ -8,8 +8,8 @@ from dataclasses import fields
 from typing import Any, Final, NamedTuple, cast
 
 from . import operations as ops
-from .bounds import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, outside, step_of
-from .operations import OPERATIONS, Operation, declaration_of
+from .bounds import FAILS, MAX_HYP_PAGES, MAX_MAP_BLOCKS, MAX_PREFAULT_PAGES, outside, step_of
+from .operations import OPERATIONS, OPTIONAL, Operation, declaration_of
 from .operations.declaration import WORD
 from .program import GIB, MEMFD, UNLOGGED, Slot, Vm
 
@@ -18,7 +18,9 @@ PAGE_BITS: Final = 48
 _PAGES: Final = (1 << PAGE_BITS) - 1
 # Upper bound of the size that replaces an invalid size of a hypervisor mapping.
 _HYP_PAGES: Final = 64
-FIELDS: Final[dict[type[Any], list[str]]] = {make: [field.name for field in fields(make)] for make in OPERATIONS}
+FIELDS: Final[dict[type[Any], list[str]]] = {
+    make: [field.name for field in fields(make)] for make in (*OPERATIONS, *OPTIONAL)
+}
 # A block has operations, and no operands of its own.
 FIELDS[ops.Par] = []
 
@@ -26,7 +28,8 @@ FIELDS[ops.Par] = []
 class RawOperation(NamedTuple):
     """An operation as numbers: *first* is its offset, ipa or va, *third* its pa.
 
-    *actor*: in a par block, the number of the thread that runs it, among threads of its kind.
+    *actor*: in a par block, the number of the thread that runs it, among threads of its kind. *optional*: the mark of
+    an operation that only some versions know.
     """
 
     kind: int
@@ -39,6 +42,7 @@ class RawOperation(NamedTuple):
     size: int
     third: int
     actor: int = 0
+    optional: int = 0
 
 
 def fit(value: int, least: int, most: int, step: int = 1) -> int:
@@ -117,6 +121,8 @@ class Operands:
         room = slot.size - offset // page * page
         if make is ops.TableMap:
             room = min(room, MAX_MAP_BLOCKS * page * page // 8)
+        if make is ops.GuestPrefault:
+            room = min(room, MAX_PREFAULT_PAGES * page)
         size = self.bytes(raw.size)
         if declaration_of(make).align == WORD:
             # The size may be no multiple only at the end of the slot.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from .operations import Operation, Par, plain
+from .operations import GuestPrefault, Operation, Par, plain
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -203,6 +203,11 @@ def each_of(operations: Iterable[Operation]) -> Iterator[Operation]:
 def has_blocks(program: Program) -> bool:
     """Tell whether a program has par blocks."""
     return any(isinstance(each, Par) for each in program.operations)
+
+
+def pre_faults(program: Program) -> bool:
+    """Tell whether a program has pages mapped in advance."""
+    return any(isinstance(each, GuestPrefault) for each in each_of(program.operations))
 
 
 def next_ipa(slots: Iterable[Slot]) -> int:

@@ -39,8 +39,8 @@ from .bounds import (
     wanted_backings,
 )
 from .operands import FIELDS, Operands, RawOperation
-from .operations import OPERATIONS, Operation, declaration_of
-from .operations.declaration import DELETED, LOGGED
+from .operations import OPERATIONS, OPTIONAL, Operation, declaration_of
+from .operations.declaration import DELETED, LOGGED, OPTIONAL_FROM
 from .program import (
     BACKINGS,
     GIB,
@@ -69,6 +69,8 @@ BARE: Final = 0xB0
 _UPPER: Final = 0xF0
 # The mark in two bytes of the record of a slot whose memory is a guest_memfd.
 MEMFD_MARK: Final = 0xA6
+# The mark in the record of an operation that only some versions know.
+OPTIONAL_MARK: Final = 0xA7
 
 
 def large_size(page: int) -> int:
@@ -239,6 +241,8 @@ class Repair:
     def attempts(self, raw: RawOperation) -> Iterator[Operation]:
         """Yield the operation that *raw* encodes, then those near it."""
         make = OPERATIONS[raw.kind % len(OPERATIONS)]
+        if raw.optional == OPTIONAL_MARK and raw.kind - OPTIONAL_FROM in range(len(OPTIONAL)):
+            make = OPTIONAL[raw.kind - OPTIONAL_FROM]
         at = raw.slot % len(self.slots)
         around = [*self.slots[at:], *self.slots[:at]]
         running = [each for each in around if self.state.runs(each.vm)] if self.state.ended else around

@@ -135,7 +135,12 @@ class ValidationState:
         slot = self.slot_for(op.slot, type(op))
         if isinstance(op, ops.OnCpu):
             self.check_reach(slot, op.cpu)
-            self.check_byte(slot, op.offset)
+            if isinstance(op, ops.GuestPrefault):
+                self.check_pages(slot, op)
+                most = bounds.MAX_PREFAULT_PAGES * self.vm.granule
+                within("size ", op.size, range(1, most + 1), show_bytes)
+            else:
+                self.check_byte(slot, op.offset)
         if not isinstance(op, (ops.SlotPlace, ops.OnCpu)) or isinstance(op, ops.ClearLog):
             self.check_running(slot.vm, f"slot {slot.name}")
         declared = ops.declaration_of(type(op))
@@ -240,11 +245,11 @@ class ValidationState:
     def check_byte(self, slot: Slot, offset: int) -> None:
         within(f"no such place in slot {slot.name}: {slot.name}+", offset, range(slot.size), show_bytes)
 
-    def check_pages(self, slot: Slot, op: ops.SlotPlace | ops.TableRange | ops.TablePlace) -> None:
+    def check_pages(self, slot: Slot, op: ops.SlotPlace | ops.TableRange | ops.TablePlace | ops.GuestPrefault) -> None:
         """Check an operation on a page or a range of pages."""
         name, page = slot.name, self.vm.granule
         within(f"no such place in slot {name}: {name}+", op.offset, range(0, slot.size, page), show_bytes)
-        if isinstance(op, (ops.SlotRange, ops.TableRange)):
+        if isinstance(op, (ops.SlotRange, ops.TableRange, ops.GuestPrefault)):
             within("size ", op.size, range(page, slot.size - op.offset + 1, page), show_bytes)
 
     def check_words(self, slot: Slot, op: ops.SlotRange) -> None:

@@ -12,7 +12,7 @@ import candidate
 from candidate.tree import PREFIX
 from candidate.tree.building.source import FIRST_HEADERS, KVM_MAIN, MMU, PGTABLE, RBTREE
 from fuzz.execution.executor import Executor
-from fuzz.language.program import KIB, MEMFD, Program
+from fuzz.language.program import KIB, MEMFD, Program, pre_faults
 
 # Files and folders that a build requires before it compiles anything.
 NEEDED: Final = (
@@ -37,7 +37,7 @@ def needs_optional_features(program: Program) -> bool:
     vm = program.vm
     lpa2 = vm.pa > 48 and vm.granule < 64 * KIB
     memfd = any(slot.backing == MEMFD for slot in program.slots)
-    return vm.split > 0 or vm.ring > 0 or vm.mte or vm.bbm or vm.nested or lpa2 or memfd
+    return vm.split > 0 or vm.ring > 0 or vm.mte or vm.bbm or vm.nested or lpa2 or memfd or pre_faults(program)
 
 
 def real_tree(name: str = "6.12") -> Path:

@@ -32,7 +32,7 @@ from .concurrent import (
     plain,
     points_of,
 )
-from .declaration import DECLARATIONS, Declaration, declaration_of
+from .declaration import DECLARATIONS, OPTIONAL_FROM, Declaration, declaration_of
 from .failing import fail_of
 from .guest import (
     ACCESS_KINDS,
@@ -45,6 +45,7 @@ from .guest import (
     GuestMove,
     GuestOperation,
     GuestOutside,
+    GuestPrefault,
     GuestReset,
     GuestSetWay,
     OnCpu,
@@ -92,8 +93,10 @@ from .vms import VmEnd
 
 Operation: TypeAlias = GuestOperation | HostOperation | SlotOperation | TableOperation | HypMap | VmEnd | Par
 
-# All classes of single-line operations, by position.
-OPERATIONS: Final[tuple[type, ...]] = tuple(sorted(DECLARATIONS, key=lambda kind: DECLARATIONS[kind].position))
+# All classes of single-line operations that every version knows, by position; then those that only some versions know.
+_ALL: Final[list[type]] = sorted(DECLARATIONS, key=lambda kind: DECLARATIONS[kind].position)
+OPERATIONS: Final[tuple[type, ...]] = tuple(kind for kind in _ALL if DECLARATIONS[kind].position < OPTIONAL_FROM)
+OPTIONAL: Final[tuple[type, ...]] = tuple(kind for kind in _ALL if DECLARATIONS[kind].position >= OPTIONAL_FROM)
 
 __all__ = [
     "ACCESS_KINDS",
@@ -105,6 +108,7 @@ __all__ = [
     "MOMENTS",
     "ONLY_AFTER",
     "OPERATIONS",
+    "OPTIONAL",
     "POINTS",
     "PROTS",
     "STEPS_OF_BOTH",
@@ -127,6 +131,7 @@ __all__ = [
     "GuestMove",
     "GuestOperation",
     "GuestOutside",
+    "GuestPrefault",
     "GuestReset",
     "GuestSetWay",
     "HostAge",

@@ -55,6 +55,10 @@ class Declaration:
         self.by_events = by_events
 
 
+# Operations that only some versions know have numbers in binary records from here on, and a mark there: random bytes
+# and mutations do not make them.
+OPTIONAL_FROM: Final = 192
+
 # Keyed by the class of operations.
 DECLARATIONS: Final[dict[type, Declaration]] = {}
 
@@ -74,7 +78,8 @@ def declare(
 
     :param kind: the class, a frozen dataclass
     :param position: its number in binary records. A new class takes the next one. No number ever changes, because
-        the bytes that engines and corpora keep would change their meaning
+        the bytes that engines and corpora keep would change their meaning. An operation that only some versions know
+        takes the next one from `OPTIONAL_FROM` on
     :param form: its line in a program. Words in lower case stand for themselves. SLOT+OFF stands for two values.
         The values are the fields of the class, in their order
     :param align: the alignment of its offset and size, if it has them

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from .declaration import declare
+from .declaration import OPTIONAL_FROM, PAGE, declare
 
 AccessKind: TypeAlias = Literal["read", "write", "fetch", "walk", "clean"]
 ACCESS_KINDS: Final[tuple[str, ...]] = get_args(AccessKind)
@@ -158,6 +158,27 @@ class VmidRollover(OnCpu):
 
 declare(VmidRollover, 35, "cpuN rollover", checkers=("translation",))
 
+
+@dataclass(frozen=True, slots=True)
+class GuestPrefault(OnCpu):
+    """User space has KVM map the pages of a range as if the vCPU read them (KVM_PRE_FAULT_MEMORY).
+
+    Only some versions know that call. Compared with one of them, another version lets the vCPU read each page.
+    """
+
+    slot: str
+    offset: int
+    size: int
+
+
+declare(
+    GuestPrefault,
+    OPTIONAL_FROM,
+    "cpuN prefault SLOT+OFF SIZE",
+    align=PAGE,
+    checkers=("translation", "contract", "fault-order", "page-reference"),
+)
+
 GuestOperation: TypeAlias = (
     GuestAccess
     | GuestCache
@@ -165,6 +186,7 @@ GuestOperation: TypeAlias = (
     | GuestExternalAbort
     | GuestConflict
     | GuestOutside
+    | GuestPrefault
     | GuestMove
     | GuestReset
     | Speculate

@@ -69,7 +69,7 @@ def test_the_corpus_survives_encoding(path: Path) -> None:
 
 def test_the_corpus_has_every_operation() -> None:
     kinds = {type(operation) for path in CORPUS for operation in load(path).operations}
-    assert kinds == {*OPERATIONS, Par}
+    assert kinds == {*OPERATIONS, *ops.OPTIONAL, Par}
 
 
 RECORDS = st.lists(st.binary(min_size=RECORD_SIZE, max_size=RECORD_SIZE), max_size=24).map(b"".join)

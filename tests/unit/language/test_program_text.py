@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fuzz.language import operations as ops
 from fuzz.language.bounds import MANUAL, VMS
 from fuzz.language.forms import FORMS
-from fuzz.language.operations import OPERATIONS
+from fuzz.language.operations import OPERATIONS, OPTIONAL
 from fuzz.language.program import BACKINGS, DEVICES, GIB, GRANULES, KIB, MIB, Program, ProgramError, Slot, Vm
 from fuzz.language.text import MAX_FILE_SIZE, load, parse, print_program
 from fuzz.language.validate import validate
@@ -109,7 +109,7 @@ def test_canonical_text_survives_parsing_and_printing() -> None:
 
 
 def test_the_table_of_forms_has_each_class_once() -> None:
-    assert [make for make, _ in FORMS] == [Vm, Slot, *OPERATIONS]
+    assert [make for make, _ in FORMS] == [Vm, Slot, *OPERATIONS, *OPTIONAL]
 
 
 def test_short_text_means_the_defaults_and_canonical_text_leaves_them_out() -> None:
