@@ -55,6 +55,7 @@ def offers_of(*versions: Candidate) -> Offers:
         types=any(version.is_tree for version in versions),
         overtaken=frozenset[type]().union(*map(exchanging, versions)),
         bbm=all(main.HAS_BBM for main in mains) and any(version.pgtable.ASKS_FOR_BBM for version in versions),
+        prefault=any(main.PRE_FAULTS for main in mains),
         narrow=any(main.FREES_BY_RANGE for main in mains),
     )
 

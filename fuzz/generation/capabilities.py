@@ -72,6 +72,7 @@ class Offers(NamedTuple):
     :param narrow: a VM with many guest address bits takes long to end
     :param bbm: FEAT_BBM, for which a version asks
     :param overtaken: operations of host and user space whose walks a vCPU may overtake
+    :param prefault: KVM_PRE_FAULT_MEMORY, which one of the versions has
     """
 
     split: bool = False
@@ -87,6 +88,7 @@ class Offers(NamedTuple):
     types: bool = False
     bbm: bool = False
     overtaken: frozenset[type] = frozenset()
+    prefault: bool = False
 
 
 def equipped(program: Program, offers: Offers, source: random.Random) -> Program:

@@ -21,6 +21,7 @@ from .long_holds import with_long_holds
 from .motifs import MOTIFS
 from .overtaken import with_overtaken_walk
 from .poisoned import with_poison
+from .prefaulted import with_prefaults
 from .punched import with_punch
 from .racing import racing
 from .ring_visits import with_ring_visits
@@ -71,6 +72,7 @@ class Generator:
         program = ending(program, random.Random(f"end {number}"))
         program = with_shortage(program, random.Random(f"short {number}"))
         program = with_failed_creation(program, random.Random(f"create {number}"))
+        program = with_prefaults(program, self.offers.prefault, random.Random(f"prefault {number}"))
         if not self.offers.par:
             return program
         program = racing(program, random.Random(f"par {number}"))
