@@ -290,8 +290,7 @@ class Stream(Digest):
         self.note(90, vmid, 0)
 
     def pre_fault(self, vmid: int, ipa: int, size: int) -> None:
-        self.note(92, vmid, ipa)
-        self.note(92, 0, size)
+        self.note_more(92, vmid, ipa, size, 0, 0)
 
     def pre_faulted(self, vmid: int, ipa: int, size: int, ret: int) -> None:
-        self.note(93, ipa, ret)
+        self.note_more(93, vmid, ipa, size, ret, 0)
