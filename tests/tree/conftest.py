@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
+import candidate
 from candidate.tree.runtime.pool import POOL
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def opened_anew() -> Iterator[None]:
+    """Open trees again, because their libraries are in another cache than those of earlier tests."""
+    opened = dict(candidate._TREES)
+    candidate._TREES.clear()
+    yield
+    candidate._TREES.clear()
+    candidate._TREES.update(opened)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened_anew: None) -> Path:
     """Use an empty cache; return the folder of its libraries, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "s2fuzz" / "trees"
@@ -23,7 +34,7 @@ def common_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def common_cache(common_home: Path, monkeypatch: pytest.MonkeyPatch, opened_anew: None) -> Path:
     """Use the cache of all tests that build the same libraries; return the folder of its libraries."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(common_home))
     return common_home / "s2fuzz" / "trees"

@@ -232,7 +232,8 @@ def test_a_new_file_for_arm64_only(tmp_path: Path, common_cache: Path, capsys: p
     assert cli.main(["tree", "check", str(tree)]) == 0
     said = capsys.readouterr().out
     needs = (
-        "unknown (a program that calls one has no verdict):\n    kvm_mmu_split_nr_page_tables: arch/arm64/kvm/mmu.c:"
+        "unknown (a program that calls one has no verdict):\n    kvm_mmu_split_nr_page_tables: "
+        f"is in {COUNT}, which is not compiled; arch/arm64/kvm/mmu.c:"
     )
     assert needs in said
     assert f"\nneeded, but does not compile here:\n    {COUNT}: {tree}" in said
