@@ -302,6 +302,13 @@ class KvmMain(NotifierReceiver):
         """
         return -EINVAL
 
+    def kvm_gmem_release(self, id: int, size: int) -> int:
+        """Close the guest_memfd of a slot of *size* bytes: the last reference to the file is dropped.
+
+        :returns: 0 or a negative errno
+        """
+        return -EINVAL
+
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
         """Return whether the dirty ring of a vCPU is so full that the vCPU does not run."""
         return False

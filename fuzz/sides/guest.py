@@ -279,6 +279,12 @@ class Guest:
         """Return whether the guest was entered since VMIDs last ran out: before that, no TLB has entries of it."""
         return self.hardware_vmid.vmid_gen == self.arm.kvm_vmid_gen
 
+    def close_files(self) -> None:
+        """Close each guest_memfd while its slot exists: user space is about to exit."""
+        for layout in self.layouts:
+            if layout.slot.backing == MEMFD:
+                self.notified.close(layout)
+
     def destroy(self) -> None:
         """Free tables and memory caches, as when user space is gone."""
         self.side.mmu.kvm_arch_flush_shadow_all(self.kvm)

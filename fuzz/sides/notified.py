@@ -90,6 +90,15 @@ class Notified(NotifierReceiver):
             watcher.invalidation_ended(start, start + size)
         return ret
 
+    def close(self, layout: SlotLayout) -> None:
+        """Close the guest_memfd of a slot, which user space does not map then: KVM unmaps all of its pages."""
+        start, end = layout.hva, layout.hva + layout.size
+        self.unmapping_begins(start, end)
+        self.main.kvm_gmem_release(layout.id, layout.size)
+        self.unmapping_ends(start, end)
+        for watcher in self.watchers:
+            watcher.invalidation_ended(start, end)
+
     def forget(self) -> None:
         """Forget the ranges of the previous operation."""
         self.unmapping = self.invalidating = False

@@ -24,7 +24,7 @@ from reference.machine.granule import PA_BITS, Granule
 from reference.machine.host import Host
 from reference.stores import writes_once
 
-from ..language.program import CACHED, GIB, MEMFD, Program, Slot, Vm, caches_devices
+from ..language.program import CACHED, GIB, Program, Slot, Vm, caches_devices
 from .backing import back
 from .guest import Guest, SlotLayout
 from .host_notifications import HostNotifications
@@ -231,15 +231,25 @@ class Side:
         return 0
 
     def destroy(self) -> None:
-        """Destroy all VMs, as when user space is gone: its memory goes first, and with it the notifier of each VM."""
+        """Destroy all VMs, as when user space is gone: its memory goes first, and with it the notifier of each VM.
+
+        Before that, it closes each guest_memfd, which would keep its VM alive.
+        """
+        entry = self.kernel.entry
+        self.enter("kvm_gmem_release")
+        for guest in reversed(self.running):
+            self.active = guest
+            # With a lock left behind, the call may wait forever.
+            if not self.kernel.locks:
+                guest.close_files()
+        self.enter(entry)
         for guest in reversed(self.running):
             self.active = guest
             guest.destroy()
-        # With a lock left behind, ``kvm_destroy_vm()`` may wait forever. The file of a guest_memfd is not closed, and
-        # keeps its VM alive.
+        # Likewise ``kvm_destroy_vm()``.
         for guest in reversed(self.running):
             self.active = guest
-            if not self.kernel.locks and all(layout.slot.backing != MEMFD for layout in guest.layouts):
+            if not self.kernel.locks:
                 guest.free_slots()
             elif self.nested is not None:
                 guest.main.kvm_destroy_nested()

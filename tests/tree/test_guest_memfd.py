@@ -290,3 +290,31 @@ def test_a_slot_that_is_larger_than_its_file(tmp_path: Path) -> None:
     program = parse("s2fuzz 1\nvm cpus=1\nslot a size=64K backing=memfd\ncpu0 read a+0\n")
     assert "contract: kvm_set_memory_region: error -22" in violations(name, program)
     assert violations(version(memfd_tree()), program) == []
+
+
+# User space closes the file of a slot at the end of the program, before the VM ends.
+CLOSED: Final = parse("s2fuzz 1\nvm cpus=2\nslot a size=4M backing=memfd\ncpu0 write a+0\ncpu1 read a+2M\n")
+ZAP: Final = "\t__kvm_gmem_invalidate_start(f, 0, -1ul,\n\t\t\t\t    kvm_gmem_get_invalidate_filter(inode));\n"
+RELEASED: Final = "\t__kvm_gmem_invalidate_end(f, 0, -1ul);\n"
+# Mistakes in kvm_gmem_release().
+CLOSING: Final = {
+    "nothing is unmapped": (ZAP + RELEASED, "", EARLY.replace("kvm_gmem_fallocate", "kvm_gmem_release")),
+    "the invalidation does not end": (ZAP + RELEASED, ZAP, "contract: kvm_destroy_vm: WARN"),
+    "the slot keeps the file": (
+        "\txa_for_each(&f->bindings, index, slot)\n\t\tWRITE_ONCE(slot->gmem.file, NULL);\n",
+        "\t(void)slot;\n\t(void)index;\n",
+        "contract: kvm_free_stage2_pgd: oops use after free of an object, read of 8 bytes, in kvm_free_memslot",
+    ),
+    "an object is left": (
+        "\tkfree(f);\n\n\tkvm_put_kvm(kvm);\n\n\treturn 0;",
+        "\tkvm_put_kvm(kvm);\n\n\treturn 0;",
+        "leak: kvm_destroy_vm: allocations left",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CLOSING)
+def test_a_file_that_is_closed_while_its_slot_exists(what: str, tmp_path: Path) -> None:
+    text, instead, signature = CLOSING[what]
+    assert violations(version("7.3"), CLOSED) == []
+    assert signature in violations(planted("7.3", tmp_path / "tree", GUEST_MEMFD, text, instead), CLOSED)

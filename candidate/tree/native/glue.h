@@ -90,4 +90,5 @@ void shim_follow_copies(void);
 int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva, unsigned long long *offset);
 long shim_punch_hole(int number, unsigned long offset, unsigned long size);
 long shim_memfd_failure(int number, unsigned long offset);
+long shim_close_memfd(int number, unsigned long size);
 #endif

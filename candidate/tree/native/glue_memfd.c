@@ -107,7 +107,7 @@ static struct file *memfd_file_of(const struct file_operations *ops, void *data)
 }
 
 static struct file *memfd_get(unsigned int fd) { return fd < FILES ? files[fd].file : NULL; }
-/* A file stays open as long as its VM; references are not counted. */
+/* A file stays open until user space closes it; references are not counted. */
 void fput(struct file *file) { }
 
 /* ---- the xarray that maps pages of a file to slots, as a list of bindings ---- */
@@ -223,6 +223,16 @@ static void *memfd_erase(struct xarray *xa, unsigned long index)
 	return old.entry;
 }
 
+static void memfd_destroy(struct xarray *xa)
+{
+	int i;
+
+	for (i = 0; i < BINDINGS; i++)
+		if (bindings[i].xa == xa)
+			bindings[i].entry = NULL;
+	xa->xa_head = NULL;
+}
+
 static void *memfd_load(struct xarray *xa, unsigned long index) { return memfd_find(xa, &index, index); }
 
 /* ---- the page cache ---- */
@@ -326,7 +336,7 @@ static void memfd_truncate(struct address_space *mapping, unsigned long start, u
 #define xa_store_range(xa, first, last, entry, gfp)	memfd_store_range(xa, first, last, entry)
 #define xa_erase				memfd_erase
 #define __xa_erase				memfd_erase
-#define xa_destroy(xa)				do { } while (0)
+#define xa_destroy				memfd_destroy
 #define filemap_lock_folio(mapping, index)	memfd_folio(mapping, index, 0, 1)
 #define filemap_grab_folio(mapping, index)	memfd_folio(mapping, index, 1, 1)
 #define __filemap_get_folio(mapping, index, flags, ...)	\
@@ -372,9 +382,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, k
 int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hva, unsigned long long *offset)
 {
 	struct kvm_create_guest_memfd args = { .flags = GUEST_MEMFD_FLAG_MMAP };
-#ifdef HAVE_GMEM_MOUNT
 	int ret;
-#endif
 
 #ifdef GUEST_MEMFD_FLAG_INIT_SHARED
 	args.flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
@@ -391,7 +399,10 @@ int shim_memfd(struct kvm *kvm, int number, unsigned long size, unsigned long hv
 	files[number].slot = *offset;
 	files[number].hva = hva - *offset;
 	args.size = *offset + size;
-	return kvm_gmem_create(kvm, &args);
+	shim_note(1);
+	ret = kvm_gmem_create(kvm, &args);
+	shim_note(0);
+	return ret;
 }
 
 /*
@@ -426,6 +437,26 @@ long shim_punch_hole(int number, unsigned long offset, unsigned long size)
 	shim_notifying++;
 	ret = kvm_gmem_fallocate(m->file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, m->slot + offset, size);
 	shim_notifying--;
+	return ret;
+}
+
+/*
+ * User space, which does not map the file of a slot, closes it. Nobody else has a reference, so the inode goes too, and with it the
+ * pages. A pointer to the file that is left in the slot points to freed memory then.
+ */
+long shim_close_memfd(int number, unsigned long size)
+{
+	struct memfd *m = &files[number];
+	long ret;
+
+	if (!m->file)
+		return 0;
+	shim_notifying++;
+	ret = m->file->f_op->release(m->file->f_inode, m->file);
+	memfd_truncate(m->mapping, m->slot, m->slot + size - 1);
+	shim_notifying--;
+	shim_free(m->file);
+	m->file = NULL;
 	return ret;
 }
 #endif

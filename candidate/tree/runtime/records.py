@@ -147,6 +147,8 @@ OP_END: Final = 33
 OP_DESTROY_NESTED: Final = 34
 # KVM_PRE_FAULT_MEMORY: VM, vCPU, guest address, size, state of the vCPU as in OP_FAULT.
 OP_PRE_FAULT: Final = 35
+# User space closes the guest_memfd of a slot: VM, slot, size of the slot.
+OP_CLOSE_FILE: Final = 36
 
 # enum shim_table_op.
 TABLE_OPS: Final = ("map", "unmap", "wrprotect", "mkyoung", "mkold", "is_young", "relax_perms", "flush")

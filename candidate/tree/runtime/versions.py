@@ -291,6 +291,9 @@ class TreeMain(KvmMain):
     def kvm_gmem_error_folio(self, id: int, offset: int) -> int:
         return self.tree.call(r.OP_MEMFD_FAILURE, self.number, id, offset)
 
+    def kvm_gmem_release(self, id: int, size: int) -> int:
+        return self.tree.call(r.OP_CLOSE_FILE, self.number, id, size)
+
     def kvm_dirty_ring_check_request(self, vcpu_id: int) -> bool:
         return self.tree.call(r.OP_RING_FULL, self.number, vcpu_id) != 0
 
