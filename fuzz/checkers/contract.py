@@ -25,6 +25,8 @@ from .shortage_checker import ENOUGH, ShortageChecker
 INSTEAD: Final = {"abort": "an abort", "io": "an I/O exit", "sigbus": "a signal"}
 # The end of a call that a tree's process had to end (native/rt_signals.c).
 ENDLESS: Final = "does not return"
+# Signatures of such calls.
+_ENDLESS: Final = "*: oops does not return in *"
 # The end of the signature of an access to the page structure of a frame that has none.
 STRUCTLESS: Final = "page structure of a device"
 # Signatures of results of calls that KVM must refuse.
@@ -41,7 +43,7 @@ class Contract(ShortageChecker):
         "contract",
         (
             Clause("no undeserved error"),
-            Clause("kernel code returns", f"*: oops {ENDLESS} in *"),
+            Clause("kernel code returns", _ENDLESS),
             Clause("the code does not crash", "*: oops *"),
             Clause("no warning", "*: WARN*"),
             Clause("what KVM must refuse gets the right error", *REFUSED),
@@ -83,7 +85,7 @@ class Contract(ShortageChecker):
         ),
         reasons=(
             (
-                f"*: oops {ENDLESS} in *",
+                _ENDLESS,
                 "kernel code that does not return, or only after far too much work, stalls the host",
             ),
             ("*: oops*", "the host crashes"),
