@@ -6,7 +6,8 @@ from typing import Final
 
 from .errors import TreeError
 from .kconfig import named_headers, selected
-from .source import ARM, TreeSource
+from .source import ARM, ARM_C, TreeSource
+from .sync_dirty_log import sync_dirty_log
 
 # A real build gets these from a compiler for arm64. Upper bounds suffice: stage 2 does not depend on exact values.
 _BOUNDS: Final = {
@@ -45,6 +46,7 @@ def generated(source: TreeSource) -> dict[str, str]:
     made |= _scripts(source)
     made["generated/bounds.h"] = "".join(f"#define {name} {value}\n" for name, value in _BOUNDS.items())
     made["generated/timeconst.h"] = "#define HZ_TO_MSEC_NUM 1\n#define HZ_TO_MSEC_DEN 1\n"
+    made["generated/sync-dirty-log.h"] = sync_dirty_log(source.text(ARM_C))
     made["generated/rq-offsets.h"] = "#define RQ_nr_pinned 0\n"
     made["generated/utsrelease.h"] = '#define UTS_RELEASE "s2fuzz"\n'
     made["generated/uapi/linux/version.h"] = made["linux/version.h"] = _VERSION

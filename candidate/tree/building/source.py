@@ -14,6 +14,7 @@ from .near_paths import is_linux, near_path
 ARM: Final = "arch/arm64"
 PGTABLE: Final = f"{ARM}/kvm/hyp/pgtable.c"
 MMU: Final = f"{ARM}/kvm/mmu.c"
+ARM_C: Final = f"{ARM}/kvm/arm.c"
 NESTED: Final = f"{ARM}/kvm/nested.c"
 # Code of a kernel at EL2: TLB maintenance.
 VHE: Final = f"{ARM}/kvm/hyp/vhe/"
