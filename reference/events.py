@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The events by which kernel code acts on the world around it, one method each.
 
-The kernel layer calls each method on every observer that overrides it, after the effect has taken place. The one event
-that is not kernel code is `Observer.set_af`, a store by the hardware. Table pages are identified by number, entries by
-their index in the arena. Addresses and sizes are in bytes, frames are page frame numbers.
+The kernel layer calls each method on every observer that overrides it, after the effect has taken place. Two events are
+not kernel code: `Observer.set_af` and `Observer.dirtied` are stores by the hardware. Table pages are identified by
+number, entries by their index in the arena. Addresses and sizes are in bytes, frames are page frame numbers.
 """
 
 from typing import Final
@@ -105,6 +105,9 @@ class Observer:
 
     def set_af(self, ptep: int, old: int, new: int) -> None:
         """The hardware set the access flag of an entry that an access used."""
+
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        """The hardware recorded the dirty state: it set write permission in a leaf with DBM that a write used."""
 
     def dsb(self, domain: str) -> None:
         """A data synchronization barrier."""

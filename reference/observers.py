@@ -55,6 +55,7 @@ class Observers:
         self.vmid_given: list[Observer] = []
         self.instruction: list[Observer] = []
         self.set_af: list[Observer] = []
+        self.dirtied: list[Observer] = []
         self.dsb: list[Observer] = []
         self.dmb: list[Observer] = []
         self.isb: list[Observer] = []
@@ -148,6 +149,7 @@ class Observers:
             self.vmid_given,
             self.instruction,
             self.set_af,
+            self.dirtied,
             self.dsb,
             self.dmb,
             self.isb,

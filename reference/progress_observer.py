@@ -7,7 +7,7 @@ from .events import EVENT_NAMES, Observer
 from .steps import Steps
 
 # Events caused by the hardware, or by our own scheduling.
-_EXCLUDED: Final = ("set_af", "turn", "wait")
+_EXCLUDED: Final = ("set_af", "dirtied", "turn", "wait")
 
 
 class ProgressObserver(Observer):

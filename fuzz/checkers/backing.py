@@ -35,6 +35,7 @@ ALL_DIRTY: Final = (1 << 64) - 1
 # Possible faults of a leaf's fields.
 ILLEGAL: Final = "illegal field"
 WRITABLE_LEAF: Final = ("writable, the host's page is not", "writable in a read-only slot")
+DBM: Final = "DBM, bit 51, is 1"
 UNLOGGED: Final = "writable and not in the dirty log"
 DEVICE_TYPE: Final = ("device frame mapped with gathering", "device frame mapped as normal memory")
 DEVICE_CODE: Final = "device frame executable"
@@ -74,7 +75,7 @@ class Backing:
                 found.append(shareability(entry))
             return "; ".join(found)
         if wrong in WRITABLE_LEAF:
-            return write_permission(entry)
+            return write_permission(entry) if entry & WRITE_BIT else f"{DBM}, allowed: 0"
         if wrong in DEVICE_TYPE:
             return memory_type(entry, STRICT_DEVICE)
         if wrong == DEVICE_CODE:
@@ -104,7 +105,7 @@ class Backing:
             if layout is not None and ipa + size <= self.known and (layout.live or self.guest.layout_of(ipa) is layout):
                 self.last_entry = entry
                 self.last_end = ipa + size
-                return self.write_of(layout, ipa, size) if entry & WRITE_BIT else ("", 0)
+                return self.write_of(layout, ipa, size, entry) if self.writes(entry) else ("", 0)
         wrong, page = self.fault_of(level, ipa, entry)
         self.known = 0
         # A leaf may be right only by the old place of a slot that moves: nothing follows for the next leaf.
@@ -162,13 +163,13 @@ class Backing:
                 return wrong, page
             # All small zero pages are one frame.
             done = host.end_of(run, done, hva + size) if run.stride else done + host.page_size
-        if entry & WRITE_BIT:
-            return self.write_of(layout, ipa, size)
+        if self.writes(entry):
+            return self.write_of(layout, ipa, size, entry)
         return "", 0
 
     def rights_of(self, entry: int, run: PageRun) -> str:
         """Return what is wrong with memory type and permissions, given the host's mapping."""
-        if entry & WRITE_BIT and not run.flags & WRITABLE:
+        if self.writes(entry) and not run.flags & WRITABLE:
             return WRITABLE_LEAF[0]
         attr, write_back = memattr(entry), WRITE_BACK_FORCED if self.guest.fwb else WRITE_BACK
         if not run.flags & DEVICE:
@@ -182,13 +183,23 @@ class Backing:
             return WITH_CACHES if run.flags & UNCACHED else DEVICE_TYPE[1]
         return "" if entry & XN_BIT else DEVICE_CODE
 
-    def write_of(self, layout: SlotLayout, ipa: int, size: int) -> tuple[str, int]:
-        """Return what is wrong with a writable leaf, given slot and dirty log."""
+    def writes(self, entry: int) -> bool:
+        """Return whether the guest may write through a leaf."""
+        return self.guest.regime.allows_writes(entry)
+
+    def write_of(self, layout: SlotLayout, ipa: int, size: int, entry: int) -> tuple[str, int]:
+        """Return what is wrong with a leaf that the guest may write through, given slot and dirty log.
+
+        If the hardware manages the dirty state, a leaf with DBM need not be in the log: it holds the state itself
+        (`DirtyState`).
+        """
         slot = self.guest.kvm_host.id_to_memslot(self.guest.kvm, layout.id)
         if slot is None:
             return "leaf outside of any slot", ipa
         if layout.readonly:
             return WRITABLE_LEAF[1], ipa
+        if self.guest.regime.dirty and entry & DBM_BIT:
+            return "", 0
         page = self.first_clean(slot, ipa >> self.granule.page_shift, size >> self.granule.page_shift)
         if page >= 0:
             return UNLOGGED, page << self.granule.page_shift

@@ -13,7 +13,6 @@ from reference.machine.descriptor import (
     TABLE,
     TYPE_BIT,
     VALID_BIT,
-    WRITE_BIT,
     address_bits,
     address_field,
     kind,
@@ -125,7 +124,7 @@ class Bbm(GuestChecker):
             return f"{was}->{now} of another memory type"
         if output_address(old, level, self.granule) == output_address(new, level, self.granule):
             return ""
-        if (old | new) & WRITE_BIT or not self.alike(level, old, new):
+        if self.guest.regime.allows_writes(old | new) or not self.alike(level, old, new):
             return f"{was}->{now} elsewhere"
         return ""
 

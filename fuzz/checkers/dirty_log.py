@@ -22,6 +22,9 @@ from .shadow import Shadow
 
 # The consequence of a page that was written and is in no log.
 LEFT_OUT: Final = "live migration would leave out pages that the guest has changed"
+# Violations by dirty state that the hardware manages (`DirtyState`).
+STATE_LOST: Final = "dirty state lost"
+OVERWRITTEN: Final = "dirty state overwritten by a plain store"
 
 
 class LogCollection:
@@ -73,6 +76,14 @@ class DirtyLog(GuestChecker):
             Clause(
                 "a page that a vCPU with a dirty ring dirties is in its ring, not in the bitmap",
                 "*: page logged in the bitmap, not in the ring*",
+            ),
+            Clause(
+                "dirty state that the hardware has recorded in a leaf is in the log before the leaf loses it",
+                f"*: {STATE_LOST}*",
+            ),
+            Clause(
+                "a leaf whose dirty state the hardware may record meanwhile changes only by atomic operations",
+                f"*: {OVERWRITTEN}*",
             ),
         ),
         LEFT_OUT,
@@ -235,6 +246,12 @@ class DirtyLog(GuestChecker):
         if not self.guest.kvm.manual_dirty_log_protect:
             pages.clear()
             pages.update(kept)
+
+    def reported(self, ipa: int) -> None:
+        """Note that a write to the page at *ipa* was reported as lost: no log has to contain it any more."""
+        layout = self.guest.layout_of(ipa)
+        if layout is not None and layout.id in self.written:
+            self.written[layout.id].pop((ipa - layout.ipa) >> self.granule.page_shift, None)
 
     def owed(self, slot: int, page: int) -> bool:
         """Return whether a write is owed to the log whose collection has ended."""

@@ -146,7 +146,8 @@ class LogOrder(CallOrder):
             return
         what = kind(old, level, self.granule)
         if what == LEAF:
-            stays = new & VALID_BIT and kind(new, level, self.granule) == LEAF and new & WRITE_BIT
+            # A write through a leaf with DBM is recorded again.
+            stays = new & VALID_BIT and kind(new, level, self.granule) == LEAF and self.guest.regime.allows_writes(new)
             if old & WRITE_BIT and not stays:
                 self.add(level, ipa)
         elif what == TABLE:

@@ -17,7 +17,7 @@ without a reference, because the host holds the page meanwhile. Direct calls
 and ioremap also map without one; their callers are not judged here.
 """
 
-from reference.machine.descriptor import AF_BIT, LEAF, TABLE, VALID_BIT, WRITE_BIT, address_bits, kind
+from reference.machine.descriptor import AF_BIT, LEAF, TABLE, VALID_BIT, address_bits, kind
 from reference.machine.walk import ACCESS_FLAG, NONE, PERMISSION, TRANSLATION, Walk
 from reference.per_actor import PerActorStates
 
@@ -98,7 +98,7 @@ class PageReference(FaultChecker):
     def is_writable(self, ipa: int) -> bool:
         """Return whether a leaf lets the guest write at a guest address."""
         level, leaf = self.shadow.lookup(ipa)
-        return level >= 0 and leaf & WRITE_BIT != 0
+        return level >= 0 and self.guest.regime.allows_writes(leaf)
 
     def set_dirty(self, pfn: int) -> None:
         self.own.dirty.add(pfn)
@@ -117,7 +117,7 @@ class PageReference(FaultChecker):
         if own.lost:
             return "the fault lost a race for the entry, and no leaf lets the guest write there"
         # A fault may map more than the page that it is about.
-        if any(leaf.entry & WRITE_BIT and leaf.first <= pfn < leaf.end for leaf in own.waiting):
+        if any(self.guest.regime.allows_writes(leaf.entry) and leaf.first <= pfn < leaf.end for leaf in own.waiting):
             return ""
         if own.must_retry:
             return "the fault must retry, because the host may have taken the page back"
@@ -142,7 +142,7 @@ class PageReference(FaultChecker):
 
     def changed(self, ipa: int, level: int, ptep: int, old: int, new: int) -> None:
         now = kind(new, level, self.granule)
-        if new & WRITE_BIT or now == TABLE:
+        if now == TABLE or self.guest.regime.allows_writes(new):
             self.granted_below(ipa, level)
         # Within a fault, copy-on-write may call a notifier.
         if not self.faulting or self.shadow.by_hardware or self.guest.kvm.mmu_notifier_count:
@@ -177,7 +177,8 @@ class PageReference(FaultChecker):
         # A host page that takes several leaves even from the root is mapped by a walk that -EAGAIN may end
         # early. Then nothing is marked dirty, whatever was mapped before.
         one = huge == size or level != self.guest.regime.start_level
-        dirty = one and new & WRITE_BIT != 0 and not (stays and old & WRITE_BIT)
+        writes = self.guest.regime.allows_writes
+        dirty = one and writes(new) and not (stays and writes(old))
         self.own.waiting.append(Mapped(ipa, level, new, first, end, dirty, self.kernel.place))
 
     def granted_below(self, ipa: int, level: int) -> None:

@@ -15,6 +15,7 @@ from .contract import Contract
 from .dcache import Dcache
 from .declared_methods import check_all
 from .dirty_log import DirtyLog
+from .dirty_state import DirtyState
 from .fault_order import FaultOrder
 from .file_order import FileOrder
 from .hyp import Hyp
@@ -78,6 +79,7 @@ CHECKERS: Final[tuple[type[Checker], ...]] = (
     PageReference,
     Prefault,
     DirtyLog,
+    DirtyState,
     LogOrder,
     LogStore,
     RingEntry,

@@ -82,7 +82,7 @@ class Rights(GuestChecker):
 
     def judge(self, ipa: int, level: int, old: int, new: int) -> None:
         """Judge a leaf that changed from *old* to *new* (0: none)."""
-        rights = lost(old, new)
+        rights = lost(old, new, self.guest.regime.dirty)
         if not rights:
             return
         # Reported once: later changes in the operation are compared with the remaining rights.

@@ -208,6 +208,9 @@ class Shadow(LiveTables):
         self.store(ptep, old, new, False)
         self.by_hardware = False
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.set_af(ptep, old, new)
+
     def alloc(self, page: int) -> None:
         self.written[page] = self.order()
 

@@ -244,7 +244,7 @@ class Translation(GuestChecker):
         wrong, page = self.backing.next_fault_of(level, ipa, entry)
         fields = ""
         if not wrong and entry & CONTIGUOUS_BIT:
-            fields = unlike_group(self.shadow, self.granule, level, ipa, entry)
+            fields = unlike_group(self.shadow, self.guest.regime, level, ipa, entry)
             wrong, page = (ILLEGAL, ipa) if fields else ("", 0)
         if wrong:
             self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""), fields)

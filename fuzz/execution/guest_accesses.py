@@ -6,7 +6,7 @@ from typing import Final
 from reference.events import Observer
 from reference.kvm import kvm_vcpu
 from reference.machine.address_space import CACHED
-from reference.machine.descriptor import AF_BIT
+from reference.machine.descriptor import AF_BIT, WRITE_BIT
 from reference.machine.walk import (
     ACCESS_FLAG,
     FETCH,
@@ -237,14 +237,18 @@ class GuestAccesses:
             self.side.enter("kvm_handle_guest_abort")
 
     def translate(self, cpu: int, ipa: int, access: int) -> Walk:
-        """Translate an access on the CPU of a vCPU. The hardware may set the access flag."""
+        """Translate an access on the CPU of a vCPU. The hardware may set the access flag and record the dirty state."""
         side = self.side
         guest = side.guest_of(cpu)
         where = side.cpu_of[cpu]
         vmid = guest.enter()
         walk = side.computer.translate(where, vmid, guest.regime, ipa, access)
-        if side.haf and walk.fault == ACCESS_FLAG and permits(walk.entry, access):
+        if side.haf and walk.fault == ACCESS_FLAG and permits(walk.entry, access, guest.regime.dirty):
             side.kernel.hardware_sets_af(walk.ptep, AF_BIT)
+            walk = side.computer.translate(where, vmid, guest.regime, ipa, access)
+        if access == WRITE and walk.fault == NONE and not walk.entry & WRITE_BIT:
+            side.dirtied = True
+            side.kernel.hardware_dirties(walk.ptep)
             walk = side.computer.translate(where, vmid, guest.regime, ipa, access)
         self.checkers.translated(cpu, access, ipa, walk)
         return walk

@@ -141,6 +141,9 @@ class Footprints(Checker):
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.store(ptep, old, new, False)
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.store(ptep, old, new, False)
+
     def get(self, page: int, count: int) -> None:
         self.add(NOTHING, frozenset((("page", page),)))
 

@@ -226,6 +226,9 @@ class Casemate(Observer):
         if not held:
             self.drop(vm)
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.set_af(ptep, old, new)
+
     def dsb(self, domain: str) -> None:
         self.lines_here().dsb(domain)
 

@@ -113,6 +113,9 @@ class FeatureCollector(Checker):
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.note("hardware sets the access flag", "")
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.note("hardware makes a leaf writable", "")
+
     def reference(self, what: str, page: int, count: int) -> None:
         """Record a change of the count of a table page."""
         self.references += 1

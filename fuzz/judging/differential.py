@@ -5,6 +5,7 @@ from typing import Final
 
 from candidate import Candidate
 from candidate.tree.runtime.tree import TreeSide
+from reference.vtcr import VTCR_EL2_HD
 
 from ..checkers import Violation
 from ..execution.executor import Executor, lacking
@@ -105,7 +106,8 @@ class Lockstep:
         self.held_long: dict[str, Finding] = {}
         self.differences: dict[str, Finding] = {}
         self.notes: list[str] = []
-        # No par block has run, and no mapping depended on the age of a leaf: the program determines what is mapped.
+        # No par block has run, no mapping depended on the age of a leaf, and the same writes have taken faults: the
+        # program determines what is mapped.
         self.ordered = True
         self.found: tuple[list[Violation], list[Violation]] = ([], [])
         self.take(self.left.create(), self.right.create())
@@ -152,7 +154,8 @@ class Lockstep:
         """Add the first difference between the VTCR_EL2 that the two sides' trees composed."""
         for left, right in zip(self.left.side.guests, self.right.side.guests, strict=True):
             a, b = left.kvm.composed_vtcr, right.kvm.composed_vtcr
-            if a and b and a != b:
+            # The checkers judge how a side uses the dirty state that the hardware manages.
+            if a and b and (a ^ b) & ~VTCR_EL2_HD:
                 names = self.differential
                 text = f"{names.reference.name}: {a:#x}; {names.candidate.name}: {b:#x}"
                 self.differences[VTCR_EL2] = Finding(DIVERGENCE, VTCR_EL2, text, -1)
@@ -177,7 +180,9 @@ class Lockstep:
         # After a block, the tables may show the order in which vCPUs mapped: legal schedules differ in the age, size
         # and presence of what both map. The checkers judge frames and rights, on each side.
         # The same holds for mappings over leaves whose age the hardware need not have recorded.
-        if at >= 0 and (isinstance(self.program.operations[at], Par) or mapped_over):
+        # A fault may change the size of a mapping, so it also holds if one side takes no fault where the other does.
+        fewer_faults = self.left.side.dirtied != self.right.side.dirtied
+        if at >= 0 and (isinstance(self.program.operations[at], Par) or mapped_over or fewer_faults):
             self.ordered = False
         if self.ordered and "map" not in differences:
             text = maps_differ(self.left.checkers, self.right.checkers, self.flags)

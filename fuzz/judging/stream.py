@@ -103,6 +103,9 @@ class Stream(Digest):
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.note_more(23, ptep, old, new, 0, 0)
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.note_more(94, ptep, old, new, 0, 0)
+
     def dsb(self, domain: str) -> None:
         self.note(24, hash(domain), 0)
 

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from reference.last_code_places import LastCodePlaces
-from reference.machine.descriptor import describe
+from reference.machine.descriptor import DBM_BIT, describe
 from reference.machine.granule import Granule
 from reference.machine.stage1 import describe_stage1
 
@@ -100,7 +100,12 @@ class Stores:
         return a.leaves == b.leaves
 
     def may_differ(self, level: int, ipa: int, left: int, right: int) -> bool:
-        """Return whether the difference of two leaves does not count."""
+        """Return whether the difference of two leaves does not count.
+
+        DBM alone does not: without VTCR_EL2.HD it has no effect, and with HD the checkers judge what it allows.
+        """
+        if left ^ right == DBM_BIT:
+            return True
         return self.flags is not None and self.flags.may_differ(self.vm, level, ipa, left, right)
 
     def entry(self, a: Table, b: Table, index: int) -> str:

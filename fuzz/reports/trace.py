@@ -162,6 +162,9 @@ class Trace(TraceLines):
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.add(f"{self.entry_place(ptep)}: the hardware sets the access flag")
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.add(f"{self.entry_place(ptep)}: the hardware makes the leaf writable (dirty state)")
+
     def dsb(self, domain: str) -> None:
         self.add(f"dsb {domain}")
 

@@ -9,7 +9,7 @@ from reference.kvm import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_
 from reference.machine.walk import Regime
 from reference.pgtable import VTCR_EL2_T0SZ_MASK
 from reference.services.errors import EINVAL, ENOMEM
-from reference.vtcr import kvm_arm_setup_stage2, start_level
+from reference.vtcr import VTCR_EL2_HA, VTCR_EL2_HD, kvm_arm_setup_stage2, start_level
 
 from ..language.program import MEMFD, Slot, Vm
 from .notified import Notified
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .side import Side
 
+# The fields of VTCR_EL2 by which the hardware manages the dirty state.
+DIRTY_STATE: Final = VTCR_EL2_HA | VTCR_EL2_HD
 # The warning about a creation that failed and left its root linked.
 ROOT_LEFT: Final = "root-left-linked"
 MANUAL_LOG: Final = {"off": 0, "on": 1, "set": 3}
@@ -181,6 +183,8 @@ class Guest:
         regime.start_level = start_level(vtcr, self.granule)
         regime.ia_bits = 64 - (vtcr & VTCR_EL2_T0SZ_MASK)
         regime.apply_vtcr(composed_vtcr)
+        # Without HA, the hardware ignores HD.
+        regime.dirty = self.side.haf and composed_vtcr & DIRTY_STATE == DIRTY_STATE
         regime.root = root
 
     def root_at(self, base: int) -> int:

@@ -12,6 +12,7 @@ from reference.capabilities import (
     ARM64_HAS_NESTED_VIRT,
     ARM64_HAS_STAGE2_FWB,
     ARM64_HAS_TLB_RANGE,
+    ARM64_HW_DBM,
     ARM64_MTE,
     NO_VHE,
     ARM64_HAS_ARMv8_4_TTL,
@@ -49,6 +50,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_MTE if vm.mte else 0)
         | (ARM64_HAS_BBM if vm.bbm else 0)
         | (ARM64_HAS_NESTED_VIRT if vm.nested else 0)
+        | (ARM64_HW_DBM if vm.haf else 0)
     )
 
 
@@ -113,6 +115,8 @@ class Side:
         if has_nested:
             self.nested = NestedGuest(self, self.guests[0], vm)
             self.guests.append(self.nested)
+        # True once the hardware has made a leaf writable for a write, which therefore took no fault.
+        self.dirtied = False
         # The host pages that the current operation ages, and the host addresses that it names (`pages_to_age`).
         self.aged: list[tuple[int, int]] = []
         self.aged_start = self.aged_end = 0

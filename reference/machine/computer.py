@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """CPUs with TLBs that share one memory."""
 
+from .descriptor import WRITE_BIT
 from .granule import Granule
 from .hardware import Hardware
 from .instructions import ALLE1, RIPAS2E1, VMALLE1, VMALLS12E1
 from .memory import Memory
 from .processor import ALL_VMIDS, EVERYWHERE, MISFIT, Invalidation, last_level
 from .tlb import CpuTlb
-from .walk import NONE, PERMISSION, READ, TRANSLATION, Regime, Walk, permits, walk_from
+from .walk import NONE, PERMISSION, READ, TRANSLATION, WRITE, Regime, Walk, permits, walk_from
 
 
 class Computer(Hardware):
@@ -28,10 +29,13 @@ class Computer(Hardware):
 
         A table found in the walk cache is used as it was when cached. A fault
         is reported for the entry that caused it, which may be stale.
+
+        The hardware records dirty state only in a leaf that memory still holds (Arm ARM D8.4). So a write does not
+        use a TLB entry that DBM alone makes writable: it walks.
         """
         tlb = self.tlbs[vmid - 1][cpu]
         level, entry = tlb.leaf(ipa)
-        if level >= 0:
+        if level >= 0 and not (access == WRITE and not entry & WRITE_BIT and regime.allows_writes(entry)):
             size = self.granule.level_size(level)
             pa = regime.address(entry) & -size | ipa & (size - 1) & -self.granule.page_size
             return Walk(NONE if permits(entry, access) else PERMISSION, level, -1, entry, pa)

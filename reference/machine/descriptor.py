@@ -31,7 +31,7 @@ AF_BIT: Final = 1 << 10
 # XN[54:53], of which KVM sets only the upper bit: never execute.
 XN_BIT: Final = 1 << 54
 XN_LOW_BIT: Final = 1 << 53
-# DBM[51]: without VTCR_EL2.HD the hardware ignores it.
+# DBM[51]: with VTCR_EL2.HD a write through the leaf sets S2AP[1], if it is clear; otherwise the hardware ignores DBM.
 DBM_BIT: Final = 1 << 51
 CONTIGUOUS_BIT: Final = 1 << 52
 # Bits 58:55 are for software, in stage 1 and stage 2 (Arm ARM D8.3; KVM_PGTABLE_PROT_SW0 to SW3).
@@ -105,7 +105,7 @@ def describe(entry: int, level: int, granule: Granule) -> str:
         return f"table@{address_bits(entry, granule):#x}"
     name = "page" if level == 3 else f"block({size_text(granule.level_size(level))})"
     perms = ("r" if entry & READ_BIT else "-") + ("w" if entry & WRITE_BIT else "-") + ("-" if entry & XN_BIT else "x")
-    old = "" if entry & AF_BIT else " old"
+    old = (" dbm" if entry & DBM_BIT else "") + ("" if entry & AF_BIT else " old")
     attr = MEMATTR_NAMES.get(memattr(entry), f"memattr={memattr(entry):#x}")
     return f"{name}@{output_address(entry, level, granule):#x} {perms} {attr}{old}"
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..compiled.annotations import mypyc_attr
 from .arena import Arena
-from .descriptor import AF_BIT, LEAF, READ_BIT, RESERVED, TABLE, WRITE_BIT, XN_FIELD, XN_LOW_BIT, kind
+from .descriptor import AF_BIT, DBM_BIT, LEAF, READ_BIT, RESERVED, TABLE, WRITE_BIT, XN_FIELD, XN_LOW_BIT, kind
 from .granule import Granule
 
 NONE: Final = 0
@@ -52,6 +52,8 @@ class Regime:
         64K pages and at most 48 bits, bits 15:12 of a descriptor are ignored (the architecture leaves this to the
         implementation); with 52 bits they are bits 51:48 of its address, and there are blocks of 4T at level 1
     :raises ValueError: more than 48 bits, while descriptors of the granule hold 48
+
+    *dirty*: the hardware manages the dirty state of leaves with DBM
     """
 
     def __init__(self, granule: Granule, ia_bits: int, start_level: int, root: int, pa_bits: int = 0) -> None:
@@ -64,6 +66,7 @@ class Regime:
         self.root = root
         self.pa_bits = pa_bits
         self.address_mask = granule.low_mask
+        self.dirty = False
 
     def apply_vtcr(self, vtcr: int) -> None:
         """Set the size of physical addresses from VTCR_EL2, fields PS and DS (Arm ARM D19.2).
@@ -78,6 +81,10 @@ class Regime:
         if self.granule.lpa2 and not vtcr & DS_BIT:
             bits = min(bits, 48)
         self.pa_bits = min(self.pa_bits, bits)
+
+    def allows_writes(self, entry: int) -> bool:
+        """Return whether the guest may write through a leaf: it is writable, or the hardware makes it so."""
+        return permits(entry, WRITE, self.dirty)
 
     def address(self, entry: int) -> int:
         """Return the address field of a table or page descriptor, in bytes."""
@@ -105,16 +112,20 @@ class Walk:
         self.tables: list[tuple[int, int, int]] = []
 
 
-def permits(entry: int, access: int) -> bool:
+def permits(entry: int, access: int, dirty: bool = False) -> bool:
     """Return whether a leaf's S2AP and XN allow READ, WRITE, FETCH or FETCH_EL0.
+
+    Where the hardware manages the dirty state, DBM also allows WRITE; the hardware sets S2AP[1] before the write.
 
     XN[54:53] follows FEAT_XNX, which every CPU has since Armv8.2 (Arm ARM D8.4): 0b00
     execute, 0b01 at EL0 only, 0b10 never, 0b11 at EL1 only.
+
+    :param dirty: the hardware manages the dirty state (`Regime.dirty`)
     """
     if access == READ:
         return entry & READ_BIT != 0
     if access == WRITE:
-        return entry & WRITE_BIT != 0
+        return entry & WRITE_BIT != 0 or (dirty and entry & DBM_BIT != 0)
     xn = entry & XN_FIELD
     return xn == 0 or xn == (XN_LOW_BIT if access == FETCH_EL0 else XN_FIELD)
 
@@ -125,7 +136,7 @@ def check_leaf(entry: int, level: int, access: int, regime: Regime) -> int:
         return ADDRESS_SIZE
     if not entry & AF_BIT:
         return ACCESS_FLAG
-    if not permits(entry, access):
+    if not permits(entry, access, regime.dirty):
         return PERMISSION
     return NONE
 

@@ -4,6 +4,7 @@
 
 from ..compiled.annotations import mypyc_attr
 from ..machine.arena import POISON
+from ..machine.descriptor import WRITE_BIT
 from ..machine.words import Words
 from .state import KernelState
 
@@ -123,3 +124,10 @@ class Entries(KernelState):
         self.words.put(ptep, old | af)
         for o in self.on.set_af:
             o.set_af(ptep, old, old | af)
+
+    def hardware_dirties(self, ptep: int) -> None:
+        """Set write permission in a leaf with DBM on behalf of a hardware write; this is not kernel code."""
+        old = self.words[ptep]
+        self.words.put(ptep, old | WRITE_BIT)
+        for o in self.on.dirtied:
+            o.dirtied(ptep, old, old | WRITE_BIT)

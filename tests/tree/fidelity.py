@@ -24,6 +24,7 @@ LEFT_OUT: Final = {
     "kvm_err": "printk() is compiled out",
     "sea": "apei_claim_sea() is compiled out, which its result shows",
     "set_af": "an event of the hardware, reported by the Python side for both",
+    "dirtied": "an event of the hardware, reported by the Python side for both",
 }
 
 Event = tuple[object, ...]

@@ -34,9 +34,14 @@ def test_tables_above_what_vtcr_allows(tmp_path: Path) -> None:
     ]
 
 
-def test_dirty_state_of_the_hardware_has_no_verdict(tmp_path: Path) -> None:
-    verdict = verdict_on(tmp_path, PGTABLE, "vtcr |= VTCR_EL2_HA;", "vtcr |= VTCR_EL2_HA | VTCR_EL2_HD;")
-    assert verdict.refused == "dirty state that the hardware manages (VTCR_EL2.HD)"
+def test_a_buffer_of_dirty_pages_has_no_verdict(tmp_path: Path) -> None:
+    verdict = verdict_on(tmp_path, PGTABLE, "vtcr |= VTCR_EL2_HA;", "vtcr |= VTCR_EL2_HA | VTCR_EL2_HD | BIT(45);")
+    assert verdict.refused == "the hardware's buffer of dirty pages (VTCR_EL2.HDBSS)"
+
+
+def test_dirty_state_of_the_hardware_is_no_difference(tmp_path: Path) -> None:
+    """Without DBM in a leaf, VTCR_EL2.HD has no effect."""
+    assert found_on(tmp_path, PGTABLE, "vtcr |= VTCR_EL2_HA;", "vtcr |= VTCR_EL2_HA | VTCR_EL2_HD;") == []
 
 
 def test_base_of_the_root(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ static void cap(int n, int on)
 #endif
 }
 
+/* ID_AA64MMFR1_EL1.HAFDBS; 2: the hardware sets access flags and manages dirty state */
+static u64 hafdbs;
+
 /* caps: SHIM_CAP_... */
 static void set_caps(u64 caps)
 {
@@ -44,6 +47,8 @@ static void set_caps(u64 caps)
 	cap(ARM64_HAS_CACHE_IDC, !!(caps & SHIM_CAP_DIC));
 	cap(ARM64_HAS_ARMv8_4_TTL, !!(caps & SHIM_CAP_TTL));
 	cap(ARM64_HAS_TLB_RANGE, !!(caps & SHIM_CAP_RANGE));
+	cap(ARM64_HW_DBM, !!(caps & SHIM_CAP_HW_DBM));
+	hafdbs = caps & SHIM_CAP_HW_DBM ? 2 : 0;
 #ifdef HAVE_MTE
 	cap(ARM64_MTE, !!(caps & SHIM_CAP_MTE));
 #endif
@@ -86,7 +91,7 @@ u64 read_sanitised_ftr_reg(u32 id)
 		return shim_memory_start ? 6 | 3UL << 40 | 3UL << 32 | 2UL << 36 :
 					   5 | 2UL << 40 | 2UL << 32 | 2UL << 36;
 	if (id == SYS_ID_AA64MMFR1_EL1)
-		return 2 | 2UL << 4;				/* hardware access and dirty flags, 16-bit VMID */
+		return hafdbs | 2UL << 4;			/* 16-bit VMID */
 	if (id == SYS_CTR_EL0)
 		return SHIM_CTR_EL0;
 	return 0;

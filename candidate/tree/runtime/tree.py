@@ -31,6 +31,9 @@ class Flags(Observer):
     def set_af(self, ptep: int, old: int, new: int) -> None:
         self.flagged.append((ptep, new))
 
+    def dirtied(self, ptep: int, old: int, new: int) -> None:
+        self.flagged.append((ptep, new))
+
 
 class TreeSide:
     """A compiled tree, for one run of a program.
@@ -256,13 +259,13 @@ class TreeSide:
         self.process.choose_actor(actor, anchors, standing, self.direct)
 
     def take_flags(self) -> list[tuple[int, int]]:
-        """Take the entries whose access flag the hardware has set since the last call, with their new values."""
+        """Take the entries that the hardware has changed since the last call, with their new values."""
         flagged = self.flagged[:]
         self.flagged.clear()
         return flagged
 
     def send_flags(self) -> None:
-        """Send the access flags that the hardware has set to the process, while all its actors wait."""
+        """Send the entries that the hardware has changed to the process, while all its actors wait."""
         for entry, value in self.take_flags():
             self.aside(r.OP_SET_ENTRY, 0, entry, value)
 

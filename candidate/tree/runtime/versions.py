@@ -15,7 +15,7 @@ from reference.mmu import Mmu
 from reference.pgtable import Pgtable, kvm_pgtable
 from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 from reference.syndrome import FSC_ACCESS, ESR_ELx_FSC_TYPE
-from reference.vtcr import VTCR_EL2_HD
+from reference.vtcr import VTCR_EL2_HDBSS
 
 from . import records as r
 from .errors import TreeRefusedError
@@ -129,8 +129,8 @@ class TreeMmu(Mmu):
             kvm.composed_vtcr, kvm.pgd_phys = tree.process.info[3], tree.process.info[4]
             if kvm.nested_mmu is not None:
                 kvm.nested_mmu.vtcr, kvm.nested_mmu.pgd_phys = tree.process.info[5], tree.process.info[6]
-            if kvm.composed_vtcr & VTCR_EL2_HD:
-                raise TreeRefusedError("dirty state that the hardware manages (VTCR_EL2.HD)")
+            if kvm.composed_vtcr & VTCR_EL2_HDBSS:
+                raise TreeRefusedError("the hardware's buffer of dirty pages (VTCR_EL2.HDBSS)")
         return ret
 
     def kvm_arch_flush_shadow_all(self, kvm: kvm) -> None:

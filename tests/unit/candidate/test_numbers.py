@@ -82,6 +82,7 @@ CAPABILITIES: Final = {
     "CAP_MTE": capabilities.ARM64_MTE,
     "CAP_BBM": capabilities.ARM64_HAS_BBM,
     "CAP_NESTED": capabilities.ARM64_HAS_NESTED_VIRT,
+    "CAP_HW_DBM": capabilities.ARM64_HW_DBM,
 }
 # As `LAYOUT`, for structs that Python packs: expressions for their sizes.
 PACKED: Final = {
