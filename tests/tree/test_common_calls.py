@@ -100,7 +100,7 @@ WRONG: Final = {
     ),
     "freed": (
         "u64 *object = kmalloc(64, GFP_KERNEL); kvfree_rcu_mightsleep(object); rcu_barrier(); BUG_ON(object[3]);",
-        "oops use after free of an object, read of 8 bytes, in kvm_get_dirty_log_protect",
+        "oops use after free of an object, read of 8 bytes, in tried",
     ),
     "sleeping without a head": (
         "u64 *object = kmalloc(64, GFP_KERNEL); write_lock(&kvm->mmu_lock); kvfree_rcu_mightsleep(object);",
@@ -108,7 +108,7 @@ WRONG: Final = {
     ),
     "freed cache object": (
         "u64 *object = kmem_cache_alloc(NULL, GFP_KERNEL); kmem_cache_free(NULL, object); BUG_ON(object[3]);",
-        "oops use after free of an object, read of 8 bytes, in kvm_get_dirty_log_protect",
+        "oops use after free of an object, read of 8 bytes, in tried",
     ),
 }
 

@@ -114,19 +114,24 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
 	HEARD(volatile_read, n, 0, WATCHED(p) && !SHIM_IN_ARENA(p)) \
 	HEARD(volatile_write, n, 1, (WATCHED(p) && !SHIM_IN_ARENA(p)) || IN_BITMAPS(p))
 #else
-/* The memory that is about to be read was freed: its contents are undefined, so the call ends. */
+/* As rt_in_small(), which is not inlined here, because its flags of optimisation differ. */
+#define IN_SMALL(p) ((unsigned long)(p) - rt_small_start < RT_SMALL_BYTES)
+/*
+ * The memory that is about to be read was freed: its contents are undefined, so the call ends. The compiler must not know that the
+ * function does not return: it would not jump to it then, and the kernel function would be missing in the chain.
+ */
 #define FREED(n, bits) \
-	static void __attribute__((noinline)) freed##n(void) \
+	static void __attribute__((noipa)) freed##n(void) \
 	{ shim_crash("use after free of an object, read of " #n " bytes,", FRAME, 0); } \
-	static inline int is_freed##n(const void *p) \
+	QUICK static inline int is_freed##n(const void *p) \
 	{ \
-		return rt_in_small(p) && *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
+		return IN_SMALL(p) && *(const volatile uint##bits##_t *)p == (uint##bits##_t)RT_FREED_WORD; \
 	}
 FREED(4, 32) FREED(8, 64)
 /* Smaller reads cannot be told from valid data. */
 #define NEVER_FREED(n) \
 	static inline void freed##n(void) { } \
-	static inline int is_freed##n(const void *p) { return 0; }
+	QUICK static inline int is_freed##n(const void *p) { return 0; }
 NEVER_FREED(1) NEVER_FREED(2) NEVER_FREED(16)
 #define PLAIN(name, n, write) \
 	QUICK void name(void *p) \
