@@ -74,6 +74,7 @@ class Contract(ShortageChecker):
         Severity.CONTRACT,
         rank=3,
         finer=(
+            (_ENDLESS, Severity.HANG, 8),
             ("*: oops*", Severity.HANG, 3),
             ("*: I/O exit at another address*", Severity.CORRUPTION, 8),
             ("*: SIGBUS *", Severity.CONTRACT, 7),

@@ -53,7 +53,10 @@ class Dcache(GuestChecker):
         "a guest that runs with its caches off would read stale memory instead of its image",
         Severity.CORRUPTION,
         rank=5,
-        finer=(("*: device frame cleaned*", Severity.CONTRACT, 1),),
+        finer=(
+            ("*: device frame cleaned*", Severity.CONTRACT, 1),
+            ("*: flushed, not invalidated*", Severity.CORRUPTION, 13),
+        ),
         reasons=(
             (
                 "*: flushed, not invalidated*",

@@ -64,7 +64,7 @@ class TableWrprotect(TableRange):
     """``kvm_pgtable_stage2_wrprotect()``, and the flush that it leaves to its caller."""
 
 
-declare(TableWrprotect, 28, "table wrprotect SLOT+OFF SIZE", needs=(LIVE,), checkers=("translation",))
+declare(TableWrprotect, 28, "table wrprotect SLOT+OFF SIZE", needs=(LIVE,), checkers=("translation", "dirty-log"))
 
 
 @dataclass(frozen=True, slots=True)

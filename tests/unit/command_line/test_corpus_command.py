@@ -17,6 +17,7 @@ import pytest
 
 from fuzz.corpus import Corpus
 from fuzz.corpus.statistics import all_kinds, statistics
+from fuzz.generation.capabilities import Offers
 from fuzz.generation.generator import Generator
 from fuzz.language.binary import decode, encode
 from fuzz.language.operations import OPERATIONS
@@ -166,7 +167,7 @@ def test_the_first_digits_of_a_digest_select_a_program(call: Call) -> None:
 
 
 def test_each_kind_of_operation_is_counted_under_its_own_name() -> None:
-    generator = Generator(1)
+    generator = Generator(1, offers=Offers(prefault=True))
     programs = [generator.next() for _ in range(400)]
     found = statistics(programs)
     assert found.absent() == []
