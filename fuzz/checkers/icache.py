@@ -8,6 +8,7 @@ cleaned its data side: an instruction cache may fetch stale contents in between.
 
 from reference.machine.descriptor import XN_BIT, address_bits
 from reference.machine.spans import Spans
+from reference.per_actor import PerActor, PerActorStates
 
 from ..language.operations import Operation, Par
 from ..sides.guest import Guest
@@ -18,6 +19,23 @@ from .guest_pages import GuestPages, Range
 from .rule import Rule
 from .severity import Severity
 from .visible import VisibleLeaves
+
+
+class EarlyInvalidations(PerActor):
+    """The invalidations of an actor that preceded the clean of the data side.
+
+    *early*: frames invalidated in this operation while the host's data was only in the data cache; *dirty*: the frames
+    that were dirty when dirty frames were last invalidated
+    """
+
+    def __init__(self) -> None:
+        self.early = Spans()
+        self.dirty = Spans()
+
+    def copy(self) -> "EarlyInvalidations":
+        mine = EarlyInvalidations()
+        mine.early, mine.dirty = self.early.copy(), self.dirty.copy()
+        return mine
 
 
 class Icache(VisibleLeaves):
@@ -34,19 +52,20 @@ class Icache(VisibleLeaves):
     def __init__(self, guest: Guest, peers: Peers) -> None:
         super().__init__(guest, peers)
         self.nothing_to_judge = guest.dic
-        # Frames invalidated in this operation while the host's data was only in the
-        # data cache.
-        self.early = Spans()
-        # Frames among them whose data was cleaned only afterwards.
+        # State of the running actor: only the order of maintenance within one fault is judged.
+        self.own = EarlyInvalidations()
+        self.per_actor = PerActorStates(self.own)
+        # Frames invalidated early, whose data the same actor has cleaned only afterwards.
         self.refetched = Spans()
-        # The frames that were dirty when this operation last invalidated dirty frames.
-        self.dirty_then = Spans()
         # Pages that threads of the host write in this operation.
         self.written: list[Range] = []
 
+    def turn(self, actor: int) -> None:
+        self.own = self.per_actor.of(actor)
+
     def before_operation(self, op: Operation | None) -> None:
-        if self.early.size:
-            self.early = Spans()
+        if self.own.early.size:
+            self.own.early = Spans()
         if self.written or isinstance(op, Par):
             self.written = written_beside(self.guest, op)
         if self.refetched.size:
@@ -63,9 +82,10 @@ class Icache(VisibleLeaves):
         start, end = self.range_of(pa, size)
         self.refetched.fill(start, min(end, self.refetched.size), 0)
         if not self.guest.fwb and self.guest.memory.host_dirty.find(1, start, end) >= 0:
-            self.early.grow(self.guest.memory.frames, 0)
-            self.early.fill(start, min(end, self.early.size), 1)
-            self.dirty_then = self.guest.memory.host_dirty.copy()
+            own = self.own
+            own.early.grow(self.guest.memory.frames, 0)
+            own.early.fill(start, min(end, own.early.size), 1)
+            own.dirty = self.guest.memory.host_dirty.copy()
 
     def icache_all(self) -> None:
         self.icache(
@@ -73,10 +93,11 @@ class Icache(VisibleLeaves):
         )
 
     def dcache(self, pa: int, size: int) -> None:
-        if not self.early.size:
+        own = self.own
+        if not own.early.size:
             return
-        for first, last, invalidated in self.early.runs(*self.range_of(pa, size)):
-            for begin, stop, dirty in self.dirty_then.runs(first, last) if invalidated else ():
+        for first, last, invalidated in own.early.runs(*self.range_of(pa, size)):
+            for begin, stop, dirty in own.dirty.runs(first, last) if invalidated else ():
                 if dirty:
                     self.refetched.grow(self.guest.memory.frames, 0)
                     self.refetched.fill(begin, stop, 1)

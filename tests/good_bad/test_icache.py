@@ -105,6 +105,13 @@ CASES = (
         candidate.get("rfc-v1-1"),
         HEAD + "cpu0 fetch a+0\n",
     ),
+    Case(
+        "invalidated before the data side was cleaned, while another vCPU runs",
+        "icache: stage2_map_walker: invalidated before the data side was cleaned L3",
+        candidate.get("rfc-v1-1"),
+        "vm cpus=2\nslot a size=8K backing=anon\nhost write a+0 8K\n"
+        "par\n  cpu0 fetch a+0\n  cpu1 read a+4K\n  switch cpu0 to cpu1 before lock 1\nend\n",
+    ),
 )
 
 

@@ -108,3 +108,11 @@ def test_a_flush_of_their_vmid_cures_n1(tree: str, tmp_path: Path) -> None:
 def test_a_version_without_el2_has_no_verdict(name: str) -> None:
     run = Run(version(name[5:]) if name.startswith("tree ") else name, HEAD)
     assert "vCPUs with EL2 (nested=)" in run.refused
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_an_invalidation_precedes_the_clean_of_another_fault(tree: str) -> None:
+    """cpu0 relaxes its leaf, and owes no clean; cpu1 maps the same page in its own tables, and cleans."""
+    text = "s2fuzz 1\nvm nested=on\nslot a size=64K backing=anon\ncpu0 write a+0\nhost write a+0 4K\n"
+    text += "par\n  cpu0 fetch a+0\n  cpu1 write a+0\n  switch cpu0 to cpu1 before cmpxchg 1\nend\n"
+    assert violations(version(tree), parse(text)) == []
