@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reference.events import Observer
 from reference.kernel import Kernel
-from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm
+from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm, kvm_vcpu
 from reference.kvm_host import KvmHost
 from reference.turns import Anchor
 
@@ -364,6 +364,17 @@ class TreeSide:
             return 0, 0
         _, start, pfn, level, flags = answer
         return start | level | flags << 2, pfn
+
+    def begin_faults(self, vcpu: kvm_vcpu) -> int:
+        """Prepare the replay for a call that handles faults of a vCPU.
+
+        :returns: the number of the vCPU's VM in the process
+        """
+        replay, number = self.start(), self.number(vcpu.kvm)
+        # The driver frees the cache when the VM is gone.
+        replay.caches[r.CACHE_OF_VCPUS + number * r.MAX_CPUS + vcpu.vcpu_id] = vcpu.mmu_page_cache
+        replay.own.sampled = replay.own.counted = -1
+        return number
 
     def number(self, machine: kvm) -> int:
         """Return the number of a VM in the process, from 0."""

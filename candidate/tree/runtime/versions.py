@@ -138,12 +138,8 @@ class TreeMmu(Mmu):
 
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         tree = self.tree
-        replay = tree.start()
+        number = tree.begin_faults(vcpu)
         assert tree.process is not None
-        number = tree.number(vcpu.kvm)
-        # The driver frees the cache when the VM is gone.
-        replay.caches[r.CACHE_OF_VCPUS + number * r.MAX_CPUS + vcpu.vcpu_id] = vcpu.mmu_page_cache
-        replay.own.sampled = replay.own.counted = -1
         # An access flag fault needs no page of the host.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
@@ -275,12 +271,9 @@ class TreeMain(KvmMain):
         return self.tree.call(r.OP_SLOT, self.number, id, flags, guest_phys_addr, memory_size, userspace_addr)
 
     def kvm_vcpu_pre_fault_memory(self, vcpu: kvm_vcpu, gpa: int, size: int) -> tuple[int, int, int]:
-        tree, number = self.tree, self.number
-        replay = tree.start()
+        tree = self.tree
+        number = tree.begin_faults(vcpu)
         assert tree.process is not None
-        # The driver frees the cache when the VM is gone.
-        replay.caches[r.CACHE_OF_VCPUS + number * r.MAX_CPUS + vcpu.vcpu_id] = vcpu.mmu_page_cache
-        replay.own.sampled = replay.own.counted = -1
         ret = tree.call(r.OP_PRE_FAULT, number, vcpu.vcpu_id, gpa, size, self.state_of(vcpu))
         _, left, at, *_ = tree.process.info
         return ret, at, left
