@@ -122,7 +122,10 @@ PROBES: Final = (
         r"_find_next_bit\(const unsigned long \*addr1, unsigned long nbits,",
         "include/linux/find.h",
     ),
+    # Maple trees; the tree of the host's areas; how a state says where it is.
+    TreeProbe("HAVE_MAPLE_TREE", r"mtree_load", "include/linux/maple_tree.h"),
     TreeProbe("HAVE_MTREE", r"mtree_load", "include/linux/mm.h"),
+    TreeProbe("HAVE_MAPLE_STATUS", r"^enum maple_status \{", "include/linux/maple_tree.h"),
     TreeProbe("HAVE_PFN_VALID_FN", r"(?:int|bool) pfn_valid\(unsigned long", f"{ARM}/include/asm/page.h"),
     TreeProbe("HAVE_PTE_UNMAP_RCU", r"void pte_unmap\(pte_t \*\w+\)\s*\{\s*rcu_read_unlock", "include/linux/pgtable.h"),
     TreeProbe("HAVE_FOLLOW_PFNMAP", r"follow_pfnmap_start\(", "include/linux/mm.h"),

@@ -10,6 +10,7 @@
 
 struct kvm;
 struct mm_struct;
+struct vm_area_struct;
 
 /* ---- of the runtime ---- */
 /* rt_records.c */
@@ -37,7 +38,9 @@ void shim_must_be_able_to_sleep(const char *function);
 /* rt_rcu.c */
 void shim_call_over(int last);
 int shim_run_pending(void);
-/* rt_pages.c, rt_caches.c */
+int shim_reads_under_rcu(void);
+/* rt_pages.c, rt_caches.c, rt_small.c */
+int shim_small_fails(void);
 unsigned long shim_host_page(void);
 void shim_count_failures(int on);
 void *shim_zalloc(unsigned long n);
@@ -71,6 +74,7 @@ int shim_run_work(void);
 
 /* ---- of glue_host.c ---- */
 extern struct mm_struct *shim_mm;
+struct vm_area_struct *shim_area_from(unsigned long a);
 extern int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 void shim_make_vmas(void);
 void *shim_user_buffer(unsigned long address);

@@ -207,6 +207,7 @@ static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
 #ifdef HPFAR_EL2_NS
 	c->arch.fault.hpfar_el2 |= HPFAR_EL2_NS;
 #endif
+	shim_count_failures(1);
 #ifdef KVM_ARM64_INCREMENT_PC
 	c->arch.flags &= ~KVM_ARM64_INCREMENT_PC;
 	ret = kvm_handle_guest_abort(c);
@@ -216,6 +217,7 @@ static long fault(struct vm *v, int cpu, u64 ipa, u64 esr, u64 far, u64 *info)
 	ret = kvm_handle_guest_abort(c);
 	info[1] = !!vcpu_get_flag(c, INCREMENT_PC);
 #endif
+	shim_count_failures(0);
 	info[2] = info[3] = info[4] = 0;
 #ifdef KVM_EXIT_MEMORY_FAULT
 	if (c->run->exit_reason == KVM_EXIT_MEMORY_FAULT) {

@@ -276,6 +276,13 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	shim_vma_found(best);
 	return filled(best);
 }
+/* The same without an event. */
+struct vm_area_struct *shim_area_from(unsigned long a)
+{
+	int best = first_area(a);
+
+	return best < 0 ? NULL : filled(best);
+}
 #ifdef CONFIG_PER_VMA_LOCK
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *m, unsigned long a)
 {
@@ -293,15 +300,6 @@ struct vm_area_struct *find_vma_intersection(struct mm_struct *m, unsigned long 
 	struct vm_area_struct *v = find_vma(m, s);
 
 	return v && e <= v->vm_start ? NULL : v;
-}
-#endif
-
-#ifdef HAVE_MTREE
-void *mtree_load(struct maple_tree *mt, unsigned long a)
-{
-	struct vm_area_struct *v = find_vma(shim_mm, a);
-
-	return v && v->vm_start <= a ? v : NULL;
 }
 #endif
 

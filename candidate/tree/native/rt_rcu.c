@@ -61,6 +61,8 @@ void __rcu_read_unlock(void)
 	grace_could_end(0, 0, FRAME);
 }
 
+int shim_reads_under_rcu(void) { return rt_rcu_depth > 0; }
+
 void call_rcu(void *head, void (*f)(void *))
 {
 	int in_page = (unsigned long)head - SHIM_VMEMMAP < rt_vmemmap_size;

@@ -25,6 +25,9 @@ static void *object_of(unsigned long n, int zero)
 
 static unsigned long numbered;		/* the last number of an object */
 
+/* An allocation within a model, which makes no record, also fails where the program says so. */
+int shim_small_fails(void) { return rt_fails(&shim_control->left.small); }
+
 static void *small_of(unsigned long n, unsigned gfp, int kind, void **frame)
 {
 	const int zero = (gfp & shim_gfp_zero) != 0, sleeps = (gfp & shim_gfp_sleeps) != 0;
