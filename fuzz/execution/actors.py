@@ -70,6 +70,7 @@ class ActorState:
         self.vmid, self.cpu = kernel.vmid, kernel.cpu
         self.locks, self.mmu_shared, self.rcu_depth = kernel.locks, kernel.mmu_shared, kernel.rcu_depth
         self.topup_gets, self.must_not_block = kernel.topup_gets, kernel.must_not_block
+        self.small_allocations_left = kernel.small_allocations_left
         self.entry, self.cause = kernel.entry, kernel.cause
         self.walker, self.walker_arg = kernel.walker, kernel.walker_arg
         # Names the frame of a huge page that a release refers to: the frame that the same actor has pinned.
@@ -87,6 +88,7 @@ class ActorState:
         kernel.vmid, kernel.cpu = self.vmid, self.cpu
         kernel.locks, kernel.mmu_shared, kernel.rcu_depth = self.locks, self.mmu_shared, self.rcu_depth
         kernel.topup_gets, kernel.must_not_block = self.topup_gets, self.must_not_block
+        kernel.small_allocations_left = self.small_allocations_left
         kernel.entry, kernel.cause = self.entry, self.cause
         kernel.walker, kernel.walker_arg = self.walker, self.walker_arg
         side.kvm_host.pins = self.pins

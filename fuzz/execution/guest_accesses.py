@@ -158,7 +158,7 @@ class GuestAccesses:
         access = ACCESS[op.kind]
         side.enter("kvm_handle_guest_abort")
         if op.fail is not None:
-            side.kernel.topup_gets = op.fail - 1
+            side.kernel.topup_gets = side.kernel.small_allocations_left = op.fail - 1
         changes = guest.changes
         unsettled = self.unsettled
         within = self.turns is not None
@@ -167,7 +167,7 @@ class GuestAccesses:
         outcome = self.faults(op, at, ipa, access, changes)
         outcome.answers = self.answers
         outcome.raced = guest.changed_since(changes, ipa)
-        side.kernel.topup_gets = -1
+        side.kernel.topup_gets = side.kernel.small_allocations_left = -1
         if unsettled.marked:
             pages = pages if within else unsettled.page_of(op)
             # Within a block other threads may have put a new page where memory has failed.
@@ -212,8 +212,10 @@ class GuestAccesses:
             if ret < 0:
                 # User space enters the guest again after the failure that the
                 # program asked for.
-                if op.fail is None or side.kernel.topup_gets >= 0 or ret != -ENOMEM:
+                failed = side.kernel.topup_gets < 0 or side.kernel.small_allocations_left == 0
+                if op.fail is None or not failed or ret != -ENOMEM:
                     return Outcome("error", ret, faults)
+                side.kernel.small_allocations_left = -1
                 self.checkers.after_operation(op, Outcome("error", ret))
                 side.kernel.locks.clear()
         stuck = Outcome("stuck", 0, MAX_FAULTS)
