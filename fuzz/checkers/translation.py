@@ -87,6 +87,21 @@ class Translation(GuestChecker):
             ),
             ("*: right removed*", "the guest faults on accesses that were already allowed"),
             (
+                "*: change outside the range*",
+                "the guest loses or gets mappings, or rights, at an address that nobody asked to change",
+            ),
+            ("*: wrong frame*", "the guest reads and overwrites memory that belongs to another address or owner"),
+            (
+                "*: output address not aligned*",
+                "the CPU ignores the low bits of the address, so the guest reaches other memory than KVM meant",
+            ),
+            ("*: leaf outside of any slot*", "the guest reaches memory of the host that no slot gives to it"),
+            (
+                "*: writable, the host's page is not*",
+                "the guest writes a page that others share, or that the host does not let anybody write",
+            ),
+            ("*: reserved encoding*", "the architecture does not say what the CPU does with such a descriptor"),
+            (
                 "*: device frame*",
                 "accesses to a device are merged, repeated or cached, and cached data overwrites its memory",
             ),

@@ -24,6 +24,7 @@ from fuzz.checkers.registry import CHECKERS, HEADER, markdown, rules
 from fuzz.checkers.rule import NO_RULE, Clause, Rule
 from fuzz.checkers.severity import Severity
 from fuzz.checkers.shortage_checker import ShortageChecker
+from fuzz.checkers.translation import Translation
 from fuzz.checkers.visible import VisibleLeaves
 
 from .case import Case
@@ -267,3 +268,13 @@ def test_other_methods_are_not_errors() -> None:
 
     check_methods(Sound)
     assert all(check_methods(kind) is None for kind in CHECKERS)  # type: ignore[func-returns-value]
+
+
+def test_only_what_stays_mapped_is_explained_by_a_frame_that_the_host_took_back() -> None:
+    """An explanation must be true of the violation that it is printed for."""
+    rule = Translation.rule
+    patterns = [pattern for pattern, _, _ in rule.finer] + [each for clause in rule.clauses for each in clause.patterns]
+    others = {each for each in patterns if "still mapped" not in each} | {"*: reserved encoding*"}
+    assert "*: change outside the range*" in others
+    for pattern in others:
+        assert rule.reason(f"{rule.name}: {pattern}") != rule.why, pattern
