@@ -58,6 +58,7 @@ class Dcache(GuestChecker):
             ("*: flushed, not invalidated*", Severity.CORRUPTION, 13),
         ),
         reasons=(
+            ("*: device frame cleaned*", "the host cleans an address that its linear map does not have, and crashes"),
             (
                 "*: flushed, not invalidated*",
                 "a guest that turns its caches on would read stale lines instead of what it wrote before",

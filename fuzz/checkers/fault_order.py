@@ -93,6 +93,11 @@ class FaultOrder(FaultChecker):
         ),
         reasons=(
             (
+                "*: marked dirty before*",
+                "live migration would leave out what the guest writes after a log was collected in between",
+            ),
+            ("*: invalidation left in progress*", "the faults of the guest are tried again forever"),
+            (
                 "*: unmapped before mn_active*",
                 "slots that change between the halves of an invalidation unbalance its count: faults retry forever",
             ),

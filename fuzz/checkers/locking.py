@@ -134,6 +134,13 @@ class Locking(Checker):
                 "a vCPU in a fault uses a slot that is changed or freed, or maps memory of one that is gone",
             ),
             ("*: slots freed before*", "a notifier that runs on another CPU looks through slots that are freed"),
+            ("*: slots used outside of srcu*", "the slots may be replaced and freed while they are used"),
+            ("*: without the mmap lock*", "the area may change, or be freed, while it is used"),
+            ("*: VMA read after*", "the area may change, or be freed, before it is read"),
+            ("*: user page tables walked*", "a page table of user space may be freed during the walk"),
+            ("*: interrupts*", "the caller continues with interrupts on where it needs them off, or the reverse"),
+            ("*: entry written without*", "two CPUs may change one entry at the same time, and one change is lost"),
+            ("*: root unlinked*", "another CPU may still walk the tables that are about to be freed"),
         ),
     )
 

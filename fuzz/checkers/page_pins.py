@@ -58,6 +58,11 @@ class Pins(Checker):
                 "*: marked dirty, not mapped*",
                 "the host writes back what nobody wrote, or marks a page that it has taken back",
             ),
+            (
+                "*: mapped writable, not marked dirty*",
+                "the host drops the page without writing it back, and what the guest wrote is lost",
+            ),
+            ("*: mapped, not marked accessed*", "the host takes a page in use for an unused one, and reclaims it"),
         ),
     )
 

@@ -77,6 +77,8 @@ class Shadow(LiveTables):
             ("*: root at another address*", OTHER_MEMORY),
             ("*: VTCR_EL2 has another granule*", OTHER_MEMORY),
             ("*: VTCR_EL2 makes walks incoherent*", "the hardware may use entries that no longer apply"),
+            ("*: root larger*", "the hardware never reads some of the pages of the root"),
+            ("*: root smaller*", "the hardware takes memory behind the root for a part of it: any frame may be mapped"),
             (
                 "*: * was not zeroed*",
                 "unwritten entries hold the previous contents of the memory: any frame may be mapped",

@@ -67,6 +67,7 @@ class Tlb(GuestChecker):
             (f"*: {WRONG_HINT}*", Severity.CONTRACT, LAST),
         ),
         reasons=(
+            ("*: two sizes*", "an access that meets both may take a TLB conflict abort, or use a mix of the two"),
             # Functions that set attributes leave the leaf in the tables.
             (
                 "*attr*: leaf not flushed*",
