@@ -8,6 +8,10 @@ from .compiled.annotations import mypyc_attr
 class LastCodePlaces:
     """Names no place: the ports have no such places."""
 
+    def where(self, chain: int) -> str:
+        """Return the place of a call chain as text; "" if it has none."""
+        return ""
+
     def has_stores(self) -> bool:
         """Return whether there are stores with known places."""
         return False

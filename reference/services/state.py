@@ -79,8 +79,8 @@ class KernelState:
         self.entry = ""
         self.cause = ""
         self.walker = ""
-        # In a compiled tree: function, file and line of the event, and the call chain.
-        self.place = ""
+        # In a compiled tree: the number of the call chain of the event; 0: none.
+        self.chain = 0
         # The condition of its warning, as written in the source.
         self.condition = ""
         # The last places of steps in a compiled tree.
@@ -101,6 +101,11 @@ class KernelState:
         self.on_dcache: list[Observer] = self.on.dcache
         self.on_walk: list[Observer] = self.on.walk
         self.on_walk_table: list[Observer] = self.on.walk_table
+
+    @property
+    def place(self) -> str:
+        """In a compiled tree: function, file and line of the event, and the call chain; "" in a port."""
+        return self.last.where(self.chain) if self.chain else ""
 
     def observe(self, observer: Observer) -> None:
         """Send events to *observer* too, as far as it overrides their methods."""

@@ -14,6 +14,7 @@ from reference.services.structs import kvm_s2_mmu
 from reference.tlb import TlbVhe
 
 from .case import Case, broken, each, violations
+from .placed import set_place
 from .switched import Unmap
 
 
@@ -92,17 +93,17 @@ class UnmapAtPlaces(Unmap):
     def stage2_unmap_walker(self, addr: int, end: int, level: int, ptep: int, flag: int, arg: kvm_s2_mmu) -> int:
         pte = self.mem[ptep]
         if self.early and self.kvm_pte_valid(pte) and not self.kvm_pte_table(pte, level):
-            self.k.place = "break (pgtable.c:1)"
+            set_place(self.k, "break (pgtable.c:1)")
             self.kvm_set_invalid_pte(ptep)
-            self.k.place = "clean (pgtable.c:2)"
+            set_place(self.k, "clean (pgtable.c:2)")
             self.stage2_flush_dcache(self.kvm_pte_follow(pte), self.kvm_granule_size(level))
-            self.k.place = ""
+            set_place(self.k, "")
             self.k.__kvm_tlb_flush_vmid_ipa__(arg, addr, level)
             self.k.put_page(self.k.virt_to_page(ptep))
             return 0
-        self.k.place = "break (pgtable.c:1)"
+        set_place(self.k, "break (pgtable.c:1)")
         ret = super().stage2_unmap_walker(addr, end, level, ptep, flag, arg)
-        self.k.place = ""
+        set_place(self.k, "")
         return ret
 
 

@@ -7,6 +7,7 @@ from reference.kvm import kvm
 from reference.kvm_host import KvmHost
 
 from .case import EVERYWHERE, ORIGINAL, Case, broken, each, violations
+from .placed import set_place
 from .reference_mistakes import (
     AccessedNextFrame,
     AccessedTooLate,
@@ -187,17 +188,17 @@ class KeepsAtAPlace(KeepAfterPermissionFault):
     """Pins at a place, as a compiled tree names it."""
 
     def gfn_to_pfn_prot(self, kvm: kvm, gfn: int, write_fault: bool) -> tuple[int, bool]:
-        self.k.place = "look_up (kvm_main.c:1)"
+        set_place(self.k, "look_up (kvm_main.c:1)")
         found = super().gfn_to_pfn_prot(kvm, gfn, write_fault)
-        self.k.place = ""
+        set_place(self.k, "")
         return found
 
 
 class MarksLateAtAPlace(DirtyTooLate):
     def kvm_release_pfn_clean(self, pfn: int) -> None:
-        self.k.place = "mark (mmu.c:2)"
+        set_place(self.k, "mark (mmu.c:2)")
         super().kvm_release_pfn_clean(pfn)
-        self.k.place = ""
+        set_place(self.k, "")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 
 import os
 import subprocess
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..building.errors import TreeError
+from ..building.units import is_stage2
 
 # Translates addresses to functions and lines.
 TOOL: Final = "addr2line"
@@ -38,8 +40,9 @@ class CodePlace:
     """A call chain, innermost function first, including inlined functions.
 
     *function*: the innermost function that is defined in a C file of the tree; *walker*: the outermost walker
-    callback of pgtable.c in the chain, "" if there is none; *unit*: the C file; *at*: function, file and line;
-    *where*: *at* and the call chain; "" where no code of the tree is running, as after the return of a call
+    callback of pgtable.c in the chain, "" if there is none; *unit*: the C file; *stage2*: it has stage-2 code of arm64;
+    *at*: function, file and line; *where*: *at* and the call chain; "" where no code of the tree is running, as after
+    the return of a call
     """
 
     def __init__(self, frames: list[Frame]) -> None:
@@ -47,11 +50,13 @@ class CodePlace:
         sources = [frame for frame in frames if frame.file.endswith(".c")]
         self.function = sources[0].function if sources else "?"
         self.unit = sources[0].file if sources else ""
+        self.stage2 = is_stage2(self.unit)
         self.at = str(sources[0]) if sources else "?"
         self.walker = ""
         for frame in frames:
             if frame.function.endswith("_walker"):
-                self.walker = frame.function
+                # One object for each name stays in the cache of the core, and is found to be the same at once.
+                self.walker = sys.intern(frame.function)
         self.where = f"{self.at}, by {self.chain()}" if frames else ""
 
     def chain(self) -> str:

@@ -86,7 +86,6 @@ class History(LastCodePlaces):
             at += r.RECORD_WORDS
 
     def where(self, chain: int) -> str:
-        """Return the place of a chain as text; "" if it has none."""
         place = self.placed[chain] if 0 < chain < len(self.placed) else None
         return "" if place is None else place.where
 

@@ -74,9 +74,12 @@ class Process(Exchange):
         # The library of the twin that programs count for too, and the size of its counters.
         self.twin: Path | None = None
         self.twin_bytes = 0
-        # Places of chains and texts of records by number, as far as they are known.
+        # Places of chains and their walkers by number, as far as they are known.
         self.places: list[CodePlace | None] = []
+        self.walkers: list[str | None] = []
+        # Texts of records by number, and the instructions that they name (`candidate.tree.runtime.tlb.number_of`).
         self.texts = [""]
+        self.instructions: list[int] = []
         try:
             with ExitStack() as ends:
                 memory = os.memfd_create("s2fuzz-tree")

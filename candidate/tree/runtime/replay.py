@@ -46,7 +46,7 @@ class Replay(HostReplay):
         """
         words = self.process.take_records()
         at, turn, end = 0, 0, word_count(words)
-        placed, kernel, history = self.placed, self.kernel, self.history
+        walkers, kernel, history = self.walkers, self.kernel, self.history
         if end:
             history.add(words)
         while at < end:
@@ -56,27 +56,24 @@ class Replay(HostReplay):
             at += r.RECORD_WORDS
             history.at = at
             if kind == r.TURN:
-                self.chain = 0
-                kernel.place = ""
+                kernel.chain = 0
                 self.replay_turn(a, word(words, at - 2), word(words, at - 1))
                 turn = at
                 continue
-            if chain != self.chain:
+            if chain != kernel.chain:
                 # The records from here on were made at another place.
-                self.chain = chain
-                place = placed[chain] if chain < len(placed) else None
-                if place is None:
-                    place = self.place(chain)
-                kernel.place = place.where
-                if place.walker:
-                    kernel.walker = place.walker
+                walker = walkers[chain] if chain < len(walkers) else None
+                if walker is None:
+                    walker = self.place(chain).walker
+                kernel.chain = chain
+                if walker:
+                    kernel.walker = walker
             if kind == r.TABLE:
                 kernel.walk_table(a & -kernel.entries, -1)
             else:
                 self.replay_record(kind, head >> 16 & 0xFFFF, a, word(words, at - 2), word(words, at - 1))
         self.visited(self.process.visited())
-        self.chain = 0
-        kernel.place = ""
+        kernel.chain = 0
         if at != turn and kernel.turns is not None:
             # The process only knows what the actor has done since its last answer, not in its whole turn.
             kernel.turns.wake_waiters()
@@ -161,7 +158,7 @@ class Replay(HostReplay):
         elif kind <= r.ROOT:
             self.replay_notifier(kind, a, b, c)
         elif kind == r.INSTRUCTION:
-            self.instructions.note(self.name(name), a, k.place)
+            self.replay_instruction(name, a)
         elif kind == r.CONTENTS:
             k.found_contents(a, b, c)
         elif kind == r.UNWRITTEN:

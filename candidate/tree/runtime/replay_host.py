@@ -6,7 +6,6 @@ from typing import Final
 from reference.kvm import memslot_is_readonly
 from reference.services.structs import kvm_mmu_memory_cache
 
-from ..building.units import is_stage2
 from . import records as r
 from .replay_vms import VmReplay
 
@@ -223,9 +222,9 @@ class HostReplay(VmReplay):
         elif kind == r.WARN:
             text = self.name(name)
             held = "lock-not-held" if text.startswith("lockdep_assert_held") else ""
-            k.warn(held or "in " + self.place(self.chain).function, text)
+            k.warn(held or "in " + self.place(k.chain).function, text)
         elif kind in (r.KZALLOC, r.PERCPU, r.KFREE, r.PERCPU_FREE):
-            counted, allocated = is_stage2(self.place(self.chain).unit), kind in (r.KZALLOC, r.PERCPU)
+            counted, allocated = self.place(k.chain).stage2, kind in (r.KZALLOC, r.PERCPU)
             if counted:
                 k.allocates_atomically = c != 0
                 self.replay_small(kind, b != 0)

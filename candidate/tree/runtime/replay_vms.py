@@ -3,7 +3,7 @@
 
 from reference.events import Observer
 from reference.kernel import Kernel
-from reference.kvm import first_bitmap, kvm, kvm_memory_slot
+from reference.kvm import first_bitmap, kvm_memory_slot
 from reference.kvm_host import KvmHost
 from reference.per_actor import PerActor, PerActorStates
 from reference.pgtable import kvm_pgtable
@@ -11,9 +11,10 @@ from reference.services.structs import kvm_mmu_memory_cache, kvm_s2_mmu
 
 from . import records as r
 from .code_places import CodePlace, CodePlaces
+from .errors import TreeRefusedError
 from .history import History
 from .process import Process
-from .tlb import TreeTlb
+from .tlb import UNKNOWN, TreeTlb, number_of
 
 
 class CallReplay(PerActor):
@@ -65,26 +66,23 @@ class VmReplay:
         self.host = host
         self.process = process
         self.places = places
-        self.vms: list[kvm] = []
         tlb = kernel.tlb
         assert isinstance(tlb, TreeTlb)
-        tlb.vms = self.vms
-        self.tlb = tlb
         self.instructions = tlb.reported
+        self.vms = tlb.reported.vms
         # Number of pages and host address of the slot being set, by VM and slot number.
         self.sizes: dict[tuple[int, int], tuple[int, int]] = {}
         # Memory caches by their numbers in records.
         self.caches: dict[int, kvm_mmu_memory_cache] = {}
         # Numbers of chains and names stay valid for the lifetime of the process.
         self.placed = process.places
-        # The chain of the last record.
-        self.chain = 0
+        self.walkers = process.walkers
         # The state of the actor that runs.
         self.own = CallReplay()
         self.per_actor = PerActorStates(self.own)
         kernel.observe(ReplayTurns(self))
         self.history = History(kernel.entries, process.places)
-        kernel.last = self.history
+        kernel.last = self.instructions.places = self.history
 
     def place(self, chain: int) -> CodePlace:
         """Return the code place that a chain number stands for."""
@@ -92,13 +90,15 @@ class VmReplay:
         found = placed[chain] if chain < len(placed) else None
         if found is None:
             found = self.places.place(self.process.chain(chain) if chain else ())
-            placed += [None] * (chain + 1 - len(placed))
-            placed[chain] = found
+            new = chain + 1 - len(placed)
+            placed += [None] * new
+            self.walkers += [None] * new
+            placed[chain], self.walkers[chain] = found, found.walker
         return found
 
     def mmu_of(self, number: int) -> kvm_s2_mmu:
         """Return the ``kvm_s2_mmu`` of a number in records."""
-        mmu = self.tlb.mmu_of(number)
+        mmu = self.instructions.mmu_of(number)
         assert mmu is not None
         return mmu
 
@@ -108,6 +108,21 @@ class VmReplay:
         if number >= len(names):
             names = self.process.texts = self.process.name_list()
         return names[number] if number < len(names) else "?"
+
+    def replay_instruction(self, name: int, operand: int) -> None:
+        """Replay an instruction of tlb.c.
+
+        :param name: its number in records
+        :raises TreeRefusedError: the machine does not model the instruction
+        """
+        numbers = self.process.instructions
+        if name >= len(numbers):
+            self.name(name)
+            numbers += [number_of(each) for each in self.process.texts[len(numbers) :]]
+        number = numbers[name] if name < len(numbers) else UNKNOWN
+        if number == UNKNOWN:
+            raise TreeRefusedError(f"tlb.c has an instruction that is not modelled: {self.name(name)}")
+        self.instructions.note(number, operand, self.kernel.chain)
 
     def select_vm(self, vm: int) -> None:
         """Make this VM the one that the following records belong to; -1 changes nothing."""

@@ -6,6 +6,7 @@ from typing import Final
 from reference.assembly import Assembly
 from reference.compiled.annotations import mypyc_attr
 from reference.kvm import kvm
+from reference.last_code_places import LastCodePlaces
 from reference.machine.instructions import (
     ALLE1,
     BROADCAST,
@@ -23,11 +24,15 @@ from reference.machine.instructions import (
 from reference.services.structs import kvm_s2_mmu
 from reference.tlb import HCR_HOST_VHE_FLAGS, TlbVhe
 
-from .errors import TreeRefusedError
 from .records import NESTED
 
 # The name of the note by which a call of tlb.c begins.
 BEGINS: Final = "tlb.c"
+# What a text names other than an instruction that the machine executes: no instruction, the beginning of a call, an
+# instruction that does nothing here.
+UNKNOWN: Final = -1
+_BEGIN: Final = -3
+_NOTHING: Final = -4
 # VTCR_EL2, which the machine does not have, and the fields that matter for a TLBI: TG0, VS, DS.
 _VTCR_EL2: Final = -2
 _FORMAT: Final = 3 << 14 | 1 << 19 | 1 << 32
@@ -42,9 +47,18 @@ _NUMBERS: Final = {
     "msr vtcr_el2": _VTCR_EL2,
     "msr SYS_TCR_EL12": TCR_EL1,
     "msr SYS_SCTLR_EL12": SCTLR_EL1,
+    # Load-only barriers, which do not complete TLBIs.
+    **dict.fromkeys(("dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"), _NOTHING),
+    BEGINS: _BEGIN,
 }
-# Load-only barriers, which do not complete TLBIs.
-_NOTHING: Final = frozenset({"dsb ld", "dsb ishld", "dsb nshld", "dsb oshld"})
+
+
+def number_of(text: str) -> int:
+    """Return the number of an instruction for `Instructions.note`; `UNKNOWN`: the machine does not model it.
+
+    :param text: in assembler syntax, without its operand; or `BEGINS`
+    """
+    return _NUMBERS.get(text, UNKNOWN)
 
 
 class Instructions:
@@ -52,63 +66,45 @@ class Instructions:
 
     It is no part of `TreeTlb` because calls of methods that plain Python may override are slow.
 
-    *noted*: instructions, operands and places of the call in progress; *telling*: the call runs the tree's own code;
-    *loaded*: VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs
+    *noted*: instructions, operands and call chains of the call in progress; *telling*: the call runs the tree's own
+    code; *loaded*: VTTBR_EL2 of the vCPU that called, which its CPU has then; 0: no vCPU runs; *places*: names the
+    places of call chains
     """
 
     def __init__(self) -> None:
-        self.noted: list[tuple[int, int, str]] = []
-        self.telling = False
-        self.loaded = 0
-
-    def note(self, name: str, operand: int, place: str = "") -> None:
-        """Record one instruction.
-
-        :param name: in assembler syntax, without its operand; or `BEGINS`, with the operand *loaded*
-        :param place: its place in the tree's code
-        :raises TreeRefusedError: the machine does not model the instruction
-        """
-        if name == BEGINS:
-            self.noted.clear()
-            self.telling, self.loaded = True, operand
-            return
-        number = _NUMBERS.get(name, -1)
-        if number != -1:
-            self.noted.append((number, operand, place))
-        elif name not in _NOTHING:
-            raise TreeRefusedError(f"tlb.c has an instruction that is not modelled: {name}")
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class TreeTlb(TlbVhe):
-    """Executes the instructions that a tree's code reported; runs the port's code if the tree reported none.
-
-    *content*: identifies the code
-    """
-
-    content = ""
-
-    def __init__(self, assembly: Assembly) -> None:
-        super().__init__(assembly)
-        self.reported = Instructions()
+        self.noted: list[tuple[int, int, int]] = []
+        self.places = LastCodePlaces()
         # In the order of their numbers in the tree's code.
         self.vms: list[kvm] = []
         # The tables of vCPUs at EL1, number `NESTED`.
         self.nested: kvm_s2_mmu | None = None
+        self.telling = False
+        self.loaded = 0
 
-    def execute(self) -> None:
+    def note(self, number: int, operand: int, chain: int) -> None:
+        """Record one instruction.
+
+        :param number: as `number_of` returns it; for `BEGINS` the operand is *loaded*
+        :param chain: the call chain in the tree's code
+        """
+        if number == _BEGIN:
+            self.noted.clear()
+            self.telling, self.loaded = True, operand
+        elif number != _NOTHING:
+            self.noted.append((number, operand, chain))
+
+    def execute(self, a: Assembly) -> None:
         """Execute the recorded instructions of a call.
 
         VTCR_EL2 has the size of VMIDs and the format of addresses, which are the same for all tables of a program. If
         no vCPU runs, it is that of a VM outside the program until the call writes it. A TLBI then need not find any
         entry.
         """
-        a, reported = self.a, self.reported
-        reported.telling = False
-        fits = reported.loaded != 0
-        if reported.loaded:
-            a.load(self.by_vmid(reported.loaded))
-        for number, operand, place in reported.noted:
+        self.telling = False
+        fits = self.loaded != 0
+        if self.loaded:
+            a.load(self.by_vmid(self.loaded))
+        for number, operand, chain in self.noted:
             if number == _VTCR_EL2:
                 fits = any(not vm.composed_vtcr or not (vm.composed_vtcr ^ operand) & _FORMAT for vm in self.vms)
             elif number == ISB:
@@ -125,7 +121,7 @@ class TreeTlb(TlbVhe):
             elif number <= IC_IALLUIS:
                 a.ic(number)
             elif fits or number & ~BROADCAST == ALLE1:
-                a.hardware.place = place
+                a.hardware.place = self.places.where(chain)
                 a.tlbi(number, operand)
             else:
                 a.note(number, operand)
@@ -143,26 +139,40 @@ class TreeTlb(TlbVhe):
             return self.vms[number].mmu
         return self.nested if number == NESTED else None
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreeTlb(TlbVhe):
+    """Executes the instructions that a tree's code reported; runs the port's code if the tree reported none.
+
+    *content*: identifies the code
+    """
+
+    content = ""
+
+    def __init__(self, assembly: Assembly) -> None:
+        super().__init__(assembly)
+        self.reported = Instructions()
+
     def __kvm_tlb_flush_vmid_ipa__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         if self.reported.telling:
-            self.execute()
+            self.reported.execute(self.a)
         else:
             super().__kvm_tlb_flush_vmid_ipa__(mmu, ipa, level)
 
     def __kvm_tlb_flush_vmid_ipa_nsh__(self, mmu: kvm_s2_mmu, ipa: int, level: int) -> None:
         if self.reported.telling:
-            self.execute()
+            self.reported.execute(self.a)
         else:
             super().__kvm_tlb_flush_vmid_ipa_nsh__(mmu, ipa, level)
 
     def __kvm_tlb_flush_vmid_range__(self, mmu: kvm_s2_mmu, start: int, pages: int) -> None:
         if self.reported.telling:
-            self.execute()
+            self.reported.execute(self.a)
         else:
             super().__kvm_tlb_flush_vmid_range__(mmu, start, pages)
 
     def __kvm_tlb_flush_vmid__(self, mmu: kvm_s2_mmu) -> None:
         if self.reported.telling:
-            self.execute()
+            self.reported.execute(self.a)
         else:
             super().__kvm_tlb_flush_vmid__(mmu)

@@ -117,7 +117,7 @@ class TreeMmu(Mmu):
         if kvm not in replay.vms:
             replay.vms.append(kvm)
         if kvm.nested_mmu is not None:
-            replay.tlb.nested = kvm.nested_mmu
+            replay.instructions.nested = kvm.nested_mmu
         bits = kvm.phys_size.bit_length() - 1
         rings = kvm.dirty_ring_size | (1 if kvm.dirty_ring_size and kvm.dirty_ring_with_bitmap else 0)
         manual = kvm.manual_dirty_log_protect
