@@ -20,7 +20,8 @@ class ErrorPlaces:
     def __init__(self, process: Process, root: Path) -> None:
         self.process = process
         self.root = root
-        self.before = process.counters()
+        # The process clears its counters when it begins a program; "": they are all 0.
+        self.before = b""
 
     def begin(self) -> None:
         """Begin an operation."""
@@ -33,9 +34,10 @@ class ErrorPlaces:
         """
         name = NAMES.get(-ret)
         after = self.process.counters()
-        if name is None or not after or len(after) != len(self.before):
+        if name is None or not after:
             return []
-        both = zip(memoryview(after).cast("Q"), memoryview(self.before).cast("Q"), strict=True)
+        before = self.before or bytes(len(after))
+        both = zip(memoryview(after).cast("Q"), memoryview(before).cast("Q"), strict=True)
         counters = array("Q", [max(now - then, 0) for now, then in both]).tobytes()
         try:
             lines = error_lines(str(self.process.library), self.root)
