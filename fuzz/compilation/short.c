@@ -12,6 +12,26 @@
 
 PyObject *s2fuzz_small[S2FUZZ_SMALL + 1];
 
+/* Format: O for each argument. After | they are optional, after $ by name, after @ both by name and required; % is *args. */
+int s2fuzz_arguments(PyObject *arguments, PyObject *names, const char *format, ...)
+{
+	Py_ssize_t left = PyTuple_GET_SIZE(arguments);
+	PyObject **item = &PyTuple_GET_ITEM(arguments, 0);
+	va_list into;
+
+	if (names)
+		return 0;
+	va_start(into, format);
+	for (; left; left--) {
+		format += *format == '|';
+		if (*format++ != 'O')
+			break;
+		*va_arg(into, PyObject **) = *item++;
+	}
+	va_end(into);
+	return !left && *format != 'O' && *format != '%' && !strchr(format, '@');
+}
+
 #ifdef S2FUZZ_LONGS
 struct s2fuzz_spares s2fuzz_longs[2], s2fuzz_tuples[2], s2fuzz_lists;
 

@@ -23,19 +23,21 @@ static inline int s2fuzz_dict_search(PyObject *dict, PyObject *key, PyObject **v
 /* Elements for which a list keeps its room when it has lost them. */
 #define S2FUZZ_FEW 8
 
-/* An object of a derived class. Where no class has two bases, the bases of a base are the last ones of all. */
+/* An object of a derived class: first bases are in the cache of the core, as classes that many others derive from. */
 S2FUZZ_SHORT int s2fuzz_type_check(PyObject *object, PyTypeObject *type)
 {
 	PyTypeObject *kind = Py_TYPE(object);
-	Py_ssize_t derived;
 
-	if (kind == type)
-		return 1;
-	derived = Py_SIZE(kind->tp_mro) - Py_SIZE(type->tp_mro);
-	if (likely(derived > 0 && PyTuple_GET_ITEM(kind->tp_mro, derived) == (PyObject *)type))
-		return 1;
-	return PyType_IsSubtype(kind, type);
+	do {
+		if (kind == type)
+			return 1;
+		kind = kind->tp_base;
+	} while (kind);
+	return PyType_IsSubtype(Py_TYPE(object), type);
 }
+
+/* The arguments of a constructor, if all are by position; 0: the library has to parse them. */
+S2FUZZ_ONCE int s2fuzz_arguments(PyObject *arguments, PyObject *names, const char *format, ...);
 
 /* What integers and dictionaries are made of: those of Python 3.11, the oldest that there is. */
 #if PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30 && !defined(Py_REF_DEBUG)
@@ -95,6 +97,9 @@ S2FUZZ_SHORT CPyTagged s2fuzz_from_object(PyObject *object)
 #undef PyObject_TypeCheck
 #define PyObject_TypeCheck(object, type) s2fuzz_type_check((PyObject *)(object), type)
 #define CPyTagged_StealAsObject s2fuzz_as_object
+#define CPyArg_ParseTupleAndKeywords(arguments, names, format, function, list, ...) \
+	(s2fuzz_arguments(arguments, names, format, ##__VA_ARGS__) || \
+	 CPyArg_ParseTupleAndKeywords(arguments, names, format, function, list, ##__VA_ARGS__))
 #ifdef S2FUZZ_LONGS
 #define PyTuple_New s2fuzz_new_tuple
 #define PyList_New s2fuzz_new_list

@@ -54,6 +54,22 @@ def a_kernel() -> Kernel:
     return kernel
 
 
+def test_a_constructor_takes_its_arguments_by_position_or_name() -> None:
+    kind: Any = Granule
+    granules = kind(12), kind(12, 52), kind(page_shift=12), kind(12, pa_bits=52), kind(pa_bits=52, page_shift=12)
+    assert [each.page_size for each in granules] == [4096] * 5
+    assert [each.lpa2 for each in granules] == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((12, 52, 1), {}), ((12,), {"page_shift": 12}), ((12,), {"to": 1})]
+)
+def test_a_constructor_refuses_other_arguments(given: tuple[int, ...], named: dict[str, int]) -> None:
+    kind: Any = Granule
+    with pytest.raises(TypeError):
+        kind(*given, **named)
+
+
 @pytest.mark.parametrize("kind", [Stores, Both])
 def test_an_observer_may_derive_through_any_base(kind: type[Stores]) -> None:
     kernel, observer = a_kernel(), kind()
