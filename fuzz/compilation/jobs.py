@@ -46,11 +46,13 @@ _TREES: Final = ("candidate___tree___",)
 UNTRAINED: Final = (
     *("runtime___replay.", "runtime___replay_host.", "runtime___replay_vms.", "runtime___tree."),
     *("runtime___exchange.", "runtime___host_pages.", "runtime___process.", "runtime___sent_host."),
+    *("runtime___history.", "runtime___script.", "runtime___tlb.", "runtime___versions."),
 )
 # C files whose code runs at most once per program: without optimisation they compile in two thirds of the time.
 COLD: Final = (
     *("generation___", "language___", "candidate___original", "__native_s2fuzz."),
-    *("tree___lines___", "runtime___errors.", "runtime___script.", "runtime___versions."),
+    *("lines___branches.", "lines___c_text.", "lines___difference.", "lines___enclosing.", "lines___error_lines."),
+    *("lines___outside.", "runtime___errors."),
     *("checkers___plain_store.", "checkers___registry.", "checkers___rule."),
     *("judging___versions_with_bug.", "judging___notes.", "judging___predicates."),
     *("execution___hyp_operations.", "execution___mistakes.", "execution___order.", "execution___unhandled."),

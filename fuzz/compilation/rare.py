@@ -10,12 +10,16 @@ from typing import Any, Final
 
 from reference.compiled.choice import LIBRARY
 
-from .jobs import holds_module
+from .jobs import UNTRAINED, holds_module
 
 _MARK: Final = "S2FUZZ_RARE"
+_BODY: Final = r"char CPyDef_\w*__top_level__\("
 # The body of a module, which runs once; the wrapper that interpreted code calls, which unpacks the
-# arguments and calls the function itself.
-_RARE: Final = re.compile(r"^ *(?=char CPyDef_\w*__top_level__\(|PyObject \*CPyPy_\w+\(.*\{$)", re.MULTILINE)
+# arguments and calls the function itself. Compiled code calls the wrapper of a constructor if it makes an object of a
+# class that it does not know in advance, such as each checker.
+_RARE: Final = re.compile(rf"^ *(?={_BODY}|PyObject \*CPyPy_\w+(?<!__init__)\(.*\{{$)", re.MULTILINE)
+# Compiled code calls all wrappers of classes that stand for kernel trees, because each tree derives from them.
+_RARE_IN_TREES: Final = re.compile(rf"^ *(?={_BODY})", re.MULTILINE)
 
 
 def mark_rare(extensions: list[Any]) -> None:
@@ -26,9 +30,13 @@ def mark_rare(extensions: list[Any]) -> None:
     for extension in extensions:
         if extension.name == LIBRARY:
             for source in map(Path, filter(holds_module, extension.sources)):
-                source.write_text(marked(source.read_text()))
+                tree = any(part in source.name for part in UNTRAINED)
+                source.write_text(marked(source.read_text(), _RARE_IN_TREES if tree else _RARE))
 
 
-def marked(text: str) -> str:
-    """Return the text of a C file with its rarely executed functions marked."""
-    return _RARE.sub(f"{_MARK} ", text)
+def marked(text: str, rare: re.Pattern[str] = _RARE) -> str:
+    """Return the text of a C file with its rarely executed functions marked.
+
+    :param rare: matches the beginning of such a function
+    """
+    return rare.sub(f"{_MARK} ", text)

@@ -195,14 +195,15 @@ def test_wrappers_and_the_body_of_a_module_are_marked_rare() -> None:
 PyObject *CPyPy_tlb___Tlb___seen(PyObject *self, PyObject *const *args, size_t nargs, PyObject *kwnames);
      (PyCFunction)CPyPy_tlb___Tlb___seen,
     PyObject *ret = CPyPy_tlb___Tlb_____init__(self, args, kwds);
+PyObject *CPyPy_tlb___Tlb_____init__(PyObject *self, PyObject *args, PyObject *kw) {
         PyObject *CPyPy_tlb___Tlb___seen(PyObject *self, PyObject *const *args, size_t nargs, PyObject *kwnames) {
     char result = CPyDef_checkers___tlb_____top_level__();
 char CPyDef_checkers___tlb_____top_level__(void) {
 char CPyDef_tlb___Tlb___seen(PyObject *cpy_r_self) {
 """
     lines = text.splitlines()
-    lines[3] = f"S2FUZZ_RARE {lines[3].strip()}"
-    lines[5] = f"S2FUZZ_RARE {lines[5]}"
+    lines[4] = f"S2FUZZ_RARE {lines[4].strip()}"
+    lines[6] = f"S2FUZZ_RARE {lines[6]}"
     assert marked(text).splitlines() == lines
 
 
