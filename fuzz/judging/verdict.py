@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The verdict on a program: the violations of both sides, and their differences, as findings."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from candidate import Candidate
@@ -24,7 +24,6 @@ LOADED: Final = f"result: {title_of(GuestAccess)}"
 AFTER: Final = "; before it, in the same program: "
 
 
-@dataclass
 class Verdict:
     """The findings of one program, and their consequences.
 
@@ -41,15 +40,16 @@ class Verdict:
     *same*: both sides are trees, and did the same, event for event; False also if that is not known
     """
 
-    findings: list[Finding] = field(default_factory=list)
-    consequences: list[tuple[str, Violation]] = field(default_factory=list)
-    costs: Comparison | None = None
-    features: tuple[int, ...] = ()
-    refused: str = ""
-    counts: CodeCounts = field(default_factory=CodeCounts)
-    notes: list[str] = field(default_factory=list)
-    causes: list[tuple[Key, Key]] = field(default_factory=list)
-    same: bool = False
+    def __init__(self, findings: list[Finding] | None = None, refused: str = "") -> None:
+        self.findings: list[Finding] = [] if findings is None else findings
+        self.consequences: list[tuple[str, Violation]] = []
+        self.costs: Comparison | None = None
+        self.features: tuple[int, ...] = ()
+        self.refused = refused
+        self.counts = CodeCounts()
+        self.notes: list[str] = []
+        self.causes: list[tuple[Key, Key]] = []
+        self.same = False
 
     @property
     def failed(self) -> bool:
