@@ -27,6 +27,13 @@ def register() -> None:
         (f"{_TREES}.words.word_count", [object_rprimitive], int_rprimitive, ERR_NEVER),
         (f"{_TREES}.words.word", [object_rprimitive, int_rprimitive], int_rprimitive, ERR_MAGIC),
         (f"{_TREES}.shared.put", [object_rprimitive, int_rprimitive, int_rprimitive], c_int_rprimitive, ERR_NEG_INT),
+        (
+            f"{_TREES}.shared.words_at",
+            [object_rprimitive, int_rprimitive, int_rprimitive],
+            object_rprimitive,
+            ERR_MAGIC,
+        ),
+        (f"{_TREES}.shared.core", [], int_rprimitive, ERR_NEVER),
         (f"{_TREES}.shared.look", [object_rprimitive, int_rprimitive], int_rprimitive, ERR_MAGIC),
         (f"{_TREES}.shared.write_bytes", [int_rprimitive, object_rprimitive], c_int_rprimitive, ERR_NEG_INT),
         (f"{_TREES}.shared.read_byte", [int_rprimitive], int_rprimitive, ERR_MAGIC),

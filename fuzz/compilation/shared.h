@@ -5,6 +5,7 @@
 #include <Python.h>
 #include "CPy.h"
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +51,26 @@ static inline CPyTagged s2fuzz_look(PyObject *words, CPyTagged at)
 	if (value >= CPY_TAGGED_MIN && value <= CPY_TAGGED_MAX)
 		return (CPyTagged)value << 1;
 	return CPyTagged_FromInt64(value);
+}
+
+/* A copy of words, as bytes. */
+static inline PyObject *s2fuzz_words_at(PyObject *words, CPyTagged at, CPyTagged count)
+{
+	Py_ssize_t number = CPyTagged_ShortAsSsize_t(count);
+	Py_ssize_t first = CPyTagged_ShortAsSsize_t(at);
+
+	if (!PyMemoryView_Check(words) || !CPyTagged_CheckShort(at) || !CPyTagged_CheckShort(count) || first < 0 ||
+	    number < 0 || number > PyMemoryView_GET_BUFFER(words)->len / 8 - first) {
+		PyErr_SetString(PyExc_IndexError, "no such word");
+		return NULL;
+	}
+	return PyBytes_FromStringAndSize((char *)PyMemoryView_GET_BUFFER(words)->buf + first * 8, number * 8);
+}
+
+/* The core on which the thread currently runs, from 1. */
+static inline CPyTagged s2fuzz_core(void)
+{
+	return (CPyTagged)(sched_getcpu() + 1) << 1;
 }
 
 /* A signal's handler has run, which may have raised an exception. */

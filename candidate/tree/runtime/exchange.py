@@ -23,7 +23,6 @@ from .records import (
     DIGEST_AT,
     FIRST_ANSWER_AT,
     GRACE_AT,
-    INFO,
     INFO_AT,
     KNOBS,
     KNOBS_AT,
@@ -41,8 +40,8 @@ from .records import (
     UNWANTED_AT,
     VISITED_AT,
 )
-from .shared import look, put, read_byte, words_in, write_bytes
-from .words import WORD_BYTES, Words, words_of
+from .shared import look, put, read_byte, words_at, words_in, write_bytes
+from .words import WORD_BYTES, Words
 
 # The byte by which the process reports an answer.
 ANSWERED: Final = ord("R")
@@ -57,13 +56,17 @@ _ACTOR: Final = ACTOR_AT // WORD_BYTES
 _ANCHORS: Final = ANCHORS_AT // WORD_BYTES
 _ANSWERS: Final = ANSWERS_AT // WORD_BYTES
 _VISITED: Final = VISITED_AT // WORD_BYTES
+_INFO: Final = INFO_AT // WORD_BYTES
+_GRACE: Final = GRACE_AT // WORD_BYTES
+_UNWANTED: Final = UNWANTED_AT // WORD_BYTES
+_RECORDS: Final = RECORDS_AT // WORD_BYTES
 _GO: Final = b"G"
 
 
 class Exchange:
     """Requests to a process, and its answers.
 
-    *status*, *ret*, *info*, *text*: the last answer of the child; *knobs*: numbers of page allocations, small
+    *status*, *ret*, *info()*, *text()*: the last answer of the child; *knobs*: numbers of page allocations, small
     allocations and top-ups that still succeed, -1: all
 
     :param memory: a file, `candidate.tree.runtime.records.SHARED_BYTES` long, that the process also maps
@@ -186,10 +189,10 @@ class Exchange:
         left = look(shared, _LEFT)
         self.knobs = low(left), low(left >> 32), low(look(shared, _LEFT + 1))
 
-    @property
-    def info(self) -> tuple[int, ...]:
-        """The additional numbers of the child's last answer."""
-        return INFO.unpack_from(self.memory, INFO_AT)
+    def info(self, number: int) -> int:
+        """Return an additional number of the child's last answer, by its index."""
+        value = look(self.shared, _INFO + number)
+        return value if value >= 0 else value + (1 << 64)
 
     def set_knobs(
         self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int
@@ -203,7 +206,7 @@ class Exchange:
 
     def set_grace(self, at: int) -> None:
         """Set at which of its possible points an RCU grace period ends; 0: when the call is over."""
-        self.memory[GRACE_AT : GRACE_AT + 8] = at.to_bytes(8, "little")
+        put(self.shared, _GRACE, at)
 
     def turns(self) -> tuple[int, int]:
         """Return the number of turn changes in all programs of the process, and the time of the timed ones in ns."""
@@ -212,14 +215,14 @@ class Exchange:
 
     def set_unwanted(self, kinds: int) -> None:
         """Set the kinds, one bit each, of which the process makes no records in this program."""
-        self.memory[UNWANTED_AT : UNWANTED_AT + 8] = kinds.to_bytes(8, "little")
+        put(self.shared, _UNWANTED, kinds)
 
     def take_records(self) -> Words:
         """Take the child's records since the last call: `RECORD_WORDS` words each, in the layout of `RECORD`."""
         first, end = self.earlier, self.records
         self.drop_records()
-        size = RECORD_WORDS * WORD_BYTES
-        return words_of(self.memory[RECORDS_AT + first * size : RECORDS_AT + end * size])
+        count = end - first if end > first else 0
+        return words_at(self.shared, _RECORDS + first * RECORD_WORDS, count * RECORD_WORDS)
 
     def drop_records(self) -> None:
         """Drop the child's records since the last call."""

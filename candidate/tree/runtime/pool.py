@@ -33,7 +33,7 @@ class TreePool:
         found.merge(self.tallies.ended)
         # If a bug of s2fuzz ended a program, the earlier programs on its process still count.
         for process in self.idle() + self.serving():
-            found.add(str(process.library), process.totals())
+            found.add(process.name, process.totals())
             process.take_spared()
         found.merge(self.tallies.spared)
         found.take_away(self.tallies.withdrawn)
@@ -48,14 +48,16 @@ class TreePool:
 
     def idle(self) -> list[Process]:
         """Return the idle processes of all libraries, without those from before a fork."""
-        found = [process for there in self._idle.values() for process in there if process.owner == os.getpid()]
+        me = os.getpid()
+        found = [process for there in self._idle.values() for process in there if process.owner == me]
         for process in found:
             process.settle()
         return found
 
     def serving(self) -> list[Process]:
         """Return the trees' processes that run programs of this process."""
-        self._taken = [process for process in self._taken if process.owner == os.getpid() and not process.kept]
+        me = os.getpid()
+        self._taken = [process for process in self._taken if process.owner == me and not process.kept]
         return self._taken.copy()
 
     def take(self, library: Path, follows: bool = False) -> Process:
@@ -66,10 +68,11 @@ class TreePool:
         """
         there = self._idle.setdefault(str(library), [])
         process: Process | None = None
+        me = os.getpid()
         while there and process is None:
             process = there.pop()
             # A process that was started before a fork belongs to the parent.
-            if process.owner != os.getpid() or process.has_ended():
+            if process.owner != me or process.has_ended():
                 process = None
         if process is None:
             process = Process(library, self.tallies, self.driver)
@@ -87,7 +90,7 @@ class TreePool:
         if process in self._taken:
             self._taken.remove(process)
         if process.owner == os.getpid():
-            self._idle.setdefault(str(process.library), []).append(process)
+            self._idle.setdefault(process.name, []).append(process)
 
     def forget(self) -> None:
         """End all idle processes."""

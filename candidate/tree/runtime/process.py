@@ -30,7 +30,6 @@ from .records import (
     OP_QUIT,
     RESULT_AT,
     SCRIPT_AT,
-    SCRIPT_HEAD,
     SHARED_BYTES,
     SHARED_TOTALS_AT,
     TOTALS_AT,
@@ -41,6 +40,7 @@ from .words import WORD_BYTES
 
 _RESULT: Final = RESULT_AT // WORD_BYTES
 _CORE: Final = CORE_AT // WORD_BYTES
+_SCRIPT: Final = SCRIPT_AT // WORD_BYTES
 # Errors at a limit of the system. They pass, and say nothing about the library.
 _LIMITS: Final = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -48,8 +48,8 @@ _LIMITS: Final = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 class Process(Exchange):
     """A running library.
 
-    *pid*: of the process; *owner*: the PID of the process that started it; *kept*: its counters are in the tallies,
-    or there are none
+    *name*: the path as a text; *pid*: of the process; *owner*: the PID of the process that started it; *kept*: its
+    counters are in the tallies, or there are none
 
     :param library: path of the library, which is an executable too
     :param tallies: receives its counters when it ends
@@ -61,6 +61,7 @@ class Process(Exchange):
     def __init__(self, library: Path, tallies: Tallies, driver: DriverCore) -> None:
         # Set first: a process that does not start is closed, too.
         self.library = library
+        self.name = str(library)
         self.tallies, self.driver = tallies, driver
         self.owner, self.pid = os.getpid(), -1
         self.child: subprocess.Popen[bytes] | None = None
@@ -73,6 +74,7 @@ class Process(Exchange):
         self.counter_bytes = 0
         # The library of the twin that programs count for too, and the size of its counters.
         self.twin: Path | None = None
+        self.twin_name = ""
         self.twin_bytes = 0
         # Places of chains and their walkers by number, as far as they are known.
         self.places: list[CodePlace | None] = []
@@ -113,7 +115,7 @@ class Process(Exchange):
         ends.callback(os.close, child_writes)
         self.driver.free()
         self.child = subprocess.Popen(
-            [str(self.library), str(memory), str(child_reads), str(child_writes)],
+            [self.name, str(memory), str(child_reads), str(child_writes)],
             pass_fds=(memory, child_reads, child_writes),
             stdin=subprocess.DEVNULL,
         )
@@ -126,7 +128,13 @@ class Process(Exchange):
 
     def has_ended(self) -> bool:
         """Return whether the process has ended by itself or was closed."""
-        return self.child is None or self.child.poll() is not None
+        if self.child is None:
+            return True
+        try:
+            # This leaves the wait status to `close`.
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
 
     def close(self) -> None:
         """Kill the process, whatever it is doing; the next call does nothing."""
@@ -153,7 +161,7 @@ class Process(Exchange):
         if not self.kept:
             self.kept = True
             self.take_spared()
-            self.tallies.ended.add(str(self.library), self.totals())
+            self.tallies.ended.add(self.name, self.totals())
 
     def begin(self, follows: bool = False) -> None:
         """Begin a program, with memory in its initial state.
@@ -162,7 +170,8 @@ class Process(Exchange):
         """
         self.settle()
         if follows:
-            SCRIPT_HEAD.pack_into(self.memory, SCRIPT_AT, 0, 0)
+            put(self.shared, _SCRIPT, 0)
+            put(self.shared, _SCRIPT + 1, 0)
         put(self.shared, _CORE, 0 if follows else self.driver.stay())
         self.first = b"PS" if follows else b"P"
         self.running = True
@@ -179,9 +188,9 @@ class Process(Exchange):
         self.driver.free()
         if not self.running:
             return
-        if twin is not None and twin.library != self.twin:
+        if twin is not None and twin.name != self.twin_name:
             self.take_spared()
-            self.twin, self.twin_bytes = twin.library, twin.counter_bytes
+            self.twin, self.twin_name, self.twin_bytes = twin.library, twin.name, twin.counter_bytes
         self.choose_actor(0, [])
         with suppress(OSError):
             self.send(OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
@@ -207,8 +216,8 @@ class Process(Exchange):
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
             counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
             self.memory[shared] = bytes(self.counter_bytes)
-            self.tallies.spared.add(str(self.twin), counters)
-            self.twin = None
+            self.tallies.spared.add(self.twin_name, counters)
+            self.twin, self.twin_name = None, ""
 
     def wait_for_end(self) -> int:
         """Wait until the program is over.

@@ -9,6 +9,8 @@ import os
 from mmap import mmap
 from typing import Final
 
+from .words import Words, words_of
+
 _LIBC: Final = ctypes.CDLL(None)
 _MASK: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
@@ -34,6 +36,16 @@ def look(shared: memoryview, at: int) -> int:
     """
     value: int = shared[at]
     return value - (1 << 64) if value & _SIGN else value
+
+
+def words_at(shared: memoryview, at: int, count: int) -> Words:
+    """Return a copy of *count* words from an index on.
+
+    :raises IndexError: there are not that many
+    """
+    if at < 0 or at + count > len(shared):
+        raise IndexError("no such word")
+    return words_of(bytes(shared[at : at + count]))
 
 
 def write_bytes(fd: int, what: bytes) -> None:

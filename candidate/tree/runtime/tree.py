@@ -106,12 +106,14 @@ class TreeSide:
         twin = None
         if script is not None:
             script.close()
-            self.twin_counters = script.counters()
-            self.twin_counted = str(script.twin.library)
-            twin = None if script.needed else script.twin
         if process is not None:
             self.counters = process.counters()
-            self.counted = str(process.library)
+            self.counted = process.name
+        if script is not None:
+            self.twin_counters = script.counters(self.counters)
+            self.twin_counted = script.twin.name
+            twin = None if script.needed else script.twin
+        if process is not None:
             if self.ended:
                 process.close()
                 if twin is not None:
@@ -217,12 +219,11 @@ class TreeSide:
                 break
             if asked == r.HOST:
                 assert self.host is not None
-                info = process.info
-                lives = self.resume(knobs, page_of(self.host.mm, info[0], info[1]))
+                lives = self.resume(knobs, page_of(self.host.mm, process.info(0), process.info(1)))
             elif asked == r.FULL:
                 lives = self.resume(knobs)
             elif asked in (r.SWITCHED, r.BLOCKED, r.YIELDED):
-                lives = self.give_way(asked, process.info)
+                lives = self.give_way(asked)
             else:
                 break
         ret = process.ret
@@ -275,13 +276,14 @@ class TreeSide:
         self.process.choose_actor(0, [])
         self.go(op, a, b, c)
 
-    def give_way(self, why: int, info: tuple[int, ...]) -> bool:
+    def give_way(self, why: int) -> bool:
         """Give way to another actor at an anchor, for a lock or while polling; return when it is this actor's turn.
 
+        `Process.info` has for `records.SWITCHED` the number of the anchor; for `records.BLOCKED` the kind of the lock,
+        the VM, the holder, and 1 if the actor has done something in its turn; for `records.YIELDED` 1 if anything was
+        done since it last yielded.
+
         :param why: `records.SWITCHED`, `records.BLOCKED` or `records.YIELDED`
-        :param info: for `records.SWITCHED` the number of the anchor; for `records.BLOCKED` the kind of the lock, the
-            VM, the holder, and 1 if the actor has done something in its turn; for `records.YIELDED` 1 if anything
-            was done since it last yielded
         :returns: as `Process.receive`
         """
         turns, process = self.kernel.turns, self.process
@@ -289,11 +291,12 @@ class TreeSide:
         assert process is not None
         knobs = process.knobs
         if why == r.SWITCHED:
-            turns.reached(info[0])
+            turns.reached(process.info(0))
         elif why == r.YIELDED:
-            turns.yield_turn(info[0] != 0)
+            turns.yield_turn(process.info(0) != 0)
         else:
-            turns.wait(r.LOCKS[info[0]], info[2] + 1 if 0 <= info[2] < r.MAX_ACTORS else 0, info[3] != 0)
+            holder = process.info(2)
+            turns.wait(r.LOCKS[process.info(0)], holder + 1 if holder < r.MAX_ACTORS else 0, process.info(3) != 0)
         return self.has_turn(knobs)
 
     def hand_over(self, actor: int) -> bool:
@@ -330,7 +333,7 @@ class TreeSide:
         process, replay = self.process, self.replay
         assert process is not None
         assert replay is not None
-        status, text, chain = process.status, process.text(), process.info[0]
+        status, text, chain = process.status, process.text(), process.info(0)
         if lives:
             process.wait_for_end()
         self.ended = True

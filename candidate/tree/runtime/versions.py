@@ -19,8 +19,12 @@ from reference.vtcr import VTCR_EL2_HDBSS
 
 from . import records as r
 from .errors import TreeRefusedError
+from .shared import look
 from .tree import TreeSide
+from .words import WORD_BYTES
 
+# The dirty log in the shared memory, as the index of a word.
+_LOG: Final = r.LOG_AT // WORD_BYTES
 # Maximum number of pages that the host ages in one call of the process, whose time is limited.
 _AGED: Final = 4096
 
@@ -124,11 +128,12 @@ class TreeMmu(Mmu):
         cpus = kvm.created_vcpus
         ret = tree.call(r.OP_CREATE, number, bits, cpus, self.k.caps, manual, kvm.split_page_chunk_size, rings)
         if not ret and kvm.root is not None:
-            assert tree.process is not None
-            kvm.root.start_level, kvm.root.ia_bits = tree.process.info[1], tree.process.info[2]
-            kvm.composed_vtcr, kvm.pgd_phys = tree.process.info[3], tree.process.info[4]
+            process = tree.process
+            assert process is not None
+            kvm.root.start_level, kvm.root.ia_bits = process.info(1), process.info(2)
+            kvm.composed_vtcr, kvm.pgd_phys = process.info(3), process.info(4)
             if kvm.nested_mmu is not None:
-                kvm.nested_mmu.vtcr, kvm.nested_mmu.pgd_phys = tree.process.info[5], tree.process.info[6]
+                kvm.nested_mmu.vtcr, kvm.nested_mmu.pgd_phys = process.info(5), process.info(6)
             if kvm.composed_vtcr & VTCR_EL2_HDBSS:
                 raise TreeRefusedError("the hardware's buffer of dirty pages (VTCR_EL2.HDBSS)")
         return ret
@@ -139,16 +144,16 @@ class TreeMmu(Mmu):
     def kvm_handle_guest_abort(self, vcpu: kvm_vcpu) -> int:
         tree = self.tree
         number = tree.begin_faults(vcpu)
-        assert tree.process is not None
+        process = tree.process
+        assert process is not None
         # An access flag fault needs no page of the host.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
         state = self.state(vcpu)
         ret = tree.call(
             r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, ahead[0], ahead[1]
         )
-        _, skipped, told, gpa, size, *_ = tree.process.info
-        vcpu.skipped_instruction = skipped != 0
-        vcpu.memory_fault = (gpa, size) if told else None
+        vcpu.skipped_instruction = process.info(1) != 0
+        vcpu.memory_fault = (process.info(3), process.info(4)) if process.info(2) else None
         return ret
 
     def state(self, vcpu: kvm_vcpu) -> int:
@@ -168,7 +173,7 @@ class TreeMmu(Mmu):
     def trapped(self, vcpu: kvm_vcpu) -> None:
         """Set the vCPU's trap on cache controls (HCR_EL2.TVM) as the call left it."""
         assert self.tree.process is not None
-        vcpu.hcr = vcpu.hcr & ~HCR_TVM | (HCR_TVM if self.tree.process.info[0] else 0)
+        vcpu.hcr = vcpu.hcr & ~HCR_TVM | (HCR_TVM if self.tree.process.info(0) else 0)
 
     def stage2_unmap_vm(self, kvm: kvm) -> None:
         self.tree.call(r.OP_UNMAP_VM, self.tree.number(kvm))
@@ -273,10 +278,10 @@ class TreeMain(KvmMain):
     def kvm_vcpu_pre_fault_memory(self, vcpu: kvm_vcpu, gpa: int, size: int) -> tuple[int, int, int]:
         tree = self.tree
         number = tree.begin_faults(vcpu)
-        assert tree.process is not None
+        process = tree.process
+        assert process is not None
         ret = tree.call(r.OP_PRE_FAULT, number, vcpu.vcpu_id, gpa, size, self.state_of(vcpu))
-        _, left, at, *_ = tree.process.info
-        return ret, at, left
+        return ret, process.info(2), process.info(1)
 
     def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
         return self.tree.call(r.OP_PUNCH_HOLE, self.number, id, offset, size)
@@ -316,10 +321,12 @@ class TreeMain(KvmMain):
     def log(self, words: int) -> list[int]:
         """Return the bitmap that the call left in the shared memory."""
         assert self.tree.process is not None
-        memory = self.tree.process.memory
-        return [
-            int.from_bytes(memory[r.LOG_AT + 8 * word : r.LOG_AT + 8 * word + 8], "little") for word in range(words)
-        ]
+        shared = self.tree.process.shared
+        found: list[int] = []
+        for at in range(_LOG, _LOG + words):
+            bits = look(shared, at)
+            found.append(bits if bits >= 0 else bits + (1 << 64))
+        return found
 
     def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
         self.tree.write(r.LOG_AT, b"".join([bits.to_bytes(8, "little") for bits in bitmap[: r.LOG_WORDS]]))
