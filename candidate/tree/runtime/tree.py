@@ -3,11 +3,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from reference.events import Observer
 from reference.kernel import Kernel
 from reference.kvm import KVM_MEM_GUEST_MEMFD, kvm, kvm_vcpu
 from reference.kvm_host import KvmHost
+from reference.pgtable import kvm_pgtable
 from reference.turns import Anchor
 
 from . import records as r
@@ -20,6 +22,11 @@ from .process import Process
 from .replay import MirrorError, Replay, unwanted
 from .script import Script
 from .sent_host import SentHost
+from .shared import look
+from .words import WORD_BYTES
+
+# The dirty log in the shared memory, as the index of a word.
+_LOG: Final = r.LOG_AT // WORD_BYTES
 
 
 class Flags(Observer):
@@ -231,6 +238,29 @@ class TreeSide:
             self.raise_end(lives)
         kernel.allocations_left, kernel.small_allocations_left, kernel.topup_gets = process.knobs
         return ret
+
+    def table(
+        self, op: str, pgt: kvm_pgtable, addr: int, size: int = 0, phys: int = 0, prot: int = 0, cached: int = 0
+    ) -> int:
+        """Call a function of pgtable.c directly; return and raise as `call` does."""
+        return self.call(r.OP_TABLE, pgt.mmu.vmid - 1, r.TABLE_OPS.index(op), addr, size, phys, prot, cached)
+
+    def age_run(self, number: int, first: int, size: int, count: int, flush: bool) -> int:
+        """Age *count* pages of one size from the address *first*; return 1 if a page was young, else 0.
+
+        :param number: the number of the VM in the process
+        """
+        return self.call(r.OP_AGE, number, first, size, count, 1 if flush else 0) if count else 0
+
+    def log(self, words: int) -> list[int]:
+        """Return the bitmap that the last call left in the shared memory."""
+        assert self.process is not None
+        shared = self.process.shared
+        found: list[int] = []
+        for at in range(_LOG, _LOG + words):
+            bits = look(shared, at)
+            found.append(bits if bits >= 0 else bits + (1 << 64))
+        return found
 
     def resume(self, knobs: tuple[int, int, int], answer: Page = NO_ANSWER) -> bool:
         """Resume the actor whose turn it is; return what `Process.receive` returns.

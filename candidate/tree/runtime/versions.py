@@ -19,14 +19,16 @@ from reference.vtcr import VTCR_EL2_HDBSS
 
 from . import records as r
 from .errors import TreeRefusedError
-from .shared import look
 from .tree import TreeSide
-from .words import WORD_BYTES
 
-# The dirty log in the shared memory, as the index of a word.
-_LOG: Final = r.LOG_AT // WORD_BYTES
 # Maximum number of pages that the host ages in one call of the process, whose time is limited.
 _AGED: Final = 4096
+
+
+# A method of a class below would be called through Python, because the class of each tree derives from it.
+def state_of(vcpu: kvm_vcpu) -> int:
+    """Return the state that a vCPU loads: bit 0: caches are enabled; bit 1: HCR_EL2.TVM is set."""
+    return (1 if vcpu.cache_enabled else 0) | (2 if vcpu.hcr & HCR_TVM else 0)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -54,42 +56,36 @@ class TreePgtable(Pgtable):
         super().dismantle()
         self.tree.close()
 
-    def table(
-        self, op: str, pgt: kvm_pgtable, addr: int, size: int = 0, phys: int = 0, prot: int = 0, cached: int = 0
-    ) -> int:
-        """Make a direct call."""
-        return self.tree.call(r.OP_TABLE, pgt.mmu.vmid - 1, r.TABLE_OPS.index(op), addr, size, phys, prot, cached)
-
     def kvm_pgtable_stage2_map(
         self, pgt: kvm_pgtable, addr: int, size: int, phys: int, prot: int, mc: kvm_mmu_memory_cache | None
     ) -> int:
         replay = self.tree.start()
         replay.own.cache = mc
-        ret = self.table("map", pgt, addr, size, phys, prot, 0 if mc is None else mc.nobjs)
+        ret = self.tree.table("map", pgt, addr, size, phys, prot, 0 if mc is None else mc.nobjs)
         replay.own.cache = None
         return ret
 
     def kvm_pgtable_stage2_unmap(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
-        return self.table("unmap", pgt, addr, size)
+        return self.tree.table("unmap", pgt, addr, size)
 
     def kvm_pgtable_stage2_wrprotect(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
-        return self.table("wrprotect", pgt, addr, size)
+        return self.tree.table("wrprotect", pgt, addr, size)
 
     def kvm_pgtable_stage2_flush(self, pgt: kvm_pgtable, addr: int, size: int) -> int:
-        return self.table("flush", pgt, addr, size)
+        return self.tree.table("flush", pgt, addr, size)
 
     def kvm_pgtable_stage2_relax_perms(self, pgt: kvm_pgtable, addr: int, prot: int) -> int:
-        return self.table("relax_perms", pgt, addr, 0, 0, prot)
+        return self.tree.table("relax_perms", pgt, addr, 0, 0, prot)
 
     def kvm_pgtable_stage2_mkyoung(self, pgt: kvm_pgtable, addr: int) -> int:
-        return self.table("mkyoung", pgt, addr)
+        return self.tree.table("mkyoung", pgt, addr)
 
     def kvm_pgtable_stage2_mkold(self, pgt: kvm_pgtable, addr: int) -> int:
         # Callers only test whether the entry is valid and has its access flag.
-        return 1 | 1 << 10 if self.table("mkold", pgt, addr) else 0
+        return 1 | 1 << 10 if self.tree.table("mkold", pgt, addr) else 0
 
     def kvm_pgtable_stage2_is_young(self, pgt: kvm_pgtable, addr: int) -> bool:
-        return self.table("is_young", pgt, addr) != 0
+        return self.tree.table("is_young", pgt, addr) != 0
 
     def kvm_pgtable_hyp_init(self, pgt: kvm_pgtable, va_bits: int) -> int:
         ret = self.tree.call(r.OP_HYP_INIT, va_bits)
@@ -148,7 +144,7 @@ class TreeMmu(Mmu):
         assert process is not None
         # An access flag fault needs no page of the host.
         ahead = (0, 0) if vcpu.esr & ESR_ELx_FSC_TYPE == FSC_ACCESS else tree.ahead(vcpu.kvm, vcpu.fault_ipa)
-        state = self.state(vcpu)
+        state = state_of(vcpu)
         ret = tree.call(
             r.OP_FAULT, number, vcpu.vcpu_id, vcpu.fault_ipa, vcpu.esr, vcpu.hfar, state, ahead[0], ahead[1]
         )
@@ -156,18 +152,14 @@ class TreeMmu(Mmu):
         vcpu.memory_fault = (process.info(3), process.info(4)) if process.info(2) else None
         return ret
 
-    def state(self, vcpu: kvm_vcpu) -> int:
-        """Return the state that a vCPU loads: bit 0: caches are enabled; bit 1: HCR_EL2.TVM is set."""
-        return (1 if vcpu.cache_enabled else 0) | (2 if vcpu.hcr & HCR_TVM else 0)
-
     def kvm_toggle_cache(self, vcpu: kvm_vcpu, was_enabled: bool) -> None:
         self.tree.call(
-            r.OP_TOGGLE_CACHE, self.tree.number(vcpu.kvm), vcpu.vcpu_id, self.state(vcpu), 1 if was_enabled else 0
+            r.OP_TOGGLE_CACHE, self.tree.number(vcpu.kvm), vcpu.vcpu_id, state_of(vcpu), 1 if was_enabled else 0
         )
         self.trapped(vcpu)
 
     def kvm_set_way_flush(self, vcpu: kvm_vcpu) -> None:
-        self.tree.call(r.OP_SET_WAY, self.tree.number(vcpu.kvm), vcpu.vcpu_id, self.state(vcpu))
+        self.tree.call(r.OP_SET_WAY, self.tree.number(vcpu.kvm), vcpu.vcpu_id, state_of(vcpu))
         self.trapped(vcpu)
 
     def trapped(self, vcpu: kvm_vcpu) -> None:
@@ -188,7 +180,6 @@ class TreeMain(KvmMain):
     def __init__(self, kvm: kvm, mmu: TreeMmu) -> None:
         super().__init__(kvm, mmu)
         self.tree = mmu.tree
-        self.state_of = mmu.state
         self.number = self.tree.number(kvm)
         # The invalidations in progress, by actor: start, end, reason.
         self.ranges: dict[int, list[tuple[int, int, int]]] = {}
@@ -255,14 +246,10 @@ class TreeMain(KvmMain):
         first = size = count = 0
         for hva, bytes_ in pages:
             if count == _AGED or bytes_ != size or hva != first + count * size:
-                young |= self.age_run(first, size, count, flush)
+                young |= self.tree.age_run(self.number, first, size, count, flush)
                 first, size, count = hva, bytes_, 0
             count += 1
-        return young | self.age_run(first, size, count, flush)
-
-    def age_run(self, first: int, size: int, count: int, flush: bool) -> int:
-        """Age *count* pages of one size from the address *first*; return 1 if a page was young, else 0."""
-        return self.tree.call(r.OP_AGE, self.number, first, size, count, 1 if flush else 0) if count else 0
+        return young | self.tree.age_run(self.number, first, size, count, flush)
 
     def test_young(self, hva: int) -> int:
         return self.tree.call(r.OP_TEST_YOUNG, self.number, hva)
@@ -280,7 +267,7 @@ class TreeMain(KvmMain):
         number = tree.begin_faults(vcpu)
         process = tree.process
         assert process is not None
-        ret = tree.call(r.OP_PRE_FAULT, number, vcpu.vcpu_id, gpa, size, self.state_of(vcpu))
+        ret = tree.call(r.OP_PRE_FAULT, number, vcpu.vcpu_id, gpa, size, state_of(vcpu))
         return ret, process.info(2), process.info(1)
 
     def kvm_gmem_punch_hole(self, id: int, offset: int, size: int) -> int:
@@ -300,33 +287,19 @@ class TreeMain(KvmMain):
         count = r.LOG_WORDS
         while count == r.LOG_WORDS:
             count = self.tree.call(r.OP_RING_HARVEST, self.number)
-            found += [(entry >> 40, entry & (1 << 40) - 1) for entry in self.log(count)]
+            found += [(entry >> 40, entry & (1 << 40) - 1) for entry in self.tree.log(count)]
         return found
 
     def kvm_vm_ioctl_reset_dirty_pages(self) -> int:
         return self.tree.call(r.OP_RING_RESET, self.number)
 
     def kvm_get_dirty_log_protect(self, id: int) -> tuple[int, list[int]]:
-        words = self.log_words(id)
+        slot = self.mmu.h.id_to_memslot(self.kvm, id)
+        words = 0 if slot is None else (slot.npages + 63) >> 6
         if words > r.LOG_WORDS:
             raise TreeRefusedError(f"a dirty log of more than {r.LOG_WORDS} words")
         ret = self.tree.call(r.OP_GET_LOG, self.number, id)
-        return (ret, []) if ret else (0, self.log(words))
-
-    def log_words(self, id: int) -> int:
-        """Return the number of words of a slot's bitmap."""
-        slot = self.mmu.h.id_to_memslot(self.kvm, id)
-        return 0 if slot is None else (slot.npages + 63) >> 6
-
-    def log(self, words: int) -> list[int]:
-        """Return the bitmap that the call left in the shared memory."""
-        assert self.tree.process is not None
-        shared = self.tree.process.shared
-        found: list[int] = []
-        for at in range(_LOG, _LOG + words):
-            bits = look(shared, at)
-            found.append(bits if bits >= 0 else bits + (1 << 64))
-        return found
+        return (ret, []) if ret else (0, self.tree.log(words))
 
     def kvm_clear_dirty_log_protect(self, id: int, first_page: int, num_pages: int, bitmap: list[int]) -> int:
         self.tree.write(r.LOG_AT, b"".join([bits.to_bytes(8, "little") for bits in bitmap[: r.LOG_WORDS]]))
