@@ -134,11 +134,12 @@ def judge_once(
     if costs is not None:
         verdict.costs = Comparison(costs.totals(), costs.totals(), True)
     # The counters of a tree's code are available once its program is over.
-    ran = ((tree.counted, tree.counters), (tree.twin_counted, tree.twin_counters))
-    for library, counters in ran:
-        verdict.counts.add(library, counters)
+    verdict.counts.add(tree.counted, tree.counters)
+    verdict.counts.add(tree.twin_counted, tree.twin_counters)
     if seen is not None:
-        ours, theirs = (path_features(*each) for each in ran)
+        ours = path_features(tree.counted, tree.counters)
+        same = tree.twin_counted == tree.counted and tree.twin_counters == tree.counters
+        theirs = ours if same else path_features(tree.twin_counted, tree.twin_counters)
         verdict.features = seen.total((ours, theirs))
     return verdict
 

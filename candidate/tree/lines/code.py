@@ -7,6 +7,7 @@ left. ``candidate/tree/building/counters.py`` has written the graph.
 
 import json
 from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -132,7 +133,7 @@ class CodeLines:
         hashes = self.hashes
         if not hashes:
             hashes += [crc32(f"way: {name}: {number}".encode()) for name, number in self.names]
-        return [hashes[at] for at in range(min(len(values), len(hashes))) if values[at]]
+        return list(compress(hashes, values))
 
     def called(self, counters: bytes) -> set[str]:
         """Return the names of the functions that ran; parameter as `ran`."""
