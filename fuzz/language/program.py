@@ -207,7 +207,12 @@ def has_blocks(program: Program) -> bool:
 
 def pre_faults(program: Program) -> bool:
     """Tell whether a program has pages mapped in advance."""
-    return any(isinstance(each, GuestPrefault) for each in each_of(program.operations))
+    for operation in program.operations:
+        if isinstance(operation, GuestPrefault):
+            return True
+        if isinstance(operation, Par) and any(isinstance(each, GuestPrefault) for each in each_of([operation])):
+            return True
+    return False
 
 
 def next_ipa(slots: Iterable[Slot]) -> int:
