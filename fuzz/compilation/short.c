@@ -29,7 +29,7 @@ int s2fuzz_arguments(PyObject *arguments, PyObject *names, const char *format, .
 		*va_arg(into, PyObject **) = *item++;
 	}
 	va_end(into);
-	return !left && *format != 'O' && *format != '%' && !strchr(format, '@');
+	return !left && (!*format || (*format != 'O' && *format != '%' && !strchr(format, '@')));
 }
 
 #ifdef S2FUZZ_LONGS
