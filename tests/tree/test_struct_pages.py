@@ -12,6 +12,7 @@ from fuzz.judging.differential import Differential
 from fuzz.language.text import parse
 from tests.good_bad.case import violations
 
+from .dirty_log_call import PROGRAM as CALLING
 from .dirty_log_call import tree_with
 from .trees import edited
 
@@ -43,6 +44,31 @@ WRONG: Final = {
     "one too many": ((GET[0], "\tfolio_ref_add(page_folio(virt_to_page(addr)), 2);"), "leak: "),
     "one too few": ((GET[0], "\t(void)folio_ref_count(page_folio(virt_to_page(addr)));"), "lifetime: "),
 }
+
+# Statements that write to the struct pages of frames that no program uses, each in another way.
+WRITES: Final = {
+    "a store": "page->private = 1",
+    "a volatile store": "WRITE_ONCE(page->private, 1)",
+    "an atomic operation": "set_bit(3, &page->private)",
+    "an exchange": "(void)xchg(&page->private, 1)",
+    "a compared exchange": "(void)cmpxchg(&page->private, 0, 1)",
+    "memset": "memset(page, 1, sizeof(*page))",
+    "memcpy": "memcpy(page, &other, sizeof(*page))",
+    "an assignment": "*page = other",
+    "many stores": "for (i = 0; i < 2000; i++) pfn_to_page(0x200000 + 64 * i)->private = 1",
+}
+# They crash if one was written before.
+WRITING: Final = """
+	static struct page other = { .private = 1 };
+	struct page *page = pfn_to_page(0x200000);
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		BUG_ON(memchr_inv(pfn_to_page(0x200000 + 64 * i), 0, sizeof(*page)));
+	%s;
+	(void)other;
+	BUG_ON(!memchr_inv(page, 0, sizeof(*page)));
+"""
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -294,3 +320,9 @@ BLOCK: Final = "vm cpus=1\nslot a size=2M backing=thp\nhost write a+0 2M\ncpu0 r
 def test_a_block_that_begins_at_the_folio(name: str, tmp_path: Path) -> None:
     edit = (ALIGNED, "\t\tpfn = folio_pfn(page_folio(pfn_to_page(pfn)));\n")
     assert violations(candidate.get(edited(name, tmp_path / "tree", MMU, (edit,))), BLOCK) == []
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_no_program_finds_what_another_wrote(what: str, tmp_path: Path) -> None:
+    version = candidate.get(tree_with("6.12", tmp_path / "tree", WRITING % WRITES[what]))
+    assert [violations(version, CALLING) for _ in range(3)] == [[]] * 3

@@ -57,6 +57,7 @@ extern unsigned long shim_slot_pages;
 /* ---- of glue.c and its parts ---- */
 extern const unsigned long shim_page_shift, shim_sizeof_page;
 extern const unsigned int shim_pg_dirty, shim_page_flags, shim_gfp_zero, shim_gfp_sleeps, shim_gfp_compound;
+extern const int shim_instrumented;		/* kernel code reports its plain loads and stores */
 extern const int shim_secondary_pagetable, shim_find_in_one, shim_kvmalloc_aligns, shim_bulk_has_list;
 extern const int shim_knows_flush_vmid, shim_knows_flush_vmid_ipa, shim_knows_flush_vmid_ipa_nsh, shim_knows_flush_vmid_range;
 extern int shim_notifying;			/* code runs that accesses the sequence itself: a notifier, guest_memfd.c */

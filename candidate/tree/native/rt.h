@@ -80,6 +80,10 @@ void rt_touch(const volatile void *p, unsigned long bytes);
 void rt_forget_read(unsigned int page);
 void rt_touched(const void *p, int write, void **frame);
 void rt_use_struct_page(const void *page, int write, void **frame);
+/* rt_vmemmap.c */
+void rt_remember_blocks(void);
+void rt_writes_struct_pages(const void *p, unsigned long n);
+void rt_restore_struct_pages(void);
 int rt_fails(int *left);
 /*
  * Memory that was not requested as zero holds this value in each word until it is written. No table has such an entry: it is

@@ -301,6 +301,7 @@ void shim_memory(void)
 	rt_vmemmap_size = ((SHIM_PA_LOW + n) >> RT_PAGE_SHIFT) * shim_sizeof_page;
 	place(SHIM_ARENA, n);
 	place(SHIM_VMEMMAP, rt_vmemmap_size);
+	rt_remember_blocks();
 	rt_shadow = rt_keep(SHIM_ARENA_SIZE);
 	rt_unwritten = rt_keep(RT_ARENA_PAGES);
 	rt_counts = rt_keep(RT_ARENA_PAGES * sizeof(int));

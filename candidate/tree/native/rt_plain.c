@@ -62,8 +62,13 @@ void rt_bitmap_stored(const void *p, unsigned long n, void **frame)
 	}
 }
 
+/* The largest access that is not a range; its size is not known where it is recorded. */
+#define WIDEST	16
+
 static void __attribute__((noinline)) plain_slow(const void *p, int write)
 {
+	if (write && SHIM_IN_VMEMMAP(p))
+		rt_writes_struct_pages(p, WIDEST);
 	if (!rt_recording)
 		return;
 	/* The size is not known here; all bits of the word are at risk anyway. */
@@ -170,6 +175,8 @@ void __tsan_write_range(void *p, long n)
 {
 	rt_check(p, n, 1, FRAME);
 	rt_touch(p, n);
+	if (SHIM_IN_VMEMMAP(p))
+		rt_writes_struct_pages(p, n);
 	if (SHIM_IN_ARENA(p) && rt_recording && rt_plain_at)
 		rt_settle();
 }
@@ -209,7 +216,8 @@ static void atomic_taken(const void *p, unsigned long bits, int whole, void **fr
 			     bitmaps[i].gfn + ((unsigned long)p - bitmaps[i].start) * 8, bits, 0, frame);
 }
 #define PAGE_USED(write) do { if (SHIM_IN_VMEMMAP(p)) rt_use_struct_page(p, write, FRAME); } while (0)
-#define HIT	do { PAGE_USED(1); rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
+#define PAGE_WRITTEN do { if (SHIM_IN_VMEMMAP(p)) rt_writes_struct_pages((const void *)p, sizeof(*p)); } while (0)
+#define HIT	do { PAGE_WRITTEN; PAGE_USED(1); rt_check(p, sizeof(*p), 1, FRAME); if (SHIM_IN_ARENA(p)) rt_touch(p, 1); } while (0)
 #define CHANGE_ENTRY(change) do { if (sizeof(*p) == 8 && SHIM_IN_ARENA(p)) return rt_atomic(p, change, v, FRAME); HIT; } while (0)
 #define ATOMICS(b, t) \
 t __tsan_atomic##b##_load(const t *p, int m) { PAGE_USED(0); rt_check(p, sizeof(*p), 0, FRAME); return *p; } \

@@ -133,6 +133,6 @@ void shim_restore(void)
 #endif
 	zero(small + small_saved, small_next - small - small_saved);
 	memcpy(small, saved + variable_bytes, small_saved);
-	rt_give_back((char *)SHIM_VMEMMAP, rt_vmemmap_size);
+	rt_restore_struct_pages();
 	memcpy(variables, saved, variable_bytes);
 }

@@ -153,6 +153,8 @@ void rt_writes(const void *p, unsigned long n, void **frame)
 {
 	rt_check(p, n, 1, frame);
 	rt_touch(p, n);
+	if (SHIM_IN_VMEMMAP(p) && n)
+		rt_writes_struct_pages(p, n);
 	rt_bitmap_stored(p, n, frame);
 }
 
