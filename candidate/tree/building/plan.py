@@ -273,7 +273,7 @@ class BuildPlan:
         """Return the job that links all objects; without *stubs*, symbols may be missing."""
         flags = ["-Wl,-z,defs", "stubs.o"] if stubs else []
         flags += [f"-Wl,-T,{COUNTERS_SCRIPT}", f"-Wl,-Map,{library}.map"] if self.settings.coverage else []
-        command = [*self.compiler.command, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,lazy", "-o", library]
+        command = [*self.compiler.command, "-shared", "-Wl,-Bsymbolic", "-Wl,-z,now", "-o", library]
         return CompilerJob("link", [*command, *self.tree, *self.mixed, *self.host, *flags])
 
     def sections(self, driver: str) -> CompilerJob:
