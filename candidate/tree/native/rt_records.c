@@ -15,11 +15,21 @@ static shim_u64 *text_digests;	/* digests of texts, by number */
 static struct { unsigned int operation, pages[RT_ARENA_PAGES]; } *touched;
 static unsigned int touched_low, touched_high;
 
+/*
+ * The numbers of the last chains: the table in shared memory is larger than the caches of the CPU. The index is the first bits of
+ * a chain's digest; its other bits and the number are in one word.
+ */
+#define RECENT_BITS	12
+#define ID_BITS		14
+_Static_assert(SHIM_CHAINS < 1 << ID_BITS && ID_BITS <= RECENT_BITS + 2, "a word of the last chains has nearly all of a digest");
+static shim_u64 *recent;
+
 void shim_remember_names(void)
 {
 	known = rt_keep(sizeof(*known));
 	text_digests = rt_keep((MAX_NAMES + 1) * sizeof(*text_digests));
 	touched = rt_keep(sizeof(*touched));
+	recent = rt_keep(sizeof(*recent) << RECENT_BITS);
 }
 
 static inline shim_u64 mixed(shim_u64 digest, shim_u64 value)
@@ -72,21 +82,12 @@ static unsigned int name_id(const char *name)
 	return id;
 }
 
-/* The chain of return addresses from here to the operation's entry, as a number. */
-static unsigned int chain_id(void **frame)
+/* The number of a chain in the table, which has it afterwards; 0: there is no room. */
+static unsigned int number_of(shim_u64 digest, const unsigned int *chain, unsigned int n)
 {
-	unsigned int chain[SHIM_CHAIN], n = 0, h = 0, id;
+	unsigned int h = digest >> (64 - SHIM_CHAIN_BITS), id;
 
-	while (n < SHIM_CHAIN && (char *)frame < shim_stack_top && frame[1]) {
-		unsigned int pc = (unsigned int)((char *)frame[1] - &__ehdr_start);
-
-		chain[n++] = pc;
-		h = (h ^ pc) * 2654435761u;
-		if ((void **)frame[0] <= frame)
-			break;
-		frame = frame[0];
-	}
-	for (h >>= 32 - SHIM_CHAIN_BITS; (id = shim_chain_table[h]); h = (h + 1) & ((1 << SHIM_CHAIN_BITS) - 1))
+	for (; (id = shim_chain_table[h]); h = (h + 1) & ((1 << SHIM_CHAIN_BITS) - 1))
 		if (shim_chains[id - 1].n == n && !memcmp(shim_chains[id - 1].pc, chain, n * sizeof(*chain)))
 			return id;
 	if (shim_control->nchain == SHIM_CHAINS)
@@ -95,6 +96,30 @@ static unsigned int chain_id(void **frame)
 	shim_chains[id - 1].n = n;
 	memcpy(shim_chains[id - 1].pc, chain, n * sizeof(*chain));
 	shim_chain_table[h] = id;
+	return id;
+}
+
+/* The chain of return addresses from here to the operation's entry, as a number. */
+static unsigned int chain_id(void **frame)
+{
+	unsigned int chain[SHIM_CHAIN], n = 0, id;
+	shim_u64 all = 0, *at;
+
+	while (n < SHIM_CHAIN && (char *)frame < shim_stack_top && frame[1]) {
+		unsigned int pc = (unsigned int)((char *)frame[1] - &__ehdr_start);
+
+		chain[n++] = pc;
+		all = mixed(all, pc);
+		if ((void **)frame[0] <= frame)
+			break;
+		frame = frame[0];
+	}
+	at = &recent[all >> (64 - RECENT_BITS)];
+	id = *at & ((1u << ID_BITS) - 1);
+	if (!id || (*at ^ all << ID_BITS) >> ID_BITS) {
+		id = number_of(all, chain, n);
+		*at = all << ID_BITS | id;
+	}
 	return id;
 }
 
