@@ -208,7 +208,7 @@ class BuildPlan:
         if self.settings.sanitize:
             flags += [*_UNDEFINED, "-DSHIM_SANITIZE"]
         if self.settings.plain or self.settings.sanitize:
-            flags += _PLAIN
+            flags += [*_PLAIN, "-include", "native/hooks.h"]
         return flags
 
     def _kernel_job(self, name: str, path: str, more: list[str] | tuple[str, ...]) -> CompilerJob:

@@ -13,14 +13,16 @@ from .compiler import output
 from .counters import code
 
 _HOOK: Final = re.compile(r"^([0-9a-f]+) \w __tsan_(?:unaligned_|volatile_)?(?:read|write)\d+$", re.MULTILINE)
-# lea offset(%rbp),%rdi; call function
-_CALL: Final = re.compile(rb"(?:\x48\x8d\x7d.|\x48\x8d\xbd....)\xe8(....)", re.DOTALL)
-_CALL_BYTES: Final = 5
+# lea offset(%rbp),%rdi; the test of native/hooks.h, if there is one: mov %rdi,%rax; sub %rsp,%rax; cmp $constant,%rax;
+# jb to the end; call function
+_CALL: Final = re.compile(
+    rb"(?:\x48\x8d\x7d.|\x48\x8d\xbd....)((?:\x48\x89\xf8\x48\x29\xe0\x48\x3d....\x72\x05)?\xe8(....))", re.DOTALL
+)
 # Bytes that may be a jump, at any offset: with a distance of 8 bits, and of 32 bits.
 _NEAR: Final = re.compile(rb"(?=[\x70-\x7f\xe3\xeb](.))", re.DOTALL)
 _FAR: Final = re.compile(rb"(?=(?:\x0f[\x80-\x8f]|\xe9)(....))", re.DOTALL)
-# nopl 0(%rax,%rax,1)
-_NOP: Final = b"\x0f\x1f\x44\x00\x00"
+# Instructions without effect, by their length: nopl 0(%rax,%rax,1); nopw 0(%rax,%rax,1) twice, nop.
+NOPS: Final = {5: b"\x0f\x1f\x44\0\0", 19: b"\x66\x0f\x1f\x84\0\0\0\0\0" * 2 + b"\x90"}
 
 
 def remove_calls(work: Path, library: str) -> None:
@@ -38,10 +40,9 @@ def remove_calls(work: Path, library: str) -> None:
         text = bytes(data[offset : offset + length])
         targets = jumped_to(text)
         for found in _CALL.finditer(text):
-            (distance,) = struct.unpack("<i", found[1])
-            at = found.end() - _CALL_BYTES
-            if address + found.end() + distance in hooks and at not in targets:
-                data[offset + at : offset + found.end()] = _NOP
+            (distance,) = struct.unpack("<i", found[2])
+            if address + found.end() + distance in hooks and found.start(1) not in targets:
+                data[offset + found.start(1) : offset + found.end()] = NOPS[len(found[1])]
     (work / library).write_bytes(data)
 
 

@@ -100,9 +100,8 @@ static void __attribute__((noinline)) plain_slow(const void *p, int write)
  * reach the slow path by a jump: the caller of the slow path is the kernel code.
  */
 #define QUICK __attribute__((optimize("omit-frame-pointer", "optimize-sibling-calls")))
-/* Most accesses are to the callers' stack frames: within this distance above the top of the stack, where nothing else is. */
-#define NEAR	(64UL << 10)
-#define ON_STACK(p) ({ register unsigned long __top __asm__("rsp"); (unsigned long)(p) - __top < NEAR; })
+/* Most accesses are to the callers' stack frames. hooks.h has the same test before the call. */
+#define ON_STACK(p) ({ register unsigned long __top __asm__("rsp"); (unsigned long)(p) - __top < SHIM_NEAR; })
 /* A watched word, or a struct page. */
 #define WATCHED(p) ((unsigned long)(p) - rt_watch_low <= rt_watch_high - rt_watch_low || SHIM_IN_VMEMMAP(p))
 /* Whether a read of a table needs the slow path: it reads another page, or a store before it is not recorded yet. */
