@@ -78,7 +78,7 @@ extern struct mm_struct *shim_mm;
 struct vm_area_struct *shim_area_from(unsigned long a);
 extern int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 void shim_make_vmas(void);
-void *shim_user_buffer(unsigned long address);
+void *shim_user_buffer(unsigned long address, unsigned long bytes);
 void shim_user_zap(unsigned long start, unsigned long end);
 void shim_user_ahead(unsigned long what, unsigned long pfn);
 int shim_user_page(unsigned long hva, int may_fault, unsigned long *pfn);

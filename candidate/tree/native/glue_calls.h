@@ -163,6 +163,8 @@ static long clear_log(struct vm *v, int id, u64 first, u64 pages)
 		.slot = id, .num_pages = pages, .first_page = first, .dirty_bitmap = shim_control->log,
 	};
 
+	/* The driver has filled it. */
+	shim_uses_log(shim_control->log, sizeof(shim_control->log));
 	return kvm_vm_ioctl_clear_dirty_log(v->kvm, &log);
 }
 

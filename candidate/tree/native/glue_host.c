@@ -60,10 +60,11 @@ static int area_at(unsigned long a)
 }
 
 /* An address that user space has passed: a buffer of this process, if it is not in the host's memory. */
-void *shim_user_buffer(unsigned long address)
+void *shim_user_buffer(unsigned long address, unsigned long bytes)
 {
 	if (area_at(address) >= 0)
 		shim_refuse("the contents of user memory");
+	shim_uses_log((void *)address, bytes);
 	return (void *)address;
 }
 

@@ -43,6 +43,7 @@ static long harvest(struct vm *v)
 
 			if (!(entry->flags & KVM_DIRTY_GFN_F_DIRTY) || entry->flags & KVM_DIRTY_GFN_F_RESET)
 				break;
+			shim_uses_log(&shim_control->log[found], sizeof(u64));
 			shim_control->log[found++] = (u64)entry->slot << 40 | entry->offset;
 			entry->flags |= KVM_DIRTY_GFN_F_RESET;
 		}

@@ -64,12 +64,12 @@ extern void kvm_flush_remote_tlbs(void *kvm);
 void kvm_arch_flush_remote_tlbs_memslot(void *kvm, void *slot) { kvm_flush_remote_tlbs(kvm); }	/* arm.c until 6.5 */
 unsigned long _copy_to_user(void *to, const void *from, unsigned long n)
 {
-	memcpy(shim_user_buffer((unsigned long)to), from, n);
+	memcpy(shim_user_buffer((unsigned long)to, n), from, n);
 	return 0;
 }
 unsigned long _copy_from_user(void *to, const void *from, unsigned long n)
 {
-	memcpy(to, shim_user_buffer((unsigned long)from), n);
+	memcpy(to, shim_user_buffer((unsigned long)from, n), n);
 	return 0;
 }
 /* Statistics: those of a node have one that counts tables. */

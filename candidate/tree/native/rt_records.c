@@ -38,12 +38,27 @@ static inline shim_u64 mixed(shim_u64 digest, shim_u64 value)
 	return digest ^ digest >> 29;
 }
 
+unsigned long shim_log_end;
+
+void shim_uses_log(const void *p, unsigned long bytes)
+{
+	unsigned long from = (unsigned long)p - (unsigned long)shim_control->log, words = (from + bytes + 31) / 32 * 4;
+
+	if (from >= sizeof(shim_control->log) || !bytes)
+		return;
+	/* The last access may go beyond the log. */
+	if (bytes > sizeof(shim_control->log) || words > SHIM_LOG_WORDS)
+		words = SHIM_LOG_WORDS;
+	if (words > shim_log_end)
+		shim_log_end = words;
+}
+
 /* The dirty log that user space gets is not part of the records, so add it to the digest. Most of its words are zero. */
 void shim_digest_log(void)
 {
 	const shim_u64 *log = shim_control->log;
 
-	for (unsigned int i = 0; i < SHIM_LOG_WORDS; i += 4) {
+	for (unsigned int i = 0; i < shim_log_end; i += 4) {
 		if (!(log[i] | log[i + 1] | log[i + 2] | log[i + 3]))
 			continue;
 		for (unsigned int j = i; j < i + 4; j++)

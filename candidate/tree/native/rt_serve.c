@@ -186,8 +186,6 @@ static void keep_to_core(void)
 	sched_setaffinity(0, sizeof(one), core ? &one : &cores);
 }
 
-static int log_used;
-
 static void begin(void)
 {
 	keep_to_core();
@@ -218,8 +216,7 @@ static void serve(void)
 		}
 		if (shim_control->request.op == OP_QUIT) {
 			shim_add_counters(shim_control->request.args[0]);
-			if (log_used)
-				memset(shim_control->log, 0, sizeof(shim_control->log));
+			memset(shim_control->log, 0, shim_log_end * sizeof(*shim_control->log));
 			shim_restore();
 			shim_control->ret = 0;
 			rt_send_byte('X');
@@ -239,8 +236,6 @@ static void serve(void)
 		}
 		/* Compare all pages if actors may touch pages in each other's operations, or after the last operation of a VM. */
 		shim_compare_arena(shim_control->actor || shim_control->request.op == OP_RELEASE);
-		log_used |= shim_control->request.op == OP_GET_LOG || shim_control->request.op == OP_CLEAR_LOG ||
-			    shim_control->request.op == OP_RING_HARVEST;
 		if (shim_control->request.op == OP_GET_LOG || shim_control->request.op == OP_RING_HARVEST)
 			shim_digest_log();
 		reply(status);
