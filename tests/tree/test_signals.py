@@ -31,3 +31,17 @@ def test_a_signal_for_another_page_is_found(name: str, tmp_path: Path) -> None:
     found = [each.signature for each in violations(wrong, PROGRAM)]
     assert found == ["contract: kvm_handle_guest_abort: SIGBUS for another page"]
     assert violations(candidate.get(version(name)), PROGRAM) == []
+
+
+def test_a_forced_signal_is_a_signal(tmp_path: Path) -> None:
+    call = (
+        "send_sig_mceerr(BUS_MCEERR_AR, (void __user *)address, lsb, current)",
+        "force_sig_mceerr(BUS_MCEERR_AR, %s, lsb)",
+    )
+    at = {name: call[1] % f"(void __user *)({name})" for name in ("address", "address - SZ_2M")}
+    right, wrong = (
+        candidate.get(planted("7.3", tmp_path / str(n), MMU, call[0], each)) for n, each in enumerate(at.values())
+    )
+    assert violations(right, PROGRAM) == []
+    found = [each.signature for each in violations(wrong, PROGRAM)]
+    assert found == ["contract: kvm_handle_guest_abort: SIGBUS for another page"]

@@ -112,3 +112,4 @@ int kvm_inject_sea(void *v, int iabt, unsigned long a)
 }
 int kvm_inject_serror_esr(void *v, unsigned long esr) { CALL(EV_INJECT, 0, 0, 0, "vabt"); return 1; }
 int send_sig_mceerr(int code, void *addr, short lsb, void *task) { CALL(EV_SIGBUS, addr, lsb, 0, 0); return 0; }
+int force_sig_mceerr(int code, void *addr, short lsb) { CALL(EV_SIGBUS, addr, lsb, 0, 0); return 0; }
