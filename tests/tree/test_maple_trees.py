@@ -81,6 +81,9 @@ RANGES: Final = """
 	BUG_ON(mas_find(&mas, 100) != &c || mas.index != 38 || mas.last != 40 || mas_find(&mas, 100));
 	mas_set(&mas, 20);
 	BUG_ON(xa_to_value(mas_erase(&mas)) != 7);
+	/* Who removes a range gets the whole gap. */
+	mas_set_range(&mas, 38, 40);
+	BUG_ON(mas_store_gfp(&mas, NULL, GFP_NOWAIT) || mas.index != 13 || mas.last != ULONG_MAX);
 	mas_set_range(&mas, 50, 59);
 	BUG_ON(mas_preallocate(&mas, &a, GFP_NOWAIT));
 	mas_store_prealloc(&mas, &a);
@@ -146,6 +149,29 @@ WRONG: Final = {
         ),
         "sleeping call in atomic context",
     ),
+    "a removal, for which memory may be needed, with a spinlock": (
+        (
+            "static struct maple_tree mt = MTREE_INIT(mt, 0); static DEFINE_SPINLOCK(spin); "
+            "(void)mtree_store(&mt, 1, kvm, GFP_KERNEL); "
+            "spin_lock(&spin); (void)mtree_erase(&mt, 1); spin_unlock(&spin);"
+        ),
+        "sleeping call in atomic context",
+    ),
+    "a state that was not reset while others changed the tree": (
+        (
+            "static struct maple_tree mt = MTREE_INIT(mt, 0); MA_STATE(mas, &mt, 0, 0); "
+            "(void)mtree_store(&mt, 1, kvm, GFP_KERNEL); mas_lock(&mas); BUG_ON(!mas_find(&mas, 9)); mas_unlock(&mas); "
+            "(void)mtree_store(&mt, 5, kvm, GFP_KERNEL); mas_lock(&mas); BUG_ON(!mas_find(&mas, 9)); mas_unlock(&mas);"
+        ),
+        "WARN",
+    ),
+    "a tree that is not destroyed with its object": (
+        (
+            "struct maple_tree *mt = kzalloc(sizeof(*mt), GFP_KERNEL); mt_init(mt); "
+            "(void)mtree_store(mt, 1, kvm, GFP_KERNEL); kfree(mt);"
+        ),
+        "allocations left",
+    ),
     "an entry that is reserved for the tree itself": (
         "static struct maple_tree mt = MTREE_INIT(mt, 0); (void)mtree_store(&mt, 1, XA_RETRY_ENTRY, GFP_KERNEL);",
         "WARN",
@@ -162,7 +188,7 @@ static noinline int tried(struct kvm *kvm)
 	int failed;
 
 	mas_lock(&mas);
-	failed = mas_store_gfp(&mas, kvm, GFP_NOWAIT);
+	failed = mas_store_gfp(&mas, %s, GFP_NOWAIT);
 	BUG_ON(failed && (failed != -ENOMEM || !mas_is_err(&mas) || !mtree_empty(&mt)));
 	mas_unlock(&mas);
 	return WARN_ON(failed);
@@ -191,8 +217,9 @@ def test_mistakes_of_callers_are_found(what: str, tmp_path: Path) -> None:
     assert {each.what for each in found} == {expected}
 
 
-def test_a_shortage_of_memory_in_a_fault_reaches_the_caller(tmp_path: Path) -> None:
-    tree = candidate.get(edited("7.3", tmp_path / "tree", MMU, ((FAULT, STORES + FAULT + CALL),)))
+@pytest.mark.parametrize("entry", ["kvm", "NULL"])
+def test_a_shortage_of_memory_in_a_fault_reaches_the_caller(entry: str, tmp_path: Path) -> None:
+    tree = candidate.get(edited("7.3", tmp_path / "tree", MMU, ((FAULT, STORES % entry + FAULT + CALL),)))
     program = "vm\nslot a size=64K backing=anon\ncpu0 write a+0 fail=%d\ncpu0 write a+4K\n"
     assert violations(tree, program % 2) == []
     assert {each.what for each in violations(tree, program % 1)} == {"WARN"}

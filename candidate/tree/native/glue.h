@@ -45,6 +45,8 @@ unsigned long shim_host_page(void);
 void shim_count_failures(int on);
 void *shim_zalloc(unsigned long n);
 void shim_free(void *p);
+void *shim_hold_for(const void *object);
+void shim_hold_no_more(void *p);
 void shim_free_untold(int on);
 void *shim_new_cache(unsigned long bytes, void (*construct)(void *object));
 /* rt_models.c */

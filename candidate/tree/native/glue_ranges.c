@@ -3,8 +3,9 @@
  * Maple trees: maps from ranges of numbers to pointers. An array sorted by number replaces the tree of nodes. The tree of the
  * host's areas (mm_mt) is only read; its elements are those that find_vma() finds.
  *
- * A state (struct ma_state) keeps the range that was found last, and no place in the array: it stays usable while others change
- * the tree.
+ * A state (struct ma_state) keeps the range that was found last. In Linux it also points to the node of that range, which
+ * anybody else who changes the tree may free. So a state that has found something remembers the number of the tree's last
+ * change, and using it after a change of others is a mistake.
  */
 #include "probe.h"
 #include "glue.h"
@@ -18,6 +19,8 @@
 struct element { unsigned long first, last; void *entry; };
 struct elements {
 	unsigned int used, room;
+	unsigned long change;		/* the number of the last change, of all trees */
+	void *held;			/* what stands for the nodes in the records */
 	struct element at[];
 };
 
@@ -92,6 +95,15 @@ static struct element range_at(const struct maple_tree *mt, unsigned long index)
 	return found;
 }
 
+static unsigned long changes;
+
+static unsigned long last_change(const struct maple_tree *mt)
+{
+	const struct elements *r = is_host(mt) ? NULL : elements_of(mt);
+
+	return r ? r->change : 0;
+}
+
 /* Map a range to an entry, or to nothing if that is NULL. */
 static void set_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry)
 {
@@ -103,6 +115,8 @@ static void set_range(struct maple_tree *mt, unsigned long first, unsigned long 
 		shim_refuse("a change of the host's areas (mm_mt)");
 	r = shim_zalloc(sizeof(*r) + (n + 2) * sizeof(*r->at));
 	r->room = n + 2;
+	r->change = ++changes;
+	r->held = old ? old->held : shim_hold_for(mt);
 	for (i = 0; i < n; i++) {
 		const struct element e = old->at[i];
 
@@ -120,6 +134,7 @@ static void set_range(struct maple_tree *mt, unsigned long first, unsigned long 
 	if (old)
 		shim_free(old);
 	if (!r->used) {
+		shim_hold_no_more(r->held);
 		shim_free(r);
 		r = NULL;
 	}
@@ -151,7 +166,7 @@ static void looks_up(const struct maple_tree *mt, unsigned long index)
 		lockdep_assert_held(&mt->ma_lock);
 }
 
-/* Nodes are allocated for a change; return whether that succeeds. The lock is dropped for an allocation that may sleep. */
+/* Nodes are allocated for a change, even for one that only removes; return whether that succeeds. The lock is dropped for an allocation that may sleep. */
 static bool has_nodes(struct maple_tree *mt, gfp_t gfp, const char *function)
 {
 	if (gfpflags_allow_blocking(gfp)) {
@@ -219,11 +234,27 @@ static void fail(struct ma_state *mas, long error)
 	mas->node = MA_ERROR(error);
 }
 
+/* A state has found something in the tree as it is now. */
+static void finds(struct ma_state *mas)
+{
+	set_status(mas, FOUND);
+	mas->max = last_change(mas->tree);
+}
+
+/* A state that has found something is used again. Return whether it had. */
+static bool had_found(const struct ma_state *mas)
+{
+	if (status_of(mas) != FOUND)
+		return false;
+	WARN(mas->max != last_change(mas->tree), "a maple state is used after others have changed the tree");
+	return true;
+}
+
 static void *found_at(struct ma_state *mas, const struct element *found)
 {
 	mas->index = found->first;
 	mas->last = found->last;
-	set_status(mas, FOUND);
+	finds(mas);
 	return found->entry;
 }
 
@@ -238,6 +269,7 @@ void *mas_walk(struct ma_state *mas)
 {
 	const struct element found = range_at(mas->tree, mas->index);
 
+	had_found(mas);
 	looks_up(mas->tree, mas->index);
 	return found_at(mas, &found);
 }
@@ -246,13 +278,14 @@ void *mas_walk(struct ma_state *mas)
 static bool upwards(const struct ma_state *mas, bool after, unsigned long max, unsigned long *from)
 {
 	const int status = status_of(mas);
+	const bool goes_on = had_found(mas) || status == PAUSED;
 
 	*from = mas->index;
 	if (after && status == STARTS)
 		*from = range_at(mas->tree, mas->index).last;
-	else if (status == FOUND || status == PAUSED)
+	else if (goes_on)
 		*from = mas->last;
-	if (after || status == FOUND || status == PAUSED)
+	if (after || goes_on)
 		return (*from)++ < max;
 	return *from <= max;
 }
@@ -278,11 +311,12 @@ static void *look_up(struct ma_state *mas, bool after, bool gaps, unsigned long 
 static bool downwards(const struct ma_state *mas, bool before, unsigned long min, unsigned long *to)
 {
 	const int status = status_of(mas);
+	const bool goes_on = had_found(mas) || status == PAUSED;
 
 	*to = mas->index;
 	if (before && status == STARTS)
 		*to = range_at(mas->tree, mas->index).first;
-	if (before || status == FOUND || status == PAUSED)
+	if (before || goes_on)
 		return (*to)-- > min;
 	return *to >= min;
 }
@@ -318,13 +352,21 @@ void mas_pause(struct ma_state *mas) { set_status(mas, PAUSED); }
 void mas_destroy(struct ma_state *mas) { }
 int mas_expected_entries(struct ma_state *mas, unsigned long entries) { return 0; }
 
+/* A state that has removed its range has all of the gap that results. */
 static void *store(struct ma_state *mas, void *entry)
 {
 	void *old = first_in(mas->tree, mas->index, mas->last);
+	struct element now;
 
+	had_found(mas);
 	assert_changes(mas->tree);
 	set_range(mas->tree, mas->index, mas->last, entry);
-	set_status(mas, FOUND);
+	if (!entry) {
+		now = range_at(mas->tree, mas->index);
+		mas->index = now.first;
+		mas->last = now.last;
+	}
+	finds(mas);
 	return old;
 }
 
@@ -332,7 +374,7 @@ void *mas_store(struct ma_state *mas, void *entry)
 {
 	if (mas->index > mas->last)
 		fail(mas, -EINVAL);
-	else if (entry && shim_small_fails())
+	else if (shim_small_fails())
 		fail(mas, -ENOMEM);
 	else
 		return store(mas, entry);
@@ -351,7 +393,7 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 {
 	if (gfpflags_allow_blocking(gfp))
 		shim_might_sleep("mas_preallocate");
-	return entry && !(gfp & __GFP_NOFAIL) && shim_small_fails() ? -ENOMEM : 0;
+	return !(gfp & __GFP_NOFAIL) && shim_small_fails() ? -ENOMEM : 0;
 }
 
 void mas_store_prealloc(struct ma_state *mas, void *entry) { store(mas, entry); }
@@ -360,7 +402,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 {
 	if (mas->index > mas->last)
 		return -EINVAL;
-	if (entry && !has_nodes(mas->tree, gfp, "mas_store_gfp")) {
+	if (!has_nodes(mas->tree, gfp, "mas_store_gfp")) {
 		fail(mas, -ENOMEM);
 		return -ENOMEM;
 	}
@@ -368,10 +410,24 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	return 0;
 }
 
+/* Linux tries to get nodes without sleeping, and if there are none, with GFP_KERNEL. */
 void *mas_erase(struct ma_state *mas)
 {
-	void *old = mas_walk(mas);
+	const unsigned long index = mas->index;
+	void *old;
 
+	set_status(mas, STARTS);
+	old = mas_walk(mas);
+	if (!old)
+		return NULL;
+	if (!has_nodes(mas->tree, GFP_KERNEL, "mas_erase")) {
+		fail(mas, -ENOMEM);
+		return old;
+	}
+	/* The lock was dropped. */
+	mas->index = index;
+	set_status(mas, STARTS);
+	old = mas_walk(mas);
 	if (old)
 		store(mas, NULL);
 	return old;
@@ -478,7 +534,7 @@ static int store_range(struct maple_tree *mt, unsigned long first, unsigned long
 	if (WARN_ON_ONCE(xa_is_advanced(entry)) || first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	if (entry && !has_nodes(mt, gfp, "mtree_store_range"))
+	if (!has_nodes(mt, gfp, "mtree_store_range"))
 		ret = -ENOMEM;
 	else if (fresh && first_in(mt, first, last))
 		ret = -EEXIST;

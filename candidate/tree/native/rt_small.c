@@ -204,6 +204,23 @@ void free_percpu(void *p) { given_back(p, EV_PERCPU_FREE, FRAME); }
 void *shim_zalloc(unsigned long n) { return rt_object(n); }
 void shim_free(void *p) { if (p) rt_object_free(p, FRAME); }
 
+/*
+ * Memory that a model holds for an object of kernel code, which must give it back before it frees the object: a record of it
+ * shows whether it does. For static objects, which are never freed, there is none.
+ */
+void *shim_hold_for(const void *object)
+{
+	void *p;
+
+	if (!rt_recording || rt_in_cache || !rt_in_small(object))
+		return 0;
+	p = rt_object(sizeof(long));
+	*rt_object_number(p) = ++numbered;
+	rt_emit(EV_KZALLOC, sizeof(long), numbered, 1, 0, FRAME);
+	return p;
+}
+void shim_hold_no_more(void *p) { given_back(p, EV_KFREE, FRAME); }
+
 /* ---- copies, and objects that change their size ---- */
 
 static void *copied(const void *from, unsigned long n, unsigned long room, unsigned g, void **frame)
