@@ -103,6 +103,18 @@ RANGES: Final = """
 	rcu_read_unlock();
 	mtree_destroy(&mt);
 	BUG_ON(!mtree_empty(&mt) || mtree_load(&mt, 50));
+	{
+		/* In RCU mode, a look-up notices that others have changed the tree. */
+		static struct maple_tree safe = MTREE_INIT(safe, MT_FLAGS_USE_RCU);
+		MA_STATE(other, &safe, 0, 0);
+
+		BUG_ON(mtree_store(&safe, 1, &a, GFP_KERNEL));
+		rcu_read_lock();
+		BUG_ON(mas_find(&other, 9) != &a);
+		BUG_ON(mtree_store(&safe, 5, &b, GFP_NOWAIT) || mas_find(&other, 9) != &b);
+		rcu_read_unlock();
+		mtree_destroy(&safe);
+	}
 """
 AREAS: Final = """
 	struct mm_struct *mm = kvm->mm;

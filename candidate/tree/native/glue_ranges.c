@@ -5,7 +5,8 @@
  *
  * A state (struct ma_state) keeps the range that was found last. In Linux it also points to the node of that range, which
  * anybody else who changes the tree may free. So a state that has found something remembers the number of the tree's last
- * change, and using it after a change of others is a mistake.
+ * change, and using it after a change of others is a mistake. Only in a tree in RCU mode a look-up notices that its node is
+ * dead, and begins again.
  */
 #include "probe.h"
 #include "glue.h"
@@ -166,7 +167,10 @@ static void looks_up(const struct maple_tree *mt, unsigned long index)
 		lockdep_assert_held(&mt->ma_lock);
 }
 
-/* Nodes are allocated for a change, even for one that only removes; return whether that succeeds. The lock is dropped for an allocation that may sleep. */
+/*
+ * Nodes are allocated for a change, even for one that only removes; return whether that succeeds. The lock is dropped for an
+ * allocation that may sleep.
+ */
 static bool has_nodes(struct maple_tree *mt, gfp_t gfp, const char *function)
 {
 	if (gfpflags_allow_blocking(gfp)) {
@@ -241,11 +245,13 @@ static void finds(struct ma_state *mas)
 	mas->max = last_change(mas->tree);
 }
 
-/* A state that has found something is used again. Return whether it had. */
-static bool had_found(const struct ma_state *mas)
+/* A state that has found something is used again, for a look-up or a change. Return whether it had. */
+static bool had_found(const struct ma_state *mas, bool changes_tree)
 {
 	if (status_of(mas) != FOUND)
 		return false;
+	if (!changes_tree && mt_in_rcu(mas->tree))
+		return true;
 	WARN(mas->max != last_change(mas->tree), "a maple state is used after others have changed the tree");
 	return true;
 }
@@ -269,7 +275,7 @@ void *mas_walk(struct ma_state *mas)
 {
 	const struct element found = range_at(mas->tree, mas->index);
 
-	had_found(mas);
+	had_found(mas, false);
 	looks_up(mas->tree, mas->index);
 	return found_at(mas, &found);
 }
@@ -278,7 +284,7 @@ void *mas_walk(struct ma_state *mas)
 static bool upwards(const struct ma_state *mas, bool after, unsigned long max, unsigned long *from)
 {
 	const int status = status_of(mas);
-	const bool goes_on = had_found(mas) || status == PAUSED;
+	const bool goes_on = had_found(mas, false) || status == PAUSED;
 
 	*from = mas->index;
 	if (after && status == STARTS)
@@ -311,7 +317,7 @@ static void *look_up(struct ma_state *mas, bool after, bool gaps, unsigned long 
 static bool downwards(const struct ma_state *mas, bool before, unsigned long min, unsigned long *to)
 {
 	const int status = status_of(mas);
-	const bool goes_on = had_found(mas) || status == PAUSED;
+	const bool goes_on = had_found(mas, false) || status == PAUSED;
 
 	*to = mas->index;
 	if (before && status == STARTS)
@@ -358,7 +364,7 @@ static void *store(struct ma_state *mas, void *entry)
 	void *old = first_in(mas->tree, mas->index, mas->last);
 	struct element now;
 
-	had_found(mas);
+	had_found(mas, true);
 	assert_changes(mas->tree);
 	set_range(mas->tree, mas->index, mas->last, entry);
 	if (!entry) {
