@@ -11,7 +11,7 @@ from candidate.tree.building.source import MMU
 from tests.good_bad.case import violations
 
 from .dirty_log_call import PROGRAM, tree_with
-from .trees import edited
+from .trees import edited, version
 
 TREES: Final = ("6.1", "6.12", "7.3")
 TRIED: Final = """
@@ -235,3 +235,11 @@ def test_a_shortage_of_memory_in_a_fault_reaches_the_caller(entry: str, tmp_path
     program = "vm\nslot a size=64K backing=anon\ncpu0 write a+0 fail=%d\ncpu0 write a+4K\n"
     assert violations(tree, program % 2) == []
     assert {each.what for each in violations(tree, program % 1)} == {"WARN"}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_look_up_where_no_area_is_reads_no_area_of_an_earlier_look_up(name: str) -> None:
+    """The mmap lock of the earlier look-up has been dropped since."""
+    program = "vm\nslot a size=64K backing=anon\nslot b size=64K backing=anon\ncpu0 read a+0\n"
+    program += "host unmap b+32K 4K\ncpu0 read b+32K\n"
+    assert violations(candidate.get(version(name)), program) == []

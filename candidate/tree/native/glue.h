@@ -77,7 +77,7 @@ int shim_run_work(void);
 
 /* ---- of glue_host.c ---- */
 extern struct mm_struct *shim_mm;
-struct vm_area_struct *shim_area_from(unsigned long a);
+struct vm_area_struct *shim_area_from(unsigned long a, unsigned long *start, unsigned long *end);
 extern int shim_looked_up_write, shim_looked_up_writable;	/* the current fault is a write; its last lookup was writable */
 void shim_make_vmas(void);
 void *shim_user_buffer(unsigned long address, unsigned long bytes);

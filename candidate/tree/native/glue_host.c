@@ -277,12 +277,16 @@ struct vm_area_struct *find_vma(struct mm_struct *m, unsigned long a)
 	shim_vma_found(best);
 	return filled(best);
 }
-/* The same without an event. */
-struct vm_area_struct *shim_area_from(unsigned long a)
+/* The same without an event. The start and end come from the host: who reads them of the VMA must hold the mmap lock. */
+struct vm_area_struct *shim_area_from(unsigned long a, unsigned long *start, unsigned long *end)
 {
 	int best = first_area(a);
 
-	return best < 0 ? NULL : filled(best);
+	if (best < 0)
+		return NULL;
+	*start = shim_control->vma[best].start;
+	*end = shim_control->vma[best].end;
+	return filled(best);
 }
 #ifdef CONFIG_PER_VMA_LOCK
 struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *m, unsigned long a)

@@ -40,10 +40,11 @@ static bool is_host(const struct maple_tree *mt)
 
 static bool area_from(unsigned long from, struct element *found)
 {
-	struct vm_area_struct *v = shim_area_from(from);
+	unsigned long start, end;
+	struct vm_area_struct *v = shim_area_from(from, &start, &end);
 
 	if (v)
-		*found = (struct element){ v->vm_start, v->vm_end - 1, v };
+		*found = (struct element){ start, end - 1, v };
 	return v;
 }
 
