@@ -259,6 +259,14 @@ class Owed:
                     return each
         return None
 
+    def was_reported(self, level: int, ipa: int) -> bool:
+        """Return whether the missing flush by which a CPU may hold the leaf that was at *ipa* was already reported."""
+        leaf = self.leaves.get(key_of(level, ipa))
+        if leaf is not None:
+            return leaf.reported
+        above = [self.tables.get(key_of(at, ipa >> self.shifts[at] << self.shifts[at])) for at in range(level)]
+        return any(table is not None and table.reported for table in above) and self.holds_leaf(level, ipa)
+
     def holds_leaf(self, level: int, ipa: int) -> bool:
         """Return whether a CPU may hold the leaf that was at *ipa*, by itself or through a table above it."""
         if self.leaves and key_of(level, ipa) in self.leaves:

@@ -93,3 +93,10 @@ def test_tlb_bad(case: Case) -> None:
 def test_tlb_later_bad(case: Case) -> None:
     assert case.all_good() == []
     assert case.signature in [violation.signature for violation in violations(case.bad, case.text)]
+
+
+@each(CASES)
+def test_a_missing_flush_is_one_violation(case: Case) -> None:
+    """That a CPU still holds the entry when the VM ends follows from it."""
+    found = [violation.what for violation in violations(case.bad, case.text) if violation.checker == "tlb"]
+    assert not any(what.startswith("stale") for what in found), found
