@@ -48,6 +48,8 @@ OTHERS: Final = {
 
 # The names of functions that direct calls of pgtable.c call.
 DIRECT: Final = "kvm_pgtable_"
+# What two writers of one entry do to each other.
+LOST_CHANGE: Final = "two CPUs may change one entry at the same time, and one change is lost"
 # Violations that consist in holding a lock. A deadlock remains a finding of its own: it may have another cause.
 HOLDING: Final = ("* under mmu_lock", "mmu_lock taken twice", "mmu_lock held beyond srcu")
 
@@ -118,6 +120,7 @@ class Locking(Checker):
         rank=5,
         finer=(
             ("*: deadlock", Severity.HANG, 6),
+            ("*: interrupts*", Severity.HANG, 11),
             ("*: entry written without mmu_lock*", Severity.LIFETIME, 7),
             ("*: entry written without a compare-exchange*", Severity.LIFETIME, 21),
             ("*: slots used outside of srcu*", Severity.LIFETIME, 8),
@@ -137,10 +140,11 @@ class Locking(Checker):
             ("*: slots used outside of srcu*", "the slots may be replaced and freed while they are used"),
             ("*: without the mmap lock*", "the area may change, or be freed, while it is used"),
             ("*: VMA read after*", "the area may change, or be freed, before it is read"),
-            ("*: user page tables walked*", "a page table of user space may be freed during the walk"),
+            ("*: user page tables walked with*", "a page table of user space may be freed during the walk"),
             ("*: interrupts*", "the caller continues with interrupts on where it needs them off, or the reverse"),
-            ("*: entry written without*", "two CPUs may change one entry at the same time, and one change is lost"),
-            ("*: root unlinked*", "another CPU may still walk the tables that are about to be freed"),
+            ("*: entry written without mmu_lock*", LOST_CHANGE),
+            ("*: entry written without a compare-exchange*", LOST_CHANGE),
+            ("*: root unlinked without mmu_lock*", "another CPU may still walk the tables that are about to be freed"),
         ),
     )
 

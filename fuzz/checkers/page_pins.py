@@ -52,6 +52,7 @@ class Pins(Checker):
             ("*: mapped writable, not marked dirty*", Severity.CORRUPTION, 4),
             ("*: marked dirty, not mapped*", Severity.ACCOUNTING, 6),
             ("*: frame still pinned*", Severity.ACCOUNTING, 5),
+            ("*: mapped, not marked accessed*", Severity.CONTRACT, 13),
         ),
         reasons=(
             (

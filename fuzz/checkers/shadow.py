@@ -72,12 +72,13 @@ class Shadow(LiveTables):
             ("*: root at another address*", Severity.LIFETIME, 26),
             ("*: VTCR_EL2 has another granule*", Severity.LIFETIME, 27),
             ("*: VTCR_EL2 makes walks incoherent*", Severity.LIFETIME, 28),
+            ("*: root smaller*", Severity.LIFETIME, 30),
         ),
         reasons=(
             ("*: root at another address*", OTHER_MEMORY),
             ("*: VTCR_EL2 has another granule*", OTHER_MEMORY),
             ("*: VTCR_EL2 makes walks incoherent*", "the hardware may use entries that no longer apply"),
-            ("*: root larger*", "the hardware never reads some of the pages of the root"),
+            ("*: root larger than*", "the hardware never reads some of the pages of the root"),
             ("*: root smaller*", "the hardware takes memory behind the root for a part of it: any frame may be mapped"),
             (
                 "*: * was not zeroed*",

@@ -64,6 +64,7 @@ class Tlb(GuestChecker):
             ("*attr*: leaf not flushed*", Severity.STALE, 5),
             ("*: table not flushed*", Severity.LIFETIME, 6),
             ("*: entry of another VM*", Severity.ISOLATION, 11),
+            ("*: two sizes*", Severity.STALE, 6),
             (f"*: {WRONG_HINT}*", Severity.CONTRACT, LAST),
         ),
         reasons=(

@@ -73,6 +73,8 @@ class Translation(GuestChecker):
             ("*: writable and not in the dirty log*", Severity.CORRUPTION, 3),
             (f"*: {ILLEGAL}*", Severity.CORRUPTION, 12),
             ("*: right removed*", Severity.CONTRACT, 2),
+            ("*: change outside the range*", Severity.CORRUPTION, 14),
+            ("*: reserved encoding*", Severity.CORRUPTION, 15),
         ),
         reasons=(
             (

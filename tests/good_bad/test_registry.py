@@ -274,7 +274,10 @@ def test_other_methods_are_not_errors() -> None:
 EXPLAINED: Final = {
     "translation": ("wrong frame", "leaf outside of any slot", "change outside the range", "reserved encoding"),
     "page-reference": ("mapped writable, not marked dirty", "mapped, not marked accessed"),
-    "locking": ("VMA read after", "user page tables walked", "root unlinked", "interrupts on return"),
+    "locking": (
+        *("VMA read after the mmap lock was dropped", "user page tables walked with interrupts on"),
+        *("root unlinked without mmu_lock", "interrupts on on return", "entry written without mmu_lock"),
+    ),
     "tlb": ("two sizes for one address", "flushed with the hint of another level"),
     "dcache": ("device frame cleaned",),
     "fault-order": ("marked dirty before it was mapped writable", "invalidation left in progress"),

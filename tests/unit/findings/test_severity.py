@@ -26,12 +26,13 @@ def test_the_severity_of_a_rule_applies_to_its_signatures(rule: Rule) -> None:
 
 
 def test_a_rule_has_reasons_for_finer_patterns() -> None:
-    """Check that a page missing from the log has another reason than a page of another owner."""
-    translation = rule_of("translation: f: wrong frame L3")
+    """Check that a page missing from the log has another reason than a page that the host has taken back."""
+    stays = "translation: f: still mapped after invalidation L3"
+    translation = rule_of(stays)
     log = rule_of("dirty-log: f: not in the log")
     assert translation is not None
     assert log is not None
-    assert translation.reason("translation: f: wrong frame L3") == translation.why
+    assert translation.reason(stays) == translation.why
     assert translation.reason("translation: f: writable and not in the dirty log L3") == log.why != translation.why
 
 
@@ -46,7 +47,7 @@ def test_a_rule_has_reasons_for_finer_patterns() -> None:
         (
             "translation: f: illegal field L3",
             "the leaf means something else to the CPU",
-            "translation: f: wrong frame L3",
+            "translation: f: still mapped after invalidation L3",
         ),
         ("progress: f: too many steps", "only after far too much work", "progress: f: access does not complete"),
     ],
