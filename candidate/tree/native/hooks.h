@@ -3,7 +3,7 @@
  * Included first by instrumented files: most addresses that the hooks of loads and stores get are on the stack, where rt_plain.c
  * ignores them. The assembler puts this test before the call, since a call would take longer than the test.
  */
-#include "shim.h"
+#include <shim.h>
 
 #define SHIM_TEXT(x)	#x
 #define SHIM_NUMBER(x)	SHIM_TEXT(x)
