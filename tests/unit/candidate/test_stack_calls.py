@@ -38,7 +38,7 @@ int main(void) { many(&table); return 0; }
 # What the program prints: after the calls were removed, and before; the tests of hooks.h skip the same calls.
 LEFT: Final = ["stack", "table", "table"]
 ALL: Final = ["stack", "stack", *LEFT]
-HOOKS: Final = ("-DSHIM_GRANULE_SHIFT=12", "-include", str(NATIVE / "hooks.h"))
+HOOKS: Final = ("-DSHIM_GRANULE_SHIFT=12", "-I", str(NATIVE), "-include", str(NATIVE / "hooks.h"))
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
