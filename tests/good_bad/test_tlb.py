@@ -97,6 +97,6 @@ def test_tlb_later_bad(case: Case) -> None:
 
 @each(CASES)
 def test_a_missing_flush_is_one_violation(case: Case) -> None:
-    """That a CPU still holds the entry when the VM ends follows from it."""
+    """A CPU that still holds the entry when the VM ends follows from it."""
     found = [violation.what for violation in violations(case.bad, case.text) if violation.checker == "tlb"]
     assert not any(what.startswith("stale") for what in found), found

@@ -20,7 +20,7 @@ class ErrorPlaces:
     def __init__(self, process: Process, root: Path) -> None:
         self.process = process
         self.root = root
-        # The process clears its counters when it begins a program; "": they are all 0.
+        # The process clears its counters when it begins a program; b"": they are all 0.
         self.before = b""
 
     def begin(self) -> None:

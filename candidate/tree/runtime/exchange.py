@@ -41,7 +41,7 @@ from .records import (
     VISITED_AT,
 )
 from .shared import look, put, read_byte, words_at, words_in, write_bytes
-from .words import WORD_BYTES, Words
+from .words import WORD_BYTES, Words, unsigned
 
 # The byte by which the process reports an answer.
 ANSWERED: Final = ord("R")
@@ -191,8 +191,7 @@ class Exchange:
 
     def info(self, number: int) -> int:
         """Return an additional number of the child's last answer, by its index."""
-        value = look(self.shared, _INFO + number)
-        return value if value >= 0 else value + (1 << 64)
+        return unsigned(look(self.shared, _INFO + number))
 
     def set_knobs(
         self, pages: int, small: int, topup: int, vmas: int, devices: int, resched: int, contended: int

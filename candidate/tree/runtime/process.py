@@ -72,9 +72,8 @@ class Process(Exchange):
         self.ending = False
         self.began = b""
         self.counter_bytes = 0
-        # The library of the twin that programs count for too, and the size of its counters.
-        self.twin: Path | None = None
-        self.twin_name = ""
+        # The path of the library of the twin that programs count for too, "" for none; and the size of its counters.
+        self.twin = ""
         self.twin_bytes = 0
         # Places of chains and their walkers by number, as far as they are known.
         self.places: list[CodePlace | None] = []
@@ -188,9 +187,9 @@ class Process(Exchange):
         self.driver.free()
         if not self.running:
             return
-        if twin is not None and twin.name != self.twin_name:
+        if twin is not None and twin.name != self.twin:
             self.take_spared()
-            self.twin, self.twin_name, self.twin_bytes = twin.library, twin.name, twin.counter_bytes
+            self.twin, self.twin_bytes = twin.name, twin.counter_bytes
         self.choose_actor(0, [])
         with suppress(OSError):
             self.send(OP_QUIT, 0 if twin is None else 1, 0, 0, 0, 0, 0, 0, 0)
@@ -212,12 +211,12 @@ class Process(Exchange):
     def take_spared(self) -> None:
         """Add the counters that programs of this process count for a twin to the tallies."""
         self.settle()
-        if self.twin is not None:
+        if self.twin:
             shared = slice(SHARED_TOTALS_AT, SHARED_TOTALS_AT + self.counter_bytes)
-            counters = translated(self.memory[shared], self.library, self.twin, self.twin_bytes)
+            counters = translated(self.memory[shared], self.library, Path(self.twin), self.twin_bytes)
             self.memory[shared] = bytes(self.counter_bytes)
-            self.tallies.spared.add(self.twin_name, counters)
-            self.twin, self.twin_name = None, ""
+            self.tallies.spared.add(self.twin, counters)
+            self.twin = ""
 
     def wait_for_end(self) -> int:
         """Wait until the program is over.

@@ -257,7 +257,6 @@ SHARED_TOTALS_AT: Final = TOTALS_AT + COUNTERS * COUNTER_BYTES
 # struct shim_script: number of bytes of steps, whether the script is over, the steps. A step is a request and its
 # answer, in the layout of the beginning of the shared memory, then the knobs before the request, and the digest.
 SCRIPT_AT: Final = (SHARED_TOTALS_AT + COUNTERS * COUNTER_BYTES + 4095) & -4096
-SCRIPT_HEAD: Final = struct.Struct("<2Q")
 SCRIPT_FILLED: Final = struct.Struct("<Q")
 OVER_AT: Final = SCRIPT_AT + 8
 STEPS_AT: Final = SCRIPT_AT + 16

@@ -23,7 +23,7 @@ from .replay import MirrorError, Replay, unwanted
 from .script import Script
 from .sent_host import SentHost
 from .shared import look
-from .words import WORD_BYTES
+from .words import WORD_BYTES, unsigned
 
 # The dirty log in the shared memory, as the index of a word.
 _LOG: Final = r.LOG_AT // WORD_BYTES
@@ -256,11 +256,7 @@ class TreeSide:
         """Return the bitmap that the last call left in the shared memory."""
         assert self.process is not None
         shared = self.process.shared
-        found: list[int] = []
-        for at in range(_LOG, _LOG + words):
-            bits = look(shared, at)
-            found.append(bits if bits >= 0 else bits + (1 << 64))
-        return found
+        return [unsigned(look(shared, at)) for at in range(_LOG, _LOG + words)]
 
     def resume(self, knobs: tuple[int, int, int], answer: Page = NO_ANSWER) -> bool:
         """Resume the actor whose turn it is; return what `Process.receive` returns.

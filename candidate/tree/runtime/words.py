@@ -28,6 +28,11 @@ def word(words: Words, at: int) -> int:
     return words[at]
 
 
+def unsigned(number: int) -> int:
+    """Return a word as an unsigned number."""
+    return number if number >= 0 else number + (1 << 64)
+
+
 def word_count(words: Words) -> int:
     """Return the number of words."""
     return len(words) // WORD_BYTES if isinstance(words, bytes) else len(words)
