@@ -153,6 +153,9 @@ def compare_tables(
                 "a table" if not entry and index in table.children else show(entry, a.level, granule)
                 for entry, table in ((left, a), (right, b))
             ]
+            if texts[0] == texts[1]:
+                # They differ in bits that the text does not name, such as those for software.
+                texts = [f"{text} ({entry:#x})" for text, entry in zip(texts, (left, right), strict=True)]
             both = "; ".join(texts)
             return f"{ipa:#x}, level {a.level}: {both}{stores.entry(a, b, index)}"
     if a.children or b.children:
