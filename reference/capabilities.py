@@ -23,6 +23,8 @@ ICACHE_VPIPT: Final = 1 << 9
 NO_VHE: Final = 1 << 10
 # The CPU sets access flags and manages dirty state (FEAT_HAFDBS): ARM64_HW_DBM, ID_AA64MMFR1_EL1.HAFDBS.
 ARM64_HW_DBM: Final = 1 << 13
+# The guest hypervisor has enabled its stage 2 (HCR_EL2.VM is 1).
+GUEST_STAGE2: Final = 1 << 14
 # Errata that tlb.c works around.
 ARM64_WORKAROUND_SPECULATIVE_AT: Final = 1 << 11
 ARM64_WORKAROUND_REPEAT_TLBI: Final = 1 << 12

@@ -13,6 +13,7 @@ from reference.machine.descriptor import (
 
 from ..language import operations as ops
 from ..sides.guest import Guest
+from ..sides.nested import NestedGuest
 from ..sides.outcome import Outcome
 from .backing import ILLEGAL, UNLOGGED, Backing
 from .checker import GuestChecker, Peers
@@ -27,6 +28,7 @@ from .shadow import Shadow
 from .table import Table
 
 STILL_THERE: Final = "still mapped after unmapping"
+LARGER: Final = "larger than the guest hypervisor's leaf"
 # The function by which a reset unmaps the slots, area by area of the host.
 RESETS: Final = "stage2_unmap_vm"
 
@@ -55,6 +57,7 @@ class Translation(GuestChecker):
             ),
             Clause("nothing stays mapped that was unmapped, or whose slot is gone", f"*: {STILL_THERE}*"),
             Clause("nothing stays mapped that the host took away", "*: still mapped after*"),
+            Clause("a leaf of vCPUs at EL1 is at most as large as the guest hypervisor's", f"*: {LARGER}*"),
             Clause("nothing changes outside an operation's range", "*: change outside the range*"),
             Clause("relaxing removes no right", "*: right removed*"),
         ),
@@ -70,6 +73,7 @@ class Translation(GuestChecker):
             ("*: writable, the host's page is not*", Severity.ISOLATION, 7),
             ("*: writable in a read-only slot*", Severity.ISOLATION, 8),
             ("*: device frame*", Severity.ISOLATION, 9),
+            (f"*: {LARGER}*", Severity.ISOLATION, 13),
             ("*: writable and not in the dirty log*", Severity.CORRUPTION, 3),
             (f"*: {ILLEGAL}*", Severity.CORRUPTION, 12),
             ("*: right removed*", Severity.CONTRACT, 2),
@@ -96,6 +100,10 @@ class Translation(GuestChecker):
             (
                 "*: output address not aligned*",
                 "the CPU ignores the low bits of the address, so the guest reaches other memory than KVM meant",
+            ),
+            (
+                f"*: {LARGER}*",
+                "the guest hypervisor may map the rest elsewhere or not at all, and its guest reaches that memory",
             ),
             ("*: leaf outside of any slot*", "the guest reaches memory of the host that no slot gives to it"),
             (
@@ -125,6 +133,8 @@ class Translation(GuestChecker):
         self.growing: list[tuple[int, int]] = []
         self.taken: list[tuple[int, int, str]] = []
         self.backing = Backing(guest)
+        # Those vCPUs at EL1 for which the guest hypervisor has enabled its stage 2.
+        self.inner = guest if isinstance(guest, NestedGuest) and guest.has_stage2 else None
         self.log = peers.at(DirtyLog, guest).causes
         # A par block runs.
         self.block = False
@@ -263,6 +273,8 @@ class Translation(GuestChecker):
         if not wrong and entry & CONTIGUOUS_BIT:
             fields = unlike_group(self.shadow, self.guest.regime, level, ipa, entry)
             wrong, page = (ILLEGAL, ipa) if fields else ("", 0)
+        if not wrong and self.inner is not None and level < self.inner.level_of(ipa):
+            wrong, page = LARGER, ipa
         if wrong:
             self.wrong(wrong, page, level, ipa, entry, self.writers.get(ipa, ""), fields)
 

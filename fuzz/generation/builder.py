@@ -126,7 +126,7 @@ class ProgramBuilder:
         """
         # Drawn separately, so that programs without such a slot do not change.
         # Settings that the builder does not draw do not change the program.
-        vm = str(self.vm).replace(", bbm=False, nested=False", "")
+        vm = str(self.vm).replace(", bbm=False, nested=False, stage2=False", "")
         apart = random.Random(f"devicehuge {vm} {self.slots} {size}")
         if apart.randrange(100) >= (_BY_BLOCKS if self.entries <= _FEW else _BY_MANY_PAGES):
             return "device", size

@@ -37,6 +37,8 @@ _MEMFD: Final = 15
 _MTE: Final = 15
 _BBM: Final = 50
 _NESTED: Final = 12
+# Percentage of these whose guest hypervisor has enabled its stage 2.
+_STAGE2: Final = 50
 # Most guest address bits then.
 _NESTED_IPA: Final = 36
 # Percentage of programs with a device that set a memory type for it; percentage without caches; percentage without, or
@@ -118,7 +120,7 @@ def equipped(program: Program, offers: Offers, source: random.Random) -> Program
     if offers.types and any(slot.backing == "device" for slot in program.slots):
         program = with_types(program, source)
     if offers.nested and source.randrange(100) < _NESTED:
-        program = nested(program)
+        program = nested(program, source.randrange(100) < _STAGE2)
     elif offers.lpa2 and source.randrange(100) < _WIDE:
         program = widened(program, wide_bits(vm.granule, offers.narrow, source))
     return narrowed(program, source) if offers.narrow else program
@@ -140,16 +142,18 @@ def with_tags(program: Program, hugetlb: bool) -> Program:
     return replace(program, vm=replace(program.vm, mte=True), slots=slots)
 
 
-def nested(program: Program) -> Program:
+def nested(program: Program, stage2: bool) -> Program:
     """Return the program on a VM whose vCPUs have EL2, if it is a program of one VM with two vCPUs or more.
 
     Each notification walks all of its address space, which therefore is small.
+
+    :param stage2: whether the guest hypervisor has enabled its stage 2
     """
     vm = program.vm
     if vm.vms > 1 or vm.cpus == 1:
         return program
     small = with_bits(program, _NESTED_IPA)
-    return program if small is None else replace(small, vm=replace(small.vm, nested=True))
+    return program if small is None else replace(small, vm=replace(small.vm, nested=True, stage2=stage2))
 
 
 def with_types(program: Program, source: random.Random) -> Program:

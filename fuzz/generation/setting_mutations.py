@@ -26,9 +26,11 @@ _VMS: Final = range(1, 3)
 _VM_FAILS: Final = (None, 1, 2, 3)
 _RESCHEDS: Final = (None, 1, 2, 3)
 _CONTENDED: Final = (None, 1, 2, 3, 4, 6, 8)
-# Only some versions support the last eight, so a program that does not use them stays without. The first two are drawn
+# Only some versions support the last nine, so a program that does not use them stays without. The first two are drawn
 # with `fail`.
-_APART: Final = frozenset({"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte", "bbm", "nested"})
+_APART: Final = frozenset(
+    {"resched", "contended", "split", "ring", "bitmap", "grace", "pa", "mte", "bbm", "nested", "stage2"}
+)
 _SLOT_FIELDS: Final = (*("size", "ipa", "offset") * 2, "backing", "log", "ro", "vm", "alias")
 # Hosts need long to create these pages. A change never adds them.
 _COSTLY: Final = ("hugetlb512m", "hugetlb1g")
@@ -70,7 +72,7 @@ def legal(vm: Vm) -> Vm:
     if vm.ring and (vm.manual != "off" or vm.ring < vm.granule):
         vm = replace(vm, ring=0, bitmap=True)
     if vm.nested and (vm.vms > 1 or vm.ipa > NESTED_IPA):
-        vm = replace(vm, nested=False)
+        vm = replace(vm, nested=False, stage2=False)
     return vm
 
 

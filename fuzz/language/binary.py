@@ -39,7 +39,8 @@ byte    machine                     slot                               operation
 13      `RARE`: pa, 52 bits         see 8                              see 8
 14      `RARE`: mte                 see 8                              see 8
 15      `RARE`: bbm                 see 8                              see 8
-16      `RARE`: nested              see 8                              see 8
+16      `RARE`: nested, bit 0       see 8                              see 8
+        stage2
 17-23   unused                      ipa                                size
 24-31   unused                      size and offset, 4 bytes each      pa
 ======  ==========================  =================================  ========================
@@ -178,8 +179,9 @@ def _encode_vm(vm: Vm, slots: int) -> bytes:
     choices = GRANULES.index(vm.granule), vm.ipa - ipa_bits(vm.pa)[0], vm.cpus - CPUS[0], vm.vms - VMS[0]
     split = RARE | SPLIT_SIZES[vm.granule].index(vm.split) if vm.split else 0
     ring = (RARE if vm.bitmap else BARE) | RING_SIZES.index(vm.ring) if vm.ring else 0
-    rare = (RARE if each else 0 for each in (vm.pa != PA_BITS[0], vm.mte, vm.bbm, vm.nested))
-    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0, *rare
+    nested = RARE | vm.stage2 if vm.nested else 0
+    rare = (RARE if each else 0 for each in (vm.pa != PA_BITS[0], vm.mte, vm.bbm))
+    asked = vm.resched or 0, split, ring, vm.contended or 0, vm.grace or 0, *rare, nested
     return _VM.pack(*choices, flags, MANUAL.index(vm.manual), slots - 1, vm.fail or 0, *asked)
 
 

@@ -122,6 +122,7 @@ def check_vm(vm: Vm) -> None:
     # Each notification walks all of the address space that the guest hypervisor sees.
     nested = f"{bits[0]} to {NESTED_IPA}"
     require(not vm.nested or vm.ipa <= NESTED_IPA, f"nested=on with ipa={vm.ipa}", nested)
+    require(vm.nested or not vm.stage2, "stage2=on without nested=on", "nested=on")
 
 
 def ipa_bits(pa: int) -> range:

@@ -15,7 +15,7 @@ FORMS: Final[tuple[tuple[type[Any], str], ...]] = (
             "vm [granule=SIZE] [ipa=COUNT] [cpus=COUNT] [vms=COUNT] [fwb=on|off] [dic=on|off] [ttl=on|off]"
             " [range=on|off] [haf=on|off] [manual=off|on|set] [fail=COUNT] [resched=COUNT] [contended=COUNT]"
             " [split=SIZE] [ring=SIZE] [bitmap=on|off] [grace=COUNT] [pa=COUNT] [mte=on|off]"
-            " [bbm=on|off] [nested=on|off]"
+            " [bbm=on|off] [nested=on|off] [stage2=on|off]"
         ),
     ),
     (

@@ -130,7 +130,9 @@ class Vm:
     :param bbm: CPUs have level 2 of FEAT_BBM, and no TLB conflict aborts: the size of a live mapping may change without
         a break
     :param nested: vCPUs have EL2 (KVM_ARM_VCPU_HAS_EL2). Those with an even number stay there, as the guest hypervisor;
-        the others run at EL1, with the guest hypervisor's stage 2 off
+        the others run at EL1
+    :param stage2: the guest hypervisor has enabled its stage 2 for vCPUs at EL1 (HCR_EL2.VM is 1). Its tables map each
+        address to itself, by pages and by blocks
     """
 
     granule: int = 4 * KIB
@@ -154,6 +156,7 @@ class Vm:
     mte: bool = False
     bbm: bool = False
     nested: bool = False
+    stage2: bool = False
 
 
 @dataclass(frozen=True, slots=True)

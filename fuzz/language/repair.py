@@ -150,7 +150,7 @@ def repair_vm(raw: RawVm) -> tuple[Vm, int]:
         bbm=raw.bbm & _UPPER == RARE,
     )
     if raw.nested & _UPPER == RARE and vm.vms == 1 and pa == PA_BITS[0] and vm.ipa <= NESTED_IPA:
-        vm = replace(vm, nested=True)
+        vm = replace(vm, nested=True, stage2=bool(raw.nested & 1))
     return vm, raw.slots % MAX_SLOTS + 1
 
 

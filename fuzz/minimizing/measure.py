@@ -39,7 +39,16 @@ def _of_vm(vm: Vm) -> list[int]:
     flags = [vm.fwb, vm.dic, vm.ttl, vm.range, vm.haf]
     waits = [vm.resched or 0, vm.contended or 0]
     others = [MANUAL.index(vm.manual), vm.fail or 0, *waits, abs(vm.ipa - _DEFAULT.ipa)]
-    asked_for = [vm.split != 0, vm.ring != 0, not vm.bitmap, vm.grace or 0, vm.pa, vm.mte, vm.bbm, vm.nested]
+    asked_for = [
+        vm.split != 0,
+        vm.ring != 0,
+        not vm.bitmap,
+        vm.grace or 0,
+        vm.pa,
+        vm.mte,
+        vm.bbm,
+        vm.nested + vm.stage2,
+    ]
     return [vm.vms, vm.cpus, GRANULES.index(vm.granule), sum(flags), *others, *asked_for]
 
 

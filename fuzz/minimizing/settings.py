@@ -47,7 +47,8 @@ def machine(minimizer: Minimizer) -> None:
             *({"manual": "off"}, {"manual": "on"}, {"fail": None}, {"fail": 1}),
             *({"resched": None}, {"resched": 1}, {"contended": None}, {"contended": 1}, {"ipa": plain.ipa}),
             *({"split": 0}, {"ring": 0, "bitmap": True}, {"bitmap": True}),
-            *({"grace": None}, {"grace": 1}, {"pa": 48}, {"mte": False}, {"bbm": False}, {"nested": False}),
+            *({"grace": None}, {"grace": 1}, {"pa": 48}, {"mte": False}, {"bbm": False}),
+            *({"nested": False, "stage2": False}, {"stage2": False}),
         ):
             _change_vm(minimizer, **change)
     page = minimizer.best.vm.granule

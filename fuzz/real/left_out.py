@@ -122,6 +122,8 @@ def emulated(vm: Vm, cpu: EmulatedCpu) -> tuple[Vm, list[str]]:
         raise UnplayableError(f"its VMs have MTE (mte=), which the emulated CPU {cpu.name} does not have")
     if vm.bbm:
         raise UnplayableError(f"its CPUs have FEAT_BBM (bbm=), which Linux does not use on the CPU {cpu.name}")
+    if vm.stage2:
+        raise UnplayableError("it has a guest hypervisor with its own stage 2 (stage2=), which /init does not have")
     if vm.nested:
         raise UnplayableError("its vCPUs have EL2 (nested=), for which /init has no guest hypervisor")
     if vm.pa > MOST_ADDRESS_BITS:

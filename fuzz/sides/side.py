@@ -14,6 +14,7 @@ from reference.capabilities import (
     ARM64_HAS_TLB_RANGE,
     ARM64_HW_DBM,
     ARM64_MTE,
+    GUEST_STAGE2,
     NO_VHE,
     ARM64_HAS_ARMv8_4_TTL,
 )
@@ -50,6 +51,7 @@ def capabilities(vm: Vm) -> int:
         | (ARM64_MTE if vm.mte else 0)
         | (ARM64_HAS_BBM if vm.bbm else 0)
         | (ARM64_HAS_NESTED_VIRT if vm.nested else 0)
+        | (GUEST_STAGE2 if vm.stage2 else 0)
         | (ARM64_HW_DBM if vm.haf else 0)
     )
 

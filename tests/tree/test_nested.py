@@ -27,6 +27,12 @@ BESIDE: Final = (
     f"{HEAD}par\n  cpu1 write a+4K\n  cpu0 read a+4K\n  host0 discard a+0 4K\n"
     "  switch host0 to cpu1 before lock 1\n  switch cpu1 to host0 after store 1\nend\ncpu1 read a+0\n"
 )
+# The first block of the slot is one of the guest hypervisor's, the second is a table of pages.
+STAGE2: Final = (
+    "s2fuzz 1\nvm granule={} nested=on stage2=on\nslot a ipa=4G size={} backing=thp\nhost write a+0 {}\n"
+    "cpu1 write a+0\ncpu1 read a+{}\nhost migrate a+0 {}\ncpu1 fetch a+0\n"
+)
+SIZES: Final = {"4K": ("4M", "2M"), "16K": ("64M", "32M")}
 
 
 class Planted(NamedTuple):
@@ -60,9 +66,37 @@ MISTAKES: Final = {
 }
 
 
+_INNER: Final = "s2fuzz 1\nvm nested=on stage2=on\nslot a ipa=4G size=4M backing=thp\nhost write a+0 4M\n"
+STAGE2_MISTAKES: Final = {
+    "leaves as large as the host's pages": Planted(
+        *(MMU, "\t\tmax_map_size = min(kvm_s2_trans_size(s2fd->nested), max_map_size);\n", ""),
+        *(f"{_INNER}cpu1 read a+2M\n", "translation: stage2_map_walker: larger than the guest hypervisor's leaf L2"),
+    ),
+    "the level is not recorded": Planted(
+        *(MMU, "\treturn prot | kvm_encode_nested_level(nested);\n", "\treturn prot;\n"),
+        *(f"{_INNER}cpu1 read a+0\n", "map"),
+    ),
+    "the address of the next page": Planted(
+        *(MMU, "\treturn ALIGN_DOWN(ipa, s2vi->vma_pagesize) >> PAGE_SHIFT;\n"),
+        "\treturn (ALIGN_DOWN(ipa, s2vi->vma_pagesize) >> PAGE_SHIFT) + 1;\n",
+        *(f"{_INNER}cpu1 read a+2M\n", "isolation: stage2_map_walker: access to a frame not owned"),
+    ),
+    "pages as large as the guest hypervisor's": Planted(
+        *(NESTED, "\tout->block_size = 1UL << ((3 - level) * stride + wi->pgshift);\n"),
+        "\tout->block_size = PAGE_SIZE;\n",
+        *(f"{_INNER}cpu1 read a+0\n", "map"),
+    ),
+    "rights of the guest hypervisor the other way round": Planted(
+        *(MMU, "\tif (!kvm_s2_trans_writable(nested))\n", "\tif (kvm_s2_trans_writable(nested))\n"),
+        *(f"{_INNER}cpu1 write a+0\n", "progress: "),
+    ),
+}
+
+
 @pytest.mark.parametrize("tree", TREES)
 def test_right_code_breaks_no_rule(tree: str) -> None:
     assert violations(version(tree), load(ROOT / "corpus" / "seeds" / "nested.s2")) == []
+    assert violations(version(tree), load(ROOT / "corpus" / "seeds" / "nested-stage2.s2")) == []
     assert violations(version(tree), parse(BESIDE)) == []
 
 
@@ -77,6 +111,34 @@ def test_accesses_at_el1_use_other_tables(tree: str) -> None:
     assert el2 == el1 != []
     assert executor.side.guests[0].regime.root != executor.side.guests[1].regime.root
     executor.dismantle()
+
+
+def stage2(granule: str) -> str:
+    """Return a program with blocks and pages of the guest hypervisor's stage 2."""
+    size, block = SIZES[granule]
+    return STAGE2.format(granule, size, size, block, granule)
+
+
+@pytest.mark.parametrize("granule", SIZES)
+@pytest.mark.parametrize("tree", TREES)
+def test_leaves_are_as_large_as_those_of_the_guest_hypervisor(tree: str, granule: str) -> None:
+    program = parse(stage2(granule))
+    executor = Executor(candidate.get(version(tree)), program)
+    assert executor.create() == []
+    levels = []
+    for at in range(len(program.operations)):
+        assert executor.step(at)[1] == []
+        levels.append([level for level, *_ in executor.checkers.shadows[1].leaves_in(0, 8 << 30)])
+    assert levels == [[], [2], [2, 3], [], [2]]
+    executor.dismantle()
+
+
+@pytest.mark.parametrize("name", STAGE2_MISTAKES)
+def test_mistakes_in_nested_translation_are_found(name: str, tmp_path: Path) -> None:
+    path, text, instead, program, shows = STAGE2_MISTAKES[name]
+    wrong = planted("7.3", tmp_path / "tree", path, text, instead)
+    found = Differential(candidate.get(version("7.3")), candidate.get(wrong)).run(parse(program)).findings
+    assert any(each.signature.startswith(shows) for each in found), [each.signature for each in found]
 
 
 @pytest.mark.parametrize("name", MISTAKES)

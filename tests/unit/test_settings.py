@@ -39,6 +39,7 @@ EXAMPLES: Final = {
     "mte": "mte=on",
     "bbm": "bbm=on",
     "nested": "nested=on",
+    "stage2": "nested=on stage2=on",
 }
 NAMES: Final = tuple(field.name for field in fields(Vm))
 # Settings that the lines for /init contain (`fuzz.real.lines.machine_lines`), and the page size, which the kernel has.

@@ -188,6 +188,7 @@ PROBES: Final = (
     TreeProbe("HAVE_MMU_VTCR", r"^struct kvm_s2_mmu \{\n(?:(?!^\};).*\n)*?\s+u64\s+vtcr;", _KVM_HOST),
     # Nested virtualisation: vCPUs with EL2, and their further tables.
     TreeProbe("HAVE_NESTED", r"\bkvm_vcpu_load_hw_mmu\(", f"{ARM}/include/asm/kvm_nested.h", "nested virtualisation"),
+    TreeProbe("HAVE_VM_ID_REG", r"\b__vm_id_reg\(", _KVM_HOST),
     TreeProbe("HAVE_DESTROY_NESTED", r"\bkvm_destroy_nested\(", f"{ARM}/include/asm/kvm_nested.h"),
     # Memory tags (MTE): how user space requests them, and which areas may have them.
     TreeProbe("HAVE_MTE", r"#define kvm_has_mte\(", _KVM_HOST, "memory tagging (MTE)"),

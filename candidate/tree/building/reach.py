@@ -41,7 +41,7 @@ _LIST: Final = (
         "only stage 2 is driven",
         "kvm_pgtable_hyp_map",
     ),
-    (NESTED, r"\bkvm_s2_mmu\b", "stage 2 of a guest hypervisor", "it is always off"),
+    (NESTED, r"\bkvm_s2_mmu\b", "changes of a guest hypervisor's tables, and its TLBIs", "they never change"),
     (KVM_MAIN, r"\bkvm_vm_set_mem_attributes\(", "memory attributes", "guests share all memory"),
     (MMU, r"\bkvm_toggle_cache\(", "caches that the guest switches", "vCPUs have no registers", "kvm_toggle_cache"),
     (MMU, r"\bkvm_set_way_flush\(", "flushes by set and way", "vCPUs have no registers", "kvm_set_way_flush"),

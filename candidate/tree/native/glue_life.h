@@ -66,6 +66,7 @@ static void set_caps(u64 caps)
 	shim_memory_start = memstart_addr = caps & SHIM_CAP_LPA2 ? SHIM_HIGH : 0;
 #ifdef HAVE_NESTED
 	cap(ARM64_HAS_NESTED_VIRT, !!(caps & SHIM_CAP_NESTED));
+	stage2_on = caps & SHIM_CAP_STAGE2;
 #endif
 #ifdef HAVE_LPA2
 	cap(ARM64_HAS_LPA2, PAGE_SHIFT != 16 && shim_memory_start);

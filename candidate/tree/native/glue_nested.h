@@ -3,8 +3,8 @@
  * Nested virtualisation: VMs whose vCPUs have EL2; included by glue.c after glue_ring.h.
  *
  * A vCPU with an even number stays at EL2, as the guest hypervisor, and uses the tables of the VM. One with an odd number runs
- * at EL1, with the guest hypervisor's stage 2 off (HCR_EL2.VM is 0): KVM has further tables for it, kvm->arch.nested_mmus,
- * which map the same guest addresses.
+ * at EL1: KVM has further tables for it, kvm->arch.nested_mmus, which map the same guest addresses. The guest hypervisor's
+ * stage 2 is off (HCR_EL2.VM is 0), or it maps each address to itself (glue_stage2.h).
  */
 #ifdef HAVE_NESTED
 #include <asm/kvm_nested.h>
@@ -13,6 +13,8 @@
 static int pa_bits;			/* of the CPU that a guest hypervisor sees; 0: there is none */
 
 int shim_pa_bits(void) { return pa_bits; }
+
+#include "glue_stage2.h"
 
 static bool runs_at_el1(const struct kvm_vcpu *c) { return c->vcpu_idx & 1; }
 
@@ -23,6 +25,8 @@ static void load_nested(struct kvm_vcpu *c)
 	c->arch.ctxt.regs.pstate = runs_at_el1(c) ? PSR_MODE_EL1h : PSR_MODE_EL2h;
 	ctxt_sys_reg(&c->arch.ctxt, HCR_EL2) = 0;
 	ctxt_sys_reg(&c->arch.ctxt, VTTBR_EL2) = NESTED_VMID << 48;
+	if (stage2_on)
+		enable_stage2(c);
 	kvm_vcpu_load_hw_mmu(c);
 	if (runs_at_el1(c))
 		vms[0].nested = c->arch.hw_mmu;
@@ -38,6 +42,7 @@ static long make_nested(struct vm *v, int cpus, int ipa_bits)
 
 	/* Values of ID_AA64MMFR0_EL1.PARange */
 	pa_bits = ipa_bits <= 32 ? 32 : ipa_bits <= 36 ? 36 : 40;
+	describe_cpu(kvm);
 	set_bit(KVM_ARM_VCPU_HAS_EL2, kvm->arch.vcpu_features);
 	for (k = 0; k < cpus && !ret; k++) {
 		/* As for other parts of vCPUs, there is no record of this page. */
@@ -87,6 +92,17 @@ static bool register_of_el2(const struct kvm_vcpu *c, int reg, u64 *value)
 #else
 int shim_pa_bits(void) { return 0; }
 #endif
+
+#undef kvm_read_guest
+/* For the other files. */
+int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len)
+{
+#ifdef HAVE_NESTED
+	if (read_guest_table(gpa, data, len))
+		return 0;
+#endif
+	return real_kvm_read_guest(kvm, gpa, data, len);
+}
 
 unsigned long shim_sys_reg(const void *vcpu, int reg)
 {

@@ -83,6 +83,7 @@ CAPABILITIES: Final = {
     "CAP_BBM": capabilities.ARM64_HAS_BBM,
     "CAP_NESTED": capabilities.ARM64_HAS_NESTED_VIRT,
     "CAP_HW_DBM": capabilities.ARM64_HW_DBM,
+    "CAP_STAGE2": capabilities.GUEST_STAGE2,
 }
 # As `LAYOUT`, for structs that Python packs: expressions for their sizes.
 PACKED: Final = {

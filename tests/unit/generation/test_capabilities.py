@@ -93,17 +93,19 @@ def test_vms_have_mte_if_it_is_offered(hugetlb: bool) -> None:
 @pytest.mark.parametrize("granule", GRANULES)
 def test_vcpus_have_el2_if_it_is_offered(granule: int) -> None:
     plain, offered = Generator(3, granule), Generator(3, granule, Offers(nested=True))
-    found = 0
+    found = stage2 = 0
     for _ in range(COUNT):
         without, program = plain.next(), offered.next()
         if not program.vm.nested:
             assert program == without
             continue
         found += 1
+        stage2 += program.vm.stage2
         validate(program)
         assert parse(print_program(program)) == program
         assert decode(encode(program)) == program
     assert found > COUNT // 20
+    assert 0 < stage2 < found
 
 
 def test_slots_get_a_guest_memfd_if_it_is_offered() -> None:

@@ -186,7 +186,7 @@ def test_every_operation_and_setting_is_reached() -> None:
         "granule": 3, "cpus": 3, "vms": 2, "fwb": 2, "dic": 2, "ttl": 2, "range": 2, "haf": 2, "manual": 3, "fail": 4,
         "resched": 4,
         # Only some versions have these settings; mutations do not change them.
-        "split": 1, "ring": 1, "bitmap": 1, "grace": 1, "pa": 1, "mte": 1, "bbm": 1, "nested": 1,
+        "split": 1, "ring": 1, "bitmap": 1, "grace": 1, "pa": 1, "mte": 1, "bbm": 1, "nested": 1, "stage2": 1,
     }  # fmt: skip
 
 
