@@ -124,9 +124,13 @@ class Contract(ShortageChecker):
             # Another thread has unmapped it in the meantime.
             return
         sizes = {vma.huge_shift or host.page_shift: "the host's page"}
+        nested = self.side.nested
         for slot in self.side.active.kvm.memslots:
             if slot.userspace_addr <= hva < slot.userspace_addr + (slot.npages << host.page_shift):
                 sizes.setdefault(self.mapped_by(slot, hva, vma.huge_shift), "the largest stage-2 mapping")
+                if nested is not None and nested.has_stage2:
+                    level = nested.level_of((slot.base_gfn << host.page_shift) + hva - slot.userspace_addr)
+                    sizes.setdefault(nested.granule.shifts[level], "the guest hypervisor's leaf")
                 if slot.flags & KVM_MEM_LOG_DIRTY_PAGES or self.kernel.actor:
                     sizes.setdefault(host.page_shift, "the stage-2 mapping of a logged page")
         if shift not in sizes:

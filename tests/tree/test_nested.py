@@ -133,6 +133,13 @@ def test_leaves_are_as_large_as_those_of_the_guest_hypervisor(tree: str, granule
     executor.dismantle()
 
 
+@pytest.mark.parametrize("tree", TREES)
+def test_the_guest_hypervisors_leaf_limits_what_a_sigbus_reports(tree: str) -> None:
+    text = "s2fuzz 1\nvm ipa=36 nested=on stage2=on\nslot a ipa=2G size=1G backing=hugetlb1g\ncpu1 read a+0\n"
+    text += "host poison a+2M\ncpu1 write a+2M\ncpu1 write a+0\n"
+    assert violations(version(tree), parse(text)) == []
+
+
 @pytest.mark.parametrize("name", STAGE2_MISTAKES)
 def test_mistakes_in_nested_translation_are_found(name: str, tmp_path: Path) -> None:
     path, text, instead, program, shows = STAGE2_MISTAKES[name]
