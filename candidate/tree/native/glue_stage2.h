@@ -2,9 +2,10 @@
 /*
  * The stage 2 of the guest hypervisor; included by glue_nested.h.
  *
- * Its tables map each address to itself, with all permissions: entries at level 2 are blocks and tables of pages
- * in turn. The tables are computed when the tree reads them. They have the page size of the host, and lie at
- * the end of the guest's memory, those of each level in a row, so that the place of an entry tells its level and address.
+ * Its tables map each address to itself, with all permissions: entries at level 2 are blocks and tables of pages in turn.
+ * The tables are computed when the tree reads them. They have the page size of the host, and lie at the end of the
+ * addresses that the guest hypervisor's CPU has (pa_bits), those of each level in a row, so that the place of an entry
+ * tells its level and address.
  */
 #define FIRST_LEVEL	(PAGE_SHIFT == 12 ? 1 : 2)	/* VTCR_EL2.SL0 is 1 */
 #define LEVEL_ROOM	(1UL << (pa_bits - 9))		/* for the tables of a level: with 4K pages, those of level 3 fill it */
@@ -26,9 +27,9 @@ static void enable_stage2(struct kvm_vcpu *c)
 	u64 tg0 = PAGE_SHIFT == 12 ? 0 : PAGE_SHIFT == 14 ? 2 : 1;
 	u64 ps = pa_bits == 32 ? 0 : pa_bits == 36 ? 1 : 2;
 
-	ctxt_sys_reg(&c->arch.ctxt, HCR_EL2) = HCR_VM;
+	ctxt_sys_reg(&c->arch.ctxt, HCR_EL2) = HCR_VM | HCR_RW;
 	ctxt_sys_reg(&c->arch.ctxt, VTTBR_EL2) |= tables_of_level(FIRST_LEVEL);
-	ctxt_sys_reg(&c->arch.ctxt, VTCR_EL2) = (64 - pa_bits) | 1UL << 6 | tg0 << 14 | ps << 16;
+	ctxt_sys_reg(&c->arch.ctxt, VTCR_EL2) = 1UL << 31 | ps << 16 | tg0 << 14 | 1UL << 6 | (64 - pa_bits);
 }
 
 /* ID_AA64MMFR0_EL1, by which the tree checks the page size of the guest's tables. */
