@@ -80,6 +80,8 @@ GENERATIONS: Final = {
         ("divergence", "result: table map"),
     },
 }
+# The same, of some releases only: 6.1.176 has V1, 6.1.192 does not.
+OF_SOME_RELEASES: Final = {("6.1", "6.12"): {("cured", "V1")}}
 
 
 @pytest.mark.parametrize(("earlier", "later"), GENERATIONS)
@@ -97,4 +99,4 @@ def test_two_generations_on_the_seeds(earlier: str, later: str) -> None:
             assert verdict.refused == "", file
         found |= {(each.kind, each.known or each.signature) for each in verdict.findings}
     assert f"## {earlier} against {later}" in PAGE.read_text()
-    assert found == GENERATIONS[earlier, later]
+    assert found - OF_SOME_RELEASES.get((earlier, later), set()) == GENERATIONS[earlier, later]
